@@ -1,0 +1,1 @@
+//! Rootstock fine-tunes small language models with WebGPU.
