@@ -1,1 +1,6 @@
-//! Rootstock fine-tunes small language models with WebGPU.
+//! Rootstock fine-tunes small language models with WebGPU, in a browser tab and natively, from one core.
+
+pub mod error;
+pub mod platform;
+
+pub use error::{Error, Result};

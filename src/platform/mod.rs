@@ -1,0 +1,88 @@
+//! What differs between the native program and the browser: files, the clock, waiting for the GPU. The only `cfg` in the house.
+//!
+//! The core takes these traits, not paths, so the same code reads a folder on disk, files dropped on a page, and bytes in a test.
+
+use std::ops::Range;
+
+use async_trait::async_trait;
+
+use crate::error::Result;
+
+mod memory;
+#[cfg(not(target_arch = "wasm32"))]
+mod native;
+
+pub use memory::MemoryDirectory;
+#[cfg(not(target_arch = "wasm32"))]
+pub use native::{NativeDirectory, block_on, open_directory, parent_and_name};
+
+/// One file of a [`Directory`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Path inside the directory, separated by `/`.
+    pub name: String,
+    /// Size in bytes.
+    pub size: u64,
+}
+
+/// A directory that can be read. Names are relative, separated by `/`, and never leave the directory:
+/// an implementation refuses `..`, absolute names and symbolic links that point outside.
+#[async_trait(?Send)]
+pub trait Directory {
+    /// How to name this directory to the user (its path, or the dropped folder's name).
+    fn label(&self) -> String;
+
+    /// All files, sub-directories included, sorted by name. Cheap: nothing is read.
+    async fn list(&self) -> Result<Vec<Entry>>;
+
+    /// Whether a file of that name is there.
+    async fn size(&self, name: &str) -> Result<Option<u64>>;
+
+    /// Bytes `range` of a file. Short files are an error that names the file.
+    async fn read_range(&self, name: &str, range: Range<u64>) -> Result<Vec<u8>>;
+
+    /// A whole (small) file.
+    async fn read(&self, name: &str) -> Result<Vec<u8>>;
+}
+
+/// A directory that can be written. A file appears under its name only when it is complete ([`FileWriter::finish`]).
+#[async_trait(?Send)]
+pub trait OutputDirectory: Directory {
+    /// Starts a file; parents are created. An existing file stays until `finish` replaces it in one step.
+    async fn create(&self, name: &str) -> Result<Box<dyn FileWriter>>;
+
+    /// Appends to a file that readers may look at while it grows (a log).
+    async fn append(&self, name: &str, bytes: &[u8]) -> Result<()>;
+
+    /// Renames a file or sub-directory in one step, replacing nothing that exists.
+    async fn rename(&self, from: &str, to: &str) -> Result<()>;
+
+    /// Removes a file or a sub-directory with all in it; a missing one is fine.
+    async fn remove(&self, name: &str) -> Result<()>;
+
+    /// Makes everything written so far survive a power cut (directory entries included).
+    async fn sync(&self) -> Result<()>;
+
+    /// The sub-directory of that name as a directory of its own (it need not exist yet).
+    fn subdirectory(&self, name: &str) -> Box<dyn OutputDirectory>;
+}
+
+/// A file that is being written.
+#[async_trait(?Send)]
+pub trait FileWriter {
+    /// Appends bytes.
+    async fn write(&mut self, bytes: &[u8]) -> Result<()>;
+
+    /// Makes the file complete and visible under its name, in one step, flushed to the disk.
+    async fn finish(self: Box<Self>) -> Result<()>;
+}
+
+/// Writes a whole small file in one step.
+///
+/// # Errors
+/// [`crate::Error::NoSpace`] or [`crate::Error::File`]; the old file is untouched then.
+pub async fn write_file(dir: &dyn OutputDirectory, name: &str, bytes: &[u8]) -> Result<()> {
+    let mut file = dir.create(name).await?;
+    file.write(bytes).await?;
+    file.finish().await
+}

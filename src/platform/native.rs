@@ -1,0 +1,249 @@
+//! Files on a disk. A file is written beside its final name, flushed, then renamed.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
+use std::path::{Component, Path, PathBuf};
+
+use async_trait::async_trait;
+
+use super::{Directory, Entry, FileWriter, OutputDirectory};
+use crate::error::{Error, Result};
+
+/// Runs a future to its end on this thread: the one place where the native program waits.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    pollster::block_on(future)
+}
+
+/// Opens an existing directory for reading.
+///
+/// # Errors
+/// [`Error::File`] when the path is missing or is a file (naming the directory that was probably meant).
+pub fn open_directory(path: &Path) -> Result<NativeDirectory> {
+    let shown = path.display().to_string();
+    match fs::metadata(path) {
+        Ok(meta) if meta.is_dir() => Ok(NativeDirectory::new(path)),
+        Ok(_) => Err(Error::file(
+            shown,
+            format!("this is a file; give the directory that holds it ({})", parent_and_name(path).0.display()),
+        )),
+        Err(e) => Err(io_error(&shown, &e)),
+    }
+}
+
+/// Splits the path of a file into its directory and its name.
+pub fn parent_and_name(path: &Path) -> (PathBuf, String) {
+    let parent = match path.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p.to_path_buf(),
+        _ => PathBuf::from("."),
+    };
+    (parent, path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default())
+}
+
+fn io_error(path: &str, error: &std::io::Error) -> Error {
+    let reason = match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => return Error::NoSpace { path: path.to_string() },
+        ErrorKind::NotFound => "there is no such file or directory".to_string(),
+        ErrorKind::PermissionDenied => "permission denied".to_string(),
+        ErrorKind::AlreadyExists => "this name exists already".to_string(),
+        _ => error.to_string(),
+    };
+    Error::file(path, reason)
+}
+
+/// A folder on disk.
+#[derive(Debug, Clone)]
+pub struct NativeDirectory {
+    root: PathBuf,
+}
+
+impl NativeDirectory {
+    /// The folder at `root`. It need not exist when it is only written to.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        NativeDirectory { root: root.into() }
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.root
+    }
+
+    /// Joins a relative name; refuses everything that could leave the directory.
+    fn join(&self, name: &str) -> Result<PathBuf> {
+        let relative = Path::new(name);
+        if name.is_empty() || !relative.components().all(|c| matches!(c, Component::Normal(_))) {
+            return Err(Error::file(name, format!("this name points outside {}", self.root.display())));
+        }
+        Ok(self.root.join(relative))
+    }
+
+    /// Like `join`, for reading: also refuses symbolic links that lead to another place than a sibling cache of blobs.
+    fn join_existing(&self, name: &str) -> Result<PathBuf> {
+        let path = self.join(name)?;
+        let (Ok(real), Ok(root)) = (fs::canonicalize(&path), fs::canonicalize(&self.root)) else {
+            return Ok(path); // the caller's read reports what is wrong
+        };
+        // The Hugging Face cache links snapshots/<commit>/model.safetensors to ../../blobs/<hash>.
+        let blobs = root.parent().and_then(Path::parent).map(|p| p.join("blobs"));
+        let in_cache = root.parent().is_some_and(|p| p.ends_with("snapshots")) && blobs.is_some_and(|b| real.starts_with(b));
+        if real.starts_with(&root) || in_cache {
+            return Ok(path);
+        }
+        Err(Error::file(path.display().to_string(), "this symbolic link points outside the directory; copy the file here"))
+    }
+
+    fn walk(&self, dir: &Path, prefix: &str, depth: usize, entries: &mut Vec<Entry>) -> Result<()> {
+        let listing = fs::read_dir(dir).map_err(|e| io_error(&dir.display().to_string(), &e))?;
+        for entry in listing {
+            let entry = entry.map_err(|e| io_error(&dir.display().to_string(), &e))?;
+            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+            // Follows links to files (the Hugging Face cache is made of them), never to directories.
+            let Ok(meta) = fs::metadata(entry.path()) else { continue };
+            if meta.is_file() {
+                entries.push(Entry { name, size: meta.len() });
+            } else if meta.is_dir() && depth < 4 && !entry.file_type().is_ok_and(|t| t.is_symlink()) {
+                self.walk(&entry.path(), &format!("{name}/"), depth + 1, entries)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[async_trait(?Send)]
+impl Directory for NativeDirectory {
+    fn label(&self) -> String {
+        self.root.display().to_string()
+    }
+
+    async fn list(&self) -> Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        self.walk(&self.root, "", 0, &mut entries)?;
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(entries)
+    }
+
+    async fn size(&self, name: &str) -> Result<Option<u64>> {
+        let path = self.join_existing(name)?;
+        match fs::metadata(&path) {
+            Ok(meta) if meta.is_file() => Ok(Some(meta.len())),
+            Ok(_) => Ok(None),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(io_error(&path.display().to_string(), &e)),
+        }
+    }
+
+    async fn read_range(&self, name: &str, range: Range<u64>) -> Result<Vec<u8>> {
+        let path = self.join_existing(name)?;
+        let shown = path.display().to_string();
+        let mut file = File::open(&path).map_err(|e| io_error(&shown, &e))?;
+        let size = file.metadata().map_err(|e| io_error(&shown, &e))?.len();
+        if range.start > range.end || range.end > size {
+            return Err(Error::file(
+                shown,
+                format!("the file ends at byte {size}, bytes {} to {} were wanted", range.start, range.end),
+            ));
+        }
+        let mut bytes = vec![0; (range.end - range.start) as usize];
+        file.seek(SeekFrom::Start(range.start)).map_err(|e| io_error(&shown, &e))?;
+        file.read_exact(&mut bytes).map_err(|e| io_error(&shown, &e))?;
+        Ok(bytes)
+    }
+
+    async fn read(&self, name: &str) -> Result<Vec<u8>> {
+        let path = self.join_existing(name)?;
+        fs::read(&path).map_err(|e| io_error(&path.display().to_string(), &e))
+    }
+}
+
+#[async_trait(?Send)]
+impl OutputDirectory for NativeDirectory {
+    async fn create(&self, name: &str) -> Result<Box<dyn FileWriter>> {
+        let path = self.join(name)?;
+        let (parent, file_name) = parent_and_name(&path);
+        fs::create_dir_all(&parent).map_err(|e| io_error(&parent.display().to_string(), &e))?;
+        let partial = parent.join(format!(".{file_name}.partial"));
+        let file = File::create(&partial).map_err(|e| io_error(&partial.display().to_string(), &e))?;
+        Ok(Box::new(NativeWriter { file: Some(file), partial, path }))
+    }
+
+    async fn append(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let path = self.join(name)?;
+        let shown = path.display().to_string();
+        let (parent, _) = parent_and_name(&path);
+        fs::create_dir_all(&parent).map_err(|e| io_error(&shown, &e))?;
+        let mut file =
+            fs::OpenOptions::new().create(true).append(true).open(&path).map_err(|e| io_error(&shown, &e))?;
+        file.write_all(bytes).map_err(|e| io_error(&shown, &e))
+    }
+
+    async fn rename(&self, from: &str, to: &str) -> Result<()> {
+        let (from, to) = (self.join(from)?, self.join(to)?);
+        if to.exists() {
+            return Err(Error::file(to.display().to_string(), "this name exists already"));
+        }
+        fs::rename(&from, &to).map_err(|e| io_error(&from.display().to_string(), &e))
+    }
+
+    async fn remove(&self, name: &str) -> Result<()> {
+        let path = self.join(name)?;
+        let result = match fs::symlink_metadata(&path) {
+            Ok(meta) if meta.is_dir() => fs::remove_dir_all(&path),
+            Ok(_) => fs::remove_file(&path),
+            Err(e) => Err(e),
+        };
+        match result {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(io_error(&path.display().to_string(), &e)),
+            _ => Ok(()),
+        }
+    }
+
+    async fn sync(&self) -> Result<()> {
+        sync_directory(&self.root)
+    }
+
+    fn subdirectory(&self, name: &str) -> Box<dyn OutputDirectory> {
+        Box::new(NativeDirectory { root: self.root.join(name) })
+    }
+}
+
+/// Flushes a directory's entries, so that a rename in it survives a power cut. Not every system can; that is no error.
+fn sync_directory(path: &Path) -> Result<()> {
+    if let Ok(dir) = File::open(path) {
+        let _ = dir.sync_all();
+    }
+    Ok(())
+}
+
+struct NativeWriter {
+    file: Option<File>,
+    partial: PathBuf,
+    path: PathBuf,
+}
+
+#[async_trait(?Send)]
+impl FileWriter for NativeWriter {
+    async fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        match &mut self.file {
+            Some(file) => file.write_all(bytes).map_err(|e| io_error(&self.path.display().to_string(), &e)),
+            None => Ok(()),
+        }
+    }
+
+    async fn finish(mut self: Box<Self>) -> Result<()> {
+        let shown = self.path.display().to_string();
+        if let Some(file) = self.file.take() {
+            file.sync_all().map_err(|e| io_error(&shown, &e))?;
+        }
+        fs::rename(&self.partial, &self.path).map_err(|e| io_error(&shown, &e))?;
+        sync_directory(&parent_and_name(&self.path).0)
+    }
+}
+
+impl Drop for NativeWriter {
+    /// A writer that was given up (an error, a full disk) leaves nothing behind.
+    fn drop(&mut self) {
+        if self.file.take().is_some() {
+            let _ = fs::remove_file(&self.partial);
+        }
+    }
+}
