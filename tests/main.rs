@@ -1,1 +1,3 @@
+//! All integration tests in one program: one link, one device.
 
+mod data;

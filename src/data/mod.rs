@@ -1,0 +1,7 @@
+//! From a dataset on disk to the batches that a training step reads: formats → conversations → samples → batches.
+
+mod batch;
+mod samples;
+
+pub use batch::{Batch, Buckets};
+pub use samples::{IGNORE, Sample};

@@ -1,0 +1,3 @@
+//! Datasets, tokenizer, chat template, masks and batches.
+
+mod batch;
