@@ -1,0 +1,78 @@
+//! Gemma 3, text only: norms before and after attention and feed-forward, norms on queries and keys, five sliding layers
+//! to one full layer, a rotary base for each kind, tied and scaled embedding.
+
+use super::config::{Defaults, ModelConfig};
+use super::fields::{Fields, limits};
+use super::params::{ParamDecl, Params};
+use super::{Architecture, rope_config};
+use crate::error::Result;
+
+/// Reads the fields of `Gemma3TextConfig`.
+///
+/// `attn_logit_softcapping` is not read: transformers 4 and 5 keep it in Gemma 3's configuration but never apply it.
+pub(super) fn config(fields: &Fields<'_>) -> Result<ModelConfig> {
+    if fields.flag_or("use_bidirectional_attention", false)? {
+        return Err(fields.error(
+            "use_bidirectional_attention",
+            "is true; a model that looks ahead is an encoder, and only causal language models can be trained here",
+        ));
+    }
+    let mut config = ModelConfig::decoder(
+        fields,
+        Architecture::Gemma3Text,
+        &Defaults {
+            num_key_value_heads: Some(4),
+            head_dim: Some(256),
+            max_position_embeddings: 131_072,
+            activation_key: "hidden_activation",
+            activation: "gelu_pytorch_tanh",
+            tie_word_embeddings: true,
+            bos: &[2],
+            eos: &[1],
+            pad: &[0],
+            ..Defaults::default()
+        },
+    )?;
+    config.hidden_size_is_multiple_of_heads(fields)?;
+    config.attention_bias = fields.flag_or("attention_bias", false)?;
+    config.attention_output_bias = config.attention_bias;
+    config.attention_scale = fields.positive_or("query_pre_attn_scalar", 256.0)?.powf(-0.5) as f32;
+    config.embedding_scale = (config.hidden_size as f64).sqrt() as f32;
+    config.norm_weight_offset = 1.0;
+    config.final_logit_softcapping = fields.optional_positive("final_logit_softcapping")?.map(|cap| cap as f32);
+
+    let window = fields.optional_count("sliding_window", Some(4096), limits::POSITIONS)?;
+    let pattern = fields.count_or("sliding_window_pattern", 6, limits::LAYERS)?;
+    config.set_windows(fields, window, |layer| !(layer + 1).is_multiple_of(pattern))?;
+    // Rope 0 turns the full layers, rope 1 the sliding ones.
+    config.ropes = rope_config::read_per_layer_type(fields, &config)?;
+    for layer in &mut config.layers {
+        layer.rope = Some(usize::from(layer.window.is_some()));
+    }
+    Ok(config)
+}
+
+/// The tensors of `Gemma3ForCausalLM`.
+pub(super) fn params(config: &ModelConfig) -> Vec<ParamDecl> {
+    let (hidden, ffn) = (config.hidden_size, config.intermediate_size);
+    let (q, kv) = (config.query_width(), config.key_value_width());
+    let mut p = Params::new("model.");
+    p.embedding("embed_tokens", config.vocab_size, hidden);
+    p.layers("layers", config, |p| {
+        p.linear("self_attn.q_proj", q, hidden, config.attention_bias);
+        p.linear("self_attn.k_proj", kv, hidden, config.attention_bias);
+        p.linear("self_attn.v_proj", kv, hidden, config.attention_bias);
+        p.linear("self_attn.o_proj", hidden, q, config.attention_output_bias);
+        p.rms_norm("self_attn.q_norm", config.head_dim);
+        p.rms_norm("self_attn.k_norm", config.head_dim);
+        p.linear("mlp.gate_proj", ffn, hidden, false);
+        p.linear("mlp.up_proj", ffn, hidden, false);
+        p.linear("mlp.down_proj", hidden, ffn, false);
+        p.rms_norm("input_layernorm", hidden);
+        p.rms_norm("post_attention_layernorm", hidden);
+        p.rms_norm("pre_feedforward_layernorm", hidden);
+        p.rms_norm("post_feedforward_layernorm", hidden);
+    });
+    p.rms_norm("norm", hidden);
+    p.with_head(config)
+}

@@ -1,0 +1,72 @@
+//! GPT-2: LayerNorm, learned positions, biases everywhere, weights stored (in, out), tied head.
+//!
+//! The configuration's dropouts are not applied, as when transformers runs the model in evaluation mode.
+
+use super::Architecture;
+use super::config::{ModelConfig, Sizes, read_activation};
+use super::fields::{Fields, limits};
+use super::params::{ParamDecl, Params};
+use crate::error::Result;
+
+/// Reads the fields of `GPT2Config`; its `attribute_map` allows the usual names for four of them too.
+pub(super) fn config(fields: &Fields<'_>) -> Result<ModelConfig> {
+    for (key, meaning) in [
+        ("scale_attn_by_inverse_layer_idx", "scales the attention of each layer differently"),
+        ("add_cross_attention", "is for encoder-decoder models"),
+    ] {
+        if fields.flag_or(key, false)? {
+            return Err(fields.error(key, format!("is true; it {meaning}, which is not supported")));
+        }
+    }
+    let either = |own: &'static str, usual: &'static str| if fields.has(own) { own } else { usual };
+    let hidden_size = fields.count(either("n_embd", "hidden_size"), limits::WIDTH)?;
+    let heads_key = either("n_head", "num_attention_heads");
+    let num_attention_heads = fields.count(heads_key, limits::HEADS)?;
+    let sizes = Sizes {
+        vocab_size: fields.count("vocab_size", limits::VOCABULARY)?,
+        hidden_size,
+        intermediate_size: fields.optional_count("n_inner", None, limits::WIDTH)?.unwrap_or(4 * hidden_size),
+        num_hidden_layers: fields.count(either("n_layer", "num_hidden_layers"), limits::LAYERS)?,
+        num_attention_heads,
+        num_key_value_heads: num_attention_heads,
+        head_dim: None,
+        max_position_embeddings: fields.count_or(
+            either("n_positions", "max_position_embeddings"),
+            1024,
+            limits::POSITIONS,
+        )?,
+    };
+    let mut config = ModelConfig::new(fields, Architecture::Gpt2, sizes, heads_key)?;
+    config.norm_eps = fields.positive_or("layer_norm_epsilon", 1e-5)? as f32;
+    config.activation = read_activation(fields, "activation_function", "gelu_new")?;
+    config.attention_bias = true;
+    config.attention_output_bias = true;
+    config.mlp_bias = true;
+    config.tie_word_embeddings = fields.flag_or("tie_word_embeddings", true)?;
+    config.read_token_ids(fields, &[50256], &[50256], &[])?;
+    if !fields.flag_or("scale_attn_weights", true)? {
+        config.attention_scale = 1.0;
+    }
+    for layer in &mut config.layers {
+        layer.rope = None;
+    }
+    Ok(config)
+}
+
+/// The tensors of `GPT2LMHeadModel`. `c_attn` stacks queries, keys and values.
+pub(super) fn params(config: &ModelConfig) -> Vec<ParamDecl> {
+    let (hidden, ffn) = (config.hidden_size, config.intermediate_size);
+    let mut p = Params::new("transformer.").transposed();
+    p.embedding("wte", config.vocab_size, hidden);
+    p.position_embedding("wpe", config.max_position_embeddings, hidden);
+    p.layers("h", config, |p| {
+        p.layer_norm("ln_1", hidden);
+        p.linear("attn.c_attn", 3 * hidden, hidden, true);
+        p.linear("attn.c_proj", hidden, hidden, true);
+        p.layer_norm("ln_2", hidden);
+        p.linear("mlp.c_fc", ffn, hidden, true);
+        p.linear("mlp.c_proj", hidden, ffn, true);
+    });
+    p.layer_norm("ln_f", hidden);
+    p.with_head(config)
+}

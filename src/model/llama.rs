@@ -1,0 +1,53 @@
+//! Llama (also SmolLM2, TinyLlama, Llama 3): RMSNorm, rotary positions, grouped-query attention, SwiGLU.
+
+use super::config::{Defaults, ModelConfig};
+use super::fields::Fields;
+use super::params::{ParamDecl, Params};
+use super::{Architecture, rope_config};
+use crate::error::Result;
+
+/// Reads the fields of `LlamaConfig`.
+pub(super) fn config(fields: &Fields<'_>) -> Result<ModelConfig> {
+    let mut config = ModelConfig::decoder(
+        fields,
+        Architecture::Llama,
+        &Defaults { max_position_embeddings: 2048, bos: &[1], eos: &[2], ..Defaults::default() },
+    )?;
+    config.hidden_size_is_multiple_of_heads(fields)?;
+    config.attention_bias = fields.flag_or("attention_bias", false)?;
+    config.attention_output_bias = config.attention_bias;
+    config.mlp_bias = fields.flag_or("mlp_bias", false)?;
+    config.ropes = vec![rope_config::read(fields, &config)?];
+    Ok(config)
+}
+
+/// The tensors of `LlamaForCausalLM`.
+pub(super) fn params(config: &ModelConfig) -> Vec<ParamDecl> {
+    decoder_params(config, false)
+}
+
+/// The tensors of llama and of what differs from it only in biases and in norms on queries and keys
+/// (mistral, qwen2, qwen3).
+pub(super) fn decoder_params(config: &ModelConfig, query_key_norm: bool) -> Vec<ParamDecl> {
+    let (hidden, ffn) = (config.hidden_size, config.intermediate_size);
+    let (q, kv) = (config.query_width(), config.key_value_width());
+    let mut p = Params::new("model.");
+    p.embedding("embed_tokens", config.vocab_size, hidden);
+    p.layers("layers", config, |p| {
+        p.linear("self_attn.q_proj", q, hidden, config.attention_bias);
+        p.linear("self_attn.k_proj", kv, hidden, config.attention_bias);
+        p.linear("self_attn.v_proj", kv, hidden, config.attention_bias);
+        p.linear("self_attn.o_proj", hidden, q, config.attention_output_bias);
+        if query_key_norm {
+            p.rms_norm("self_attn.q_norm", config.head_dim);
+            p.rms_norm("self_attn.k_norm", config.head_dim);
+        }
+        p.linear("mlp.gate_proj", ffn, hidden, config.mlp_bias);
+        p.linear("mlp.up_proj", ffn, hidden, config.mlp_bias);
+        p.linear("mlp.down_proj", hidden, ffn, config.mlp_bias);
+        p.rms_norm("input_layernorm", hidden);
+        p.rms_norm("post_attention_layernorm", hidden);
+    });
+    p.rms_norm("norm", hidden);
+    p.with_head(config)
+}

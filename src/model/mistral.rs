@@ -1,0 +1,32 @@
+//! Mistral: llama with a sliding window in every layer.
+
+use super::config::{Defaults, ModelConfig};
+use super::fields::{Fields, limits};
+use super::llama;
+use super::params::ParamDecl;
+use super::{Architecture, rope_config};
+use crate::error::Result;
+
+/// Reads the fields of `MistralConfig`.
+pub(super) fn config(fields: &Fields<'_>) -> Result<ModelConfig> {
+    let mut config = ModelConfig::decoder(
+        fields,
+        Architecture::Mistral,
+        &Defaults {
+            num_key_value_heads: Some(8),
+            max_position_embeddings: 4096 * 32,
+            bos: &[1],
+            eos: &[2],
+            ..Defaults::default()
+        },
+    )?;
+    let window = fields.optional_count("sliding_window", Some(4096), limits::POSITIONS)?;
+    config.set_window(window);
+    config.ropes = vec![rope_config::read(fields, &config)?];
+    Ok(config)
+}
+
+/// The tensors of `MistralForCausalLM`: llama's.
+pub(super) fn params(config: &ModelConfig) -> Vec<ParamDecl> {
+    llama::decoder_params(config, false)
+}

@@ -1,0 +1,150 @@
+//! What an architecture says about each of its tensors. The loader, the writer, the optimiser's groups and the memory
+//! plan read these declarations; nothing else in the house knows a tensor's name or shape.
+
+use super::config::ModelConfig;
+
+/// What a parameter is, as far as anything but the forward pass cares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ParamKind {
+    /// Token embedding, (vocab_size, hidden_size). Also the output head where the two are tied.
+    Embedding,
+    /// Learned position embedding, (max_position_embeddings, hidden_size).
+    PositionEmbedding,
+    /// Weight of a linear map inside a layer, (out, in).
+    Linear,
+    /// Output head that is not tied, (vocab_size, hidden_size).
+    Head,
+    /// Weight of a normalisation (RMSNorm or LayerNorm), 1 × n.
+    Norm,
+    /// Bias of a linear map or of a LayerNorm, 1 × n.
+    Bias,
+}
+
+/// How the file holds a matrix, compared with the layout that the kernels compute with, (out, in).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Layout {
+    /// (out, in) as well, like `torch.nn.Linear`.
+    AsStored,
+    /// (in, out), like GPT-2's `Conv1D`: transposed while reading and again while writing.
+    Transposed,
+}
+
+/// One parameter: its Hugging Face name and its shape in the layout that the kernels compute with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParamDecl {
+    /// The tensor's name in a file that transformers writes.
+    pub name: String,
+    /// Rows in compute layout: outputs of a weight, tokens of an embedding, 1 for a vector.
+    pub rows: usize,
+    /// Columns in compute layout: inputs of a weight, features of an embedding, the length of a vector.
+    pub cols: usize,
+    /// What it is.
+    pub kind: ParamKind,
+    /// The layer it belongs to; `None` for embeddings, final norm and head.
+    pub layer: Option<usize>,
+    /// How the file holds it.
+    pub layout: Layout,
+}
+
+impl ParamDecl {
+    /// The tensor's shape in the file.
+    pub fn stored_shape(&self) -> Vec<usize> {
+        match (self.kind, self.layout) {
+            (ParamKind::Norm | ParamKind::Bias, _) => vec![self.cols],
+            (_, Layout::AsStored) => vec![self.rows, self.cols],
+            (_, Layout::Transposed) => vec![self.cols, self.rows],
+        }
+    }
+
+    /// How many numbers it holds.
+    pub fn elements(&self) -> u64 {
+        self.rows as u64 * self.cols as u64
+    }
+
+    /// Whether weight decay applies: as in transformers' Trainer, to all but biases and the weights of norms.
+    /// (transformers 5, `Trainer.get_decay_parameter_names`.)
+    pub fn decays(&self) -> bool {
+        !matches!(self.kind, ParamKind::Norm | ParamKind::Bias)
+    }
+}
+
+/// Collects the declarations of an architecture, in the order in which transformers' state dict lists them
+/// (it decides which tensors share a shard).
+#[derive(Debug, Default)]
+pub(super) struct Params {
+    list: Vec<ParamDecl>,
+    prefix: String,
+    layer: Option<usize>,
+    layout: Option<Layout>,
+}
+
+impl Params {
+    /// Declarations whose names all begin with `prefix`.
+    pub(super) fn new(prefix: &str) -> Self {
+        Params { prefix: prefix.to_string(), ..Default::default() }
+    }
+
+    /// Linear weights that follow are stored (in, out).
+    pub(super) fn transposed(mut self) -> Self {
+        self.layout = Some(Layout::Transposed);
+        self
+    }
+
+    fn push(&mut self, name: String, rows: usize, cols: usize, kind: ParamKind, layout: Layout) {
+        self.list.push(ParamDecl { name, rows, cols, kind, layer: self.layer, layout });
+    }
+
+    pub(super) fn embedding(&mut self, name: &str, rows: usize, cols: usize) {
+        self.push(format!("{}{name}.weight", self.prefix), rows, cols, ParamKind::Embedding, Layout::AsStored);
+    }
+
+    pub(super) fn position_embedding(&mut self, name: &str, rows: usize, cols: usize) {
+        self.push(format!("{}{name}.weight", self.prefix), rows, cols, ParamKind::PositionEmbedding, Layout::AsStored);
+    }
+
+    /// `name.weight` (out, in) and, if `bias`, `name.bias` (out).
+    pub(super) fn linear(&mut self, name: &str, out: usize, input: usize, bias: bool) {
+        let layout = self.layout.unwrap_or(Layout::AsStored);
+        self.push(format!("{}{name}.weight", self.prefix), out, input, ParamKind::Linear, layout);
+        if bias {
+            self.push(format!("{}{name}.bias", self.prefix), 1, out, ParamKind::Bias, Layout::AsStored);
+        }
+    }
+
+    /// The weight of an RMSNorm.
+    pub(super) fn rms_norm(&mut self, name: &str, size: usize) {
+        self.push(format!("{}{name}.weight", self.prefix), 1, size, ParamKind::Norm, Layout::AsStored);
+    }
+
+    /// Weight and bias of a LayerNorm.
+    pub(super) fn layer_norm(&mut self, name: &str, size: usize) {
+        self.rms_norm(name, size);
+        self.push(format!("{}{name}.bias", self.prefix), 1, size, ParamKind::Bias, Layout::AsStored);
+    }
+
+    /// The parameters of each layer, named `<prefix><layers>.<index>.…`.
+    pub(super) fn layers(&mut self, layers: &str, config: &ModelConfig, mut one: impl FnMut(&mut Params)) {
+        let outer = self.prefix.clone();
+        for layer in 0..config.num_hidden_layers {
+            self.prefix = format!("{outer}{layers}.{layer}.");
+            self.layer = Some(layer);
+            one(self);
+        }
+        self.prefix = outer;
+        self.layer = None;
+    }
+
+    /// `lm_head.weight`, unless it is the embedding itself; ends the declaration.
+    pub(super) fn with_head(mut self, config: &ModelConfig) -> Vec<ParamDecl> {
+        if !config.tie_word_embeddings {
+            self.push(
+                "lm_head.weight".to_string(),
+                config.vocab_size,
+                config.hidden_size,
+                ParamKind::Head,
+                Layout::AsStored,
+            );
+        }
+        self.list
+    }
+}

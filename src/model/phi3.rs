@@ -1,0 +1,47 @@
+//! Phi 3, 3.5 and 4-mini: llama with one fused projection for queries, keys and values and one for gate and up, rotary
+//! positions on a part of each head, and LongRoPE.
+
+use super::config::{Defaults, ModelConfig};
+use super::fields::{Fields, limits};
+use super::params::{ParamDecl, Params};
+use super::{Architecture, rope_config};
+use crate::error::Result;
+
+/// Reads the fields of `Phi3Config`.
+pub(super) fn config(fields: &Fields<'_>) -> Result<ModelConfig> {
+    let mut config = ModelConfig::decoder(
+        fields,
+        Architecture::Phi3,
+        &Defaults {
+            max_position_embeddings: 4096,
+            norm_eps: 1e-5,
+            bos: &[1],
+            eos: &[32000],
+            pad: &[32000],
+            ..Defaults::default()
+        },
+    )?;
+    let window = fields.optional_count("sliding_window", None, limits::POSITIONS)?;
+    config.set_window(window);
+    config.ropes = vec![rope_config::read_phi3(fields, &config)?];
+    Ok(config)
+}
+
+/// The tensors of `Phi3ForCausalLM`. `qkv_proj` stacks the rows of queries, keys and values; `gate_up_proj` those of gate
+/// and up.
+pub(super) fn params(config: &ModelConfig) -> Vec<ParamDecl> {
+    let (hidden, ffn) = (config.hidden_size, config.intermediate_size);
+    let (q, kv) = (config.query_width(), config.key_value_width());
+    let mut p = Params::new("model.");
+    p.embedding("embed_tokens", config.vocab_size, hidden);
+    p.layers("layers", config, |p| {
+        p.linear("self_attn.o_proj", hidden, q, false);
+        p.linear("self_attn.qkv_proj", q + 2 * kv, hidden, false);
+        p.linear("mlp.gate_up_proj", 2 * ffn, hidden, false);
+        p.linear("mlp.down_proj", hidden, ffn, false);
+        p.rms_norm("input_layernorm", hidden);
+        p.rms_norm("post_attention_layernorm", hidden);
+    });
+    p.rms_norm("norm", hidden);
+    p.with_head(config)
+}

@@ -1,0 +1,42 @@
+//! Qwen 2 and 2.5: llama with biases on queries, keys and values, and a sliding window in some layers where asked for.
+
+use super::config::{Defaults, ModelConfig};
+use super::fields::{Fields, limits};
+use super::llama;
+use super::params::ParamDecl;
+use super::{Architecture, rope_config};
+use crate::error::Result;
+
+/// Reads the fields of `Qwen2Config`.
+pub(super) fn config(fields: &Fields<'_>) -> Result<ModelConfig> {
+    let mut config = ModelConfig::decoder(
+        fields,
+        Architecture::Qwen2,
+        &Defaults { num_key_value_heads: Some(32), max_position_embeddings: 32768, ..Defaults::default() },
+    )?;
+    config.attention_bias = true;
+    read_windows(fields, &mut config)?;
+    config.ropes = vec![rope_config::read(fields, &config)?];
+    Ok(config)
+}
+
+/// `use_sliding_window`, `sliding_window`, `max_window_layers` and `layer_types`, as in qwen2 and qwen3: without
+/// `layer_types`, the layers from `max_window_layers` on slide.
+pub(super) fn read_windows(fields: &Fields<'_>, config: &mut ModelConfig) -> Result<()> {
+    let window = match fields.flag_or("use_sliding_window", false)? {
+        true => fields.optional_count("sliding_window", Some(4096), limits::POSITIONS)?,
+        false => None,
+    };
+    // 0 is a legal value here (every layer slides), so this is not a count.
+    let first = match fields.value("max_window_layers") {
+        Some(value) if value.as_u64() != Some(0) => fields.count("max_window_layers", usize::MAX)?,
+        Some(_) => 0,
+        None => 28,
+    };
+    config.set_windows(fields, window, |layer| layer >= first)
+}
+
+/// The tensors of `Qwen2ForCausalLM`: llama's, with biases.
+pub(super) fn params(config: &ModelConfig) -> Vec<ParamDecl> {
+    llama::decoder_params(config, false)
+}

@@ -1,0 +1,32 @@
+//! Qwen 3: llama with RMSNorm on each head's queries and keys before the rotation.
+
+use super::config::{Defaults, ModelConfig};
+use super::fields::Fields;
+use super::params::ParamDecl;
+use super::{Architecture, rope_config};
+use super::{llama, qwen2};
+use crate::error::Result;
+
+/// Reads the fields of `Qwen3Config`.
+pub(super) fn config(fields: &Fields<'_>) -> Result<ModelConfig> {
+    let mut config = ModelConfig::decoder(
+        fields,
+        Architecture::Qwen3,
+        &Defaults {
+            num_key_value_heads: Some(32),
+            head_dim: Some(128),
+            max_position_embeddings: 32768,
+            ..Defaults::default()
+        },
+    )?;
+    config.attention_bias = fields.flag_or("attention_bias", false)?;
+    config.attention_output_bias = config.attention_bias;
+    qwen2::read_windows(fields, &mut config)?;
+    config.ropes = vec![rope_config::read(fields, &config)?];
+    Ok(config)
+}
+
+/// The tensors of `Qwen3ForCausalLM`: llama's, with `q_norm` and `k_norm`.
+pub(super) fn params(config: &ModelConfig) -> Vec<ParamDecl> {
+    llama::decoder_params(config, true)
+}
