@@ -1,0 +1,32 @@
+// y = a + b, a residual connection whose inputs are both needed later.
+// Where one is not, add_in_place reads and writes one buffer less.
+// Element-wise over whole buffers, one vec4 a thread.
+
+/// Threads of a workgroup.
+override WORKGROUP: u32 = 64u;
+
+struct Params {
+    /// Size of every buffer in vec4: rows * stride.
+    count: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+/// (rows, cols)
+@group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
+/// (rows, cols)
+@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
+/// (rows, cols)
+@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_id) local: vec3<u32>,
+) {
+    let i = (workgroup.y * workgroups.x + workgroup.x) * WORKGROUP + local.x;
+    if (i >= params.count) {
+        return;
+    }
+    y[i] = a[i] + b[i];
+}

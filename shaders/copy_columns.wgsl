@@ -1,0 +1,69 @@
+// y[:, y_first ..] = x[:, x_first ..] (or +=) for `cols` columns: splits fused projections and joins their gradients.
+// A copy, so that the kernels after it need not know that their input was a part of something wider.
+// A thread owns a vec4 of y. Columns on vec4 borders (the usual case) are one load and one store.
+
+/// Threads of a workgroup.
+override WORKGROUP: u32 = 64u;
+
+struct Params {
+    /// Rows of x and y.
+    rows: u32,
+    /// Columns to copy.
+    cols: u32,
+    /// First column in x.
+    x_first: u32,
+    /// First column in y.
+    y_first: u32,
+    /// All columns of y: what follows them is padding, written as zeros by the copy that ends there.
+    y_cols: u32,
+    /// Row stride of x in vec4.
+    x_stride: u32,
+    /// Row stride of y in vec4.
+    y_stride: u32,
+    /// 0: y is written; 1: it is added to.
+    accumulate: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+/// (rows, at least x_first + cols)
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+/// (rows, y_cols)
+@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_id) local: vec3<u32>,
+) {
+    let thread = (workgroup.y * workgroups.x + workgroup.x) * WORKGROUP + local.x;
+    // The vec4s of a row of y that hold a copied column.
+    let first = params.y_first / 4u;
+    let width = (params.y_first + params.cols + 3u) / 4u - first;
+    let row = thread / width;
+    if (row >= params.rows) {
+        return;
+    }
+    let column4 = first + thread % width;
+    let at = row * params.y_stride + column4;
+    if ((params.x_first | params.y_first | params.cols) % 4u == 0u) {
+        var value = x[row * params.x_stride + params.x_first / 4u + thread % width];
+        if (params.accumulate == 1u) {
+            value += y[at];
+        }
+        y[at] = value;
+        return;
+    }
+    var value = y[at];
+    for (var lane = 0u; lane < 4u; lane++) {
+        let column = column4 * 4u + lane;
+        if (column >= params.y_first && column < params.y_first + params.cols) {
+            let source = column - params.y_first + params.x_first;
+            let copied = x[row * params.x_stride + source / 4u][source % 4u];
+            value[lane] = select(copied, value[lane] + copied, params.accumulate == 1u);
+        } else if (column >= params.y_cols) {
+            value[lane] = 0.0;
+        }
+    }
+    y[at] = value;
+}

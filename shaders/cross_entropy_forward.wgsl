@@ -1,0 +1,174 @@
+// losses[first + i] = logsumexp(logits[i]) - logits[i, label]; the logits become their gradient, (softmax - onehot) * loss_scale.
+// In place and a chunk of rows at a time, so [tokens x vocabulary] never exists; one read for max and sum together, one pass to rewrite.
+// The sum is kept relative to a running maximum that is checked once per 16 logits, and in short chains for accuracy.
+// use: shared/step.wgsl
+// use: shared/row_sum.wgsl
+
+/// Whether the logits are overwritten by their gradient; off for evaluation.
+override GRADIENT: bool = true;
+/// Whether logits pass through cap * tanh(l / cap) first.
+override SOFTCAP: bool = false;
+/// Whether it is noted if the label had the largest logit (a tie counts). Otherwise any buffer may be bound for it.
+override CORRECT: bool = false;
+
+struct Params {
+    /// Rows of the chunk.
+    rows: u32,
+    /// Columns of the logits.
+    vocab: u32,
+    /// Row stride of the logits in vec4.
+    logits_stride: u32,
+    /// Target that row 0 of the chunk belongs to.
+    first: u32,
+    /// The softcap.
+    cap: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<uniform> step: Step;
+/// Label of each target, (targets)
+@group(0) @binding(2) var<storage, read> labels: array<u32>;
+/// In: logits, out: their gradient, (rows, vocab)
+@group(0) @binding(3) var<storage, read_write> logits: array<vec4<f32>>;
+/// (targets)
+@group(0) @binding(4) var<storage, read_write> losses: array<f32>;
+/// (targets)
+@group(0) @binding(5) var<storage, read_write> correct: array<u32>;
+
+/// Lower than any logit, yet finite.
+const LOWEST: f32 = -3.0e38;
+
+fn capped(logit: vec4<f32>) -> vec4<f32> {
+    if (SOFTCAP) {
+        // tanh is 1 to f32 from 9.1 on, and some drivers make NaN of large arguments.
+        return params.cap * tanh(clamp(logit / params.cap, vec4<f32>(-10.0), vec4<f32>(10.0)));
+    }
+    return logit;
+}
+
+/// Largest `value` of the lanes of a row, for every lane of it; called by all threads alike.
+fn row_max(slot: u32, lane: u32, value: f32) -> f32 {
+    if (LANES == 1u) {
+        return value;
+    }
+    let own = slot * LANES + lane;
+    workgroupBarrier();
+    lane_values[own] = value;
+    for (var half = LANES / 2u; half > 0u; half /= 2u) {
+        workgroupBarrier();
+        if (lane < half) {
+            lane_values[own] = max(lane_values[own], lane_values[own + half]);
+        }
+    }
+    workgroupBarrier();
+    return lane_values[slot * LANES];
+}
+
+/// The last vec4 of a row where it holds padding: LOWEST in the padding.
+fn tail(at: u32) -> vec4<f32> {
+    let inside = vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.vocab % 4u);
+    return select(vec4<f32>(LOWEST), capped(logits[at]), inside);
+}
+
+@compute @workgroup_size(LANES, ROWS)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_id) local: vec3<u32>,
+) {
+    let row = (workgroup.y * workgroups.x + workgroup.x) * ROWS + local.y;
+    let exists = row < params.rows;
+    let live = exists && params.first + row < step.targets;
+    let row_first = row * params.logits_stride;
+    let full = params.vocab / 4u; // vec4 without padding
+    let end = select(0u, full, live);
+    let has_tail = live && params.vocab % 4u != 0u && full % LANES == local.x;
+
+    // Four vec4 at a time: their maximum, and only if that is a new one are the sums rescaled.
+    var largest = LOWEST;
+    var total = vec4<f32>(0.0);
+    var part = vec4<f32>(0.0);
+    var parts = 0u;
+    var i = local.x;
+    while (i + 3u * LANES < end) {
+        let a = capped(logits[row_first + i]);
+        let b = capped(logits[row_first + i + LANES]);
+        let c = capped(logits[row_first + i + 2u * LANES]);
+        let d = capped(logits[row_first + i + 3u * LANES]);
+        let m4 = max(max(a, b), max(c, d));
+        let m = max(max(m4.x, m4.y), max(m4.z, m4.w));
+        if (m > largest) {
+            let shrink = exp(largest - m);
+            total *= shrink;
+            part *= shrink;
+            largest = m;
+        }
+        part += (exp(a - largest) + exp(b - largest)) + (exp(c - largest) + exp(d - largest));
+        parts += 1u;
+        if (parts == 64u) {
+            total += part;
+            part = vec4<f32>(0.0);
+            parts = 0u;
+        }
+        i += 4u * LANES;
+    }
+    while (i < end || (has_tail && i == full)) {
+        var a: vec4<f32>;
+        if (i < end) {
+            a = capped(logits[row_first + i]);
+        } else {
+            a = tail(row_first + i);
+        }
+        let m = max(max(a.x, a.y), max(a.z, a.w));
+        if (m > largest) {
+            let shrink = exp(largest - m);
+            total *= shrink;
+            part *= shrink;
+            largest = m;
+        }
+        part += exp(a - largest);
+        i += LANES;
+    }
+    total += part;
+    let lane_total = (total.x + total.y) + (total.z + total.w);
+    let maximum = row_max(local.y, local.x, largest);
+    let sum = row_sum(local.y, local.x, lane_total * exp(largest - maximum));
+
+    // All lanes have read the label's logit before one of them overwrites it.
+    let label = labels[min(params.first + row, arrayLength(&labels) - 1u)];
+    var label_logit = 0.0;
+    if (live && label < params.vocab) {
+        label_logit = capped(logits[row_first + label / 4u])[label % 4u];
+    }
+    if (live && local.x == 0u) {
+        losses[params.first + row] = (maximum - label_logit) + log(sum);
+        if (CORRECT) {
+            correct[params.first + row] = select(0u, 1u, label_logit >= maximum);
+        }
+    }
+    if (!GRADIENT) {
+        return;
+    }
+    if (LANES > 1u) {
+        storageBarrier();
+    }
+    let inverse = 1.0 / sum;
+    let width = (params.vocab + 3u) / 4u;
+    for (var j = local.x; j < select(0u, width, exists); j += LANES) {
+        var gradient = vec4<f32>(0.0);
+        if (live) {
+            var z = capped(logits[row_first + j]);
+            let column = vec4<u32>(0u, 1u, 2u, 3u) + j * 4u;
+            let onehot = select(vec4<f32>(0.0), vec4<f32>(1.0), column == vec4<u32>(label));
+            gradient = (exp(z - maximum) * inverse - onehot) * step.loss_scale;
+            if (SOFTCAP) {
+                z /= params.cap;
+                gradient *= 1.0 - z * z;
+            }
+            if (j == full) {
+                gradient = select(vec4<f32>(0.0), gradient, column < vec4<u32>(params.vocab));
+            }
+        }
+        logits[row_first + j] = gradient;
+    }
+}

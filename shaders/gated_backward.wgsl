@@ -1,0 +1,40 @@
+// dgate = dh * up * act'(gate), dup = dh * act(gate).
+// Both gradients in one pass, from the projections: act(gate) is computed again instead of stored.
+// Element-wise over whole buffers, one vec4 a thread; zeros of dh keep the padding zero.
+// use: shared/activation.wgsl
+
+/// Threads of a workgroup.
+override WORKGROUP: u32 = 64u;
+
+struct Params {
+    /// Size of every buffer in vec4: rows * stride.
+    count: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+/// (rows, cols)
+@group(0) @binding(1) var<storage, read> dh: array<vec4<f32>>;
+/// (rows, cols)
+@group(0) @binding(2) var<storage, read> gate: array<vec4<f32>>;
+/// (rows, cols)
+@group(0) @binding(3) var<storage, read> up: array<vec4<f32>>;
+/// (rows, cols)
+@group(0) @binding(4) var<storage, read_write> dgate: array<vec4<f32>>;
+/// (rows, cols)
+@group(0) @binding(5) var<storage, read_write> dup: array<vec4<f32>>;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_id) local: vec3<u32>,
+) {
+    let i = (workgroup.y * workgroups.x + workgroup.x) * WORKGROUP + local.x;
+    if (i >= params.count) {
+        return;
+    }
+    let g = gate[i];
+    let d = dh[i];
+    dgate[i] = d * up[i] * activation_derivative(g);
+    dup[i] = d * activation(g);
+}
