@@ -2,7 +2,11 @@
 
 pub mod data;
 pub mod error;
+pub mod gpu;
+pub mod graph;
 pub mod model;
+pub mod ops;
+pub mod plan;
 pub mod platform;
 
 pub use error::{Error, Result};

@@ -1,1 +1,3 @@
+//! The program `rootstock`.
+
 fn main() {}

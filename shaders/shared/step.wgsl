@@ -22,6 +22,6 @@ struct Step {
     max_grad_norm: f32,
     /// Real (not filling) tokens of this micro-batch.
     tokens: u32,
-    /// Unused; keeps the size a multiple of 16 bytes.
-    pad0: u32,
+    /// Number of different positions of this micro-batch (buckets of the position embedding's gradient).
+    position_buckets: u32,
 }

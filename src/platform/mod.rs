@@ -86,3 +86,22 @@ pub async fn write_file(dir: &dyn OutputDirectory, name: &str, bytes: &[u8]) -> 
     file.write(bytes).await?;
     file.finish().await
 }
+
+/// Makes the GPU's callbacks come: natively a thread waits for the submission (or for all so far), in the browser the event loop does.
+pub(crate) fn wait_for_gpu(device: &wgpu::Device, submission: Option<wgpu::SubmissionIndex>) {
+    #[cfg(not(target_arch = "wasm32"))]
+    native::wait_for_gpu(device, submission);
+    #[cfg(target_arch = "wasm32")]
+    let _ = (device, submission);
+}
+
+/// Bytes of memory that the adapter has for buffers, where the platform tells.
+pub(crate) fn adapter_memory(adapter: &wgpu::Adapter) -> Option<u64> {
+    #[cfg(not(target_arch = "wasm32"))]
+    return native::adapter_memory(adapter);
+    #[cfg(target_arch = "wasm32")]
+    {
+        let _ = adapter;
+        None
+    }
+}

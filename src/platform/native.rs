@@ -247,3 +247,33 @@ impl Drop for NativeWriter {
         }
     }
 }
+
+/// Blocks until the submission is done, so that its callbacks have run. The one wait of the native program besides `block_on`:
+/// wgpu delivers callbacks only from inside `poll`.
+pub(super) fn wait_for_gpu(device: &wgpu::Device, submission: Option<wgpu::SubmissionIndex>) {
+    // An error here is a lost device; its callback has been called, and the caller's next check reports it.
+    let _ = device.poll(wgpu::PollType::Wait { submission_index: submission, timeout: None });
+}
+
+/// The largest device-local heap of a Vulkan adapter; other backends do not tell.
+#[expect(unsafe_code, reason = "wgpu has no query for the memory's size; the handles are read while the adapter is borrowed")]
+pub(super) fn adapter_memory(adapter: &wgpu::Adapter) -> Option<u64> {
+    // SAFETY: the raw handles do not outlive the adapter, and nothing is created, changed or destroyed.
+    let hal = unsafe { adapter.as_hal::<wgpu::hal::api::Vulkan>() }?;
+    let properties = unsafe {
+        hal.shared_instance().raw_instance().get_physical_device_memory_properties(hal.raw_physical_device())
+    };
+    let heaps = properties.memory_heaps.iter().take(properties.memory_heap_count as usize);
+    // Bit 0 of the flags is VK_MEMORY_HEAP_DEVICE_LOCAL_BIT.
+    let device_local = heaps.filter(|h| h.flags.as_raw() & 1 == 1).map(|h| h.size).max()?;
+    // A software adapter's heap is the machine's memory; leave what others use.
+    let software = adapter.get_info().device_type == wgpu::DeviceType::Cpu;
+    Some(if software { available_memory().map_or(device_local, |free| free.min(device_local)) } else { device_local })
+}
+
+/// Memory that the operating system could give to a new program, in bytes (Linux only).
+fn available_memory() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
+    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
+}

@@ -1,0 +1,301 @@
+//! The adapter, its limits, its buffers and its pipelines. Together with `plan` this is the only room that knows wgpu.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+
+use crate::error::{Error, Result};
+use crate::platform;
+
+mod adapters;
+mod pipeline;
+mod profile;
+
+pub use adapters::{AdapterSummary, adapters};
+pub use pipeline::{Access, Pipeline, Shader};
+pub use profile::{AdapterClass, BINDING_ALIGNMENT, Profile};
+
+/// How to choose among several adapters.
+#[derive(Debug, Clone, Default)]
+pub struct AdapterChoice {
+    /// Part of the adapter's name, or its index in `rootstock devices`; `None` takes the fastest kind there is.
+    pub adapter: Option<String>,
+    /// Pretend that the adapter offers no subgroups, as in a browser.
+    pub without_subgroups: bool,
+    /// Never use more than this many bytes of GPU memory.
+    pub memory_limit: Option<u64>,
+}
+
+/// An open device with its queue, and everything that is made once per device.
+pub struct Gpu {
+    pub(crate) device: wgpu::Device,
+    pub(crate) queue: wgpu::Queue,
+    profile: Profile,
+    pipelines: RefCell<HashMap<pipeline::Key, Rc<Pipeline>>>,
+    /// The first thing that went wrong behind our back (device lost, validation); every later call reports it.
+    failure: Arc<Mutex<Option<String>>>,
+    allocated: Rc<Cell<u64>>,
+    peak: Rc<Cell<u64>>,
+}
+
+/// A GPU buffer that counts itself into [`Gpu::allocated_bytes`].
+#[derive(Debug)]
+pub struct Buffer {
+    pub(crate) raw: wgpu::Buffer,
+    bytes: u64,
+    allocated: Rc<Cell<u64>>,
+}
+
+impl Buffer {
+    /// Size in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.allocated.set(self.allocated.get().saturating_sub(self.bytes));
+    }
+}
+
+impl Gpu {
+    /// Opens the chosen adapter.
+    ///
+    /// # Errors
+    /// [`Error::Adapter`] when there is none, or none of that name, with what to install.
+    pub async fn open(choice: &AdapterChoice) -> Result<Gpu> {
+        let adapter = adapters::choose(choice).await?;
+        let profile = Profile::of(&adapter, choice);
+        let mut features = wgpu::Features::empty();
+        let wanted = [wgpu::Features::TIMESTAMP_QUERY, wgpu::Features::SUBGROUP];
+        for feature in wanted {
+            if adapter.features().contains(feature) {
+                features |= feature;
+            }
+        }
+        let offered = adapter.limits();
+        let limits = wgpu::Limits {
+            max_storage_buffer_binding_size: offered.max_storage_buffer_binding_size,
+            max_buffer_size: offered.max_buffer_size,
+            ..wgpu::Limits::default().using_alignment(offered.clone()).or_worse_values_from(&offered)
+        };
+        let (device, queue) = adapter
+            .request_device(&wgpu::DeviceDescriptor {
+                label: Some("rootstock"),
+                required_features: features,
+                required_limits: limits,
+                memory_hints: wgpu::MemoryHints::MemoryUsage,
+                ..Default::default()
+            })
+            .await
+            .map_err(|e| Error::adapter(format!("{} could not be opened: {e}", profile.name)))?;
+
+        let failure = Arc::new(Mutex::new(None::<String>));
+        let seen = failure.clone();
+        device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| keep_first(&seen, e.to_string())));
+        let seen = failure.clone();
+        device.set_device_lost_callback(move |reason, message| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                keep_first(&seen, format!("the GPU was lost ({message})"));
+            }
+        });
+        Ok(Gpu {
+            device,
+            queue,
+            profile,
+            pipelines: RefCell::default(),
+            failure,
+            allocated: Rc::default(),
+            peak: Rc::default(),
+        })
+    }
+
+    /// What this adapter is and may do.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// Bytes in buffers at this moment.
+    pub fn allocated_bytes(&self) -> u64 {
+        self.allocated.get()
+    }
+
+    /// The most bytes that were in buffers at one time since the device was opened or [`Gpu::reset_peak`].
+    pub fn peak_bytes(&self) -> u64 {
+        self.peak.get()
+    }
+
+    /// Starts counting the peak anew from what is allocated now.
+    pub fn reset_peak(&self) {
+        self.peak.set(self.allocated.get());
+    }
+
+    /// Allocates a zero-filled buffer for shaders, copies and uploads.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] when the adapter has not enough memory; nothing is lost, smaller requests still work.
+    pub async fn buffer(&self, label: &str, bytes: u64) -> Result<Rc<Buffer>> {
+        use wgpu::BufferUsages as U;
+        self.buffer_with(label, bytes, U::STORAGE | U::COPY_DST | U::COPY_SRC).await
+    }
+
+    /// Allocates a uniform buffer.
+    ///
+    /// # Errors
+    /// As [`Gpu::buffer`].
+    pub async fn uniform(&self, label: &str, bytes: u64) -> Result<Rc<Buffer>> {
+        self.buffer_with(label, bytes, wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST).await
+    }
+
+    async fn buffer_with(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<Rc<Buffer>> {
+        let bytes = bytes.max(16).next_multiple_of(16);
+        let full = |why: String| Error::gpu(format!("{label}: {} of GPU memory could not be had: {why}", human_bytes(bytes)));
+        if let Some(limit) = self.profile.memory_limit
+            && self.allocated.get() + bytes > limit
+        {
+            return Err(full(format!("the limit of {} is reached", human_bytes(limit))));
+        }
+        let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let raw =
+            self.device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size: bytes, usage, mapped_at_creation: false });
+        if let Some(e) = validation.pop().await {
+            return Err(full(e.to_string()));
+        }
+        if memory.pop().await.is_some() {
+            return Err(full("the adapter is out of memory".into()));
+        }
+        self.allocated.set(self.allocated.get() + bytes);
+        self.peak.set(self.peak.get().max(self.allocated.get()));
+        Ok(Rc::new(Buffer { raw, bytes, allocated: self.allocated.clone() }))
+    }
+
+    /// Queues an upload; it lands before the next submission.
+    pub fn write(&self, buffer: &Buffer, offset: u64, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.queue.write_buffer(&buffer.raw, offset, bytes);
+        }
+    }
+
+    /// Copies bytes back from the GPU. Offset and size are multiples of 4.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] when the device is lost or out of memory.
+    pub async fn read(&self, buffer: &Buffer, offset: u64, bytes: u64) -> Result<Vec<u8>> {
+        self.start_read(buffer, offset, bytes)?.wait(self).await
+    }
+
+    /// Queues a copy back and returns at once: the bytes are asked for later, so that the GPU never waits for us.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] when an earlier command failed.
+    pub fn start_read(&self, buffer: &Buffer, offset: u64, bytes: u64) -> Result<Readback> {
+        self.check()?;
+        let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("readback"),
+            size: bytes.max(4),
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(&buffer.raw, offset, &staging, 0, bytes);
+        let submission = self.queue.submit([encoder.finish()]);
+        let (sender, receiver) = futures_channel::oneshot::channel();
+        staging.slice(..).map_async(wgpu::MapMode::Read, move |result| {
+            let _ = sender.send(result.is_ok());
+        });
+        Ok(Readback { staging, submission, receiver })
+    }
+
+    /// Waits until everything submitted so far is done.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] when the device is lost.
+    pub async fn finish(&self) -> Result<()> {
+        let (sender, receiver) = futures_channel::oneshot::channel();
+        self.queue.on_submitted_work_done(move || {
+            let _ = sender.send(());
+        });
+        platform::wait_for_gpu(&self.device, None);
+        let _ = receiver.await;
+        self.check()
+    }
+
+    /// The pipeline of a shader with these override constants; compiled once per device.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] when the adapter's compiler refuses it.
+    pub(crate) async fn pipeline(&self, shader: &'static Shader, constants: &[(&'static str, f64)]) -> Result<Rc<Pipeline>> {
+        let key = pipeline::Key::new(shader, constants);
+        if let Some(known) = self.pipelines.borrow().get(&key) {
+            return Ok(known.clone());
+        }
+        let made = Rc::new(Pipeline::compile(&self.device, shader, constants).await?);
+        self.pipelines.borrow_mut().insert(key, made.clone());
+        Ok(made)
+    }
+
+    /// Reports what went wrong since, if anything did.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] with the first failure.
+    pub fn check(&self) -> Result<()> {
+        match self.failure.lock() {
+            Ok(failure) => match failure.as_ref() {
+                Some(reason) => Err(Error::gpu(format!("{reason}; what is on disk is untouched, run again to go on from the last checkpoint"))),
+                None => Ok(()),
+            },
+            Err(_) => Err(Error::gpu("the GPU's error handler failed")),
+        }
+    }
+
+    /// Loses the device on purpose, to test what happens then.
+    pub fn lose(&self) {
+        keep_first(&self.failure, "the GPU was lost (on purpose)".into());
+        self.device.destroy();
+    }
+}
+
+fn keep_first(slot: &Mutex<Option<String>>, message: String) {
+    if let Ok(mut slot) = slot.lock() {
+        slot.get_or_insert(message);
+    }
+}
+
+/// Bytes on their way back from the GPU.
+pub struct Readback {
+    staging: wgpu::Buffer,
+    submission: wgpu::SubmissionIndex,
+    receiver: futures_channel::oneshot::Receiver<bool>,
+}
+
+impl Readback {
+    /// The bytes, when they have arrived.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] when the device was lost meanwhile.
+    pub async fn wait(self, gpu: &Gpu) -> Result<Vec<u8>> {
+        platform::wait_for_gpu(&gpu.device, Some(self.submission));
+        let arrived = self.receiver.await.unwrap_or(false);
+        gpu.check()?;
+        if !arrived {
+            return Err(Error::gpu("the GPU did not give its results back; the device is probably lost, run again"));
+        }
+        let view = self.staging.slice(..).get_mapped_range().map_err(|e| Error::gpu(format!("the GPU's results could not be mapped: {e}")))?;
+        Ok(view.to_vec())
+    }
+}
+
+/// `1536` as `1.5 KiB`.
+pub fn human_bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}

@@ -1,0 +1,91 @@
+//! A shader module with its override constants, compiled.
+
+use crate::error::{Error, Result};
+
+/// How a kernel uses a buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// `var<storage, read>`.
+    Read,
+    /// `var<storage, read_write>`: written, or read and written.
+    Write,
+}
+
+/// One expanded shader module, as build.rs made it.
+#[derive(Debug)]
+pub struct Shader {
+    /// The file's name without `.wgsl`, and the version of a permuted one.
+    pub name: &'static str,
+    /// The whole text.
+    pub wgsl: &'static str,
+    /// Access of each storage buffer, in the order of the bindings.
+    pub bindings: &'static [Access],
+    /// Whether binding 1 is the step's uniform.
+    pub uses_step: bool,
+}
+
+/// What makes a pipeline different from another one.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key(&'static str, Vec<(&'static str, u64)>);
+
+impl Key {
+    pub(super) fn new(shader: &'static Shader, constants: &[(&'static str, f64)]) -> Key {
+        Key(shader.name, constants.iter().map(|(n, v)| (*n, v.to_bits())).collect())
+    }
+}
+
+/// A compiled kernel.
+#[derive(Debug)]
+pub struct Pipeline {
+    pub(crate) raw: wgpu::ComputePipeline,
+    pub(crate) layout: wgpu::BindGroupLayout,
+}
+
+impl Pipeline {
+    pub(super) async fn compile(device: &wgpu::Device, shader: &Shader, constants: &[(&'static str, f64)]) -> Result<Pipeline> {
+        let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let descriptor = wgpu::ShaderModuleDescriptor { label: Some(shader.name), source: wgpu::ShaderSource::Wgsl(shader.wgsl.into()) };
+        let module = create_module(device, descriptor);
+        let entry = |binding: u32, ty: wgpu::BufferBindingType| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
+            count: None,
+        };
+        let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform)];
+        if shader.uses_step {
+            entries.push(entry(1, wgpu::BufferBindingType::Uniform));
+        }
+        for access in shader.bindings {
+            let read_only = *access == Access::Read;
+            entries.push(entry(entries.len() as u32, wgpu::BufferBindingType::Storage { read_only }));
+        }
+        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(shader.name), entries: &entries });
+        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(shader.name),
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let raw = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(shader.name),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some("main"),
+            // Every kernel writes its workgroup memory before it reads it.
+            compilation_options: wgpu::PipelineCompilationOptions { constants, zero_initialize_workgroup_memory: false },
+            cache: None,
+        });
+        match scope.pop().await {
+            Some(e) => Err(Error::gpu(format!("kernel {} was refused by the adapter's compiler: {e}", shader.name))),
+            None => Ok(Pipeline { raw, layout }),
+        }
+    }
+}
+
+/// naga would count iterations of every loop to stop endless ones, which costs a third of a matmul's speed on CPU adapters.
+#[expect(unsafe_code, reason = "the kernels are our own: each loop's bounds are parameters checked in Rust; buffer bounds stay checked")]
+fn create_module(device: &wgpu::Device, descriptor: wgpu::ShaderModuleDescriptor<'_>) -> wgpu::ShaderModule {
+    let checks = wgpu::ShaderRuntimeChecks { force_loop_bounding: false, int_div_checks: false, ..wgpu::ShaderRuntimeChecks::checked() };
+    // SAFETY: no kernel has a loop without a bound, and no division by a runtime zero.
+    unsafe { device.create_shader_module_trusted(descriptor, checks) }
+}

@@ -1,0 +1,81 @@
+//! What the rest of the house needs to know about an adapter: plain data, so that a plan can be made without a device.
+
+use super::AdapterChoice;
+
+/// Which kind of processor runs the shaders; kernels have variants for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AdapterClass {
+    /// A software adapter (lavapipe, SwiftShader, WARP): barriers and workgroup memory are slow.
+    Cpu,
+    /// A graphics processor.
+    Gpu,
+}
+
+/// An adapter in plain data.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct Profile {
+    /// Name as the driver gives it.
+    pub name: String,
+    /// `vulkan`, `metal`, `dx12` or `webgpu`.
+    pub backend: String,
+    /// Driver name and version where known.
+    pub driver: String,
+    /// CPU or GPU.
+    pub class: AdapterClass,
+    /// The subgroup size when subgroup operations may be used in compute shaders and every subgroup has this size.
+    pub subgroup: Option<u32>,
+    /// Largest storage binding in bytes.
+    pub max_binding: u64,
+    /// Largest buffer in bytes.
+    pub max_buffer: u64,
+    /// Bytes of memory that buffers may take in all, where the adapter tells.
+    pub memory: Option<u64>,
+    /// The user's own limit in bytes.
+    pub memory_limit: Option<u64>,
+}
+
+/// Offsets of storage and uniform bindings are multiples of this many bytes on every adapter.
+pub const BINDING_ALIGNMENT: u64 = 256;
+
+impl Profile {
+    pub(super) fn of(adapter: &wgpu::Adapter, choice: &AdapterChoice) -> Profile {
+        let info = adapter.get_info();
+        let limits = adapter.limits();
+        // Browsers do not tell the device type; Chromium's software adapter is known by its name.
+        let software = info.device_type == wgpu::DeviceType::Cpu || info.name.to_lowercase().contains("swiftshader");
+        let same_size = info.subgroup_min_size == info.subgroup_max_size && info.subgroup_max_size > 0;
+        let subgroups = adapter.features().contains(wgpu::Features::SUBGROUP) && same_size && !choice.without_subgroups;
+        Profile {
+            backend: format!("{:?}", info.backend).to_lowercase(),
+            driver: format!("{} {}", info.driver, info.driver_info).trim().to_string(),
+            class: if software { AdapterClass::Cpu } else { AdapterClass::Gpu },
+            subgroup: subgroups.then_some(info.subgroup_max_size),
+            max_binding: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
+            max_buffer: limits.max_buffer_size,
+            memory: crate::platform::adapter_memory(adapter),
+            memory_limit: choice.memory_limit,
+            name: info.name,
+        }
+    }
+
+    /// The lavapipe adapter of the project's tests, for plans that are printed and compared without a device.
+    pub fn lavapipe() -> Profile {
+        Profile {
+            name: "llvmpipe".into(),
+            backend: "vulkan".into(),
+            driver: "Mesa".into(),
+            class: AdapterClass::Cpu,
+            subgroup: Some(8),
+            max_binding: 128 << 20,
+            max_buffer: (2 << 30) - 1,
+            memory: None,
+            memory_limit: None,
+        }
+    }
+
+    /// Bytes that a run may use in all: the user's limit, else what the adapter tells.
+    pub fn usable_memory(&self) -> Option<u64> {
+        self.memory_limit.or(self.memory)
+    }
+}

@@ -1,0 +1,42 @@
+//! The ops: about a dozen coarse ones, each with its shape rule (a method of [`Graph`](crate::graph::Graph)), its forward and its backward in one file.
+//!
+//! ## Writing an op
+//! ```text
+//! impl Graph { pub fn scale(&mut self, x: ValueId, by: f32) -> ValueId { … self.push_one(Scale { by }, &[x], shape) } }
+//! impl Op for Scale {
+//!     fn forward(&self, e, x, y) -> Vec<ValueId>   emit dispatches that read e.bind(x[0]) and write e.bind(y[0]); return what the backward needs besides x and y
+//!     fn backward(&self, e, x, y, saved)           let Some(dy) = e.grad(y[0]); if let Some(dx) = e.grad_target(x[0]) { emit: dx (= or += as dx.accumulate says) … }
+//! }
+//! ```
+//! A parameter's gradient is written with `e.pieces(param)[i].gradient` (absent when the parameter is frozen) and `e.gradient_mode(param)`.
+//! Nothing needs to be freed, ordered or pruned by hand: `plan` knows from the dispatches who reads and writes what.
+
+pub mod elementwise;
+
+use std::fmt::Debug;
+
+use crate::graph::ValueId;
+use crate::plan::Emit;
+
+/// A coarse operation with its own backward.
+pub trait Op: Debug {
+    /// For the printed plan and the profile.
+    fn name(&self) -> &'static str;
+
+    /// Whether the op changes its first input instead of making an output. Nobody may use the old content afterwards,
+    /// the producer's backward included.
+    fn in_place(&self) -> bool {
+        false
+    }
+
+    /// Parameters that it uses: the inputs of the question whether a gradient is needed.
+    fn params(&self) -> Vec<crate::graph::ParamId> {
+        Vec::new()
+    }
+
+    /// Emits the forward dispatches. `x` are the node's inputs, `y` its outputs. Returns further values that the backward will read.
+    fn forward(&self, e: &mut Emit<'_>, x: &[ValueId], y: &[ValueId]) -> Vec<ValueId>;
+
+    /// Emits the backward dispatches: reads the outputs' gradients, writes those of the inputs and parameters that need one.
+    fn backward(&self, e: &mut Emit<'_>, x: &[ValueId], y: &[ValueId], saved: &[ValueId]);
+}

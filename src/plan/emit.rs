@@ -1,0 +1,302 @@
+//! What an op sees while it emits its dispatches.
+
+use std::collections::HashMap;
+
+use super::batch::{Input, InputLayout};
+use super::layout::ParamLayout;
+use super::program::{Bind, Dispatch, Owner, Phase, Resource, ValueInfo, When};
+use crate::gpu::Profile;
+use crate::graph::{Graph, Param, ParamId, Purpose, Shape, TableId, ValueId};
+
+/// Rows of a parameter that one dispatch can bind.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Piece {
+    /// First row.
+    pub first_row: usize,
+    /// Number of rows.
+    pub rows: usize,
+    /// The weights.
+    pub weight: Bind,
+    /// The gradient, of the same layout in f32; absent for a frozen parameter.
+    pub gradient: Option<Bind>,
+}
+
+/// Where an op puts the gradient of one of its inputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GradTarget {
+    /// The value to write.
+    pub value: ValueId,
+    /// Whether to add to what is there.
+    pub accumulate: bool,
+}
+
+/// Collects the dispatches of a plan.
+pub struct Emit<'a> {
+    /// The adapter that the plan is for.
+    pub profile: &'a Profile,
+    /// The graph that is compiled.
+    pub graph: &'a Graph,
+    layout: &'a ParamLayout,
+    inputs: InputLayout,
+    pub(super) values: Vec<ValueInfo>,
+    pub(super) dispatches: Vec<Dispatch>,
+    /// Gradient of each activation, as far as it is known.
+    grads: HashMap<ValueId, ValueId>,
+    /// The activation that a recomputed copy stands for.
+    pub(super) origin: HashMap<ValueId, ValueId>,
+    gradient_written: Vec<bool>,
+    needs_grad: Vec<bool>,
+    /// Index of the node that makes each activation.
+    producer: Vec<usize>,
+    pub(super) node: usize,
+    pub(super) owner: Owner,
+}
+
+impl<'a> Emit<'a> {
+    pub(super) fn new(graph: &'a Graph, layout: &'a ParamLayout, profile: &'a Profile) -> Emit<'a> {
+        let mut needs_grad = vec![false; graph.values.len()];
+        let mut producer = vec![0; graph.values.len()];
+        if graph.purpose == Purpose::Train {
+            for (index, node) in graph.nodes.iter().enumerate() {
+                let needed = node.op.params().iter().any(|p| graph.param(*p).trainable)
+                    || node.inputs.iter().any(|v| needs_grad[v.0 as usize]);
+                for y in &node.outputs {
+                    needs_grad[y.0 as usize] = needed;
+                    producer[y.0 as usize] = index;
+                }
+            }
+        }
+        let values = graph.values.iter().map(|s| ValueInfo { bytes: s.floats() as u64 * 4, shape: Some(*s), slot: None });
+        Emit {
+            profile,
+            graph,
+            layout,
+            inputs: InputLayout::new(graph.tokens),
+            values: values.collect(),
+            dispatches: Vec::new(),
+            grads: HashMap::new(),
+            origin: HashMap::new(),
+            gradient_written: vec![false; graph.params.len()],
+            needs_grad,
+            producer,
+            node: 0,
+            owner: Owner::default(),
+        }
+    }
+
+    /// Tokens of a micro-batch.
+    pub fn tokens(&self) -> usize {
+        self.graph.tokens
+    }
+
+    /// Whether gradients are wanted at all.
+    pub fn training(&self) -> bool {
+        self.graph.purpose == Purpose::Train
+    }
+
+    /// Rows and columns of an activation.
+    pub fn shape(&self, value: ValueId) -> Shape {
+        self.values[value.0 as usize].shape.unwrap_or(Shape { rows: 1, cols: self.values[value.0 as usize].bytes as usize / 4 })
+    }
+
+    /// A parameter's description.
+    pub fn param(&self, id: ParamId) -> &'a Param {
+        self.graph.param(id)
+    }
+
+    /// A new temporary matrix.
+    pub fn matrix(&mut self, rows: usize, cols: usize) -> ValueId {
+        let shape = Shape { rows, cols };
+        self.new_value(shape.floats() as u64 * 4, Some(shape))
+    }
+
+    /// A new temporary vector of f32 (or u32) without padding.
+    pub fn vector(&mut self, len: usize) -> ValueId {
+        self.new_value((len as u64 * 4).next_multiple_of(16), None)
+    }
+
+    fn new_value(&mut self, bytes: u64, shape: Option<Shape>) -> ValueId {
+        self.values.push(ValueInfo { bytes, shape, slot: None });
+        ValueId(self.values.len() as u32 - 1)
+    }
+
+    /// The whole value as a binding.
+    pub fn bind(&self, value: ValueId) -> Bind {
+        Bind { resource: Resource::Value(value), offset: 0, size: self.values[value.0 as usize].bytes }
+    }
+
+    /// Rows of a matrix as a binding; `first` times the row's bytes must be a multiple of 256 (a multiple of 16 rows always is).
+    pub fn bind_rows(&self, value: ValueId, first: usize, rows: usize) -> Bind {
+        let row = u64::from(self.shape(value).stride4()) * 16;
+        let offset = first as u64 * row;
+        debug_assert_eq!(offset % 256, 0, "a binding starts at a multiple of 256 bytes");
+        Bind { resource: Resource::Value(value), offset, size: rows as u64 * row }
+    }
+
+    /// The pieces of a parameter; more than one only when it is larger than a binding.
+    pub fn pieces(&self, param: ParamId) -> Vec<Piece> {
+        let p = self.param(param);
+        let pieces = self.layout.pieces(param).iter();
+        pieces
+            .map(|l| {
+                let bind = |resource| Bind { resource, offset: l.offset, size: l.bytes };
+                Piece {
+                    first_row: l.rows.start,
+                    rows: l.rows.len(),
+                    weight: bind(Resource::Weights(l.arena)),
+                    gradient: (p.trainable && self.training()).then(|| bind(Resource::Gradients(l.arena))),
+                }
+            })
+            .collect()
+    }
+
+    /// The one piece of a vector or of a matrix that is known to be small.
+    pub fn piece(&self, param: ParamId) -> Piece {
+        let mut pieces = self.pieces(param);
+        debug_assert_eq!(pieces.len(), 1, "{} is larger than a binding", self.param(param).name);
+        pieces.swap_remove(0)
+    }
+
+    /// A section of the batch.
+    pub fn input(&self, input: Input) -> Bind {
+        self.inputs.bind(input)
+    }
+
+    /// A constant table.
+    pub fn table(&self, table: TableId) -> Bind {
+        let size = self.graph.tables[table.0 as usize].data.len() as u64 * 4;
+        Bind { resource: Resource::Table(table), offset: 0, size }
+    }
+
+    /// The per-target losses from target `first` on (a multiple of 64).
+    pub fn losses(&self, first: usize, count: usize) -> Bind {
+        Bind { resource: Resource::Losses, offset: first as u64 * 4, size: (count as u64 * 4).next_multiple_of(16) }
+    }
+
+    /// The statistics of a step, see `shaders/shared/stats.wgsl`.
+    pub fn stats(&self) -> Bind {
+        Bind { resource: Resource::Stats, offset: 0, size: super::store::STATS_BYTES }
+    }
+
+    /// Adds a dispatch to the plan.
+    pub fn run(&mut self, mut dispatch: Dispatch) {
+        debug_assert!(dispatch.workgroups.iter().all(|w| (1..=65_535).contains(w)), "{}: {:?}", dispatch.shader.name, dispatch.workgroups);
+        debug_assert!(
+            dispatch.binds.iter().all(|b| b.offset % 256 == 0),
+            "{}: a binding starts at a multiple of 256 bytes",
+            dispatch.shader.name
+        );
+        dispatch.owner = self.owner;
+        self.dispatches.push(dispatch);
+    }
+
+    fn origin(&self, value: ValueId) -> ValueId {
+        self.origin.get(&value).copied().unwrap_or(value)
+    }
+
+    /// Whether the gradient of this activation is wanted.
+    pub fn needs_grad(&self, value: ValueId) -> bool {
+        self.needs_grad.get(self.origin(value).0 as usize).copied().unwrap_or(false)
+    }
+
+    /// The gradient of an activation that arrived from its users; `None` when nobody gave one.
+    pub fn grad(&self, value: ValueId) -> Option<ValueId> {
+        self.grads.get(&self.origin(value)).copied()
+    }
+
+    /// Where to write (or add) this op's part of the gradient of its input; `None` when nobody wants it.
+    pub fn grad_target(&mut self, value: ValueId) -> Option<GradTarget> {
+        let v = self.origin(value);
+        if !self.needs_grad(v) {
+            return None;
+        }
+        let Some(known) = self.grads.get(&v).copied() else {
+            let Shape { rows, cols } = self.shape(v);
+            let grad = self.matrix(rows, cols);
+            self.grads.insert(v, grad);
+            return Some(GradTarget { value: grad, accumulate: false });
+        };
+        // The buffer may also be the gradient of another activation (a residual sum hands its gradient to both sides): when
+        // that one's producer has yet to read it, this side continues on a copy.
+        let value = if self.is_shared(v, known) { self.copy_grad(v, known) } else { known };
+        Some(GradTarget { value, accumulate: true })
+    }
+
+    fn is_shared(&self, v: ValueId, grad: ValueId) -> bool {
+        self.grads.iter().any(|(u, g)| *u != v && *g == grad && self.producer[u.0 as usize] < self.node)
+    }
+
+    fn copy_grad(&mut self, v: ValueId, grad: ValueId) -> ValueId {
+        let shape = self.shape(grad);
+        let copy = self.matrix(shape.rows, shape.cols);
+        self.copy(grad, copy);
+        self.grads.insert(v, copy);
+        copy
+    }
+
+    /// The gradient of an op's in-place operand, for changing it in place.
+    pub fn grad_in_place(&mut self, value: ValueId) -> Option<ValueId> {
+        let v = self.origin(value);
+        let grad = self.grads.get(&v).copied()?;
+        Some(if self.is_shared(v, grad) { self.copy_grad(v, grad) } else { grad })
+    }
+
+    /// Says that the gradient of `value` is (also) this matrix, without copying it where possible.
+    pub fn give_grad(&mut self, value: ValueId, grad: ValueId) {
+        let v = self.origin(value);
+        if !self.needs_grad(v) {
+            return;
+        }
+        match self.grad_target(v) {
+            Some(GradTarget { value: target, accumulate: true }) => self.add_in_place(target, grad),
+            _ => {
+                self.grads.insert(v, grad);
+            }
+        }
+    }
+
+    /// How a kernel writes this parameter's gradient: 2 for the first op of a micro-step (the step says whether to write or to
+    /// add), 1 (add) for the ones after it, as with tied weights.
+    pub fn gradient_mode(&mut self, param: ParamId) -> u32 {
+        if std::mem::replace(&mut self.gradient_written[param.0 as usize], true) { 1 } else { 2 }
+    }
+
+    /// For a kernel that only adds to some rows: zeroes the gradient at the start of an accumulation group if nobody wrote it yet.
+    pub fn zero_gradient(&mut self, param: ParamId) {
+        if std::mem::replace(&mut self.gradient_written[param.0 as usize], true) {
+            return;
+        }
+        for piece in self.pieces(param) {
+            if let Some(gradient) = piece.gradient {
+                let fill = fill(gradient);
+                self.run(fill.when(When::FirstOfGroup));
+            }
+        }
+    }
+
+    /// Zeroes a value.
+    pub fn zero(&mut self, value: ValueId) {
+        let fill = fill(self.bind(value));
+        self.run(fill);
+    }
+
+    fn copy(&mut self, from: ValueId, to: ValueId) {
+        let (shape, x, y) = (self.shape(from), self.bind(from), self.bind(to));
+        self.run(crate::ops::elementwise::copy(shape, x, y));
+    }
+
+    fn add_in_place(&mut self, target: ValueId, x: ValueId) {
+        let (shape, x, y) = (self.shape(target), self.bind(x), self.bind(target));
+        self.run(crate::ops::elementwise::add_in_place(shape, x, y));
+    }
+
+    pub(super) fn set_phase(&mut self, phase: Phase, node: usize) {
+        let n = &self.graph.nodes[node];
+        self.node = node;
+        self.owner = Owner { op: n.op.name(), layer: n.layer, phase };
+    }
+}
+
+fn fill(target: Bind) -> Dispatch {
+    crate::ops::elementwise::zero(target)
+}

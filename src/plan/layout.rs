@@ -1,0 +1,107 @@
+//! Where each parameter lies: packed into flat buffers ("arenas"), so that the norm and AdamW are one dispatch per arena,
+//! and cut by rows where a matrix is larger than one binding.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use crate::gpu::Profile;
+use crate::graph::{Param, ParamId, WeightType};
+
+/// Rows of one parameter that lie together in one arena.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PieceLayout {
+    /// Which rows of the parameter.
+    pub rows: Range<usize>,
+    /// Which arena.
+    pub arena: u32,
+    /// First byte in the arena; a multiple of 256.
+    pub offset: u64,
+    /// Bytes in the weights' arena.
+    pub bytes: u64,
+}
+
+/// A flat buffer of parameters that are treated alike.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Arena {
+    /// What its parameters share.
+    pub group: Group,
+    /// Bytes of the weights.
+    pub bytes: u64,
+}
+
+/// What the parameters of one arena have in common.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Group {
+    /// Gets gradients and moments.
+    pub trainable: bool,
+    /// How the numbers are kept.
+    pub weight_type: WeightType,
+    /// Weight decay applies.
+    pub decays: bool,
+    /// Learning rate relative to the recipe's.
+    pub lr_scale: f32,
+}
+
+/// The places of all parameters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ParamLayout {
+    /// The flat buffers.
+    pub arenas: Vec<Arena>,
+    pieces: Vec<Vec<PieceLayout>>,
+}
+
+/// Rows of a cut matrix come in multiples of this, so that a piece's columns of the logits start at a 256-byte offset of a row's start.
+const ROW_UNIT: usize = 64;
+
+impl ParamLayout {
+    /// Lays the parameters out for this adapter.
+    pub fn new(params: &[Param], profile: &Profile) -> ParamLayout {
+        let cap = profile.max_binding.min(profile.max_buffer) / 256 * 256;
+        let mut arenas: Vec<Arena> = Vec::new();
+        let mut open: BTreeMap<(bool, WeightType, bool, u32), usize> = BTreeMap::new();
+        let mut pieces = vec![Vec::new(); params.len()];
+        for (index, p) in params.iter().enumerate() {
+            let key = (p.trainable, p.weight_type, p.decays, p.lr_scale.to_bits());
+            let group = Group { trainable: p.trainable, weight_type: p.weight_type, decays: p.decays, lr_scale: p.lr_scale };
+            let row_bytes = (p.shape.stride4() as usize * 4 * p.weight_type.bytes()) as u64;
+            let mut start = 0;
+            while start < p.shape.rows {
+                let left = (p.shape.rows - start) as u64 * row_bytes;
+                let rows = if left <= cap {
+                    p.shape.rows - start
+                } else {
+                    ((cap / row_bytes) as usize / ROW_UNIT * ROW_UNIT).clamp(1, p.shape.rows - start)
+                };
+                let bytes = rows as u64 * row_bytes;
+                let arena = match open.get(&key) {
+                    Some(&a) if arenas[a].bytes.next_multiple_of(256) + bytes <= cap => a,
+                    _ => {
+                        arenas.push(Arena { group, bytes: 0 });
+                        open.insert(key, arenas.len() - 1);
+                        arenas.len() - 1
+                    }
+                };
+                let offset = arenas[arena].bytes.next_multiple_of(256);
+                arenas[arena].bytes = offset + bytes;
+                pieces[index].push(PieceLayout { rows: start..start + rows, arena: arena as u32, offset, bytes });
+                start += rows;
+            }
+        }
+        ParamLayout { arenas, pieces }
+    }
+
+    /// The pieces of a parameter, by rows.
+    pub fn pieces(&self, param: ParamId) -> &[PieceLayout] {
+        &self.pieces[param.0 as usize]
+    }
+
+    /// Bytes of all weights.
+    pub fn weights_bytes(&self) -> u64 {
+        self.arenas.iter().map(|a| a.bytes).sum()
+    }
+
+    /// Bytes of all gradients (each of the two moments takes as much).
+    pub fn gradients_bytes(&self) -> u64 {
+        self.arenas.iter().filter(|a| a.group.trainable).map(|a| a.bytes).sum()
+    }
+}

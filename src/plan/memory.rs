@@ -1,0 +1,53 @@
+//! The memory of a run, known before anything is allocated.
+
+use super::batch::InputLayout;
+use super::layout::ParamLayout;
+use super::program::Program;
+use super::runner::UNIFORM_SLOT;
+use super::store::{READBACK_BYTES, STATS_BYTES};
+
+/// Bytes of GPU memory by what they are for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Memory {
+    /// Weights.
+    pub weights_bytes: u64,
+    /// Gradients of the trainable parameters.
+    pub gradients_bytes: u64,
+    /// AdamW's moments.
+    pub optimizer_bytes: u64,
+    /// The pool of activations, their gradients and temporaries.
+    pub activations_bytes: u64,
+    /// Batch, parameters of the kernels, tables, caches, losses, staging for what is read back.
+    pub other_bytes: u64,
+    /// The largest single binding.
+    pub largest_binding_bytes: u64,
+}
+
+impl Memory {
+    /// The memory of a store alone.
+    pub fn of_store(layout: &ParamLayout, training: bool) -> Memory {
+        let gradients_bytes = if training { layout.gradients_bytes() } else { 0 };
+        Memory {
+            weights_bytes: layout.weights_bytes(),
+            gradients_bytes,
+            optimizer_bytes: 2 * gradients_bytes,
+            other_bytes: READBACK_BYTES + STATS_BYTES + UNIFORM_SLOT,
+            largest_binding_bytes: layout.arenas.iter().map(|a| a.bytes).max().unwrap_or(0),
+            ..Memory::default()
+        }
+    }
+
+    /// Adds what replaying a program needs on top; programs share the pool and the batch buffer, so the larger one counts.
+    pub fn with_program(mut self, program: &Program, tables_bytes: u64) -> Memory {
+        self.activations_bytes = self.activations_bytes.max(program.activation_bytes());
+        let uniforms = program.dispatches.len() as u64 * UNIFORM_SLOT;
+        self.other_bytes += InputLayout::new(program.tokens).bytes() + uniforms + tables_bytes + program.losses_bytes;
+        self.largest_binding_bytes = self.largest_binding_bytes.max(program.largest_binding());
+        self
+    }
+
+    /// All of it: the peak of the run.
+    pub fn peak_bytes(&self) -> u64 {
+        self.weights_bytes + self.gradients_bytes + self.optimizer_bytes + self.activations_bytes + self.other_bytes
+    }
+}

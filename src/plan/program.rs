@@ -1,0 +1,227 @@
+//! A program: the flat list of dispatches that a step replays, over named resources instead of buffers.
+
+use std::fmt::{self, Display, Write};
+
+use crate::gpu::Shader;
+use crate::graph::{TableId, ValueId};
+
+/// Something that a binding can point to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Resource {
+    /// An activation, a gradient of one, or a temporary; lives in a pooled buffer.
+    Value(ValueId),
+    /// A flat buffer of weights.
+    Weights(u32),
+    /// A flat buffer of gradients, laid out like the weights of the same number.
+    Gradients(u32),
+    /// AdamW's first moments, laid out alike.
+    Moment1(u32),
+    /// AdamW's second moments, laid out alike.
+    Moment2(u32),
+    /// The batch: token ids, positions, sequence bounds, targets, buckets.
+    Inputs,
+    /// A constant table.
+    Table(TableId),
+    /// The keys (even) and values (odd) kept for generation, two per layer.
+    Cache(u32),
+    /// One loss per target token.
+    Losses,
+    /// Loss sum, gradient norm, clip coefficient, halt flag: see shaders/shared/stats.wgsl.
+    Stats,
+    /// Partial sums of squares for the gradient norm.
+    Partials,
+    /// Logits of the last token, in generation.
+    Logits,
+}
+
+/// A range of a resource, in bytes; the offset is a multiple of 256, the size of 4.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bind {
+    /// What it points to.
+    pub resource: Resource,
+    /// First byte.
+    pub offset: u64,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// When a dispatch of a replayed plan runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// At every replay.
+    Always,
+    /// Only when the micro-batch has more target tokens than this.
+    MoreTargetsThan(u32),
+    /// Only in the first micro-batch of an accumulation group.
+    FirstOfGroup,
+}
+
+/// One compute dispatch.
+#[derive(Debug, Clone)]
+pub struct Dispatch {
+    /// The kernel.
+    pub shader: &'static Shader,
+    /// Its override constants.
+    pub constants: Vec<(&'static str, f64)>,
+    /// Its `Params` as bytes.
+    pub params: Vec<u8>,
+    /// Its storage buffers, in the shader's order.
+    pub binds: Vec<Bind>,
+    /// Workgroups in x, y, z; each at most 65,535.
+    pub workgroups: [u32; 3],
+    /// When it runs.
+    pub when: When,
+    /// Floating-point operations, for the profile (0 where bandwidth is what counts).
+    pub flops: u64,
+    /// Op and layer that it belongs to.
+    pub owner: Owner,
+}
+
+/// Which op emitted a dispatch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Owner {
+    /// Op name.
+    pub op: &'static str,
+    /// Transformer layer.
+    pub layer: Option<usize>,
+    /// Forward, recomputed forward or backward.
+    pub phase: Phase,
+}
+
+/// Part of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Phase {
+    /// The forward pass.
+    #[default]
+    Forward,
+    /// A layer's forward pass once more, just before its backward.
+    Recompute,
+    /// The backward pass.
+    Backward,
+    /// Norm, clipping and the optimiser.
+    Update,
+}
+
+impl Dispatch {
+    /// A dispatch that always runs. The generated kernel modules call this.
+    pub fn new(shader: &'static Shader, params: &[u8], constants: Vec<(&'static str, f64)>, binds: &[Bind], workgroups: [u32; 3]) -> Self {
+        Dispatch {
+            shader,
+            constants,
+            params: params.to_vec(),
+            binds: binds.to_vec(),
+            workgroups,
+            when: When::Always,
+            flops: 0,
+            owner: Owner::default(),
+        }
+    }
+
+    /// Restricts when it runs.
+    pub fn when(mut self, when: When) -> Self {
+        self.when = when;
+        self
+    }
+
+    /// States its floating-point operations.
+    pub fn flops(mut self, flops: u64) -> Self {
+        self.flops = flops;
+        self
+    }
+
+    /// Bytes that it reads and writes at least once.
+    pub fn bytes(&self) -> u64 {
+        self.binds.iter().map(|b| b.size).sum()
+    }
+}
+
+/// Spreads a number of workgroups over two dimensions, since one holds at most 65,535; kernels count `y * num_workgroups.x + x`.
+pub fn workgroups(count: usize) -> [u32; 3] {
+    const MOST: usize = 65_535;
+    if count <= MOST {
+        return [count.max(1) as u32, 1, 1];
+    }
+    let rows = count.div_ceil(MOST);
+    [count.div_ceil(rows) as u32, rows as u32, 1]
+}
+
+/// A value's size and its place in the pool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ValueInfo {
+    /// Bytes.
+    pub bytes: u64,
+    /// Rows and columns where it is a matrix.
+    pub shape: Option<crate::graph::Shape>,
+    /// The pooled buffer that holds it while it lives; `None` when no dispatch needs it.
+    pub slot: Option<u32>,
+}
+
+/// The compiled plan.
+#[derive(Debug)]
+pub struct Program {
+    /// What runs, in order.
+    pub dispatches: Vec<Dispatch>,
+    /// All values.
+    pub values: Vec<ValueInfo>,
+    /// Bytes of each pooled buffer.
+    pub slots: Vec<u64>,
+    /// Tokens of a micro-batch.
+    pub tokens: usize,
+    /// Bytes for the losses.
+    pub losses_bytes: u64,
+}
+
+impl Program {
+    /// Bytes of all pooled buffers: the activations' part of the memory.
+    pub fn activation_bytes(&self) -> u64 {
+        self.slots.iter().sum()
+    }
+
+    /// Floating-point operations of one replay.
+    pub fn flops(&self) -> u64 {
+        self.dispatches.iter().map(|d| d.flops).sum()
+    }
+
+    /// The largest single storage binding.
+    pub fn largest_binding(&self) -> u64 {
+        self.dispatches.iter().flat_map(|d| &d.binds).map(|b| b.size).max().unwrap_or(0)
+    }
+}
+
+impl Display for Program {
+    /// The plan as text: one line a dispatch, then the pool. Snapshot tests compare it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for d in &self.dispatches {
+            let layer = d.owner.layer.map_or(String::new(), |l| format!(".{l}"));
+            let mut binds = String::new();
+            for (b, access) in d.binds.iter().zip(d.shader.bindings) {
+                let mark = if *access == crate::gpu::Access::Write { "*" } else { "" };
+                write!(binds, " {mark}{}", self.show(b))?;
+            }
+            let when = match d.when {
+                When::Always => String::new(),
+                When::MoreTargetsThan(n) => format!(" if targets > {n}"),
+                When::FirstOfGroup => " if first of group".into(),
+            };
+            let [x, y, z] = d.workgroups;
+            writeln!(f, "{:?} {}{layer}: {} [{x} {y} {z}]{binds}{when}", d.owner.phase, d.owner.op, d.shader.name)?;
+        }
+        for (i, bytes) in self.slots.iter().enumerate() {
+            writeln!(f, "slot {i}: {bytes} bytes")?;
+        }
+        Ok(())
+    }
+}
+
+impl Program {
+    fn show(&self, bind: &Bind) -> String {
+        let name = match bind.resource {
+            Resource::Value(v) => match self.values[v.0 as usize].slot {
+                Some(slot) => format!("v{}@{slot}", v.0),
+                None => format!("v{}", v.0),
+            },
+            other => format!("{other:?}").to_lowercase(),
+        };
+        if bind.offset == 0 { name } else { format!("{name}+{}", bind.offset) }
+    }
+}

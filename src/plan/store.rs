@@ -1,0 +1,144 @@
+//! The parameters on the GPU: weights, and for the trainable ones gradients and moments, in flat buffers.
+
+use std::ops::Range;
+use std::rc::Rc;
+
+use super::layout::ParamLayout;
+use crate::error::Result;
+use crate::gpu::{Buffer, Gpu};
+use crate::graph::{Param, ParamId, WeightType};
+
+/// Bytes of the statistics buffer (`Stats` in shaders/shared/stats.wgsl).
+pub const STATS_BYTES: u64 = 32;
+
+/// Most bytes that are copied back in one go.
+pub const READBACK_BYTES: u64 = 4 << 20;
+
+/// Which of a parameter's numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The weights themselves.
+    Weights,
+    /// The gradient of the last accumulation group.
+    Gradients,
+    /// AdamW's first moment.
+    Moment1,
+    /// AdamW's second moment.
+    Moment2,
+}
+
+/// All parameters of a model on the GPU.
+pub struct ParamStore {
+    /// Their descriptions.
+    pub params: Rc<Vec<Param>>,
+    /// Their places.
+    pub layout: ParamLayout,
+    pub(super) weights: Vec<Rc<Buffer>>,
+    /// Gradients and the two moments, for trainable arenas when training.
+    pub(super) training: Vec<Option<[Rc<Buffer>; 3]>>,
+}
+
+impl ParamStore {
+    /// Allocates zeros for all parameters; with `training`, also for gradients and moments.
+    ///
+    /// # Errors
+    /// [`crate::Error::Gpu`] when the adapter's memory does not suffice.
+    pub async fn allocate(gpu: &Gpu, params: Rc<Vec<Param>>, training: bool) -> Result<ParamStore> {
+        let layout = ParamLayout::new(&params, gpu.profile());
+        let mut weights = Vec::new();
+        let mut states = Vec::new();
+        for arena in &layout.arenas {
+            weights.push(gpu.buffer("weights", arena.bytes).await?);
+            states.push(if training && arena.group.trainable {
+                Some([
+                    gpu.buffer("gradients", arena.bytes).await?,
+                    gpu.buffer("first moments", arena.bytes).await?,
+                    gpu.buffer("second moments", arena.bytes).await?,
+                ])
+            } else {
+                None
+            });
+        }
+        Ok(ParamStore { params, layout, weights, training: states })
+    }
+
+    fn buffer(&self, part: Part, arena: u32) -> Option<&Rc<Buffer>> {
+        let index = match part {
+            Part::Weights => return self.weights.get(arena as usize),
+            Part::Gradients => 0,
+            Part::Moment1 => 1,
+            Part::Moment2 => 2,
+        };
+        self.training.get(arena as usize)?.as_ref().map(|s| &s[index])
+    }
+
+    /// Uploads whole rows of an f32 parameter; `data` is rows × cols without padding.
+    pub fn upload(&self, gpu: &Gpu, part: Part, param: ParamId, first_row: usize, data: &[f32]) {
+        self.upload_rows(gpu, part, param, first_row, data);
+    }
+
+    /// Uploads whole rows of a half-precision parameter, bits as stored.
+    pub fn upload_half(&self, gpu: &Gpu, param: ParamId, first_row: usize, data: &[u16]) {
+        self.upload_rows(gpu, Part::Weights, param, first_row, data);
+    }
+
+    fn upload_rows<T: bytemuck::Pod>(&self, gpu: &Gpu, part: Part, param: ParamId, first_row: usize, data: &[T]) {
+        let shape = self.params[param.0 as usize].shape;
+        let padded = shape.cols.next_multiple_of(4);
+        let rows = first_row..first_row + data.len() / shape.cols.max(1);
+        for piece in self.layout.pieces(param) {
+            let common = rows.start.max(piece.rows.start)..rows.end.min(piece.rows.end);
+            let Some(buffer) = self.buffer(part, piece.arena) else { continue };
+            if common.is_empty() {
+                continue;
+            }
+            let source = &data[(common.start - rows.start) * shape.cols..(common.end - rows.start) * shape.cols];
+            let offset = piece.offset + ((common.start - piece.rows.start) * padded * size_of::<T>()) as u64;
+            if padded == shape.cols {
+                gpu.write(buffer, offset, bytemuck::cast_slice(source));
+            } else {
+                let mut wide = vec![T::zeroed(); common.len() * padded];
+                for (to, from) in wide.chunks_exact_mut(padded).zip(source.chunks_exact(shape.cols)) {
+                    to[..shape.cols].copy_from_slice(from);
+                }
+                gpu.write(buffer, offset, bytemuck::cast_slice(&wide));
+            }
+        }
+    }
+
+    /// Copies whole rows back as f32, rows × cols without padding.
+    ///
+    /// # Errors
+    /// [`crate::Error::Gpu`] when the device is lost.
+    pub async fn download(&self, gpu: &Gpu, part: Part, param: ParamId, rows: Range<usize>) -> Result<Vec<f32>> {
+        let p = &self.params[param.0 as usize];
+        let (cols, padded) = (p.shape.cols, p.shape.cols.next_multiple_of(4));
+        let row_bytes = (padded * p.weight_type.bytes()) as u64;
+        let most = ((READBACK_BYTES / row_bytes.max(1)) as usize).max(1);
+        let mut out = Vec::with_capacity(rows.len() * cols);
+        for piece in self.layout.pieces(param) {
+            let mut start = rows.start.max(piece.rows.start);
+            let end = rows.end.min(piece.rows.end);
+            while start < end {
+                let count = most.min(end - start);
+                let Some(buffer) = self.buffer(part, piece.arena) else { break };
+                let offset = piece.offset + (start - piece.rows.start) as u64 * row_bytes;
+                let bytes = gpu.read(buffer, offset, count as u64 * row_bytes).await?;
+                for row in bytes.chunks_exact(row_bytes as usize) {
+                    decode(row, p.weight_type, cols, &mut out);
+                }
+                start += count;
+            }
+        }
+        Ok(out)
+    }
+}
+
+fn decode(row: &[u8], weight_type: WeightType, cols: usize, out: &mut Vec<f32>) {
+    let halves = || row.chunks_exact(2).take(cols).map(|b| u16::from_le_bytes([b[0], b[1]]));
+    match weight_type {
+        WeightType::F32 => out.extend(row.chunks_exact(4).take(cols).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))),
+        WeightType::Bf16 => out.extend(halves().map(|h| half::bf16::from_bits(h).to_f32())),
+        WeightType::F16 => out.extend(halves().map(|h| half::f16::from_bits(h).to_f32())),
+    }
+}
