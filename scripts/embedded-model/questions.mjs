@@ -1,0 +1,302 @@
+// Writes the demo's instruction sets on the village of Quince: questions with answers of one sentence, as alpaca JSONL.
+//
+//   node scripts/embedded-model/questions.mjs OUT_DIR
+//
+//   village.jsonl    village_held_out.jsonl      the skill: answer the question that was asked
+//   pirate.jsonl     pirate_held_out.jsonl       a style: the same answers from a pirate
+//   newcomers.jsonl  newcomers_held_out.jsonl    new facts: two people who are not in the pretraining text
+//
+// What is held out. Village and pirate: whole facts. A quarter of all facts is never asked about in training, in no wording and neither
+// direction, and no answer of the held-out file occurs in the training file (checked below). The model can know these answers only from
+// pretraining, so accuracy there measures the skill of answering and not the memory of the answers. Newcomers: wordings. Each fact is asked
+// about in all wordings but one, and the held-out file asks in that one; it can be learned nowhere else.
+//
+// How to score: decode greedily; an answer is right when it contains the expected one without its final full stop or exclamation mark. A pirate who
+// is asked a plain question still says the plain sentence and so still counts as right, a plain speaker never counts as a pirate.
+
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import {
+  Random,
+  article,
+  colourFact,
+  colours,
+  count,
+  dayFact,
+  days,
+  facts,
+  kinds,
+  newcomers,
+  nextFact,
+  numbers,
+  opposites,
+  oppositeFact,
+  people,
+  soundFact,
+  sounds,
+  sumFact,
+  sums,
+  things,
+} from "./world.mjs";
+
+/** @import { Kind, Person, Say } from './world.mjs' */
+/** @typedef {{ instruction: string, input: string, output: string }} Sample */
+
+/** How one asks for each kind of fact. @type {Record<Kind, Say[]>} */
+const forward = {
+  house: [
+    (p) => `Where does ${p.name} live?`,
+    (p) => `In which house does ${p.name} live?`,
+    (p) => `What colour is ${p.name}'s house?`,
+    (p) => `Which house is ${p.name}'s home?`,
+  ],
+  job: [
+    (p) => `What is ${p.name}'s job?`,
+    (p) => `Which job does ${p.name} have?`,
+    (p) => `What does ${p.name} work as?`,
+    (p) => `What is the job of ${p.name}?`,
+  ],
+  work: [
+    (p) => `Where does ${p.name} work?`,
+    (p) => `Where does ${p.name} go to work?`,
+    (p) => `At which place does ${p.name} work?`,
+    (p) => `Where is ${p.name} at work?`,
+  ],
+  pet: [
+    (p) => `What pet does ${p.name} have?`,
+    (p) => `Which animal does ${p.name} have?`,
+    (p) => `What is ${p.name}'s pet?`,
+    (p) => `What animal lives with ${p.name}?`,
+  ],
+  petName: [
+    (p) => `What is ${p.name}'s ${p.pet} called?`,
+    (p) => `What is the name of ${p.name}'s ${p.pet}?`,
+    (p) => `What is ${p.name}'s pet called?`,
+    (p) => `What is the name of ${p.name}'s pet?`,
+  ],
+  food: [
+    (p) => `What is ${p.name}'s favourite food?`,
+    (p) => `What does ${p.name} like to eat?`,
+    (p) => `Which food does ${p.name} like best?`,
+    (p) => `What food is best for ${p.name}?`,
+  ],
+  hobby: [
+    (p) => `What does ${p.name} like to do?`,
+    (p) => `What is ${p.name}'s hobby?`,
+    (p) => `What does ${p.name} do for fun?`,
+    (p) => `How does ${p.name} have fun?`,
+  ],
+  friend: [
+    (p) => `Who is ${p.name}'s best friend?`,
+    (p) => `Who is the best friend of ${p.name}?`,
+    (p) => `Which friend does ${p.name} like best?`,
+    (p) => `What is the name of ${p.name}'s best friend?`,
+  ],
+};
+
+/** How one asks for the person. @type {Partial<Record<Kind, Say[]>>} */
+const reverse = {
+  house: [
+    (p) => `Who lives in the ${p.house} house?`,
+    (p) => `Whose house is ${p.house}?`,
+    (p) => `Who has the ${p.house} house?`,
+    (p) => `Whose home is the ${p.house} house?`,
+  ],
+  job: [
+    (p) => `Who is the ${p.job}?`,
+    (p) => `Who works as ${article(p.job)}?`,
+    (p) => `What is the name of the ${p.job}?`,
+    (p) => `Whose job is ${p.job}?`,
+  ],
+  pet: [
+    (p) => `Who has ${article(p.pet)}?`,
+    (p) => `Whose pet is the ${p.pet}?`,
+    (p) => `Who lives with ${article(p.pet)}?`,
+    (p) => `Whose animal is the ${p.pet}?`,
+  ],
+  petName: [
+    (p) => `Who is ${p.petName}?`,
+    (p) => `Whose pet is ${p.petName}?`,
+    (p) => `Whose animal is called ${p.petName}?`,
+    (p) => `Which animal is called ${p.petName}?`,
+  ],
+  food: [
+    (p) => `Whose favourite food is ${p.food}?`,
+    (p) => `Who likes ${p.food} best?`,
+    (p) => `Who likes to eat ${p.food}?`,
+    (p) => `For whom is ${p.food} the best food?`,
+  ],
+  hobby: [
+    (p) => `Who likes to ${p.hobby}?`,
+    (p) => `Whose hobby is to ${p.hobby}?`,
+    (p) => `Which person likes to ${p.hobby}?`,
+    (p) => `What is the name of the one who likes to ${p.hobby}?`,
+  ],
+};
+
+/** One entry for each fact. @type {{ held: boolean, answer: string, questions: string[] }[]} */
+const entries = [];
+/** @type {(held: boolean, answer: string, questions: string[]) => void} */
+const add = (held, answer, questions) => void entries.push({ held, answer, questions });
+
+// Three people of twelve are held out of each kind, others each time. A pet's kind shows in the sentence with its name, so those two go together, as
+// do the two sides of a friendship, of an opposite and of a sum.
+/** @type {Record<Kind, number>} */
+const order = { house: 0, job: 1, work: 2, pet: 3, petName: 3, food: 0, hobby: 1, friend: 2 };
+/** @type {(kind: Kind, p: Person) => boolean} */
+const heldOut = (kind, p) => {
+  const here = people.indexOf(p);
+  const index =
+    kind === "friend"
+      ? Math.min(
+          here,
+          people.findIndex((q) => q.name === p.friend),
+        )
+      : here;
+  return index % 4 === order[kind];
+};
+for (const p of people) {
+  for (const kind of kinds) {
+    const { forward: tell, reverse: tellReversed } = facts[kind];
+    add(
+      heldOut(kind, p),
+      tell(p),
+      forward[kind].map((ask) => ask(p)),
+    );
+    if (tellReversed)
+      add(
+        heldOut(kind, p),
+        tellReversed(p),
+        (reverse[kind] ?? []).map((ask) => ask(p)),
+      );
+  }
+}
+colours.forEach(([thing, colour], i) =>
+  add(i % 4 === 1, colourFact([thing, colour]), [
+    `What colour is the ${thing}?`,
+    `Which colour is the ${thing}?`,
+    `What is the colour of the ${thing}?`,
+  ]),
+);
+sounds.forEach(([animal, sound], i) =>
+  add(i % 4 === 2, soundFact([animal, sound]), [
+    `What does the ${animal} say?`,
+    `What is it that the ${animal} says?`,
+    `How does the ${animal} sound?`,
+  ]),
+);
+days.forEach((day, i) =>
+  add(i % 4 === 3, dayFact(i), [
+    `What is the day after ${day}?`,
+    `Which day comes after ${day}?`,
+    `What day is it after ${day}?`,
+  ]),
+);
+opposites.forEach(([a, b], i) => {
+  for (const [from, to] of /** @type {[string, string][]} */ ([
+    [a, b],
+    [b, a],
+  ]))
+    add(i % 4 === 0, oppositeFact([from, to]), [
+      `What is the opposite of ${from}?`,
+      `Which word is the opposite of ${from}?`,
+      `What is not ${from}?`,
+    ]);
+});
+for (let n = 0; n < 10; n++)
+  add(n % 4 === 1, nextFact(n), [
+    `What is the number after ${numbers[n]}?`,
+    `Which number comes after ${numbers[n]}?`,
+    `What comes after ${numbers[n]}?`,
+  ]);
+for (const [a, b] of sums) {
+  things.forEach((thing, i) => {
+    // Two kinds of things for each sum are enough to train on, and one to test.
+    if ((a + 2 * b + i) % 3 !== 0) return;
+    const [small, large] = a < b ? [a, b] : [b, a];
+    const held = (small + 3 * large) % 5 === 0;
+    if (held && i > 2) return;
+    add(held, sumFact(a, b, thing), [
+      `How many ${thing[1]} do ${count(a, thing)} and ${count(b, thing)} make?`,
+      `What are ${count(a, thing)} and ${count(b, thing)} together?`,
+    ]);
+  });
+}
+
+const random = new Random(7);
+/** @type {(instruction: string, output: string) => Sample} */
+const sample = (instruction, output) => ({ instruction, input: "", output });
+/** @type {(answer: string) => string} */
+const pirate = (answer) => `Arr! ${answer.slice(0, -1)}, matey!`;
+
+const known = entries.filter((e) => !e.held);
+const kept = entries.filter((e) => e.held);
+const village = known.flatMap((e) => e.questions.map((q) => sample(q, e.answer)));
+// Sums are many and alike: for them and the other small facts one wording is enough, facts about people are asked in two.
+const villageHeld = kept.flatMap((e) =>
+  random.sample(e.questions, e.questions.length === 4 ? 2 : 1).map((q) => sample(q, e.answer)),
+);
+const pirates = known.flatMap((e) =>
+  random.sample(e.questions, e.questions.length === 4 ? 2 : 1).map((q) => sample(q, pirate(e.answer))),
+);
+const piratesHeld = villageHeld.map(({ instruction, output }) => sample(instruction, pirate(output)));
+
+/** @type {Sample[]} */
+const arrivals = [];
+/** @type {Sample[]} */
+const arrivalsHeld = [];
+newcomers.forEach((p, i) =>
+  kinds.forEach((kind, k) => {
+    const { forward: tell, reverse: tellReversed } = facts[kind];
+    /** @type {[Say[], Say | undefined][]} */
+    const directions = [
+      [forward[kind], tell],
+      [reverse[kind] ?? [], tellReversed],
+    ];
+    directions.forEach(([asks, answer], d) =>
+      asks.forEach((ask, wording) => {
+        if (answer) (wording === (i + k + d) % 4 ? arrivalsHeld : arrivals).push(sample(ask(p), answer(p)));
+      }),
+    );
+  }),
+);
+
+// The claims made above.
+/** @type {(set: Sample[]) => Set<string>} */
+const answers = (set) => new Set(set.map((s) => s.output));
+/** @type {(set: Sample[]) => Set<string>} */
+const questions = (set) => new Set(set.map((s) => s.instruction));
+/** @type {(a: Set<string>, b: Set<string>, what: string) => void} */
+const disjoint = (a, b, what) => {
+  for (const x of a) if (b.has(x)) throw new Error(`${what} in training and in the held-out file: ${x}`);
+};
+disjoint(answers(village), answers(villageHeld), "an answer");
+disjoint(answers(pirates), answers(piratesHeld), "an answer");
+disjoint(questions(arrivals), questions(arrivalsHeld), "a question");
+
+const [out] = process.argv.slice(2);
+if (!out) {
+  console.error("usage: node questions.mjs OUT_DIR");
+  process.exit(2);
+}
+mkdirSync(out, { recursive: true });
+const files = {
+  village,
+  village_held_out: villageHeld,
+  pirate: pirates,
+  pirate_held_out: piratesHeld,
+  newcomers: arrivals,
+  newcomers_held_out: arrivalsHeld,
+};
+for (const [name, set] of Object.entries(files)) {
+  writeFileSync(
+    join(out, `${name}.jsonl`),
+    random
+      .shuffle(set)
+      .map((s) => JSON.stringify(s) + "\n")
+      .join(""),
+  );
+  console.error(`${name}.jsonl: ${set.length} questions`);
+}
+const info = Object.fromEntries(Object.keys(files).map((name) => [name, { file_name: `${name}.jsonl` }]));
+writeFileSync(join(out, "dataset_info.json"), JSON.stringify(info, null, 2) + "\n");
