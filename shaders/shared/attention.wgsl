@@ -65,3 +65,8 @@ fn scores_slope4(scores: vec4<f32>) -> vec4<f32> {
 fn window_start(index: u32) -> u32 {
     return select(index - params.window + 1u, 0u, index < params.window);
 }
+
+/// a x + y in four fused steps (a matrix product would leave the sum with y apart): y plus the columns of a weighted by x.
+fn madd(a: mat4x4<f32>, x: vec4<f32>, y: vec4<f32>) -> vec4<f32> {
+    return fma(a[3], vec4<f32>(x.w), fma(a[2], vec4<f32>(x.z), fma(a[1], vec4<f32>(x.y), fma(a[0], vec4<f32>(x.x), y))));
+}
