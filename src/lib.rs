@@ -1,5 +1,6 @@
 //! Rootstock fine-tunes small language models with WebGPU, in a browser tab and natively, from one core.
 
+pub mod config;
 pub mod data;
 pub mod error;
 pub mod gpu;
@@ -8,5 +9,6 @@ pub mod model;
 pub mod ops;
 pub mod plan;
 pub mod platform;
+pub mod train;
 
 pub use error::{Error, Result};

@@ -1,3 +1,5 @@
 //! All integration tests in one program: one link, one device.
 
+mod config;
 mod data;
+mod train;

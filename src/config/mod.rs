@@ -1,0 +1,12 @@
+//! Training arguments in LLaMA-Factory's vocabulary.
+
+mod docs;
+pub mod keys;
+mod recipe;
+mod settings;
+pub mod value;
+
+pub use docs::markdown;
+pub use recipe::{
+    ExportDtype, FinetuningType, Freeze, Lora, Interval, Recipe, Resume, SchedulerKwargs, SchedulerType, Stage, Strategy,
+};

@@ -1,0 +1,529 @@
+//! A recipe: what one training run does, resolved and free of contradictions.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::settings::Settings;
+use super::value::Value;
+use crate::error::{Error, Result};
+use crate::platform::Directory;
+
+/// What the samples are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// Plain text, every token learned.
+    Pt,
+    /// Conversations, the answers learned.
+    Sft,
+}
+
+/// Which parameters are trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FinetuningType {
+    /// All of them.
+    Full,
+    /// A low-rank adapter beside frozen weights.
+    Lora,
+    /// Some layers.
+    Freeze,
+}
+
+/// When something happens during training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Strategy {
+    /// Never.
+    No,
+    /// Every so many steps.
+    Steps,
+    /// At the end of each epoch.
+    Epoch,
+}
+
+/// A number of steps, given as such or as a share of all steps.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Interval {
+    /// Steps.
+    Steps(u64),
+    /// A share of all steps, above 0 and below 1.
+    Share(f64),
+}
+
+impl Interval {
+    /// The interval in steps, at least 1; a share is rounded up as transformers does.
+    pub fn steps(self, total_steps: u64) -> u64 {
+        match self {
+            Interval::Steps(steps) => steps.max(1),
+            Interval::Share(share) => ((total_steps as f64 * share).ceil() as u64).max(1),
+        }
+    }
+}
+
+/// How the learning rate goes, by transformers' names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names are transformers' own, explained where they are computed")]
+pub enum SchedulerType {
+    Constant,
+    ConstantWithWarmup,
+    Linear,
+    Cosine,
+    CosineWithMinLr,
+    WarmupStableDecay,
+}
+
+/// `lr_scheduler_kwargs`, as far as the supported schedules take them.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct SchedulerKwargs {
+    /// cosine_with_min_lr: the lowest learning rate.
+    pub min_lr: Option<f64>,
+    /// cosine_with_min_lr: the lowest learning rate as a share of `learning_rate`.
+    pub min_lr_rate: Option<f64>,
+    /// cosine, cosine_with_min_lr, warmup_stable_decay: waves; 0.5 falls once.
+    pub num_cycles: Option<f64>,
+    /// warmup_stable_decay: steps at the peak.
+    pub num_stable_steps: Option<u64>,
+    /// warmup_stable_decay: steps of falling.
+    pub num_decay_steps: Option<u64>,
+    /// warmup_stable_decay: linear, cosine or 1-sqrt.
+    pub warmup_type: Option<String>,
+    /// warmup_stable_decay: linear, cosine or 1-sqrt.
+    pub decay_type: Option<String>,
+    /// warmup_stable_decay: the lowest learning rate as a share of `learning_rate`.
+    pub min_lr_ratio: Option<f64>,
+}
+
+/// The number type of written weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExportDtype {
+    /// The type that the model was stored in.
+    Auto,
+    /// 32 bits.
+    Float32,
+    /// IEEE half.
+    Float16,
+    /// bfloat16.
+    Bfloat16,
+}
+
+/// Whether a run goes on from an earlier one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Resume {
+    /// It starts anew.
+    No,
+    /// From the newest whole checkpoint-N in `output_dir`.
+    Newest,
+    /// From this directory.
+    From(String),
+}
+
+/// The LoRA keys.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "LLaMA-Factory's names, explained in the table of keys")]
+pub struct Lora {
+    pub rank: usize,
+    pub alpha: f64,
+    pub dropout: f64,
+    pub target: Vec<String>,
+    pub additional_target: Vec<String>,
+    pub use_rslora: bool,
+    pub use_dora: bool,
+    pub loraplus_lr_ratio: Option<f64>,
+    pub pissa_init: bool,
+    pub create_new_adapter: bool,
+}
+
+/// The freeze keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "LLaMA-Factory's names, explained in the table of keys")]
+pub struct Freeze {
+    pub trainable_layers: i64,
+    pub trainable_modules: Vec<String>,
+    pub extra_modules: Vec<String>,
+}
+
+/// One training run. Field names are the keys; the table of keys explains them.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "LLaMA-Factory's names, explained in the table of keys")]
+pub struct Recipe {
+    pub model_name_or_path: String,
+    pub adapter_name_or_path: Vec<String>,
+    pub stage: Stage,
+    pub finetuning_type: FinetuningType,
+    pub do_train: bool,
+    /// Whether there is an evaluation at all: during training or once after it.
+    pub do_eval: bool,
+    pub resume_from_checkpoint: Resume,
+    pub lora: Lora,
+    pub freeze: Freeze,
+
+    pub dataset: Vec<String>,
+    pub eval_dataset: Vec<String>,
+    pub dataset_dir: String,
+    pub cutoff_len: usize,
+    pub max_samples: Option<usize>,
+    pub train_on_prompt: bool,
+    pub mask_history: bool,
+    /// Resolved: on for pt unless switched off, and by neat_packing.
+    pub packing: bool,
+    pub neat_packing: bool,
+    /// A count from 1, a share below.
+    pub val_size: f64,
+    pub disable_shuffling: bool,
+    pub seed: u64,
+    /// Resolved: `seed` when it was not given.
+    pub data_seed: u64,
+
+    pub per_device_train_batch_size: usize,
+    pub gradient_accumulation_steps: usize,
+    pub learning_rate: f64,
+    pub num_train_epochs: f64,
+    /// Overrides the epochs when given.
+    pub max_steps: Option<u64>,
+    pub lr_scheduler_type: SchedulerType,
+    pub lr_scheduler_kwargs: SchedulerKwargs,
+    /// `warmup_steps`, or `warmup_ratio` where only that was given; none without warm-up.
+    pub warmup: Option<Interval>,
+    pub weight_decay: f64,
+    pub adam_beta1: f64,
+    pub adam_beta2: f64,
+    pub adam_epsilon: f64,
+    /// None: no clipping.
+    pub max_grad_norm: Option<f64>,
+    pub gradient_checkpointing: bool,
+
+    pub eval_strategy: Strategy,
+    /// Resolved: logging_steps when it was not given.
+    pub eval_steps: Interval,
+    pub per_device_eval_batch_size: usize,
+    pub load_best_model_at_end: bool,
+    pub early_stopping_steps: Option<usize>,
+
+    pub output_dir: String,
+    pub overwrite_output_dir: bool,
+    pub logging_steps: Interval,
+    pub save_strategy: Strategy,
+    pub save_steps: Interval,
+    pub save_total_limit: Option<usize>,
+    pub save_only_model: bool,
+    pub plot_loss: bool,
+    pub export_dtype: ExportDtype,
+    /// Bytes.
+    pub max_shard_size: u64,
+
+    /// What the user should be told before the run: keys that do nothing here, defaults that surprise.
+    #[serde(skip)]
+    pub notices: Vec<String>,
+}
+
+impl Recipe {
+    /// Reads a recipe file and `key=value` overrides.
+    ///
+    /// # Errors
+    /// See [`Recipe::parse`]; also when the file cannot be read.
+    pub async fn load(dir: &dyn Directory, name: &str, overrides: &[String]) -> Result<Self> {
+        let bytes = dir.read(name).await?;
+        let path = format!("{}/{name}", dir.label());
+        let text = String::from_utf8(bytes).map_err(|_| Error::file(&path, "a recipe must be UTF-8 text"))?;
+        Self::parse(&path, text.trim_start_matches('\u{feff}'), overrides)
+    }
+
+    /// Parses YAML text; `path` is what errors call it.
+    ///
+    /// # Errors
+    /// [`Error::Line`] or [`Error::Recipe`]: broken YAML, unknown keys with the nearest known one, values of the wrong
+    /// type, unsupported features, contradictions.
+    pub fn parse(path: &str, text: &str, overrides: &[String]) -> Result<Self> {
+        Self::resolve(&mut Settings::read(path, text, overrides)?)
+    }
+
+    /// The keys of the table that a recipe reads: those that it says are used.
+    pub fn keys_read() -> BTreeSet<&'static str> {
+        let mut settings = Settings::default();
+        // Fails for want of model_name_or_path only after everything was read.
+        let _ = Self::resolve(&mut settings);
+        settings.keys_read()
+    }
+
+    fn resolve(s: &mut Settings) -> Result<Self> {
+        let interval = |s: &Settings, name: &str| {
+            s.number(name).map(|n| if n < 1.0 { Interval::Share(n) } else { Interval::Steps(n as u64) })
+        };
+        let nonzero = |s: &Settings, name: &str| s.number(name).filter(|n| *n > 0.0);
+        let stage = if s.word("stage") == "pt" { Stage::Pt } else { Stage::Sft };
+        let neat_packing = s.bool("neat_packing");
+        let logging_steps = interval(s, "logging_steps").unwrap_or(Interval::Steps(500));
+        let seed = s.integer("seed").unwrap_or(42) as u64;
+        let lora_rank = s.count("lora_rank").unwrap_or(8);
+        let eval_strategy = match strategy(&s.word("eval_strategy")) {
+            Strategy::No if s.has("eval_steps") && !s.has("eval_strategy") => {
+                s.notices.push("eval_steps without eval_strategy: evaluating every eval_steps steps (eval_strategy: steps)".into());
+                Strategy::Steps
+            }
+            other => other,
+        };
+        let mut recipe = Recipe {
+            model_name_or_path: s.text("model_name_or_path").unwrap_or_default(),
+            adapter_name_or_path: s.list("adapter_name_or_path"),
+            stage,
+            finetuning_type: match s.word("finetuning_type").as_str() {
+                "full" => FinetuningType::Full,
+                "freeze" => FinetuningType::Freeze,
+                _ => FinetuningType::Lora,
+            },
+            do_train: s.bool("do_train"),
+            do_eval: s.bool("do_eval") || eval_strategy != Strategy::No,
+            resume_from_checkpoint: match s.get("resume_from_checkpoint") {
+                None => Resume::No,
+                Some(value) => match (value.as_bool(), value.as_text()) {
+                    (Ok(true), _) => Resume::Newest,
+                    (Err(_), Ok(path)) => Resume::From(path),
+                    _ => Resume::No,
+                },
+            },
+            lora: Lora {
+                rank: lora_rank,
+                alpha: s.number("lora_alpha").unwrap_or(2.0 * lora_rank as f64),
+                dropout: s.number("lora_dropout").unwrap_or(0.0),
+                target: s.list("lora_target"),
+                additional_target: s.list("additional_target"),
+                use_rslora: s.bool("use_rslora"),
+                use_dora: s.bool("use_dora"),
+                loraplus_lr_ratio: s.number("loraplus_lr_ratio"),
+                pissa_init: s.bool("pissa_init"),
+                create_new_adapter: s.bool("create_new_adapter"),
+            },
+            freeze: Freeze {
+                trainable_layers: s.integer("freeze_trainable_layers").unwrap_or(2),
+                trainable_modules: s.list("freeze_trainable_modules"),
+                extra_modules: s.list("freeze_extra_modules"),
+            },
+            dataset: s.list("dataset"),
+            eval_dataset: s.list("eval_dataset"),
+            dataset_dir: s.text("dataset_dir").unwrap_or_default(),
+            cutoff_len: s.count("cutoff_len").unwrap_or(2048),
+            max_samples: s.count("max_samples"),
+            train_on_prompt: s.bool("train_on_prompt"),
+            mask_history: s.bool("mask_history"),
+            packing: neat_packing || s.get("packing").map_or(stage == Stage::Pt, |v| v.as_bool() == Ok(true)),
+            neat_packing,
+            val_size: s.number("val_size").unwrap_or(0.0),
+            disable_shuffling: s.bool("disable_shuffling"),
+            seed,
+            data_seed: s.integer("data_seed").map_or(seed, |n| n as u64),
+            per_device_train_batch_size: s.count("per_device_train_batch_size").unwrap_or(8),
+            gradient_accumulation_steps: s.count("gradient_accumulation_steps").unwrap_or(1),
+            learning_rate: s.number("learning_rate").unwrap_or(5e-5),
+            num_train_epochs: s.number("num_train_epochs").unwrap_or(3.0),
+            max_steps: s.integer("max_steps").filter(|n| *n > 0).map(|n| n as u64),
+            lr_scheduler_type: scheduler_type(&s.word("lr_scheduler_type")),
+            lr_scheduler_kwargs: scheduler_kwargs(s)?,
+            warmup: nonzero(s, "warmup_steps")
+                .map(|n| if n < 1.0 { Interval::Share(n) } else { Interval::Steps(n as u64) })
+                .or(nonzero(s, "warmup_ratio").map(Interval::Share)),
+            weight_decay: s.number("weight_decay").unwrap_or(0.0),
+            adam_beta1: s.number("adam_beta1").unwrap_or(0.9),
+            adam_beta2: s.number("adam_beta2").unwrap_or(0.999),
+            adam_epsilon: s.number("adam_epsilon").unwrap_or(1e-8),
+            max_grad_norm: nonzero(s, "max_grad_norm"),
+            gradient_checkpointing: s.bool("gradient_checkpointing"),
+            eval_strategy,
+            eval_steps: interval(s, "eval_steps").unwrap_or(logging_steps),
+            per_device_eval_batch_size: s.count("per_device_eval_batch_size").unwrap_or(8),
+            load_best_model_at_end: s.bool("load_best_model_at_end"),
+            early_stopping_steps: s.count("early_stopping_steps"),
+            output_dir: s.text("output_dir").unwrap_or_default(),
+            overwrite_output_dir: s.bool("overwrite_output_dir"),
+            logging_steps,
+            save_strategy: strategy(&s.word("save_strategy")),
+            save_steps: interval(s, "save_steps").unwrap_or(Interval::Steps(500)),
+            save_total_limit: s.integer("save_total_limit").filter(|n| *n > 0).map(|n| n as usize),
+            save_only_model: s.bool("save_only_model"),
+            plot_loss: s.bool("plot_loss"),
+            export_dtype: match s.word("export_dtype").as_str() {
+                "float32" => ExportDtype::Float32,
+                "float16" => ExportDtype::Float16,
+                "bfloat16" => ExportDtype::Bfloat16,
+                _ => ExportDtype::Auto,
+            },
+            max_shard_size: s.bytes("max_shard_size").unwrap_or(5_000_000_000),
+            notices: Vec::new(),
+        };
+        recipe.give_notices(s);
+        recipe.refuse_contradictions(s)?;
+        recipe.notices = std::mem::take(&mut s.notices);
+        Ok(recipe)
+    }
+
+    /// Accepted keys whose effect differs from what a LLaMA-Factory user may expect.
+    fn give_notices(&self, s: &mut Settings) {
+        let halves: Vec<&str> = ["bf16", "fp16", "pure_bf16"].into_iter().filter(|name| s.bool(name)).collect();
+        if !halves.is_empty() {
+            s.notices.push(format!("{}: the arithmetic is f32 here; export_dtype chooses what is written", halves.join(", ")));
+        }
+        if let Some(template) = s.text("template") {
+            s.notices.push(format!("template: {template} is not used; the checkpoint's own chat template is"));
+        }
+        if s.has("warmup_ratio") && s.has("warmup_steps") && s.number("warmup_steps").is_some_and(|n| n > 0.0) {
+            s.notices.push("warmup_steps and warmup_ratio are both given: warmup_steps is used".into());
+        }
+        if self.stage == Stage::Pt && (self.train_on_prompt || self.mask_history || self.neat_packing) {
+            s.notices.push("train_on_prompt, mask_history and neat_packing mean nothing in stage pt: every token is learned".into());
+        }
+    }
+
+    fn refuse_contradictions(&mut self, s: &Settings) -> Result<()> {
+        let disabled = s.bool("disable_gradient_checkpointing");
+        let (metric, greater) = (s.word("metric_for_best_model"), s.bool("greater_is_better"));
+        if self.model_name_or_path.is_empty() {
+            return Err(s.error("model_name_or_path", "this key is missing; write the directory of the model to train"));
+        }
+        if self.do_train && self.output_dir.is_empty() {
+            return Err(s.error("output_dir", "this key is missing; write the directory that the result goes to"));
+        }
+        if self.do_train && self.dataset.is_empty() {
+            return Err(s.error("dataset", "this key is missing; write a name from dataset_info.json or the path of a .jsonl file"));
+        }
+        if !self.do_train && !self.do_eval {
+            return Err(s.error("do_train", "do_train is false and do_eval is not set: there is nothing to do"));
+        }
+        if disabled && self.gradient_checkpointing {
+            return Err(s.error("disable_gradient_checkpointing", "gradient_checkpointing says the opposite; keep one of the two"));
+        }
+        if self.learning_rate == 0.0 && self.do_train {
+            return Err(s.error("learning_rate", "a learning rate of 0 changes nothing; write for example 5e-5"));
+        }
+        if s.integer("max_steps") == Some(0) {
+            return Err(s.error("max_steps", "0 steps train nothing; leave it out to train num_train_epochs"));
+        }
+        if self.val_size >= 1.0 && self.val_size.fract() != 0.0 {
+            return Err(s.error("val_size", "write a whole count, or a share below 1"));
+        }
+        if self.val_size > 0.0 && !self.eval_dataset.is_empty() {
+            return Err(s.error("val_size", "eval_dataset is given as well; keep one of the two"));
+        }
+        if self.train_on_prompt && self.mask_history {
+            return Err(s.error("mask_history", "train_on_prompt learns everything, mask_history only the last answer; keep one"));
+        }
+        let evaluates_on_something = self.val_size > 0.0 || !self.eval_dataset.is_empty();
+        if self.do_eval && !evaluates_on_something {
+            let name = if s.has("do_eval") { "do_eval" } else { "eval_strategy" };
+            return Err(s.error(name, "there is nothing to evaluate on; give eval_dataset, or val_size (a share such as 0.1)"));
+        }
+        if self.load_best_model_at_end {
+            if self.eval_strategy == Strategy::No {
+                return Err(s.error(
+                    "load_best_model_at_end",
+                    "the best checkpoint is known only from evaluations; give eval_strategy: steps and eval_steps, or epoch",
+                ));
+            }
+            self.refuse_unaligned_saves(s)?;
+        }
+        if self.early_stopping_steps.is_some() && self.eval_strategy == Strategy::No {
+            return Err(s.error("early_stopping_steps", "stopping early needs evaluations; give eval_strategy: steps and eval_steps"));
+        }
+        if greater && metric.ends_with("loss") {
+            return Err(s.error("greater_is_better", "the best checkpoint is the one of the lowest loss; leave it out"));
+        }
+        self.refuse_adapter_keys(s)
+    }
+
+    /// As transformers: the best checkpoint must be one that was saved.
+    fn refuse_unaligned_saves(&self, s: &Settings) -> Result<()> {
+        if self.save_strategy != self.eval_strategy {
+            return Err(s.error(
+                "load_best_model_at_end",
+                "save_strategy and eval_strategy must be the same, so that each evaluated model is also saved",
+            ));
+        }
+        let aligned = match (self.save_steps, self.eval_steps) {
+            (Interval::Steps(save), Interval::Steps(eval)) => save % eval == 0,
+            (Interval::Share(save), Interval::Share(eval)) => ((save / eval) - (save / eval).round()).abs() < 1e-9,
+            _ => false,
+        };
+        if self.eval_strategy == Strategy::Steps && !aligned {
+            return Err(s.error("save_steps", "with load_best_model_at_end it must be a multiple of eval_steps"));
+        }
+        Ok(())
+    }
+
+    fn refuse_adapter_keys(&self, s: &Settings) -> Result<()> {
+        if self.finetuning_type == FinetuningType::Lora {
+            return Ok(());
+        }
+        for name in ["loraplus_lr_ratio", "use_rslora", "use_dora", "pissa_init"] {
+            if s.get(name).is_some_and(|value| !value.is_off()) {
+                return Err(s.error(name, "this needs finetuning_type: lora"));
+            }
+        }
+        if !self.adapter_name_or_path.is_empty() && self.finetuning_type == FinetuningType::Full {
+            return Err(s.error(
+                "adapter_name_or_path",
+                "full fine-tuning trains the model itself; merge the adapter first (`rootstock merge`), or use finetuning_type: lora",
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn strategy(word: &str) -> Strategy {
+    match word {
+        "steps" => Strategy::Steps,
+        "epoch" => Strategy::Epoch,
+        _ => Strategy::No,
+    }
+}
+
+fn scheduler_type(word: &str) -> SchedulerType {
+    match word {
+        "constant" => SchedulerType::Constant,
+        "constant_with_warmup" => SchedulerType::ConstantWithWarmup,
+        "cosine" => SchedulerType::Cosine,
+        "cosine_with_min_lr" => SchedulerType::CosineWithMinLr,
+        "warmup_stable_decay" => SchedulerType::WarmupStableDecay,
+        _ => SchedulerType::Linear,
+    }
+}
+
+fn scheduler_kwargs(s: &Settings) -> Result<SchedulerKwargs> {
+    let mut kwargs = SchedulerKwargs::default();
+    let schedule = scheduler_type(&s.word("lr_scheduler_type"));
+    let fault = |reason: String| s.error("lr_scheduler_kwargs", reason);
+    for (name, value) in s.map("lr_scheduler_kwargs") {
+        use SchedulerType::{Cosine, CosineWithMinLr, WarmupStableDecay};
+        let number = || match value.as_number() {
+            Ok(n) if n >= 0.0 => Ok(Some(n)),
+            Ok(n) => Err(fault(format!("{name}: {n} is below 0"))),
+            Err(reason) => Err(fault(format!("{name}: {reason}"))),
+        };
+        let count = || match value.as_integer() {
+            Ok(n) if n >= 0 => Ok(Some(n as u64)),
+            _ => Err(fault(format!("{name}: {value} is not a number of steps"))),
+        };
+        let shape = || match &value {
+            Value::Text(word) if matches!(word.as_str(), "linear" | "cosine" | "1-sqrt") => Ok(Some(word.clone())),
+            _ => Err(fault(format!("{name}: {value} is not one of linear, cosine, 1-sqrt"))),
+        };
+        match (schedule, name.as_str()) {
+            (CosineWithMinLr, "min_lr") => kwargs.min_lr = number()?,
+            (CosineWithMinLr, "min_lr_rate") => kwargs.min_lr_rate = number()?,
+            (Cosine | CosineWithMinLr | WarmupStableDecay, "num_cycles") => kwargs.num_cycles = number()?,
+            (WarmupStableDecay, "num_stable_steps") => kwargs.num_stable_steps = count()?,
+            (WarmupStableDecay, "num_decay_steps") => kwargs.num_decay_steps = count()?,
+            (WarmupStableDecay, "warmup_type") => kwargs.warmup_type = shape()?,
+            (WarmupStableDecay, "decay_type") => kwargs.decay_type = shape()?,
+            (WarmupStableDecay, "min_lr_ratio") => kwargs.min_lr_ratio = number()?,
+            _ => return Err(fault(format!("the schedule {} takes no {name}", s.word("lr_scheduler_type")))),
+        }
+    }
+    if schedule == SchedulerType::CosineWithMinLr && kwargs.min_lr.is_some() == kwargs.min_lr_rate.is_some() {
+        return Err(fault("cosine_with_min_lr needs one of min_lr and min_lr_rate, for example {min_lr_rate: 0.1}".into()));
+    }
+    Ok(kwargs)
+}

@@ -1,0 +1,5 @@
+//! The training loop and what it needs.
+
+mod schedule;
+
+pub use schedule::Schedule;

@@ -1,0 +1,3 @@
+//! Recipes: parsing, defaults, contradictions, and the page that documents them.
+
+mod recipe;
