@@ -1,0 +1,85 @@
+// What the scripts need to know of this machine. Node's standard library only: setup runs before `npm ci`.
+import { spawnSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { delimiter, dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+
+/**
+ * Tools that take minutes to compile are kept per user, so that a second clone (every CI run is one) finds them.
+ * `XDG_CACHE_HOME` moves the place.
+ */
+export const cacheDir = join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "rootstock");
+
+/**
+ * Runs a command and returns what it wrote to stdout, or null when it is missing, fails or takes too long.
+ *
+ * @param {string} command
+ * @param {string[]} args
+ */
+export function output(command, args) {
+  const result = spawnSync(command, args, { encoding: "utf8", cwd: root, timeout: 30_000 });
+  return result.status === 0 ? result.stdout.trim() : null;
+}
+
+/**
+ * Runs a command whose words the user should see.
+ *
+ * @param {string} command
+ * @param {string[]} args
+ * @param {{ seconds?: number, env?: NodeJS.ProcessEnv }} [options] `seconds` is a time limit
+ * @returns {boolean} whether it ended well
+ */
+export function run(command, args, { seconds, env } = {}) {
+  const result = spawnSync(command, args, {
+    stdio: ["ignore", "inherit", "inherit"],
+    cwd: root,
+    env: { ...process.env, ...env },
+    timeout: seconds === undefined ? undefined : seconds * 1000,
+  });
+  return result.status === 0;
+}
+
+/**
+ * The version of a crate that Cargo.lock fixes.
+ *
+ * @param {string} crate
+ */
+export function lockedVersion(crate) {
+  const lock = readFileSync(join(root, "Cargo.lock"), "utf8");
+  const version = new RegExp(`name = "${crate}"\\nversion = "(.+)"`).exec(lock)?.[1];
+  if (version === undefined) throw new Error(`Cargo.lock has no crate ${crate}`);
+  return version;
+}
+
+/**
+ * The first of these programs that exists, as a full path.
+ *
+ * @param {string[]} names
+ */
+function findProgram(names) {
+  const folders = (process.env["PATH"] ?? "").split(delimiter);
+  return names.flatMap((name) => folders.map((folder) => join(folder, name))).find((path) => existsSync(path)) ?? null;
+}
+
+/** A C compiler, which rustc calls to link. */
+export function findLinker() {
+  return findProgram(["cc", "gcc", "clang"]);
+}
+
+/** A Chrome or Chromium for the browser tests; `CHROMIUM_PATH` names another one. */
+export function findChromium() {
+  const named = process.env["CHROMIUM_PATH"];
+  if (named) return existsSync(named) ? named : null;
+  const apps = [
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+  ];
+  return (
+    findProgram(["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]) ??
+    apps.find((path) => existsSync(path)) ??
+    null
+  );
+}

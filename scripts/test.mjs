@@ -1,0 +1,170 @@
+// Everything that has to hold, the cheapest checks first: `npm test`. Goes through to the end also when something fails, and
+// ends with a table and the line "N passed, N failed". A suite in which no test ran has failed.
+import { spawn } from "node:child_process";
+import { rmSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { root } from "./lib/host.mjs";
+import { cargoDeny, toolPaths } from "./lib/wasm-toolchain.mjs";
+
+/**
+ * @typedef {object} Count
+ * @property {number} passed
+ * @property {number} failed
+ * @property {number} skipped
+ */
+/** @typedef {Count & { suite: string, seconds: number, note: string }} Row */
+
+/** @type {Row[]} */
+const rows = [];
+const browserReport = join(root, "target/browser-tests.json");
+
+const ready = await execute("setup", "node", ["scripts/setup.mjs"], 3600);
+if (ready.code !== 0) process.exit(1);
+
+await check("format", "cargo", ["fmt", "--check"]);
+await check("TypeScript types", "npx", ["--no-install", "tsc"]);
+await check("TypeScript lints", "npx", ["--no-install", "eslint", "--max-warnings=0", "."]);
+await check("licences", toolPaths(cargoDeny).program, ["check", "licenses", "bans", "sources"]);
+if (!process.env["CI"]) await advisories();
+await check("Rust lints", "cargo", ["clippy", "--all-targets", "--", "-D", "warnings"]);
+await check("Rust lints, browser", "node", ["scripts/wasm.mjs", "clippy"]);
+await rustTests();
+await browserTests();
+summary();
+
+/**
+ * Runs a command; what it writes is shown and returned. What runs longer than the limit has hung: it is ended.
+ *
+ * @param {string} title
+ * @param {string} command
+ * @param {string[]} args
+ * @param {number} seconds
+ * @param {NodeJS.ProcessEnv} [env]
+ * @returns {Promise<{ code: number | null, text: string, seconds: number }>}
+ */
+function execute(title, command, args, seconds, env) {
+  console.log(`\n── ${title}: ${[command, ...args].join(" ")}`);
+  const began = performance.now();
+  const child = spawn(command, args, {
+    cwd: root,
+    env: { ...process.env, ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+    detached: true, // a process group of its own, which can be ended as a whole
+  });
+  const kill = () => child.pid !== undefined && process.kill(-child.pid, "SIGKILL");
+  const interrupt = () => {
+    kill();
+    process.exit(130);
+  };
+  process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
+  const limit = setTimeout(() => {
+    console.error(`${title} is not done after ${seconds} s and is ended.`);
+    kill();
+  }, seconds * 1000);
+  let text = "";
+  child.stdout.on("data", (/** @type {Buffer} */ bytes) => {
+    text += bytes.toString();
+    process.stdout.write(bytes);
+  });
+  child.stderr.pipe(process.stderr, { end: false });
+  return new Promise((resolve) => {
+    /** @param {number | null} code */
+    const end = (code) => {
+      clearTimeout(limit);
+      process.off("SIGINT", interrupt).off("SIGTERM", interrupt);
+      resolve({ code, text, seconds: (performance.now() - began) / 1000 });
+    };
+    child.on("error", (error) => {
+      console.error(`${command} could not be started: ${error.message}`);
+      end(null);
+    });
+    child.on("close", end);
+  });
+}
+
+/**
+ * A check either holds or not; it counts as one.
+ *
+ * @param {string} title
+ * @param {string} command
+ * @param {string[]} args
+ */
+async function check(title, command, args) {
+  const { code, seconds } = await execute(title, command, args, 1800);
+  const good = code === 0;
+  rows.push({ suite: title, passed: Number(good), failed: Number(!good), skipped: 0, seconds, note: "" });
+}
+
+/** Published faults of dependencies: needs the internet, so it informs and decides nothing. */
+async function advisories() {
+  const { program } = toolPaths(cargoDeny);
+  const fetched = await execute("advisories", program, ["fetch", "db"], 30);
+  if (fetched.code !== 0) {
+    console.log("The list of advisories is out of reach; not checked.");
+    return;
+  }
+  await execute("advisories", program, ["--offline", "check", "advisories"], 60);
+}
+
+/** Unit, integration and documentation tests. Cargo's last words of each program hold its counts. */
+async function rustTests() {
+  const suite = "Rust tests";
+  const { code, text, seconds } = await execute(suite, "cargo", ["test", "--no-fail-fast"], 3600);
+  const count = { passed: 0, failed: 0, skipped: 0 };
+  for (const [, passed, failed, ignored] of text.matchAll(/^test result: .*?(\d+) passed; (\d+) failed; (\d+) ignored/gm)) {
+    count.passed += Number(passed);
+    count.failed += Number(failed);
+    count.skipped += Number(ignored);
+  }
+  add(suite, count, code, seconds);
+}
+
+async function browserTests() {
+  const suite = "browser tests";
+  const nothing = { passed: 0, failed: 0, skipped: 0 };
+  const build = await execute("browser build", "node", ["scripts/wasm.mjs", "build"], 3600);
+  if (build.code !== 0) {
+    add(suite, nothing, build.code, build.seconds);
+    return;
+  }
+  rmSync(browserReport, { force: true });
+  const env = { PLAYWRIGHT_JSON_OUTPUT_FILE: browserReport };
+  const args = ["--no-install", "playwright", "test", "--reporter=list,json"];
+  const { code, seconds } = await execute(suite, "npx", args, 1800, env);
+  const report = /** @type {{ stats?: { expected: number, unexpected: number, flaky: number, skipped: number } }} */ (
+    JSON.parse(await readFile(browserReport, "utf8").catch(() => "{}"))
+  );
+  const { expected, unexpected, flaky, skipped } = report.stats ?? { expected: 0, unexpected: 0, flaky: 0, skipped: 0 };
+  add(suite, { passed: expected, failed: unexpected + flaky, skipped }, code, build.seconds + seconds);
+}
+
+/**
+ * A suite that ran no test, or that failed without a failed test (it did not compile, it crashed), counts as one failure.
+ *
+ * @param {string} suite
+ * @param {Count} count
+ * @param {number | null} code
+ * @param {number} seconds
+ */
+function add(suite, count, code, seconds) {
+  const broken = count.failed === 0 && (code !== 0 || count.passed === 0);
+  const note = !broken ? "" : code === 0 ? "no test ran" : "did not run to its end";
+  rows.push({ suite, ...count, failed: count.failed + Number(broken), seconds, note });
+}
+
+function summary() {
+  const width = Math.max(...rows.map(({ suite }) => suite.length));
+  console.log("");
+  for (const { suite, passed, failed, skipped, seconds, note } of rows) {
+    const counts = `${String(passed).padStart(5)} passed ${String(failed).padStart(3)} failed`;
+    const more = [skipped > 0 ? `${skipped} skipped` : "", note].filter(Boolean).join(", ");
+    console.log(`${suite.padEnd(width)} ${counts} ${seconds.toFixed(1).padStart(7)} s  ${more}`.trimEnd());
+  }
+  const total = rows.reduce((sum, row) => ({ passed: sum.passed + row.passed, failed: sum.failed + row.failed }), {
+    passed: 0,
+    failed: 0,
+  });
+  console.log(`\n${total.passed} passed, ${total.failed} failed`);
+  process.exitCode = total.failed === 0 ? 0 : 1;
+}

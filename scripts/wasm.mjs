@@ -1,0 +1,32 @@
+// The library for the browser: `node scripts/wasm.mjs build [--release]` leaves an ES module in target/web,
+// `node scripts/wasm.mjs clippy` lints it with the rules of clippy-wasm/.
+import { join } from "node:path";
+import { existsSync } from "node:fs";
+import { root, run } from "./lib/host.mjs";
+import { target, toolPaths, wasmBindgen, wasmToolchain } from "./lib/wasm-toolchain.mjs";
+
+const [command, ...options] = process.argv.slice(2);
+const release = options.includes("--release");
+const toolchain = wasmToolchain();
+const bindgen = toolPaths(wasmBindgen).program;
+if (toolchain === null || !existsSync(bindgen)) {
+  console.error("The tools that build for the browser are missing: `npm run setup` installs them.");
+  process.exit(1);
+}
+
+/** @param {[string, ...string[]]} command @param {string[]} args @param {Record<string, string>} env */
+function cargo([program, ...first], args, env = {}) {
+  if (!run(program, [...first, ...args], { env: { ...toolchain?.env, ...env } })) process.exit(1);
+}
+
+if (command === "build") {
+  cargo(toolchain.cargo, ["build", "--lib", ...toolchain.args, ...(release ? ["--release"] : [])]);
+  const built = join(toolchain.env.CARGO_TARGET_DIR, target, release ? "release" : "debug", "rootstock.wasm");
+  if (!run(bindgen, [built, "--target", "web", "--out-dir", join(root, "target/web")])) process.exit(1);
+} else if (command === "clippy") {
+  const env = { CLIPPY_CONF_DIR: join(root, "clippy-wasm") };
+  cargo(toolchain.clippy, ["--lib", ...toolchain.args, "--", "-D", "warnings"], env);
+} else {
+  console.error("usage: node scripts/wasm.mjs build [--release] | clippy");
+  process.exit(2);
+}
