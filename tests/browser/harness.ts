@@ -1,0 +1,72 @@
+// What every browser test stands on: a page on loopback with a WebGPU adapter, and the wasm build in a worker.
+import { test as base, expect, type Page } from "@playwright/test";
+import { serve } from "./serve.mjs";
+
+export { expect };
+
+export const test = base.extend<{ rootstock: Rootstock }, { origin: string }>({
+  origin: [
+    async ({}, use) => {
+      const server = await serve();
+      await use(server.origin);
+      server.close();
+    },
+    { scope: "worker" },
+  ],
+  baseURL: async ({ origin }, use) => use(origin),
+  rootstock: async ({ page }, use) => {
+    // What the page logs belongs beside the test's result: a panic's message and place stand there.
+    page.on("console", (message) => console.log(`  [${message.type()}] ${message.text()}`));
+    await page.goto("/");
+    await requireAdapter(page);
+    await use(new Rootstock(page));
+  },
+});
+
+/** Says which adapter computes. A browser without one is a failed test, not a skipped one. */
+async function requireAdapter(page: Page): Promise<void> {
+  const found = await page.evaluate(async () => {
+    const adapter = await navigator.gpu?.requestAdapter();
+    return adapter && `${adapter.info.vendor} ${adapter.info.architecture} ${adapter.info.description}`.trim();
+  });
+  if (!found) throw new Error("This browser offers no WebGPU adapter, so nothing can be tested in it.");
+  console.log(`  WebGPU adapter: ${found}`);
+}
+
+/** The wasm build, in a worker of its own per call. */
+export class Rootstock {
+  constructor(private readonly page: Page) {}
+
+  /**
+   * Calls an export; `files` are fetched in the page and come last, as an object from name to bytes.
+   */
+  async call(name: string, files?: { folder: string; names: string[] }): Promise<unknown> {
+    return this.page.evaluate(
+      async ({ name, files }) => {
+        const args: unknown[] = [];
+        if (files) {
+          const read = files.names.map(async (file) => {
+            const response = await fetch(`/fixtures/${files.folder}/${file}`);
+            if (!response.ok) throw new Error(await response.text());
+            return [file, await response.bytes()] as const;
+          });
+          args.push(Object.fromEntries(await Promise.all(read)));
+        }
+        const worker = new Worker("/worker.mjs", { type: "module" });
+        try {
+          return await new Promise((resolve, reject) => {
+            worker.onerror = (event) => reject(new Error(event.message || "the worker could not load the wasm build"));
+            worker.onmessage = ({ data }: MessageEvent<{ result?: unknown; error?: string }>) => {
+              if (data.error !== undefined) reject(new Error(data.error));
+              else if (data.result === "ready") worker.postMessage({ name, args });
+              else resolve(data.result);
+            };
+          });
+        } finally {
+          worker.terminate();
+        }
+      },
+      { name, files },
+    );
+  }
+}

@@ -1,0 +1,67 @@
+// Every shader, as the program sends it to the GPU, has to pass Chromium's compiler (Tint) beside naga: the two accept
+// different languages.
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { root } from "../../scripts/lib/host.mjs";
+import { expect, test } from "./harness.js";
+
+/** One module with its shared pieces in front, as `shader_sources` of the wasm build lists them. */
+interface Shader {
+  name: string;
+  wgsl: string;
+}
+
+/** Subgroup operations: these shaders run natively only, and Tint wants the `enable` line that naga refuses. */
+const needsSubgroups = (shader: Shader) => shader.name.includes(".subgroup");
+
+test("every shader compiles in Tint, within WebGPU's default limits", async ({ page, rootstock }) => {
+  const shaders = JSON.parse(String(await rootstock.call("shader_sources"))) as Shader[];
+  const files = readdirSync(join(root, "shaders")).filter((file) => file.endsWith(".wgsl"));
+  expect(files.length, "there are shaders").toBeGreaterThan(0);
+  for (const file of files) {
+    const stem = file.replace(/\.wgsl$/, "");
+    expect(shaders.some(({ name }) => name.startsWith(stem)), `${file} is part of the wasm build`).toBe(true);
+  }
+
+  const sources = shaders.map((shader) => ({
+    name: shader.name,
+    wgsl: needsSubgroups(shader) ? `enable subgroups;\n${shader.wgsl}` : shader.wgsl,
+  }));
+  const faults = await page.evaluate(async (sources) => {
+    const adapter = await navigator.gpu.requestAdapter();
+    // No limit is raised: a pipeline that needs more than WebGPU promises everywhere is a fault too.
+    const device = await adapter?.requestDevice({ requiredFeatures: ["subgroups"] });
+    if (!device) throw new Error("no adapter with subgroups");
+    const faults: string[] = [];
+    for (const { name, wgsl } of sources) {
+      device.pushErrorScope("validation");
+      const module = device.createShaderModule({ code: wgsl });
+      const messages = (await module.getCompilationInfo()).messages.filter(({ type }) => type === "error");
+      faults.push(...messages.map(({ lineNum, message }) => `${name}:${lineNum}: ${message}`));
+      if (messages.length === 0) {
+        try {
+          await device.createComputePipelineAsync({ layout: "auto", compute: { module, entryPoint: "main" } });
+        } catch (error) {
+          faults.push(`${name}: ${String(error)}`);
+        }
+      }
+      await device.popErrorScope();
+    }
+    device.destroy();
+    return faults;
+  }, sources);
+
+  expect(faults).toEqual([]);
+  console.log(`  ${sources.length} shaders compiled, ${shaders.filter(needsSubgroups).length} of them with subgroups`);
+});
+
+test("Tint's faults are seen", async ({ page, rootstock }) => {
+  void rootstock; // for the adapter
+  const errors = await page.evaluate(async () => {
+    const device = await (await navigator.gpu.requestAdapter())?.requestDevice();
+    const module = device?.createShaderModule({ code: "@compute @workgroup_size(1) fn main() { let x: u32 = 1.5; }" });
+    const messages = (await module?.getCompilationInfo())?.messages ?? [];
+    return messages.filter(({ type }) => type === "error").length;
+  });
+  expect(errors).toBeGreaterThan(0);
+});
