@@ -4,7 +4,7 @@
 // use: shared/activation.wgsl
 
 /// Threads of a workgroup.
-override WORKGROUP: u32 = 64u;
+override WORKGROUP: u32 = 256u;
 
 struct Params {
     /// Size of every buffer in vec4: rows * stride.

@@ -5,7 +5,7 @@
 // use: shared/stats.wgsl
 
 /// Threads of a workgroup.
-override WORKGROUP: u32 = 64u;
+override WORKGROUP: u32 = 256u;
 
 struct Params {
     /// Size of the range in vec4.

@@ -3,7 +3,7 @@
 // Element-wise over whole buffers, one vec4 a thread.
 
 /// Threads of a workgroup.
-override WORKGROUP: u32 = 64u;
+override WORKGROUP: u32 = 256u;
 
 struct Params {
     /// Size of every buffer in vec4: rows * stride.

@@ -1,9 +1,11 @@
 // y[:, y_first ..] = x[:, x_first ..] (or +=) for `cols` columns: splits fused projections and joins their gradients.
 // A copy, so that the kernels after it need not know that their input was a part of something wider.
-// A thread owns a vec4 of y. Columns on vec4 borders (the usual case) are one load and one store.
+// A thread owns whole vec4s of y. Columns on vec4 borders (the usual case) are one load and one store.
 
-/// Threads of a workgroup.
-override WORKGROUP: u32 = 64u;
+/// Lanes that copy one row together.
+override LANES: u32 = 32u;
+/// Rows of a workgroup.
+override ROWS: u32 = 2u;
 
 struct Params {
     /// Rows of x and y.
@@ -30,40 +32,51 @@ struct Params {
 /// (rows, y_cols)
 @group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
 
-@compute @workgroup_size(WORKGROUP)
+/// Copies the part of one vec4 that is not on a border of four columns in x and y alike.
+fn copy_shifted(row: u32, column4: u32) {
+    let at = row * params.y_stride + column4;
+    var value = y[at];
+    for (var c = 0u; c < 4u; c++) {
+        let column = column4 * 4u + c;
+        if (column >= params.y_first && column < params.y_first + params.cols) {
+            let source = column - params.y_first + params.x_first;
+            let copied = x[row * params.x_stride + source / 4u][source % 4u];
+            value[c] = select(copied, value[c] + copied, params.accumulate == 1u);
+        } else if (column >= params.y_cols) {
+            value[c] = 0.0;
+        }
+    }
+    y[at] = value;
+}
+
+@compute @workgroup_size(LANES, ROWS)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
     @builtin(local_invocation_id) local: vec3<u32>,
 ) {
-    let thread = (workgroup.y * workgroups.x + workgroup.x) * WORKGROUP + local.x;
-    // The vec4s of a row of y that hold a copied column.
-    let first = params.y_first / 4u;
-    let width = (params.y_first + params.cols + 3u) / 4u - first;
-    let row = thread / width;
+    let row = (workgroup.y * workgroups.x + workgroup.x) * ROWS + local.y;
     if (row >= params.rows) {
         return;
     }
-    let column4 = first + thread % width;
-    let at = row * params.y_stride + column4;
-    if ((params.x_first | params.y_first | params.cols) % 4u == 0u) {
-        var value = x[row * params.x_stride + params.x_first / 4u + thread % width];
-        if (params.accumulate == 1u) {
-            value += y[at];
+    // The vec4s of a row of y that hold a copied column.
+    let first = params.y_first / 4u;
+    let width = (params.y_first + params.cols + 3u) / 4u - first;
+    if ((params.x_first | params.y_first | params.cols) % 4u != 0u) {
+        for (var i = local.x; i < width; i += LANES) {
+            copy_shifted(row, first + i);
         }
-        y[at] = value;
         return;
     }
-    var value = y[at];
-    for (var lane = 0u; lane < 4u; lane++) {
-        let column = column4 * 4u + lane;
-        if (column >= params.y_first && column < params.y_first + params.cols) {
-            let source = column - params.y_first + params.x_first;
-            let copied = x[row * params.x_stride + source / 4u][source % 4u];
-            value[lane] = select(copied, value[lane] + copied, params.accumulate == 1u);
-        } else if (column >= params.y_cols) {
-            value[lane] = 0.0;
+    let source = row * params.x_stride + params.x_first / 4u;
+    let to = row * params.y_stride + first;
+    if (params.accumulate == 1u) {
+        for (var i = local.x; i < width; i += LANES) {
+            y[to + i] += x[source + i];
+        }
+    } else {
+        for (var i = local.x; i < width; i += LANES) {
+            y[to + i] = x[source + i];
         }
     }
-    y[at] = value;
 }

@@ -3,7 +3,7 @@
 // Padding is filled as well: for matrices with padding the value has to be zero.
 
 /// Threads of a workgroup.
-override WORKGROUP: u32 = 64u;
+override WORKGROUP: u32 = 256u;
 
 struct Params {
     /// Size of every buffer in vec4: rows * stride.
