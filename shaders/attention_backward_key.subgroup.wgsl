@@ -27,10 +27,31 @@ fn probabilities4(scores: vec4<f32>, lse: vec4<f32>, tokens: vec4<u32>, j: u32, 
     return exp(select(vec4<f32>(MASKED), scores - lse, seen));
 }
 
+// A row as the lane that loads it sees it: token (none past the end), log-sum-exp, delta, and where it begins in q and d_o.
+struct Row {
+    token: u32,
+    lse: f32,
+    delta: f32,
+    q: u32,
+    d_o: u32,
+}
+
+fn row_at(r: u32, end: u32, kv_head: u32) -> Row {
+    let row = min(r, end - 1u);
+    let token = row / params.group;
+    let head = kv_head * params.group + row - token * params.group;
+    let sums = row_sums[token * params.kv_heads * params.group + head];
+    return Row(
+        select(0xffffffffu, token, r < end),
+        sums.x,
+        sums.y,
+        token * params.q_stride + head * params.head_dim4,
+        token * params.d_o_stride + head * params.head_dim4);
+}
+
 // Dispatch: (ceil(tokens / 16), kv_heads, 1).
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let heads = params.kv_heads * params.group;
     let key0 = workgroup.x * 16u;
     // Keys past the end compute the last key again and store nothing.
     let key_a = min(key0 + lane, params.tokens - 1u);
@@ -85,41 +106,17 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         var t_b5 = vec4<f32>(0.0);
         var t_b6 = vec4<f32>(0.0);
         var t_b7 = vec4<f32>(0.0);
-        let row0 = min(r + 0u + lane, end - 1u);
-        let token0 = row0 / params.group;
-        let head0 = workgroup.y * params.group + row0 - token0 * params.group;
-        let q0 = token0 * params.q_stride + head0 * params.head_dim4;
-        let d_o0 = token0 * params.d_o_stride + head0 * params.head_dim4;
-        let sums0 = row_sums[token0 * heads + head0];
-        let seen_as0 = select(0xffffffffu, token0, r + 0u + lane < end);
-        let row1 = min(r + 8u + lane, end - 1u);
-        let token1 = row1 / params.group;
-        let head1 = workgroup.y * params.group + row1 - token1 * params.group;
-        let q1 = token1 * params.q_stride + head1 * params.head_dim4;
-        let d_o1 = token1 * params.d_o_stride + head1 * params.head_dim4;
-        let sums1 = row_sums[token1 * heads + head1];
-        let seen_as1 = select(0xffffffffu, token1, r + 8u + lane < end);
-        let row2 = min(r + 16u + lane, end - 1u);
-        let token2 = row2 / params.group;
-        let head2 = workgroup.y * params.group + row2 - token2 * params.group;
-        let q2 = token2 * params.q_stride + head2 * params.head_dim4;
-        let d_o2 = token2 * params.d_o_stride + head2 * params.head_dim4;
-        let sums2 = row_sums[token2 * heads + head2];
-        let seen_as2 = select(0xffffffffu, token2, r + 16u + lane < end);
-        let row3 = min(r + 24u + lane, end - 1u);
-        let token3 = row3 / params.group;
-        let head3 = workgroup.y * params.group + row3 - token3 * params.group;
-        let q3 = token3 * params.q_stride + head3 * params.head_dim4;
-        let d_o3 = token3 * params.d_o_stride + head3 * params.head_dim4;
-        let sums3 = row_sums[token3 * heads + head3];
-        let seen_as3 = select(0xffffffffu, token3, r + 24u + lane < end);
+        let row0 = row_at(r + 0u + lane, end, workgroup.y);
+        let row1 = row_at(r + 8u + lane, end, workgroup.y);
+        let row2 = row_at(r + 16u + lane, end, workgroup.y);
+        let row3 = row_at(r + 24u + lane, end, workgroup.y);
         for (var c = 0u; c < params.head_dim4; c++) {
             let x_a = k[k_a + c];
             let x_b = k[k_b + c];
-            let y0 = q[q0 + c];
-            let y1 = q[q1 + c];
-            let y2 = q[q2 + c];
-            let y3 = q[q3 + c];
+            let y0 = q[row0.q + c];
+            let y1 = q[row1.q + c];
+            let y2 = q[row2.q + c];
+            let y3 = q[row3.q + c];
             let b0 = transpose(lanes0123(y0));
             s_a0 = madd(b0, x_a, s_a0);
             s_b0 = madd(b0, x_b, s_b0);
@@ -148,10 +145,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         for (var c = 0u; c < params.head_dim4; c++) {
             let x_a = v[v_a + c];
             let x_b = v[v_b + c];
-            let y0 = d_o[d_o0 + c];
-            let y1 = d_o[d_o1 + c];
-            let y2 = d_o[d_o2 + c];
-            let y3 = d_o[d_o3 + c];
+            let y0 = d_o[row0.d_o + c];
+            let y1 = d_o[row1.d_o + c];
+            let y2 = d_o[row2.d_o + c];
+            let y3 = d_o[row3.d_o + c];
             let b0 = transpose(lanes0123(y0));
             t_a0 = madd(b0, x_a, t_a0);
             t_b0 = madd(b0, x_b, t_b0);
@@ -177,9 +174,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             t_a7 = madd(b7, x_a, t_a7);
             t_b7 = madd(b7, x_b, t_b7);
         }
-        let l0 = numbers0123(sums0.x);
-        let d0 = numbers0123(sums0.y);
-        let n0 = indices0123(seen_as0);
+        let l0 = numbers0123(row0.lse);
+        let d0 = numbers0123(row0.delta);
+        let n0 = indices0123(row0.token);
         s_a0 = scores4(s_a0);
         t_a0 = (t_a0 - d0) * scores_slope4(s_a0);
         s_a0 = probabilities4(s_a0, l0, n0, key_a, to_a);
@@ -188,9 +185,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         t_b0 = (t_b0 - d0) * scores_slope4(s_b0);
         s_b0 = probabilities4(s_b0, l0, n0, key_b, to_b);
         t_b0 *= s_b0;
-        let l1 = numbers4567(sums0.x);
-        let d1 = numbers4567(sums0.y);
-        let n1 = indices4567(seen_as0);
+        let l1 = numbers4567(row0.lse);
+        let d1 = numbers4567(row0.delta);
+        let n1 = indices4567(row0.token);
         s_a1 = scores4(s_a1);
         t_a1 = (t_a1 - d1) * scores_slope4(s_a1);
         s_a1 = probabilities4(s_a1, l1, n1, key_a, to_a);
@@ -199,9 +196,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         t_b1 = (t_b1 - d1) * scores_slope4(s_b1);
         s_b1 = probabilities4(s_b1, l1, n1, key_b, to_b);
         t_b1 *= s_b1;
-        let l2 = numbers0123(sums1.x);
-        let d2 = numbers0123(sums1.y);
-        let n2 = indices0123(seen_as1);
+        let l2 = numbers0123(row1.lse);
+        let d2 = numbers0123(row1.delta);
+        let n2 = indices0123(row1.token);
         s_a2 = scores4(s_a2);
         t_a2 = (t_a2 - d2) * scores_slope4(s_a2);
         s_a2 = probabilities4(s_a2, l2, n2, key_a, to_a);
@@ -210,9 +207,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         t_b2 = (t_b2 - d2) * scores_slope4(s_b2);
         s_b2 = probabilities4(s_b2, l2, n2, key_b, to_b);
         t_b2 *= s_b2;
-        let l3 = numbers4567(sums1.x);
-        let d3 = numbers4567(sums1.y);
-        let n3 = indices4567(seen_as1);
+        let l3 = numbers4567(row1.lse);
+        let d3 = numbers4567(row1.delta);
+        let n3 = indices4567(row1.token);
         s_a3 = scores4(s_a3);
         t_a3 = (t_a3 - d3) * scores_slope4(s_a3);
         s_a3 = probabilities4(s_a3, l3, n3, key_a, to_a);
@@ -221,9 +218,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         t_b3 = (t_b3 - d3) * scores_slope4(s_b3);
         s_b3 = probabilities4(s_b3, l3, n3, key_b, to_b);
         t_b3 *= s_b3;
-        let l4 = numbers0123(sums2.x);
-        let d4 = numbers0123(sums2.y);
-        let n4 = indices0123(seen_as2);
+        let l4 = numbers0123(row2.lse);
+        let d4 = numbers0123(row2.delta);
+        let n4 = indices0123(row2.token);
         s_a4 = scores4(s_a4);
         t_a4 = (t_a4 - d4) * scores_slope4(s_a4);
         s_a4 = probabilities4(s_a4, l4, n4, key_a, to_a);
@@ -232,9 +229,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         t_b4 = (t_b4 - d4) * scores_slope4(s_b4);
         s_b4 = probabilities4(s_b4, l4, n4, key_b, to_b);
         t_b4 *= s_b4;
-        let l5 = numbers4567(sums2.x);
-        let d5 = numbers4567(sums2.y);
-        let n5 = indices4567(seen_as2);
+        let l5 = numbers4567(row2.lse);
+        let d5 = numbers4567(row2.delta);
+        let n5 = indices4567(row2.token);
         s_a5 = scores4(s_a5);
         t_a5 = (t_a5 - d5) * scores_slope4(s_a5);
         s_a5 = probabilities4(s_a5, l5, n5, key_a, to_a);
@@ -243,9 +240,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         t_b5 = (t_b5 - d5) * scores_slope4(s_b5);
         s_b5 = probabilities4(s_b5, l5, n5, key_b, to_b);
         t_b5 *= s_b5;
-        let l6 = numbers0123(sums3.x);
-        let d6 = numbers0123(sums3.y);
-        let n6 = indices0123(seen_as3);
+        let l6 = numbers0123(row3.lse);
+        let d6 = numbers0123(row3.delta);
+        let n6 = indices0123(row3.token);
         s_a6 = scores4(s_a6);
         t_a6 = (t_a6 - d6) * scores_slope4(s_a6);
         s_a6 = probabilities4(s_a6, l6, n6, key_a, to_a);
@@ -254,9 +251,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         t_b6 = (t_b6 - d6) * scores_slope4(s_b6);
         s_b6 = probabilities4(s_b6, l6, n6, key_b, to_b);
         t_b6 *= s_b6;
-        let l7 = numbers4567(sums3.x);
-        let d7 = numbers4567(sums3.y);
-        let n7 = indices4567(seen_as3);
+        let l7 = numbers4567(row3.lse);
+        let d7 = numbers4567(row3.delta);
+        let n7 = indices4567(row3.token);
         s_a7 = scores4(s_a7);
         t_a7 = (t_a7 - d7) * scores_slope4(s_a7);
         s_a7 = probabilities4(s_a7, l7, n7, key_a, to_a);
@@ -265,14 +262,15 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         t_b7 = (t_b7 - d7) * scores_slope4(s_b7);
         s_b7 = probabilities4(s_b7, l7, n7, key_b, to_b);
         t_b7 *= s_b7;
+        let v_from_zero = starts_from_zero(r == first, 4u);
         for (var c = 0u; c < params.head_dim4; c++) {
             // Selected, not multiplied by 0: before the first tile the gradients hold anything, even NaN.
-            var z_a = select(d_v[d_v_a + c], vec4<f32>(0.0), r == first);
-            var z_b = select(d_v[d_v_b + c], vec4<f32>(0.0), r == first);
-            let y0 = d_o[d_o0 + c];
-            let y1 = d_o[d_o1 + c];
-            let y2 = d_o[d_o2 + c];
-            let y3 = d_o[d_o3 + c];
+            var z_a = select(d_v[d_v_a + c], vec4<f32>(0.0), v_from_zero);
+            var z_b = select(d_v[d_v_b + c], vec4<f32>(0.0), v_from_zero);
+            let y0 = d_o[row0.d_o + c];
+            let y1 = d_o[row1.d_o + c];
+            let y2 = d_o[row2.d_o + c];
+            let y3 = d_o[row3.d_o + c];
             let b0 = lanes0123(y0);
             z_a = madd(b0, s_a0, z_a);
             z_b = madd(b0, s_b0, z_b);
@@ -304,13 +302,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
                 d_v[d_v_b + c] = z_b;
             }
         }
+        let k_from_zero = starts_from_zero(r == first, 2u);
         for (var c = 0u; c < params.head_dim4; c++) {
-            var z_a = select(d_k[d_k_a + c], vec4<f32>(0.0), r == first);
-            var z_b = select(d_k[d_k_b + c], vec4<f32>(0.0), r == first);
-            let y0 = q[q0 + c];
-            let y1 = q[q1 + c];
-            let y2 = q[q2 + c];
-            let y3 = q[q3 + c];
+            var z_a = select(d_k[d_k_a + c], vec4<f32>(0.0), k_from_zero);
+            var z_b = select(d_k[d_k_b + c], vec4<f32>(0.0), k_from_zero);
+            let y0 = q[row0.q + c];
+            let y1 = q[row1.q + c];
+            let y2 = q[row2.q + c];
+            let y3 = q[row3.q + c];
             let b0 = lanes0123(y0);
             z_a = madd(b0, t_a0, z_a);
             z_b = madd(b0, t_b0, z_b);

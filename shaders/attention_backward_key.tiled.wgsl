@@ -53,13 +53,13 @@ fn d_products4(p: vec4<f32>, d_p: vec4<f32>, rows: Rows, products: vec4<f32>) ->
     return p * (d_p - rows.delta) * scores_slope4(scores4(products));
 }
 
-// The running sums of a key over the rows before this tile; before the first tile d_v and d_k hold anything, even NaN.
-fn kept_v(index: u32, is_first: bool) -> vec4<f32> {
-    return select(d_v[index], vec4<f32>(0.0), is_first);
+// The running sums of a key over the rows before this tile. Selected, not multiplied by 0: before the first tile d_v and d_k hold anything, even NaN.
+fn kept_v(index: u32, from_zero: bool) -> vec4<f32> {
+    return select(d_v[index], vec4<f32>(0.0), from_zero);
 }
 
-fn kept_k(index: u32, is_first: bool) -> vec4<f32> {
-    return select(d_k[index], vec4<f32>(0.0), is_first);
+fn kept_k(index: u32, from_zero: bool) -> vec4<f32> {
+    return select(d_k[index], vec4<f32>(0.0), from_zero);
 }
 
 // Where row r (at most end - 1) of this key/value head begins in a matrix of this stride.
@@ -111,9 +111,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             probabilities4(s.row2, rows, key.z, to_token.z), probabilities4(s.row3, rows, key.w, to_token.w));
         store_weights(p, x, y);
         workgroupBarrier();
+        let v_from_zero = starts_from_zero(r == first, 4u);
         for (var c0 = 0u; c0 < params.head_dim4; c0 += 16u) {
             let c = min(c0 + x, params.head_dim4 - 1u);
-            var z = Tile(kept_v(d_v_row.x + c, r == first), kept_v(d_v_row.y + c, r == first), kept_v(d_v_row.z + c, r == first), kept_v(d_v_row.w + c, r == first));
+            var z = Tile(kept_v(d_v_row.x + c, v_from_zero), kept_v(d_v_row.y + c, v_from_zero), kept_v(d_v_row.z + c, v_from_zero), kept_v(d_v_row.w + c, v_from_zero));
             for (var part = 0u; part < 4u; part++) {
                 for (var slot = y; slot < 16u; slot += TILE_THREADS / 16u) {
                     others[16u * slot + x] = d_o[row_start(r + summed_other(part, slot), end, workgroup.y, params.d_o_stride) + c];
@@ -153,9 +154,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             d_products4(p.row0, d_p.row0, rows, s.row0), d_products4(p.row1, d_p.row1, rows, s.row1),
             d_products4(p.row2, d_p.row2, rows, s.row2), d_products4(p.row3, d_p.row3, rows, s.row3)), x, y);
         workgroupBarrier();
+        let k_from_zero = starts_from_zero(r == first, 2u);
         for (var c0 = 0u; c0 < params.head_dim4; c0 += 16u) {
             let c = min(c0 + x, params.head_dim4 - 1u);
-            var z = Tile(kept_k(d_k_row.x + c, r == first), kept_k(d_k_row.y + c, r == first), kept_k(d_k_row.z + c, r == first), kept_k(d_k_row.w + c, r == first));
+            var z = Tile(kept_k(d_k_row.x + c, k_from_zero), kept_k(d_k_row.y + c, k_from_zero), kept_k(d_k_row.z + c, k_from_zero), kept_k(d_k_row.w + c, k_from_zero));
             for (var part = 0u; part < 4u; part++) {
                 for (var slot = y; slot < 16u; slot += TILE_THREADS / 16u) {
                     others[16u * slot + x] = q[row_start(r + summed_other(part, slot), end, workgroup.y, params.q_stride) + c];

@@ -176,10 +176,11 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         s_b5 = d_products4(s_b5, t_b5, sums_b, j + 20u, from_b, token_b);
         s_b6 = d_products4(s_b6, t_b6, sums_b, j + 24u, from_b, token_b);
         s_b7 = d_products4(s_b7, t_b7, sums_b, j + 28u, from_b, token_b);
+        let from_zero = starts_from_zero(j == first, 1u);
         for (var c = 0u; c < params.head_dim4; c++) {
             // Selected, not multiplied by 0: before the first tile d_q holds anything, even NaN.
-            var z_a = select(d_q[d_q_a + c], vec4<f32>(0.0), j == first);
-            var z_b = select(d_q[d_q_b + c], vec4<f32>(0.0), j == first);
+            var z_a = select(d_q[d_q_a + c], vec4<f32>(0.0), from_zero);
+            var z_b = select(d_q[d_q_b + c], vec4<f32>(0.0), from_zero);
             let y0 = k[key0 * params.k_stride + kv_head + c];
             let y1 = k[key1 * params.k_stride + kv_head + c];
             let y2 = k[key2 * params.k_stride + kv_head + c];

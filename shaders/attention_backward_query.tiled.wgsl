@@ -29,9 +29,9 @@ fn d_products4(products: vec4<f32>, d_p: vec4<f32>, token: u32, head: u32, j: u3
     return p * (d_p - sums.y) * scores_slope4(scores);
 }
 
-// The running sum of a row over the keys before this tile; before the first tile d_q holds anything, even NaN.
-fn kept(index: u32, is_first: bool) -> vec4<f32> {
-    return select(d_q[index], vec4<f32>(0.0), is_first);
+// The running sum of a row over the keys before this tile. Selected, not multiplied by 0: before the first tile d_q holds anything, even NaN.
+fn kept(index: u32, from_zero: bool) -> vec4<f32> {
+    return select(d_q[index], vec4<f32>(0.0), from_zero);
 }
 
 // Dispatch: (ceil(tokens * group / 32), kv_heads, 1).
@@ -91,9 +91,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
             d_products4(s.row3, d_p.row3, token.w, head.w, j + x)), x, y);
         workgroupBarrier();
 
+        let from_zero = starts_from_zero(j == first, 1u);
         for (var c0 = 0u; c0 < params.head_dim4; c0 += 16u) {
             let c = min(c0 + x, params.head_dim4 - 1u);
-            var z = Tile(kept(d_q_row.x + c, j == first), kept(d_q_row.y + c, j == first), kept(d_q_row.z + c, j == first), kept(d_q_row.w + c, j == first));
+            var z = Tile(kept(d_q_row.x + c, from_zero), kept(d_q_row.y + c, from_zero), kept(d_q_row.z + c, from_zero), kept(d_q_row.w + c, from_zero));
             for (var part = 0u; part < 4u; part++) {
                 for (var slot = y; slot < 16u; slot += TILE_THREADS / 16u) {
                     others[16u * slot + x] = k[min(j + summed_other(part, slot), end - 1u) * params.k_stride + kv_head + c];

@@ -31,8 +31,8 @@ struct Params {
     d_k_stride: u32,
     /// Row stride of d_v in vec4.
     d_v_stride: u32,
-    /// Unused; keeps the size a multiple of 16 bytes.
-    pad0: u32,
+    /// Bit 0: d_q is added to instead of written; bit 1: d_k; bit 2: d_v.
+    accumulate: u32,
 }
 
 /// Scores are squashed to SOFTCAP * tanh(score / SOFTCAP); 0 means that they are not.
@@ -59,6 +59,11 @@ fn scores_slope4(scores: vec4<f32>) -> vec4<f32> {
         return params.scale * (1.0 - t * t);
     }
     return vec4<f32>(params.scale);
+}
+
+/// Whether a gradient (its bit of params.accumulate) starts from 0 at the first tile; if not, from what is there.
+fn starts_from_zero(is_first_tile: bool, bit: u32) -> bool {
+    return is_first_tile && (params.accumulate & bit) == 0u;
 }
 
 /// First key inside the window of the query at this index among the keys.
