@@ -7,6 +7,7 @@ pub mod gpu;
 pub mod graph;
 pub mod model;
 pub mod ops;
+pub mod optim;
 pub mod plan;
 pub mod platform;
 pub mod train;

@@ -112,6 +112,8 @@ pub enum Purpose {
     Generate {
         /// Longest sequence.
         cache_rows: usize,
+        /// How many rows' logits are computed at most: those that the batch names as targets.
+        logit_rows: usize,
     },
 }
 

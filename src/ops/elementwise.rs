@@ -1,8 +1,8 @@
 //! Element-wise sums and copies that the plan itself needs.
 
-use crate::graph::Shape;
-use crate::plan::kernels::{add_in_place as add_kernel, copy_columns, fill};
-use crate::plan::{Bind, Dispatch, workgroups};
+use crate::graph::{Shape, ValueId};
+use crate::plan::kernels::{add_in_place as add_kernel, column_sum as column_sum_kernel, copy_columns, fill};
+use crate::plan::{Bind, Dispatch, Emit, workgroups};
 
 const WORKGROUP: usize = 64;
 
@@ -40,4 +40,19 @@ pub fn copy_part(x_shape: Shape, x_first: usize, x: Bind, y_shape: Shape, y_firs
     };
     let width = (y_first + cols).div_ceil(4) - y_first / 4;
     copy_columns::dispatch(params, Default::default(), copy_columns::Bindings { x, y }, workgroups((x_shape.rows * width).div_ceil(WORKGROUP)))
+}
+
+/// dy (M, N) → the sum of its rows, into a vector of N: the gradient of a bias. `mode` as in [`Emit::gradient_mode`].
+pub fn column_sum(e: &Emit<'_>, dy: ValueId, db: Bind, mode: u32) -> Vec<Dispatch> {
+    let shape = e.shape(dy);
+    let params = column_sum_kernel::Params {
+        rows: shape.rows as u32,
+        width: shape.stride4(),
+        x_stride: shape.stride4(),
+        y_stride: shape.stride4(),
+        block_rows: shape.rows as u32,
+        accumulate: mode,
+    };
+    let groups = [(shape.stride4() as usize).div_ceil(WORKGROUP) as u32, 1, 1];
+    vec![column_sum_kernel::dispatch(params, Default::default(), column_sum_kernel::Bindings { x: e.bind(dy), y: db }, groups)]
 }

@@ -12,6 +12,10 @@
 //! Nothing needs to be freed, ordered or pruned by hand: `plan` knows from the dispatches who reads and writes what.
 
 pub mod elementwise;
+mod linear;
+mod lm_head;
+pub mod matmul;
+pub mod rows;
 
 use std::fmt::Debug;
 

@@ -12,7 +12,7 @@ mod lifetime;
 mod memory;
 mod program;
 mod runner;
-pub mod store;
+mod store;
 
 /// The kernels, generated from `shaders/*.wgsl`.
 pub mod kernels {
@@ -28,5 +28,5 @@ pub use emit::{Emit, GradTarget, Piece};
 pub use layout::{Arena, Group, ParamLayout, PieceLayout};
 pub use memory::Memory;
 pub use program::{Bind, Dispatch, Owner, Phase, Program, Resource, ValueInfo, When, workgroups};
-pub use runner::{Runner, StepValues};
-pub use store::{ParamStore, Part};
+pub use runner::{Prepared, Runner, StepValues, Timing};
+pub use store::{ParamStore, Part, STATS_BYTES};

@@ -84,6 +84,7 @@ pub struct Runner {
     generation: u64,
     inputs: Rc<Buffer>,
     losses: Rc<Buffer>,
+    correct: Rc<Buffer>,
     partials: Rc<Buffer>,
     logits: Option<Rc<Buffer>>,
     step: Rc<Buffer>,
@@ -102,6 +103,7 @@ impl Runner {
     pub async fn new(gpu: Rc<Gpu>, store: Rc<ParamStore>) -> Result<Runner> {
         let (inputs, losses) = (gpu.buffer("batch", 16).await?, gpu.buffer("losses", 16).await?);
         let (partials, step) = (gpu.buffer("partial sums", 16).await?, gpu.uniform("step", size_of::<StepValues>() as u64).await?);
+        let correct = gpu.buffer("correct", 16).await?;
         let stats = gpu.buffer("statistics", STATS_BYTES).await?;
         Ok(Runner {
             gpu,
@@ -110,6 +112,7 @@ impl Runner {
             generation: 0,
             inputs,
             losses,
+            correct,
             partials,
             logits: None,
             step,
@@ -237,6 +240,7 @@ impl Runner {
                 }
                 Resource::Cache(i) => self.caches.get(i as usize).ok_or_else(missing)?,
                 Resource::Losses => &self.losses,
+                Resource::Correct => &self.correct,
                 Resource::Stats => &self.stats,
                 Resource::Partials => &self.partials,
                 Resource::Logits => self.logits.as_ref().ok_or_else(missing)?,

@@ -12,7 +12,7 @@ use crate::graph::{Param, ParamId, WeightType};
 pub const STATS_BYTES: u64 = 32;
 
 /// Most bytes that are copied back in one go.
-pub const READBACK_BYTES: u64 = 4 << 20;
+pub(super) const READBACK_BYTES: u64 = 4 << 20;
 
 /// Which of a parameter's numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,96 @@
+// dx = dy·W + x2·W2 for adapters with subgroups of exactly 8 lanes, one subgroup a workgroup (the CPU adapter lavapipe).
+// Saves loads, each one a loop over the lanes there: 12 loads feed 1024 vector FMAs, the rest are broadcasts from constant lanes.
+// A lane owns 4 rows of dx and keeps 4 x 64 sums; a row of W lies spread over the lanes, four columns a lane, and is broadcast.
+// permute WEIGHT: f32 bf16 f16
+// use: shared/weight_{WEIGHT}.wgsl
+// use: shared/linear_backward_input.wgsl
+// use: shared/outer_product.subgroup.wgsl
+
+/// Columns a workgroup: 64 or 32.
+override COLUMNS: u32 = 64u;
+
+fn put(row: u32, at: u32, value: vec4<f32>) {
+    if (row < params.m) {
+        if (params.accumulate != 0u) {
+            dx[at] = dx[at] + value;
+        } else {
+            dx[at] = value;
+        }
+    }
+}
+
+/// Writes four columns of the four rows of a lane.
+fn write(row: u32, column: u32, sums: mat4x4<f32>) {
+    if (column >= params.k4) {
+        return;
+    }
+    let rows = transpose(sums);
+    let at = row * params.dx_stride + params.dx_column + column;
+    put(row, at, rows[0]);
+    put(row + 8u, at + 8u * params.dx_stride, rows[1]);
+    put(row + 16u, at + 16u * params.dx_stride, rows[2]);
+    put(row + 24u, at + 24u * params.dx_stride, rows[3]);
+}
+
+fn write32(row: u32, column: u32, s: Sums) {
+    write(row, column, s.c0);
+    write(row, column + 1u, s.c1);
+    write(row, column + 2u, s.c2);
+    write(row, column + 3u, s.c3);
+    write(row, column + 4u, s.c4);
+    write(row, column + 5u, s.c5);
+    write(row, column + 6u, s.c6);
+    write(row, column + 7u, s.c7);
+}
+
+/// Four weights of row n of W.
+fn weight(n: u32, column: u32) -> vec4<f32> {
+    return weight4(w[min(n, params.n - 1u) * params.w_stride + column]);
+}
+
+/// Four weights of row j of W2.
+fn weight_second(j: u32, column: u32) -> vec4<f32> {
+    return w2[min(j, params.second - 1u) * params.w2_stride + column];
+}
+
+@compute @workgroup_size(8)
+fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
+    let row = tile.y * 32u + lane;
+    let r0 = min(row, params.m - 1u);
+    let r1 = min(row + 8u, params.m - 1u);
+    let r2 = min(row + 16u, params.m - 1u);
+    let r3 = min(row + 24u, params.m - 1u);
+    let first = tile.x * (COLUMNS / 4u);
+    let left = min(first + lane, params.k4 - 1u);
+    let right = min(first + 8u + lane, params.k4 - 1u);
+    var s0: Sums;
+    var s1: Sums;
+    for (var n = 0u; n < params.n; n += 4u) {
+        let at = params.dy_column + n / 4u;
+        let a = transpose(mat4x4<f32>(
+            dy[r0 * params.dy_stride + at], dy[r1 * params.dy_stride + at],
+            dy[r2 * params.dy_stride + at], dy[r3 * params.dy_stride + at]));
+        s0 = outer_products(s0, a, weight(n, left), weight(n + 1u, left), weight(n + 2u, left), weight(n + 3u, left));
+        if (COLUMNS > 32u) {
+            s1 = outer_products(s1, a, weight(n, right), weight(n + 1u, right), weight(n + 2u, right), weight(n + 3u, right));
+        }
+    }
+    if (SECOND) {
+        for (var j = 0u; j < params.second; j += 4u) {
+            let at = j / 4u;
+            let a = transpose(mat4x4<f32>(
+                x2[r0 * params.x2_stride + at], x2[r1 * params.x2_stride + at],
+                x2[r2 * params.x2_stride + at], x2[r3 * params.x2_stride + at]));
+            s0 = outer_products(s0, a, weight_second(j, left), weight_second(j + 1u, left),
+                weight_second(j + 2u, left), weight_second(j + 3u, left));
+            if (COLUMNS > 32u) {
+                s1 = outer_products(s1, a, weight_second(j, right), weight_second(j + 1u, right),
+                    weight_second(j + 2u, right), weight_second(j + 3u, right));
+            }
+        }
+    }
+    write32(row, first, s0);
+    if (COLUMNS > 32u) {
+        write32(row, first + 8u, s1);
+    }
+}

@@ -1,0 +1,124 @@
+// y = x·Wᵀ + bias + x2·W2ᵀ for adapters with subgroups of exactly 8 lanes, one subgroup a workgroup (the CPU adapter lavapipe).
+// Saves loads: there each one is a loop over the lanes, as dear as 50 multiply-adds, while a broadcast from a constant lane is a shuffle.
+// A lane owns 4 rows and keeps 4 x 64 sums in registers; the columns of W lie spread over the lanes and are broadcast: 12 loads feed 1024 vector FMAs.
+// permute WEIGHT: f32 bf16 f16
+// use: shared/weight_{WEIGHT}.wgsl
+// use: shared/linear_forward.wgsl
+
+/// Columns a workgroup: 64, 32 or 16.
+override COLUMNS: u32 = 64u;
+
+/// The sums of a lane: 4 rows x 4 columns a matrix, one column of y a column.
+struct Sums {
+    c0: mat4x4<f32>, c1: mat4x4<f32>, c2: mat4x4<f32>, c3: mat4x4<f32>,
+}
+
+/// Four columns of W from four lanes.
+fn low(b: vec4<f32>) -> mat4x4<f32> {
+    return mat4x4<f32>(subgroupBroadcast(b, 0u), subgroupBroadcast(b, 1u), subgroupBroadcast(b, 2u), subgroupBroadcast(b, 3u));
+}
+
+/// Four columns of W from the other four lanes.
+fn high(b: vec4<f32>) -> mat4x4<f32> {
+    return mat4x4<f32>(subgroupBroadcast(b, 4u), subgroupBroadcast(b, 5u), subgroupBroadcast(b, 6u), subgroupBroadcast(b, 7u));
+}
+
+fn sixteen(s: Sums, a: mat4x4<f32>, b0: vec4<f32>, b1: vec4<f32>) -> Sums {
+    return Sums(s.c0 + a * low(b0), s.c1 + a * high(b0), s.c2 + a * low(b1), s.c3 + a * high(b1));
+}
+
+/// Writes four columns of the four rows of a lane.
+fn write(row: u32, column: u32, sums: mat4x4<f32>) {
+    if (column * 4u >= params.n) {
+        return;
+    }
+    let rows = transpose(sums);
+    let left = params.n - column * 4u;
+    let mask = vec4<f32>(vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(left));
+    var offset = vec4<f32>(0.0);
+    if (BIAS) {
+        offset = bias[column];
+    }
+    let at = row * params.y_stride + params.y_column + column;
+    put(row, at, rows[0] * mask + offset);
+    put(row + 8u, at + 8u * params.y_stride, rows[1] * mask + offset);
+    put(row + 16u, at + 16u * params.y_stride, rows[2] * mask + offset);
+    put(row + 24u, at + 24u * params.y_stride, rows[3] * mask + offset);
+}
+
+fn put(row: u32, at: u32, value: vec4<f32>) {
+    if (row < params.m) {
+        if (params.accumulate != 0u) {
+            y[at] = y[at] + value;
+        } else {
+            y[at] = value;
+        }
+    }
+}
+
+fn write16(row: u32, column: u32, s: Sums) {
+    write(row, column, s.c0);
+    write(row, column + 1u, s.c1);
+    write(row, column + 2u, s.c2);
+    write(row, column + 3u, s.c3);
+}
+
+@compute @workgroup_size(8)
+fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
+    let row = tile.y * 32u + lane;
+    let column = tile.x * COLUMNS;
+    let r0 = min(row, params.m - 1u);
+    let r1 = min(row + 8u, params.m - 1u);
+    let r2 = min(row + 16u, params.m - 1u);
+    let r3 = min(row + 24u, params.m - 1u);
+    let n0 = min(column + lane, params.n - 1u);
+    let n1 = min(column + lane + 8u, params.n - 1u);
+    let n2 = min(column + lane + 16u, params.n - 1u);
+    let n3 = min(column + lane + 24u, params.n - 1u);
+    let n4 = min(column + lane + 32u, params.n - 1u);
+    let n5 = min(column + lane + 40u, params.n - 1u);
+    let n6 = min(column + lane + 48u, params.n - 1u);
+    let n7 = min(column + lane + 56u, params.n - 1u);
+    var s0: Sums;
+    var s1: Sums;
+    var s2: Sums;
+    var s3: Sums;
+    for (var k = 0u; k < params.k4; k++) {
+        let at = params.x_column + k;
+        let a = transpose(mat4x4<f32>(
+            x[r0 * params.x_stride + at], x[r1 * params.x_stride + at],
+            x[r2 * params.x_stride + at], x[r3 * params.x_stride + at]));
+        s0 = sixteen(s0, a, weight4(w[n0 * params.w_stride + k]), weight4(w[n1 * params.w_stride + k]));
+        if (COLUMNS > 16u) {
+            s1 = sixteen(s1, a, weight4(w[n2 * params.w_stride + k]), weight4(w[n3 * params.w_stride + k]));
+        }
+        if (COLUMNS > 32u) {
+            s2 = sixteen(s2, a, weight4(w[n4 * params.w_stride + k]), weight4(w[n5 * params.w_stride + k]));
+            s3 = sixteen(s3, a, weight4(w[n6 * params.w_stride + k]), weight4(w[n7 * params.w_stride + k]));
+        }
+    }
+    if (SECOND) {
+        for (var k = 0u; k < params.second4; k++) {
+            let a = transpose(mat4x4<f32>(
+                x2[r0 * params.x2_stride + k], x2[r1 * params.x2_stride + k],
+                x2[r2 * params.x2_stride + k], x2[r3 * params.x2_stride + k]));
+            s0 = sixteen(s0, a, w2[n0 * params.w2_stride + k], w2[n1 * params.w2_stride + k]);
+            if (COLUMNS > 16u) {
+                s1 = sixteen(s1, a, w2[n2 * params.w2_stride + k], w2[n3 * params.w2_stride + k]);
+            }
+            if (COLUMNS > 32u) {
+                s2 = sixteen(s2, a, w2[n4 * params.w2_stride + k], w2[n5 * params.w2_stride + k]);
+                s3 = sixteen(s3, a, w2[n6 * params.w2_stride + k], w2[n7 * params.w2_stride + k]);
+            }
+        }
+    }
+    let first = column / 4u;
+    write16(row, first, s0);
+    if (COLUMNS > 16u) {
+        write16(row, first + 4u, s1);
+    }
+    if (COLUMNS > 32u) {
+        write16(row, first + 8u, s2);
+        write16(row, first + 12u, s3);
+    }
+}

@@ -1,0 +1,39 @@
+struct Params {
+    /// Rows of dy and of x: what is summed over.
+    m: u32,
+    /// Columns of dy that this dispatch reads, rows of dW.
+    n: u32,
+    /// Columns of x and dW in vec4 units (their padding is zero).
+    k4: u32,
+    /// Row stride of dy in vec4 units.
+    dy_stride: u32,
+    /// Row stride of x in vec4 units.
+    x_stride: u32,
+    /// Row stride of dW in vec4 units.
+    dw_stride: u32,
+    /// First column of dy to read, in vec4 units.
+    dy_column: u32,
+    /// First column of x to read, in vec4 units.
+    x_column: u32,
+    /// 0: dW is written, 1: dW is added to, 2: as step.accumulate says.
+    accumulate: u32,
+    /// Unused; keeps the size a multiple of 16 bytes.
+    pad0: u32,
+    /// Unused.
+    pad1: u32,
+    /// Unused.
+    pad2: u32,
+}
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<uniform> step: Step;
+/// (m, n) gradient of the output.
+@group(0) @binding(2) var<storage, read> dy: array<vec4<f32>>;
+/// (m, k) input.
+@group(0) @binding(3) var<storage, read> x: array<vec4<f32>>;
+/// (n, k) gradient of the weight.
+@group(0) @binding(4) var<storage, read_write> dw: array<vec4<f32>>;
+
+/// Whether dW is added to.
+fn accumulates() -> bool {
+    return params.accumulate == 1u || (params.accumulate == 2u && step.accumulate != 0u);
+}

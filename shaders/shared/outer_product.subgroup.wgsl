@@ -1,0 +1,18 @@
+/// The sums of a lane: its 4 rows x 32 columns; one matrix holds four columns, a column of the output in each of its columns.
+struct Sums {
+    c0: mat4x4<f32>, c1: mat4x4<f32>, c2: mat4x4<f32>, c3: mat4x4<f32>,
+    c4: mat4x4<f32>, c5: mat4x4<f32>, c6: mat4x4<f32>, c7: mat4x4<f32>,
+}
+
+/// Adds four steps of the contraction: `a` has the four rows of this lane for each step, b0 to b3 have for one step each four columns a lane.
+fn outer_products(s: Sums, a: mat4x4<f32>, b0: vec4<f32>, b1: vec4<f32>, b2: vec4<f32>, b3: vec4<f32>) -> Sums {
+    return Sums(
+        s.c0 + a * transpose(mat4x4<f32>(subgroupBroadcast(b0, 0u), subgroupBroadcast(b1, 0u), subgroupBroadcast(b2, 0u), subgroupBroadcast(b3, 0u))),
+        s.c1 + a * transpose(mat4x4<f32>(subgroupBroadcast(b0, 1u), subgroupBroadcast(b1, 1u), subgroupBroadcast(b2, 1u), subgroupBroadcast(b3, 1u))),
+        s.c2 + a * transpose(mat4x4<f32>(subgroupBroadcast(b0, 2u), subgroupBroadcast(b1, 2u), subgroupBroadcast(b2, 2u), subgroupBroadcast(b3, 2u))),
+        s.c3 + a * transpose(mat4x4<f32>(subgroupBroadcast(b0, 3u), subgroupBroadcast(b1, 3u), subgroupBroadcast(b2, 3u), subgroupBroadcast(b3, 3u))),
+        s.c4 + a * transpose(mat4x4<f32>(subgroupBroadcast(b0, 4u), subgroupBroadcast(b1, 4u), subgroupBroadcast(b2, 4u), subgroupBroadcast(b3, 4u))),
+        s.c5 + a * transpose(mat4x4<f32>(subgroupBroadcast(b0, 5u), subgroupBroadcast(b1, 5u), subgroupBroadcast(b2, 5u), subgroupBroadcast(b3, 5u))),
+        s.c6 + a * transpose(mat4x4<f32>(subgroupBroadcast(b0, 6u), subgroupBroadcast(b1, 6u), subgroupBroadcast(b2, 6u), subgroupBroadcast(b3, 6u))),
+        s.c7 + a * transpose(mat4x4<f32>(subgroupBroadcast(b0, 7u), subgroupBroadcast(b1, 7u), subgroupBroadcast(b2, 7u), subgroupBroadcast(b3, 7u))));
+}
