@@ -7,6 +7,8 @@
 override LANES: u32 = 32u;
 /// Buckets of a workgroup.
 override ROWS: u32 = 2u;
+/// Whether the buckets are positions, of which the micro-step has step.position_buckets, and not token ids.
+override POSITIONS: bool = false;
 
 struct Params {
     /// Columns in vec4.
@@ -23,8 +25,6 @@ struct Params {
     scale: f32,
     /// 0: the sums are written, dW being zero or unset in those rows; 1: added, dW holding zeros or earlier gradients.
     accumulate: u32,
-    /// Number of buckets; 0xffffffff: as many as the micro-step says (step.buckets).
-    buckets: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -47,7 +47,7 @@ fn main(
     @builtin(local_invocation_id) local: vec3<u32>,
 ) {
     let bucket = (workgroup.y * workgroups.x + workgroup.x) * ROWS + local.y;
-    if (bucket >= select(params.buckets, step.buckets, params.buckets == 0xffffffffu)) {
+    if (bucket >= select(step.buckets, step.position_buckets, POSITIONS)) {
         return;
     }
     // Ids below the stretch wrap around to large numbers.

@@ -1,23 +1,25 @@
 //! Element-wise sums and copies that the plan itself needs.
 
+use super::rows::block_rows;
 use crate::graph::{Shape, ValueId};
 use crate::plan::kernels::{add_in_place as add_kernel, column_sum as column_sum_kernel, copy_columns, fill};
 use crate::plan::{Bind, Dispatch, Emit, workgroups};
 
-const WORKGROUP: usize = 64;
-
 /// Zeroes a buffer.
 pub fn zero(x: Bind) -> Dispatch {
     let count = (x.size / 16) as u32;
-    let groups = workgroups((count as usize).div_ceil(WORKGROUP));
-    fill::dispatch(fill::Params { count, value: 0.0 }, fill::Constants::default(), fill::Bindings { x }, groups)
+    let constants = fill::Constants::default();
+    let groups = workgroups(count.div_ceil(constants.WORKGROUP) as usize);
+    fill::dispatch(fill::Params { count, value: 0.0 }, constants, fill::Bindings { x }, groups)
 }
 
 /// y += x for two matrices of one shape.
 pub fn add_in_place(shape: Shape, x: Bind, y: Bind) -> Dispatch {
     let count = (shape.floats() / 4) as u32;
     let params = add_kernel::Params { count, factor: 1.0 };
-    add_kernel::dispatch(params, Default::default(), add_kernel::Bindings { x, y }, workgroups((count as usize).div_ceil(WORKGROUP)))
+    let constants = add_kernel::Constants::default();
+    let groups = workgroups(count.div_ceil(constants.WORKGROUP) as usize);
+    add_kernel::dispatch(params, constants, add_kernel::Bindings { x, y }, groups)
 }
 
 /// y = x for two matrices of one shape.
@@ -38,21 +40,42 @@ pub fn copy_part(x_shape: Shape, x_first: usize, x: Bind, y_shape: Shape, y_firs
         y_stride: y_shape.stride4(),
         accumulate: 0,
     };
-    let width = (y_first + cols).div_ceil(4) - y_first / 4;
-    copy_columns::dispatch(params, Default::default(), copy_columns::Bindings { x, y }, workgroups((x_shape.rows * width).div_ceil(WORKGROUP)))
+    let constants = copy_columns::Constants::default();
+    let groups = workgroups(x_shape.rows.div_ceil(constants.ROWS as usize));
+    copy_columns::dispatch(params, constants, copy_columns::Bindings { x, y }, groups)
 }
 
 /// dy (M, N) → the sum of its rows, into a vector of N: the gradient of a bias. `mode` as in [`Emit::gradient_mode`].
-pub fn column_sum(e: &Emit<'_>, dy: ValueId, db: Bind, mode: u32) -> Vec<Dispatch> {
+pub fn column_sum(e: &mut Emit<'_>, dy: ValueId, db: Bind, mode: u32) {
     let shape = e.shape(dy);
+    let block = block_rows(e.profile, shape.rows);
+    if block >= shape.rows {
+        let dispatch = column_sum_blocks(shape, e.bind(dy), db, shape.rows, mode);
+        return e.run(dispatch);
+    }
+    let partials = e.matrix(shape.rows.div_ceil(block), shape.cols);
+    let dispatch = column_sum_blocks(shape, e.bind(dy), e.bind(partials), block, 0);
+    e.run(dispatch);
+    add_partials(e, partials, db, mode);
+}
+
+/// The second stage of a sum over rows: adds the rows of `partials` up.
+pub fn add_partials(e: &mut Emit<'_>, partials: ValueId, total: Bind, mode: u32) {
+    let shape = e.shape(partials);
+    let dispatch = column_sum_blocks(shape, e.bind(partials), total, shape.rows, mode);
+    e.run(dispatch);
+}
+
+fn column_sum_blocks(shape: Shape, x: Bind, y: Bind, block_rows: usize, mode: u32) -> Dispatch {
     let params = column_sum_kernel::Params {
         rows: shape.rows as u32,
         width: shape.stride4(),
         x_stride: shape.stride4(),
         y_stride: shape.stride4(),
-        block_rows: shape.rows as u32,
+        block_rows: block_rows as u32,
         accumulate: mode,
     };
-    let groups = [(shape.stride4() as usize).div_ceil(WORKGROUP) as u32, 1, 1];
-    vec![column_sum_kernel::dispatch(params, Default::default(), column_sum_kernel::Bindings { x: e.bind(dy), y: db }, groups)]
+    let constants = column_sum_kernel::Constants::default();
+    let groups = [shape.stride4().div_ceil(constants.WORKGROUP), shape.rows.div_ceil(block_rows) as u32, 1];
+    column_sum_kernel::dispatch(params, constants, column_sum_kernel::Bindings { x, y }, groups)
 }

@@ -67,9 +67,7 @@ impl Op for Linear {
         if let Some(bias) = self.bias.filter(|b| e.param(*b).trainable) {
             let mode = e.gradient_mode(bias);
             if let Some(db) = e.piece(bias).gradient {
-                for dispatch in column_sum(e, dy, db, mode) {
-                    e.run(dispatch);
-                }
+                column_sum(e, dy, db, mode);
             }
         }
     }

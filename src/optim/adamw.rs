@@ -26,8 +26,6 @@ impl Default for AdamW {
     }
 }
 
-const WORKGROUP: usize = 64;
-
 /// The program that turns the gradients of an accumulation group into new weights. It needs no activations.
 pub fn update_program(layout: &ParamLayout, profile: &Profile, hyper: &AdamW) -> Program {
     let trainable: Vec<(u32, u64)> =
@@ -71,7 +69,8 @@ pub fn update_program(layout: &ParamLayout, profile: &Profile, hyper: &AdamW) ->
             first_moment: bind(Resource::Moment1(arena)),
             second_moment: bind(Resource::Moment2(arena)),
         };
-        dispatches.push(adamw::dispatch(params, Default::default(), bindings, workgroups((bytes as usize / 16).div_ceil(WORKGROUP))));
+        let constants = adamw::Constants::default();
+        dispatches.push(adamw::dispatch(params, constants, bindings, workgroups((bytes as usize / 16).div_ceil(constants.WORKGROUP as usize))));
     }
     let owner = Owner { op: "adamw", layer: None, phase: Phase::Update };
     let dispatches = dispatches.into_iter().map(|d| Dispatch { owner, ..d }).collect();
