@@ -223,7 +223,7 @@ impl<'a> Emit<'a> {
     }
 
     fn is_shared(&self, v: ValueId, grad: ValueId) -> bool {
-        self.grads.iter().any(|(u, g)| *u != v && *g == grad && self.producer[u.0 as usize] < self.node)
+        self.grads.iter().any(|(u, g)| *u != v && *g == grad && self.producer[u.0 as usize] <= self.node)
     }
 
     fn copy_grad(&mut self, v: ValueId, grad: ValueId) -> ValueId {

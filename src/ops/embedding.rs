@@ -1,0 +1,117 @@
+//! Token embeddings, scaled where the model asks for it, with learned positions on top (GPT-2).
+
+use super::Op;
+use super::rows::{lanes, row_groups};
+use crate::graph::{Graph, ParamId, Shape, ValueId, WeightType};
+use crate::plan::kernels::{Weight, embedding_backward, embedding_forward};
+use crate::plan::{Bind, Emit, Input};
+
+#[derive(Debug)]
+struct Embedding {
+    weight: ParamId,
+    scale: f32,
+    positions: Option<ParamId>,
+}
+
+impl Graph {
+    /// The batch's token ids → x (M, H) = W[id] · scale (+ P[position]), with W of (V, H) and P of (positions, H).
+    ///
+    /// A position table of fewer rows than the longest sequence leaves the tokens beyond it without a position: the model's
+    /// own limit has to be checked before.
+    pub fn embedding(&mut self, weight: ParamId, scale: f32, positions: Option<ParamId>) -> ValueId {
+        let shape = Shape { rows: self.tokens, cols: self.param(weight).shape.cols };
+        self.push_one(Embedding { weight, scale, positions }, &[], shape)
+    }
+}
+
+/// The version of a kernel for weights of this type.
+pub(super) fn version(weight_type: WeightType) -> Weight {
+    match weight_type {
+        WeightType::F32 => Weight::F32,
+        WeightType::Bf16 => Weight::Bf16,
+        WeightType::F16 => Weight::F16,
+    }
+}
+
+impl Op for Embedding {
+    fn name(&self) -> &'static str {
+        "embedding"
+    }
+
+    fn params(&self) -> Vec<ParamId> {
+        std::iter::once(self.weight).chain(self.positions).collect()
+    }
+
+    fn forward(&self, e: &mut Emit<'_>, _x: &[ValueId], y: &[ValueId]) -> Vec<ValueId> {
+        look_up(e, self.weight, Input::Ids, self.scale, y[0], false);
+        if let Some(positions) = self.positions {
+            look_up(e, positions, Input::Positions, 1.0, y[0], true);
+        }
+        Vec::new()
+    }
+
+    fn backward(&self, e: &mut Emit<'_>, _x: &[ValueId], y: &[ValueId], _saved: &[ValueId]) {
+        let Some(dx) = e.grad(y[0]) else { return };
+        let tokens = [Input::BucketIds, Input::BucketOffsets, Input::BucketTokens];
+        add_up(e, self.weight, tokens, self.scale, dx, false);
+        if let Some(positions) = self.positions {
+            let tokens = [Input::PositionBucketIds, Input::PositionBucketOffsets, Input::PositionBucketTokens];
+            add_up(e, positions, tokens, 1.0, dx, true);
+        }
+    }
+}
+
+/// x[i] = W[index[i]] · scale, or += it.
+fn look_up(e: &mut Emit<'_>, weight: ParamId, index: Input, scale: f32, x: ValueId, add: bool) {
+    let shape = e.shape(x);
+    let (lanes, per_group) = lanes(e.profile, shape.stride4());
+    for piece in e.pieces(weight) {
+        let params = embedding_forward::Params {
+            rows: shape.rows as u32,
+            width: shape.stride4(),
+            x_stride: shape.stride4(),
+            weight_stride: shape.stride4(),
+            first_row: piece.first_row as u32,
+            weight_rows: piece.rows as u32,
+            scale,
+        };
+        let constants = embedding_forward::Constants { LANES: lanes, ROWS: per_group, ADD: add };
+        let bindings = embedding_forward::Bindings { index: e.input(index), weight: piece.weight, x: e.bind(x) };
+        let version = version(e.param(weight).weight_type);
+        e.run(embedding_forward::dispatch(version, params, constants, bindings, row_groups(shape.rows, per_group)));
+    }
+}
+
+/// dW[id] += scale · the sum of dx over the tokens of a bucket.
+fn add_up(e: &mut Emit<'_>, weight: ParamId, [ids, offsets, tokens]: [Input; 3], scale: f32, dx: ValueId, positions: bool) {
+    if !e.param(weight).trainable {
+        return;
+    }
+    // Only rows with a bucket are written, so the others have to hold zeros, or what a tied head or an earlier micro-batch left.
+    e.zero_gradient(weight);
+    let shape = e.shape(dx);
+    let (lanes, per_group) = lanes(e.profile, shape.stride4());
+    for piece in e.pieces(weight) {
+        let Some(dw) = piece.gradient else { continue };
+        let params = embedding_backward::Params {
+            width: shape.stride4(),
+            dx_stride: shape.stride4(),
+            dw_stride: shape.stride4(),
+            first_row: piece.first_row as u32,
+            dw_rows: piece.rows as u32,
+            scale,
+            accumulate: 1,
+        };
+        let constants = embedding_backward::Constants { LANES: lanes, ROWS: per_group, POSITIONS: positions };
+        let input = |input: Input| -> Bind { e.input(input) };
+        let bindings = embedding_backward::Bindings {
+            bucket_ids: input(ids),
+            bucket_offsets: input(offsets),
+            bucket_tokens: input(tokens),
+            dx: e.bind(dx),
+            dw,
+        };
+        // At most as many buckets as tokens.
+        e.run(embedding_backward::dispatch(params, constants, bindings, row_groups(shape.rows, per_group)));
+    }
+}

@@ -1,0 +1,41 @@
+//! Sums of two activations: residual connections.
+
+use super::Op;
+use crate::graph::{Graph, ValueId};
+use crate::plan::kernels::add;
+use crate::plan::{Emit, workgroups};
+
+#[derive(Debug)]
+struct Add;
+
+impl Graph {
+    /// a + b, both (M, N).
+    pub fn add(&mut self, a: ValueId, b: ValueId) -> ValueId {
+        let shape = self.shape(a);
+        debug_assert_eq!(shape, self.shape(b));
+        self.push_one(Add, &[a, b], shape)
+    }
+}
+
+impl Op for Add {
+    fn name(&self) -> &'static str {
+        "add"
+    }
+
+    fn forward(&self, e: &mut Emit<'_>, x: &[ValueId], y: &[ValueId]) -> Vec<ValueId> {
+        let params = add::Params { count: (e.shape(y[0]).floats() / 4) as u32 };
+        let constants = add::Constants::default();
+        let bindings = add::Bindings { a: e.bind(x[0]), b: e.bind(x[1]), y: e.bind(y[0]) };
+        let groups = workgroups(params.count.div_ceil(constants.WORKGROUP) as usize);
+        e.run(add::dispatch(params, constants, bindings, groups));
+        Vec::new()
+    }
+
+    fn backward(&self, e: &mut Emit<'_>, x: &[ValueId], y: &[ValueId], _saved: &[ValueId]) {
+        // Both sides get the same gradient: the matrix is handed on, not copied.
+        if let Some(dy) = e.grad(y[0]) {
+            e.give_grad(x[0], dy);
+            e.give_grad(x[1], dy);
+        }
+    }
+}
