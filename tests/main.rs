@@ -1,5 +1,6 @@
 //! All integration tests in one program: one link, one device.
 
+mod checkpoint;
 mod config;
 mod data;
 mod train;

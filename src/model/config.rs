@@ -172,9 +172,8 @@ impl ModelConfig {
     /// The configuration of a decoder with llama's field names.
     pub(super) fn decoder(fields: &Fields<'_>, architecture: Architecture, defaults: &Defaults<'_>) -> Result<Self> {
         let num_attention_heads = fields.count("num_attention_heads", limits::HEADS)?;
-        let num_key_value_heads = fields
-            .optional_count("num_key_value_heads", defaults.num_key_value_heads, limits::HEADS)?
-            .unwrap_or(num_attention_heads);
+        let num_key_value_heads =
+            fields.optional_count("num_key_value_heads", defaults.num_key_value_heads, limits::HEADS)?.unwrap_or(num_attention_heads);
         let sizes = Sizes {
             vocab_size: fields.count("vocab_size", limits::VOCABULARY)?,
             hidden_size: fields.count("hidden_size", limits::WIDTH)?,
@@ -183,11 +182,7 @@ impl ModelConfig {
             num_attention_heads,
             num_key_value_heads,
             head_dim: fields.optional_count("head_dim", defaults.head_dim, limits::HEAD_DIM)?,
-            max_position_embeddings: fields.count_or(
-                "max_position_embeddings",
-                defaults.max_position_embeddings,
-                limits::POSITIONS,
-            )?,
+            max_position_embeddings: fields.count_or("max_position_embeddings", defaults.max_position_embeddings, limits::POSITIONS)?,
         };
         let mut config = ModelConfig::new(fields, architecture, sizes, "num_attention_heads")?;
         config.norm_eps = fields.positive_or("rms_norm_eps", defaults.norm_eps)? as f32;
@@ -199,27 +194,18 @@ impl ModelConfig {
 
     /// A configuration with these sizes, checked against each other, and plain settings otherwise: no biases, no
     /// windows, every layer on rope 0.
-    pub(super) fn new(
-        fields: &Fields<'_>,
-        architecture: Architecture,
-        sizes: Sizes,
-        heads_key: &str,
-    ) -> Result<ModelConfig> {
+    pub(super) fn new(fields: &Fields<'_>, architecture: Architecture, sizes: Sizes, heads_key: &str) -> Result<ModelConfig> {
         let (hidden, heads) = (sizes.hidden_size, sizes.num_attention_heads);
         if !heads.is_multiple_of(sizes.num_key_value_heads) {
-            return Err(fields.error(
-                "num_key_value_heads",
-                format!("is {}, which does not divide the {heads} query heads", sizes.num_key_value_heads),
-            ));
+            return Err(fields
+                .error("num_key_value_heads", format!("is {}, which does not divide the {heads} query heads", sizes.num_key_value_heads)));
         }
         let head_dim = match sizes.head_dim {
             Some(head_dim) => head_dim,
             None if hidden.is_multiple_of(heads) => hidden / heads,
             None => {
-                return Err(fields.error(
-                    heads_key,
-                    format!("is {heads}, which does not divide the hidden size of {hidden}, and no head_dim is given"),
-                ));
+                return Err(fields
+                    .error(heads_key, format!("is {heads}, which does not divide the hidden size of {hidden}, and no head_dim is given")));
             }
         };
         if !head_dim.is_multiple_of(4) || head_dim > limits::HEAD_DIM {
@@ -272,10 +258,7 @@ impl ModelConfig {
         }
         Err(fields.error(
             "hidden_size",
-            format!(
-                "is {}, which is not a multiple of the {} attention heads",
-                self.hidden_size, self.num_attention_heads
-            ),
+            format!("is {}, which is not a multiple of the {} attention heads", self.hidden_size, self.num_attention_heads),
         ))
     }
 
@@ -287,20 +270,14 @@ impl ModelConfig {
     }
 
     /// The window in the layers that `layer_types` calls sliding or, without it, in those that `slides` names.
-    pub(super) fn set_windows(
-        &mut self,
-        fields: &Fields<'_>,
-        window: Option<usize>,
-        slides: impl Fn(usize) -> bool,
-    ) -> Result<()> {
+    pub(super) fn set_windows(&mut self, fields: &Fields<'_>, window: Option<usize>, slides: impl Fn(usize) -> bool) -> Result<()> {
         let types = match fields.value("layer_types") {
             None | Some(Value::Null) => None,
             Some(Value::Array(types)) if types.len() == self.num_hidden_layers => Some(types),
             Some(Value::Array(types)) => {
-                return Err(fields.error(
-                    "layer_types",
-                    format!("has {} entries, num_hidden_layers is {}", types.len(), self.num_hidden_layers),
-                ));
+                return Err(
+                    fields.error("layer_types", format!("has {} entries, num_hidden_layers is {}", types.len(), self.num_hidden_layers))
+                );
             }
             Some(_) => {
                 return Err(fields.error("layer_types", "must be a list with one entry a layer"));
@@ -323,10 +300,7 @@ impl ModelConfig {
             };
             if sliding {
                 let window = window.ok_or_else(|| {
-                    fields.error(
-                        "layer_types",
-                        format!("says that layer {index} slides, but no sliding_window is in force"),
-                    )
+                    fields.error("layer_types", format!("says that layer {index} slides, but no sliding_window is in force"))
                 })?;
                 layer.window = Some(to_window(window));
             }
@@ -346,8 +320,7 @@ pub(super) fn read_activation(fields: &Fields<'_>, key: &str, default: &str) -> 
         "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Ok(Activation::GeluTanh),
         "gelu" | "gelu_python" => Ok(Activation::Gelu),
         "relu" => Ok(Activation::Relu),
-        other => Err(fields
-            .error(key, format!("is \"{other}\"; silu, gelu, gelu_new, gelu_pytorch_tanh and relu are supported"))),
+        other => Err(fields.error(key, format!("is \"{other}\"; silu, gelu, gelu_new, gelu_pytorch_tanh and relu are supported"))),
     }
 }
 
@@ -396,10 +369,7 @@ fn read_architecture(fields: &Fields<'_>) -> Result<Architecture> {
     if fields.has("auto_map") {
         return Err(fields.error(
             "auto_map",
-            format!(
-                "asks to run Python code that comes with the model ({model_type}), which is never done; supported: {}",
-                supported()
-            ),
+            format!("asks to run Python code that comes with the model ({model_type}), which is never done; supported: {}", supported()),
         ));
     }
     let nearest = Architecture::all()

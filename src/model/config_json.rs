@@ -29,7 +29,6 @@ impl ModelConfig {
         rope_config::write(self, &mut out);
         // Readers use it to decide which old habits to work around; the layout written here is this version's.
         out.entry("transformers_version").or_insert_with(|| json!("4.57.3"));
-        out.sort_keys();
         out
     }
 }

@@ -58,10 +58,7 @@ impl<'a> Fields<'a> {
     pub(crate) fn count(&self, key: &str, max: usize) -> Result<usize> {
         match self.value(key) {
             Some(value) => self.to_count(key, value, max),
-            None => Err(self.error(
-                key,
-                "is missing, and the model's sizes are not guessed; take it from the base model's config.json",
-            )),
+            None => Err(self.error(key, "is missing, and the model's sizes are not guessed; take it from the base model's config.json")),
         }
     }
 
@@ -131,9 +128,7 @@ impl<'a> Fields<'a> {
             }
         };
         if list.len() != length {
-            return Err(
-                self.error(key, format!("has {} numbers; half the rotary dimension, {length}, are needed", list.len()))
-            );
+            return Err(self.error(key, format!("has {} numbers; half the rotary dimension, {length}, are needed", list.len())));
         }
         list.iter().map(|value| self.to_positive(key, value)).collect()
     }
@@ -179,9 +174,7 @@ impl<'a> Fields<'a> {
         match self.value(key) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Object(map)) if map.is_empty() => Ok(None),
-            Some(Value::Object(map)) => {
-                Ok(Some(Fields { file: self.file, prefix: format!("{}{key}.", self.prefix), map }))
-            }
+            Some(Value::Object(map)) => Ok(Some(Fields { file: self.file, prefix: format!("{}{key}.", self.prefix), map })),
             Some(value) => Err(self.wrong_type(key, value, "an object, {…}, or null")),
         }
     }

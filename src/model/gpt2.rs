@@ -30,11 +30,7 @@ pub(super) fn config(fields: &Fields<'_>) -> Result<ModelConfig> {
         num_attention_heads,
         num_key_value_heads: num_attention_heads,
         head_dim: None,
-        max_position_embeddings: fields.count_or(
-            either("n_positions", "max_position_embeddings"),
-            1024,
-            limits::POSITIONS,
-        )?,
+        max_position_embeddings: fields.count_or(either("n_positions", "max_position_embeddings"), 1024, limits::POSITIONS)?,
     };
     let mut config = ModelConfig::new(fields, Architecture::Gpt2, sizes, heads_key)?;
     config.norm_eps = fields.positive_or("layer_norm_epsilon", 1e-5)? as f32;

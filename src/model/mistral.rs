@@ -12,13 +12,7 @@ pub(super) fn config(fields: &Fields<'_>) -> Result<ModelConfig> {
     let mut config = ModelConfig::decoder(
         fields,
         Architecture::Mistral,
-        &Defaults {
-            num_key_value_heads: Some(8),
-            max_position_embeddings: 4096 * 32,
-            bos: &[1],
-            eos: &[2],
-            ..Defaults::default()
-        },
+        &Defaults { num_key_value_heads: Some(8), max_position_embeddings: 4096 * 32, bos: &[1], eos: &[2], ..Defaults::default() },
     )?;
     let window = fields.optional_count("sliding_window", Some(4096), limits::POSITIONS)?;
     config.set_window(window);

@@ -137,13 +137,7 @@ impl Params {
     /// `lm_head.weight`, unless it is the embedding itself; ends the declaration.
     pub(super) fn with_head(mut self, config: &ModelConfig) -> Vec<ParamDecl> {
         if !config.tie_word_embeddings {
-            self.push(
-                "lm_head.weight".to_string(),
-                config.vocab_size,
-                config.hidden_size,
-                ParamKind::Head,
-                Layout::AsStored,
-            );
+            self.push("lm_head.weight".to_string(), config.vocab_size, config.hidden_size, ParamKind::Head, Layout::AsStored);
         }
         self.list
     }

@@ -12,14 +12,7 @@ pub(super) fn config(fields: &Fields<'_>) -> Result<ModelConfig> {
     let mut config = ModelConfig::decoder(
         fields,
         Architecture::Phi3,
-        &Defaults {
-            max_position_embeddings: 4096,
-            norm_eps: 1e-5,
-            bos: &[1],
-            eos: &[32000],
-            pad: &[32000],
-            ..Defaults::default()
-        },
+        &Defaults { max_position_embeddings: 4096, norm_eps: 1e-5, bos: &[1], eos: &[32000], pad: &[32000], ..Defaults::default() },
     )?;
     let window = fields.optional_count("sliding_window", None, limits::POSITIONS)?;
     config.set_window(window);

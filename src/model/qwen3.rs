@@ -12,12 +12,7 @@ pub(super) fn config(fields: &Fields<'_>) -> Result<ModelConfig> {
     let mut config = ModelConfig::decoder(
         fields,
         Architecture::Qwen3,
-        &Defaults {
-            num_key_value_heads: Some(32),
-            head_dim: Some(128),
-            max_position_embeddings: 32768,
-            ..Defaults::default()
-        },
+        &Defaults { num_key_value_heads: Some(32), head_dim: Some(128), max_position_embeddings: 32768, ..Defaults::default() },
     )?;
     config.attention_bias = fields.flag_or("attention_bias", false)?;
     config.attention_output_bias = config.attention_bias;

@@ -109,8 +109,7 @@ impl Rope {
             RopeKind::Llama3 { factor, low_freq_factor, high_freq_factor, original_max_position_embeddings } => {
                 let original = *original_max_position_embeddings as f64;
                 let (factor, low) = (*factor as f32, *low_freq_factor as f32);
-                let (low_wavelength, high_wavelength) =
-                    ((original / low_freq_factor) as f32, (original / high_freq_factor) as f32);
+                let (low_wavelength, high_wavelength) = ((original / low_freq_factor) as f32, (original / high_freq_factor) as f32);
                 powers
                     .map(|p| {
                         let inv_freq = 1.0 / p;
@@ -120,8 +119,7 @@ impl Rope {
                         } else if wavelength < high_wavelength {
                             inv_freq
                         } else {
-                            let smooth = ((1.0 / wavelength) * original as f32 - low)
-                                / (high_freq_factor - low_freq_factor) as f32;
+                            let smooth = ((1.0 / wavelength) * original as f32 - low) / (high_freq_factor - low_freq_factor) as f32;
                             (1.0 - smooth) * inv_freq / factor + smooth * inv_freq
                         }
                     })
@@ -130,8 +128,7 @@ impl Rope {
             RopeKind::Yarn { factor, beta_fast, beta_slow, truncate, original_max_position_embeddings, .. } => {
                 // The dimension that turns `rotations` times over the original context.
                 let original = *original_max_position_embeddings as f64;
-                let dimension =
-                    |rotations: f64| dim as f64 * (original / (rotations * 2.0 * PI)).ln() / (2.0 * self.theta.ln());
+                let dimension = |rotations: f64| dim as f64 * (original / (rotations * 2.0 * PI)).ln() / (2.0 * self.theta.ln());
                 let (mut low, mut high) = (dimension(*beta_fast), dimension(*beta_slow));
                 if *truncate {
                     (low, high) = (low.floor(), high.ceil());
@@ -186,12 +183,7 @@ mod tests {
     /// 1, 0.1, 0.01, 0.001 the wavelengths are 6.28 (kept), 62.8 (between), 628 and 6283 (divided).
     #[test]
     fn llama3_by_hand() {
-        let kind = RopeKind::Llama3 {
-            factor: 8.0,
-            low_freq_factor: 1.0,
-            high_freq_factor: 4.0,
-            original_max_position_embeddings: 64,
-        };
+        let kind = RopeKind::Llama3 { factor: 8.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_max_position_embeddings: 64 };
         let found = rope(kind, 8).inv_freq(8);
         let smooth = (64.0 / (2.0 * PI / 0.1) - 1.0) / 3.0;
         let between = (1.0 - smooth) * 0.1 / 8.0 + smooth * 0.1;

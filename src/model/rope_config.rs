@@ -19,7 +19,7 @@ const LAYER_TYPES: [&str; 2] = ["full_attention", "sliding_attention"];
 pub(super) fn read(fields: &Fields<'_>, config: &ModelConfig) -> Result<Rope> {
     whole_head(fields)?;
     let Some((key, inner)) = scaling_or_parameters(fields)? else {
-        let theta = fields.positive_or("rope_theta", THETA)?;
+        let theta = check_theta(fields, fields.positive_or("rope_theta", THETA)?)?;
         return Ok(Rope { theta, kind: RopeKind::Default, rotary_dim: config.head_dim });
     };
     if LAYER_TYPES.iter().any(|layer_type| inner.has(layer_type)) {
@@ -38,10 +38,9 @@ pub(super) fn read_per_layer_type(fields: &Fields<'_>, config: &ModelConfig) -> 
     if let Some(parameters) = &parameters
         && !LAYER_TYPES.iter().any(|layer_type| parameters.has(layer_type))
     {
-        return Err(fields.error(
-            "rope_parameters",
-            "must have an entry for full_attention and one for sliding_attention in a gemma3_text model",
-        ));
+        return Err(
+            fields.error("rope_parameters", "must have an entry for full_attention and one for sliding_attention in a gemma3_text model")
+        );
     }
     let mut ropes = Vec::new();
     for (layer_type, outer_key, default) in
@@ -88,10 +87,7 @@ pub(super) fn read_phi3(fields: &Fields<'_>, config: &ModelConfig) -> Result<Rop
     if partial > 1.0 || rotary_dim == 0 || !rotary_dim.is_multiple_of(2) {
         return Err(fields.error(
             "partial_rotary_factor",
-            format!(
-                "is {partial}, which turns {rotary_dim} of a head's {} features; an even part of them is needed",
-                config.head_dim
-            ),
+            format!("is {partial}, which turns {rotary_dim} of a head's {} features; an even part of them is needed", config.head_dim),
         ));
     }
     let theta = check_theta(fields, theta)?;
@@ -116,9 +112,7 @@ pub(super) fn read_phi3(fields: &Fields<'_>, config: &ModelConfig) -> Result<Rop
         }
         ("default", _) => RopeKind::Default,
         (other, _) => {
-            return Err(
-                fields.error("rope_scaling", format!("has the type \"{other}\"; phi3 knows default and longrope"))
-            );
+            return Err(fields.error("rope_scaling", format!("has the type \"{other}\"; phi3 knows default and longrope")));
         }
     };
     Ok(Rope { theta, kind, rotary_dim })
@@ -151,11 +145,7 @@ fn whole_head(fields: &Fields<'_>) -> Result<()> {
 
 /// θ = 1 or less turns nothing, or ever faster; logarithms of it appear in formulas too.
 fn check_theta(fields: &Fields<'_>, theta: f64) -> Result<f64> {
-    if theta > 1.0 {
-        Ok(theta)
-    } else {
-        Err(fields.error("rope_theta", format!("is {theta}; it must be greater than 1")))
-    }
+    if theta > 1.0 { Ok(theta) } else { Err(fields.error("rope_theta", format!("is {theta}; it must be greater than 1"))) }
 }
 
 fn rope_type<'a>(inner: &Fields<'a>) -> Result<&'a str> {
@@ -167,16 +157,14 @@ fn rope_type<'a>(inner: &Fields<'a>) -> Result<&'a str> {
 
 /// The scaling method of every architecture but phi3.
 fn read_kind(inner: &Fields<'_>, config: &ModelConfig) -> Result<RopeKind> {
-    let original =
-        || inner.count_or("original_max_position_embeddings", config.max_position_embeddings, limits::POSITIONS);
+    let original = || inner.count_or("original_max_position_embeddings", config.max_position_embeddings, limits::POSITIONS);
     match rope_type(inner)? {
         "default" => Ok(RopeKind::Default),
         "linear" => Ok(RopeKind::Linear { factor: inner.positive("factor")? }),
         "llama3" => {
             let (low, high) = (inner.positive("low_freq_factor")?, inner.positive("high_freq_factor")?);
             if high <= low {
-                return Err(inner
-                    .error("high_freq_factor", format!("is {high}; it must be greater than low_freq_factor, {low}")));
+                return Err(inner.error("high_freq_factor", format!("is {high}; it must be greater than low_freq_factor, {low}")));
             }
             Ok(RopeKind::Llama3 {
                 factor: inner.positive("factor")?,
@@ -194,13 +182,10 @@ fn read_kind(inner: &Fields<'_>, config: &ModelConfig) -> Result<RopeKind> {
                 (None, (Some(m), Some(all))) => mscale(m) / mscale(all),
                 (None, _) => mscale(1.0),
             };
-            let (beta_fast, beta_slow) = (
-                inner.optional_positive("beta_fast")?.unwrap_or(32.0),
-                inner.optional_positive("beta_slow")?.unwrap_or(1.0),
-            );
+            let (beta_fast, beta_slow) =
+                (inner.optional_positive("beta_fast")?.unwrap_or(32.0), inner.optional_positive("beta_slow")?.unwrap_or(1.0));
             if beta_fast < beta_slow {
-                return Err(inner
-                    .error("beta_fast", format!("is {beta_fast}; it must not be less than beta_slow, {beta_slow}")));
+                return Err(inner.error("beta_fast", format!("is {beta_fast}; it must not be less than beta_slow, {beta_slow}")));
             }
             Ok(RopeKind::Yarn {
                 factor,
@@ -217,10 +202,9 @@ fn read_kind(inner: &Fields<'_>, config: &ModelConfig) -> Result<RopeKind> {
             "is dynamic, which changes with the length of the text and cannot be trained; \
              remove it to train within the original context",
         )),
-        other => Err(inner.error(
-            "rope_type",
-            format!("is \"{other}\"; default, linear, llama3, yarn and (for phi3) longrope are supported"),
-        )),
+        other => {
+            Err(inner.error("rope_type", format!("is \"{other}\"; default, linear, llama3, yarn and (for phi3) longrope are supported")))
+        }
     }
 }
 
@@ -271,14 +255,7 @@ fn parameters(config: &ModelConfig, rope: &Rope) -> Map<String, Value> {
             set("high_freq_factor", json!(high_freq_factor));
             set("original_max_position_embeddings", json!(original_max_position_embeddings));
         }
-        RopeKind::Yarn {
-            factor,
-            attention_factor,
-            beta_fast,
-            beta_slow,
-            truncate,
-            original_max_position_embeddings,
-        } => {
+        RopeKind::Yarn { factor, attention_factor, beta_fast, beta_slow, truncate, original_max_position_embeddings } => {
             set("rope_type", json!("yarn"));
             set("factor", json!(factor));
             set("attention_factor", json!(attention_factor));

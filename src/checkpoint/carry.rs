@@ -1,0 +1,167 @@
+//! What a checkpoint takes over from the directory it descends from: tokenizer, chat template, generation settings.
+
+use serde_json::{Map, Value, json};
+
+use crate::error::{Error, Result};
+use crate::model::ModelConfig;
+use crate::model::config::parse_object;
+use crate::platform::Directory;
+
+const GENERATION_CONFIG: &str = "generation_config.json";
+const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+/// The files that tokenizers and chat templates consist of, of whatever kind.
+const CARRIED: [&str; 14] = [
+    "tokenizer.json",
+    TOKENIZER_CONFIG,
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    "vocab.json",
+    "merges.txt",
+    "vocab.txt",
+    "tokenizer.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "normalizer.json",
+    "tekken.json",
+];
+/// No tokenizer is larger; what is would fill the memory.
+const MAX_FILE: u64 = 256 << 20;
+/// Settings that only apply when sampling; transformers refuses to save them beside `do_sample: false`.
+const SAMPLING: [&str; 8] = ["temperature", "top_p", "top_k", "min_p", "top_h", "typical_p", "epsilon_cutoff", "eta_cutoff"];
+
+/// The small files of a checkpoint, held in memory so that the directory they come from may go away.
+#[derive(Debug, Clone, Default)]
+pub struct Carry {
+    files: Vec<(String, Vec<u8>)>,
+    generation_config: Option<Map<String, Value>>,
+}
+
+impl Carry {
+    /// Nothing but what follows from the model's configuration.
+    pub fn nothing() -> Self {
+        Carry::default()
+    }
+
+    /// Takes over what `dir` holds of tokenizer, chat template and generation settings.
+    ///
+    /// # Errors
+    /// [`Error::Line`] when a JSON file among them is damaged, [`Error::File`] when one cannot be read.
+    pub async fn load(dir: &dyn Directory) -> Result<Carry> {
+        let mut carry = Carry::default();
+        for entry in dir.list().await? {
+            let template = entry.name.strip_prefix("additional_chat_templates/").is_some_and(|n| n.ends_with(".jinja"));
+            if entry.name != GENERATION_CONFIG && !template && !CARRIED.contains(&entry.name.as_str()) {
+                continue;
+            }
+            if entry.size > MAX_FILE {
+                let path = format!("{}/{}", dir.label(), entry.name);
+                return Err(Error::file(path, format!("has {} bytes, far more than such a file can need", entry.size)));
+            }
+            let bytes = dir.read(&entry.name).await?;
+            if entry.name == GENERATION_CONFIG {
+                carry.generation_config = Some(parse_object(GENERATION_CONFIG, &bytes)?);
+            } else {
+                carry.set_file(&entry.name, bytes)?;
+            }
+        }
+        Ok(carry)
+    }
+
+    /// Adds or replaces a file, for instance `chat_template.jinja` when a recipe names another template.
+    ///
+    /// # Errors
+    /// [`Error::Line`] when it is a `tokenizer_config.json` and no JSON.
+    pub fn set_file(&mut self, name: &str, bytes: Vec<u8>) -> Result<()> {
+        let bytes = if name == TOKENIZER_CONFIG { readable_by_both(&bytes)? } else { bytes };
+        self.files.retain(|(other, _)| other != name);
+        self.files.push((name.to_string(), bytes));
+        Ok(())
+    }
+
+    /// A carried file.
+    pub fn file(&self, name: &str) -> Option<&[u8]> {
+        self.files.iter().find(|(other, _)| other == name).map(|(_, bytes)| bytes.as_slice())
+    }
+
+    /// All files to write beside the weights of a model with this configuration, `generation_config.json` among them.
+    pub(super) fn files(&self, config: &ModelConfig) -> Vec<(&str, Vec<u8>)> {
+        let mut files: Vec<_> = self.files.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())).collect();
+        files.push((GENERATION_CONFIG, to_bytes(self.generation_config(config))));
+        files
+    }
+
+    fn generation_config(&self, config: &ModelConfig) -> Map<String, Value> {
+        let mut out = self.generation_config.clone().unwrap_or_else(|| {
+            let mut minimal = Map::new();
+            minimal.insert("_from_model_config".into(), json!(true));
+            let eos = match config.eos_token_ids[..] {
+                [] => None,
+                [one] => Some(json!(one)),
+                _ => Some(json!(config.eos_token_ids)),
+            };
+            let ids = [
+                ("bos_token_id", config.bos_token_id.map(Value::from)),
+                ("eos_token_id", eos),
+                ("pad_token_id", config.pad_token_id.map(Value::from)),
+            ];
+            minimal.extend(ids.into_iter().filter_map(|(key, id)| Some((key.to_string(), id?))));
+            minimal
+        });
+        if out.get("do_sample") != Some(&json!(true)) {
+            out.retain(|key, _| !SAMPLING.contains(&key.as_str()));
+        }
+        out
+    }
+}
+
+/// JSON as transformers writes it: keys sorted, two spaces, a newline at the end.
+pub(super) fn to_bytes(map: Map<String, Value>) -> Vec<u8> {
+    let mut value = Value::Object(map);
+    value.sort_all_objects();
+    format!("{value:#}\n").into_bytes()
+}
+
+/// transformers 5 writes the class `TokenizersBackend`, which 4 does not know, and lists extra special tokens where 4 expects
+/// names for them. Both read `PreTrainedTokenizerFast` and `additional_special_tokens`.
+fn readable_by_both(bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut config = parse_object(TOKENIZER_CONFIG, bytes)?;
+    if config.get("tokenizer_class").and_then(Value::as_str) == Some("TokenizersBackend") {
+        config.insert("tokenizer_class".into(), json!("PreTrainedTokenizerFast"));
+    }
+    if config.get("extra_special_tokens").is_some_and(Value::is_array)
+        && let Some(list) = config.remove("extra_special_tokens")
+    {
+        config.entry("additional_special_tokens").or_insert(list);
+    }
+    if let Some(named) = config.get("model_specific_special_tokens").filter(|v| v.is_object()).cloned() {
+        config.entry("extra_special_tokens").or_insert(named);
+    }
+    Ok(to_bytes(config))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokenizer_configs_of_transformers_5_are_made_readable_by_4() {
+        let v5 = br#"{"tokenizer_class": "TokenizersBackend", "extra_special_tokens": ["<a>"], "eos_token": "</s>",
+            "model_specific_special_tokens": {"image_token": "<i>"}}"#;
+        let bytes = readable_by_both(v5).expect("it is JSON");
+        let found: Value = serde_json::from_slice(&bytes).expect("it is JSON");
+        assert_eq!(
+            found,
+            json!({"tokenizer_class": "PreTrainedTokenizerFast", "additional_special_tokens": ["<a>"], "eos_token": "</s>",
+                "model_specific_special_tokens": {"image_token": "<i>"}, "extra_special_tokens": {"image_token": "<i>"}})
+        );
+    }
+
+    #[test]
+    fn other_tokenizer_classes_stay() {
+        let v4 = br#"{"tokenizer_class": "GPT2Tokenizer", "extra_special_tokens": {}}"#;
+        let found: Value = serde_json::from_slice(&readable_by_both(v4).expect("it is JSON")).expect("it is JSON");
+        assert_eq!(found, json!({"tokenizer_class": "GPT2Tokenizer", "extra_special_tokens": {}}));
+    }
+}

@@ -1,0 +1,191 @@
+//! Directories in and out: a Hugging Face checkpoint is opened by its headers, checked against its architecture's declaration, read
+//! in pieces, and written so that transformers 4 and 5 compute the same from it.
+
+mod carry;
+mod convert;
+mod header;
+mod inventory;
+mod tensor_file;
+mod write;
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::rc::Rc;
+
+use async_trait::async_trait;
+pub use carry::Carry;
+pub use convert::dtype_name;
+pub use header::{Header, MAX_HEADER, TensorEntry};
+use inventory::Place;
+pub use safetensors::Dtype;
+pub use tensor_file::{TensorFile, TensorFileWriter, TensorInfo};
+pub use write::{ParamSource, WriteOptions, write_checkpoint};
+
+use crate::error::{Error, Result};
+use crate::model::config::CONFIG_FILE;
+use crate::model::{Layout, ModelConfig, ParamDecl, params};
+use crate::platform::Directory;
+
+/// Bytes read from a file at once.
+const READ_PIECE: u64 = 16 << 20;
+
+/// A model directory, open: its configuration is known and every declared tensor was found in the right shape. Weights are
+/// read when asked for.
+#[derive(Clone)]
+pub struct Checkpoint {
+    directory: Rc<dyn Directory>,
+    config: ModelConfig,
+    params: Vec<ParamDecl>,
+    files: Vec<TensorFile>,
+    places: HashMap<String, Place>,
+    /// [`READ_PIECE`]; tests make it small.
+    piece: u64,
+}
+
+impl Checkpoint {
+    /// Opens a directory. Reads `config.json`, the index and the headers of the weight files.
+    ///
+    /// # Errors
+    /// One sentence on whatever keeps the directory from being the model that its configuration declares.
+    pub async fn open(directory: Rc<dyn Directory>) -> Result<Checkpoint> {
+        let entries = directory.list().await?;
+        let bytes = inventory::read_config(&*directory, &entries).await?;
+        let config = ModelConfig::parse(CONFIG_FILE, &bytes)?;
+        let files = inventory::open_weights(&directory, &entries).await?;
+        let params = params(&config);
+        let places = inventory::match_tensors(&config, &params, &files)?;
+        inventory::check_tied_head(&config, &params, &files, &places).await?;
+        Ok(Checkpoint { directory, config, params, files, places, piece: READ_PIECE })
+    }
+
+    /// The directory it was opened from.
+    pub fn directory(&self) -> &Rc<dyn Directory> {
+        &self.directory
+    }
+
+    /// The resolved configuration.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// All parameters, in the order of [`params`].
+    pub fn params(&self) -> &[ParamDecl] {
+        &self.params
+    }
+
+    /// The type that a parameter is stored in.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] when it is not one of this model's.
+    pub fn stored_dtype(&self, param: &ParamDecl) -> Result<Dtype> {
+        Ok(inventory::dtype_of(&self.files, self.place(param)?))
+    }
+
+    /// Rows of a parameter in compute layout, row after row without padding, as f32.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] for rows that it has not, [`Error::File`] when reading fails.
+    pub async fn read_rows(&self, param: &ParamDecl, rows: Range<usize>) -> Result<Vec<f32>> {
+        self.read_elements(param, rows, convert::to_f32).await
+    }
+
+    /// Rows of a parameter in compute layout, as the bits that are stored: for frozen weights that stay in half precision.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::read_rows`]; [`Error::Tensor`] also when it is not stored in BF16 or F16.
+    pub async fn read_rows_half(&self, param: &ParamDecl, rows: Range<usize>) -> Result<Vec<u16>> {
+        let dtype = self.stored_dtype(param)?;
+        if !matches!(dtype, Dtype::BF16 | Dtype::F16) {
+            return Err(self.fail(param, format!("is stored in {dtype}, not in half precision")));
+        }
+        self.read_elements(param, rows, |_, bytes| convert::to_u16(bytes)).await
+    }
+
+    fn place(&self, param: &ParamDecl) -> Result<&Place> {
+        let place = self.places.get(&param.name);
+        place.ok_or_else(|| Error::tensor(self.directory.label(), &param.name, "is not a parameter of this model"))
+    }
+
+    fn fail(&self, param: &ParamDecl, reason: String) -> Error {
+        let file = self.places.get(&param.name).map(|place| self.files[place.file].name());
+        Error::tensor(file.unwrap_or_default(), &param.name, reason)
+    }
+
+    async fn read_elements<T: Copy + Default>(
+        &self,
+        param: &ParamDecl,
+        rows: Range<usize>,
+        decode: impl Fn(Dtype, &[u8]) -> Vec<T>,
+    ) -> Result<Vec<T>> {
+        let place = self.place(param)?;
+        let (file, dtype) = (&self.files[place.file], inventory::dtype_of(&self.files, place));
+        if rows.start > rows.end || rows.end > param.rows {
+            return Err(self.fail(param, format!("has {} rows, {rows:?} were wanted", param.rows)));
+        }
+        let per_piece = (self.piece / (dtype.bitsize() as u64 / 8)).max(1);
+        let cols = param.cols;
+        let mut out = Vec::new();
+        match param.layout {
+            Layout::AsStored => {
+                out.reserve_exact(rows.len() * cols);
+                let end = rows.end as u64 * cols as u64;
+                let mut at = rows.start as u64 * cols as u64;
+                while at < end {
+                    let next = (at + per_piece).min(end);
+                    out.extend(decode(dtype, &file.read_bytes(&place.tensor, at..next).await?));
+                    at = next;
+                }
+            }
+            // The file's rows are our columns; they are read whole, since the wanted part of each is mostly all of it.
+            Layout::Transposed => {
+                out.resize(rows.len() * cols, T::default());
+                let width = param.rows as u64;
+                let step = (per_piece / width).max(1) as usize;
+                for first in (0..cols).step_by(step) {
+                    let last = (first + step).min(cols);
+                    let range = first as u64 * width..last as u64 * width;
+                    let piece = decode(dtype, &file.read_bytes(&place.tensor, range).await?);
+                    for (col, stored) in (first..last).zip(piece.chunks_exact(param.rows)) {
+                        for (row, value) in stored[rows.clone()].iter().enumerate() {
+                            out[row * cols + col] = *value;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(out)
+    }
+}
+
+/// An open checkpoint can be written out again, in another dtype or other shards.
+#[async_trait(?Send)]
+impl ParamSource for Checkpoint {
+    async fn read_rows(&self, param: usize, rows: Range<usize>) -> Result<Vec<f32>> {
+        Checkpoint::read_rows(self, &self.params[param], rows).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::{block_on, open_directory};
+
+    #[test]
+    fn pieces_of_any_size_give_the_same_rows() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/golden/gpt2");
+        let dir = Rc::new(open_directory(&root).expect("the fixture is there"));
+        block_on(async {
+            let whole = Checkpoint::open(dir).await.expect("it opens");
+            for piece in [4, 100, 1000] {
+                let pieces = Checkpoint { piece, ..whole.clone() };
+                for param in whole.params() {
+                    for rows in [0..param.rows, param.rows / 3..param.rows / 2, 0..0] {
+                        let expected = whole.read_rows(param, rows.clone()).await.expect("it reads");
+                        assert_eq!(expected.len(), rows.len() * param.cols);
+                        assert_eq!(pieces.read_rows(param, rows).await, Ok(expected), "{}, {piece}", param.name);
+                    }
+                }
+            }
+        });
+    }
+}
