@@ -12,6 +12,7 @@
 //! Nothing needs to be freed, ordered or pruned by hand: `plan` knows from the dispatches who reads and writes what.
 
 mod dropout;
+pub mod attention;
 pub mod elementwise;
 mod embedding;
 mod layer_norm;
