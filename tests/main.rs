@@ -3,4 +3,6 @@
 mod checkpoint;
 mod config;
 mod data;
+mod kernels;
+mod reference;
 mod train;

@@ -129,7 +129,7 @@ impl Attention {
     fn pairs(&self, e: &Emit<'_>) -> u64 {
         let tokens = e.tokens() as u64;
         let keys = match e.graph.purpose {
-            Purpose::Generate { cache_rows } => cache_rows as u64,
+            Purpose::Generate { cache_rows, .. } => cache_rows as u64,
             Purpose::Train | Purpose::Evaluate => tokens.div_ceil(2),
         };
         tokens * keys.min(u64::from(self.0.window.unwrap_or(u32::MAX))) * self.0.heads as u64
@@ -168,7 +168,7 @@ impl Op for Attention {
     fn forward(&self, e: &mut Emit<'_>, x: &[ValueId], y: &[ValueId]) -> Vec<ValueId> {
         let mut params = self.params(e, x, y[0]);
         let (k, v, cached) = match e.graph.purpose {
-            Purpose::Generate { cache_rows } => {
+            Purpose::Generate { cache_rows, .. } => {
                 params.key_rows = cache_rows as u32;
                 let first = 2 * self.0.layer as u32;
                 (Self::append(e, x[1], first, cache_rows), Self::append(e, x[2], first + 1, cache_rows), 1)

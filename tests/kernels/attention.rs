@@ -1,0 +1,220 @@
+//! All three versions of the attention kernels, in training and with caches.
+
+use std::ops::Range;
+use std::rc::Rc;
+
+use pollster::block_on;
+use rootstock::gpu::{Gpu, Profile};
+use rootstock::graph::{Graph, Param, ParamId, Purpose};
+use rootstock::ops::attention::AttentionParams;
+use rootstock::plan::{Options, ParamStore, Part, Runner, StepValues, compile};
+
+use super::{Ends, batch, error, gpu, param, profiles};
+use crate::reference::Random;
+use crate::reference::attention::Attention;
+
+/// In units of the tensor's root mean square; lavapipe's exp is good to 1e-7 and the longest sums here have 200 terms. Measured: 2e-6 to 2e-5.
+const TOLERANCE: f64 = 5e-5;
+/// Gradients that cancel (one key: the softmax is constant) are compared with this instead of their own size.
+const FLOOR: f64 = 0.1;
+
+const Q: ParamId = ParamId(0);
+const K: ParamId = ParamId(1);
+const V: ParamId = ParamId(2);
+const D_O: ParamId = ParamId(3);
+const O: ParamId = ParamId(4);
+
+#[derive(Debug, Clone, Copy)]
+struct Layer {
+    heads: usize,
+    kv_heads: usize,
+    head_dim: usize,
+    window: Option<u32>,
+    softcap: Option<f32>,
+    /// Largest number, about: scores grow with its square.
+    size: f64,
+}
+
+const fn layer(heads: usize, kv_heads: usize, head_dim: usize) -> Layer {
+    Layer { heads, kv_heads, head_dim, window: None, softcap: None, size: 1.0 }
+}
+
+impl Layer {
+    fn params(self) -> AttentionParams {
+        let scale = (self.head_dim as f32).powf(-0.5);
+        AttentionParams {
+            heads: self.heads,
+            kv_heads: self.kv_heads,
+            head_dim: self.head_dim,
+            scale,
+            window: self.window,
+            softcap: self.softcap,
+            layer: 0,
+        }
+    }
+
+    fn twin(self, starts: Vec<usize>, position: usize) -> Attention {
+        Attention {
+            heads: self.heads,
+            kv_heads: self.kv_heads,
+            head_dim: self.head_dim,
+            scale: f64::from(self.params().scale),
+            softcap: self.softcap.map(f64::from),
+            window: self.window.map(|w| w as usize),
+            starts,
+            position,
+        }
+    }
+
+    fn q_cols(self) -> usize {
+        self.heads * self.head_dim
+    }
+
+    fn kv_cols(self) -> usize {
+        self.kv_heads * self.head_dim
+    }
+
+    fn random(self, random: &mut Random, rows: usize, cols: usize) -> Vec<f64> {
+        random.vector(rows * cols).iter().map(|x| f64::from((x * self.size) as f32)).collect()
+    }
+}
+
+fn narrow(x: &[f64]) -> Vec<f32> {
+    x.iter().map(|x| *x as f32).collect()
+}
+
+fn upload(gpu: &Gpu, store: &ParamStore, to: ParamId, numbers: &[f64]) {
+    store.upload(gpu, Part::Weights, to, 0, &narrow(numbers));
+}
+
+/// Runs `uses` attentions over the same q, k and v (each adds to the gradients) and compares o and the gradients.
+fn check_training(gpu: &Rc<Gpu>, profile: &Profile, layer: Layer, sequences: &[usize], filling: usize, uses: usize) {
+    let tokens = sequences.iter().sum::<usize>() + filling;
+    let mut starts = Vec::new();
+    for length in sequences.iter().copied().chain(std::iter::repeat_n(1, filling)) {
+        starts.extend(std::iter::repeat_n(starts.len(), length));
+    }
+    let mut random = Random::new(tokens as u64);
+    let [q, d_o] = [(); 2].map(|()| layer.random(&mut random, tokens, layer.q_cols()));
+    let [k, v] = [(); 2].map(|()| layer.random(&mut random, tokens, layer.kv_cols()));
+    let twin = layer.twin(starts, 0);
+    let o = twin.forward(&q, &k, &v);
+    let gradients = twin.backward(&d_o, &q, &k, &v).map(|g| g.iter().map(|x| x * uses as f64).collect::<Vec<_>>());
+
+    let like_q = |name| param(name, tokens, layer.q_cols(), true);
+    let like_k = |name| param(name, tokens, layer.kv_cols(), true);
+    let params: Rc<Vec<Param>> = Rc::new(vec![like_q("q"), like_k("k"), like_k("v"), like_q("d_o"), like_q("o")]);
+    let mut graph = Graph::new(tokens, Purpose::Train, params.clone());
+    let inputs = [Q, K, V].map(|p| graph.feed(p));
+    for _ in 0..uses {
+        let o = graph.attention(inputs[0], inputs[1], inputs[2], layer.params());
+        graph.keep(o, Some(O));
+        graph.seed(o, D_O);
+    }
+    let store = Rc::new(block_on(ParamStore::allocate(gpu, params, true)).expect("memory"));
+    for (to, numbers) in [(Q, &q), (K, &k), (V, &v), (D_O, &d_o)] {
+        upload(gpu, &store, to, numbers);
+    }
+    let program = compile(&graph, &store.layout, profile, Options::default());
+    let mut runner = block_on(Runner::new(gpu.clone(), store.clone())).expect("a runner");
+    let prepared = block_on(runner.prepare(&program, Some(&graph))).expect("pipelines");
+    let step = StepValues { tokens: (tokens - filling) as u32, ..Default::default() };
+    runner.run(&prepared, &step, &batch(tokens, sequences)).expect("a run");
+    for (name, at, want, floor) in
+        [("o", O, &o, 0.0), ("dq", Q, &gradients[0], FLOOR), ("dk", K, &gradients[1], FLOOR), ("dv", V, &gradients[2], FLOOR)]
+    {
+        let got = block_on(store.download(gpu, Part::Gradients, at, 0..tokens)).expect("a readback");
+        let error = error(&got, want, floor);
+        let version = (profile.class, profile.subgroup);
+        assert!(error < TOLERANCE, "{name} is off by {error:.1e}: {layer:?}, sequences {sequences:?} + {filling}, {version:?}");
+    }
+}
+
+#[test]
+fn training_at_awkward_shapes() {
+    let gpu = gpu();
+    let window = |window, layer| Layer { window: Some(window), ..layer };
+    let softcap = |cap, layer| Layer { softcap: Some(cap), ..layer };
+    let cases: &[(Layer, &[usize], usize)] = &[
+        (layer(1, 1, 4), &[1], 0),
+        (layer(3, 1, 12), &[3], 0),
+        (layer(6, 2, 20), &[17], 0),
+        (layer(3, 1, 36), &[65], 0),
+        (layer(6, 2, 64), &[5, 1, 40, 17, 33], 9),
+        (window(5, layer(4, 4, 32)), &[50, 21], 3),
+        (window(1, layer(8, 1, 40)), &[70], 0),
+        (softcap(30.0, Layer { size: 2.5, ..layer(6, 2, 80) }), &[50, 21], 3),
+        (softcap(2.0, window(33, layer(4, 2, 96))), &[30, 70], 0),
+        (layer(5, 1, 128), &[9, 64, 40], 1),
+        (window(64, layer(2, 1, 256)), &[130], 0),
+        (layer(2, 2, 256), &[129, 2, 70], 7),
+    ];
+    for profile in profiles(&gpu) {
+        for (layer, sequences, filling) in cases {
+            check_training(&gpu, &profile, *layer, sequences, *filling, 1);
+        }
+    }
+}
+
+#[test]
+fn two_uses_add_their_gradients() {
+    let gpu = gpu();
+    for profile in profiles(&gpu) {
+        check_training(&gpu, &profile, layer(6, 2, 64), &[33, 40], 0, 2);
+    }
+}
+
+/// A prompt and then single tokens through one cache, with the first plan's spare rows left as filling.
+fn check_generation(gpu: &Rc<Gpu>, profile: &Profile, layer: Layer, prompt: usize, spare: usize, more: usize) {
+    let total = prompt + more;
+    let capacity = total + spare + 3;
+    let mut random = Random::new(total as u64);
+    let q = layer.random(&mut random, total, layer.q_cols());
+    let [k, v] = [(); 2].map(|()| layer.random(&mut random, total, layer.kv_cols()));
+    let want = layer.twin(vec![0; total], 0).forward(&q, &k, &v);
+
+    let mut runners = Vec::new();
+    // Plans of two sizes share the caches of one runner.
+    let params = |tokens| vec![param("q", tokens, layer.q_cols(), false), param("k", tokens, layer.kv_cols(), false), param("v", tokens, layer.kv_cols(), false)];
+    let params: Rc<Vec<Param>> = Rc::new(params(prompt + spare).into_iter().chain(params(1)).collect());
+    let store = Rc::new(block_on(ParamStore::allocate(gpu, params.clone(), false)).expect("memory"));
+    let mut runner = block_on(Runner::new(gpu.clone(), store.clone())).expect("a runner");
+    for (first, tokens) in [(0, prompt + spare), (3, 1)] {
+        let mut graph = Graph::new(tokens, Purpose::Generate { cache_rows: capacity, logit_rows: 1 }, params.clone());
+        let inputs = [0, 1, 2].map(|i| graph.feed(ParamId(first + i)));
+        let o = graph.attention(inputs[0], inputs[1], inputs[2], layer.params());
+        graph.keep(o, None);
+        let program = compile(&graph, &store.layout, profile, Options::default());
+        let prepared = block_on(runner.prepare(&program, Some(&graph))).expect("pipelines");
+        runners.push((first, tokens, prepared));
+    }
+    let step = |plan: usize, rows: Range<usize>| {
+        let (first, tokens, prepared) = &runners[plan];
+        for (i, (numbers, cols)) in [(&q, layer.q_cols()), (&k, layer.kv_cols()), (&v, layer.kv_cols())].into_iter().enumerate() {
+            let mut own = numbers[rows.start * cols..rows.end * cols].to_vec();
+            own.resize(tokens * cols, 1e3);
+            upload(gpu, &store, ParamId(first + i as u32), &own);
+        }
+        let values = StepValues { position: rows.start as u32, tokens: rows.len() as u32, ..Default::default() };
+        runner.run(prepared, &values, &batch(*tokens, &[])).expect("a run");
+        let got = block_on(runner.read_logits(0, rows.len() * layer.q_cols())).expect("a readback");
+        let error = error(&got, &want[rows.start * layer.q_cols()..rows.end * layer.q_cols()], 0.0);
+        let version = (profile.class, profile.subgroup);
+        assert!(error < TOLERANCE, "o of tokens {rows:?} is off by {error:.1e}: {layer:?}, {version:?}");
+    };
+    step(0, 0..prompt);
+    for i in prompt..total {
+        step(1, i..i + 1);
+    }
+}
+
+#[test]
+fn generation_from_caches() {
+    let gpu = gpu();
+    for profile in profiles(&gpu) {
+        check_generation(&gpu, &profile, layer(6, 2, 64), 37, 0, 3);
+        check_generation(&gpu, &profile, layer(4, 4, 12), 1, 7, 2);
+        check_generation(&gpu, &profile, Layer { window: Some(20), softcap: Some(5.0), ..layer(4, 1, 256) }, 70, 5, 2);
+        check_generation(&gpu, &profile, layer(8, 1, 36), 130, 3, 1);
+    }
+}
