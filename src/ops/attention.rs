@@ -84,14 +84,11 @@ macro_rules! dispatch {
             Variant::Tiled => dispatch!(@ $tiled, $params, {$($constant: $value),*}, {$($binding: $bind),*}, $groups),
         }
     };
-    (@ $module:ident, $params:expr, {$($constant:ident: $value:expr),*}, {$($binding:ident: $bind:expr),*}, $groups:expr) => {
-        kernels::$module::dispatch(
-            bytemuck::cast($params),
-            kernels::$module::Constants { $($constant: $value,)* ..Default::default() },
-            kernels::$module::Bindings { $($binding: $bind),* },
-            $groups,
-        )
-    };
+    (@ $module:ident, $params:expr, {$($constant:ident: $value:expr),*}, {$($binding:ident: $bind:expr),*}, $groups:expr) => {{
+        #[allow(clippy::needless_update, reason = "some versions have a workgroup size besides")]
+        let constants = kernels::$module::Constants { $($constant: $value,)* ..Default::default() };
+        kernels::$module::dispatch(bytemuck::cast($params), constants, kernels::$module::Bindings { $($binding: $bind),* }, $groups)
+    }};
 }
 
 impl Attention {

@@ -11,8 +11,8 @@
 //! A parameter's gradient is written with `e.pieces(param)[i].gradient` (absent when the parameter is frozen) and `e.gradient_mode(param)`.
 //! Nothing needs to be freed, ordered or pruned by hand: `plan` knows from the dispatches who reads and writes what.
 
-mod dropout;
 pub mod attention;
+mod dropout;
 pub mod elementwise;
 mod embedding;
 mod layer_norm;

@@ -13,7 +13,7 @@ use super::{Ends, batch, error, gpu, param, profiles};
 use crate::reference::Random;
 use crate::reference::attention::Attention;
 
-/// In units of the tensor's root mean square; lavapipe's exp is good to 1e-7 and the longest sums here have 200 terms. Measured: 2e-6 to 2e-5.
+/// In units of the tensor's root mean square; lavapipe's exp is good to 1e-7 and the longest sums here have 500 terms. Measured: 2e-6 to 2e-5.
 const TOLERANCE: f64 = 5e-5;
 /// Gradients that cancel (one key: the softmax is constant) are compared with this instead of their own size.
 const FLOOR: f64 = 0.1;
@@ -87,8 +87,8 @@ fn upload(gpu: &Gpu, store: &ParamStore, to: ParamId, numbers: &[f64]) {
     store.upload(gpu, Part::Weights, to, 0, &narrow(numbers));
 }
 
-/// Runs `uses` attentions over the same q, k and v (each adds to the gradients) and compares o and the gradients.
-fn check_training(gpu: &Rc<Gpu>, profile: &Profile, layer: Layer, sequences: &[usize], filling: usize, uses: usize) {
+/// Runs `uses` attentions over the same q, k and v (each adds to the gradients) and compares o and the gradients, for all kernel versions.
+fn check_training(gpu: &Rc<Gpu>, layer: Layer, sequences: &[usize], filling: usize, uses: usize) {
     let tokens = sequences.iter().sum::<usize>() + filling;
     let mut starts = Vec::new();
     for length in sequences.iter().copied().chain(std::iter::repeat_n(1, filling)) {
@@ -115,18 +115,20 @@ fn check_training(gpu: &Rc<Gpu>, profile: &Profile, layer: Layer, sequences: &[u
     for (to, numbers) in [(Q, &q), (K, &k), (V, &v), (D_O, &d_o)] {
         upload(gpu, &store, to, numbers);
     }
-    let program = compile(&graph, &store.layout, profile, Options::default());
-    let mut runner = block_on(Runner::new(gpu.clone(), store.clone())).expect("a runner");
-    let prepared = block_on(runner.prepare(&program, Some(&graph))).expect("pipelines");
-    let step = StepValues { tokens: (tokens - filling) as u32, ..Default::default() };
-    runner.run(&prepared, &step, &batch(tokens, sequences)).expect("a run");
-    for (name, at, want, floor) in
-        [("o", O, &o, 0.0), ("dq", Q, &gradients[0], FLOOR), ("dk", K, &gradients[1], FLOOR), ("dv", V, &gradients[2], FLOOR)]
-    {
-        let got = block_on(store.download(gpu, Part::Gradients, at, 0..tokens)).expect("a readback");
-        let error = error(&got, want, floor);
-        let version = (profile.class, profile.subgroup);
-        assert!(error < TOLERANCE, "{name} is off by {error:.1e}: {layer:?}, sequences {sequences:?} + {filling}, {version:?}");
+    for profile in profiles(gpu) {
+        let program = compile(&graph, &store.layout, &profile, Options::default());
+        let mut runner = block_on(Runner::new(gpu.clone(), store.clone())).expect("a runner");
+        let prepared = block_on(runner.prepare(&program, Some(&graph))).expect("pipelines");
+        let step = StepValues { tokens: (tokens - filling) as u32, ..Default::default() };
+        runner.run(&prepared, &step, &batch(tokens, sequences)).expect("a run");
+        for (name, at, want, floor) in
+            [("o", O, &o, 0.0), ("dq", Q, &gradients[0], FLOOR), ("dk", K, &gradients[1], FLOOR), ("dv", V, &gradients[2], FLOOR)]
+        {
+            let got = block_on(store.download(gpu, Part::Gradients, at, 0..tokens)).expect("a readback");
+            let error = error(&got, want, floor);
+            let version = (profile.class, profile.subgroup);
+            assert!(error < TOLERANCE, "{name} is off by {error:.1e}: {layer:?}, sequences {sequences:?} + {filling}, {version:?}");
+        }
     }
 }
 
@@ -146,22 +148,17 @@ fn training_at_awkward_shapes() {
         (softcap(30.0, Layer { size: 2.5, ..layer(6, 2, 80) }), &[50, 21], 3),
         (softcap(2.0, window(33, layer(4, 2, 96))), &[30, 70], 0),
         (layer(5, 1, 128), &[9, 64, 40], 1),
-        (window(64, layer(2, 1, 256)), &[130], 0),
-        (layer(2, 2, 256), &[129, 2, 70], 7),
+        (window(30, layer(2, 1, 256)), &[80], 0),
+        (layer(1, 1, 256), &[70, 2, 30], 2),
     ];
-    for profile in profiles(&gpu) {
-        for (layer, sequences, filling) in cases {
-            check_training(&gpu, &profile, *layer, sequences, *filling, 1);
-        }
+    for (layer, sequences, filling) in cases {
+        check_training(&gpu, *layer, sequences, *filling, 1);
     }
 }
 
 #[test]
 fn two_uses_add_their_gradients() {
-    let gpu = gpu();
-    for profile in profiles(&gpu) {
-        check_training(&gpu, &profile, layer(6, 2, 64), &[33, 40], 0, 2);
-    }
+    check_training(&gpu(), layer(6, 2, 64), &[33, 40], 0, 2);
 }
 
 /// A prompt and then single tokens through one cache, with the first plan's spare rows left as filling.
@@ -175,7 +172,13 @@ fn check_generation(gpu: &Rc<Gpu>, profile: &Profile, layer: Layer, prompt: usiz
 
     let mut runners = Vec::new();
     // Plans of two sizes share the caches of one runner.
-    let params = |tokens| vec![param("q", tokens, layer.q_cols(), false), param("k", tokens, layer.kv_cols(), false), param("v", tokens, layer.kv_cols(), false)];
+    let params = |tokens| {
+        vec![
+            param("q", tokens, layer.q_cols(), false),
+            param("k", tokens, layer.kv_cols(), false),
+            param("v", tokens, layer.kv_cols(), false),
+        ]
+    };
     let params: Rc<Vec<Param>> = Rc::new(params(prompt + spare).into_iter().chain(params(1)).collect());
     let store = Rc::new(block_on(ParamStore::allocate(gpu, params.clone(), false)).expect("memory"));
     let mut runner = block_on(Runner::new(gpu.clone(), store.clone())).expect("a runner");

@@ -11,7 +11,8 @@ use rootstock::plan::{Bind, Emit, Input, InputLayout, Resource};
 
 /// The adapter that the tests run on. Without one they fail: a kernel that was not run was not tested.
 pub(crate) fn gpu() -> Rc<Gpu> {
-    let gpu = pollster::block_on(Gpu::open(&AdapterChoice::default())).expect("an adapter; on a machine without a GPU install mesa-vulkan-drivers");
+    let gpu = pollster::block_on(Gpu::open(&AdapterChoice::default()))
+        .expect("an adapter; on a machine without a GPU install mesa-vulkan-drivers");
     Rc::new(gpu)
 }
 

@@ -101,7 +101,8 @@ impl Attention {
 fn backward_is_the_derivative_of_forward() {
     let mut random = super::Random::new(11);
     for (softcap, window) in [(None, None), (Some(1.5), None), (None, Some(2)), (Some(2.0), Some(3))] {
-        let a = Attention { heads: 4, kv_heads: 2, head_dim: 4, scale: 0.7, softcap, window, starts: vec![0, 0, 0, 0, 4, 4, 4], position: 0 };
+        let a =
+            Attention { heads: 4, kv_heads: 2, head_dim: 4, scale: 0.7, softcap, window, starts: vec![0, 0, 0, 0, 4, 4, 4], position: 0 };
         let (q, k, v, d_o) = (random.vector(7 * 16), random.vector(7 * 8), random.vector(7 * 8), random.vector(7 * 16));
         let [dq, dk, dv] = a.backward(&d_o, &q, &k, &v);
         super::assert_gradient("q", &q, &dq, |q| dot(&a.forward(q, &k, &v), &d_o));
