@@ -94,9 +94,10 @@ fn frozen_tables_in_half_precision() {
     let (tokens, cols) = (9, 50);
     let ids: Vec<usize> = (0..tokens).map(|i| (i * 5 + 1) % VOCABULARY).collect();
     let (batch, step) = batch(&ids, &vec![0; tokens]);
-    for (weight_type, round) in
-        [(WeightType::Bf16, (|v| half::bf16::from_f64(v).to_f64()) as fn(f64) -> f64), (WeightType::F16, |v| half::f16::from_f64(v).to_f64())]
-    {
+    for (weight_type, round) in [
+        (WeightType::Bf16, (|v| half::bf16::from_f64(v).to_f64()) as fn(f64) -> f64),
+        (WeightType::F16, |v| half::f16::from_f64(v).to_f64()),
+    ] {
         let table: Vec<f64> = random.vector(VOCABULARY * cols).into_iter().map(round).collect();
         for profile in profiles(&gpu) {
             let case = Case {

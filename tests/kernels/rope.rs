@@ -17,7 +17,9 @@ fn rotates_forwards_and_back() {
     let mut random = Random::new(21);
     const POSITIONS: usize = 300;
     for profile in profiles(&gpu) {
-        for (tokens, heads, head_dim, rotary_dim) in [(7, 3, 64, 64), (255, 2, 16, 8), (7, 2, 12, 12), (5, 3, 7, 6), (3, 1, 2, 2), (9, 4, 20, 10)] {
+        for (tokens, heads, head_dim, rotary_dim) in
+            [(7, 3, 64, 64), (255, 2, 16, 8), (7, 2, 12, 12), (5, 3, 7, 6), (3, 1, 2, 2), (9, 4, 20, 10)]
+        {
             let cols = heads * head_dim;
             let half = rotary_dim / 2;
             // A scaled table, as YaRN's: the gradient is scaled alike.

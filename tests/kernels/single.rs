@@ -78,7 +78,12 @@ impl Op for KeepPadded {
 
 impl Case {
     /// Builds the graph with `build` (inputs and weights to outputs), plans it for `profile`, runs it forwards and backwards.
-    pub(crate) fn run(&self, gpu: &Rc<Gpu>, profile: &Profile, build: impl Fn(&mut Graph, &[ValueId], &[ParamId]) -> Vec<ValueId>) -> Outcome {
+    pub(crate) fn run(
+        &self,
+        gpu: &Rc<Gpu>,
+        profile: &Profile,
+        build: impl Fn(&mut Graph, &[ValueId], &[ParamId]) -> Vec<ValueId>,
+    ) -> Outcome {
         let mut params: Vec<Param> = Vec::new();
         let mut add = |name: &str, list: &[Matrix], trainable: bool| -> Vec<ParamId> {
             let first = params.len();
@@ -87,7 +92,11 @@ impl Case {
         };
         let (inputs, weights) = (add("input", &self.inputs, true), add("weight", &self.weights, true));
         let gradients = add("gradient", &self.gradients, false);
-        let padded: Vec<Matrix> = self.gradients.iter().map(|m| Matrix::new(m.cols.next_multiple_of(4), vec![0.0; m.rows() * m.cols.next_multiple_of(4)])).collect();
+        let padded: Vec<Matrix> = self
+            .gradients
+            .iter()
+            .map(|m| Matrix::new(m.cols.next_multiple_of(4), vec![0.0; m.rows() * m.cols.next_multiple_of(4)]))
+            .collect();
         let kept = add("output", &padded, true);
         for p in weights.iter().filter_map(|w| Some((w, self.frozen?))) {
             let to = &mut params[p.0.0 as usize];
@@ -110,8 +119,12 @@ impl Case {
                 let data: Vec<f32> = m.data.iter().map(|v| *v as f32).collect();
                 match params[id.0 as usize].weight_type {
                     WeightType::F32 => store.upload(gpu, Part::Weights, *id, 0, &data),
-                    WeightType::Bf16 => store.upload_half(gpu, *id, 0, &data.iter().map(|v| half::bf16::from_f32(*v).to_bits()).collect::<Vec<_>>()),
-                    WeightType::F16 => store.upload_half(gpu, *id, 0, &data.iter().map(|v| half::f16::from_f32(*v).to_bits()).collect::<Vec<_>>()),
+                    WeightType::Bf16 => {
+                        store.upload_half(gpu, *id, 0, &data.iter().map(|v| half::bf16::from_f32(*v).to_bits()).collect::<Vec<_>>())
+                    }
+                    WeightType::F16 => {
+                        store.upload_half(gpu, *id, 0, &data.iter().map(|v| half::f16::from_f32(*v).to_bits()).collect::<Vec<_>>())
+                    }
                 }
             }
         }
@@ -128,7 +141,11 @@ impl Case {
             block_on(store.download(gpu, Part::Gradients, *id, 0..rows)).expect("a gradient can be read")
         };
         let outputs = kept.iter().zip(&self.gradients).map(|(id, m)| unpad(&read(id), m.cols)).collect();
-        Outcome { outputs, inputs: inputs.iter().map(read).collect(), weights: weights.iter().filter(|w| params[w.0 as usize].trainable).map(read).collect() }
+        Outcome {
+            outputs,
+            inputs: inputs.iter().map(read).collect(),
+            weights: weights.iter().filter(|w| params[w.0 as usize].trainable).map(read).collect(),
+        }
     }
 }
 

@@ -52,7 +52,8 @@ fn splits_at_any_column() {
                 assert_close("part", &out.outputs[part], &y, TOLERANCE);
                 first += width;
             }
-            let dx: Vec<f64> = (0..tokens).flat_map(|i| gradients.iter().flat_map(move |g| g.data[i * g.cols..(i + 1) * g.cols].to_vec())).collect();
+            let dx: Vec<f64> =
+                (0..tokens).flat_map(|i| gradients.iter().flat_map(move |g| g.data[i * g.cols..(i + 1) * g.cols].to_vec())).collect();
             assert_close("dx", &out.inputs[0], &dx, TOLERANCE);
         }
     }

@@ -50,7 +50,8 @@ fn ten_steps_then_a_nan() {
             block_on(store.download(&gpu, part, ParamId(i as u32), 0..params[i].shape.rows)).expect("a parameter can be read")
         };
         let size = |i: usize| params[i].shape.rows * params[i].shape.cols;
-        let mut twins: Vec<[Vec<f64>; 3]> = (0..params.len()).map(|i| [random.vector(size(i)), vec![0.0; size(i)], vec![0.0; size(i)]]).collect();
+        let mut twins: Vec<[Vec<f64>; 3]> =
+            (0..params.len()).map(|i| [random.vector(size(i)), vec![0.0; size(i)], vec![0.0; size(i)]]).collect();
         for (i, twin) in twins.iter().enumerate() {
             upload(Part::Weights, i, &twin[0]);
         }
@@ -99,14 +100,16 @@ fn ten_steps_then_a_nan() {
         }
 
         // One NaN in one gradient: nothing moves, then or later.
-        let before: Vec<Vec<f32>> = (0..params.len()).flat_map(|i| [Part::Weights, Part::Moment1, Part::Moment2].map(|part| download(part, i))).collect();
+        let before: Vec<Vec<f32>> =
+            (0..params.len()).flat_map(|i| [Part::Weights, Part::Moment1, Part::Moment2].map(|part| download(part, i))).collect();
         let mut bad = vec![0.1; size(2)];
         bad[1234] = f64::NAN;
         upload(Part::Gradients, 2, &bad);
         runner.run(&prepared, &step_values(11), &[]).expect("the program runs");
         upload(Part::Gradients, 2, &vec![0.1; size(2)]);
         runner.run(&prepared, &step_values(12), &[]).expect("the program runs");
-        let after: Vec<Vec<f32>> = (0..params.len()).flat_map(|i| [Part::Weights, Part::Moment1, Part::Moment2].map(|part| download(part, i))).collect();
+        let after: Vec<Vec<f32>> =
+            (0..params.len()).flat_map(|i| [Part::Weights, Part::Moment1, Part::Moment2].map(|part| download(part, i))).collect();
         assert_eq!(before, after);
         let stats = floats(&block_on(async { runner.start_read_stats()?.wait(&gpu).await }).expect("the statistics can be read"));
         assert_eq!((stats[3].to_bits(), stats[6].to_bits()), (1, 10), "halt and steps");
