@@ -3,6 +3,7 @@
 pub mod checkpoint;
 pub mod config;
 pub mod data;
+pub mod engine;
 pub mod error;
 pub mod gpu;
 pub mod graph;
@@ -11,6 +12,7 @@ pub mod ops;
 pub mod optim;
 pub mod plan;
 pub mod platform;
+pub mod random;
 pub mod train;
 
 pub use error::{Error, Result};

@@ -3,6 +3,7 @@
 mod checkpoint;
 mod config;
 mod data;
+mod golden;
 mod kernels;
 mod reference;
 mod train;

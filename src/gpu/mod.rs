@@ -43,6 +43,12 @@ pub struct Gpu {
 #[derive(Debug)]
 pub struct Buffer {
     pub(crate) raw: wgpu::Buffer,
+    counted: Counted,
+}
+
+/// Bytes that are given back to the count when dropped.
+#[derive(Debug)]
+struct Counted {
     bytes: u64,
     allocated: Rc<Cell<u64>>,
 }
@@ -50,11 +56,11 @@ pub struct Buffer {
 impl Buffer {
     /// Size in bytes.
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        self.counted.bytes
     }
 }
 
-impl Drop for Buffer {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.allocated.set(self.allocated.get().saturating_sub(self.bytes));
     }
@@ -169,7 +175,7 @@ impl Gpu {
         }
         self.allocated.set(self.allocated.get() + bytes);
         self.peak.set(self.peak.get().max(self.allocated.get()));
-        Ok(Rc::new(Buffer { raw, bytes, allocated: self.allocated.clone() }))
+        Ok(Rc::new(Buffer { raw, counted: Counted { bytes, allocated: self.allocated.clone() } }))
     }
 
     /// Queues an upload; it lands before the next submission.
@@ -206,7 +212,11 @@ impl Gpu {
         staging.slice(..).map_async(wgpu::MapMode::Read, move |result| {
             let _ = sender.send(result.is_ok());
         });
-        Ok(Readback { staging, submission, receiver })
+        let staging_bytes = bytes.max(4);
+        self.allocated.set(self.allocated.get() + staging_bytes);
+        self.peak.set(self.peak.get().max(self.allocated.get()));
+        let counted = Counted { bytes: staging_bytes, allocated: self.allocated.clone() };
+        Ok(Readback { staging, submission, receiver, _counted: counted })
     }
 
     /// Waits until everything submitted so far is done.
@@ -269,6 +279,7 @@ pub struct Readback {
     staging: wgpu::Buffer,
     submission: wgpu::SubmissionIndex,
     receiver: futures_channel::oneshot::Receiver<bool>,
+    _counted: Counted,
 }
 
 impl Readback {

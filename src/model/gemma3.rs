@@ -1,6 +1,7 @@
 //! Gemma 3, text only: norms before and after attention and feed-forward, norms on queries and keys, five sliding layers
 //! to one full layer, a rotary base for each kind, tied and scaled embedding.
 
+use super::forward::Forward;
 use super::config::{Defaults, ModelConfig};
 use super::fields::{Fields, limits};
 use super::params::{ParamDecl, Params};
@@ -75,4 +76,32 @@ pub(super) fn params(config: &ModelConfig) -> Vec<ParamDecl> {
     });
     p.rms_norm("norm", hidden);
     p.with_head(config)
+}
+
+/// Gemma 3: norms before and after both halves of a layer, norms on queries and keys.
+pub(super) fn forward(f: &mut Forward<'_>) {
+    f.scope("model.");
+    let x = f.embedding("embed_tokens", None);
+    let x = f.layers("layers", x, |f, x| {
+        let h = f.rms_norm(x, "input_layernorm");
+        let q = f.linear(h, "self_attn.q_proj");
+        let k = f.linear(h, "self_attn.k_proj");
+        let v = f.linear(h, "self_attn.v_proj");
+        let q = f.rms_norm(q, "self_attn.q_norm");
+        let k = f.rms_norm(k, "self_attn.k_norm");
+        let h = f.attention(q, k, v);
+        let h = f.linear(h, "self_attn.o_proj");
+        let h = f.rms_norm(h, "post_attention_layernorm");
+        let x = f.add(x, h);
+
+        let h = f.rms_norm(x, "pre_feedforward_layernorm");
+        let gate = f.linear(h, "mlp.gate_proj");
+        let up = f.linear(h, "mlp.up_proj");
+        let h = f.gated(gate, up);
+        let h = f.linear(h, "mlp.down_proj");
+        let h = f.rms_norm(h, "post_feedforward_layernorm");
+        f.add(x, h)
+    });
+    let x = f.rms_norm(x, "norm");
+    f.head(x, "model.embed_tokens");
 }

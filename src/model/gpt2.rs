@@ -2,6 +2,7 @@
 //!
 //! The configuration's dropouts are not applied, as when transformers runs the model in evaluation mode.
 
+use super::forward::Forward;
 use super::Architecture;
 use super::config::{ModelConfig, Sizes, read_activation};
 use super::fields::{Fields, limits};
@@ -65,4 +66,27 @@ pub(super) fn params(config: &ModelConfig) -> Vec<ParamDecl> {
     });
     p.layer_norm("ln_f", hidden);
     p.with_head(config)
+}
+
+/// GPT-2: learned positions, LayerNorm, one projection for q, k, v, a feed-forward part without gate.
+pub(super) fn forward(f: &mut Forward<'_>) {
+    let hidden = f.config.hidden_size;
+    f.scope("transformer.");
+    let x = f.embedding("wte", Some("wpe"));
+    let x = f.layers("h", x, |f, x| {
+        let h = f.layer_norm(x, "ln_1");
+        let qkv = f.linear(h, "attn.c_attn");
+        let qkv = f.split(qkv, &[hidden, hidden, hidden]);
+        let h = f.attention(qkv[0], qkv[1], qkv[2]);
+        let h = f.linear(h, "attn.c_proj");
+        let x = f.add(x, h);
+
+        let h = f.layer_norm(x, "ln_2");
+        let h = f.linear(h, "mlp.c_fc");
+        let h = f.activation(h);
+        let h = f.linear(h, "mlp.c_proj");
+        f.add(x, h)
+    });
+    let x = f.layer_norm(x, "ln_f");
+    f.head(x, "transformer.wte");
 }

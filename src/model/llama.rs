@@ -1,5 +1,6 @@
 //! Llama (also SmolLM2, TinyLlama, Llama 3): RMSNorm, rotary positions, grouped-query attention, SwiGLU.
 
+use super::forward::Forward;
 use super::config::{Defaults, ModelConfig};
 use super::fields::Fields;
 use super::params::{ParamDecl, Params};
@@ -50,4 +51,36 @@ pub(super) fn decoder_params(config: &ModelConfig, query_key_norm: bool) -> Vec<
     });
     p.rms_norm("norm", hidden);
     p.with_head(config)
+}
+
+/// llama's forward pass, and that of its relatives; biases come from the declaration.
+pub(super) fn forward(f: &mut Forward<'_>) {
+    decoder_forward(f, false);
+}
+
+pub(super) fn decoder_forward(f: &mut Forward<'_>, query_key_norm: bool) {
+    f.scope("model.");
+    let x = f.embedding("embed_tokens", None);
+    let x = f.layers("layers", x, |f, x| {
+        let h = f.rms_norm(x, "input_layernorm");
+        let mut q = f.linear(h, "self_attn.q_proj");
+        let mut k = f.linear(h, "self_attn.k_proj");
+        let v = f.linear(h, "self_attn.v_proj");
+        if query_key_norm {
+            q = f.rms_norm(q, "self_attn.q_norm");
+            k = f.rms_norm(k, "self_attn.k_norm");
+        }
+        let h = f.attention(q, k, v);
+        let h = f.linear(h, "self_attn.o_proj");
+        let x = f.add(x, h);
+
+        let h = f.rms_norm(x, "post_attention_layernorm");
+        let gate = f.linear(h, "mlp.gate_proj");
+        let up = f.linear(h, "mlp.up_proj");
+        let h = f.gated(gate, up);
+        let h = f.linear(h, "mlp.down_proj");
+        f.add(x, h)
+    });
+    let x = f.rms_norm(x, "norm");
+    f.head(x, "model.embed_tokens");
 }

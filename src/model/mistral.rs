@@ -1,5 +1,6 @@
 //! Mistral: llama with a sliding window in every layer.
 
+use super::forward::Forward;
 use super::config::{Defaults, ModelConfig};
 use super::fields::{Fields, limits};
 use super::llama;
@@ -23,4 +24,9 @@ pub(super) fn config(fields: &Fields<'_>) -> Result<ModelConfig> {
 /// The tensors of `MistralForCausalLM`: llama's.
 pub(super) fn params(config: &ModelConfig) -> Vec<ParamDecl> {
     llama::decoder_params(config, false)
+}
+
+/// llama's forward pass; what differs is in the declaration and in the layers' windows.
+pub(super) fn forward(f: &mut Forward<'_>) {
+    llama::decoder_forward(f, false);
 }

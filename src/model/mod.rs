@@ -4,6 +4,7 @@
 pub mod config;
 mod config_json;
 mod fields;
+pub mod forward;
 mod gemma3;
 mod gpt2;
 mod llama;
@@ -52,6 +53,7 @@ struct Entry {
     base_prefix: &'static str,
     config: fn(&Fields<'_>) -> Result<ModelConfig>,
     params: fn(&ModelConfig) -> Vec<ParamDecl>,
+    forward: fn(&mut forward::Forward<'_>),
 }
 
 macro_rules! registry {
@@ -63,6 +65,7 @@ macro_rules! registry {
             base_prefix: $base_prefix,
             config: $module::config,
             params: $module::params,
+            forward: $module::forward,
         }),*];
     };
 }
@@ -105,6 +108,10 @@ impl Architecture {
     /// What tensor names of a complete model begin with (`model.`); files of the bare model lack it.
     pub fn base_prefix(self) -> &'static str {
         self.entry().base_prefix
+    }
+
+    fn forward(self, f: &mut forward::Forward<'_>) {
+        (self.entry().forward)(f);
     }
 
     fn config(self, fields: &Fields<'_>) -> Result<ModelConfig> {

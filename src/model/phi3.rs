@@ -1,6 +1,7 @@
 //! Phi 3, 3.5 and 4-mini: llama with one fused projection for queries, keys and values and one for gate and up, rotary
 //! positions on a part of each head, and LongRoPE.
 
+use super::forward::Forward;
 use super::config::{Defaults, ModelConfig};
 use super::fields::{Fields, limits};
 use super::params::{ParamDecl, Params};
@@ -37,4 +38,29 @@ pub(super) fn params(config: &ModelConfig) -> Vec<ParamDecl> {
     });
     p.rms_norm("norm", hidden);
     p.with_head(config)
+}
+
+/// Phi-3: llama with q, k, v in one projection, and gate and up in another.
+pub(super) fn forward(f: &mut Forward<'_>) {
+    let (q_width, kv_width) = (f.config.query_width(), f.config.key_value_width());
+    let ffn = f.config.intermediate_size;
+    f.scope("model.");
+    let x = f.embedding("embed_tokens", None);
+    let x = f.layers("layers", x, |f, x| {
+        let h = f.rms_norm(x, "input_layernorm");
+        let qkv = f.linear(h, "self_attn.qkv_proj");
+        let qkv = f.split(qkv, &[q_width, kv_width, kv_width]);
+        let h = f.attention(qkv[0], qkv[1], qkv[2]);
+        let h = f.linear(h, "self_attn.o_proj");
+        let x = f.add(x, h);
+
+        let h = f.rms_norm(x, "post_attention_layernorm");
+        let gate_up = f.linear(h, "mlp.gate_up_proj");
+        let gate_up = f.split(gate_up, &[ffn, ffn]);
+        let h = f.gated(gate_up[0], gate_up[1]);
+        let h = f.linear(h, "mlp.down_proj");
+        f.add(x, h)
+    });
+    let x = f.rms_norm(x, "norm");
+    f.head(x, "model.embed_tokens");
 }

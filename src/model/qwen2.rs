@@ -1,5 +1,6 @@
 //! Qwen 2 and 2.5: llama with biases on queries, keys and values, and a sliding window in some layers where asked for.
 
+use super::forward::Forward;
 use super::config::{Defaults, ModelConfig};
 use super::fields::{Fields, limits};
 use super::llama;
@@ -39,4 +40,9 @@ pub(super) fn read_windows(fields: &Fields<'_>, config: &mut ModelConfig) -> Res
 /// The tensors of `Qwen2ForCausalLM`: llama's, with biases.
 pub(super) fn params(config: &ModelConfig) -> Vec<ParamDecl> {
     llama::decoder_params(config, false)
+}
+
+/// llama's forward pass; what differs is in the declaration and in the layers' windows.
+pub(super) fn forward(f: &mut Forward<'_>) {
+    llama::decoder_forward(f, false);
 }

@@ -1,5 +1,6 @@
 //! Qwen 3: llama with RMSNorm on each head's queries and keys before the rotation.
 
+use super::forward::Forward;
 use super::config::{Defaults, ModelConfig};
 use super::fields::Fields;
 use super::params::ParamDecl;
@@ -24,4 +25,9 @@ pub(super) fn config(fields: &Fields<'_>) -> Result<ModelConfig> {
 /// The tensors of `Qwen3ForCausalLM`: llama's, with `q_norm` and `k_norm`.
 pub(super) fn params(config: &ModelConfig) -> Vec<ParamDecl> {
     llama::decoder_params(config, true)
+}
+
+/// llama's forward pass with RMSNorm on each head's query and key before RoPE.
+pub(super) fn forward(f: &mut Forward<'_>) {
+    llama::decoder_forward(f, true);
 }

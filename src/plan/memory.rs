@@ -2,9 +2,10 @@
 
 use super::batch::InputLayout;
 use super::layout::ParamLayout;
-use super::program::Program;
+use super::program::{Program, Resource};
 use super::runner::UNIFORM_SLOT;
 use super::store::{READBACK_BYTES, STATS_BYTES};
+use crate::graph::Graph;
 
 /// Bytes of GPU memory by what they are for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
@@ -17,8 +18,12 @@ pub struct Memory {
     pub optimizer_bytes: u64,
     /// The pool of activations, their gradients and temporaries.
     pub activations_bytes: u64,
-    /// Batch, parameters of the kernels, tables, caches, losses, staging for what is read back.
+    /// Parameters of the kernels, statistics, staging for what is read back.
     pub other_bytes: u64,
+    /// The batch and its losses.
+    pub shared_bytes: u64,
+    /// Constant tables (RoPE).
+    pub tables_bytes: u64,
     /// The largest single binding.
     pub largest_binding_bytes: u64,
 }
@@ -37,17 +42,24 @@ impl Memory {
         }
     }
 
-    /// Adds what replaying a program needs on top; programs share the pool and the batch buffer, so the larger one counts.
-    pub fn with_program(mut self, program: &Program, tables_bytes: u64) -> Memory {
+    /// Adds what replaying a program needs on top. Programs share the pool and the batch buffer, so the larger one counts.
+    pub fn add_program(&mut self, program: &Program, graph: &Graph) {
         self.activations_bytes = self.activations_bytes.max(program.activation_bytes());
-        let uniforms = program.dispatches.len() as u64 * UNIFORM_SLOT;
-        self.other_bytes += InputLayout::new(program.tokens).bytes() + uniforms + tables_bytes + program.losses_bytes;
+        self.shared_bytes = self.shared_bytes.max(InputLayout::new(program.tokens).bytes() + program.losses_bytes);
+        self.tables_bytes = graph.tables.iter().map(|t| t.data.len() as u64 * 4).sum();
+        self.other_bytes += program.dispatches.len() as u64 * UNIFORM_SLOT;
         self.largest_binding_bytes = self.largest_binding_bytes.max(program.largest_binding());
-        self
+    }
+
+    /// Adds the optimiser's program.
+    pub fn add_update(&mut self, program: &Program) {
+        let partials = program.dispatches.iter().flat_map(|d| &d.binds).filter(|b| b.resource == Resource::Partials);
+        self.other_bytes += partials.map(|b| b.size).max().unwrap_or(0) + program.dispatches.len() as u64 * UNIFORM_SLOT;
     }
 
     /// All of it: the peak of the run.
     pub fn peak_bytes(&self) -> u64 {
-        self.weights_bytes + self.gradients_bytes + self.optimizer_bytes + self.activations_bytes + self.other_bytes
+        let fixed = self.weights_bytes + self.gradients_bytes + self.optimizer_bytes + self.activations_bytes;
+        fixed + self.other_bytes + self.shared_bytes + self.tables_bytes
     }
 }

@@ -292,6 +292,11 @@ impl Runner {
         Ok(())
     }
 
+    /// Hands queued uploads over to the device, so that their staging memory is given back.
+    pub fn flush(&self) {
+        self.gpu.queue.submit([]);
+    }
+
     /// Tells how long a replay took, so that submissions stay near 50 ms.
     pub fn observe(&self, flops: u64, seconds: f64) {
         if seconds > 0.0 && flops > 0 {

@@ -77,6 +77,22 @@ pub trait FileWriter {
     async fn finish(self: Box<Self>) -> Result<()>;
 }
 
+/// A directory that is only read from here on.
+pub fn as_directory(dir: Box<dyn OutputDirectory>) -> Box<dyn Directory> {
+    dir
+}
+
+/// Opens a directory by the path that a recipe names.
+///
+/// # Errors
+/// [`crate::Error::File`] when it is missing; in the browser always, as there are no paths.
+pub fn open(path: &str) -> Result<Box<dyn Directory>> {
+    #[cfg(not(target_arch = "wasm32"))]
+    return Ok(Box::new(open_directory(std::path::Path::new(path))?));
+    #[cfg(target_arch = "wasm32")]
+    Err(crate::Error::file(path, "a browser has no paths; choose the run from the list"))
+}
+
 /// Writes a whole small file in one step.
 ///
 /// # Errors

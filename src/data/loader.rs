@@ -1,0 +1,118 @@
+//! Which samples a step is trained on: a pure function of the seed and the step, so that a resumed run needs to know no more
+//! than its step.
+
+use std::cell::RefCell;
+
+use crate::config::Recipe;
+use crate::error::{Error, Result};
+use crate::random::Random;
+
+/// Streams of the data seed, apart from the epochs, which count from 0.
+const SPLIT: u64 = u64::MAX;
+
+/// The order of samples over a run.
+#[derive(Debug, Clone)]
+pub struct Loader {
+    samples: usize,
+    batch_size: usize,
+    accumulation: usize,
+    seed: u64,
+    shuffle: bool,
+    epochs: f64,
+    max_steps: Option<u64>,
+    /// The order of the epoch that was asked for last: making one costs a pass over all samples.
+    order: RefCell<Option<(u64, Vec<usize>)>>,
+}
+
+impl Loader {
+    /// The loader of a recipe over so many training samples.
+    ///
+    /// # Errors
+    /// [`Error::Dataset`] when there are none.
+    pub fn new(samples: usize, recipe: &Recipe) -> Result<Self> {
+        if samples == 0 {
+            return Err(Error::dataset(recipe.dataset.join(", "), "not one sample is left to train on"));
+        }
+        Ok(Loader {
+            samples,
+            batch_size: recipe.per_device_train_batch_size.max(1),
+            accumulation: recipe.gradient_accumulation_steps.max(1),
+            seed: recipe.data_seed,
+            shuffle: !recipe.disable_shuffling,
+            epochs: recipe.num_train_epochs,
+            max_steps: recipe.max_steps,
+            order: RefCell::default(),
+        })
+    }
+
+    /// How many samples an epoch has.
+    pub fn samples(&self) -> usize {
+        self.samples
+    }
+
+    /// Micro-batches of an epoch; the last may be smaller.
+    pub fn micro_batches_per_epoch(&self) -> usize {
+        self.samples.div_ceil(self.batch_size)
+    }
+
+    /// Optimiser steps of an epoch: ceil(micro-batches / accumulation); the last may be of a partial group.
+    pub fn steps_per_epoch(&self) -> u64 {
+        self.micro_batches_per_epoch().div_ceil(self.accumulation) as u64
+    }
+
+    /// Optimiser steps of the run: `max_steps`, or ceil(epochs · steps per epoch) as in transformers.
+    pub fn total_steps(&self) -> u64 {
+        self.max_steps.unwrap_or_else(|| ((self.epochs * self.steps_per_epoch() as f64).ceil() as u64).max(1))
+    }
+
+    /// How many epochs are done after `steps` steps; whole at the end of each epoch.
+    pub fn epoch_after(&self, steps: u64) -> f64 {
+        let per_epoch = self.steps_per_epoch();
+        let (whole, rest) = (steps / per_epoch, steps % per_epoch);
+        let micro_batches = (rest * self.accumulation as u64).min(self.micro_batches_per_epoch() as u64);
+        whole as f64 + micro_batches as f64 / self.micro_batches_per_epoch() as f64
+    }
+
+    /// Whether an epoch ends with step `step` (counted from 0).
+    pub fn ends_epoch(&self, step: u64) -> bool {
+        (step + 1).is_multiple_of(self.steps_per_epoch())
+    }
+
+    /// The micro-batches of step `step` (counted from 0), each a list of sample indices. Never empty.
+    pub fn group(&self, step: u64) -> Vec<Vec<usize>> {
+        let (epoch, within) = (step / self.steps_per_epoch(), (step % self.steps_per_epoch()) as usize);
+        let mut cached = self.order.borrow_mut();
+        if cached.as_ref().is_none_or(|(of, _)| *of != epoch) {
+            *cached = Some((epoch, self.epoch_order(epoch)));
+        }
+        let order = cached.as_ref().map(|(_, order)| order.as_slice()).unwrap_or_default();
+        let micro_batches = order.chunks(self.batch_size).skip(within * self.accumulation).take(self.accumulation);
+        micro_batches.map(<[usize]>::to_vec).collect()
+    }
+
+    fn epoch_order(&self, epoch: u64) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.samples).collect();
+        if self.shuffle {
+            Random::new(self.seed, epoch).shuffle(&mut order);
+        }
+        order
+    }
+}
+
+/// Splits `count` records into those to train on and those held out, each in their own order; which ones is drawn from the
+/// seed. `val_size` is a count from 1 and a share below; a share is rounded up, as LLaMA-Factory's split does.
+///
+/// # Errors
+/// [`Error::Recipe`] when nothing would be left to train on.
+pub fn split(count: usize, val_size: f64, seed: u64) -> Result<(Vec<usize>, Vec<usize>)> {
+    let held_out = if val_size >= 1.0 { val_size as usize } else { (count as f64 * val_size).ceil() as usize };
+    if held_out > 0 && held_out >= count {
+        return Err(Error::recipe("val_size", format!("{held_out} samples held out of {count} leave nothing to train on; make it smaller")));
+    }
+    let mut order: Vec<usize> = (0..count).collect();
+    Random::new(seed, SPLIT).shuffle(&mut order);
+    let mut train = order.split_off(held_out);
+    train.sort_unstable();
+    order.sort_unstable();
+    Ok((train, order))
+}

@@ -1,0 +1,50 @@
+//! A batch as the bytes that the kernels read.
+
+use crate::data::{Batch, Buckets};
+use crate::plan::{Input, InputLayout};
+
+/// Numbers of a batch that the step's uniform carries.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Rows with a target.
+    pub targets: u32,
+    /// Distinct token ids.
+    pub buckets: u32,
+    /// Distinct positions.
+    pub position_buckets: u32,
+}
+
+/// The plan size for a batch of so many tokens: rounded up by at most an eighth, so that few plans serve all batches.
+pub fn plan_tokens(tokens: usize) -> usize {
+    let unit = (tokens.next_power_of_two() / 16).clamp(32, 1024);
+    tokens.next_multiple_of(unit).max(32)
+}
+
+/// Lays a batch out for a plan of `tokens`, filling it up.
+pub fn encode(batch: &Batch, tokens: usize) -> (Vec<u8>, Counts) {
+    let mut batch = batch.clone();
+    batch.pad_to(tokens);
+    let layout = InputLayout::new(tokens);
+    let mut words = vec![0u32; layout.bytes() as usize / 4];
+    let mut put = |input: Input, data: &[u32]| {
+        let first = layout.offset(input) as usize / 4;
+        words[first..first + data.len()].copy_from_slice(data);
+    };
+    put(Input::Ids, &batch.ids);
+    put(Input::Positions, &batch.positions);
+    put(Input::Starts, &batch.starts);
+    put(Input::Ends, &batch.ends);
+    let (rows, labels) = batch.target_rows();
+    put(Input::TargetRows, &rows);
+    put(Input::TargetLabels, &labels);
+    let Buckets { ids, offsets, tokens } = batch.buckets();
+    put(Input::BucketIds, &ids);
+    put(Input::BucketOffsets, &offsets);
+    put(Input::BucketTokens, &tokens);
+    let positions = batch.position_buckets();
+    put(Input::PositionBucketIds, &positions.ids);
+    put(Input::PositionBucketOffsets, &positions.offsets);
+    put(Input::PositionBucketTokens, &positions.tokens);
+    let counts = Counts { targets: rows.len() as u32, buckets: ids.len() as u32, position_buckets: positions.ids.len() as u32 };
+    (bytemuck::cast_slice(&words).to_vec(), counts)
+}

@@ -1,0 +1,283 @@
+//! A model on the GPU: its parameters, and the plans for the batch shapes that come along.
+//!
+//! Training, evaluation and benchmarks all drive this one type; what happens when is the business of `train`.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use async_trait::async_trait;
+
+use crate::checkpoint::{Checkpoint, ParamSource};
+use crate::data::Batch;
+use crate::error::Result;
+use crate::gpu::{Gpu, Profile};
+use crate::graph::{Graph, Param, ParamId, Purpose, WeightType};
+use crate::model::{ModelConfig, ParamDecl, forward};
+use crate::optim::{AdamW, update_program};
+use crate::plan::{Memory, Options, ParamLayout, ParamStore, Part, Prepared, Program, Runner, StepValues, compile};
+
+mod feed;
+mod stats;
+
+pub use feed::{encode, plan_tokens};
+pub use stats::Stats;
+
+/// Rows of parameters that are read from a file and uploaded in one piece, in bytes.
+const UPLOAD_BYTES: usize = 32 << 20;
+
+/// What an [`Engine`] is opened for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EngineOptions {
+    /// All parameters get gradients and moments.
+    pub training: bool,
+    /// Keep only the layers' inputs, compute the rest again.
+    pub gradient_checkpointing: bool,
+    /// The longest sequence that will come, in tokens.
+    pub sequence: usize,
+    /// The optimiser.
+    pub adamw: AdamW,
+}
+
+/// A model on the GPU.
+pub struct Engine {
+    /// The configuration.
+    pub config: ModelConfig,
+    /// The parameters' declarations.
+    pub declarations: Vec<ParamDecl>,
+    /// Where everything runs.
+    pub runner: Runner,
+    params: Rc<Vec<Param>>,
+    options: EngineOptions,
+    plans: BTreeMap<(Kind, usize), Plan>,
+    update: Option<(Program, Prepared)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Train,
+    Evaluate,
+}
+
+impl Kind {
+    fn purpose(self) -> Purpose {
+        match self {
+            Kind::Train => Purpose::Train,
+            Kind::Evaluate => Purpose::Evaluate,
+        }
+    }
+}
+
+struct Plan {
+    graph: Graph,
+    program: Program,
+    prepared: Prepared,
+}
+
+/// The memory of a run before anything is allocated: what `rootstock estimate` prints and `train` checks.
+///
+/// `largest` are the tokens of the largest training and evaluation micro-batch (0: none of the kind).
+pub fn estimate(config: &ModelConfig, declarations: &[ParamDecl], profile: &Profile, options: &EngineOptions, largest: [usize; 2]) -> Memory {
+    let params = Rc::new(forward::graph_params(declarations, options.training, |_| WeightType::F32));
+    let layout = ParamLayout::new(&params, profile);
+    let mut memory = Memory::of_store(&layout, options.training);
+    for (kind, tokens) in [Kind::Train, Kind::Evaluate].into_iter().zip(largest) {
+        if tokens == 0 {
+            continue;
+        }
+        let tokens = plan_tokens(tokens);
+        let graph = forward::build(config, params.clone(), tokens, kind.purpose(), options.sequence);
+        let program = compile(&graph, &layout, profile, plan_options(options));
+        memory.add_program(&program, &graph);
+    }
+    if options.training {
+        memory.add_update(&update_program(&layout, profile, &options.adamw));
+    }
+    memory
+}
+
+fn plan_options(options: &EngineOptions) -> Options {
+    Options { gradient_checkpointing: options.gradient_checkpointing }
+}
+
+impl Engine {
+    /// Allocates a model's parameters, all zero.
+    ///
+    /// # Errors
+    /// [`crate::Error::Gpu`] when memory is short.
+    pub async fn new(gpu: Rc<Gpu>, config: ModelConfig, declarations: Vec<ParamDecl>, options: EngineOptions) -> Result<Engine> {
+        let params = Rc::new(forward::graph_params(&declarations, options.training, |_| WeightType::F32));
+        let store = Rc::new(ParamStore::allocate(&gpu, params.clone(), options.training).await?);
+        let runner = Runner::new(gpu.clone(), store.clone()).await?;
+        let mut engine = Engine { config, declarations, runner, params, options, plans: BTreeMap::new(), update: None };
+        if options.training {
+            let program = update_program(&store.layout, gpu.profile(), &options.adamw);
+            let prepared = engine.runner.prepare(&program, None).await?;
+            engine.update = Some((program, prepared));
+        }
+        Ok(engine)
+    }
+
+    /// Opens a checkpoint: allocates, and streams its weights to the GPU piece by piece.
+    ///
+    /// # Errors
+    /// What reading the checkpoint or allocating fails with.
+    pub async fn load(gpu: Rc<Gpu>, checkpoint: &Checkpoint, options: EngineOptions) -> Result<Engine> {
+        let engine = Engine::new(gpu, checkpoint.config().clone(), checkpoint.params().to_vec(), options).await?;
+        engine.load_part(Part::Weights, checkpoint).await?;
+        Ok(engine)
+    }
+
+    /// Streams numbers of all parameters to the GPU.
+    ///
+    /// # Errors
+    /// What the source fails with.
+    pub async fn load_part(&self, part: Part, source: &dyn ParamSource) -> Result<()> {
+        for (index, d) in self.declarations.iter().enumerate() {
+            let rows = (UPLOAD_BYTES / (d.cols * 4)).clamp(1, d.rows);
+            for first in (0..d.rows).step_by(rows) {
+                let data = source.read_rows(index, first..(first + rows).min(d.rows)).await?;
+                self.runner.store.upload(&self.runner.gpu, part, ParamId(index as u32), first, &data);
+                // Uploads wait in staging memory until the next submission: hand them over piece by piece.
+                self.runner.flush();
+            }
+        }
+        self.runner.gpu.check()
+    }
+
+    /// Numbers of all parameters as a source for a writer.
+    pub fn part(&self, part: Part) -> StorePart<'_> {
+        StorePart { engine: self, part }
+    }
+
+    /// Compiles and allocates for the largest micro-batches first, so that nothing is allocated later.
+    ///
+    /// # Errors
+    /// [`crate::Error::Gpu`] when memory is short.
+    pub async fn reserve(&mut self, train_tokens: usize, evaluate_tokens: usize) -> Result<()> {
+        for (kind, tokens) in [(Kind::Train, train_tokens), (Kind::Evaluate, evaluate_tokens)] {
+            if tokens > 0 {
+                self.plan(kind, plan_tokens(tokens)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn plan(&mut self, kind: Kind, tokens: usize) -> Result<&Plan> {
+        let key = (kind, tokens);
+        let current = self.plans.get(&key).is_some_and(|p| self.runner.is_current(&p.prepared));
+        if !current {
+            let (graph, program) = match self.plans.remove(&key) {
+                Some(plan) => (plan.graph, plan.program),
+                None => {
+                    let graph = forward::build(&self.config, self.params.clone(), tokens, kind.purpose(), self.options.sequence);
+                    let program = compile(&graph, &self.runner.store.layout, self.runner.gpu.profile(), plan_options(&self.options));
+                    (graph, program)
+                }
+            };
+            let prepared = self.runner.prepare(&program, Some(&graph)).await?;
+            self.plans.insert(key, Plan { graph, program, prepared });
+        }
+        Ok(&self.plans[&key])
+    }
+
+    /// Queues forward and backward of one micro-batch. `step` brings what only the caller knows: accumulation, loss scale, seed.
+    ///
+    /// # Errors
+    /// [`crate::Error::Gpu`] when the device failed.
+    pub async fn micro_step(&mut self, batch: &Batch, step: StepValues) -> Result<()> {
+        self.run(Kind::Train, batch, step).await
+    }
+
+    async fn run(&mut self, kind: Kind, batch: &Batch, step: StepValues) -> Result<()> {
+        let (inputs, counts) = encode(batch, plan_tokens(batch.len()));
+        let step = StepValues {
+            targets: counts.targets,
+            buckets: counts.buckets,
+            position_buckets: counts.position_buckets,
+            tokens: batch.tokens as u32,
+            ..step
+        };
+        self.plan(kind, plan_tokens(batch.len())).await?;
+        let plan = &self.plans[&(kind, plan_tokens(batch.len()))];
+        self.runner.run(&plan.prepared, &step, &inputs)
+    }
+
+    /// Queues the norm, clipping and AdamW.
+    ///
+    /// # Errors
+    /// [`crate::Error::Gpu`] when the device failed.
+    pub async fn update(&mut self, step: &StepValues) -> Result<()> {
+        let Some((program, prepared)) = &mut self.update else { return Ok(()) };
+        if !self.runner.is_current(prepared) {
+            *prepared = self.runner.prepare(program, None).await?;
+        }
+        self.runner.run(prepared, step, &[])
+    }
+
+    /// Sum of the losses over a batch's targets, and their number; waits for the result.
+    ///
+    /// # Errors
+    /// [`crate::Error::Gpu`] when the device failed.
+    pub async fn loss(&mut self, batch: &Batch) -> Result<(f64, usize)> {
+        self.run(Kind::Evaluate, batch, StepValues { loss_scale: 1.0, ..StepValues::default() }).await?;
+        let stats = self.stats().await?;
+        Ok((f64::from(stats.loss_sum), batch.target_count()))
+    }
+
+    /// The statistics as they are now; waits for all that was queued.
+    ///
+    /// # Errors
+    /// [`crate::Error::Gpu`] when the device failed.
+    pub async fn stats(&self) -> Result<Stats> {
+        Ok(Stats::decode(&self.runner.start_read_stats()?.wait(&self.runner.gpu).await?))
+    }
+
+    /// Floating-point operations of a training micro-step of this many tokens, as planned.
+    ///
+    /// # Errors
+    /// As [`Engine::reserve`].
+    pub async fn train_flops(&mut self, tokens: usize) -> Result<u64> {
+        Ok(self.plan(Kind::Train, plan_tokens(tokens)).await?.prepared.flops)
+    }
+
+    /// Floating-point operations of a training micro-step of this many tokens, if its plan is there already.
+    pub fn planned_flops(&self, tokens: usize) -> Option<u64> {
+        self.plans.get(&(Kind::Train, plan_tokens(tokens))).map(|p| p.prepared.flops)
+    }
+
+    /// Runs a training micro-step with every dispatch timed on its own.
+    ///
+    /// # Errors
+    /// [`crate::Error::Gpu`] when the device failed.
+    pub async fn profile(&mut self, batch: &Batch, step: StepValues) -> Result<Vec<(crate::plan::Dispatch, f64)>> {
+        let tokens = plan_tokens(batch.len());
+        let (inputs, counts) = encode(batch, tokens);
+        let step = StepValues { targets: counts.targets, buckets: counts.buckets, position_buckets: counts.position_buckets, ..step };
+        self.plan(Kind::Train, tokens).await?;
+        let plan = &self.plans[&(Kind::Train, tokens)];
+        let timings = self.runner.profile(&plan.prepared, &step, &inputs).await?;
+        Ok(timings.into_iter().map(|t| (plan.program.dispatches[t.dispatch].clone(), t.seconds)).collect())
+    }
+
+    /// The printed plan of a training micro-step.
+    ///
+    /// # Errors
+    /// As [`Engine::reserve`].
+    pub async fn print_plan(&mut self, tokens: usize) -> Result<String> {
+        Ok(self.plan(Kind::Train, plan_tokens(tokens)).await?.program.to_string())
+    }
+}
+
+/// One part (weights, gradients, a moment) of all parameters, read back from the GPU.
+pub struct StorePart<'a> {
+    engine: &'a Engine,
+    part: Part,
+}
+
+#[async_trait(?Send)]
+impl ParamSource for StorePart<'_> {
+    async fn read_rows(&self, param: usize, rows: std::ops::Range<usize>) -> Result<Vec<f32>> {
+        let runner = &self.engine.runner;
+        runner.store.download(&runner.gpu, self.part, ParamId(param as u32), rows).await
+    }
+}

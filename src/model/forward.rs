@@ -1,0 +1,153 @@
+//! What the architectures' forward passes are written with: ops by Hugging Face's module names, inside a layer's scope.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::{ModelConfig, ParamDecl, ParamKind};
+use crate::graph::{Graph, Param, ParamId, Purpose, Shape, TableId, ValueId, WeightType};
+use crate::ops::attention::AttentionParams;
+
+/// Builds the graph of a model for a number of tokens.
+///
+/// `params` are the model's declarations as graph parameters, see [`graph_params`]; `sequence` is the longest sequence, in tokens.
+pub fn build(config: &ModelConfig, params: Rc<Vec<Param>>, tokens: usize, purpose: Purpose, sequence: usize) -> Graph {
+    let mut graph = Graph::new(tokens, purpose, params.clone());
+    let tables = config.ropes.iter().enumerate().map(|(index, rope)| {
+        let data = Rc::new(rope.table(sequence, sequence));
+        graph.table(format!("rope {index}, {sequence} positions"), data)
+    });
+    let tables = tables.collect();
+    let names = params.iter().enumerate().map(|(i, p)| (p.name.as_str(), ParamId(i as u32))).collect();
+    let mut f = Forward { graph: &mut graph, config, names, tables, prefix: String::new(), layer: None };
+    config.architecture.forward(&mut f);
+    graph
+}
+
+/// The declarations as graph parameters: all trainable, or all frozen and kept as `frozen` says.
+pub fn graph_params(declarations: &[ParamDecl], trainable: bool, frozen: impl Fn(&ParamDecl) -> WeightType) -> Vec<Param> {
+    let one = |d: &ParamDecl| Param {
+        name: d.name.clone(),
+        shape: Shape { rows: d.rows, cols: d.cols },
+        trainable,
+        // Norms and biases are read as f32 by every kernel; they are small.
+        weight_type: if trainable || matches!(d.kind, ParamKind::Norm | ParamKind::Bias) { WeightType::F32 } else { frozen(d) },
+        decays: d.decays(),
+        lr_scale: 1.0,
+    };
+    declarations.iter().map(one).collect()
+}
+
+/// The state of a forward pass that is being written down.
+pub(super) struct Forward<'a> {
+    graph: &'a mut Graph,
+    pub(super) config: &'a ModelConfig,
+    names: HashMap<&'a str, ParamId>,
+    tables: Vec<TableId>,
+    prefix: String,
+    layer: Option<usize>,
+}
+
+impl Forward<'_> {
+    fn find(&self, name: &str) -> Option<ParamId> {
+        self.names.get(format!("{}{name}", self.prefix).as_str()).copied()
+    }
+
+    fn param(&self, name: &str) -> ParamId {
+        self.find(name).expect("the forward pass uses only names that the architecture declares; every golden test runs it")
+    }
+
+    /// Everything named from here on begins with `prefix`.
+    pub(super) fn scope(&mut self, prefix: &str) {
+        self.prefix = prefix.to_string();
+    }
+
+    /// Runs `one` for each layer, with names that begin with `<prefix><layers>.<index>.`.
+    pub(super) fn layers(&mut self, layers: &str, mut x: ValueId, one: impl Fn(&mut Self, ValueId) -> ValueId) -> ValueId {
+        let outer = self.prefix.clone();
+        for layer in 0..self.config.num_hidden_layers {
+            self.prefix = format!("{outer}{layers}.{layer}.");
+            self.layer = Some(layer);
+            self.graph.set_layer(self.layer);
+            x = one(self, x);
+        }
+        self.prefix = outer;
+        self.layer = None;
+        self.graph.set_layer(None);
+        x
+    }
+
+    /// The rows of `<name>.weight` for the batch's tokens (plus those of a position table).
+    pub(super) fn embedding(&mut self, name: &str, positions: Option<&str>) -> ValueId {
+        let weight = self.param(&format!("{name}.weight"));
+        let positions = positions.map(|p| self.param(&format!("{p}.weight")));
+        self.graph.embedding(weight, self.config.embedding_scale, positions)
+    }
+
+    /// x·Wᵀ, with the bias that the architecture declares for the module, if any.
+    pub(super) fn linear(&mut self, x: ValueId, name: &str) -> ValueId {
+        let weight = self.param(&format!("{name}.weight"));
+        let bias = self.find(&format!("{name}.bias"));
+        self.graph.linear(x, weight, bias)
+    }
+
+    /// RMSNorm over rows, or over each part of a row that is as wide as the weight (a head).
+    pub(super) fn rms_norm(&mut self, x: ValueId, name: &str) -> ValueId {
+        let weight = self.param(&format!("{name}.weight"));
+        self.graph.rms_norm(x, weight, self.config.norm_eps, self.config.norm_weight_offset)
+    }
+
+    /// LayerNorm.
+    pub(super) fn layer_norm(&mut self, x: ValueId, name: &str) -> ValueId {
+        let (weight, bias) = (self.param(&format!("{name}.weight")), self.param(&format!("{name}.bias")));
+        self.graph.layer_norm(x, weight, bias, self.config.norm_eps)
+    }
+
+    /// Rotates queries and keys (where the layer has rotary positions) and attends.
+    pub(super) fn attention(&mut self, q: ValueId, k: ValueId, v: ValueId) -> ValueId {
+        let c = self.config;
+        let layer = self.layer.unwrap_or(0);
+        if let Some(rope) = c.layers[layer].rope {
+            let (table, rotary_dim) = (self.tables[rope], c.ropes[rope].rotary_dim);
+            self.graph.rope(q, table, c.head_dim, rotary_dim);
+            self.graph.rope(k, table, c.head_dim, rotary_dim);
+        }
+        let params = AttentionParams {
+            heads: c.num_attention_heads,
+            kv_heads: c.num_key_value_heads,
+            head_dim: c.head_dim,
+            scale: c.attention_scale,
+            window: c.layers[layer].window,
+            softcap: None,
+            layer,
+        };
+        self.graph.attention(q, k, v, params)
+    }
+
+    /// Cuts the columns of x into parts.
+    pub(super) fn split(&mut self, x: ValueId, sizes: &[usize]) -> Vec<ValueId> {
+        self.graph.split(x, sizes)
+    }
+
+    /// act(gate)·up.
+    pub(super) fn gated(&mut self, gate: ValueId, up: ValueId) -> ValueId {
+        self.graph.gated(gate, up, self.config.activation)
+    }
+
+    /// act(x).
+    pub(super) fn activation(&mut self, x: ValueId) -> ValueId {
+        self.graph.activation(x, self.config.activation)
+    }
+
+    /// a + b: the residual stream.
+    pub(super) fn add(&mut self, a: ValueId, b: ValueId) -> ValueId {
+        self.graph.add(a, b)
+    }
+
+    /// The output head: its own matrix, or the embedding called `tied` (both named from the root).
+    pub(super) fn head(&mut self, x: ValueId, tied: &str) {
+        self.prefix.clear();
+        let name = if self.config.tie_word_embeddings { tied } else { "lm_head" };
+        let weight = self.param(&format!("{name}.weight"));
+        self.graph.lm_head(x, weight, self.config.final_logit_softcapping);
+    }
+}

@@ -1,0 +1,131 @@
+//! The log of a run: what LLaMA-Factory and its users' scripts read (`trainer_log.jsonl`, `trainer_state.json`), at full precision.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::platform::{OutputDirectory, write_file};
+
+/// A logged training step; losses are means over the steps since the line before.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// Steps done.
+    pub current_steps: u64,
+    /// Steps of the run.
+    pub total_steps: u64,
+    /// Mean loss a target token, in nats.
+    pub loss: f64,
+    /// Gradient norm before clipping, of the last step.
+    pub grad_norm: f64,
+    /// Learning rate that the last step was taken with.
+    pub lr: f64,
+    /// Epochs done.
+    pub epoch: f64,
+    /// Share of the steps done, in percent.
+    pub percentage: f64,
+    /// Time since the start, h:mm:ss.
+    pub elapsed_time: String,
+    /// Time to the end at the present speed, h:mm:ss.
+    pub remaining_time: String,
+    /// Tokens a second since the line before.
+    pub tokens_per_second: f64,
+}
+
+/// An evaluation during the run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EvalLine {
+    /// Steps done.
+    pub current_steps: u64,
+    /// Steps of the run.
+    pub total_steps: u64,
+    /// Loss on the evaluation set: sum over targets / targets.
+    pub eval_loss: f64,
+    /// Epochs done.
+    pub epoch: f64,
+    /// Share of the steps done, in percent.
+    pub percentage: f64,
+    /// Time since the start, h:mm:ss.
+    pub elapsed_time: String,
+    /// Time to the end at the present speed, h:mm:ss.
+    pub remaining_time: String,
+}
+
+/// One line of the log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum LogEntry {
+    /// A training step.
+    Step(LogLine),
+    /// An evaluation.
+    Evaluation(EvalLine),
+}
+
+impl LogEntry {
+    /// Steps done when it was written.
+    pub fn step(&self) -> u64 {
+        match self {
+            LogEntry::Step(l) => l.current_steps,
+            LogEntry::Evaluation(l) => l.current_steps,
+        }
+    }
+}
+
+/// The log so far.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct History {
+    /// All lines, in order.
+    pub entries: Vec<LogEntry>,
+}
+
+/// The file that grows while a run goes on.
+pub(super) const LOG_FILE: &str = "trainer_log.jsonl";
+
+impl History {
+    /// Adds a line, also to the file.
+    pub(super) async fn add(&mut self, out: &dyn OutputDirectory, entry: LogEntry) -> Result<()> {
+        let line = serde_json::to_string(&entry).unwrap_or_default() + "\n";
+        out.append(LOG_FILE, line.as_bytes()).await?;
+        self.entries.push(entry);
+        Ok(())
+    }
+
+    /// Writes the whole file anew: a resumed run drops what the interrupted one logged after its checkpoint.
+    pub(super) async fn rewrite(&self, out: &dyn OutputDirectory) -> Result<()> {
+        let lines: String = self.entries.iter().map(|e| serde_json::to_string(e).unwrap_or_default() + "\n").collect();
+        write_file(out, LOG_FILE, lines.as_bytes()).await
+    }
+
+    /// (step, loss) of the training lines.
+    pub fn losses(&self) -> Vec<(u64, f64)> {
+        let step = |e: &LogEntry| match e {
+            LogEntry::Step(l) => Some((l.current_steps, l.loss)),
+            LogEntry::Evaluation(_) => None,
+        };
+        self.entries.iter().filter_map(step).collect()
+    }
+
+    /// (step, loss) of the evaluations.
+    pub fn eval_losses(&self) -> Vec<(u64, f64)> {
+        let eval = |e: &LogEntry| match e {
+            LogEntry::Evaluation(l) => Some((l.current_steps, l.eval_loss)),
+            LogEntry::Step(_) => None,
+        };
+        self.entries.iter().filter_map(eval).collect()
+    }
+
+    /// The lines as transformers' `log_history` spells them.
+    pub(super) fn log_history(&self) -> Vec<serde_json::Value> {
+        let one = |e: &LogEntry| match e {
+            LogEntry::Step(l) => serde_json::json!({
+                "epoch": l.epoch, "grad_norm": l.grad_norm, "learning_rate": l.lr, "loss": l.loss, "step": l.current_steps,
+            }),
+            LogEntry::Evaluation(l) => serde_json::json!({ "epoch": l.epoch, "eval_loss": l.eval_loss, "step": l.current_steps }),
+        };
+        self.entries.iter().map(one).collect()
+    }
+}
+
+/// Seconds as h:mm:ss, as LLaMA-Factory logs them.
+pub(super) fn clock(seconds: f64) -> String {
+    let s = seconds.max(0.0).round() as u64;
+    format!("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
+}

@@ -1,0 +1,157 @@
+//! What a training run is given, what it tells while it runs, and what it leaves.
+
+use std::rc::Rc;
+
+use super::history::{EvalLine, LogLine};
+use crate::checkpoint::{Carry, Checkpoint};
+use crate::config::{FinetuningType, Recipe};
+use crate::data::{Batch, Loader, Sample};
+use crate::engine::EngineOptions;
+use crate::gpu::Gpu;
+use crate::optim::AdamW;
+use crate::plan::Memory;
+use crate::platform::OutputDirectory;
+
+/// Everything a run needs.
+pub struct Job<'a> {
+    /// What to do.
+    pub recipe: &'a Recipe,
+    /// Where to compute.
+    pub gpu: Rc<Gpu>,
+    /// The model to start from.
+    pub checkpoint: &'a Checkpoint,
+    /// Tokenizer and other files that belong to the result.
+    pub carry: &'a Carry,
+    /// Training samples.
+    pub train: &'a [Sample],
+    /// Evaluation samples; may be empty.
+    pub eval: &'a [Sample],
+    /// `output_dir`.
+    pub out: &'a dyn OutputDirectory,
+}
+
+/// Told once, before the first step.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// All parameters.
+    pub parameters: u64,
+    /// Those that are trained.
+    pub trainable: u64,
+    /// Optimiser steps of the whole run.
+    pub total_steps: u64,
+    /// The step from which an interrupted run goes on; 0 for a new one.
+    pub resumed_at: u64,
+    /// Training samples.
+    pub samples: usize,
+    /// Their tokens.
+    pub tokens: usize,
+    /// Memory as planned.
+    pub memory: Memory,
+    /// The adapter's name.
+    pub adapter: String,
+}
+
+/// What happens during a run.
+#[derive(Debug, Clone)]
+pub enum Event<'a> {
+    /// The run begins.
+    Start(&'a Start),
+    /// Something the user should know.
+    Notice(String),
+    /// A step is queued (steps done so far, of all); cheap, comes at every step.
+    Step(u64, u64),
+    /// A logged step.
+    Log(&'a LogLine),
+    /// An evaluation.
+    Evaluation(&'a EvalLine),
+    /// A checkpoint was written, under this name in `output_dir`.
+    Saved(&'a str),
+}
+
+/// Who watches a run.
+pub trait Observer {
+    /// Called as things happen.
+    fn event(&mut self, event: Event<'_>);
+
+    /// Whether the user asked to stop; the run saves what it has and ends.
+    fn stop_requested(&self) -> bool {
+        false
+    }
+}
+
+/// Watches nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Observer for Silent {
+    fn event(&mut self, _event: Event<'_>) {}
+}
+
+/// What a finished run reports (`train_results.json`).
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Outcome {
+    /// Epochs done.
+    pub epoch: f64,
+    /// Optimiser steps of the whole run.
+    pub steps: u64,
+    /// Mean of the steps' losses.
+    pub train_loss: f64,
+    /// Seconds of this process's part of the run.
+    pub train_runtime: f64,
+    /// Samples a second.
+    pub train_samples_per_second: f64,
+    /// Steps a second.
+    pub train_steps_per_second: f64,
+    /// Tokens a second.
+    pub tokens_per_second: f64,
+    /// The most GPU memory in use at one time, in bytes.
+    pub peak_bytes: u64,
+    /// The last evaluation's loss.
+    pub eval_loss: Option<f64>,
+    /// The lowest evaluation loss, and the checkpoint that reached it.
+    pub best: Option<(f64, String)>,
+    /// Whether early stopping ended the run.
+    pub stopped_early: bool,
+}
+
+/// The options of the engine that a recipe asks for.
+pub(super) fn engine_options(recipe: &Recipe, train: &[Sample], eval: &[Sample]) -> EngineOptions {
+    let longest = train.iter().chain(eval).flat_map(|s| {
+        let starts = std::iter::once(0).chain(s.ends.iter().copied());
+        s.ends.iter().zip(starts).map(|(end, start)| end - start).max()
+    });
+    EngineOptions {
+        training: recipe.finetuning_type == FinetuningType::Full,
+        gradient_checkpointing: recipe.gradient_checkpointing,
+        sequence: longest.max().unwrap_or(1),
+        adamw: AdamW {
+            beta1: recipe.adam_beta1,
+            beta2: recipe.adam_beta2,
+            epsilon: recipe.adam_epsilon,
+            weight_decay: recipe.weight_decay,
+        },
+    }
+}
+
+/// Steps whose batches are looked at one by one when the largest is searched.
+const STEPS_LOOKED_AT: u64 = 20_000;
+
+/// Tokens of the largest training and evaluation micro-batch of a run: the ones that decide about memory.
+pub fn largest_micro_batches(loader: &Loader, recipe: &Recipe, train: &[Sample], eval: &[Sample]) -> [usize; 2] {
+    let tokens = |group: &[usize]| group.iter().map(|i| train[*i].ids.len()).sum::<usize>();
+    let largest = if loader.total_steps() <= STEPS_LOOKED_AT {
+        (0..loader.total_steps()).flat_map(|s| loader.group(s)).map(|g| tokens(&g)).max()
+    } else {
+        let mut lengths: Vec<usize> = train.iter().map(|s| s.ids.len()).collect();
+        lengths.sort_unstable_by(|a, b| b.cmp(a));
+        Some(lengths.iter().take(recipe.per_device_train_batch_size).sum())
+    };
+    let evaluation = eval.chunks(recipe.per_device_eval_batch_size.max(1)).map(|c| c.iter().map(|s| s.ids.len()).sum()).max();
+    [largest.unwrap_or(0), evaluation.unwrap_or(0)]
+}
+
+/// The batch of some samples.
+pub(super) fn batch_of(samples: &[Sample], indices: &[usize]) -> Batch {
+    let chosen: Vec<&Sample> = indices.iter().map(|i| &samples[*i]).collect();
+    Batch::of(&chosen)
+}

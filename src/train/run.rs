@@ -1,0 +1,394 @@
+//! The training loop.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use web_time::Instant;
+
+use super::history::{EvalLine, History, LogEntry, LogLine, clock};
+use super::job::{Event, Job, Observer, Outcome, Start, batch_of, engine_options, largest_micro_batches};
+use super::schedule::Schedule;
+use super::state::{self, SavedState, checkpoint_name};
+use crate::config::{Resume, Strategy};
+use crate::data::{Loader, Sample};
+use crate::engine::{Engine, Stats, estimate};
+use crate::error::{Error, Result};
+use crate::gpu::Readback;
+use crate::plan::StepValues;
+use crate::platform::Directory;
+
+/// Steps that may be queued before their results are read: the GPU never waits for us, and a bad loss is seen soon.
+const STEPS_IN_FLIGHT: usize = 2;
+
+/// Trains as the recipe says and leaves the model in `job.out`.
+///
+/// # Errors
+/// [`Error::TooLittleMemory`] before anything is allocated, [`Error::NotFinite`] when a loss or gradient is, [`Error::Interrupted`]
+/// when the observer asked to stop, and what files and device fail with. What was saved before stays.
+pub async fn train(job: &Job<'_>, observer: &mut dyn Observer) -> Result<Outcome> {
+    let loader = Loader::new(job.train.len(), job.recipe)?;
+    let options = engine_options(job.recipe, job.train, job.eval);
+    let largest = largest_micro_batches(&loader, job.recipe, job.train, job.eval);
+    let memory = estimate(job.checkpoint.config(), job.checkpoint.params(), job.gpu.profile(), &options, largest);
+    memory.check(job.gpu.profile(), job.recipe.gradient_checkpointing)?;
+
+    job.gpu.reset_peak();
+    let mut engine = Engine::load(job.gpu.clone(), job.checkpoint, options).await?;
+    engine.reserve(largest[0], largest[1]).await?;
+    let mut run = Run::new(job, engine, loader);
+    run.resume(observer).await?;
+    let start = Start {
+        parameters: job.checkpoint.params().iter().map(|p| p.elements()).sum(),
+        trainable: job.checkpoint.params().iter().map(|p| p.elements()).sum(),
+        total_steps: run.total_steps,
+        resumed_at: run.state.global_step,
+        samples: job.train.len(),
+        tokens: job.train.iter().map(|s| s.ids.len()).sum(),
+        memory,
+        adapter: job.gpu.profile().name.clone(),
+    };
+    observer.event(Event::Start(&start));
+    run.steps(observer).await?;
+    run.finish(observer).await
+}
+
+/// Loss over samples: sum over target tokens / number of target tokens. Returns the sum and the number.
+///
+/// # Errors
+/// [`Error::Gpu`] when the device failed.
+pub async fn evaluate(engine: &mut Engine, samples: &[Sample], batch_size: usize) -> Result<(f64, usize)> {
+    let (mut sum, mut count) = (0.0, 0);
+    let indices: Vec<usize> = (0..samples.len()).collect();
+    for chunk in indices.chunks(batch_size.max(1)) {
+        let (loss, targets) = engine.loss(&batch_of(samples, chunk)).await?;
+        sum += loss;
+        count += targets;
+    }
+    Ok((sum, count))
+}
+
+/// A step whose statistics are on their way back.
+struct InFlight {
+    step: u64,
+    targets: usize,
+    readback: Readback,
+}
+
+struct Run<'a> {
+    job: &'a Job<'a>,
+    engine: Engine,
+    loader: Loader,
+    schedule: Schedule,
+    total_steps: u64,
+    state: SavedState,
+    history: History,
+    in_flight: VecDeque<InFlight>,
+    /// (loss, grad_norm) of the steps since the last log line.
+    since_log: Vec<(f64, f64)>,
+    tokens_since_log: usize,
+    tokens: usize,
+    samples: usize,
+    last_lr: f64,
+    started: Instant,
+    logged: Instant,
+    first_step: u64,
+    stopped_early: bool,
+    saved_at: Option<u64>,
+}
+
+impl<'a> Run<'a> {
+    fn new(job: &'a Job<'a>, engine: Engine, loader: Loader) -> Run<'a> {
+        let total_steps = loader.total_steps();
+        let state = SavedState { max_steps: total_steps, fingerprint: state::fingerprint(job), ..SavedState::default() };
+        Run {
+            schedule: Schedule::of(job.recipe, total_steps),
+            job,
+            engine,
+            loader,
+            total_steps,
+            state,
+            history: History::default(),
+            in_flight: VecDeque::new(),
+            since_log: Vec::new(),
+            tokens_since_log: 0,
+            tokens: 0,
+            samples: 0,
+            last_lr: 0.0,
+            started: Instant::now(),
+            logged: Instant::now(),
+            first_step: 0,
+            stopped_early: false,
+            saved_at: None,
+        }
+    }
+
+    async fn resume(&mut self, observer: &mut dyn Observer) -> Result<()> {
+        let dir: Rc<dyn Directory> = match &self.job.recipe.resume_from_checkpoint {
+            Resume::No => return self.history.rewrite(self.job.out).await,
+            Resume::Newest => match state::newest_checkpoint(self.job.out).await? {
+                Some(name) => Rc::from(crate::platform::as_directory(self.job.out.subdirectory(&name))),
+                None => {
+                    let place = self.job.out.label();
+                    observer.event(Event::Notice(format!("there is no whole checkpoint in {place} yet: starting from the beginning")));
+                    return self.history.rewrite(self.job.out).await;
+                }
+            },
+            Resume::From(path) => Rc::from(crate::platform::open(path)?),
+        };
+        let mut state = state::restore(self.job, &self.engine, dir).await?;
+        self.history.entries = std::mem::take(&mut state.trainer_log);
+        self.history.rewrite(self.job.out).await?;
+        self.first_step = state.global_step;
+        self.saved_at = Some(state.global_step);
+        self.state = state;
+        Ok(())
+    }
+
+    async fn steps(&mut self, observer: &mut dyn Observer) -> Result<()> {
+        let recipe = self.job.recipe;
+        let logging = recipe.logging_steps.steps(self.total_steps);
+        let evaluating = recipe.eval_steps.steps(self.total_steps);
+        let saving = recipe.save_steps.steps(self.total_steps);
+        self.started = Instant::now();
+        self.logged = self.started;
+        while self.state.global_step < self.total_steps && !self.stopped_early {
+            let step = self.state.global_step;
+            self.queue_step(step).await?;
+            self.state.global_step = step + 1;
+            self.state.epoch = self.loader.epoch_after(step + 1);
+            observer.event(Event::Step(step + 1, self.total_steps));
+            while self.in_flight.len() > STEPS_IN_FLIGHT {
+                self.take_result().await?;
+            }
+            let (done, last) = (step + 1, step + 1 == self.total_steps);
+            let epoch_ends = self.loader.ends_epoch(step);
+            let due = |strategy: Strategy, every: u64| match strategy {
+                Strategy::No => false,
+                Strategy::Steps => done.is_multiple_of(every),
+                Strategy::Epoch => epoch_ends,
+            };
+            if done.is_multiple_of(logging) || done == self.first_step + 1 || last {
+                self.log(observer).await?;
+            }
+            let evaluates = due(recipe.eval_strategy, evaluating) && !self.job.eval.is_empty();
+            let improved = if evaluates { self.evaluate(observer).await? } else { false };
+            if due(recipe.save_strategy, saving) || (improved && recipe.load_best_model_at_end) {
+                self.save(observer).await?;
+            }
+            if observer.stop_requested() {
+                return Err(self.interrupted(observer).await?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Queues forward and backward of the step's micro-batches and the update.
+    async fn queue_step(&mut self, step: u64) -> Result<()> {
+        let recipe = self.job.recipe;
+        let batches: Vec<_> = self.loader.group(step).iter().map(|g| batch_of(self.job.train, g)).collect();
+        let targets: usize = batches.iter().map(|b| b.target_count()).sum();
+        let t = (step + 1) as i32;
+        self.last_lr = self.schedule.learning_rate(step);
+        let mut values = StepValues {
+            loss_scale: 1.0 / targets.max(1) as f32,
+            learning_rate: self.last_lr as f32,
+            bias_correction1: (1.0 / (1.0 - recipe.adam_beta1.powi(t))) as f32,
+            bias_correction2: (1.0 / (1.0 - recipe.adam_beta2.powi(t))) as f32,
+            max_grad_norm: recipe.max_grad_norm.unwrap_or(0.0) as f32,
+            ..StepValues::default()
+        };
+        for (i, batch) in batches.iter().enumerate() {
+            values.accumulate = u32::from(i > 0);
+            values.seed = micro_step_seed(recipe.seed, step, i);
+            self.engine.micro_step(batch, values).await?;
+            self.tokens_since_log += batch.tokens;
+            self.tokens += batch.tokens;
+            self.samples += batch.samples;
+        }
+        self.engine.update(&values).await?;
+        let readback = self.engine.runner.start_read_stats()?;
+        self.in_flight.push_back(InFlight { step, targets, readback });
+        Ok(())
+    }
+
+    /// Waits for the oldest queued step and looks at its numbers.
+    async fn take_result(&mut self) -> Result<()> {
+        let Some(oldest) = self.in_flight.pop_front() else { return Ok(()) };
+        let stats = Stats::decode(&oldest.readback.wait(&self.engine.runner.gpu).await?);
+        if stats.halt != 0 {
+            return Err(self.not_finite(oldest.step, &stats).await?);
+        }
+        let loss = f64::from(stats.loss_sum) / oldest.targets.max(1) as f64;
+        self.state.loss_total += loss;
+        self.since_log.push((loss, f64::from(stats.grad_norm)));
+        Ok(())
+    }
+
+    async fn drain(&mut self) -> Result<()> {
+        while !self.in_flight.is_empty() {
+            self.take_result().await?;
+        }
+        Ok(())
+    }
+
+    /// The weights were left as they were before the bad step: saves them and says what happened.
+    async fn not_finite(&mut self, step: u64, stats: &Stats) -> Result<Error> {
+        self.in_flight.clear();
+        self.engine.runner.clear_stats();
+        let what = if stats.loss_sum.is_finite() { "gradient norm" } else { "loss" };
+        self.state.global_step = step;
+        self.state.epoch = self.loader.epoch_after(step);
+        let kept = if step == 0 {
+            "nothing was trained yet".to_string()
+        } else {
+            let name = state::save(self.job, &self.engine, &self.state, &self.history).await?;
+            format!("the weights of step {step} are kept in {}/{name}", self.job.out.label())
+        };
+        let lr = self.last_lr;
+        let reason = format!(
+            "the {what} is not a finite number, so training stopped and {kept}. The usual causes: a learning rate that is too high (it is {lr:e} now), \
+             a model whose weights hold NaN or overflow, or a broken sample; try a tenth of the learning rate or more warm-up"
+        );
+        Ok(Error::NotFinite { step: step + 1, reason })
+    }
+
+    async fn interrupted(&mut self, observer: &mut dyn Observer) -> Result<Error> {
+        self.drain().await?;
+        let kept = if self.job.recipe.save_strategy == Strategy::No {
+            "nothing was saved, as save_strategy: no asks".to_string()
+        } else {
+            self.save(observer).await?;
+            let name = checkpoint_name(self.state.global_step);
+            format!("{}/{name} holds its state; run the same command with resume_from_checkpoint=true to go on", self.job.out.label())
+        };
+        Ok(Error::Interrupted { reason: format!("stopped after step {} of {}: {kept}", self.state.global_step, self.total_steps) })
+    }
+
+    async fn log(&mut self, observer: &mut dyn Observer) -> Result<()> {
+        self.drain().await?;
+        let count = self.since_log.len().max(1) as f64;
+        let seconds = self.logged.elapsed().as_secs_f64();
+        let micro_flops = self.engine.planned_flops(self.tokens_since_log / self.since_log.len().max(1)).unwrap_or(0);
+        self.engine.runner.observe(micro_flops, seconds / count);
+        let line = LogLine {
+            current_steps: self.state.global_step,
+            total_steps: self.total_steps,
+            loss: self.since_log.iter().map(|(l, _)| l).sum::<f64>() / count,
+            grad_norm: self.since_log.last().map_or(0.0, |(_, g)| *g),
+            lr: self.last_lr,
+            epoch: self.state.epoch,
+            percentage: self.percentage(),
+            elapsed_time: clock(self.started.elapsed().as_secs_f64()),
+            remaining_time: clock(self.remaining()),
+            tokens_per_second: self.tokens_since_log as f64 / seconds.max(1e-9),
+        };
+        self.since_log.clear();
+        self.tokens_since_log = 0;
+        self.logged = Instant::now();
+        observer.event(Event::Log(&line));
+        self.history.add(self.job.out, LogEntry::Step(line)).await
+    }
+
+    fn percentage(&self) -> f64 {
+        (self.state.global_step as f64 / self.total_steps.max(1) as f64 * 10_000.0).round() / 100.0
+    }
+
+    fn remaining(&self) -> f64 {
+        let done = (self.state.global_step - self.first_step).max(1) as f64;
+        self.started.elapsed().as_secs_f64() / done * (self.total_steps - self.state.global_step) as f64
+    }
+
+    /// Evaluates, and tells whether this was the best so far.
+    async fn evaluate(&mut self, observer: &mut dyn Observer) -> Result<bool> {
+        self.drain().await?;
+        let (sum, count) = evaluate(&mut self.engine, self.job.eval, self.job.recipe.per_device_eval_batch_size).await?;
+        let eval_loss = sum / count.max(1) as f64;
+        let line = EvalLine {
+            current_steps: self.state.global_step,
+            total_steps: self.total_steps,
+            eval_loss,
+            epoch: self.state.epoch,
+            percentage: self.percentage(),
+            elapsed_time: clock(self.started.elapsed().as_secs_f64()),
+            remaining_time: clock(self.remaining()),
+        };
+        observer.event(Event::Evaluation(&line));
+        self.history.add(self.job.out, LogEntry::Evaluation(line)).await?;
+        self.logged = Instant::now();
+        let improved = self.state.best_metric.is_none_or(|best| eval_loss < best);
+        if improved {
+            self.state.best_metric = Some(eval_loss);
+            self.state.best_model_checkpoint = Some(checkpoint_name(self.state.global_step));
+            self.state.evaluations_without_improvement = 0;
+        } else {
+            self.state.evaluations_without_improvement += 1;
+        }
+        let patience = self.job.recipe.early_stopping_steps;
+        self.stopped_early = patience.is_some_and(|p| self.state.evaluations_without_improvement >= p);
+        Ok(improved)
+    }
+
+    async fn save(&mut self, observer: &mut dyn Observer) -> Result<()> {
+        if self.saved_at == Some(self.state.global_step) {
+            return Ok(());
+        }
+        self.drain().await?;
+        let name = state::save(self.job, &self.engine, &self.state, &self.history).await?;
+        self.saved_at = Some(self.state.global_step);
+        self.logged = Instant::now();
+        observer.event(Event::Saved(&name));
+        Ok(())
+    }
+
+    /// Last evaluation, last checkpoint, the best weights if asked for, the model itself and the results.
+    async fn finish(mut self, observer: &mut dyn Observer) -> Result<Outcome> {
+        self.drain().await?;
+        let recipe = self.job.recipe;
+        let seconds = self.started.elapsed().as_secs_f64();
+        let evaluated = matches!(self.history.entries.last(), Some(LogEntry::Evaluation(l)) if l.current_steps == self.state.global_step);
+        if recipe.do_eval && !self.job.eval.is_empty() && !evaluated {
+            self.evaluate(observer).await?;
+        }
+        if recipe.save_strategy != Strategy::No {
+            self.save(observer).await?;
+        }
+        let best = self.state.best_metric.zip(self.state.best_model_checkpoint.clone());
+        let mut eval_loss = self.history.eval_losses().last().map(|(_, l)| *l);
+        if recipe.load_best_model_at_end
+            && let Some((loss, name)) = &best
+        {
+            if *name != checkpoint_name(self.state.global_step) {
+                let dir: Rc<dyn Directory> = Rc::from(crate::platform::as_directory(self.job.out.subdirectory(name)));
+                state::load_weights(&self.engine, dir).await?;
+                observer.event(Event::Notice(format!("the result is the best checkpoint, {name} (eval_loss {loss:.4})")));
+            }
+            eval_loss = Some(*loss);
+        }
+        state::write_model(self.job, &self.engine, self.job.out).await?;
+        let here = (self.state.global_step - self.first_step) as f64;
+        let outcome = Outcome {
+            epoch: self.state.epoch,
+            steps: self.state.global_step,
+            train_loss: self.state.loss_total / self.state.global_step.max(1) as f64,
+            train_runtime: seconds,
+            train_samples_per_second: self.samples as f64 / seconds.max(1e-9),
+            train_steps_per_second: here / seconds.max(1e-9),
+            tokens_per_second: self.tokens as f64 / seconds.max(1e-9),
+            peak_bytes: self.engine.runner.gpu.peak_bytes(),
+            eval_loss,
+            best,
+            stopped_early: self.stopped_early,
+        };
+        super::results::write(self.job, &outcome, &self.state, &self.history).await?;
+        Ok(outcome)
+    }
+}
+
+/// A seed that differs for every micro-step of every step.
+fn micro_step_seed(seed: u64, step: u64, micro_step: usize) -> u32 {
+    // SplitMix64's finaliser (Steele, Lea, Flood 2014).
+    let mut z = seed ^ (step << 16) ^ micro_step as u64;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (z ^ (z >> 31)) as u32
+}

@@ -1,0 +1,229 @@
+//! `checkpoint-N`: a complete model directory with what is needed to go on to the same bits.
+//!
+//! Beside the model: `optimizer.safetensors` (`exp_avg.<name>`, `exp_avg_sq.<name>`, and `master.<name>` where the model is written in
+//! less than f32) and `trainer_state.json`. Learning rate, data order and dropout are functions of the step and the seed, so
+//! nothing else has a state. It is written under another name and renamed when everything is on the disk.
+
+use std::rc::Rc;
+
+use safetensors::Dtype;
+use serde::{Deserialize, Serialize};
+
+use super::history::{History, LogEntry};
+use super::job::Job;
+use crate::checkpoint::{Checkpoint, ParamSource, TensorFile, TensorFileWriter, TensorInfo, WriteOptions, write_checkpoint};
+use crate::config::{ExportDtype, Recipe};
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::plan::Part;
+use crate::platform::{Directory, OutputDirectory, write_file};
+
+const OPTIMIZER_FILE: &str = "optimizer.safetensors";
+const STATE_FILE: &str = "trainer_state.json";
+
+/// Rows of a parameter that are copied in one piece, in bytes.
+const PIECE_BYTES: usize = 16 << 20;
+
+/// What a run knows about itself at a step.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SavedState {
+    /// Optimiser steps done.
+    pub global_step: u64,
+    /// Epochs done.
+    pub epoch: f64,
+    /// Steps of the run.
+    pub max_steps: u64,
+    /// The lowest evaluation loss so far.
+    pub best_metric: Option<f64>,
+    /// The checkpoint that reached it.
+    pub best_model_checkpoint: Option<String>,
+    /// Evaluations since then.
+    pub evaluations_without_improvement: usize,
+    /// Sum of the steps' losses, for the mean over the run.
+    pub loss_total: f64,
+    /// What the data order and the result depend on; a resumed run must have the same.
+    pub fingerprint: String,
+    /// The log.
+    #[serde(default)]
+    pub trainer_log: Vec<LogEntry>,
+}
+
+/// The name of a step's checkpoint.
+pub(super) fn checkpoint_name(step: u64) -> String {
+    format!("checkpoint-{step}")
+}
+
+/// The steps of the whole checkpoints in a directory, ascending.
+pub(super) async fn checkpoints(out: &dyn Directory) -> Result<Vec<u64>> {
+    let mut steps: Vec<u64> = Vec::new();
+    for entry in out.list().await? {
+        let Some((dir, file)) = entry.name.split_once('/') else { continue };
+        if file == STATE_FILE
+            && let Some(step) = dir.strip_prefix("checkpoint-").and_then(|n| n.parse().ok())
+        {
+            steps.push(step);
+        }
+    }
+    steps.sort_unstable();
+    Ok(steps)
+}
+
+/// The newest whole checkpoint of an output directory.
+///
+/// # Errors
+/// When the directory cannot be listed.
+pub async fn newest_checkpoint(out: &dyn Directory) -> Result<Option<String>> {
+    Ok(checkpoints(out).await?.last().map(|s| checkpoint_name(*s)))
+}
+
+/// The dtype that weights are written in.
+pub(super) fn export_dtype(recipe: &Recipe, checkpoint: &Checkpoint) -> Dtype {
+    match recipe.export_dtype {
+        ExportDtype::Float32 => Dtype::F32,
+        ExportDtype::Float16 => Dtype::F16,
+        ExportDtype::Bfloat16 => Dtype::BF16,
+        ExportDtype::Auto => {
+            let stored = checkpoint.params().first().and_then(|p| checkpoint.stored_dtype(p).ok());
+            stored.filter(|d| matches!(d, Dtype::F16 | Dtype::BF16)).unwrap_or(Dtype::F32)
+        }
+    }
+}
+
+/// What a resumed run must have in common with the interrupted one.
+pub(super) fn fingerprint(job: &Job<'_>) -> String {
+    let r = job.recipe;
+    let tokens: usize = job.train.iter().map(|s| s.ids.len()).sum();
+    format!(
+        "{} samples, {tokens} tokens, batch {} × {}, seed {}/{}, shuffling {}, learning rate {} {:?}, weight decay {}, clip {:?}, {:?} steps or {} epochs",
+        job.train.len(),
+        r.per_device_train_batch_size,
+        r.gradient_accumulation_steps,
+        r.seed,
+        r.data_seed,
+        !r.disable_shuffling,
+        r.learning_rate,
+        r.lr_scheduler_type,
+        r.weight_decay,
+        r.max_grad_norm,
+        r.max_steps,
+        r.num_train_epochs,
+    )
+}
+
+/// Writes the model directory alone.
+pub(super) async fn write_model(job: &Job<'_>, engine: &Engine, out: &dyn OutputDirectory) -> Result<()> {
+    let options = WriteOptions { dtype: export_dtype(job.recipe, job.checkpoint), max_shard_size: job.recipe.max_shard_size };
+    write_checkpoint(out, &options, &engine.config, &engine.declarations, &engine.part(Part::Weights), job.carry).await
+}
+
+/// Writes `checkpoint-N` and removes the oldest beyond `save_total_limit` (never the best). Returns its name.
+pub(super) async fn save(job: &Job<'_>, engine: &Engine, state: &SavedState, history: &History) -> Result<String> {
+    let name = checkpoint_name(state.global_step);
+    let partial = format!(".{name}.partial");
+    job.out.remove(&partial).await?;
+    let dir = job.out.subdirectory(&partial);
+    write_model(job, engine, &*dir).await?;
+    if !job.recipe.save_only_model {
+        write_optimizer(job, engine, &*dir).await?;
+    }
+    let mut json = serde_json::to_value(state).unwrap_or_default();
+    json["log_history"] = history.log_history().into();
+    json["trainer_log"] = serde_json::to_value(&history.entries).unwrap_or_default();
+    json["num_train_epochs"] = job.recipe.num_train_epochs.into();
+    json["train_batch_size"] = job.recipe.per_device_train_batch_size.into();
+    write_file(&*dir, STATE_FILE, &serde_json::to_vec_pretty(&json).unwrap_or_default()).await?;
+    dir.sync().await?;
+    // A run that was resumed from before this step meets its own earlier checkpoint: the same bits, so the new one replaces it.
+    job.out.remove(&name).await?;
+    job.out.rename(&partial, &name).await?;
+    job.out.sync().await?;
+    if let Some(limit) = job.recipe.save_total_limit {
+        let mut steps = checkpoints(job.out).await?;
+        steps.retain(|s| *s != state.global_step && Some(checkpoint_name(*s)) != state.best_model_checkpoint);
+        let best_kept = usize::from(state.best_model_checkpoint.as_ref().is_some_and(|b| *b != name));
+        let keep = limit.saturating_sub(1 + best_kept);
+        for step in steps.iter().take(steps.len().saturating_sub(keep)) {
+            job.out.remove(&checkpoint_name(*step)).await?;
+        }
+    }
+    Ok(name)
+}
+
+async fn write_optimizer(job: &Job<'_>, engine: &Engine, dir: &dyn OutputDirectory) -> Result<()> {
+    let master = export_dtype(job.recipe, job.checkpoint) != Dtype::F32;
+    let parts = [("exp_avg", Part::Moment1), ("exp_avg_sq", Part::Moment2), ("master", Part::Weights)];
+    let parts = &parts[..if master { 3 } else { 2 }];
+    let mut infos = Vec::new();
+    for (prefix, _) in parts {
+        for d in &engine.declarations {
+            infos.push(TensorInfo::new(&format!("{prefix}.{}", d.name), Dtype::F32, vec![d.rows as u64, d.cols as u64]));
+        }
+    }
+    let mut file = TensorFileWriter::create(dir, OPTIMIZER_FILE, &infos, &[]).await?;
+    for (prefix, part) in parts {
+        let source = engine.part(*part);
+        for (index, d) in engine.declarations.iter().enumerate() {
+            let rows = (PIECE_BYTES / (d.cols * 4)).clamp(1, d.rows);
+            for first in (0..d.rows).step_by(rows) {
+                let data = source.read_rows(index, first..(first + rows).min(d.rows)).await?;
+                file.write(&format!("{prefix}.{}", d.name), bytemuck::cast_slice(&data)).await?;
+            }
+        }
+    }
+    file.finish().await
+}
+
+/// One of the parts in an optimizer file, as a source of parameters.
+struct SavedPart<'a> {
+    file: &'a TensorFile,
+    prefix: &'static str,
+    engine: &'a Engine,
+}
+
+#[async_trait::async_trait(?Send)]
+impl ParamSource for SavedPart<'_> {
+    async fn read_rows(&self, param: usize, rows: std::ops::Range<usize>) -> Result<Vec<f32>> {
+        let d = &self.engine.declarations[param];
+        let range = (rows.start * d.cols) as u64..(rows.end * d.cols) as u64;
+        self.file.read_f32(&format!("{}.{}", self.prefix, d.name), range).await
+    }
+}
+
+/// Brings weights, moments and the state of a checkpoint back.
+pub(super) async fn restore(job: &Job<'_>, engine: &Engine, dir: Rc<dyn Directory>) -> Result<SavedState> {
+    let label = dir.label();
+    if dir.size(OPTIMIZER_FILE).await?.is_none() {
+        return Err(Error::file(
+            label,
+            "this checkpoint has no optimizer.safetensors (save_only_model was set): it cannot be resumed; \
+             give it as model_name_or_path to train on from its weights",
+        ));
+    }
+    let bytes = dir.read(STATE_FILE).await?;
+    let state: SavedState = serde_json::from_slice(&bytes)
+        .map_err(|e| Error::line(format!("{label}/{STATE_FILE}"), e.line(), format!("this is not a state that this program wrote: {e}")))?;
+    let now = fingerprint(job);
+    if state.fingerprint != now {
+        return Err(Error::recipe(
+            "resume_from_checkpoint",
+            format!("{label} was trained with {}; this recipe has {now}; use the same recipe and data, or start anew from its weights", state.fingerprint),
+        ));
+    }
+    load_weights(engine, dir.clone()).await?;
+    let file = TensorFile::open(dir, OPTIMIZER_FILE).await?;
+    engine.load_part(Part::Moment1, &SavedPart { file: &file, prefix: "exp_avg", engine }).await?;
+    engine.load_part(Part::Moment2, &SavedPart { file: &file, prefix: "exp_avg_sq", engine }).await?;
+    Ok(state)
+}
+
+/// Brings only the weights of a checkpoint back, at full precision where it has them.
+pub(super) async fn load_weights(engine: &Engine, dir: Rc<dyn Directory>) -> Result<()> {
+    if dir.size(OPTIMIZER_FILE).await?.is_some() {
+        let file = TensorFile::open(dir.clone(), OPTIMIZER_FILE).await?;
+        if file.tensors().iter().any(|t| t.name.starts_with("master.")) {
+            return engine.load_part(Part::Weights, &SavedPart { file: &file, prefix: "master", engine }).await;
+        }
+    }
+    let checkpoint = Checkpoint::open(dir).await?;
+    engine.load_part(Part::Weights, &checkpoint).await
+}
