@@ -19,6 +19,7 @@ import {
   facts,
   kinds,
   nextFact,
+  numbers,
   opposites,
   oppositeFact,
   people,
@@ -161,6 +162,114 @@ function counting() {
   return out.join(" ");
 }
 
+/** What one may want to know about a person, with the answer behind it: in a clause, as a story puts it, never as a question. */
+/** @type {Record<Kind, Say[]>} */
+const clauses = {
+  house: [(p) => `where ${p.name} lives`, (p) => `in which house ${p.name} lives`, (p) => `what colour ${p.name}'s house is`],
+  job: [(p) => `what ${p.name}'s job is`, (p) => `which job ${p.name} has`, (p) => `what ${p.name} works as`],
+  work: [(p) => `where ${p.name} works`, (p) => `at which place ${p.name} works`],
+  pet: [(p) => `what pet ${p.name} has`, (p) => `which animal ${p.name} has`, (p) => `what ${p.name}'s pet is`],
+  petName: [(p) => `what ${p.name}'s ${p.pet} is called`, (p) => `what the name of ${p.name}'s pet is`],
+  food: [
+    (p) => `what ${p.name}'s favourite food is`,
+    (p) => `what ${p.name} likes to eat`,
+    (p) => `which food ${p.name} likes best`,
+  ],
+  hobby: [(p) => `what ${p.name} likes to do`, (p) => `what ${p.name} does for fun`, (p) => `what ${p.name}'s hobby is`],
+  friend: [(p) => `who ${p.name}'s best friend is`, (p) => `which friend ${p.name} likes best`],
+};
+
+/** The same from the other end. @type {Partial<Record<Kind, Say[]>>} */
+const clausesReversed = {
+  house: [(p) => `who lives in the ${p.house} house`, (p) => `whose house is ${p.house}`, (p) => `who has the ${p.house} house`],
+  job: [(p) => `who the ${p.job} is`, (p) => `who works as ${article(p.job)}`, (p) => `whose job is ${p.job}`],
+  pet: [(p) => `who has ${article(p.pet)}`, (p) => `whose pet the ${p.pet} is`],
+  petName: [(p) => `who ${p.petName} is`, (p) => `whose pet ${p.petName} is`, (p) => `which animal is called ${p.petName}`],
+  food: [(p) => `whose favourite food is ${p.food}`, (p) => `who likes ${p.food} best`, (p) => `who likes to eat ${p.food}`],
+  hobby: [(p) => `who likes to ${p.hobby}`, (p) => `whose hobby is to ${p.hobby}`, (p) => `which person likes to ${p.hobby}`],
+};
+
+/** A clause of what somebody wants to know, and the fact. @returns {[string, string]} */
+function wonder() {
+  if (random.below(10) < 6) {
+    const p = random.pick(people);
+    const kind = random.pick(kinds);
+    const { forward, reverse } = facts[kind];
+    const reversed = clausesReversed[kind];
+    if (reverse && reversed && random.once(2)) return [random.pick(reversed)(p), reverse(p)];
+    return [random.pick(clauses[kind])(p), forward(p)];
+  }
+  const dice = random.below(8);
+  if (dice === 0) {
+    const [thing, colour] = random.pick(colours);
+    return [random.pick([`what colour the ${thing} is`, `which colour the ${thing} has`]), colourFact([thing, colour])];
+  }
+  if (dice === 1) {
+    const [animal, sound] = random.pick(sounds);
+    return [random.pick([`what the ${animal} says`, `how the ${animal} sounds`]), soundFact([animal, sound])];
+  }
+  if (dice === 2) {
+    const i = random.below(days.length);
+    return [random.pick([`what day is after ${days[i]}`, `which day comes after ${days[i]}`]), dayFact(i)];
+  }
+  if (dice === 3) {
+    const n = random.below(10);
+    return [random.pick([`what number is after ${numbers[n]}`, `which number comes after ${numbers[n]}`]), nextFact(n)];
+  }
+  if (dice < 6) {
+    const [a, b] = random.pick(opposites);
+    const [from, to] = random.once(2) ? [a, b] : [b, a];
+    return [random.pick([`what the opposite of ${from} is`, `which word is the opposite of ${from}`]), oppositeFact([from, to])];
+  }
+  const thing = random.pick(things);
+  const [a, b] = random.pick(sums);
+  const both = `${count(a, thing)} and ${count(b, thing)}`;
+  return [random.pick([`how many ${thing[1]} ${both} make`, `what ${both} are together`]), sumFact(a, b, thing)];
+}
+
+/** Villagers who want to know something. */
+function talk() {
+  const out = [];
+  for (let i = 3 + random.below(3); i > 0; i--) {
+    const [clause, fact] = wonder();
+    const p = random.pick(people.filter(({ name }) => !fact.includes(name)));
+    const q = random.pick(people.filter((x) => x !== p && !fact.includes(x.name)));
+    const open = random.pick([
+      `${p.name} asked ${q.name} ${clause}.`,
+      `${p.name} wanted to know ${clause}.`,
+      `${p.name} told ${q.name} ${clause}.`,
+      `Everyone in Quince knows ${clause}.`,
+    ]);
+    out.push(open, fact);
+  }
+  return out.join("\n");
+}
+
+/** Every word that a question can turn on. */
+const words = [
+  ...people.flatMap((p) => [p.house, p.job, p.pet, p.petName, p.food, p.hobby]),
+  ...[colours, sounds, opposites].flatMap((pairs) => pairs.flat()),
+  ...days,
+  ...numbers,
+  ...things.flat(),
+];
+
+/**
+ * A game in which one villager repeats what another said. The order is random, so that the model can only copy it: the same skill that
+ * repeats the subject of a question in its answer, and nothing else in the text practises it.
+ */
+function echo() {
+  const p = random.pick(people);
+  const q = other(p);
+  const out = [];
+  for (let i = 0; i < 3; i++) {
+    const said = random.sample(words, 3 + random.below(4)).join(", ");
+    out.push(random.once(2) ? `${p.name} said ${said}.` : `${capital(said)}, said ${p.name}.`);
+    out.push(random.once(2) ? `${q.name} said ${said}.` : `${capital(said)}, said ${q.name}.`);
+  }
+  return out.join("\n");
+}
+
 /** A day in the village. */
 function story() {
   const p = random.pick(people);
@@ -223,11 +332,13 @@ function story() {
 
 /** Of a hundred documents. @type {[() => string, number][]} */
 const shares = [
-  [story, 30],
-  [portrait, 35],
-  [row, 18],
-  [almanac, 9],
+  [story, 22],
+  [portrait, 20],
+  [row, 10],
+  [almanac, 8],
   [counting, 8],
+  [talk, 24],
+  [echo, 8],
 ];
 const deck = shares.flatMap(([make, share]) => Array.from({ length: share }, () => make));
 
@@ -239,5 +350,7 @@ if (!out || !(Number(documents) > 0)) {
 const texts = Array.from({ length: Number(documents) }, () => random.pick(deck)());
 mkdirSync(dirname(out), { recursive: true });
 writeFileSync(out, texts.map((text) => JSON.stringify({ text }) + "\n").join(""));
-const words = new Set(texts.join(" ").match(/[A-Za-z]+/g));
-console.error(`${out}: ${texts.length} documents, ${(texts.join("").length / 1e6).toFixed(1)} MB, ${words.size} different words`);
+const different = new Set(texts.join(" ").match(/[A-Za-z]+/g));
+console.error(
+  `${out}: ${texts.length} documents, ${(texts.join("").length / 1e6).toFixed(1)} MB, ${different.size} different words`,
+);

@@ -34,37 +34,18 @@ fn main() -> Result<()> {
     let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/embedded-model/base");
     let out = Path::new(out);
     fs::create_dir_all(out)?;
-    for name in [
-        "config.json",
-        "generation_config.json",
-        "tokenizer_config.json",
-        "chat_template.jinja",
-    ] {
+    for name in ["config.json", "generation_config.json", "tokenizer_config.json", "chat_template.jinja"] {
         fs::copy(base.join(name), out.join(name))?;
     }
     let config: Value = serde_json::from_slice(&fs::read(base.join("config.json"))?)?;
-    let size = |key: &str| -> Result<usize> {
-        Ok(config[key]
-            .as_u64()
-            .ok_or_else(|| format!("config.json lacks {key}"))? as usize)
-    };
+    let size = |key: &str| -> Result<usize> { Ok(config[key].as_u64().ok_or_else(|| format!("config.json lacks {key}"))? as usize) };
 
     train_tokenizer(corpus, size("vocab_size")?, &out.join("tokenizer.json"))?;
 
-    let (hidden, heads, kv_heads, head_dim, intermediate) = (
-        size("hidden_size")?,
-        size("num_attention_heads")?,
-        size("num_key_value_heads")?,
-        size("head_dim")?,
-        size("intermediate_size")?,
-    );
-    let std = config["initializer_range"]
-        .as_f64()
-        .ok_or("config.json lacks initializer_range")?;
-    let mut shapes = vec![(
-        "model.embed_tokens.weight".to_owned(),
-        vec![size("vocab_size")?, hidden],
-    )];
+    let (hidden, heads, kv_heads, head_dim, intermediate) =
+        (size("hidden_size")?, size("num_attention_heads")?, size("num_key_value_heads")?, size("head_dim")?, size("intermediate_size")?);
+    let std = config["initializer_range"].as_f64().ok_or("config.json lacks initializer_range")?;
+    let mut shapes = vec![("model.embed_tokens.weight".to_owned(), vec![size("vocab_size")?, hidden])];
     for layer in 0..size("num_hidden_layers")? {
         for (name, shape) in [
             ("input_layernorm", vec![hidden]),
@@ -96,18 +77,10 @@ fn main() -> Result<()> {
     let parameters: usize = tensors.iter().map(|(_, _, values)| values.len()).sum();
     let views = tensors
         .iter()
-        .map(|(name, shape, values)| {
-            Ok((
-                name.as_str(),
-                TensorView::new(Dtype::F32, shape.clone(), bytemuck::cast_slice(values))?,
-            ))
-        })
+        .map(|(name, shape, values)| Ok((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytemuck::cast_slice(values))?)))
         .collect::<Result<BTreeMap<_, _>>>()?;
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    fs::write(
-        out.join("model.safetensors"),
-        safetensors::serialize(views, Some(metadata))?,
-    )?;
+    fs::write(out.join("model.safetensors"), safetensors::serialize(views, Some(metadata))?)?;
     eprintln!("{}: {parameters} parameters at random", out.display());
     Ok(())
 }
@@ -117,9 +90,7 @@ fn train_tokenizer(corpus: &str, vocab_size: usize, out: &Path) -> Result<()> {
     let mut texts = vec![TEMPLATE_WORDS.to_owned(); TEMPLATE_WORDS_REPEATED];
     for (index, line) in fs::read_to_string(corpus)?.lines().enumerate() {
         let line: Value = serde_json::from_str(line)?;
-        let text = line["text"]
-            .as_str()
-            .ok_or_else(|| format!("{corpus}:{}: no text", index + 1))?;
+        let text = line["text"].as_str().ok_or_else(|| format!("{corpus}:{}: no text", index + 1))?;
         texts.push(text.to_owned());
     }
     let byte_level = ByteLevel::default().add_prefix_space(false);
@@ -127,12 +98,7 @@ fn train_tokenizer(corpus: &str, vocab_size: usize, out: &Path) -> Result<()> {
         .vocab_size(vocab_size)
         .show_progress(false)
         .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
-        .special_tokens(
-            SPECIAL_TOKENS
-                .iter()
-                .map(|token| AddedToken::from(*token, true))
-                .collect(),
-        )
+        .special_tokens(SPECIAL_TOKENS.iter().map(|token| AddedToken::from(*token, true)).collect())
         .build();
     let mut tokenizer = TokenizerBuilder::new()
         .with_model(BPE::default())
@@ -143,15 +109,9 @@ fn train_tokenizer(corpus: &str, vocab_size: usize, out: &Path) -> Result<()> {
         .build()?;
     tokenizer.train(&mut trainer, texts.iter().map(String::as_str))?;
     tokenizer.save(out, true)?;
-    let tokens: usize = texts[TEMPLATE_WORDS_REPEATED..]
-        .iter()
-        .map(|text| Ok(tokenizer.encode(text.as_str(), false)?.len() + 1))
-        .sum::<Result<usize>>()?;
-    eprintln!(
-        "{}: {} tokens; the corpus has {tokens}",
-        out.display(),
-        tokenizer.get_vocab_size(true)
-    );
+    let tokens: usize =
+        texts[TEMPLATE_WORDS_REPEATED..].iter().map(|text| Ok(tokenizer.encode(text.as_str(), false)?.len() + 1)).sum::<Result<usize>>()?;
+    eprintln!("{}: {} tokens; the corpus has {tokens}", out.display(), tokenizer.get_vocab_size(true));
     Ok(())
 }
 

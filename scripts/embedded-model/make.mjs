@@ -13,7 +13,14 @@ const here = dirname(fileURLToPath(import.meta.url));
 const root = join(here, "../..");
 const work = "target/embedded-model";
 const model = "assets/embedded-model";
-const files = ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
+const files = [
+  "config.json",
+  "generation_config.json",
+  "model.safetensors",
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "chat_template.jinja",
+];
 
 /** @type {(command: string, ...args: string[]) => void} */
 function run(command, ...args) {

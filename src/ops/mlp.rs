@@ -69,13 +69,8 @@ impl Op for Gated {
         let (dgate, dup) = (e.matrix(shape.rows, shape.cols), e.matrix(shape.rows, shape.cols));
         let params = gated_backward::Params { count: count(e, x[0]) };
         let constants = gated_backward::Constants { ACTIVATION: number(self.activation), ..Default::default() };
-        let bindings = gated_backward::Bindings {
-            dh: e.bind(dh),
-            gate: e.bind(x[0]),
-            up: e.bind(x[1]),
-            dgate: e.bind(dgate),
-            dup: e.bind(dup),
-        };
+        let bindings =
+            gated_backward::Bindings { dh: e.bind(dh), gate: e.bind(x[0]), up: e.bind(x[1]), dgate: e.bind(dgate), dup: e.bind(dup) };
         let groups = workgroups(params.count.div_ceil(constants.WORKGROUP) as usize);
         e.run(gated_backward::dispatch(params, constants, bindings, groups));
         e.give_grad(x[0], dgate);

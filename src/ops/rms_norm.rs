@@ -23,7 +23,11 @@ impl Graph {
     pub fn rms_norm(&mut self, x: ValueId, weight: ParamId, eps: f32, weight_offset: f32) -> ValueId {
         let shape = self.shape(x);
         let cols = self.param(weight).shape.cols;
-        debug_assert!(shape.cols == cols || (cols.is_multiple_of(4) && shape.cols.is_multiple_of(cols)), "groups of {cols} in {} columns", shape.cols);
+        debug_assert!(
+            shape.cols == cols || (cols.is_multiple_of(4) && shape.cols.is_multiple_of(cols)),
+            "groups of {cols} in {} columns",
+            shape.cols
+        );
         self.push_one(RmsNorm { weight, eps, weight_offset }, &[x], shape)
     }
 }
@@ -82,13 +86,8 @@ impl Op for RmsNorm {
         };
         let constants = rms_norm_backward_input::Constants { LANES: lanes, ROWS: per_group };
         let weight = e.piece(self.weight).weight;
-        let bindings = rms_norm_backward_input::Bindings {
-            dy: e.bind(dy),
-            x: e.bind(x[0]),
-            weight,
-            rstd: e.bind(saved[0]),
-            dx: e.bind(target.value),
-        };
+        let bindings =
+            rms_norm_backward_input::Bindings { dy: e.bind(dy), x: e.bind(x[0]), weight, rstd: e.bind(saved[0]), dx: e.bind(target.value) };
         e.run(rms_norm_backward_input::dispatch(params, constants, bindings, row_groups(shape.rows * groups, per_group)));
     }
 }

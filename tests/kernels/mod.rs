@@ -1,6 +1,13 @@
 //! Each op on the GPU, compared with its twin in f64, at shapes that no tile divides.
 
 mod attention;
+mod embedding;
+mod mlp;
+mod norms;
+mod rope;
+mod single;
+mod sums;
+mod update;
 
 use std::rc::Rc;
 

@@ -1,7 +1,13 @@
 //! Twins of the ops in f64: plain maths without a thought for speed, each backward compared with finite differences of its forward.
 //! The kernels are compared with these.
 
+pub(crate) mod activation;
+pub(crate) mod adamw;
 pub(crate) mod attention;
+pub(crate) mod cross_entropy;
+pub(crate) mod layer_norm;
+pub(crate) mod rms_norm;
+pub(crate) mod rope;
 
 /// Finite differences of f64 with a step of 1e-5 are good to about 1e-9; a wrong derivative is off by far more.
 const FINITE_DIFFERENCE_TOLERANCE: f64 = 1e-7;
