@@ -9,7 +9,7 @@ const [command, ...options] = process.argv.slice(2);
 const release = options.includes("--release");
 const toolchain = wasmToolchain();
 const bindgen = toolPaths(wasmBindgen).program;
-if (toolchain === null || !existsSync(bindgen)) {
+if (toolchain === null || (command === "build" && !existsSync(bindgen))) {
   console.error("The tools that build for the browser are missing: `npm run setup` installs them.");
   process.exit(1);
 }
