@@ -2,6 +2,8 @@
 //! per buffer, and its override constants. naga reads the WGSL, so a shader that does not parse does not build,
 //! and a Rust call with a wrong or missing buffer does not compile. The rules that it relies on are in shaders/README.md.
 
+#![allow(clippy::disallowed_methods, reason = "it runs natively also when it builds for the browser, where there are no files")]
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
