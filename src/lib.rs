@@ -14,5 +14,7 @@ pub mod plan;
 pub mod platform;
 pub mod random;
 pub mod train;
+#[cfg(target_arch = "wasm32")]
+pub mod web;
 
 pub use error::{Error, Result};

@@ -34,21 +34,17 @@ test("every shader compiles in Tint, within WebGPU's default limits", async ({ p
     // No limit is raised: a pipeline that needs more than WebGPU promises everywhere is a fault too.
     const device = await adapter?.requestDevice({ requiredFeatures: ["subgroups"] });
     if (!device) throw new Error("no adapter with subgroups");
-    const faults: string[] = [];
-    for (const { name, wgsl } of sources) {
-      device.pushErrorScope("validation");
+    const compile = async ({ name, wgsl }: (typeof sources)[number]) => {
       const module = device.createShaderModule({ code: wgsl });
       const messages = (await module.getCompilationInfo()).messages.filter(({ type }) => type === "error");
-      faults.push(...messages.map(({ lineNum, message }) => `${name}:${lineNum}: ${message}`));
-      if (messages.length === 0) {
-        try {
-          await device.createComputePipelineAsync({ layout: "auto", compute: { module, entryPoint: "main" } });
-        } catch (error) {
-          faults.push(`${name}: ${String(error)}`);
-        }
-      }
-      await device.popErrorScope();
-    }
+      if (messages.length > 0) return messages.map(({ lineNum, message }) => `${name}:${lineNum}: ${message}`);
+      const pipeline = device.createComputePipelineAsync({ layout: "auto", compute: { module, entryPoint: "main" } });
+      return pipeline.then(
+        () => [],
+        (error: unknown) => [`${name}: ${String(error)}`],
+      );
+    };
+    const faults = (await Promise.all(sources.map(compile))).flat();
     device.destroy();
     return faults;
   }, sources);
