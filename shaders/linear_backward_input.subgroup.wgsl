@@ -1,6 +1,6 @@
 // dx = dy·W + x2·W2 for adapters with subgroups of exactly 8 lanes, one subgroup a workgroup (the CPU adapter lavapipe).
 // Saves loads, each one a loop over the lanes there: 12 loads feed 1024 vector FMAs, the rest are broadcasts from constant lanes.
-// A lane owns 4 rows of dx and keeps 4 x 64 sums; a row of W lies spread over the lanes, four columns a lane, and is broadcast.
+// A lane owns 4 rows of dx and keeps 4 x 64 sums; a row of W lies spread over the lanes and is broadcast. Neighbouring workgroups share columns of W.
 // permute WEIGHT: f32 bf16 f16
 // use: shared/weight_{WEIGHT}.wgsl
 // use: shared/linear_backward_input.wgsl
@@ -45,7 +45,7 @@ fn write32(row: u32, column: u32, s: Sums) {
 
 /// Four weights of row n of W.
 fn weight(n: u32, column: u32) -> vec4<f32> {
-    return weight4(w[min(n, params.n - 1u) * params.w_stride + column]);
+    return weight4(w[(params.w_row + min(n, params.n - 1u)) * params.w_stride + column]);
 }
 
 /// Four weights of row j of W2.
@@ -55,12 +55,12 @@ fn weight_second(j: u32, column: u32) -> vec4<f32> {
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
-    let row = tile.y * 32u + lane;
+    let row = tile.x * 32u + lane;
     let r0 = min(row, params.m - 1u);
     let r1 = min(row + 8u, params.m - 1u);
     let r2 = min(row + 16u, params.m - 1u);
     let r3 = min(row + 24u, params.m - 1u);
-    let first = tile.x * (COLUMNS / 4u);
+    let first = tile.y * (COLUMNS / 4u);
     let left = min(first + lane, params.k4 - 1u);
     let right = min(first + 8u + lane, params.k4 - 1u);
     var s0: Sums;

@@ -2,6 +2,7 @@
 // Saves loads, each one a loop over the lanes there: 12 loads feed 1024 vector FMAs, the rest are broadcasts from constant lanes.
 // A lane owns 4 neighbouring rows of dW (one vec4 of dy) and keeps 4 x 64 sums; a row of x lies spread over the lanes and is broadcast.
 // use: shared/step.wgsl
+// use: shared/accumulate.wgsl
 // use: shared/linear_backward_weight.wgsl
 // use: shared/outer_product.subgroup.wgsl
 
@@ -44,12 +45,12 @@ fn write32(row: u32, column: u32, s: Sums, add: bool) {
 
 /// Four columns of row m of dy, zero past the last row.
 fn gradient(m: u32, column: u32) -> vec4<f32> {
-    return select(vec4<f32>(0.0), dy[min(m, params.m - 1u) * params.dy_stride + column], m < params.m);
+    return select(vec4<f32>(0.0), dy[(params.row + min(m, params.m - 1u)) * params.dy_stride + column], m < params.m);
 }
 
 /// Four columns of row m of x.
 fn input(m: u32, column: u32) -> vec4<f32> {
-    return x[min(m, params.m - 1u) * params.x_stride + column];
+    return x[(params.row + min(m, params.m - 1u)) * params.x_stride + column];
 }
 
 @compute @workgroup_size(8)
@@ -68,7 +69,7 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id)
             s1 = outer_products(s1, a, input(m, right), input(m + 1u, right), input(m + 2u, right), input(m + 3u, right));
         }
     }
-    let add = accumulates();
+    let add = adds_to_output(params.accumulate);
     write32(row, first, s0, add);
     if (COLUMNS > 32u) {
         write32(row, first + 8u, s1, add);

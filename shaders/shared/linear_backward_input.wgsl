@@ -21,6 +21,8 @@ struct Params {
     dy_column: u32,
     /// First column of dx to write, in vec4 units.
     dx_column: u32,
+    /// First row of W to use.
+    w_row: u32,
     /// 0: dx is written, 1: dx is added to.
     accumulate: u32,
 }

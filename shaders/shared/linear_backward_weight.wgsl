@@ -1,5 +1,5 @@
 struct Params {
-    /// Rows of dy and of x: what is summed over.
+    /// Rows of dy and of x that are summed over.
     m: u32,
     /// Columns of dy that this dispatch reads, rows of dW.
     n: u32,
@@ -11,18 +11,14 @@ struct Params {
     x_stride: u32,
     /// Row stride of dW in vec4 units.
     dw_stride: u32,
+    /// First row of dy and of x to use.
+    row: u32,
     /// First column of dy to read, in vec4 units.
     dy_column: u32,
     /// First column of x to read, in vec4 units.
     x_column: u32,
-    /// 0: dW is written, 1: dW is added to, 2: as step.accumulate says.
+    /// 0: dW is written, 1: dW is added to, 2: as the step says, see shared/accumulate.wgsl.
     accumulate: u32,
-    /// Unused; keeps the size a multiple of 16 bytes.
-    pad0: u32,
-    /// Unused.
-    pad1: u32,
-    /// Unused.
-    pad2: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<uniform> step: Step;
@@ -32,8 +28,3 @@ struct Params {
 @group(0) @binding(3) var<storage, read> x: array<vec4<f32>>;
 /// (n, k) gradient of the weight.
 @group(0) @binding(4) var<storage, read_write> dw: array<vec4<f32>>;
-
-/// Whether dW is added to.
-fn accumulates() -> bool {
-    return params.accumulate == 1u || (params.accumulate == 2u && step.accumulate != 0u);
-}
