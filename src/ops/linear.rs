@@ -51,8 +51,9 @@ impl Op for Linear {
             let dx = Operand::value(e, target.value);
             for (i, piece) in pieces.iter().enumerate() {
                 let dy = grad.columns_from(piece.first_row);
-                let dispatch = matmul::backward_input(e, dy, self.weight, piece, None, dx, target.accumulate || i > 0);
-                e.run(dispatch);
+                for dispatch in matmul::backward_input(e, dy, self.weight, piece, None, dx, target.accumulate || i > 0) {
+                    e.run(dispatch);
+                }
             }
         }
         let p = e.param(self.weight);
@@ -61,7 +62,10 @@ impl Op for Linear {
             let input = Operand::value(e, x[0]);
             for piece in &pieces {
                 let Some(dw) = piece.gradient else { continue };
-                e.run(matmul::backward_weight(grad.columns_from(piece.first_row), input, piece.rows, p.shape.cols, dw, mode));
+                let dy = grad.columns_from(piece.first_row);
+                for dispatch in matmul::backward_weight(e.profile, dy, input, piece.rows, p.shape.cols, dw, mode) {
+                    e.run(dispatch);
+                }
             }
         }
         if let Some(bias) = self.bias.filter(|b| e.param(*b).trainable) {

@@ -69,8 +69,9 @@ impl Op for LmHead {
                 let (grad, to) = (Operand::value(e, logits), Operand::value(e, dgathered));
                 for (i, piece) in pieces.iter().enumerate() {
                     let dy = grad.columns_from(piece.first_row);
-                    let dispatch = matmul::backward_input(e, dy, self.weight, piece, None, to, i > 0);
-                    e.run(dispatch.when(when));
+                    for dispatch in matmul::backward_input(e, dy, self.weight, piece, None, to, i > 0) {
+                        e.run(dispatch.when(when));
+                    }
                 }
                 self.scatter(e, dgathered, dx, first, when);
             }
@@ -80,7 +81,9 @@ impl Op for LmHead {
                 for piece in &pieces {
                     let Some(dw) = piece.gradient else { continue };
                     let dy = grad.columns_from(piece.first_row);
-                    e.run(matmul::backward_weight(dy, input, piece.rows, hidden, dw, mode).when(when));
+                    for dispatch in matmul::backward_weight(e.profile, dy, input, piece.rows, hidden, dw, mode) {
+                        e.run(dispatch.when(when));
+                    }
                 }
             }
         }

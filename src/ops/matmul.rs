@@ -2,10 +2,15 @@
 //!
 //! Shapes: x (M, K) inputs, W (N, K) weight, y (M, N) outputs. Forward y = x·Wᵀ, input gradient dx = dy·W, weight gradient dW = dyᵀ·x.
 //! The weight may be a row range of a larger one (a [`Piece`]): y and dy are then column ranges, which start at a multiple of four.
+//! `docs/performance.md` says how the variants of the kernels work and what they reach.
 
+use super::rows::is_cpu;
+use crate::gpu::Profile;
 use crate::graph::{ParamId, ValueId, WeightType};
-use crate::plan::kernels::{self, linear_backward_input_subgroup, linear_backward_weight_subgroup, linear_forward_subgroup};
-use crate::plan::{Bind, Dispatch, Emit, Piece};
+use crate::plan::kernels::{self, linear_backward_input_registers, linear_backward_input_subgroup, linear_backward_input_tiled};
+use crate::plan::kernels::{linear_backward_weight_registers, linear_backward_weight_subgroup, linear_backward_weight_tiled};
+use crate::plan::kernels::{linear_forward_registers, linear_forward_subgroup, linear_forward_tiled, linear_forward_vector};
+use crate::plan::{Bind, Dispatch, Emit, Piece, workgroups};
 
 /// A matrix of activations, or a range of its columns.
 #[derive(Debug, Clone, Copy)]
@@ -55,6 +60,44 @@ fn version(weight_type: WeightType) -> kernels::Weight {
     }
 }
 
+/// Which version of a kernel an adapter gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Variant {
+    /// Lanes over rows, broadcasts from constant lanes: processors with subgroups of exactly 8 lanes.
+    Subgroup,
+    /// 4 x 4 a thread, nothing shared: other processors; right everywhere.
+    Registers,
+    /// 8 x 8 a thread from workgroup memory: GPUs.
+    Tiled,
+}
+
+impl Variant {
+    /// The version for an adapter.
+    pub fn of(profile: &Profile) -> Variant {
+        match (is_cpu(profile), profile.subgroup) {
+            (true, Some(8)) => Variant::Subgroup,
+            (true, _) => Variant::Registers,
+            (false, _) => Variant::Tiled,
+        }
+    }
+}
+
+/// With at most so many rows of x, the forward streams the weight once instead of making tiles.
+const VECTOR_ROWS: usize = 8;
+
+/// Rows of a workgroup of the subgroup kernels.
+const LANE_ROWS: usize = 32;
+
+/// Most steps of a contraction over n in one dispatch of the subgroup kernel. The rows of W that neighbouring workgroups share stay in the
+/// processor's second-level cache; without this the head's dx reaches half the speed.
+const CACHED_N: usize = 2048;
+
+/// Most tokens that one dispatch of the subgroup kernel sums up, for the same reason.
+const CACHED_M: usize = 512;
+
+/// Threads of a workgroup of the register kernels, across columns and rows (two rows: a vocabulary of 262,144 fits the grid).
+const REGISTER_THREADS: [u32; 2] = [8, 2];
+
 /// y = x·Wᵀ (+ bias) (+ x2·W2ᵀ), with the rows of `piece` as W.
 pub fn forward(
     e: &Emit<'_>,
@@ -66,37 +109,62 @@ pub fn forward(
     y: Operand,
 ) -> Dispatch {
     let p = e.param(param);
-    let (m, n, k4) = (x.rows, piece.rows, p.shape.stride4());
-    let params = linear_forward_subgroup::Params {
-        m: m as u32,
-        n: n as u32,
-        k4,
-        second4: second.map_or(0, |s| s.rank.div_ceil(4) as u32),
-        x_stride: x.stride4,
-        w_stride: p.shape.stride4(),
-        x2_stride: second.map_or(0, |s| s.x.stride4),
-        w2_stride: second.map_or(0, |s| s.stride4),
-        y_stride: y.stride4,
-        x_column: x.column4,
-        y_column: y.column4,
-        accumulate: 0,
+    let (m, n) = (x.rows, piece.rows);
+    macro_rules! kernel {
+        ($kernel:ident, $groups:expr, { $($constant:ident: $value:expr),* }) => {{
+            let params = $kernel::Params {
+                m: m as u32,
+                n: n as u32,
+                k4: p.shape.stride4(),
+                second4: second.map_or(0, |s| s.rank.div_ceil(4) as u32),
+                x_stride: x.stride4,
+                w_stride: p.shape.stride4(),
+                x2_stride: second.map_or(0, |s| s.x.stride4),
+                w2_stride: second.map_or(0, |s| s.stride4),
+                y_stride: y.stride4,
+                x_column: x.column4,
+                y_column: y.column4,
+                accumulate: 0,
+            };
+            let constants = $kernel::Constants { BIAS: bias.is_some(), SECOND: second.is_some(), $($constant: $value),* };
+            let bindings = $kernel::Bindings {
+                x: x.bind,
+                w: piece.weight,
+                bias: bias.unwrap_or(x.bind),
+                x2: second.map_or(x.bind, |s| s.x.bind),
+                w2: second.map_or(x.bind, |s| s.weight),
+                y: y.bind,
+            };
+            $kernel::dispatch(version(p.weight_type), params, constants, bindings, $groups)
+        }};
+    }
+    let variant = Variant::of(e.profile);
+    let dispatch = if m <= VECTOR_ROWS {
+        let rows = m.next_power_of_two() as u32;
+        let [x, y, _] = workgroups(n.div_ceil(4));
+        kernel!(linear_forward_vector, [x, y, 1], { THREADS: if is_cpu(e.profile) { 8 } else { 64 }, ROWS: rows })
+    } else {
+        match variant {
+            Variant::Subgroup => {
+                let columns = columns(m, n, &[(64, 20), (32, 21), (16, 26)]);
+                kernel!(linear_forward_subgroup, tiles(n, columns, m, LANE_ROWS as u32), { COLUMNS: columns })
+            }
+            Variant::Registers => {
+                let [x, y] = REGISTER_THREADS;
+                kernel!(linear_forward_registers, tiles(n, 4 * x, m, 4 * y), { THREADS_X: x, THREADS_Y: y })
+            }
+            Variant::Tiled => {
+                let [x, y] = tile_threads(m, n);
+                let groups = tiles(n, 8 * x, m, 8 * y);
+                kernel!(linear_forward_tiled, groups, { THREADS_X: x, THREADS_Y: y, ROW_MEMORY: 32 * y, COLUMN_MEMORY: 32 * x })
+            }
+        }
     };
-    let mut constants = linear_forward_subgroup::Constants { BIAS: bias.is_some(), SECOND: second.is_some(), ..Default::default() };
-    constants.COLUMNS = columns(m, n);
-    let bindings = linear_forward_subgroup::Bindings {
-        x: x.bind,
-        w: piece.weight,
-        bias: bias.unwrap_or(x.bind),
-        x2: second.map_or(x.bind, |s| s.x.bind),
-        w2: second.map_or(x.bind, |s| s.weight),
-        y: y.bind,
-    };
-    let groups = [n.div_ceil(constants.COLUMNS as usize) as u32, m.div_ceil(32) as u32, 1];
     let k = p.shape.cols + second.map_or(0, |s| s.rank);
-    linear_forward_subgroup::dispatch(version(p.weight_type), params, constants, bindings, groups).flops(2 * (m * n * k) as u64)
+    dispatch.flops(2 * (m * n * k) as u64)
 }
 
-/// dx (= or +=) dy·W (+ x2·W2), with the rows of `piece` as W.
+/// dx (= or +=) dy·W (+ x2·W2), with the rows of `piece` as W; the dispatches in the order in which they must run.
 pub fn backward_input(
     e: &Emit<'_>,
     dy: Operand,
@@ -105,60 +173,167 @@ pub fn backward_input(
     second: Option<Second>,
     dx: Operand,
     accumulate: bool,
-) -> Dispatch {
+) -> Vec<Dispatch> {
     let p = e.param(param);
-    let (m, n, k) = (dy.rows, piece.rows, p.shape.cols);
-    let params = linear_backward_input_subgroup::Params {
-        m: m as u32,
-        n: n as u32,
-        k4: p.shape.stride4(),
-        second: second.map_or(0, |s| s.rank as u32),
-        dy_stride: dy.stride4,
-        w_stride: p.shape.stride4(),
-        x2_stride: second.map_or(0, |s| s.x.stride4),
-        w2_stride: second.map_or(0, |s| s.stride4),
-        dx_stride: dx.stride4,
-        dy_column: dy.column4,
-        dx_column: dx.column4,
-        accumulate: accumulate.into(),
+    let variant = Variant::of(e.profile);
+    let step = if variant == Variant::Subgroup { CACHED_N } else { piece.rows };
+    let ranges = split(piece.rows, step);
+    let dispatch = |(first, n): (usize, usize)| {
+        let (m, k, dy) = (dy.rows, p.shape.cols, dy.columns_from(first));
+        let second = second.filter(|_| first == 0);
+        macro_rules! kernel {
+            ($kernel:ident, $groups:expr, { $($constant:ident: $value:expr),* }) => {{
+                let params = $kernel::Params {
+                    m: m as u32,
+                    n: n as u32,
+                    k4: p.shape.stride4(),
+                    second: second.map_or(0, |s| s.rank as u32),
+                    dy_stride: dy.stride4,
+                    w_stride: p.shape.stride4(),
+                    x2_stride: second.map_or(0, |s| s.x.stride4),
+                    w2_stride: second.map_or(0, |s| s.stride4),
+                    dx_stride: dx.stride4,
+                    dy_column: dy.column4,
+                    dx_column: dx.column4,
+                    w_row: first as u32,
+                    accumulate: (accumulate || first > 0).into(),
+                };
+                let constants = $kernel::Constants { SECOND: second.is_some(), $($constant: $value),* };
+                let bindings = $kernel::Bindings {
+                    dy: dy.bind,
+                    w: piece.weight,
+                    x2: second.map_or(dy.bind, |s| s.x.bind),
+                    w2: second.map_or(dy.bind, |s| s.weight),
+                    dx: dx.bind,
+                };
+                $kernel::dispatch(version(p.weight_type), params, constants, bindings, $groups)
+            }};
+        }
+        // Tiles are numbered down the rows first: neighbours then share columns of W, the larger factor.
+        let dispatch = match variant {
+            Variant::Subgroup => {
+                let columns = columns(m, k, &[(64, 20), (32, 26)]);
+                kernel!(linear_backward_input_subgroup, tiles(m, LANE_ROWS as u32, k, columns), { COLUMNS: columns })
+            }
+            Variant::Registers => {
+                let [x, y] = REGISTER_THREADS;
+                kernel!(linear_backward_input_registers, tiles(k, 4 * x, m, 4 * y), { THREADS_X: x, THREADS_Y: y })
+            }
+            Variant::Tiled => {
+                let [x, y] = tile_threads(m, k);
+                let groups = tiles(m, 8 * y, k, 8 * x);
+                kernel!(linear_backward_input_tiled, groups, { THREADS_X: x, THREADS_Y: y, ROW_MEMORY: 32 * y, COLUMN_MEMORY: 32 * x })
+            }
+        };
+        let inner = n + second.map_or(0, |s| s.rank);
+        dispatch.flops(2 * (m * k * inner) as u64)
     };
-    let constants = linear_backward_input_subgroup::Constants { SECOND: second.is_some(), COLUMNS: columns(m, k).max(32), ..Default::default() };
-    let bindings = linear_backward_input_subgroup::Bindings {
-        dy: dy.bind,
-        w: piece.weight,
-        x2: second.map_or(dy.bind, |s| s.x.bind),
-        w2: second.map_or(dy.bind, |s| s.weight),
-        dx: dx.bind,
-    };
-    let groups = [k.div_ceil(constants.COLUMNS as usize) as u32, m.div_ceil(32) as u32, 1];
-    let inner = n + second.map_or(0, |s| s.rank);
-    linear_backward_input_subgroup::dispatch(version(p.weight_type), params, constants, bindings, groups).flops(2 * (m * k * inner) as u64)
+    ranges.into_iter().map(dispatch).collect()
 }
 
-/// dW (= or +=, by `mode`: 0 write, 1 add, 2 as the step says) dyᵀ·x into a gradient of N rows and K columns.
-pub fn backward_weight(dy: Operand, x: Operand, n: usize, k: usize, dw: Bind, mode: u32) -> Dispatch {
-    let m = dy.rows;
-    let stride4 = k.div_ceil(4) as u32;
-    let params = linear_backward_weight_subgroup::Params {
-        m: m as u32,
-        n: n as u32,
-        k4: stride4,
-        dy_stride: dy.stride4,
-        x_stride: x.stride4,
-        dw_stride: stride4,
-        dy_column: dy.column4,
-        x_column: x.column4,
-        accumulate: mode,
-        ..Default::default()
+/// dW (= or +=, by `mode`: 0 write, 1 add, 2 as the step says) dyᵀ·x into a gradient of N rows and K columns; the
+/// dispatches in the order in which they must run.
+pub fn backward_weight(profile: &Profile, dy: Operand, x: Operand, n: usize, k: usize, dw: Bind, mode: u32) -> Vec<Dispatch> {
+    let variant = Variant::of(profile);
+    let step = if variant == Variant::Subgroup { CACHED_M } else { dy.rows };
+    let dispatch = |(first, m): (usize, usize)| {
+        let stride4 = k.div_ceil(4) as u32;
+        macro_rules! kernel {
+            ($kernel:ident, $groups:expr, { $($constant:ident: $value:expr),* }) => {{
+                let params = $kernel::Params {
+                    m: m as u32,
+                    n: n as u32,
+                    k4: stride4,
+                    dy_stride: dy.stride4,
+                    x_stride: x.stride4,
+                    dw_stride: stride4,
+                    row: first as u32,
+                    dy_column: dy.column4,
+                    x_column: x.column4,
+                    accumulate: if first > 0 { 1 } else { mode },
+                };
+                let bindings = $kernel::Bindings { dy: dy.bind, x: x.bind, dw };
+                $kernel::dispatch(params, $kernel::Constants { $($constant: $value),* }, bindings, $groups)
+            }};
+        }
+        let dispatch = match variant {
+            Variant::Subgroup => {
+                let columns = columns(n, k, &[(64, 20), (32, 26)]);
+                kernel!(linear_backward_weight_subgroup, tiles(k, columns, n, LANE_ROWS as u32), { COLUMNS: columns })
+            }
+            Variant::Registers => {
+                let [x, y] = REGISTER_THREADS;
+                kernel!(linear_backward_weight_registers, tiles(k, 4 * x, n, 4 * y), { THREADS_X: x, THREADS_Y: y })
+            }
+            Variant::Tiled => {
+                let [x, y] = tile_threads(n, k);
+                let groups = tiles(k, 8 * x, n, 8 * y);
+                kernel!(linear_backward_weight_tiled, groups, { THREADS_X: x, THREADS_Y: y, ROW_MEMORY: 32 * y, COLUMN_MEMORY: 32 * x })
+            }
+        };
+        dispatch.flops(2 * (m * n * k) as u64)
     };
-    let constants = linear_backward_weight_subgroup::Constants { COLUMNS: columns(n, k).max(32), ..Default::default() };
-    let bindings = linear_backward_weight_subgroup::Bindings { dy: dy.bind, x: x.bind, dw };
-    let groups = [k.div_ceil(constants.COLUMNS as usize) as u32, n.div_ceil(32) as u32, 1];
-    linear_backward_weight_subgroup::dispatch(params, constants, bindings, groups).flops(2 * (m * n * k) as u64)
+    split(dy.rows, step).into_iter().map(dispatch).collect()
 }
 
-/// Columns of a tile: fewer where the matrix would otherwise give too few workgroups for the cores.
-fn columns(rows: usize, cols: usize) -> u32 {
-    let tiles = rows.div_ceil(32) * cols.div_ceil(64);
-    if tiles < 8 && cols > 32 { 32 } else { 64 }
+/// Workgroups for `x` of `per_x` in the first direction and `y` of `per_y` in the second.
+fn tiles(x: usize, per_x: u32, y: usize, per_y: u32) -> [u32; 3] {
+    [x.div_ceil(per_x as usize) as u32, y.div_ceil(per_y as usize) as u32, 1]
+}
+
+/// Start and length of ranges that cover `0..whole`, each of at most 1.5 `step` and, but for the last one, of a multiple of four.
+fn split(whole: usize, step: usize) -> Vec<(usize, usize)> {
+    let count = ((whole + step / 2) / step.max(1)).max(1);
+    let each = whole.div_ceil(count).next_multiple_of(4);
+    (0..whole).step_by(each.max(4)).map(|first| (first, each.min(whole - first))).collect()
+}
+
+/// Columns of a subgroup's tile, from (columns, time a column): the fastest for the width, and narrow where the matrix
+/// would otherwise give too few workgroups for the cores.
+fn columns(rows: usize, cols: usize, widths: &[(u32, usize)]) -> u32 {
+    let few = rows.div_ceil(LANE_ROWS) * cols.div_ceil(64) < 8;
+    let widths = widths.iter().filter(|(width, _)| !few || *width <= 32);
+    widths.min_by_key(|(width, time)| cols.next_multiple_of(*width as usize) * time).map_or(64, |(width, _)| *width)
+}
+
+/// Threads of a GPU's tile across columns and rows: 64 x 64, or 32 rows where that gives too few workgroups to fill it.
+fn tile_threads(rows: usize, cols: usize) -> [u32; 2] {
+    if rows.div_ceil(64) * cols.div_ceil(64) < 128 { [8, 4] } else { [8, 8] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_cover_everything_once() {
+        for (whole, step) in [(1, 512), (49_152, 2048), (577, 512), (1000, 512), (3071, 2048), (3073, 2048), (7, 7)] {
+            let mut next = 0;
+            for (first, len) in split(whole, step) {
+                assert_eq!(first, next);
+                assert_eq!(first % 4, 0);
+                assert!(len > 0 && len <= step + step / 2 + 4, "{len} of {whole}");
+                next = first + len;
+            }
+            assert_eq!(next, whole);
+        }
+    }
+
+    #[test]
+    fn narrow_matrices_get_narrow_tiles() {
+        let forward = &[(64, 20), (32, 21), (16, 26)];
+        assert_eq!(columns(256, 576, forward), 64);
+        assert_eq!(columns(4096, 96, forward), 32);
+        assert_eq!(columns(4096, 8, forward), 16);
+        assert_eq!(columns(32, 64, forward), 32);
+    }
+
+    #[test]
+    fn an_adapter_gets_its_variant() {
+        let lavapipe = Profile::lavapipe();
+        assert_eq!(Variant::of(&lavapipe), Variant::Subgroup);
+        assert_eq!(Variant::of(&Profile { subgroup: None, ..lavapipe.clone() }), Variant::Registers);
+        assert_eq!(Variant::of(&Profile { subgroup: Some(16), ..lavapipe.clone() }), Variant::Registers);
+        assert_eq!(Variant::of(&Profile { class: crate::gpu::AdapterClass::Gpu, subgroup: Some(32), ..lavapipe }), Variant::Tiled);
+    }
 }
