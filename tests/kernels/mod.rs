@@ -2,6 +2,7 @@
 
 mod attention;
 mod embedding;
+mod lm_head;
 mod mlp;
 mod norms;
 mod rope;
