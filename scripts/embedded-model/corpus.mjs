@@ -245,31 +245,6 @@ function talk() {
   return out.join("\n");
 }
 
-/** Every word that a question can turn on. */
-const words = [
-  ...people.flatMap((p) => [p.house, p.job, p.pet, p.petName, p.food, p.hobby]),
-  ...[colours, sounds, opposites].flatMap((pairs) => pairs.flat()),
-  ...days,
-  ...numbers,
-  ...things.flat(),
-];
-
-/**
- * A game in which one villager repeats what another said. The order is random, so that the model can only copy it: the same skill that
- * repeats the subject of a question in its answer, and nothing else in the text practises it.
- */
-function echo() {
-  const p = random.pick(people);
-  const q = other(p);
-  const out = [];
-  for (let i = 0; i < 3; i++) {
-    const said = random.sample(words, 3 + random.below(4)).join(", ");
-    out.push(random.once(2) ? `${p.name} said ${said}.` : `${capital(said)}, said ${p.name}.`);
-    out.push(random.once(2) ? `${q.name} said ${said}.` : `${capital(said)}, said ${q.name}.`);
-  }
-  return out.join("\n");
-}
-
 /** A day in the village. */
 function story() {
   const p = random.pick(people);
@@ -333,12 +308,11 @@ function story() {
 /** Of a hundred documents. @type {[() => string, number][]} */
 const shares = [
   [story, 22],
-  [portrait, 20],
-  [row, 10],
+  [portrait, 25],
+  [row, 12],
   [almanac, 8],
-  [counting, 8],
-  [talk, 24],
-  [echo, 8],
+  [counting, 13],
+  [talk, 20],
 ];
 const deck = shares.flatMap(([make, share]) => Array.from({ length: share }, () => make));
 

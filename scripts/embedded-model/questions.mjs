@@ -3,16 +3,18 @@
 //   node scripts/embedded-model/questions.mjs OUT_DIR
 //
 //   village.jsonl    village_held_out.jsonl      the skill: answer the question that was asked
+//                    village_hard.jsonl          the same skill where it does not reach
 //   pirate.jsonl     pirate_held_out.jsonl       a style: the same answers from a pirate
 //   newcomers.jsonl  newcomers_held_out.jsonl    new facts: two people who are not in the pretraining text
 //
-// What is held out. Village and pirate: whole facts. A quarter of all facts is never asked about in training, in no wording and neither
-// direction, and no answer of the held-out file occurs in the training file (checked below). The model can know these answers only from
-// pretraining, so accuracy there measures the skill of answering and not the memory of the answers. Newcomers: wordings. Each fact is asked
-// about in all wordings but one, and the held-out file asks in that one; it can be learned nowhere else.
+// What is held out. Facts: a quarter of what is true of the villagers is never asked about in training, in no wording and neither direction, and
+// these answers do not occur in the training file (checked below). The model can know them only from pretraining, so accuracy there
+// measures the skill of answering and not the memory of answers. Wordings: of other facts one wording is kept back. The hard file asks for
+// the people behind the held-out facts; a model this small has mostly memorised those pairs of question and answer, so it fails, which is worth seeing.
+// Newcomers: each fact is asked about in all wordings but one, and the held-out file asks in that one; it can be learned nowhere else.
 //
-// How to score: decode greedily; an answer is right when it contains the expected one without its final full stop or exclamation mark. A pirate who
-// is asked a plain question still says the plain sentence and so still counts as right, a plain speaker never counts as a pirate.
+// How to score: decode greedily; an answer is right when it contains the expected one without its last character. A pirate who is asked a
+// plain question still says the plain sentence and so still counts as right, a plain speaker never counts as a pirate.
 
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -134,13 +136,15 @@ const reverse = {
   ],
 };
 
-/** One entry for each fact. @type {{ held: boolean, answer: string, questions: string[] }[]} */
+/** @typedef {"no" | "fact" | "hard"} Held */
+
+/** One entry for each fact. @type {{ held: Held, answer: string, questions: string[] }[]} */
 const entries = [];
-/** @type {(held: boolean, answer: string, questions: string[]) => void} */
+/** @type {(held: Held, answer: string, questions: string[]) => void} */
 const add = (held, answer, questions) => void entries.push({ held, answer, questions });
 
 // Three people of twelve are held out of each kind, others each time. A pet's kind shows in the sentence with its name, so those two go together, as
-// do the two sides of a friendship, of an opposite and of a sum.
+// do the two sides of a friendship.
 /** @type {Record<Kind, number>} */
 const order = { house: 0, job: 1, work: 2, pet: 3, petName: 3, food: 0, hobby: 1, friend: 2 };
 /** @type {(kind: Kind, p: Person) => boolean} */
@@ -159,64 +163,57 @@ for (const p of people) {
   for (const kind of kinds) {
     const { forward: tell, reverse: tellReversed } = facts[kind];
     add(
-      heldOut(kind, p),
+      heldOut(kind, p) ? "fact" : "no",
       tell(p),
       forward[kind].map((ask) => ask(p)),
     );
     if (tellReversed)
       add(
-        heldOut(kind, p),
+        heldOut(kind, p) ? "hard" : "no",
         tellReversed(p),
         (reverse[kind] ?? []).map((ask) => ask(p)),
       );
   }
 }
-colours.forEach(([thing, colour], i) =>
-  add(i % 4 === 1, colourFact([thing, colour]), [
+colours.forEach(([thing, colour]) =>
+  add("no", colourFact([thing, colour]), [
     `What colour is the ${thing}?`,
     `Which colour is the ${thing}?`,
     `What is the colour of the ${thing}?`,
   ]),
 );
-sounds.forEach(([animal, sound], i) =>
-  add(i % 4 === 2, soundFact([animal, sound]), [
+sounds.forEach(([animal, sound]) =>
+  add("no", soundFact([animal, sound]), [
     `What does the ${animal} say?`,
     `What is it that the ${animal} says?`,
     `How does the ${animal} sound?`,
   ]),
 );
 days.forEach((day, i) =>
-  add(i % 4 === 3, dayFact(i), [
-    `What is the day after ${day}?`,
-    `Which day comes after ${day}?`,
-    `What day is it after ${day}?`,
-  ]),
+  add("no", dayFact(i), [`What is the day after ${day}?`, `Which day comes after ${day}?`, `What day is it after ${day}?`]),
 );
-opposites.forEach(([a, b], i) => {
+opposites.forEach(([a, b]) => {
   for (const [from, to] of /** @type {[string, string][]} */ ([
     [a, b],
     [b, a],
   ]))
-    add(i % 4 === 0, oppositeFact([from, to]), [
+    add("no", oppositeFact([from, to]), [
       `What is the opposite of ${from}?`,
       `Which word is the opposite of ${from}?`,
       `What is not ${from}?`,
     ]);
 });
 for (let n = 0; n < 10; n++)
-  add(n % 4 === 1, nextFact(n), [
+  add("no", nextFact(n), [
     `What is the number after ${numbers[n]}?`,
     `Which number comes after ${numbers[n]}?`,
     `What comes after ${numbers[n]}?`,
   ]);
 for (const [a, b] of sums) {
   things.forEach((thing, i) => {
-    // Two kinds of things for each sum are enough to train on, and one to test.
+    // Two kinds of things for each sum are enough.
     if ((a + 2 * b + i) % 3 !== 0) return;
-    const [small, large] = a < b ? [a, b] : [b, a];
-    const held = (small + 3 * large) % 5 === 0;
-    if (held && i > 2) return;
-    add(held, sumFact(a, b, thing), [
+    add("no", sumFact(a, b, thing), [
       `How many ${thing[1]} do ${count(a, thing)} and ${count(b, thing)} make?`,
       `What are ${count(a, thing)} and ${count(b, thing)} together?`,
     ]);
@@ -226,19 +223,32 @@ for (const [a, b] of sums) {
 const random = new Random(7);
 /** @type {(instruction: string, output: string) => Sample} */
 const sample = (instruction, output) => ({ instruction, input: "", output });
+/** @type {(set: Sample[]) => string[]} */
+const asking = (set) => set.map((s) => s.instruction);
+/** @type {(set: Sample[]) => string[]} */
+const answering = (set) => set.map((s) => s.output);
 /** @type {(answer: string) => string} */
 const pirate = (answer) => `Arr! ${answer.slice(0, -1)}, matey!`;
 
-const known = entries.filter((e) => !e.held);
-const kept = entries.filter((e) => e.held);
-const village = known.flatMap((e) => e.questions.map((q) => sample(q, e.answer)));
-// Sums are many and alike: for them and the other small facts one wording is enough, facts about people are asked in two.
-const villageHeld = kept.flatMap((e) =>
-  random.sample(e.questions, e.questions.length === 4 ? 2 : 1).map((q) => sample(q, e.answer)),
-);
-const pirates = known.flatMap((e) =>
-  random.sample(e.questions, e.questions.length === 4 ? 2 : 1).map((q) => sample(q, pirate(e.answer))),
-);
+// Some wordings of what is known are kept back, most of them questions for a person, which the held-out facts do not cover.
+/** @type {Sample[]} */
+const village = [];
+/** @type {Sample[]} */
+const villageHeld = [];
+entries
+  .filter((e) => e.held === "no")
+  .forEach((e, i) => {
+    const keptBack = i % 4 === 0 ? random.below(e.questions.length) : -1;
+    e.questions.forEach((q, w) => (w === keptBack ? villageHeld : village).push(sample(q, e.answer)));
+  });
+/** @type {(held: Held) => Sample[]} */
+const asked = (held) =>
+  entries.filter((e) => e.held === held).flatMap((e) => random.sample(e.questions, 2).map((q) => sample(q, e.answer)));
+const heldFacts = asked("fact");
+const hard = asked("hard");
+disjoint(answering(village), answering([...heldFacts, ...hard]));
+villageHeld.push(...heldFacts);
+const pirates = random.sample(village, 320).map(({ instruction, output }) => sample(instruction, pirate(output)));
 const piratesHeld = villageHeld.map(({ instruction, output }) => sample(instruction, pirate(output)));
 
 /** @type {Sample[]} */
@@ -261,18 +271,20 @@ newcomers.forEach((p, i) =>
   }),
 );
 
-// The claims made above.
-/** @type {(set: Sample[]) => Set<string>} */
-const answers = (set) => new Set(set.map((s) => s.output));
-/** @type {(set: Sample[]) => Set<string>} */
-const questions = (set) => new Set(set.map((s) => s.instruction));
-/** @type {(a: Set<string>, b: Set<string>, what: string) => void} */
-const disjoint = (a, b, what) => {
-  for (const x of a) if (b.has(x)) throw new Error(`${what} in training and in the held-out file: ${x}`);
-};
-disjoint(answers(village), answers(villageHeld), "an answer");
-disjoint(answers(pirates), answers(piratesHeld), "an answer");
-disjoint(questions(arrivals), questions(arrivalsHeld), "a question");
+disjoint(asking(village), asking(villageHeld));
+disjoint(asking(pirates), asking(piratesHeld));
+disjoint(asking(arrivals), asking(arrivalsHeld));
+
+/**
+ * The claims made above.
+ *
+ * @param {string[]} trained
+ * @param {string[]} held
+ */
+function disjoint(trained, held) {
+  const seen = new Set(trained);
+  for (const x of held) if (seen.has(x)) throw new Error(`both trained and held out: ${x}`);
+}
 
 const [out] = process.argv.slice(2);
 if (!out) {
@@ -283,6 +295,7 @@ mkdirSync(out, { recursive: true });
 const files = {
   village,
   village_held_out: villageHeld,
+  village_hard: hard,
   pirate: pirates,
   pirate_held_out: piratesHeld,
   newcomers: arrivals,
