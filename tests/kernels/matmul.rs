@@ -1,0 +1,209 @@
+//! The three matrix products in all versions: tiles cut by every edge, weights of every type, a second product, matrices in pieces.
+
+use std::rc::Rc;
+
+use rootstock::gpu::{Gpu, Profile};
+use rootstock::graph::{Graph, ParamId, Shape, ValueId, WeightType};
+use rootstock::ops::Op;
+use rootstock::ops::matmul::{self, Operand, Second};
+use rootstock::plan::{Bind, Emit, Piece};
+
+use super::single::{Case, Matrix, assert_close};
+use super::{gpu, profiles};
+use crate::reference::{Random, linear};
+
+/// Sums of up to 5000 products in f32, in units of the result's root mean square. Measured on lavapipe: 2e-6 and a little more at the longest.
+const TOLERANCE: f64 = 1e-5;
+
+/// M, N, K: single elements, every tile (16, 32, 64 and 8 x 8) cut, exactly filled and just exceeded, few rows (the vector
+/// kernel), long contractions (cut into ranges).
+const SHAPES: [(usize, usize, usize); 12] = [
+    (1, 1, 1),
+    (1, 130, 70),
+    (3, 5, 7),
+    (8, 64, 64),
+    (9, 16, 12),
+    (17, 30, 31),
+    (33, 65, 66),
+    (64, 128, 64),
+    (255, 63, 129),
+    (100, 577, 40),
+    (20, 5000, 24),
+    (1300, 40, 24),
+];
+
+#[test]
+fn linear_with_trained_weights() {
+    let gpu = gpu();
+    let mut random = Random::new(21);
+    for profile in profiles(&gpu) {
+        for (m, n, k) in SHAPES {
+            let (x, w, b, dy) = (random.vector(m * k), random.vector(n * k), random.vector(n), random.vector(m * n));
+            let (dx, dw, db) = linear::backward(&dy, &x, &w, k);
+            let twice = |v: &[f64]| v.iter().map(|v| 2.0 * v).collect::<Vec<_>>();
+            for biased in [false, true] {
+                let mut weights = vec![Matrix::new(k, w.clone())];
+                if biased {
+                    weights.push(Matrix::new(n, b.clone()));
+                }
+                let case = Case {
+                    tokens: m,
+                    inputs: vec![Matrix::new(k, x.clone())],
+                    weights,
+                    gradients: vec![Matrix::new(n, dy.clone())],
+                    micro_steps: 2,
+                    ..Case::default()
+                };
+                let out = case.run(&gpu, &profile, |g, x, w| vec![g.linear(x[0], w[0], w.get(1).copied())]);
+                let what = format!("of ({m}, {n}, {k}), bias {biased}, on {:?} {:?}", profile.class, profile.subgroup);
+                assert_close(&format!("y {what}"), &out.outputs[0], &linear::forward(&x, &w, biased.then_some(&b), k), TOLERANCE);
+                assert_close(&format!("dx {what}"), &out.inputs[0], &dx, TOLERANCE);
+                // Two micro-steps: the second is added to the first.
+                assert_close(&format!("dw {what}"), &out.weights[0], &twice(&dw), TOLERANCE);
+                if biased {
+                    assert_close(&format!("db {what}"), &out.weights[1], &twice(&db), TOLERANCE);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn linear_with_frozen_half_precision_weights() {
+    let gpu = gpu();
+    let mut random = Random::new(22);
+    for profile in profiles(&gpu) {
+        for (m, n, k) in [(1, 66, 70), (5, 40, 33), (40, 66, 70), (70, 200, 130)] {
+            for weight_type in [WeightType::Bf16, WeightType::F16] {
+                let (x, dy) = (random.vector(m * k), random.vector(m * n));
+                // Eighths up to 2 are exact in both types.
+                let w: Vec<f64> = random.vector(n * k).iter().map(|v| (v * 8.0).round().clamp(-16.0, 16.0) / 8.0).collect();
+                let case = Case {
+                    tokens: m,
+                    inputs: vec![Matrix::new(k, x.clone())],
+                    weights: vec![Matrix::new(k, w.clone())],
+                    frozen: Some(weight_type),
+                    gradients: vec![Matrix::new(n, dy.clone())],
+                    ..Case::default()
+                };
+                let out = case.run(&gpu, &profile, |g, x, w| vec![g.linear(x[0], w[0], None)]);
+                let what = format!("of ({m}, {n}, {k}) with {weight_type:?} on {:?} {:?}", profile.class, profile.subgroup);
+                assert_close(&format!("y {what}"), &out.outputs[0], &linear::forward(&x, &w, None, k), TOLERANCE);
+                assert_close(&format!("dx {what}"), &out.inputs[0], &linear::backward(&dy, &x, &w, k).0, TOLERANCE);
+            }
+        }
+    }
+}
+
+/// y = x·Wᵀ + s·Bᵀ, and backwards dx = dy·W + s·A: the second products of a LoRA layer, with W in pieces as a large matrix is.
+#[derive(Debug)]
+struct TwoProducts {
+    /// W (N, K), B (N, r), A (r, K).
+    weights: [ParamId; 3],
+    /// Row at which W is cut in two.
+    cut: usize,
+}
+
+impl TwoProducts {
+    fn pieces(&self, e: &Emit<'_>) -> [Piece; 2] {
+        let whole = e.piece(self.weights[0]);
+        let row = u64::from(e.param(self.weights[0]).shape.stride4()) * 16;
+        let part =
+            |bind: Bind, first: usize, rows: usize| Bind { offset: bind.offset + first as u64 * row, size: rows as u64 * row, ..bind };
+        [(0, self.cut), (self.cut, whole.rows - self.cut)].map(|(first_row, rows)| Piece {
+            first_row,
+            rows,
+            weight: part(whole.weight, first_row, rows),
+            gradient: whole.gradient.map(|g| part(g, first_row, rows)),
+        })
+    }
+
+    fn second(&self, e: &Emit<'_>, s: ValueId, weight: Bind, shape: Shape) -> Second {
+        Second { x: Operand::value(e, s), weight, stride4: shape.stride4(), rank: e.shape(s).cols }
+    }
+}
+
+impl Op for TwoProducts {
+    fn name(&self) -> &'static str {
+        "two_products"
+    }
+
+    fn params(&self) -> Vec<ParamId> {
+        self.weights.to_vec()
+    }
+
+    fn forward(&self, e: &mut Emit<'_>, x: &[ValueId], y: &[ValueId]) -> Vec<ValueId> {
+        let b = self.weights[1];
+        let shape = e.param(b).shape;
+        for piece in self.pieces(e) {
+            let whole = e.piece(b).weight;
+            let before = piece.first_row as u64 * u64::from(shape.stride4()) * 16;
+            let rows = Bind { offset: whole.offset + before, size: whole.size - before, ..whole };
+            let second = self.second(e, x[1], rows, shape);
+            let y = Operand::value(e, y[0]).columns_from(piece.first_row);
+            let dispatch = matmul::forward(e, Operand::value(e, x[0]), self.weights[0], &piece, None, Some(second), y);
+            e.run(dispatch);
+        }
+        Vec::new()
+    }
+
+    fn backward(&self, e: &mut Emit<'_>, x: &[ValueId], y: &[ValueId], _saved: &[ValueId]) {
+        let dy = e.grad(y[0]).expect("the test seeds it");
+        let dy = Operand::value(e, dy);
+        let target = e.grad_target(x[0]).expect("inputs are trained");
+        let dx = Operand::value(e, target.value);
+        let a = self.weights[2];
+        let second = self.second(e, x[1], e.piece(a).weight, e.param(a).shape);
+        let mode = e.gradient_mode(self.weights[0]);
+        for (i, piece) in self.pieces(e).into_iter().enumerate() {
+            let second = (i == 0).then_some(second);
+            let dy = dy.columns_from(piece.first_row);
+            for dispatch in matmul::backward_input(e, dy, self.weights[0], &piece, second, dx, target.accumulate || i > 0) {
+                e.run(dispatch);
+            }
+            let (k, dw) = (e.param(self.weights[0]).shape.cols, piece.gradient.expect("weights are trained"));
+            for dispatch in matmul::backward_weight(e.profile, dy, Operand::value(e, x[0]), piece.rows, k, dw, mode) {
+                e.run(dispatch);
+            }
+        }
+        for p in &self.weights[1..] {
+            e.zero_gradient(*p);
+        }
+    }
+}
+
+#[test]
+fn second_products_and_weights_in_pieces() {
+    let gpu = gpu();
+    let mut random = Random::new(23);
+    for profile in profiles(&gpu) {
+        // K = 64 and 100 floats: with the cut at 64 rows, each piece starts at a multiple of 256 bytes.
+        for (m, n, k, r) in [(1, 70, 64, 8), (4, 200, 100, 5), (21, 70, 64, 3), (70, 133, 100, 16), (40, 2600, 64, 33)] {
+            two_products(&gpu, &profile, &mut random, (m, n, k, r));
+        }
+    }
+}
+
+fn two_products(gpu: &Rc<Gpu>, profile: &Profile, random: &mut Random, (m, n, k, r): (usize, usize, usize, usize)) {
+    let (x, s, dy) = (random.vector(m * k), random.vector(m * r), random.vector(m * n));
+    let (w, b, a) = (random.vector(n * k), random.vector(n * r), random.vector(r * k));
+    let case = Case {
+        tokens: m,
+        inputs: vec![Matrix::new(k, x.clone()), Matrix::new(r, s.clone())],
+        weights: vec![Matrix::new(k, w.clone()), Matrix::new(r, b.clone()), Matrix::new(k, a.clone())],
+        gradients: vec![Matrix::new(n, dy.clone())],
+        ..Case::default()
+    };
+    let out = case.run(gpu, profile, |g: &mut Graph, x, w| {
+        let op = TwoProducts { weights: [w[0], w[1], w[2]], cut: 64 };
+        vec![g.push_one(op, x, Shape { rows: m, cols: n })]
+    });
+    let what = format!("of ({m}, {n}, {k}) and rank {r} on {:?} {:?}", profile.class, profile.subgroup);
+    let mut y = linear::forward(&x, &w, None, k);
+    linear::add(&mut y, &linear::times_transposed(&s, &b, r));
+    let (mut dx, dw, _) = linear::backward(&dy, &x, &w, k);
+    linear::add(&mut dx, &linear::times(&s, &a, r));
+    assert_close(&format!("y {what}"), &out.outputs[0], &y, TOLERANCE);
+    assert_close(&format!("dx {what}"), &out.inputs[0], &dx, TOLERANCE);
+    assert_close(&format!("dw {what}"), &out.weights[0], &dw, TOLERANCE);
+}
