@@ -1,9 +1,18 @@
 //! What the browser's worker calls.
 
-use serde_json::json;
-use wasm_bindgen::prelude::wasm_bindgen;
+use std::rc::Rc;
 
-use crate::plan::kernels;
+use js_sys::{Float32Array, Object, Reflect, Uint8Array};
+use serde_json::json;
+use wasm_bindgen::prelude::{JsError, JsValue, wasm_bindgen};
+
+use crate::checkpoint::{Checkpoint, ParamSource};
+use crate::data::{Batch, Sample};
+use crate::engine::{Engine, EngineOptions};
+use crate::gpu::{AdapterChoice, Gpu};
+use crate::optim::AdamW;
+use crate::plan::{Part, StepValues, kernels};
+use crate::platform::MemoryDirectory;
 
 /// Runs once when the module is loaded: a panic, which only a bug can cause, is written to the console with its place.
 #[wasm_bindgen(start)]
@@ -16,4 +25,78 @@ pub fn start() {
 pub fn shader_sources() -> String {
     let sources = kernels::ALL.iter().map(|shader| json!({ "name": shader.name, "wgsl": shader.wgsl }));
     sources.collect::<serde_json::Value>().to_string()
+}
+
+/// One sample as transformers takes it: labels not yet shifted, -100 where there is nothing to learn.
+#[derive(serde::Deserialize)]
+struct LabelledIds {
+    input_ids: Vec<u32>,
+    labels: Vec<i32>,
+}
+
+/// Forward and backward of one batch in full fine-tuning, without an update: what the browser computes, to be laid beside what
+/// transformers does.
+///
+/// `files` is a model's directory, name → `Uint8Array`; `samples` are `{"input_ids", "labels"}` as JSON. The answer is
+/// `{loss, grad_norm, gradients}`: the mean loss over the targets, the norm of all gradients, and each gradient by its
+/// parameter's name as a `Float32Array` (out, in).
+///
+/// # Errors
+/// What reading the directory, opening the adapter or the step fails with, and samples that do not fit the model.
+#[wasm_bindgen]
+pub async fn loss_and_gradients(files: Object, samples: String) -> Result<JsValue, JsError> {
+    let mut directory = MemoryDirectory::new("the given files");
+    for entry in Object::entries(&files) {
+        let entry = js_sys::Array::from(&entry);
+        let name = entry.get(0).as_string().unwrap_or_default();
+        directory = directory.with(&name, Uint8Array::new(&entry.get(1)).to_vec());
+    }
+    let checkpoint = Checkpoint::open(Rc::new(directory)).await?;
+    let samples = read_samples(&samples, checkpoint.config().vocab_size)?;
+    let batch = Batch::of(&samples.iter().collect::<Vec<_>>());
+
+    let gpu = Rc::new(Gpu::open(&AdapterChoice::default()).await?);
+    let sequence = samples.iter().map(|s| s.ids.len()).max().unwrap_or(1);
+    let options = EngineOptions { training: true, gradient_checkpointing: false, sequence, adamw: AdamW::default() };
+    let mut engine = Engine::load(gpu, &checkpoint, options).await?;
+    let targets = batch.target_count();
+    // The update computes the norm; its learning rate is 0.
+    let step = StepValues { loss_scale: 1.0 / targets.max(1) as f32, ..StepValues::default() };
+    engine.micro_step(&batch, step).await?;
+    engine.update(&step).await?;
+    let stats = engine.stats().await?;
+
+    let gradients = Object::new();
+    let part = engine.part(Part::Gradients);
+    for (index, declaration) in engine.declarations.iter().enumerate() {
+        let numbers = part.read_rows(index, 0..declaration.rows).await?;
+        set(&gradients, &declaration.name, Float32Array::from(numbers.as_slice()))?;
+    }
+    let answer = Object::new();
+    set(&answer, "loss", f64::from(stats.loss_sum) / targets.max(1) as f64)?;
+    set(&answer, "grad_norm", stats.grad_norm)?;
+    set(&answer, "gradients", gradients)?;
+    Ok(answer.into())
+}
+
+fn read_samples(text: &str, vocab_size: usize) -> Result<Vec<Sample>, JsError> {
+    let samples: Vec<LabelledIds> = serde_json::from_str(text)?;
+    if samples.iter().all(|sample| sample.input_ids.is_empty()) {
+        return Err(JsError::new("the samples hold no token"));
+    }
+    for (index, sample) in samples.iter().enumerate() {
+        if sample.labels.len() != sample.input_ids.len() {
+            return Err(JsError::new(&format!("sample {index} has another number of labels than of tokens")));
+        }
+        let labels = sample.labels.iter().filter_map(|&label| u32::try_from(label).ok());
+        if let Some(id) = labels.chain(sample.input_ids.iter().copied()).find(|&id| id as usize >= vocab_size) {
+            return Err(JsError::new(&format!("sample {index} has the token {id}, and the vocabulary ends at {vocab_size}")));
+        }
+    }
+    Ok(samples.into_iter().enumerate().map(|(i, s)| Sample::new(s.input_ids, s.labels, i + 1)).collect())
+}
+
+fn set(object: &Object, key: &str, value: impl Into<JsValue>) -> Result<(), JsError> {
+    let done = Reflect::set(object, &key.into(), &value.into());
+    done.map(|_| ()).map_err(|_| JsError::new("a plain object refused a property"))
 }

@@ -38,19 +38,20 @@ export class Rootstock {
   constructor(private readonly page: Page) {}
 
   /**
-   * Calls an export; `files` are fetched in the page and come last, as an object from name to bytes.
+   * Calls an export. The files are fetched in the page and come first, as an object from name to bytes; `args` follow.
    */
-  async call(name: string, files?: { folder: string; names: string[] }): Promise<unknown> {
+  async call(name: string, given: { files?: { folder: string; names: string[] }; args?: unknown[] } = {}): Promise<unknown> {
     return this.page.evaluate(
-      async ({ name, files }) => {
-        const args: unknown[] = [];
-        if (files) {
-          const read = files.names.map(async (file) => {
-            const response = await fetch(`/fixtures/${files.folder}/${file}`);
+      async ({ name, given }) => {
+        const args = given.args ?? [];
+        if (given.files) {
+          const { folder, names } = given.files;
+          const read = names.map(async (file) => {
+            const response = await fetch(`/fixtures/${folder}/${file}`);
             if (!response.ok) throw new Error(await response.text());
-            return [file, await response.bytes()] as const;
+            return [file, new Uint8Array(await response.arrayBuffer())] as const;
           });
-          args.push(Object.fromEntries(await Promise.all(read)));
+          args.unshift(Object.fromEntries(await Promise.all(read)));
         }
         const worker = new Worker("/worker.mjs", { type: "module" });
         try {
@@ -66,7 +67,7 @@ export class Rootstock {
           worker.terminate();
         }
       },
-      { name, files },
+      { name, given },
     );
   }
 }
