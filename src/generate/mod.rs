@@ -1,0 +1,5 @@
+//! Decoding: which token comes next.
+
+mod sampling;
+
+pub use sampling::{Sampler, SamplingOptions};
