@@ -5,6 +5,7 @@ pub mod config;
 pub mod data;
 pub mod engine;
 pub mod error;
+pub mod generate;
 pub mod gpu;
 pub mod graph;
 pub mod model;

@@ -3,6 +3,7 @@
 mod checkpoint;
 mod config;
 mod data;
+mod generate;
 mod golden;
 mod kernels;
 mod reference;

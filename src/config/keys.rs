@@ -101,7 +101,7 @@ const MODEL: &[Key] = &[
 
 #[rustfmt::skip]
 const DATA: &[Key] = &[
-    used("Data", "dataset", Kind::List, "", "Names from dataset_info.json, or paths of .jsonl, .json, .txt or .csv files, comma-separated."),
+    used("Data", "dataset", Kind::List, "", "Names from dataset_info.json, or paths of .jsonl, .json or .txt files, comma-separated."),
     used("Data", "eval_dataset", Kind::List, "", "The same, for evaluation."),
     used("Data", "dataset_dir", Kind::Text, "data", "The directory of dataset_info.json and its files."),
     used("Data", "template", Kind::Text, "", "Accepted for LLaMA-Factory's sake: the checkpoint's own chat template is used."),

@@ -7,6 +7,4 @@ mod settings;
 pub mod value;
 
 pub use docs::markdown;
-pub use recipe::{
-    ExportDtype, FinetuningType, Freeze, Lora, Interval, Recipe, Resume, SchedulerKwargs, SchedulerType, Stage, Strategy,
-};
+pub use recipe::{ExportDtype, FinetuningType, Freeze, Interval, Lora, Recipe, Resume, SchedulerKwargs, SchedulerType, Stage, Strategy};

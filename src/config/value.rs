@@ -74,9 +74,7 @@ impl Value {
     pub fn parse(text: &str) -> Value {
         match text.trim() {
             "" | "null" | "none" | "None" | "~" => Value::Null,
-            t if t.starts_with('[') || t.starts_with('{') => {
-                serde_saphyr::from_str(t).unwrap_or_else(|_| Value::Text(t.to_string()))
-            }
+            t if t.starts_with('[') || t.starts_with('{') => serde_saphyr::from_str(t).unwrap_or_else(|_| Value::Text(t.to_string())),
             t => Value::Text(t.to_string()), // every kind reads text, so nothing is lost to a guess at its type
         }
     }

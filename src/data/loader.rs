@@ -107,7 +107,10 @@ impl Loader {
 pub fn split(count: usize, val_size: f64, seed: u64) -> Result<(Vec<usize>, Vec<usize>)> {
     let held_out = if val_size >= 1.0 { val_size as usize } else { (count as f64 * val_size).ceil() as usize };
     if held_out > 0 && held_out >= count {
-        return Err(Error::recipe("val_size", format!("{held_out} samples held out of {count} leave nothing to train on; make it smaller")));
+        return Err(Error::recipe(
+            "val_size",
+            format!("{held_out} samples held out of {count} leave nothing to train on; make it smaller"),
+        ));
     }
     let mut order: Vec<usize> = (0..count).collect();
     Random::new(seed, SPLIT).shuffle(&mut order);

@@ -1,9 +1,20 @@
 //! From a dataset on disk to the batches that a training step reads: formats → conversations → samples → batches.
 
 mod batch;
+mod conversation;
+mod dataset_info;
+mod formats;
 mod loader;
+mod packing;
 mod samples;
+mod template;
+mod tokenizer;
 
 pub use batch::{Batch, Buckets};
+pub use dataset_info::{OpenPath, load_datasets};
+pub use formats::{AlpacaColumns, Content, Layout, MessageColumns, Record, read_records};
 pub use loader::{Loader, split};
-pub use samples::{IGNORE, Sample};
+pub use packing::share_length;
+pub use samples::{Encoded, Encoding, IGNORE, Sample, encode_records};
+pub use template::{ChatTemplate, Message};
+pub use tokenizer::{TextStream, Tokenizer};

@@ -23,13 +23,7 @@ impl Schedule {
     }
 
     /// A schedule from its numbers.
-    pub fn new(
-        kind: SchedulerType,
-        learning_rate: f64,
-        warmup_steps: u64,
-        total_steps: u64,
-        kwargs: SchedulerKwargs,
-    ) -> Self {
+    pub fn new(kind: SchedulerType, learning_rate: f64, warmup_steps: u64, total_steps: u64, kwargs: SchedulerKwargs) -> Self {
         Schedule { kind, learning_rate, warmup_steps: warmup_steps as f64, total_steps: total_steps as f64, kwargs }
     }
 

@@ -2,9 +2,7 @@
 
 use rootstock::Error;
 use rootstock::config::keys::{Support, keys};
-use rootstock::config::{
-    ExportDtype, FinetuningType, Interval, Recipe, Resume, SchedulerType, Stage, Strategy, markdown,
-};
+use rootstock::config::{ExportDtype, FinetuningType, Interval, Recipe, Resume, SchedulerType, Stage, Strategy, markdown};
 
 const MINIMAL: &str = "model_name_or_path: base\noutput_dir: out\ndataset: facts\nfinetuning_type: full\n";
 
@@ -128,7 +126,11 @@ fn the_command_line_wins() {
     assert_eq!((r.learning_rate, r.max_steps, r.val_size), (3e-4, Some(7), 0.0));
     assert_eq!(r.dataset, ["a", "b"]);
     assert_eq!(r.lr_scheduler_kwargs.num_cycles, Some(1.0));
-    let empty = Recipe::parse("r.yaml", "# all on the command line\n", &["model_name_or_path=m".into(), "dataset=d".into(), "output_dir=12".into()]);
+    let empty = Recipe::parse(
+        "r.yaml",
+        "# all on the command line\n",
+        &["model_name_or_path=m".into(), "dataset=d".into(), "output_dir=12".into()],
+    );
     assert_eq!(empty.expect("fine").output_dir, "12");
     let error = Recipe::parse("r.yaml", MINIMAL, &["learning_rat=1".into()]).expect_err("unknown");
     assert_eq!(error.to_string(), "learning_rat: unknown key; did you mean learning_rate?");
@@ -181,7 +183,10 @@ fn contradictions_are_said() {
         ("val_size: 0.1\neval_dataset: e\n", "r.yaml, line 5: val_size: eval_dataset is given as well; keep one of the two"),
         ("load_best_model_at_end: true\n", "the best checkpoint is known only from evaluations"),
         ("load_best_model_at_end: true\neval_strategy: epoch\nval_size: 5\n", "save_strategy and eval_strategy must be the same"),
-        ("load_best_model_at_end: true\neval_strategy: steps\neval_steps: 4\nsave_steps: 6\nval_size: 5\n", "r.yaml, line 8: save_steps: with load_best"),
+        (
+            "load_best_model_at_end: true\neval_strategy: steps\neval_steps: 4\nsave_steps: 6\nval_size: 5\n",
+            "r.yaml, line 8: save_steps: with load_best",
+        ),
         ("early_stopping_steps: 3\n", "stopping early needs evaluations"),
         ("eval_strategy: steps\n", "r.yaml, line 5: eval_strategy: there is nothing to evaluate on"),
         ("do_eval: true\n", "there is nothing to evaluate on"),
@@ -201,7 +206,11 @@ fn contradictions_are_said() {
         let message = fault(extra);
         assert!(message.contains(expected), "{extra:?} says {message:?}");
     }
-    for (text, name) in [("output_dir: o\ndataset: d\n", "model_name_or_path"), ("model_name_or_path: m\ndataset: d\n", "output_dir"), ("model_name_or_path: m\noutput_dir: o\n", "dataset")] {
+    for (text, name) in [
+        ("output_dir: o\ndataset: d\n", "model_name_or_path"),
+        ("model_name_or_path: m\ndataset: d\n", "output_dir"),
+        ("model_name_or_path: m\noutput_dir: o\n", "dataset"),
+    ] {
         let error = Recipe::parse("r.yaml", text, &[]).expect_err("a required key is missing").to_string();
         assert!(error.starts_with(&format!("{name}: this key is missing")), "{error}");
     }

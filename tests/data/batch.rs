@@ -20,10 +20,7 @@ fn two_samples_lie_side_by_side() {
     assert_eq!(batch.starts[5..], [5, 6, 7]);
     assert_eq!(batch.ends[5..], [6, 7, 8]);
     assert_eq!((batch.tokens, batch.len(), batch.target_count()), (5, 8, 3));
-    assert_eq!(
-        batch.buckets(),
-        Buckets { ids: vec![5, 6, 7, 9], offsets: vec![0, 1, 3, 4, 5], tokens: vec![0, 1, 3, 2, 4] }
-    );
+    assert_eq!(batch.buckets(), Buckets { ids: vec![5, 6, 7, 9], offsets: vec![0, 1, 3, 4, 5], tokens: vec![0, 1, 3, 2, 4] });
     assert_eq!(batch.position_buckets(), Buckets { ids: vec![0, 1, 2], offsets: vec![0, 2, 4, 5], tokens: vec![0, 3, 1, 4, 2] });
 }
 

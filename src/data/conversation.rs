@@ -1,0 +1,197 @@
+//! Where the answers of a conversation lie, in tokens.
+//!
+//! What counts is what the model will see when it is used: the prompt rendered with the header of the answer, tokenised, and
+//! then, token by token, the answer and the token that ends its turn. So for each answer the template renders the prompt and the
+//! prompt with its answer, and the answer is what the second has beyond the first. Where the text so far is also the beginning of
+//! the whole conversation (most templates), all answers are learned in one sequence; where a template rewrites earlier turns
+//! (thinking that is cut out, a system message that moves), an answer gets a sequence of its own.
+
+use super::template::Message;
+use super::tokenizer::Tokenizer;
+use crate::error::{Error, Result};
+
+/// Text that no answer holds, put in an answer's place to see what a template writes after it.
+const MARK: &str = "\u{e000}answer\u{e001}";
+
+/// A prompt and its answer as tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Turn {
+    /// From the end of the last answer to the end of this answer's header.
+    pub(super) source: Vec<u32>,
+    /// The answer with the token that ends its turn.
+    pub(super) target: Vec<u32>,
+    /// Whether the answer is learned in this sequence, or only read.
+    pub(super) learned: bool,
+}
+
+/// One answer in the text of its conversation so far.
+struct Answer {
+    /// The conversation up to and with this answer.
+    text: String,
+    /// Byte where the answer begins: all before it is given when the model is used.
+    start: usize,
+    /// Byte where it ends, its end of turn included.
+    end: usize,
+    /// Whether a special token ends it; else the end-of-sequence token is appended.
+    closed: bool,
+}
+
+/// The sequences of a conversation that ends with an answer, each as its turns; the last sequence holds the last answer.
+///
+/// # Errors
+/// [`Error::Config`] when the template refuses the conversation or its headers cannot be found.
+pub(super) fn encode_conversation(tokenizer: &Tokenizer, messages: &[Message]) -> Result<Vec<Vec<Turn>>> {
+    let places = messages.iter().enumerate().filter(|(_, m)| m.role == "assistant").map(|(k, _)| k);
+    let answers = places.map(|k| find_answer(tokenizer, messages, k)).collect::<Result<Vec<_>>>()?;
+    // From the last answer back: an answer joins the sequence behind it whose text begins with its own.
+    let mut groups: Vec<Vec<&Answer>> = Vec::new();
+    for answer in answers.iter().rev() {
+        let so_far = &answer.text[..answer.end];
+        let fits = |group: &&mut Vec<&Answer>| group.first().is_some_and(|whole| answer.closed && whole.text.starts_with(so_far));
+        match groups.iter_mut().find(fits) {
+            Some(group) => group.push(answer),
+            None => groups.push(vec![answer]),
+        }
+    }
+    groups.iter().rev().map(|group| encode_group(tokenizer, group)).collect()
+}
+
+fn find_answer(tokenizer: &Tokenizer, messages: &[Message], k: usize) -> Result<Answer> {
+    let template = tokenizer.template();
+    let prompt = template.render(&messages[..k], true)?;
+    let full = template.render(&messages[..=k], false)?;
+    let (text, start) = if full.starts_with(&prompt) {
+        let start = prompt.len();
+        (full, start)
+    } else {
+        join(tokenizer, messages, k, &prompt, &full)?
+    };
+
+    // What follows the answer's own words: "<|im_end|>\n" or the like.
+    let content = messages[k].content.trim();
+    let region = &text[start..];
+    let lead = region.len() - region.trim_start().len();
+    let after = if region.trim_start().starts_with(content) {
+        start + lead + content.len()
+    } else {
+        // The template rewrites the words; a marked answer shows what it writes after them.
+        let (_, tail) = around(tokenizer, messages, k, k)?;
+        if text[start..].ends_with(&tail) { text.len() - tail.len() } else { text.len() }
+    };
+    // The first special token after the words ends the turn. What else a template appends (a newline, for phi3 a second end) is
+    // never generated, since generation stops there.
+    let (ids, offsets) = tokenizer.encode_with_offsets(&text[after..])?;
+    let closing = ids.iter().zip(&offsets).find(|(id, _)| tokenizer.is_special(**id));
+    let end = closing.map_or(text.len(), |(_, (_, end))| after + end);
+    Ok(Answer { start, end, closed: closing.is_some() || k + 1 < messages.len(), text })
+}
+
+/// What the template writes before and after message `i` of the conversation up to answer `k`.
+fn around(tokenizer: &Tokenizer, messages: &[Message], k: usize, i: usize) -> Result<(String, String)> {
+    let mut marked = messages[..=k].to_vec();
+    if let Some(message) = marked.get_mut(i) {
+        message.content = MARK.into();
+    }
+    let rendered = tokenizer.template().render(&marked, false)?;
+    let (before, after) = rendered.rsplit_once(MARK).unwrap_or((&rendered, ""));
+    Ok((before.to_string(), after.to_string()))
+}
+
+/// The text to train on and where its answer begins, when the full rendering does not begin with the prompt: the prompt,
+/// then what the full rendering has beyond it.
+fn join(tokenizer: &Tokenizer, messages: &[Message], k: usize, prompt: &str, full: &str) -> Result<(String, usize)> {
+    // The header of the answer stands between the question and the answer's own words.
+    let (_, after_question) = around(tokenizer, messages, k, k.saturating_sub(1))?;
+    let (before_answer, _) = around(tokenizer, messages, k, k)?;
+    let header = if full.ends_with(&after_question) { full.len() - after_question.len() } else { full.len() };
+    let words = if full.starts_with(&before_answer) { before_answer.len() } else { full.len() };
+
+    // The two part within the header. White space that only the prompt has stays, since the model will see it; more
+    // ("<think>") is a promise that a written answer may not keep: then the answer begins where they part.
+    let common = prompt.char_indices().zip(full.chars()).find(|((_, a), b)| a != b).map_or(prompt.len().min(full.len()), |((i, _), _)| i);
+    if common >= header {
+        return match prompt[common..].trim() {
+            "" => Ok((format!("{prompt}{}", &full[common..]), prompt.len())),
+            _ => Ok((full.to_string(), common)),
+        };
+    }
+    // Or something before the question moved (mistral's system message): the longest end of the prompt that the header has.
+    for (cut, _) in prompt.char_indices() {
+        let tail = &prompt[cut..];
+        if let Some(at) = full[..words].rfind(tail)
+            && at + tail.len() >= header
+        {
+            let rest = &full[at + tail.len()..];
+            return Ok((format!("{prompt}{rest}"), prompt.len()));
+        }
+    }
+    Err(Error::config(
+        "chat template",
+        "chat_template",
+        "the answer cannot be found in what the chat template renders: the prompt with add_generation_prompt is not its beginning",
+    ))
+}
+
+/// Tokens of a group of answers (the last one first) that share the text of the last one.
+fn encode_group(tokenizer: &Tokenizer, group: &[&Answer]) -> Result<Vec<Turn>> {
+    let Some(whole) = group.first() else { return Ok(Vec::new()) };
+    let text = whole.text.as_str();
+    let bounds: Vec<usize> = group.iter().rev().flat_map(|answer| [answer.start, answer.end]).collect();
+    let pieces = match split_tokens(tokenizer, text, &bounds)? {
+        Some(pieces) => pieces,
+        None => encode_pieces(tokenizer, text, &bounds)?,
+    };
+    let mut turns: Vec<Turn> =
+        pieces.chunks_exact(2).map(|pair| Turn { source: pair[0].clone(), target: pair[1].clone(), learned: true }).collect();
+    if !whole.closed
+        && let (Some(last), Some(eos)) = (turns.last_mut(), tokenizer.eos())
+    {
+        last.target.push(eos); // a template without an end of turn: without this token the model would never stop
+    }
+    Ok(turns)
+}
+
+/// The tokens of the whole text, split at byte positions; None where a token crosses one, or where the tokens before an
+/// answer are not those of its prompt alone: then the model would be used with other tokens than it was trained with.
+fn split_tokens(tokenizer: &Tokenizer, text: &str, bounds: &[usize]) -> Result<Option<Vec<Vec<u32>>>> {
+    let (ids, offsets) = tokenizer.encode_with_offsets(text)?;
+    let mut pieces = Vec::with_capacity(bounds.len());
+    let mut from = 0;
+    for (i, &bound) in bounds.iter().enumerate() {
+        if offsets.iter().any(|&(start, end)| start < bound && bound < end) {
+            return Ok(None);
+        }
+        let to = offsets.partition_point(|&(start, _)| start < bound).max(from);
+        let begins_answer = i % 2 == 0;
+        if begins_answer && tokenizer.encode(&text[..bound], false)? != ids[..to] {
+            return Ok(None);
+        }
+        pieces.push(ids[from..to].to_vec());
+        from = to;
+    }
+    Ok(Some(pieces))
+}
+
+/// Each piece tokenised on its own, as a prompt is when the model is used.
+fn encode_pieces(tokenizer: &Tokenizer, text: &str, bounds: &[usize]) -> Result<Vec<Vec<u32>>> {
+    let mut pieces = Vec::with_capacity(bounds.len());
+    let mut from = 0;
+    for &bound in bounds {
+        let piece = &text[from..bound];
+        pieces.push(if from == 0 { tokenizer.encode(piece, false)? } else { encode_within(tokenizer, piece)? });
+        from = bound;
+    }
+    Ok(pieces)
+}
+
+/// Tokens of a piece from the middle of a text. SentencePiece tokenizers put a space in front of every text; behind a newline
+/// the piece stands as it is.
+fn encode_within(tokenizer: &Tokenizer, piece: &str) -> Result<Vec<u32>> {
+    const GUARD: &str = "\n";
+    let guard = tokenizer.encode(GUARD, false)?;
+    let guarded = tokenizer.encode(&format!("{GUARD}{piece}"), false)?;
+    match guarded.strip_prefix(guard.as_slice()) {
+        Some(ids) if !guard.is_empty() => Ok(ids.to_vec()),
+        _ => tokenizer.encode(piece, false),
+    }
+}
