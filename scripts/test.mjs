@@ -22,9 +22,9 @@ const browserReport = join(root, "target/browser-tests.json");
 const ready = await execute("setup", "node", ["scripts/setup.mjs"], 3600);
 if (ready.code !== 0) process.exit(1);
 
-await check("format", "cargo", ["fmt", "--check"]);
-await check("TypeScript types", "npx", ["--no-install", "tsc"]);
-await check("TypeScript lints", "npx", ["--no-install", "eslint", "--max-warnings=0", "."]);
+await check("format", "cargo", ["fmt", "--check", "--", "-l"]);
+await check("TypeScript types", "node_modules/.bin/tsc", []);
+await check("TypeScript lints", "node_modules/.bin/eslint", ["--max-warnings=0", "."]);
 await check("licences", toolPaths(cargoDeny).program, ["check", "licenses", "bans", "sources"]);
 if (!process.env["CI"]) await advisories();
 await check("Rust lints", "cargo", ["clippy", "--all-targets", "--", "-D", "warnings"]);
@@ -130,8 +130,8 @@ async function browserTests() {
   }
   rmSync(browserReport, { force: true });
   const env = { PLAYWRIGHT_JSON_OUTPUT_FILE: browserReport };
-  const args = ["--no-install", "playwright", "test", "--reporter=list,json"];
-  const { code, seconds } = await execute(suite, "npx", args, 1800, env);
+  const args = ["test", "--reporter=list,json"];
+  const { code, seconds } = await execute(suite, "node_modules/.bin/playwright", args, 1800, env);
   const report = /** @type {{ stats?: { expected: number, unexpected: number, flaky: number, skipped: number } }} */ (
     JSON.parse(await readFile(browserReport, "utf8").catch(() => "{}"))
   );
