@@ -35,7 +35,8 @@ fn main() {
     }
     for (name, values) in &permutations {
         writeln!(out, "/// Which `{name}` version of a permuted kernel to take.").expect("a string");
-        writeln!(out, "#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]\npub enum {} {{", camel(name)).expect("a string");
+        writeln!(out, "#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]\npub enum {} {{", camel(name))
+            .expect("a string");
         for v in values {
             writeln!(out, "    /// `{v}`.\n    {},", camel(v)).expect("a string");
         }
@@ -102,7 +103,8 @@ impl Kernel {
                 Variant { value, name, wgsl, naga }
             })
             .collect();
-        let opening = text.lines().take_while(|l| l.starts_with("//")).filter(|l| !l.starts_with("// use:") && !l.starts_with("// permute"));
+        let opening =
+            text.lines().take_while(|l| l.starts_with("//")).filter(|l| !l.starts_with("// use:") && !l.starts_with("// permute"));
         let opening = opening.map(|l| format!("/// {}\n", l.trim_start_matches('/').trim())).collect();
         Kernel { module: stem.replace('.', "_"), opening, permute, variants }
     }
@@ -124,7 +126,8 @@ impl Kernel {
                 v.name, v.constant(), v.name, v.wgsl, access.join(", "), uses_step(v)).expect("a string");
         }
         self.params(o, first);
-        writeln!(o, "    /// The buffers that the kernel reads and writes.\n    #[derive(Debug, Clone, Copy)]\n    pub struct Bindings {{").expect("a string");
+        writeln!(o, "    /// The buffers that the kernel reads and writes.\n    #[derive(Debug, Clone, Copy)]\n    pub struct Bindings {{")
+            .expect("a string");
         for b in &bindings {
             writeln!(o, "        /// `{}`, {}.\n        pub {}: Bind,", b.ty, b.access.to_lowercase(), b.name).expect("a string");
         }
@@ -145,9 +148,10 @@ impl Kernel {
 
     fn params(&self, o: &mut String, variant: &Variant) {
         let module = &variant.naga;
-        let uniform = module.global_variables.iter().find(|(_, g)| {
-            g.space == naga::AddressSpace::Uniform && g.binding.as_ref().is_some_and(|b| b.binding == 0)
-        });
+        let uniform = module
+            .global_variables
+            .iter()
+            .find(|(_, g)| g.space == naga::AddressSpace::Uniform && g.binding.as_ref().is_some_and(|b| b.binding == 0));
         let (handle, _) = uniform.map(|(_, g)| (g.ty, g)).unwrap_or_else(|| panic!("{}: no `params` at binding 0", variant.name));
         let naga::TypeInner::Struct { members, .. } = &module.types[handle].inner else { panic!("{}: params is no struct", variant.name) };
         let docs = module.doc_comments.as_ref();

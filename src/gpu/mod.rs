@@ -107,15 +107,7 @@ impl Gpu {
                 keep_first(&seen, format!("the GPU was lost ({message})"));
             }
         });
-        Ok(Gpu {
-            device,
-            queue,
-            profile,
-            pipelines: RefCell::default(),
-            failure,
-            allocated: Rc::default(),
-            peak: Rc::default(),
-        })
+        Ok(Gpu { device, queue, profile, pipelines: RefCell::default(), failure, allocated: Rc::default(), peak: Rc::default() })
     }
 
     /// What this adapter is and may do.
@@ -165,8 +157,7 @@ impl Gpu {
         }
         let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let raw =
-            self.device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size: bytes, usage, mapped_at_creation: false });
+        let raw = self.device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size: bytes, usage, mapped_at_creation: false });
         if let Some(e) = validation.pop().await {
             return Err(full(e.to_string()));
         }
@@ -254,7 +245,9 @@ impl Gpu {
     pub fn check(&self) -> Result<()> {
         match self.failure.lock() {
             Ok(failure) => match failure.as_ref() {
-                Some(reason) => Err(Error::gpu(format!("{reason}; what is on disk is untouched, run again to go on from the last checkpoint"))),
+                Some(reason) => {
+                    Err(Error::gpu(format!("{reason}; what is on disk is untouched, run again to go on from the last checkpoint")))
+                }
                 None => Ok(()),
             },
             Err(_) => Err(Error::gpu("the GPU's error handler failed")),
@@ -294,7 +287,8 @@ impl Readback {
         if !arrived {
             return Err(Error::gpu("the GPU did not give its results back; the device is probably lost, run again"));
         }
-        let view = self.staging.slice(..).get_mapped_range().map_err(|e| Error::gpu(format!("the GPU's results could not be mapped: {e}")))?;
+        let view =
+            self.staging.slice(..).get_mapped_range().map_err(|e| Error::gpu(format!("the GPU's results could not be mapped: {e}")))?;
         Ok(view.to_vec())
     }
 }

@@ -1,9 +1,9 @@
 //! Gemma 3, text only: norms before and after attention and feed-forward, norms on queries and keys, five sliding layers
 //! to one full layer, a rotary base for each kind, tied and scaled embedding.
 
-use super::forward::Forward;
 use super::config::{Defaults, ModelConfig};
 use super::fields::{Fields, limits};
+use super::forward::Forward;
 use super::params::{ParamDecl, Params};
 use super::{Architecture, rope_config};
 use crate::error::Result;

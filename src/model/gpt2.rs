@@ -2,10 +2,10 @@
 //!
 //! The configuration's dropouts are not applied, as when transformers runs the model in evaluation mode.
 
-use super::forward::Forward;
 use super::Architecture;
 use super::config::{ModelConfig, Sizes, read_activation};
 use super::fields::{Fields, limits};
+use super::forward::Forward;
 use super::params::{ParamDecl, Params};
 use crate::error::Result;
 

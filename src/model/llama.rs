@@ -1,8 +1,8 @@
 //! Llama (also SmolLM2, TinyLlama, Llama 3): RMSNorm, rotary positions, grouped-query attention, SwiGLU.
 
-use super::forward::Forward;
 use super::config::{Defaults, ModelConfig};
 use super::fields::Fields;
+use super::forward::Forward;
 use super::params::{ParamDecl, Params};
 use super::{Architecture, rope_config};
 use crate::error::Result;

@@ -1,8 +1,8 @@
 //! Mistral: llama with a sliding window in every layer.
 
-use super::forward::Forward;
 use super::config::{Defaults, ModelConfig};
 use super::fields::{Fields, limits};
+use super::forward::Forward;
 use super::llama;
 use super::params::ParamDecl;
 use super::{Architecture, rope_config};

@@ -1,9 +1,9 @@
 //! Phi 3, 3.5 and 4-mini: llama with one fused projection for queries, keys and values and one for gate and up, rotary
 //! positions on a part of each head, and LongRoPE.
 
-use super::forward::Forward;
 use super::config::{Defaults, ModelConfig};
 use super::fields::{Fields, limits};
+use super::forward::Forward;
 use super::params::{ParamDecl, Params};
 use super::{Architecture, rope_config};
 use crate::error::Result;

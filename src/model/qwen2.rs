@@ -1,8 +1,8 @@
 //! Qwen 2 and 2.5: llama with biases on queries, keys and values, and a sliding window in some layers where asked for.
 
-use super::forward::Forward;
 use super::config::{Defaults, ModelConfig};
 use super::fields::{Fields, limits};
+use super::forward::Forward;
 use super::llama;
 use super::params::ParamDecl;
 use super::{Architecture, rope_config};

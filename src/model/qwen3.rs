@@ -1,8 +1,8 @@
 //! Qwen 3: llama with RMSNorm on each head's queries and keys before the rotation.
 
-use super::forward::Forward;
 use super::config::{Defaults, ModelConfig};
 use super::fields::Fields;
+use super::forward::Forward;
 use super::params::ParamDecl;
 use super::{Architecture, rope_config};
 use super::{llama, qwen2};

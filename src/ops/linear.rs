@@ -35,7 +35,11 @@ impl Op for Linear {
             // A bias is cut like its weight: its floats from the piece's first row on.
             let bias = self.bias.map(|b| {
                 let whole = e.piece(b).weight;
-                crate::plan::Bind { offset: whole.offset + piece.first_row as u64 * 4, size: whole.size - piece.first_row as u64 * 4, ..whole }
+                crate::plan::Bind {
+                    offset: whole.offset + piece.first_row as u64 * 4,
+                    size: whole.size - piece.first_row as u64 * 4,
+                    ..whole
+                }
             });
             let dispatch = matmul::forward(e, x, self.weight, &piece, bias, None, y.columns_from(piece.first_row));
             e.run(dispatch);

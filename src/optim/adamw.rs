@@ -36,7 +36,8 @@ pub fn update_program(layout: &ParamLayout, profile: &Profile, hyper: &AdamW) ->
     let mut dispatches = Vec::new();
     let mut partials = 0usize;
     let blocks: Vec<usize> = trainable.iter().map(|(_, bytes)| (*bytes as usize / 16).div_ceil(group * items)).collect();
-    let partials_bind = Bind { resource: Resource::Partials, offset: 0, size: (blocks.iter().sum::<usize>() as u64 * 4).next_multiple_of(16) };
+    let partials_bind =
+        Bind { resource: Resource::Partials, offset: 0, size: (blocks.iter().sum::<usize>() as u64 * 4).next_multiple_of(16) };
     for ((arena, bytes), blocks) in trainable.iter().zip(&blocks) {
         let params = gradient_norm_partial::Params { count: (*bytes / 16) as u32, first: partials as u32 };
         let constants = gradient_norm_partial::Constants { WORKGROUP: group as u32, ITEMS: items as u32 };
@@ -70,7 +71,12 @@ pub fn update_program(layout: &ParamLayout, profile: &Profile, hyper: &AdamW) ->
             second_moment: bind(Resource::Moment2(arena)),
         };
         let constants = adamw::Constants::default();
-        dispatches.push(adamw::dispatch(params, constants, bindings, workgroups((bytes as usize / 16).div_ceil(constants.WORKGROUP as usize))));
+        dispatches.push(adamw::dispatch(
+            params,
+            constants,
+            bindings,
+            workgroups((bytes as usize / 16).div_ceil(constants.WORKGROUP as usize)),
+        ));
     }
     let owner = Owner { op: "adamw", layer: None, phase: Phase::Update };
     let dispatches = dispatches.into_iter().map(|d| Dispatch { owner, ..d }).collect();

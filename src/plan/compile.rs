@@ -60,8 +60,7 @@ fn backward(e: &mut Emit<'_>, graph: &Graph, saved: &mut [Vec<ValueId>], options
 fn recompute(e: &mut Emit<'_>, graph: &Graph, saved: &mut [Vec<ValueId>], last: usize, copies: &mut HashMap<ValueId, ValueId>) {
     let layer = graph.nodes[last].layer;
     let first = graph.nodes[..=last].iter().rposition(|n| n.layer != layer).map_or(0, |i| i + 1);
-    for index in first..=last {
-        let node = &graph.nodes[index];
+    for (index, node) in graph.nodes.iter().enumerate().take(last + 1).skip(first) {
         e.set_phase(Phase::Recompute, index);
         let x: Vec<ValueId> = node.inputs.iter().map(|v| copies.get(v).copied().unwrap_or(*v)).collect();
         let y: Vec<ValueId> = node

@@ -58,8 +58,8 @@ impl<'a> Emit<'a> {
         let mut producer = vec![0; graph.values.len()];
         if graph.purpose == Purpose::Train {
             for (index, node) in graph.nodes.iter().enumerate() {
-                let needed = node.op.params().iter().any(|p| graph.param(*p).trainable)
-                    || node.inputs.iter().any(|v| needs_grad[v.0 as usize]);
+                let needed =
+                    node.op.params().iter().any(|p| graph.param(*p).trainable) || node.inputs.iter().any(|v| needs_grad[v.0 as usize]);
                 for y in &node.outputs {
                     needs_grad[y.0 as usize] = needed;
                     producer[y.0 as usize] = index;

@@ -217,13 +217,15 @@ impl Runner {
         uniforms: &Buffer,
         index: usize,
     ) -> Result<wgpu::BindGroup> {
-        let mut buffers: Vec<(&wgpu::Buffer, u64, u64)> = vec![(&uniforms.raw, index as u64 * UNIFORM_SLOT, d.params.len().next_multiple_of(16) as u64)];
+        let mut buffers: Vec<(&wgpu::Buffer, u64, u64)> =
+            vec![(&uniforms.raw, index as u64 * UNIFORM_SLOT, d.params.len().next_multiple_of(16) as u64)];
         if d.shader.uses_step {
             buffers.push((&self.step.raw, 0, size_of::<StepValues>() as u64));
         }
         for b in &d.binds {
             let missing = || Error::gpu(format!("kernel {} binds {:?}, which this run does not have", d.shader.name, b.resource));
-            let training = |arena: u32, i: usize| self.store.training.get(arena as usize).and_then(|s| s.as_ref()).map(|s| &s[i]).ok_or_else(missing);
+            let training =
+                |arena: u32, i: usize| self.store.training.get(arena as usize).and_then(|s| s.as_ref()).map(|s| &s[i]).ok_or_else(missing);
             let buffer: &Rc<Buffer> = match b.resource {
                 Resource::Value(v) => {
                     let slot = program.values[v.0 as usize].slot.ok_or_else(missing)?;
@@ -252,7 +254,11 @@ impl Runner {
             .enumerate()
             .map(|(binding, (buffer, offset, size))| wgpu::BindGroupEntry {
                 binding: binding as u32,
-                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset: *offset, size: std::num::NonZeroU64::new(*size) }),
+                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer,
+                    offset: *offset,
+                    size: std::num::NonZeroU64::new(*size),
+                }),
             })
             .collect();
         let descriptor = wgpu::BindGroupDescriptor { label: Some(d.shader.name), layout: &pipeline.layout, entries: &entries };

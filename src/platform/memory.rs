@@ -91,8 +91,7 @@ impl OutputDirectory for MemoryDirectory {
     async fn rename(&self, from: &str, to: &str) -> Result<()> {
         let (from_key, to_key) = (self.key(from), self.key(to));
         let mut files = self.files.borrow_mut();
-        let moved: Vec<String> =
-            files.keys().filter(|k| **k == from_key || k.starts_with(&format!("{from_key}/"))).cloned().collect();
+        let moved: Vec<String> = files.keys().filter(|k| **k == from_key || k.starts_with(&format!("{from_key}/"))).cloned().collect();
         if moved.is_empty() {
             return Err(self.missing(from));
         }

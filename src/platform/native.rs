@@ -23,10 +23,9 @@ pub fn open_directory(path: &Path) -> Result<NativeDirectory> {
     let shown = path.display().to_string();
     match fs::metadata(path) {
         Ok(meta) if meta.is_dir() => Ok(NativeDirectory::new(path)),
-        Ok(_) => Err(Error::file(
-            shown,
-            format!("this is a file; give the directory that holds it ({})", parent_and_name(path).0.display()),
-        )),
+        Ok(_) => {
+            Err(Error::file(shown, format!("this is a file; give the directory that holds it ({})", parent_and_name(path).0.display())))
+        }
         Err(e) => Err(io_error(&shown, &e)),
     }
 }
@@ -138,10 +137,7 @@ impl Directory for NativeDirectory {
         let mut file = File::open(&path).map_err(|e| io_error(&shown, &e))?;
         let size = file.metadata().map_err(|e| io_error(&shown, &e))?.len();
         if range.start > range.end || range.end > size {
-            return Err(Error::file(
-                shown,
-                format!("the file ends at byte {size}, bytes {} to {} were wanted", range.start, range.end),
-            ));
+            return Err(Error::file(shown, format!("the file ends at byte {size}, bytes {} to {} were wanted", range.start, range.end)));
         }
         let mut bytes = vec![0; (range.end - range.start) as usize];
         file.seek(SeekFrom::Start(range.start)).map_err(|e| io_error(&shown, &e))?;
@@ -171,8 +167,7 @@ impl OutputDirectory for NativeDirectory {
         let shown = path.display().to_string();
         let (parent, _) = parent_and_name(&path);
         fs::create_dir_all(&parent).map_err(|e| io_error(&shown, &e))?;
-        let mut file =
-            fs::OpenOptions::new().create(true).append(true).open(&path).map_err(|e| io_error(&shown, &e))?;
+        let mut file = fs::OpenOptions::new().create(true).append(true).open(&path).map_err(|e| io_error(&shown, &e))?;
         file.write_all(bytes).map_err(|e| io_error(&shown, &e))
     }
 
@@ -260,9 +255,7 @@ pub(super) fn wait_for_gpu(device: &wgpu::Device, submission: Option<wgpu::Submi
 pub(super) fn adapter_memory(adapter: &wgpu::Adapter) -> Option<u64> {
     // SAFETY: the raw handles do not outlive the adapter, and nothing is created, changed or destroyed.
     let hal = unsafe { adapter.as_hal::<wgpu::hal::api::Vulkan>() }?;
-    let properties = unsafe {
-        hal.shared_instance().raw_instance().get_physical_device_memory_properties(hal.raw_physical_device())
-    };
+    let properties = unsafe { hal.shared_instance().raw_instance().get_physical_device_memory_properties(hal.raw_physical_device()) };
     let heaps = properties.memory_heaps.iter().take(properties.memory_heap_count as usize);
     // Bit 0 of the flags is VK_MEMORY_HEAP_DEVICE_LOCAL_BIT.
     let device_local = heaps.filter(|h| h.flags.as_raw() & 1 == 1).map(|h| h.size).max()?;

@@ -51,11 +51,10 @@ fn rotates_forwards_and_back() {
             let turn = |x: &[f64], direction: f64| {
                 let table = table.clone();
                 let positions = positions.clone();
-                let turned = rope::forward(x, heads, head_dim, rotary_dim, move |row, i| {
+                rope::forward(x, heads, head_dim, rotary_dim, move |row, i| {
                     let at = (positions[row] * half + i) * 2;
                     (f64::from(table[at]), direction * f64::from(table[at + 1]))
-                });
-                turned
+                })
             };
             let what = format!("({tokens}, {heads} x {head_dim}), {rotary_dim} rotated");
             assert_close(&format!("y {what}"), &out.outputs[0], &turn(&x, 1.0), TOLERANCE);
