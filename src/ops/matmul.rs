@@ -161,7 +161,7 @@ pub fn forward(
         }
     };
     let k = p.shape.cols + second.map_or(0, |s| s.rank);
-    dispatch.flops(2 * (m * n * k) as u64)
+    dispatch.flops(2 * (m * n * k) as u64).shape(m, n, k)
 }
 
 /// dx (= or +=) dy·W (+ x2·W2), with the rows of `piece` as W; the dispatches in the order in which they must run.
@@ -226,7 +226,7 @@ pub fn backward_input(
             }
         };
         let inner = n + second.map_or(0, |s| s.rank);
-        dispatch.flops(2 * (m * k * inner) as u64)
+        dispatch.flops(2 * (m * k * inner) as u64).shape(m, k, inner)
     };
     ranges.into_iter().map(dispatch).collect()
 }
@@ -271,7 +271,7 @@ pub fn backward_weight(profile: &Profile, dy: Operand, x: Operand, n: usize, k: 
                 kernel!(linear_backward_weight_tiled, groups, { THREADS_X: x, THREADS_Y: y, ROW_MEMORY: 32 * y, COLUMN_MEMORY: 32 * x })
             }
         };
-        dispatch.flops(2 * (m * n * k) as u64)
+        dispatch.flops(2 * (m * n * k) as u64).shape(n, k, m)
     };
     split(dy.rows, step).into_iter().map(dispatch).collect()
 }

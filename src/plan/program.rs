@@ -75,6 +75,8 @@ pub struct Dispatch {
     pub when: When,
     /// Floating-point operations, for the profile (0 where bandwidth is what counts).
     pub flops: u64,
+    /// M, N and K of a matrix product, for the profile.
+    pub shape: Option<[usize; 3]>,
     /// Op and layer that it belongs to.
     pub owner: Owner,
 }
@@ -115,6 +117,7 @@ impl Dispatch {
             workgroups,
             when: When::Always,
             flops: 0,
+            shape: None,
             owner: Owner::default(),
         }
     }
@@ -128,6 +131,12 @@ impl Dispatch {
     /// States its floating-point operations.
     pub fn flops(mut self, flops: u64) -> Self {
         self.flops = flops;
+        self
+    }
+
+    /// States the sizes of its matrix product.
+    pub fn shape(mut self, m: usize, n: usize, k: usize) -> Self {
+        self.shape = Some([m, n, k]);
         self
     }
 

@@ -1,0 +1,109 @@
+//! `rootstock bench`: the adapter's own peaks, and every kernel and whole training steps against them, all in one run.
+
+mod peaks;
+mod steps;
+
+use std::rc::Rc;
+
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::gpu::Gpu;
+
+pub use peaks::{Peaks, measure as measure_peaks};
+pub use steps::Shape;
+
+/// What a kernel reaches at one shape.
+#[derive(Debug, Clone, Serialize)]
+pub struct KernelResult {
+    /// The model whose step it was measured in.
+    pub model: &'static str,
+    /// The kernel's file name without its variant.
+    pub name: String,
+    /// M × N × K of a matrix product; else the bytes that it binds.
+    pub shape: String,
+    /// `subgroup`, `registers`, `tiled`, `vector`, or empty for a kernel with one form; and the weights' type.
+    pub variant: String,
+    /// How often a step runs it.
+    pub count: usize,
+    /// Seconds of all those together.
+    pub seconds: f64,
+    /// Floating-point operations a second (0 where they do not count).
+    pub flops: f64,
+    /// Bytes a second, each bound byte counted once.
+    pub bandwidth: f64,
+    /// The larger of the two over the adapter's peak of its kind.
+    pub fraction_of_peak: f64,
+}
+
+/// What a whole training step reaches.
+#[derive(Debug, Clone, Serialize)]
+pub struct StepResult {
+    /// Whose shape.
+    pub model: &'static str,
+    /// `full`.
+    pub method: &'static str,
+    /// Sequences of a step.
+    pub batch: usize,
+    /// Tokens of a sequence.
+    pub sequence: usize,
+    /// Seconds of a step: forward, backward and update; the median.
+    pub seconds: f64,
+    /// Tokens a second.
+    pub tokens_per_second: f64,
+    /// The model's floating-point operations (6 a matmul parameter and token, 7·T·heads·head_dim·layers for attention) a second over the measured peak.
+    pub utilisation: f64,
+    /// Most GPU memory in use.
+    pub peak_bytes: u64,
+}
+
+/// The document of `rootstock bench --json`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// The adapter's name.
+    pub adapter: String,
+    /// Driver.
+    pub driver: String,
+    /// Floating-point operations a second of FMA chains.
+    pub peak_flops: f64,
+    /// Bytes a second of a large copy, read and written ones counted.
+    pub peak_bandwidth: f64,
+    /// Every kernel of the steps.
+    pub kernels: Vec<KernelResult>,
+    /// The steps.
+    pub steps: Vec<StepResult>,
+}
+
+/// Measures everything. `progress` is told what is being measured.
+///
+/// # Errors
+/// [`crate::Error::Gpu`] when the device fails or has too little memory.
+pub async fn run(gpu: &Rc<Gpu>, shapes: &[Shape], progress: &mut dyn FnMut(&str)) -> Result<Report> {
+    progress("the adapter's peaks");
+    let mut peaks = measure_peaks(gpu).await?;
+    let mut report = Report {
+        adapter: gpu.profile().name.clone(),
+        driver: gpu.profile().driver.clone(),
+        peak_flops: 0.0,
+        peak_bandwidth: 0.0,
+        kernels: Vec::new(),
+        steps: Vec::new(),
+    };
+    for shape in shapes {
+        progress(&format!("a training step of {}", shape.name));
+        let (step, kernels) = steps::measure(gpu, shape).await?;
+        report.steps.push(step);
+        report.kernels.extend(kernels);
+        // Other programs come and go: the peaks are the best of what was seen between the measurements.
+        peaks = peaks.max(measure_peaks(gpu).await?);
+    }
+    report.peak_flops = peaks.flops;
+    report.peak_bandwidth = peaks.bandwidth;
+    for k in &mut report.kernels {
+        k.fraction_of_peak = (k.flops / peaks.flops).max(k.bandwidth / peaks.bandwidth);
+    }
+    for (s, shape) in report.steps.iter_mut().zip(shapes) {
+        s.utilisation = shape.model_flops()? / s.seconds / peaks.flops;
+    }
+    Ok(report)
+}

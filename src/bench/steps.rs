@@ -1,0 +1,180 @@
+//! Whole training steps of known model shapes with random weights, as the trainer runs them.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use web_time::Instant;
+
+use super::{KernelResult, StepResult};
+use crate::data::{Batch, Sample};
+use crate::engine::{Engine, EngineOptions};
+use crate::error::Result;
+use crate::gpu::{Gpu, human_bytes};
+use crate::graph::ParamId;
+use crate::model::{ModelConfig, ParamKind, params};
+use crate::optim::AdamW;
+use crate::plan::{Dispatch, Part, StepValues};
+use crate::random::Random;
+
+/// A model's shape and the batch to train it with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// For the report.
+    pub name: &'static str,
+    /// Its config.json.
+    config: &'static str,
+    /// Sequences of a step.
+    pub batch: usize,
+    /// Tokens of a sequence.
+    pub sequence: usize,
+}
+
+impl Shape {
+    /// The embedded model, with a batch as the demo trains it.
+    pub const EMBEDDED: Shape = Shape {
+        name: "embedded",
+        config: r#"{"model_type": "llama", "vocab_size": 512, "hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 5,
+            "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32, "tie_word_embeddings": true}"#,
+        batch: 32,
+        sequence: 64,
+    };
+
+    /// SmolLM2-135M, one sequence.
+    pub const SMOLLM2_135M: Shape = Shape {
+        name: "SmolLM2-135M",
+        config: r#"{"model_type": "llama", "vocab_size": 49152, "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30,
+            "num_attention_heads": 9, "num_key_value_heads": 3, "head_dim": 64, "tie_word_embeddings": true, "max_position_embeddings": 8192}"#,
+        batch: 1,
+        sequence: 256,
+    };
+
+    fn config(&self) -> Result<ModelConfig> {
+        ModelConfig::parse(self.name, self.config.as_bytes())
+    }
+
+    /// Floating-point operations of one full fine-tuning step: 6 for each matmul parameter (the head included, tied or not) and token,
+    /// and 3.5 times the causal attention's 2·T·Q·L a token, Q = heads · head_dim.
+    pub fn model_flops(&self) -> Result<f64> {
+        let config = self.config()?;
+        let linear: u64 = params(&config).iter().filter(|p| matches!(p.kind, ParamKind::Linear | ParamKind::Head)).map(|p| p.elements()).sum();
+        let tied = if config.tie_word_embeddings { config.vocab_size * config.hidden_size } else { 0 };
+        let tokens = (self.batch * self.sequence) as f64;
+        let attention = 2.0 * self.sequence as f64 * (config.query_width() * config.num_hidden_layers) as f64;
+        Ok(tokens * (6.0 * (linear as f64 + tied as f64) + 3.5 * attention))
+    }
+}
+
+/// Steps that are timed after the first; the median counts.
+const STEPS: usize = 3;
+
+/// Trains a few steps, then one with each kernel timed on its own.
+pub(super) async fn measure(gpu: &Rc<Gpu>, shape: &Shape) -> Result<(StepResult, Vec<KernelResult>)> {
+    let config = shape.config()?;
+    let declarations = params(&config);
+    let options = EngineOptions { training: true, gradient_checkpointing: false, sequence: shape.sequence, adamw: AdamW::default() };
+    gpu.reset_peak();
+    let mut engine = Engine::new(gpu.clone(), config.clone(), declarations, options).await?;
+    fill(&engine);
+    let mut random = Random::new(1, 0);
+    let samples: Vec<Sample> = (0..shape.batch)
+        .map(|_| {
+            let ids: Vec<u32> = (0..shape.sequence).map(|_| random.below(config.vocab_size as u64) as u32).collect();
+            let labels = ids.iter().map(|i| *i as i32).collect();
+            Sample::new(ids, labels, 1)
+        })
+        .collect();
+    let batch = Batch::of(&samples.iter().collect::<Vec<_>>());
+    let step = StepValues {
+        loss_scale: 1.0 / batch.target_count() as f32,
+        learning_rate: 1e-5,
+        bias_correction1: 10.0,
+        bias_correction2: 1000.0,
+        max_grad_norm: 1.0,
+        ..StepValues::default()
+    };
+    let mut times = Vec::new();
+    for _ in 0..=STEPS {
+        let start = Instant::now();
+        engine.micro_step(&batch, step).await?;
+        engine.update(&step).await?;
+        engine.stats().await?;
+        let seconds = start.elapsed().as_secs_f64();
+        engine.runner.observe(engine.planned_flops(batch.len()).unwrap_or(0), seconds);
+        times.push(seconds);
+    }
+    times.remove(0); // compiles the kernels
+    times.sort_by(f64::total_cmp);
+    let seconds = times[times.len() / 2];
+    let peak_bytes = gpu.peak_bytes();
+    let mut timings = engine.profile(&batch, step).await?;
+    for _ in 1..STEPS {
+        for (known, again) in timings.iter_mut().zip(engine.profile(&batch, step).await?) {
+            known.1 = known.1.min(again.1);
+        }
+    }
+    let result = StepResult {
+        model: shape.name,
+        method: "full",
+        batch: shape.batch,
+        sequence: shape.sequence,
+        seconds,
+        tokens_per_second: batch.tokens as f64 / seconds,
+        utilisation: 0.0,
+        peak_bytes,
+    };
+    Ok((result, summarise(shape.name, &timings)))
+}
+
+/// Random weights of the size that a trained model has; norms are 1.
+fn fill(engine: &Engine) {
+    const PIECE: usize = 1 << 20;
+    let mut random = Random::new(0, 0);
+    let noise: Vec<f32> = (0..PIECE).map(|_| ((random.unit() - 0.5) * 0.07) as f32).collect();
+    for (index, d) in engine.declarations.iter().enumerate() {
+        let rows = (PIECE / d.cols).clamp(1, d.rows);
+        for first in (0..d.rows).step_by(rows) {
+            let count = rows.min(d.rows - first) * d.cols;
+            let ones;
+            let data = if d.kind == ParamKind::Norm {
+                ones = vec![1.0; count];
+                &ones
+            } else {
+                &noise[..count]
+            };
+            engine.runner.store.upload(&engine.runner.gpu, Part::Weights, ParamId(index as u32), first, data);
+            engine.runner.flush();
+        }
+    }
+}
+
+/// One line a kernel and shape, the slowest first.
+fn summarise(model: &'static str, timings: &[(Dispatch, f64)]) -> Vec<KernelResult> {
+    let mut groups: BTreeMap<(&'static str, String), (usize, f64, u64, u64)> = BTreeMap::new();
+    for (dispatch, seconds) in timings {
+        let shape = match dispatch.shape {
+            Some([m, n, k]) => format!("{m} × {n} × {k}"),
+            None => human_bytes(dispatch.bytes()),
+        };
+        let entry = groups.entry((dispatch.shader.name, shape)).or_default();
+        *entry = (entry.0 + 1, entry.1 + seconds, entry.2 + dispatch.flops, entry.3 + dispatch.bytes());
+    }
+    let mut list: Vec<KernelResult> = groups
+        .into_iter()
+        .map(|((shader, shape), (count, seconds, flops, bytes))| {
+            let (name, variant) = shader.split_once('.').unwrap_or((shader, ""));
+            KernelResult {
+                model,
+                name: name.to_string(),
+                shape,
+                variant: variant.to_string(),
+                count,
+                seconds,
+                flops: flops as f64 / seconds.max(1e-9),
+                bandwidth: bytes as f64 / seconds.max(1e-9),
+                fraction_of_peak: 0.0,
+            }
+        })
+        .collect();
+    list.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+    list
+}
