@@ -4,7 +4,9 @@ mod docs;
 pub mod keys;
 mod recipe;
 mod settings;
+mod types;
 pub mod value;
 
 pub use docs::markdown;
-pub use recipe::{ExportDtype, FinetuningType, Freeze, Interval, Lora, Recipe, Resume, SchedulerKwargs, SchedulerType, Stage, Strategy};
+pub use recipe::Recipe;
+pub use types::{ExportDtype, FinetuningType, Freeze, Interval, Lora, Resume, SchedulerKwargs, SchedulerType, Stage, Strategy};

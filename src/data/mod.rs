@@ -17,4 +17,4 @@ pub use loader::{Loader, split};
 pub use packing::share_length;
 pub use samples::{Encoded, Encoding, IGNORE, Sample, encode_records};
 pub use template::{ChatTemplate, Message};
-pub use tokenizer::{TextStream, Tokenizer};
+pub use tokenizer::{ByteRange, TextStream, Tokenizer};

@@ -16,6 +16,9 @@ const NAMED: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "p
 /// How many tokens of the prompt are decoded again in front of an answer's: a decoder looks at its neighbours.
 const CONTEXT: usize = 6;
 
+/// Begin and end of a token in the bytes of its text.
+pub type ByteRange = (usize, usize);
+
 /// A tokenizer with its chat template.
 #[derive(Debug)]
 pub struct Tokenizer {
@@ -38,6 +41,16 @@ impl Tokenizer {
     /// [`Error::File`] when there is no `tokenizer.json` (naming what to do with what is there), [`Error::Config`] when a
     /// file is broken.
     pub async fn load(dir: &dyn Directory) -> Result<Self> {
+        let now = web_time::SystemTime::now().duration_since(web_time::UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
+        Self::load_at(dir, now).await
+    }
+
+    /// Like `load` with the time (in seconds since 1970) that chat templates which write the date are told: a resumed run must
+    /// write the date that it began with.
+    ///
+    /// # Errors
+    /// As `load`.
+    pub async fn load_at(dir: &dyn Directory, now: i64) -> Result<Self> {
         let mut inner = load_inner(dir).await?;
         let config = optional_json(dir, "tokenizer_config.json").await?.unwrap_or(Json::Null);
         let map = optional_json(dir, "special_tokens_map.json").await?.unwrap_or(Json::Null);
@@ -63,7 +76,7 @@ impl Tokenizer {
             Ok(encoding) => bos.is_some() && encoding.get_ids().first() == bos.as_ref(),
             Err(_) => false,
         };
-        let template = load_template(dir, &config, &special_tokens, adds_bos).await?;
+        let template = load_template(dir, &config, &special_tokens, adds_bos, now).await?;
         let special_ids = inner.get_added_tokens_decoder().iter().filter(|(_, t)| t.special).map(|(id, _)| *id).collect();
         let largest_id = inner.get_vocab(true).values().copied().max().unwrap_or(0);
         Ok(Tokenizer { inner, bos, eos, pad, eos_ids, special_ids, largest_id, adds_bos, template })
@@ -81,7 +94,7 @@ impl Tokenizer {
     ///
     /// # Errors
     /// As `encode`.
-    pub fn encode_with_offsets(&self, text: &str) -> Result<(Vec<u32>, Vec<(usize, usize)>)> {
+    pub fn encode_with_offsets(&self, text: &str) -> Result<(Vec<u32>, Vec<ByteRange>)> {
         let encoding = self.inner.encode(text, false).map_err(|e| encode_fault(&e))?;
         Ok((encoding.get_ids().to_vec(), encoding.get_offsets().to_vec()))
     }
@@ -323,8 +336,13 @@ fn add_configured_tokens(inner: &mut tokenizers::Tokenizer, config: &Json) -> Re
 }
 
 /// chat_template.jinja wins over tokenizer_config.json, as in transformers; of several named templates, "default".
-async fn load_template(dir: &dyn Directory, config: &Json, special_tokens: &[(String, String)], adds_bos: bool) -> Result<ChatTemplate> {
-    let now = web_time::SystemTime::now().duration_since(web_time::UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
+async fn load_template(
+    dir: &dyn Directory,
+    config: &Json,
+    special_tokens: &[(String, String)],
+    adds_bos: bool,
+    now: i64,
+) -> Result<ChatTemplate> {
     if let Some(source) = optional_text(dir, "chat_template.jinja").await? {
         return ChatTemplate::new("chat_template.jinja", &source, special_tokens.to_vec(), now);
     }

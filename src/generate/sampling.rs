@@ -42,7 +42,7 @@ impl SamplingOptions {
     pub fn check(&self) -> Result<()> {
         let fault = |name: &str, reason: String| Err(Error::recipe(name, reason));
         let SamplingOptions { temperature, top_p, min_p, repetition_penalty, .. } = *self;
-        if !(temperature.is_finite() && temperature > 0.0) && !self.greedy {
+        if !(self.greedy || temperature.is_finite() && temperature > 0.0) {
             return fault("temperature", format!("{temperature} is not above 0; for the likeliest token use greedy decoding"));
         }
         if !(top_p > 0.0 && top_p <= 1.0) {

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use rootstock::data::{Content, Message, Record, load_datasets, read_records};
-use rootstock::platform::{Directory, MemoryDirectory, block_on};
+use rootstock::platform::{Directory, MemoryDirectory, block_on, open_directory, parent_and_name};
 use rootstock::{Error, Result};
 
 fn conversation(turns: &[(&str, &str)]) -> Content {
@@ -40,7 +40,7 @@ fn every_form_is_recognised_by_its_first_record() {
             conversation(&[("user", "Which?"), ("assistant", "The pear."), ("user", "And\nwhen?"), ("assistant", "Now.")]),
         ),
     ] {
-        assert_eq!(contents("d.jsonl", text), [expected.clone()], "{text}");
+        assert_eq!(contents("d.jsonl", text), std::slice::from_ref(&expected), "{text}");
         assert_eq!(contents("d.json", &format!("[{text},\n {text}]")), [expected.clone(), expected], "{text} in a list");
     }
 }
@@ -151,6 +151,21 @@ fn datasets_are_found_by_name_and_by_path() {
     assert_eq!(texts(&["chats"], None), [conversation(&[("user", "hello"), ("assistant", "hi")])]);
     let record = &load(files(), &["mine/own.txt"], None).expect("fine")[1];
     assert_eq!((&*record.path, record.line), ("mine/own.txt", 2));
+}
+
+#[test]
+fn the_datasets_of_the_demo_are_read() {
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/demo");
+    let open = |path: &str| -> Result<(Box<dyn Directory>, String)> {
+        let (parent, name) = parent_and_name(path.as_ref());
+        Ok((Box::new(open_directory(&parent)?), name))
+    };
+    let info = std::fs::read_to_string(format!("{dir}/dataset_info.json")).expect("committed");
+    let info: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&info).expect("JSON");
+    for name in info.keys() {
+        let records = block_on(load_datasets(std::slice::from_ref(name), dir, None, &open)).expect("every line is right");
+        assert!(records.len() > 20 && records.iter().all(|r| matches!(r.content, Content::Conversation(_))), "{name}");
+    }
 }
 
 #[test]

@@ -1,0 +1,142 @@
+//! The types of a recipe's values.
+
+use serde::Serialize;
+
+/// What the samples are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// Plain text, every token learned.
+    Pt,
+    /// Conversations, the answers learned.
+    Sft,
+}
+
+/// Which parameters are trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FinetuningType {
+    /// All of them.
+    Full,
+    /// A low-rank adapter beside frozen weights.
+    Lora,
+    /// Some layers.
+    Freeze,
+}
+
+/// When something happens during training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Strategy {
+    /// Never.
+    No,
+    /// Every so many steps.
+    Steps,
+    /// At the end of each epoch.
+    Epoch,
+}
+
+/// A number of steps, given as such or as a share of all steps.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Interval {
+    /// Steps.
+    Steps(u64),
+    /// A share of all steps, above 0 and below 1.
+    Share(f64),
+}
+
+impl Interval {
+    /// The interval in steps, at least 1; a share is rounded up as transformers does.
+    pub fn steps(self, total_steps: u64) -> u64 {
+        match self {
+            Interval::Steps(steps) => steps.max(1),
+            Interval::Share(share) => ((total_steps as f64 * share).ceil() as u64).max(1),
+        }
+    }
+}
+
+/// How the learning rate goes, by transformers' names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names are transformers' own, explained where they are computed")]
+pub enum SchedulerType {
+    Constant,
+    ConstantWithWarmup,
+    Linear,
+    Cosine,
+    CosineWithMinLr,
+    WarmupStableDecay,
+}
+
+/// `lr_scheduler_kwargs`, as far as the supported schedules take them.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct SchedulerKwargs {
+    /// cosine_with_min_lr: the lowest learning rate.
+    pub min_lr: Option<f64>,
+    /// cosine_with_min_lr: the lowest learning rate as a share of `learning_rate`.
+    pub min_lr_rate: Option<f64>,
+    /// cosine, cosine_with_min_lr, warmup_stable_decay: waves; 0.5 falls once.
+    pub num_cycles: Option<f64>,
+    /// warmup_stable_decay: steps at the peak.
+    pub num_stable_steps: Option<u64>,
+    /// warmup_stable_decay: steps of falling.
+    pub num_decay_steps: Option<u64>,
+    /// warmup_stable_decay: linear, cosine or 1-sqrt.
+    pub warmup_type: Option<String>,
+    /// warmup_stable_decay: linear, cosine or 1-sqrt.
+    pub decay_type: Option<String>,
+    /// warmup_stable_decay: the lowest learning rate as a share of `learning_rate`.
+    pub min_lr_ratio: Option<f64>,
+}
+
+/// The number type of written weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExportDtype {
+    /// The type that the model was stored in.
+    Auto,
+    /// 32 bits.
+    Float32,
+    /// IEEE half.
+    Float16,
+    /// bfloat16.
+    Bfloat16,
+}
+
+/// Whether a run goes on from an earlier one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Resume {
+    /// It starts anew.
+    No,
+    /// From the newest whole checkpoint-N in `output_dir`.
+    Newest,
+    /// From this directory.
+    From(String),
+}
+
+/// The LoRA keys.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "LLaMA-Factory's names, explained in the table of keys")]
+pub struct Lora {
+    pub rank: usize,
+    pub alpha: f64,
+    pub dropout: f64,
+    pub target: Vec<String>,
+    pub additional_target: Vec<String>,
+    pub use_rslora: bool,
+    pub use_dora: bool,
+    pub loraplus_lr_ratio: Option<f64>,
+    pub pissa_init: bool,
+    pub create_new_adapter: bool,
+}
+
+/// The freeze keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "LLaMA-Factory's names, explained in the table of keys")]
+pub struct Freeze {
+    pub trainable_layers: i64,
+    pub trainable_modules: Vec<String>,
+    pub extra_modules: Vec<String>,
+}
