@@ -163,6 +163,10 @@ impl ParamSource for Checkpoint {
     async fn read_rows(&self, param: usize, rows: Range<usize>) -> Result<Vec<f32>> {
         Checkpoint::read_rows(self, &self.params[param], rows).await
     }
+
+    async fn read_rows_half(&self, param: usize, rows: Range<usize>) -> Result<Vec<u16>> {
+        Checkpoint::read_rows_half(self, &self.params[param], rows).await
+    }
 }
 
 #[cfg(test)]

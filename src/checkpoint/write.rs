@@ -38,6 +38,11 @@ impl Default for WriteOptions {
 pub trait ParamSource {
     /// Rows of the parameter with index `param` in compute layout, row after row without padding.
     async fn read_rows(&self, param: usize, rows: Range<usize>) -> Result<Vec<f32>>;
+
+    /// The same as the bits that are stored, where they are stored in half precision; a source that has none of those fails.
+    async fn read_rows_half(&self, param: usize, rows: Range<usize>) -> Result<Vec<u16>> {
+        Err(Error::tensor("", format!("parameter {param}"), format!("rows {rows:?} are not there in half precision")))
+    }
 }
 
 /// Writes a complete directory into `out`, in pieces. To make it appear at once, the caller gives a temporary

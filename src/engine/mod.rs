@@ -2,7 +2,6 @@
 //!
 //! Training, evaluation and benchmarks all drive this one type; what happens when is the business of `train`.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use async_trait::async_trait;
@@ -11,19 +10,20 @@ use crate::checkpoint::{Checkpoint, ParamSource};
 use crate::data::Batch;
 use crate::error::Result;
 use crate::gpu::{Gpu, Profile};
-use crate::graph::{Graph, Param, ParamId, Purpose, WeightType};
+use crate::graph::{Param, ParamId, Purpose, WeightType};
 use crate::model::{ModelConfig, ParamDecl, forward};
 use crate::optim::{AdamW, update_program};
 use crate::plan::{Memory, Options, ParamLayout, ParamStore, Part, Prepared, Program, Runner, StepValues, compile};
 
 mod feed;
+mod load;
+mod plans;
 mod stats;
 
 pub use feed::{encode, plan_tokens};
+pub use load::{stored_type, upload};
+pub use plans::{Plan, Plans};
 pub use stats::Stats;
-
-/// Rows of parameters that are read from a file and uploaded in one piece, in bytes.
-const UPLOAD_BYTES: usize = 32 << 20;
 
 /// What an [`Engine`] is opened for.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,7 +48,7 @@ pub struct Engine {
     pub runner: Runner,
     params: Rc<Vec<Param>>,
     options: EngineOptions,
-    plans: BTreeMap<(Kind, usize), Plan>,
+    plans: Plans<(Kind, usize)>,
     update: Option<(Program, Prepared)>,
 }
 
@@ -65,12 +65,6 @@ impl Kind {
             Kind::Evaluate => Purpose::Evaluate,
         }
     }
-}
-
-struct Plan {
-    graph: Graph,
-    program: Program,
-    prepared: Prepared,
 }
 
 /// The memory of a run before anything is allocated: what `rootstock estimate` prints and `train` checks.
@@ -108,7 +102,7 @@ impl Engine {
         let params = Rc::new(forward::graph_params(&declarations, options.training, |_| WeightType::F32));
         let store = Rc::new(ParamStore::allocate(&gpu, params.clone(), options.training).await?);
         let runner = Runner::new(gpu.clone(), store.clone()).await?;
-        let mut engine = Engine { config, declarations, runner, params, options, plans: BTreeMap::new(), update: None };
+        let mut engine = Engine { config, declarations, runner, params, options, plans: Plans::default(), update: None };
         if options.training {
             let program = update_program(&store.layout, gpu.profile(), &options.adamw);
             let prepared = engine.runner.prepare(&program, None).await?;
@@ -132,16 +126,7 @@ impl Engine {
     /// # Errors
     /// What the source fails with.
     pub async fn load_part(&self, part: Part, source: &dyn ParamSource) -> Result<()> {
-        for (index, d) in self.declarations.iter().enumerate() {
-            let rows = (UPLOAD_BYTES / (d.cols * 4)).clamp(1, d.rows);
-            for first in (0..d.rows).step_by(rows) {
-                let data = source.read_rows(index, first..(first + rows).min(d.rows)).await?;
-                self.runner.store.upload(&self.runner.gpu, part, ParamId(index as u32), first, &data);
-                // Uploads wait in staging memory until the next submission: hand them over piece by piece.
-                self.runner.flush();
-            }
-        }
-        self.runner.gpu.check()
+        upload(&self.runner, &self.declarations, part, source).await
     }
 
     /// Numbers of all parameters as a source for a writer.
@@ -163,21 +148,8 @@ impl Engine {
     }
 
     async fn plan(&mut self, kind: Kind, tokens: usize) -> Result<&Plan> {
-        let key = (kind, tokens);
-        let current = self.plans.get(&key).is_some_and(|p| self.runner.is_current(&p.prepared));
-        if !current {
-            let (graph, program) = match self.plans.remove(&key) {
-                Some(plan) => (plan.graph, plan.program),
-                None => {
-                    let graph = forward::build(&self.config, self.params.clone(), tokens, kind.purpose(), self.options.sequence);
-                    let program = compile(&graph, &self.runner.store.layout, self.runner.gpu.profile(), plan_options(&self.options));
-                    (graph, program)
-                }
-            };
-            let prepared = self.runner.prepare(&program, Some(&graph)).await?;
-            self.plans.insert(key, Plan { graph, program, prepared });
-        }
-        Ok(&self.plans[&key])
+        let build = || forward::build(&self.config, self.params.clone(), tokens, kind.purpose(), self.options.sequence);
+        self.plans.get(&mut self.runner, (kind, tokens), plan_options(&self.options), build).await
     }
 
     /// Queues forward and backward of one micro-batch. `step` brings what only the caller knows: accumulation, loss scale, seed.
@@ -198,7 +170,7 @@ impl Engine {
             ..step
         };
         self.plan(kind, plan_tokens(batch.len())).await?;
-        let plan = &self.plans[&(kind, plan_tokens(batch.len()))];
+        let plan = &self.plans[(kind, plan_tokens(batch.len()))];
         self.runner.run(&plan.prepared, &step, &inputs)
     }
 
@@ -242,7 +214,7 @@ impl Engine {
 
     /// Floating-point operations of a training micro-step of this many tokens, if its plan is there already.
     pub fn planned_flops(&self, tokens: usize) -> Option<u64> {
-        self.plans.get(&(Kind::Train, plan_tokens(tokens))).map(|p| p.prepared.flops)
+        self.plans.known((Kind::Train, plan_tokens(tokens))).map(|p| p.prepared.flops)
     }
 
     /// Runs a training micro-step with every dispatch timed on its own.
@@ -254,7 +226,7 @@ impl Engine {
         let (inputs, counts) = encode(batch, tokens);
         let step = StepValues { targets: counts.targets, buckets: counts.buckets, position_buckets: counts.position_buckets, ..step };
         self.plan(Kind::Train, tokens).await?;
-        let plan = &self.plans[&(Kind::Train, tokens)];
+        let plan = &self.plans[(Kind::Train, tokens)];
         let timings = self.runner.profile(&plan.prepared, &step, &inputs).await?;
         Ok(timings.into_iter().map(|t| (plan.program.dispatches[t.dispatch].clone(), t.seconds)).collect())
     }

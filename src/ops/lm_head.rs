@@ -167,16 +167,17 @@ impl LmHead {
         e.run(scatter_rows::dispatch(params, constants, bindings, workgroups(from.rows.div_ceil(per_group as usize))).when(when));
     }
 
-    /// Logits of the rows that the batch names as targets, into a buffer that the sampler reads.
+    /// Logits of the rows that the batch names as targets, into a buffer that the sampler reads; without a softcap, which the reader
+    /// applies. A part of a prompt that nobody wants logits of (no targets) costs none.
     fn logits(&self, e: &mut Emit<'_>, x: ValueId, logit_rows: usize) {
         let p = e.param(self.weight);
         let shape = Shape { rows: logit_rows, cols: p.shape.rows };
         let pieces = e.pieces(self.weight);
         let gathered = e.matrix(logit_rows, p.shape.cols);
         let logits = e.matrix(shape.rows, shape.cols);
-        self.chunk_logits(e, x, gathered, logits, 0, &pieces, When::Always);
+        self.chunk_logits(e, x, gathered, logits, 0, &pieces, When::MoreTargetsThan(0));
         let to = Bind { resource: Resource::Logits, offset: 0, size: shape.floats() as u64 * 4 };
         let from = e.bind(logits);
-        e.run(super::elementwise::copy(shape, from, to));
+        e.run(super::elementwise::copy(shape, from, to).when(When::MoreTargetsThan(0)));
     }
 }
