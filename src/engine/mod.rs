@@ -70,7 +70,13 @@ impl Kind {
 /// The memory of a run before anything is allocated: what `rootstock estimate` prints and `train` checks.
 ///
 /// `largest` are the tokens of the largest training and evaluation micro-batch (0: none of the kind).
-pub fn estimate(config: &ModelConfig, declarations: &[ParamDecl], profile: &Profile, options: &EngineOptions, largest: [usize; 2]) -> Memory {
+pub fn estimate(
+    config: &ModelConfig,
+    declarations: &[ParamDecl],
+    profile: &Profile,
+    options: &EngineOptions,
+    largest: [usize; 2],
+) -> Memory {
     let params = Rc::new(forward::graph_params(declarations, options.training, |_| WeightType::F32));
     let layout = ParamLayout::new(&params, profile);
     let mut memory = Memory::of_store(&layout, options.training);

@@ -1,5 +1,7 @@
 //! The memory of a run, known before anything is allocated.
 
+use std::collections::BTreeMap;
+
 use super::batch::InputLayout;
 use super::layout::ParamLayout;
 use super::program::{Program, Resource};
@@ -20,7 +22,7 @@ pub struct Memory {
     pub activations_bytes: u64,
     /// Parameters of the kernels, statistics, staging for what is read back.
     pub other_bytes: u64,
-    /// The batch and its losses.
+    /// The batch and its losses; in generation the logits and the caches of keys and values.
     pub shared_bytes: u64,
     /// Constant tables (RoPE).
     pub tables_bytes: u64,
@@ -45,7 +47,8 @@ impl Memory {
     /// Adds what replaying a program needs on top. Programs share the pool and the batch buffer, so the larger one counts.
     pub fn add_program(&mut self, program: &Program, graph: &Graph) {
         self.activations_bytes = self.activations_bytes.max(program.activation_bytes());
-        self.shared_bytes = self.shared_bytes.max(InputLayout::new(program.tokens).bytes() + program.losses_bytes);
+        let kept = generation_bytes(program);
+        self.shared_bytes = self.shared_bytes.max(InputLayout::new(program.tokens).bytes() + program.losses_bytes + kept);
         self.tables_bytes = graph.tables.iter().map(|t| t.data.len() as u64 * 4).sum();
         self.other_bytes += program.dispatches.len() as u64 * UNIFORM_SLOT;
         self.largest_binding_bytes = self.largest_binding_bytes.max(program.largest_binding());
@@ -62,4 +65,16 @@ impl Memory {
         let fixed = self.weights_bytes + self.gradients_bytes + self.optimizer_bytes + self.activations_bytes;
         fixed + self.other_bytes + self.shared_bytes + self.tables_bytes
     }
+}
+
+/// Bytes of the logits and caches that a program uses.
+fn generation_bytes(program: &Program) -> u64 {
+    let mut ends = BTreeMap::new();
+    for b in program.dispatches.iter().flat_map(|d| &d.binds) {
+        if matches!(b.resource, Resource::Cache(_) | Resource::Logits) {
+            let end: &mut u64 = ends.entry(b.resource).or_default();
+            *end = (*end).max(b.offset + b.size);
+        }
+    }
+    ends.values().sum()
 }

@@ -26,15 +26,15 @@ const TOLERANCE_AFTER_TRAINING: f64 = 1e-4;
 
 const _: () = assert!(TOLERANCE <= 1e-4 && TOLERANCE_AFTER_TRAINING <= 1e-4, "the promise is 1e-4");
 
-struct Case {
-    name: String,
-    golden: Value,
-    tensors: TensorFile,
-    checkpoint: Checkpoint,
-    samples: Vec<Sample>,
+pub(crate) struct Case {
+    pub(crate) name: String,
+    pub(crate) golden: Value,
+    pub(crate) tensors: TensorFile,
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) samples: Vec<Sample>,
 }
 
-fn cases() -> Vec<String> {
+pub(crate) fn cases() -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir("tests/fixtures/golden")
         .expect("the fixtures are part of the repository")
         .filter_map(|e| e.ok().filter(|e| e.path().is_dir()).map(|e| e.file_name().to_string_lossy().into_owned()))
@@ -43,7 +43,7 @@ fn cases() -> Vec<String> {
     names
 }
 
-async fn open(name: &str) -> Case {
+pub(crate) async fn open(name: &str) -> Case {
     let directory: Rc<dyn Directory> = Rc::new(NativeDirectory::new(format!("tests/fixtures/golden/{name}")));
     let golden: Value = serde_json::from_slice(&directory.read("golden.json").await.expect("golden.json")).expect("JSON");
     let tensors = TensorFile::open(directory.clone(), "golden.safetensors").await.expect("golden.safetensors");
@@ -97,10 +97,11 @@ fn number(v: &Value) -> f64 {
 }
 
 /// Largest difference over the largest magnitude.
-fn difference(got: &[f32], want: &[f32]) -> f64 {
+pub(crate) fn difference(got: &[f32], want: &[f32]) -> f64 {
     assert_eq!(got.len(), want.len());
     let scale = want.iter().map(|w| f64::from(w.abs())).fold(0.0, f64::max).max(1e-12);
-    let worst = got.iter().zip(want).map(|(g, w)| f64::from(g - w).abs()).fold(0.0, |a, d| if d.is_nan() { f64::INFINITY } else { a.max(d) });
+    let worst =
+        got.iter().zip(want).map(|(g, w)| f64::from(g - w).abs()).fold(0.0, |a, d| if d.is_nan() { f64::INFINITY } else { a.max(d) });
     worst / scale
 }
 
@@ -166,8 +167,18 @@ async fn ten_steps(case: &Case, engine: &mut Engine, report: &mut Report) {
         let stats = engine.stats().await.expect("statistics");
         let relative = |got: f64, want: f64| (got - want).abs() / want.abs();
         let what = format!("of step {step}");
-        report.check("train loss", &what, relative(f64::from(stats.loss_sum) / targets as f64, number(&golden["loss"])), TOLERANCE_AFTER_TRAINING);
-        report.check("train grad_norm", &what, relative(f64::from(stats.grad_norm), number(&golden["grad_norm"])), TOLERANCE_AFTER_TRAINING);
+        report.check(
+            "train loss",
+            &what,
+            relative(f64::from(stats.loss_sum) / targets as f64, number(&golden["loss"])),
+            TOLERANCE_AFTER_TRAINING,
+        );
+        report.check(
+            "train grad_norm",
+            &what,
+            relative(f64::from(stats.grad_norm), number(&golden["grad_norm"])),
+            TOLERANCE_AFTER_TRAINING,
+        );
     }
     let weights = engine.part(Part::Weights);
     for (index, d) in case.checkpoint.params().iter().enumerate() {

@@ -1,0 +1,307 @@
+//! A model with its caches of keys and values: token ids in, logits of the next token out.
+
+use std::rc::Rc;
+
+use crate::checkpoint::Checkpoint;
+use crate::engine::{Engine, Plan, Plans, stored_type, upload};
+use crate::error::{Error, Result};
+use crate::gpu::{AdapterClass, Gpu, Profile, human_bytes};
+use crate::graph::{Graph, Param, Purpose};
+use crate::model::{ModelConfig, RopeKind, forward};
+use crate::plan::{Input, InputLayout, Memory, Options, ParamLayout, ParamStore, Part, Runner, StepValues, compile};
+
+/// The longest sequence where nobody asks for another: enough for a conversation, and its caches stay small.
+const DEFAULT_CONTEXT: usize = 4096;
+
+/// Most bytes of logits that are computed and read back at once when those of a whole text are asked for.
+const LOGITS_BYTES: usize = 32 << 20;
+
+/// What a [`Generator`] is made for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GeneratorOptions {
+    /// The longest sequence, prompt and answer together, in tokens: the caches are as long. `None`: 4096, or less where the
+    /// model or the adapter allows less.
+    pub context: Option<usize>,
+    /// Tokens of a prompt that are computed at once. `None`: what suits the adapter.
+    pub chunk: Option<usize>,
+}
+
+/// A model that writes.
+///
+/// The plans for a chunk of the prompt and for a single token share one pool and one set of caches. What the caches hold is
+/// remembered, so that a conversation that goes on computes only its new tokens.
+pub struct Generator {
+    config: ModelConfig,
+    runner: Runner,
+    params: Rc<Vec<Param>>,
+    plans: Plans<Shape>,
+    context: usize,
+    chunk: usize,
+    /// The weights are another's, who may change them.
+    shared: bool,
+    /// The tokens whose keys and values the caches hold.
+    cached: Vec<u32>,
+    /// The length of the RoPE tables that the cached keys were turned with.
+    sequence: usize,
+}
+
+/// What a plan is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Shape {
+    /// Tokens computed at once.
+    tokens: usize,
+    /// Rows of logits.
+    logit_rows: usize,
+    /// Positions of the RoPE tables.
+    sequence: usize,
+}
+
+/// The longest sequence that a model can work on with an adapter: the positions that it was made for, as far as a layer's keys fit
+/// into one binding.
+pub fn context_limit(config: &ModelConfig, profile: &Profile) -> usize {
+    let row = config.key_value_width().next_multiple_of(4) as u64 * 4;
+    config.max_position_embeddings.min((profile.max_binding.min(profile.max_buffer) / row.max(1)) as usize).max(1)
+}
+
+impl Generator {
+    /// Opens a checkpoint for generation: weights only, those stored in half precision kept so.
+    ///
+    /// # Errors
+    /// [`Error::TooLittleMemory`] before anything is allocated, [`Error::Recipe`] for a context that cannot be, and what reading
+    /// the checkpoint fails with.
+    pub async fn load(gpu: Rc<Gpu>, checkpoint: &Checkpoint, options: GeneratorOptions) -> Result<Generator> {
+        let config = checkpoint.config();
+        let params = Rc::new(forward::graph_params(checkpoint.params(), false, |d| stored_type(checkpoint, d)));
+        let settled = Settled::of(options, config, gpu.profile())?;
+        check_memory(&settled, config, &params, gpu.profile())?;
+        let store = Rc::new(ParamStore::allocate(&gpu, params, false).await?);
+        let generator = Generator::over(gpu, config.clone(), store, settled, false).await?;
+        upload(&generator.runner, checkpoint.params(), Part::Weights, checkpoint).await?;
+        Ok(generator)
+    }
+
+    /// Generates with the parameters of an engine, without a copy of them: for samples between the steps of a training run. As the
+    /// engine may change them, every answer begins with empty caches.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] when memory for the caches is short, [`Error::Recipe`] for a context that cannot be.
+    pub async fn sharing(engine: &Engine, options: GeneratorOptions) -> Result<Generator> {
+        let (gpu, store) = (engine.runner.gpu.clone(), engine.runner.store.clone());
+        let settled = Settled::of(options, &engine.config, gpu.profile())?;
+        Generator::over(gpu, engine.config.clone(), store, settled, true).await
+    }
+
+    async fn over(gpu: Rc<Gpu>, config: ModelConfig, store: Rc<ParamStore>, settled: Settled, shared: bool) -> Result<Generator> {
+        let params = store.params.clone();
+        let runner = Runner::new(gpu, store).await?;
+        let Settled { context, chunk } = settled;
+        let mut generator =
+            Generator { config, runner, params, plans: Plans::default(), context, chunk, shared, cached: Vec::new(), sequence: 0 };
+        // The larger plan first: the other one fits into its pool.
+        let sequence = generator.table_rows(1);
+        for tokens in [chunk, 1] {
+            generator.plan(Shape { tokens, logit_rows: 1, sequence }).await?;
+        }
+        Ok(generator)
+    }
+
+    /// The longest sequence, prompt and answer together, in tokens.
+    pub fn context(&self) -> usize {
+        self.context
+    }
+
+    /// The model's configuration.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// Where it runs.
+    pub fn gpu(&self) -> &Rc<Gpu> {
+        &self.runner.gpu
+    }
+
+    /// Bytes of the weights on the GPU.
+    pub fn weights_bytes(&self) -> u64 {
+        self.runner.store.layout.weights_bytes()
+    }
+
+    /// Forgets what the caches hold.
+    pub fn clear(&mut self) {
+        self.cached.clear();
+    }
+
+    /// Forgets what the caches hold if somebody else may have changed the weights since.
+    pub(super) fn clear_if_shared(&mut self) {
+        if self.shared {
+            self.clear();
+        }
+    }
+
+    /// The logits of the token after `ids`, one per token of the vocabulary. Only what the caches do not hold yet is computed:
+    /// asked token by token, it is one token each time.
+    ///
+    /// # Errors
+    /// [`Error::Recipe`] for no tokens, too many, or one that the vocabulary lacks; [`Error::Gpu`] when the device failed.
+    pub async fn next_logits(&mut self, ids: &[u32]) -> Result<Vec<f32>> {
+        self.check(ids)?;
+        self.begin(ids);
+        while self.cached.len() < ids.len() {
+            let rest = &ids[self.cached.len()..];
+            let tokens = if rest.len() == 1 { 1 } else { self.chunk };
+            let part = &rest[..rest.len().min(tokens)];
+            let wanted = if part.len() == rest.len() { part.len() - 1..part.len() } else { 0..0 };
+            self.run(Shape { tokens, logit_rows: 1, sequence: self.sequence }, part, wanted).await?;
+        }
+        let mut rows = self.read_rows(1).await?;
+        Ok(rows.swap_remove(0))
+    }
+
+    /// The logits after every one of `ids`, taken as one text from its beginning: row i predicts token i + 1.
+    ///
+    /// # Errors
+    /// As [`Generator::next_logits`].
+    pub async fn logits(&mut self, ids: &[u32]) -> Result<Vec<Vec<f32>>> {
+        self.check(ids)?;
+        self.clear();
+        self.begin(ids);
+        let row_bytes = self.config.vocab_size.next_multiple_of(4) * 4;
+        let tokens = self.chunk.min(LOGITS_BYTES / row_bytes).max(1);
+        let mut logits = Vec::with_capacity(ids.len());
+        for part in ids.chunks(tokens) {
+            self.run(Shape { tokens, logit_rows: tokens, sequence: self.sequence }, part, 0..part.len()).await?;
+            logits.extend(self.read_rows(part.len()).await?);
+        }
+        Ok(logits)
+    }
+
+    fn check(&self, ids: &[u32]) -> Result<()> {
+        if ids.is_empty() {
+            return Err(Error::recipe("prompt", "it holds no token, and this model has none that begins a text; write a word"));
+        }
+        if ids.len() > self.context {
+            return Err(Error::recipe(
+                "prompt",
+                format!("it has {} tokens, and the context holds {}; shorten it or ask for a longer context", ids.len(), self.context),
+            ));
+        }
+        let rows = self.config.vocab_size;
+        match ids.iter().find(|id| **id as usize >= rows) {
+            Some(id) => Err(Error::recipe(
+                "prompt",
+                format!("it holds the token {id}, and the model's vocabulary ends at {rows}: the tokenizer is of another model"),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Keeps of the caches what `ids` begin with, but not the last token: its logits are wanted.
+    fn begin(&mut self, ids: &[u32]) {
+        let sequence = self.table_rows(ids.len());
+        let common = self.cached.iter().zip(&ids[..ids.len() - 1]).take_while(|(a, b)| a == b).count();
+        // Keys that were turned by other angles are of no use (LongRoPE past its original context; transformers starts anew, too).
+        self.cached.truncate(if sequence == self.sequence { common } else { 0 });
+        self.sequence = sequence;
+    }
+
+    /// Rows of the RoPE tables for a sequence of this length. LongRoPE has other angles for short sequences than for long ones.
+    fn table_rows(&self, length: usize) -> usize {
+        let originals = self.config.ropes.iter().filter_map(|rope| match rope.kind {
+            RopeKind::LongRope { original_max_position_embeddings, .. } => Some(original_max_position_embeddings),
+            _ => None,
+        });
+        originals.filter(|original| length <= *original).fold(self.context, usize::min)
+    }
+
+    /// Queues the forward pass of the tokens that follow what is cached, and the logits of some of them.
+    async fn run(&mut self, shape: Shape, part: &[u32], wanted: std::ops::Range<usize>) -> Result<()> {
+        let position = self.cached.len();
+        self.plan(shape).await?;
+        let step =
+            StepValues { position: position as u32, tokens: part.len() as u32, targets: wanted.len() as u32, ..StepValues::default() };
+        let inputs = encode(part, position, shape.tokens, wanted);
+        self.runner.run(&self.plans[shape].prepared, &step, &inputs)?;
+        self.cached.extend_from_slice(part);
+        Ok(())
+    }
+
+    async fn plan(&mut self, shape: Shape) -> Result<&Plan> {
+        let build = || graph(&self.config, &self.params, shape, self.context);
+        self.plans.get(&mut self.runner, shape, Options::default(), build).await
+    }
+
+    async fn read_rows(&self, rows: usize) -> Result<Vec<Vec<f32>>> {
+        let (vocabulary, softcap) = (self.config.vocab_size, self.config.final_logit_softcapping);
+        let stride = vocabulary.next_multiple_of(4);
+        let numbers = self.runner.read_logits(0, rows * stride).await?;
+        let row = |row: &[f32]| {
+            let mut row = row[..vocabulary].to_vec();
+            if let Some(cap) = softcap {
+                row.iter_mut().for_each(|x| *x = cap * (*x / cap).tanh());
+            }
+            row
+        };
+        Ok(numbers.chunks_exact(stride).map(row).collect())
+    }
+}
+
+/// The options with their defaults filled in.
+#[derive(Debug, Clone, Copy)]
+struct Settled {
+    context: usize,
+    chunk: usize,
+}
+
+impl Settled {
+    fn of(options: GeneratorOptions, config: &ModelConfig, profile: &Profile) -> Result<Settled> {
+        let limit = context_limit(config, profile);
+        let context = match options.context {
+            None => DEFAULT_CONTEXT.min(limit),
+            Some(context) if (1..=limit).contains(&context) => context,
+            Some(context) => {
+                return Err(Error::recipe("context", format!("{context} tokens cannot be; this model takes 1 to {limit} on this adapter")));
+            }
+        };
+        // A chunk costs the same whether it is full or not; a GPU needs more rows to be busy.
+        let chunk = options.chunk.unwrap_or(if profile.class == AdapterClass::Cpu { 64 } else { 256 });
+        Ok(Settled { context, chunk: chunk.clamp(1, context.max(2)) })
+    }
+}
+
+fn graph(config: &ModelConfig, params: &Rc<Vec<Param>>, shape: Shape, context: usize) -> Graph {
+    let purpose = Purpose::Generate { cache_rows: context, logit_rows: shape.logit_rows };
+    forward::build(config, params.clone(), shape.tokens, purpose, shape.sequence)
+}
+
+/// Refuses what the adapter's memory cannot hold.
+fn check_memory(settled: &Settled, config: &ModelConfig, params: &Rc<Vec<Param>>, profile: &Profile) -> Result<()> {
+    let layout = ParamLayout::new(params, profile);
+    let mut memory = Memory::of_store(&layout, false);
+    for tokens in [settled.chunk, 1] {
+        let graph = graph(config, params, Shape { tokens, logit_rows: 1, sequence: settled.context }, settled.context);
+        memory.add_program(&compile(&graph, &layout, profile, Options::default()), &graph);
+    }
+    let needed = memory.peak_bytes();
+    let Some(available) = profile.usable_memory().filter(|available| needed > *available) else { return Ok(()) };
+    let suggestion = if memory.weights_bytes < available && settled.context > 256 {
+        format!("ask for a shorter context than {} tokens", settled.context)
+    } else {
+        format!("take a smaller model: the weights alone are {}", human_bytes(memory.weights_bytes))
+    };
+    let adapter = profile.name.clone();
+    Err(Error::TooLittleMemory { needed: human_bytes(needed), adapter, available: human_bytes(available), suggestion })
+}
+
+/// The batch for a plan of `tokens`: as much of it as generation reads. Filling tokens stand at position 0; nothing sees them.
+fn encode(ids: &[u32], position: usize, tokens: usize, wanted: std::ops::Range<usize>) -> Vec<u8> {
+    let layout = InputLayout::new(tokens);
+    let mut words = vec![0u32; layout.offset(Input::TargetLabels) as usize / 4];
+    let mut put = |input: Input, index: usize, value: usize| words[layout.offset(input) as usize / 4 + index] = value as u32;
+    for (i, id) in ids.iter().enumerate() {
+        put(Input::Ids, i, *id as usize);
+        put(Input::Positions, i, position + i);
+    }
+    for (i, row) in wanted.enumerate() {
+        put(Input::TargetRows, i, row);
+    }
+    bytemuck::cast_slice(&words).to_vec()
+}
