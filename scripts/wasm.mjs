@@ -6,7 +6,7 @@ import { root, run } from "./lib/host.mjs";
 import { target, toolPaths, wasmBindgen, wasmToolchain } from "./lib/wasm-toolchain.mjs";
 
 const [command, ...options] = process.argv.slice(2);
-const release = options.includes("--release");
+const profile = options.includes("--release") ? "release" : "browser-test";
 const toolchain = wasmToolchain();
 const bindgen = toolPaths(wasmBindgen).program;
 if (toolchain === null || (command === "build" && !existsSync(bindgen))) {
@@ -20,8 +20,8 @@ function cargo([program, ...first], args, env = {}) {
 }
 
 if (command === "build") {
-  cargo(toolchain.cargo, ["build", "--lib", ...toolchain.args, ...(release ? ["--release"] : [])]);
-  const built = join(toolchain.env.CARGO_TARGET_DIR, target, release ? "release" : "debug", "rootstock.wasm");
+  cargo(toolchain.cargo, ["build", "--lib", "--profile", profile, ...toolchain.args]);
+  const built = join(toolchain.env.CARGO_TARGET_DIR, target, profile, "rootstock.wasm");
   if (!run(bindgen, [built, "--target", "web", "--out-dir", join(root, "target/web")])) process.exit(1);
 } else if (command === "clippy") {
   const env = { CLIPPY_CONF_DIR: join(root, "clippy-wasm") };
