@@ -13,7 +13,7 @@ use crate::gpu::{Gpu, Profile};
 use crate::graph::{Param, ParamId, Purpose, WeightType};
 use crate::model::{ModelConfig, ParamDecl, forward};
 use crate::optim::{AdamW, update_program};
-use crate::plan::{Memory, Options, ParamLayout, ParamStore, Part, Prepared, Program, Runner, StepValues, compile};
+use crate::plan::{Memory, Options, ParamLayout, ParamStore, Part, Pool, Prepared, Program, Runner, StepValues, compile};
 
 mod feed;
 mod load;
@@ -80,6 +80,7 @@ pub fn estimate(
     let params = Rc::new(forward::graph_params(declarations, options.training, |_| WeightType::F32));
     let layout = ParamLayout::new(&params, profile);
     let mut memory = Memory::of_store(&layout, options.training);
+    let mut pool = Pool::default();
     for (kind, tokens) in [Kind::Train, Kind::Evaluate].into_iter().zip(largest) {
         if tokens == 0 {
             continue;
@@ -88,6 +89,8 @@ pub fn estimate(
         let graph = forward::build(config, params.clone(), tokens, kind.purpose(), options.sequence);
         let program = compile(&graph, &layout, profile, plan_options(options));
         memory.add_program(&program, &graph);
+        pool.add(&program);
+        memory.activations_bytes = pool.bytes();
     }
     if options.training {
         memory.add_update(&update_program(&layout, profile, &options.adamw));

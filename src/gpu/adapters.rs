@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 /// One line of `rootstock devices`.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct AdapterSummary {
-    /// Its number, for `--adapter N`.
+    /// Its number, for `--device N`.
     pub index: usize,
     /// Whether it is taken when nothing is said.
     pub default: bool,

@@ -95,6 +95,11 @@ impl ParamLayout {
         &self.pieces[param.0 as usize]
     }
 
+    /// Bytes of the largest piece: the most that is read back at once.
+    pub fn largest_piece_bytes(&self) -> u64 {
+        self.pieces.iter().flatten().map(|p| p.bytes).max().unwrap_or(0)
+    }
+
     /// Bytes of all weights.
     pub fn weights_bytes(&self) -> u64 {
         self.arenas.iter().map(|a| a.bytes).sum()

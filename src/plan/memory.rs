@@ -38,7 +38,7 @@ impl Memory {
             weights_bytes: layout.weights_bytes(),
             gradients_bytes,
             optimizer_bytes: 2 * gradients_bytes,
-            other_bytes: READBACK_BYTES + STATS_BYTES + UNIFORM_SLOT,
+            other_bytes: READBACK_BYTES.min(layout.largest_piece_bytes()) + STATS_BYTES + UNIFORM_SLOT,
             largest_binding_bytes: layout.arenas.iter().map(|a| a.bytes).max().unwrap_or(0),
             ..Memory::default()
         }
@@ -77,4 +77,28 @@ fn generation_bytes(program: &Program) -> u64 {
         }
     }
     ends.values().sum()
+}
+
+/// The pool that several programs share, as the runner fits them into it: the largest values of all in the first buffer, the
+/// second largest in the next.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pool {
+    buffers: Vec<u64>,
+}
+
+impl Pool {
+    /// Makes room for a program's values.
+    pub fn add(&mut self, program: &Program) {
+        let mut slots = program.slots.clone();
+        slots.sort_unstable_by(|a, b| b.cmp(a));
+        self.buffers.resize(self.buffers.len().max(slots.len()), 0);
+        for (buffer, slot) in self.buffers.iter_mut().zip(slots) {
+            *buffer = (*buffer).max(slot);
+        }
+    }
+
+    /// Bytes of the pool.
+    pub fn bytes(&self) -> u64 {
+        self.buffers.iter().sum()
+    }
 }

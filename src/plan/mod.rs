@@ -26,7 +26,7 @@ pub use batch::{Input, InputLayout};
 pub use compile::{Options, compile};
 pub use emit::{Emit, GradTarget, Piece};
 pub use layout::{Arena, Group, ParamLayout, PieceLayout};
-pub use memory::Memory;
+pub use memory::{Memory, Pool};
 pub use program::{Bind, Dispatch, Owner, Phase, Program, Resource, ValueInfo, When, workgroups};
 pub use runner::{Prepared, Runner, StepValues, Timing};
 pub use store::{ParamStore, Part, STATS_BYTES};
