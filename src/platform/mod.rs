@@ -11,6 +11,8 @@ use crate::error::Result;
 mod memory;
 #[cfg(not(target_arch = "wasm32"))]
 mod native;
+#[cfg(not(target_arch = "wasm32"))]
+mod plot;
 
 pub use memory::MemoryDirectory;
 #[cfg(not(target_arch = "wasm32"))]
@@ -101,6 +103,18 @@ pub async fn write_file(dir: &dyn OutputDirectory, name: &str, bytes: &[u8]) -> 
     let mut file = dir.create(name).await?;
     file.write(bytes).await?;
     file.finish().await
+}
+
+/// Draws losses by step as a PNG: `train` raw and smoothed, `eval` as points. `None` in a browser, where the page draws its
+/// own, and when there is nothing to draw.
+pub fn loss_plot(train: &[(u64, f64)], eval: &[(u64, f64)]) -> Option<Vec<u8>> {
+    #[cfg(not(target_arch = "wasm32"))]
+    return plot::loss_plot(train, eval);
+    #[cfg(target_arch = "wasm32")]
+    {
+        let _ = (train, eval);
+        None
+    }
 }
 
 /// Makes the GPU's callbacks come: natively a thread waits for the submission (or for all so far), in the browser the event loop does.
