@@ -6,8 +6,9 @@ use super::history::{EvalLine, LogLine};
 use crate::checkpoint::{Carry, Checkpoint};
 use crate::config::{FinetuningType, Recipe};
 use crate::data::{Batch, Loader, Sample};
-use crate::engine::EngineOptions;
-use crate::gpu::Gpu;
+use crate::engine::{EngineOptions, estimate};
+use crate::error::{Error, Result};
+use crate::gpu::{Gpu, Profile};
 use crate::optim::AdamW;
 use crate::plan::Memory;
 use crate::platform::OutputDirectory;
@@ -114,8 +115,40 @@ pub struct Outcome {
     pub stopped_early: bool,
 }
 
+/// What a run will do and need, before anything is allocated.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// Which samples come when.
+    pub loader: Loader,
+    /// How the engine is opened.
+    pub options: EngineOptions,
+    /// Tokens of the largest training and evaluation micro-batch.
+    pub largest: [usize; 2],
+    /// Memory.
+    pub memory: Memory,
+}
+
+/// Plans a run: what `rootstock estimate` prints, and what [`super::train`] follows.
+///
+/// # Errors
+/// [`Error::Dataset`] without samples; [`Error::Recipe`] for a `finetuning_type` that is not there yet.
+pub fn plan_run(recipe: &Recipe, checkpoint: &Checkpoint, profile: &Profile, train: &[Sample], eval: &[Sample]) -> Result<Planned> {
+    if recipe.finetuning_type != FinetuningType::Full {
+        let asked = if recipe.finetuning_type == FinetuningType::Lora { "lora" } else { "freeze" };
+        return Err(Error::recipe(
+            "finetuning_type",
+            format!("{asked} is not there yet; this version trains all parameters: write finetuning_type: full"),
+        ));
+    }
+    let loader = Loader::new(train.len(), recipe)?;
+    let options = engine_options(recipe, train, eval);
+    let largest = largest_micro_batches(&loader, recipe, train, eval);
+    let memory = estimate(checkpoint.config(), checkpoint.params(), profile, &options, largest);
+    Ok(Planned { loader, options, largest, memory })
+}
+
 /// The options of the engine that a recipe asks for.
-pub(super) fn engine_options(recipe: &Recipe, train: &[Sample], eval: &[Sample]) -> EngineOptions {
+fn engine_options(recipe: &Recipe, train: &[Sample], eval: &[Sample]) -> EngineOptions {
     let longest = train.iter().chain(eval).flat_map(|s| {
         let starts = std::iter::once(0).chain(s.ends.iter().copied());
         s.ends.iter().zip(starts).map(|(end, start)| end - start).max()

@@ -3,13 +3,17 @@
 mod fits;
 mod history;
 mod job;
+mod output;
 mod results;
 mod run;
 mod schedule;
+mod score;
 mod state;
 
 pub use history::{EvalLine, History, LogEntry, LogLine};
-pub use job::{Event, Job, Observer, Outcome, Silent, Start, largest_micro_batches};
+pub use job::{Event, Job, Observer, Outcome, Planned, Silent, Start, largest_micro_batches, plan_run};
+pub use output::check_output;
 pub use run::{evaluate, train};
 pub use schedule::Schedule;
+pub use score::{Score, score};
 pub use state::{SavedState, newest_checkpoint};

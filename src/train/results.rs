@@ -6,7 +6,7 @@ use super::history::History;
 use super::job::{Job, Outcome};
 use super::state::SavedState;
 use crate::error::Result;
-use crate::platform::write_file;
+use crate::platform::{loss_plot, write_file};
 
 pub(super) async fn write(job: &Job<'_>, outcome: &Outcome, state: &SavedState, history: &History) -> Result<()> {
     let train = json!({
@@ -31,6 +31,11 @@ pub(super) async fn write(job: &Job<'_>, outcome: &Outcome, state: &SavedState, 
     let mut state = serde_json::to_value(state).unwrap_or_default();
     state["log_history"] = history.log_history().into();
     write_json(job, "trainer_state.json", &state).await?;
+    if job.recipe.plot_loss
+        && let Some(png) = loss_plot(&history.losses(), &history.eval_losses())
+    {
+        write_file(job.out, "training_loss.png", &png).await?;
+    }
     Ok(())
 }
 

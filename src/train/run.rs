@@ -6,12 +6,13 @@ use std::rc::Rc;
 use web_time::Instant;
 
 use super::history::{EvalLine, History, LogEntry, LogLine, clock};
-use super::job::{Event, Job, Observer, Outcome, Start, batch_of, engine_options, largest_micro_batches};
+use super::job::{Event, Job, Observer, Outcome, Planned, Start, batch_of, plan_run};
+use super::output;
 use super::schedule::Schedule;
 use super::state::{self, SavedState, checkpoint_name};
 use crate::config::{Resume, Strategy};
 use crate::data::{Loader, Sample};
-use crate::engine::{Engine, Stats, estimate};
+use crate::engine::{Engine, Stats};
 use crate::error::{Error, Result};
 use crate::gpu::Readback;
 use crate::plan::StepValues;
@@ -26,10 +27,7 @@ const STEPS_IN_FLIGHT: usize = 2;
 /// [`Error::TooLittleMemory`] before anything is allocated, [`Error::NotFinite`] when a loss or gradient is, [`Error::Interrupted`]
 /// when the observer asked to stop, and what files and device fail with. What was saved before stays.
 pub async fn train(job: &Job<'_>, observer: &mut dyn Observer) -> Result<Outcome> {
-    let loader = Loader::new(job.train.len(), job.recipe)?;
-    let options = engine_options(job.recipe, job.train, job.eval);
-    let largest = largest_micro_batches(&loader, job.recipe, job.train, job.eval);
-    let memory = estimate(job.checkpoint.config(), job.checkpoint.params(), job.gpu.profile(), &options, largest);
+    let Planned { loader, options, largest, memory } = plan_run(job.recipe, job.checkpoint, job.gpu.profile(), job.train, job.eval)?;
     memory.check(job.gpu.profile(), job.recipe.gradient_checkpointing)?;
 
     job.gpu.reset_peak();
@@ -123,6 +121,7 @@ impl<'a> Run<'a> {
     }
 
     async fn resume(&mut self, observer: &mut dyn Observer) -> Result<()> {
+        output::clear(self.job.out, self.job.recipe.resume_from_checkpoint == Resume::No).await?;
         let dir: Rc<dyn Directory> = match &self.job.recipe.resume_from_checkpoint {
             Resume::No => return self.history.rewrite(self.job.out).await,
             Resume::Newest => match state::newest_checkpoint(self.job.out).await? {

@@ -122,31 +122,54 @@ pub(super) async fn save(job: &Job<'_>, engine: &Engine, state: &SavedState, his
     let partial = format!(".{name}.partial");
     job.out.remove(&partial).await?;
     let dir = job.out.subdirectory(&partial);
-    write_model(job, engine, &*dir).await?;
+    if let Err(error) = write_all(job, engine, state, history, &*dir).await {
+        // Half a checkpoint is worth nothing and, on a full disk, in the way. The error that led here is the one to report.
+        let _ = job.out.remove(&partial).await;
+        return Err(error);
+    }
+    // A run that was resumed from before this step meets its own earlier checkpoint: the same bits, so the new one replaces it.
+    remove_checkpoint(job.out, &name).await?;
+    job.out.rename(&partial, &name).await?;
+    job.out.sync().await?;
+    remove_oldest(job, state, &name).await?;
+    Ok(name)
+}
+
+async fn write_all(job: &Job<'_>, engine: &Engine, state: &SavedState, history: &History, dir: &dyn OutputDirectory) -> Result<()> {
+    write_model(job, engine, dir).await?;
     if !job.recipe.save_only_model {
-        write_optimizer(job, engine, &*dir).await?;
+        write_optimizer(job, engine, dir).await?;
     }
     let mut json = serde_json::to_value(state).unwrap_or_default();
     json["log_history"] = history.log_history().into();
     json["trainer_log"] = serde_json::to_value(&history.entries).unwrap_or_default();
     json["num_train_epochs"] = job.recipe.num_train_epochs.into();
     json["train_batch_size"] = job.recipe.per_device_train_batch_size.into();
-    write_file(&*dir, STATE_FILE, &serde_json::to_vec_pretty(&json).unwrap_or_default()).await?;
-    dir.sync().await?;
-    // A run that was resumed from before this step meets its own earlier checkpoint: the same bits, so the new one replaces it.
-    job.out.remove(&name).await?;
-    job.out.rename(&partial, &name).await?;
-    job.out.sync().await?;
-    if let Some(limit) = job.recipe.save_total_limit {
-        let mut steps = checkpoints(job.out).await?;
-        steps.retain(|s| *s != state.global_step && Some(checkpoint_name(*s)) != state.best_model_checkpoint);
-        let best_kept = usize::from(state.best_model_checkpoint.as_ref().is_some_and(|b| *b != name));
-        let keep = limit.saturating_sub(1 + best_kept);
-        for step in steps.iter().take(steps.len().saturating_sub(keep)) {
-            job.out.remove(&checkpoint_name(*step)).await?;
-        }
+    write_file(dir, STATE_FILE, &serde_json::to_vec_pretty(&json).unwrap_or_default()).await?;
+    dir.sync().await
+}
+
+async fn remove_oldest(job: &Job<'_>, state: &SavedState, name: &str) -> Result<()> {
+    let Some(limit) = job.recipe.save_total_limit else { return Ok(()) };
+    let mut steps = checkpoints(job.out).await?;
+    steps.retain(|s| *s != state.global_step && Some(checkpoint_name(*s)) != state.best_model_checkpoint);
+    let best_kept = usize::from(state.best_model_checkpoint.as_ref().is_some_and(|b| b != name));
+    let keep = limit.saturating_sub(1 + best_kept);
+    for step in steps.iter().take(steps.len().saturating_sub(keep)) {
+        remove_checkpoint(job.out, &checkpoint_name(*step)).await?;
     }
-    Ok(name)
+    Ok(())
+}
+
+/// Removes a checkpoint, under another name first: one that is half removed must not be taken for a whole one.
+pub(super) async fn remove_checkpoint(out: &dyn OutputDirectory, name: &str) -> Result<()> {
+    let aside = format!(".{name}.removed.partial");
+    out.remove(&aside).await?;
+    if out.size(&format!("{name}/{STATE_FILE}")).await?.is_none() {
+        return out.remove(name).await;
+    }
+    out.rename(name, &aside).await?;
+    out.remove(&aside).await
 }
 
 async fn write_optimizer(job: &Job<'_>, engine: &Engine, dir: &dyn OutputDirectory) -> Result<()> {
@@ -206,7 +229,10 @@ pub(super) async fn restore(job: &Job<'_>, engine: &Engine, dir: Rc<dyn Director
     if state.fingerprint != now {
         return Err(Error::recipe(
             "resume_from_checkpoint",
-            format!("{label} was trained with {}; this recipe has {now}; use the same recipe and data, or start anew from its weights", state.fingerprint),
+            format!(
+                "{label} was trained with {}; this recipe has {now}; use the same recipe and data, or start anew from its weights",
+                state.fingerprint
+            ),
         ));
     }
     load_weights(engine, dir.clone()).await?;

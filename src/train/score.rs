@@ -1,0 +1,45 @@
+//! Scoring samples with a model that is not trained: `rootstock eval`, and recipes with `do_train: false`.
+
+use std::rc::Rc;
+
+use super::run::evaluate;
+use crate::checkpoint::Checkpoint;
+use crate::data::Sample;
+use crate::engine::{Engine, EngineOptions, estimate};
+use crate::error::Result;
+use crate::gpu::Gpu;
+use crate::optim::AdamW;
+
+/// How well a model predicts samples.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub struct Score {
+    /// Sum over target tokens / number of target tokens, in nats.
+    pub loss: f64,
+    /// e^loss.
+    pub perplexity: f64,
+    /// Target tokens.
+    pub tokens: usize,
+    /// Samples.
+    pub samples: usize,
+}
+
+/// Scores samples, up to `batch_size` at a time: fewer where the adapter's memory asks for it, which changes nothing else.
+///
+/// # Errors
+/// [`crate::Error::TooLittleMemory`] when not even one sample at a time fits; what reading the weights and the device fail with.
+pub async fn score(gpu: &Rc<Gpu>, checkpoint: &Checkpoint, samples: &[Sample], batch_size: usize) -> Result<Score> {
+    let sequence = samples.iter().map(|s| s.ids.len()).max().unwrap_or(1);
+    let options = EngineOptions { training: false, gradient_checkpointing: false, sequence, adamw: AdamW::default() };
+    let largest = |batch: usize| samples.chunks(batch).map(|c| c.iter().map(|s| s.ids.len()).sum::<usize>()).max().unwrap_or(0);
+    let memory = |batch: usize| estimate(checkpoint.config(), checkpoint.params(), gpu.profile(), &options, [0, largest(batch)]);
+    let mut batch = batch_size.max(1);
+    while batch > 1 && memory(batch).check(gpu.profile(), true).is_err() {
+        batch /= 2;
+    }
+    memory(batch).check(gpu.profile(), true)?;
+    let mut engine = Engine::load(gpu.clone(), checkpoint, options).await?;
+    engine.reserve(0, largest(batch)).await?;
+    let (sum, tokens) = evaluate(&mut engine, samples, batch).await?;
+    let loss = sum / tokens.max(1) as f64;
+    Ok(Score { loss, perplexity: loss.exp(), tokens, samples: samples.len() })
+}
