@@ -1,0 +1,130 @@
+//! What the program writes: words to stderr, results to stdout. A closed pipe is no fault of anybody's.
+
+use std::io::{ErrorKind, IsTerminal, Write, stderr, stdout};
+
+use rootstock::{Error, Result};
+use serde::Serialize;
+
+/// Where remarks go.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Console {
+    quiet: bool,
+}
+
+impl Console {
+    pub(super) fn new(quiet: bool) -> Self {
+        Console { quiet }
+    }
+
+    /// A remark, unless `--quiet`.
+    pub(super) fn say(self, text: &str) {
+        if !self.quiet {
+            say(text);
+        }
+    }
+
+    /// Remarks of the library.
+    pub(super) fn notes(self, notes: &[String]) {
+        for note in notes {
+            self.say(&format!("note: {note}"));
+        }
+    }
+
+    /// Whether somebody watches.
+    pub(super) fn is_interactive(self) -> bool {
+        !self.quiet && stderr().is_terminal()
+    }
+}
+
+/// A line on stderr.
+pub(super) fn say(text: &str) {
+    let _ = writeln!(stderr(), "{text}");
+}
+
+/// What went wrong, in one sentence.
+pub(super) fn error(text: &str) {
+    say(&format!("error: {text}"));
+}
+
+/// Lines on stdout.
+///
+/// # Errors
+/// When stdout is a file on a full disk, or the like.
+pub(super) fn print(text: &str) -> Result<()> {
+    let mut out = stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()) {
+        Err(e) if e.kind() == ErrorKind::StorageFull => Err(Error::NoSpace { path: "the standard output".into() }),
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(Error::file("the standard output", e.to_string())),
+        _ => Ok(()), // whoever read it has seen enough
+    }
+}
+
+/// One JSON document on stdout.
+///
+/// # Errors
+/// As [`print`].
+pub(super) fn print_json(value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| Error::file("the standard output", e.to_string()))?;
+    print(&text)
+}
+
+/// Columns, each as wide as its widest cell; the first flush left, the others too.
+pub(super) fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().filter_map(|r| r.get(column)).map(|c| c.chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_string()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// `1234567` as `1,234,567`.
+pub(super) fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// `1 sample`, `1,234 samples`.
+pub(super) fn count(n: usize, what: &str) -> String {
+    format!("{} {what}{}", thousands(n as u64), if n == 1 { "" } else { "s" })
+}
+
+/// Seconds as `3.2 s` or `1:05:09`.
+pub(super) fn duration(seconds: f64) -> String {
+    if seconds < 60.0 {
+        return format!("{seconds:.1} s");
+    }
+    let s = seconds.round() as u64;
+    if s < 3600 { format!("{}:{:02} min", s / 60, s % 60) } else { format!("{}:{:02}:{:02} h", s / 3600, s / 60 % 60, s % 60) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped() {
+        let of = [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")];
+        for (n, text) in of {
+            assert_eq!(thousands(n), text);
+        }
+        assert_eq!(count(1, "sample"), "1 sample");
+        assert_eq!(duration(65.2), "1:05 min");
+        assert_eq!(duration(3661.0), "1:01:01 h");
+    }
+
+    #[test]
+    fn columns_line_up() {
+        let row = |a: &str, b: &str| vec![a.to_string(), b.to_string()];
+        assert_eq!(table(&[row("a", "x"), row("bcd", "y")]), "a    x\nbcd  y");
+    }
+}

@@ -1,0 +1,71 @@
+//! `rootstock eval`.
+
+use std::rc::Rc;
+
+use clap::Args;
+use rootstock::Result;
+use rootstock::data::{Encoding, check_fits_model, encode_records, load_datasets};
+use rootstock::train::score;
+
+use super::Global;
+use super::console::{self, count, thousands};
+use super::setup::{Model, open_dataset};
+
+/// Measures how well a model predicts texts or answers
+///
+/// A sample {"text": …} is the text as the tokenizer makes it, followed by the end-of-sequence token; every token but
+/// the first counts. In conversations ({"messages": …}, {"instruction": …, "output": …}) the answers count. The loss is
+/// the mean over all tokens that count, in nats; perplexity is e to its power; lower is better.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rootstock eval --model out --dataset data/test.jsonl
+  rootstock eval --model out --dataset data/test.jsonl --json")]
+pub(super) struct EvalArgs {
+    /// The model's directory
+    #[arg(long, value_name = "DIR")]
+    model: String,
+    /// A .jsonl, .json or .txt file, or a name in the dataset_info.json of --dataset-dir
+    #[arg(long, value_name = "FILE", required = true)]
+    dataset: Vec<String>,
+    /// Where dataset_info.json lies
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    dataset_dir: String,
+    /// Cut samples after so many tokens [default: as many as the model was made for]
+    #[arg(long, value_name = "TOKENS")]
+    cutoff_len: Option<usize>,
+    /// How many samples to score at a time; fewer are taken where memory is short
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    batch_size: usize,
+    /// Print {"loss", "perplexity", "tokens", "samples"} as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(args: &EvalArgs, global: &Global) -> Result<()> {
+    let console = global.console();
+    let model = Model::open(&args.model).await?;
+    console.say(&format!("model    {} ({})", args.model, model.describe()));
+    let config = model.checkpoint.config();
+    let records = load_datasets(&args.dataset, &args.dataset_dir, None, &open_dataset).await?;
+    let name = args.dataset.join(", ");
+    let cutoff_len = args.cutoff_len.unwrap_or(config.max_position_embeddings).max(2);
+    let encoded = encode_records(&name, &records, &model.tokenizer, &Encoding::scoring(cutoff_len))?;
+    check_fits_model(&name, &encoded.samples, config)?;
+    console.say(&format!("dataset  {name} ({}, {})", count(encoded.samples.len(), "sample"), count(encoded.tokens(), "token")));
+    console.notes(&encoded.notices);
+
+    let gpu = Rc::new(global.gpu().await?);
+    console.say(&format!("adapter  {}", gpu.profile().name));
+    let score = score(&gpu, &model.checkpoint, &encoded.samples, args.batch_size).await?;
+    if args.json {
+        return console::print_json(&score);
+    }
+    let row = |name: &str, value: String| vec![name.to_string(), value];
+    console::print(&console::table(&[
+        row("loss", format!("{:.6}", score.loss)),
+        row("perplexity", format!("{:.4}", score.perplexity)),
+        row("tokens", thousands(score.tokens as u64)),
+        row("samples", thousands(score.samples as u64)),
+    ]))
+}

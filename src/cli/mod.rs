@@ -1,0 +1,124 @@
+//! The command line: one file per command.
+
+mod console;
+mod devices;
+mod estimate;
+mod eval;
+mod progress;
+mod setup;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use rootstock::config::value::Value;
+use rootstock::gpu::{AdapterChoice, Gpu};
+use rootstock::platform::block_on;
+use rootstock::{Error, Result};
+
+use console::Console;
+
+/// Fine-tunes small language models with WebGPU, on this machine's graphics adapter.
+///
+/// A Hugging Face model directory goes in; a directory comes out that transformers, vLLM and llama.cpp's converter can load.
+/// Nothing is downloaded and nothing leaves this machine.
+#[derive(Debug, Parser)]
+#[command(name = "rootstock", version, propagate_version = true, after_help = EXAMPLES, max_term_width = 110)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  rootstock train recipe.yaml                        train as the recipe says
+  rootstock train recipe.yaml learning_rate=1e-5     the same with another learning rate
+  rootstock estimate recipe.yaml                     will it fit into the GPU's memory?
+  rootstock eval --model out --dataset test.jsonl    how well does the result predict these texts?
+  rootstock devices                                  which graphics adapters are there?
+
+docs/recipes.md lists everything that a recipe can say.";
+
+#[derive(Debug, Args)]
+struct Global {
+    /// The graphics adapter to use: part of its name, or its number in `rootstock devices`
+    #[arg(long, global = true, value_name = "NAME|N", help_heading = "Everywhere")]
+    device: Option<String>,
+    /// Use at most this much GPU memory, for example 4GB or 512MiB
+    #[arg(long, global = true, value_name = "SIZE", value_parser = size, help_heading = "Everywhere")]
+    memory_limit: Option<u64>,
+    /// No progress and no remarks; results and errors only
+    #[arg(short, long, global = true, help_heading = "Everywhere")]
+    quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Train(train::TrainArgs),
+    Eval(eval::EvalArgs),
+    Estimate(estimate::EstimateArgs),
+    Devices(devices::DevicesArgs),
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    Value::parse(text).as_bytes()
+}
+
+impl Global {
+    fn choice(&self) -> AdapterChoice {
+        AdapterChoice { adapter: self.device.clone(), memory_limit: self.memory_limit, ..AdapterChoice::default() }
+    }
+
+    async fn gpu(&self) -> Result<Gpu> {
+        Gpu::open(&self.choice()).await
+    }
+
+    fn console(&self) -> Console {
+        Console::new(self.quiet)
+    }
+}
+
+/// Mesa's layer that chooses among GPUs for desktops asks Wayland, and where there is none (a server, a container) writes an error of
+/// its own to stderr. Rootstock chooses by itself.
+#[expect(unsafe_code, reason = "the layer is switched off by an environment variable only")]
+fn quiet_vulkan_layer() {
+    if std::env::var_os("XDG_RUNTIME_DIR").is_none() && std::env::var_os("MESA_VK_DEVICE_SELECT").is_none() {
+        // SAFETY: nothing else runs yet; this is the first statement of the program, which has one thread.
+        unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
+    }
+}
+
+/// Runs the program. Exit codes: 0 good, 1 the input or the run is at fault, 2 wrong usage (clap's own).
+pub(crate) fn main() -> ExitCode {
+    quiet_vulkan_layer();
+    std::panic::set_hook(Box::new(|panic| {
+        console::error(&format!(
+            "this is a bug in rootstock {}: {panic}\nPlease report it with the command that you ran: {}/issues",
+            env!("CARGO_PKG_VERSION"),
+            env!("CARGO_PKG_REPOSITORY")
+        ));
+    }));
+    let cli = Cli::parse();
+    match std::panic::catch_unwind(|| block_on(run(cli))) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => {
+            match error {
+                Error::Interrupted { .. } => console::say(&error.to_string()),
+                _ => console::error(&error.to_string()),
+            }
+            ExitCode::FAILURE
+        }
+        Err(_) => ExitCode::FAILURE, // the hook has spoken
+    }
+}
+
+async fn run(cli: Cli) -> Result<()> {
+    let global = &cli.global;
+    match &cli.command {
+        Command::Train(args) => train::run(args, global).await,
+        Command::Eval(args) => eval::run(args, global).await,
+        Command::Estimate(args) => estimate::run(args, global).await,
+        Command::Devices(args) => devices::run(args, global).await,
+    }
+}

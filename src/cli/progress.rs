@@ -1,0 +1,116 @@
+//! Shows a run while it goes on: a bar on a terminal, lines in a file.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rootstock::gpu::human_bytes;
+use rootstock::train::{EvalLine, Event, LogLine, Observer, Start};
+
+use super::console::{self, Console, count, thousands};
+
+/// A run's watcher.
+pub(super) struct Progress {
+    console: Console,
+    bar: Option<ProgressBar>,
+    memory: String,
+    loss: Option<String>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Progress {
+    /// Watches a run and lets Ctrl-C end it: once after the step, twice at once. One per process.
+    pub(super) fn new(console: Console) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let pressed = stop.clone();
+        // Without a handler Ctrl-C ends the program at once, as ever; what is on the disk is whole all the same.
+        let _ = ctrlc::set_handler(move || {
+            if pressed.swap(true, Ordering::Relaxed) {
+                std::process::exit(130);
+            }
+            console::say("\nstopping after this step and saving; press Ctrl-C again to stop at once");
+        });
+        Progress { console, bar: None, memory: String::new(), loss: None, stop }
+    }
+
+    fn say(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(text),
+            None => self.console.say(text),
+        }
+    }
+
+    fn start(&mut self, start: &Start) {
+        let m = &start.memory;
+        self.memory = human_bytes(m.peak_bytes());
+        let trained = if start.trainable == start.parameters { "all" } else { &thousands(start.trainable) };
+        self.console.say(&format!(
+            "adapter  {}: {} planned (weights {}, gradients {}, optimizer {}, activations {})",
+            start.adapter,
+            self.memory,
+            human_bytes(m.weights_bytes),
+            human_bytes(m.gradients_bytes),
+            human_bytes(m.optimizer_bytes),
+            human_bytes(m.activations_bytes)
+        ));
+        let from = if start.resumed_at > 0 { format!(", going on after step {}", thousands(start.resumed_at)) } else { String::new() };
+        self.console.say(&format!("training {trained} parameters, {}{from}", count(start.total_steps as usize, "step")));
+        if self.console.is_interactive() {
+            let bar = ProgressBar::with_draw_target(Some(start.total_steps), ProgressDrawTarget::stderr_with_hz(8));
+            let style = ProgressStyle::with_template("{bar:24} {pos}/{len} steps{msg}  {eta} left");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━━─"));
+            bar.set_position(start.resumed_at);
+            bar.reset_eta();
+            self.bar = Some(bar);
+        }
+    }
+
+    fn log(&mut self, line: &LogLine) {
+        let speed = thousands(line.tokens_per_second as u64);
+        match &self.bar {
+            Some(bar) => bar.set_message(format!("  loss {:.4}  {speed} tokens/s  {}", line.loss, self.memory)),
+            None => self.say(&format!(
+                "step {}/{}  loss {:.4}  grad_norm {:.3}  lr {:.2e}  {speed} tokens/s  {}  {} left",
+                line.current_steps, line.total_steps, line.loss, line.grad_norm, line.lr, self.memory, line.remaining_time
+            )),
+        }
+        self.loss = Some(format!("{:.4}", line.loss));
+    }
+
+    fn evaluation(&self, line: &EvalLine) {
+        self.say(&format!("step {}: eval_loss {:.4} (perplexity {:.2})", line.current_steps, line.eval_loss, line.eval_loss.exp()));
+    }
+
+    /// Takes the bar away.
+    pub(super) fn finish(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// The loss that was logged last.
+    pub(super) fn last_loss(&self) -> Option<&str> {
+        self.loss.as_deref()
+    }
+}
+
+impl Observer for Progress {
+    fn event(&mut self, event: Event<'_>) {
+        match event {
+            Event::Start(start) => self.start(start),
+            Event::Notice(text) => self.say(&format!("note: {text}")),
+            Event::Step(done, _) => {
+                if let Some(bar) = &self.bar {
+                    bar.set_position(done);
+                }
+            }
+            Event::Log(line) => self.log(line),
+            Event::Evaluation(line) => self.evaluation(line),
+            Event::Saved(name) => self.say(&format!("saved {name}")),
+        }
+    }
+
+    fn stop_requested(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}

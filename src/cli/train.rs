@@ -1,0 +1,192 @@
+//! `rootstock train`.
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use clap::Args;
+use rootstock::config::{Recipe, Resume};
+use rootstock::gpu::human_bytes;
+use rootstock::platform::{NativeDirectory, write_file};
+use rootstock::train::{Job, Outcome, check_output, score, train};
+use rootstock::{Error, Result};
+use serde_json::json;
+
+use super::Global;
+use super::console::{self, Console, count, duration, thousands};
+use super::progress::Progress;
+use super::setup::{Setup, load_recipe};
+
+/// Trains a model as a recipe says
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rootstock train recipe.yaml
+  rootstock train recipe.yaml num_train_epochs=1 output_dir=out/short
+  rootstock train recipe.yaml resume_from_checkpoint=true
+
+A recipe in short:
+  model_name_or_path: models/SmolLM2-135M-Instruct
+  stage: sft
+  finetuning_type: full
+  dataset: data/train.jsonl
+  output_dir: out
+  learning_rate: 2.0e-5
+
+docs/recipes.md lists all keys. Ctrl-C stops after the step and saves; a second one stops at once. \
+A run that was interrupted, in whatever way, goes on with resume_from_checkpoint=true to the same result.")]
+pub(super) struct TrainArgs {
+    /// The recipe, a YAML file with LLaMA-Factory's keys
+    recipe: PathBuf,
+    /// Settings that win over the recipe's
+    #[arg(value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+}
+
+/// The file whose lock says that a run is writing here.
+const LOCK_FILE: &str = ".rootstock.lock";
+
+pub(super) async fn run(args: &TrainArgs, global: &Global) -> Result<()> {
+    let console = global.console();
+    let recipe = load_recipe(&args.recipe, &args.overrides).await?;
+    if !recipe.do_train {
+        return evaluate_only(recipe, global, console).await;
+    }
+    let out = Output::open(&recipe)?;
+    check_output(&out.directory, &recipe).await?;
+    let setup = Setup::of(recipe, console).await?;
+    let (_, outcome) = run_training(&setup, &out.directory, global, Progress::new(console)).await?;
+    console::print(&summary(&setup.recipe, &outcome))?;
+    console::print(&files(out.directory.path()))
+}
+
+/// Trains what was set up; also what the loss was last.
+pub(super) async fn run_training(
+    setup: &Setup,
+    out: &NativeDirectory,
+    global: &Global,
+    mut progress: Progress,
+) -> Result<(Option<String>, Outcome)> {
+    let job = Job {
+        recipe: &setup.recipe,
+        gpu: Rc::new(global.gpu().await?),
+        checkpoint: &setup.model.checkpoint,
+        carry: &setup.carry,
+        train: &setup.data.train.samples,
+        eval: &setup.data.eval.samples,
+        out,
+    };
+    let outcome = train(&job, &mut progress).await;
+    progress.finish();
+    Ok((progress.last_loss().map(str::to_string), outcome?))
+}
+
+fn summary(recipe: &Recipe, outcome: &Outcome) -> String {
+    let early = if outcome.stopped_early { ", stopped early" } else { "" };
+    let mut rows = vec![
+        vec!["steps".to_string(), format!("{} ({:.2} epochs{early})", thousands(outcome.steps), outcome.epoch)],
+        vec!["loss".to_string(), format!("{:.4} (mean over the run)", outcome.train_loss)],
+    ];
+    if let Some(loss) = outcome.eval_loss {
+        rows.push(vec!["eval loss".into(), format!("{loss:.4} (perplexity {:.2})", loss.exp())]);
+    }
+    if let Some((loss, name)) = outcome.best.as_ref().filter(|_| recipe.load_best_model_at_end) {
+        rows.push(vec!["best".into(), format!("{name} (eval loss {loss:.4})")]);
+    }
+    rows.push(vec![
+        "time".into(),
+        format!("{}, {} tokens/s", duration(outcome.train_runtime), thousands(outcome.tokens_per_second as u64)),
+    ]);
+    rows.push(vec!["memory".into(), format!("{} at most", human_bytes(outcome.peak_bytes))]);
+    console::table(&rows)
+}
+
+/// What lies in an output directory: its files by size, directories by the number of theirs.
+pub(super) fn files(path: &Path) -> String {
+    let mut rows = Vec::new();
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Ok(meta) = entry.metadata() else { continue };
+        if name.starts_with('.') {
+            continue;
+        }
+        rows.push(if meta.is_dir() {
+            let inside = fs::read_dir(entry.path()).map_or(0, Iterator::count);
+            vec![format!("  {name}/"), count(inside, "file")]
+        } else {
+            vec![format!("  {name}"), human_bytes(meta.len())]
+        });
+    }
+    rows.sort();
+    format!("{}\n{}", path.display(), console::table(&rows))
+}
+
+async fn evaluate_only(recipe: Recipe, global: &Global, console: Console) -> Result<()> {
+    let setup = Setup::of(recipe, console).await?;
+    let gpu = Rc::new(global.gpu().await?);
+    let batch = setup.recipe.per_device_eval_batch_size;
+    let score = score(&gpu, &setup.model.checkpoint, &setup.data.eval.samples, batch).await?;
+    console::print(&format!("eval_loss {:.6} (perplexity {:.4}) over {}", score.loss, score.perplexity, count(score.tokens, "token")))?;
+    if !setup.recipe.output_dir.is_empty() {
+        let out = NativeDirectory::new(&setup.recipe.output_dir);
+        let mut text = format!("{:#}", json!({ "eval_loss": score.loss, "perplexity": score.perplexity }));
+        text.push('\n');
+        for name in ["eval_results.json", "all_results.json"] {
+            write_file(&out, name, text.as_bytes()).await?;
+        }
+    }
+    Ok(())
+}
+
+/// An output directory that is this run's alone.
+pub(super) struct Output {
+    pub(super) directory: NativeDirectory,
+    created: bool,
+    lock: Option<File>,
+}
+
+impl Output {
+    /// Makes the directory where it is missing and locks it.
+    ///
+    /// # Errors
+    /// When it cannot be made, another run is writing there, or the model to train from would be written over.
+    pub(super) fn open(recipe: &Recipe) -> Result<Output> {
+        let path = Path::new(&recipe.output_dir);
+        let fault = |reason: String| Error::recipe("output_dir", format!("{}: {reason}", path.display()));
+        if path.is_file() {
+            return Err(fault("this is a file; name a directory".into()));
+        }
+        let created = !path.exists();
+        fs::create_dir_all(path).map_err(|e| fault(format!("this directory cannot be made: {e}")))?;
+        let mut output = Output { directory: NativeDirectory::new(path), created, lock: None };
+        let lock = File::create(path.join(LOCK_FILE)).map_err(|e| fault(format!("nothing can be written here: {e}")))?;
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => {
+                return Err(fault("another run is writing here; wait for it, or name another directory".into()));
+            }
+            // Some file systems have no locks; the run goes on without.
+            Ok(()) | Err(TryLockError::Error(_)) => output.lock = Some(lock),
+        }
+        if let (Ok(out), Ok(model)) = (fs::canonicalize(path), fs::canonicalize(&recipe.model_name_or_path)) {
+            if out == model {
+                return Err(fault("this is the model's own directory; name another one, so that the model stays as it is".into()));
+            }
+            if model.starts_with(&out) && recipe.resume_from_checkpoint == Resume::No {
+                return Err(fault(format!("the model {} lies inside it; a new run clears it, so name another directory", model.display())));
+            }
+        }
+        Ok(output)
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        if self.lock.take().is_some() {
+            let _ = fs::remove_file(self.directory.path().join(LOCK_FILE));
+        }
+        if self.created {
+            // Succeeds only when the run left nothing.
+            let _ = fs::remove_dir(self.directory.path());
+        }
+    }
+}
