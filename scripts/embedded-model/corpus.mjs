@@ -1,6 +1,6 @@
 // Writes the pretraining text: stories, portraits and lists from the village of Quince, one `{"text": …}` a line.
 //
-//   node scripts/embedded-model/corpus.mjs OUT.jsonl [documents]
+//   node scripts/embedded-model/corpus.mjs OUT.jsonl [documents] [seed]
 //
 // Every fact of world.mjs occurs many times, in both directions and in several wordings, because a model keeps what it has met in many
 // forms. Lists have a sentence a line, as an answer stands in the chat template; stories are prose. No document asks a question: after pretraining the model continues text, and answering is what fine-tuning adds.
@@ -30,7 +30,7 @@ import {
   things,
 } from "./world.mjs";
 
-const random = new Random(2026);
+const random = new Random(Number(process.argv[4] ?? 2026));
 /** @import { Kind, Pair, Person, Say } from './world.mjs' */
 
 /** @type {(p: Person) => Person} */
@@ -316,9 +316,9 @@ const shares = [
 ];
 const deck = shares.flatMap(([make, share]) => Array.from({ length: share }, () => make));
 
-const [out, documents = "12000"] = process.argv.slice(2);
+const [out, documents = "7000"] = process.argv.slice(2);
 if (!out || !(Number(documents) > 0)) {
-  console.error("usage: node corpus.mjs OUT.jsonl [documents]");
+  console.error("usage: node corpus.mjs OUT.jsonl [documents] [seed]");
   process.exit(2);
 }
 const texts = Array.from({ length: Number(documents) }, () => random.pick(deck)());

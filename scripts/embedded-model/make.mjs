@@ -1,6 +1,6 @@
 // Makes assets/embedded-model/ and the instruction sets of assets/demo/ from nothing: `npm run make:embedded-model`.
 //
-// A quarter of an hour on two cores, nearly all of it pretraining. The text, the tokenizer and the random start come out the same to the bit on every
+// Nearly all of the time is pretraining. The text, the tokenizer and the random start come out the same to the bit on every
 // machine, the weights on every run on the same adapter. Killed in the pretraining, it goes on from the last checkpoint
 // with: npm run make:embedded-model -- resume_from_checkpoint=true
 
@@ -33,7 +33,12 @@ function run(command, ...args) {
 run("node", join(here, "questions.mjs"), "assets/demo");
 run("node", join(here, "corpus.mjs"), `${work}/corpus.jsonl`);
 run("cargo", "run", "--release", "--example", "init_checkpoint", "--", `${work}/corpus.jsonl`, `${work}/start`);
-run("cargo", "run", "--release", "--bin", "rootstock", "--", "train", join(here, "pretrain.yaml"), ...process.argv.slice(2));
+const train = ["run", "--release", "--bin", "rootstock", "--", "train", join(here, "pretrain.yaml"), ...process.argv.slice(2)];
+run("cargo", ...train);
+// A second, shorter round over other stories of the same village, from where the first one ended.
+run("node", join(here, "corpus.mjs"), `${work}/more.jsonl`, "7000", "2027");
+const again = ["learning_rate=2.0e-3", "max_steps=320", `dataset=${work}/more.jsonl`];
+run("cargo", ...train, `model_name_or_path=${work}/trained`, `output_dir=${work}/trained-twice`, ...again);
 mkdirSync(join(root, model), { recursive: true });
-for (const file of files) copyFileSync(join(root, work, "trained", file), join(root, model, file));
+for (const file of files) copyFileSync(join(root, work, "trained-twice", file), join(root, model, file));
 console.error(`${model}: made`);
