@@ -51,11 +51,20 @@ pub(super) fn error(text: &str) {
 /// # Errors
 /// When stdout is a file on a full disk, or the like.
 pub(super) fn print(text: &str) -> Result<()> {
+    write(&format!("{text}\n")).map(|_| ()) // whoever closed it has seen enough
+}
+
+/// Text on stdout, shown at once; false when nobody reads it any more.
+///
+/// # Errors
+/// As [`print`].
+pub(super) fn write(text: &str) -> Result<bool> {
     let mut out = stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()) {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(false),
         Err(e) if e.kind() == ErrorKind::StorageFull => Err(Error::NoSpace { path: "the standard output".into() }),
-        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(Error::file("the standard output", e.to_string())),
-        _ => Ok(()), // whoever read it has seen enough
+        Err(e) => Err(Error::file("the standard output", e.to_string())),
     }
 }
 

@@ -1,9 +1,12 @@
 //! The command line: one file per command.
 
+mod chat;
 mod console;
 mod devices;
 mod estimate;
 mod eval;
+mod generate;
+mod logits;
 mod progress;
 mod setup;
 mod train;
@@ -36,6 +39,8 @@ const EXAMPLES: &str = "Examples:
   rootstock train recipe.yaml learning_rate=1e-5     the same with another learning rate
   rootstock estimate recipe.yaml                     will it fit into the GPU's memory?
   rootstock eval --model out --dataset test.jsonl    how well does the result predict these texts?
+  rootstock generate --model out --prompt 'Hello'    what does it answer?
+  rootstock chat --model out                         talk with it
   rootstock devices                                  which graphics adapters are there?
 
 docs/recipes.md lists everything that a recipe can say.";
@@ -57,6 +62,9 @@ struct Global {
 enum Command {
     Train(train::TrainArgs),
     Eval(eval::EvalArgs),
+    Generate(generate::GenerateArgs),
+    Chat(chat::ChatArgs),
+    Logits(logits::LogitsArgs),
     Estimate(estimate::EstimateArgs),
     Devices(devices::DevicesArgs),
 }
@@ -118,6 +126,9 @@ async fn run(cli: Cli) -> Result<()> {
     match &cli.command {
         Command::Train(args) => train::run(args, global).await,
         Command::Eval(args) => eval::run(args, global).await,
+        Command::Generate(args) => generate::run(args, global).await,
+        Command::Chat(args) => chat::run(args, global).await,
+        Command::Logits(args) => logits::run(args, global).await,
         Command::Estimate(args) => estimate::run(args, global).await,
         Command::Devices(args) => devices::run(args, global).await,
     }

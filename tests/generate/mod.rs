@@ -1,7 +1,7 @@
 //! Decoding.
 
 mod answer;
-mod chain;
+pub(crate) mod chain;
 mod logits;
 mod sampling;
 

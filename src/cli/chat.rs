@@ -1,0 +1,220 @@
+//! `rootstock chat`.
+
+use std::io::{BufRead, IsTerminal, Write, stderr, stdin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::Args;
+use rootstock::data::{Message, Tokenizer};
+use rootstock::generate::{AnswerOptions, Generator, GeneratorOptions, chat_prompt, stop_ids};
+use rootstock::{Error, Result};
+
+use super::Global;
+use super::console::{self, Console};
+use super::generate::{SamplingArgs, summary};
+use super::setup::Model;
+
+/// Talks with a model
+///
+/// Each line is a message, and the model answers with all that was said before in mind. /clear begins a new conversation, /exit (or
+/// the end of the input) leaves. Ctrl-C stops an answer; when nothing is being written it leaves.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rootstock chat --model out
+  rootstock chat --model out --system 'Answer like a pirate.' --temperature 1.0
+  printf 'Who keeps the bees?\\nAnd the goats?\\n' | rootstock chat --model out --greedy")]
+pub(super) struct ChatArgs {
+    /// The model's directory
+    #[arg(long, value_name = "DIR")]
+    model: String,
+    /// A system message at the beginning of every conversation
+    #[arg(long, value_name = "TEXT")]
+    system: Option<String>,
+    /// Most tokens of an answer
+    #[arg(long, value_name = "N", default_value_t = 512)]
+    max_new_tokens: usize,
+    /// The longest conversation, in tokens; what is older is forgotten [default: 4096, or less where the model takes less]
+    #[arg(long, value_name = "TOKENS")]
+    context: Option<usize>,
+    #[command(flatten)]
+    sampling: SamplingArgs,
+}
+
+const HELP: &str = "Every line is a message. /clear begins a new conversation, /exit leaves; Ctrl-C stops an answer.";
+
+pub(super) async fn run(args: &ChatArgs, global: &Global) -> Result<()> {
+    let console = global.console();
+    args.sampling.options(0).check()?;
+    let model = Model::open(&args.model).await?;
+    console.say(&format!("model    {} ({})", args.model, model.describe()));
+    if model.tokenizer.template().is_fallback() {
+        console.say("note: this model has no chat template; a plain one is used (User: …, Assistant: …)");
+    }
+    let gpu = Rc::new(global.gpu().await?);
+    console.say(&format!("adapter  {}", gpu.profile().name));
+    let options = GeneratorOptions { context: args.context, chunk: None };
+    let generator = Generator::load(gpu, &model.checkpoint, options).await?;
+    let interrupt = Interrupt::install()?;
+    let mut chat = Chat {
+        args,
+        console,
+        options: AnswerOptions {
+            sampling: args.sampling.options(0),
+            max_new_tokens: args.max_new_tokens,
+            stop_ids: stop_ids(generator.config(), &model.tokenizer),
+        },
+        tokenizer: &model.tokenizer,
+        generator,
+        interrupt,
+        messages: Vec::new(),
+        turns: 0,
+    };
+    chat.clear();
+    chat.talk().await
+}
+
+/// Ctrl-C: stops the answer that is being written, and leaves the program when none is.
+struct Interrupt {
+    answering: Arc<AtomicBool>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Interrupt {
+    fn install() -> Result<Interrupt> {
+        let interrupt = Interrupt { answering: Arc::default(), stop: Arc::default() };
+        let (answering, stop) = (interrupt.answering.clone(), interrupt.stop.clone());
+        let installed = ctrlc::set_handler(move || {
+            // The second Ctrl-C of one answer leaves, too: the first one may have come when the model was stuck.
+            if !answering.load(Ordering::SeqCst) || stop.swap(true, Ordering::SeqCst) {
+                let _ = writeln!(stderr());
+                std::process::exit(0);
+            }
+        });
+        installed.map_err(|e| Error::file("Ctrl-C", format!("it cannot be watched for: {e}")))?;
+        Ok(interrupt)
+    }
+
+    fn begin(&self) {
+        self.stop.store(false, Ordering::SeqCst);
+        self.answering.store(true, Ordering::SeqCst);
+    }
+
+    fn came(&self) -> bool {
+        self.stop.load(Ordering::SeqCst)
+    }
+
+    fn end(&self) {
+        self.answering.store(false, Ordering::SeqCst);
+    }
+}
+
+struct Chat<'a> {
+    args: &'a ChatArgs,
+    console: Console,
+    tokenizer: &'a Tokenizer,
+    generator: Generator,
+    options: AnswerOptions,
+    interrupt: Interrupt,
+    messages: Vec<Message>,
+    turns: u64,
+}
+
+impl Chat<'_> {
+    async fn talk(&mut self) -> Result<()> {
+        let interactive = stdin().is_terminal();
+        if interactive {
+            self.console.say(HELP);
+        }
+        loop {
+            if interactive {
+                let _ = write!(stderr(), "> ").and_then(|()| stderr().flush());
+            }
+            let mut line = String::new();
+            let read = stdin().lock().read_line(&mut line);
+            if read.map_err(|e| Error::file("the standard input", format!("it cannot be read as text: {e}")))? == 0 {
+                return Ok(());
+            }
+            match line.trim() {
+                "" => {}
+                "/exit" | "/quit" => return Ok(()),
+                "/clear" => self.clear(),
+                "/help" => console::say(HELP),
+                command if command.starts_with('/') => console::say(&format!("there is no {command}. {HELP}")),
+                message => {
+                    self.messages.push(Message::new("user", message));
+                    match self.answer().await {
+                        Ok(true) => {}
+                        Ok(false) => return Ok(()), // nobody reads any more
+                        // A person can write something shorter; a script must notice.
+                        Err(error @ (Error::Recipe { .. } | Error::Config { .. })) if interactive => {
+                            self.messages.pop();
+                            console::error(&error.to_string());
+                        }
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Forgets the conversation, but for the system message.
+    fn clear(&mut self) {
+        self.messages = self.args.system.iter().map(|system| Message::new("system", system.as_str())).collect();
+    }
+
+    /// The conversation's tokens, without its oldest turns where it would leave no room for an answer.
+    fn prompt(&mut self) -> Result<Vec<u32>> {
+        let room = self.options.max_new_tokens.min(self.generator.context() / 4).max(1);
+        let first = usize::from(self.args.system.is_some());
+        let mut forgotten = false;
+        loop {
+            let prompt = chat_prompt(self.tokenizer, &self.messages)?;
+            // A turn is a question and its answer; the last question stays.
+            if prompt.len() + room <= self.generator.context() || self.messages.len() < first + 3 {
+                if forgotten {
+                    self.console.say("note: the conversation fills the context; its oldest turns are forgotten");
+                }
+                return Ok(prompt);
+            }
+            self.messages.drain(first..first + 2);
+            forgotten = true;
+        }
+    }
+
+    /// Writes the answer to the last message; false when stdout was closed.
+    async fn answer(&mut self) -> Result<bool> {
+        let prompt = self.prompt()?;
+        self.options.sampling = self.args.sampling.options(self.turns);
+        self.turns += 1;
+        self.interrupt.begin();
+        let written = write_answer(&mut self.generator, &prompt, &self.options, self.tokenizer, &self.interrupt).await;
+        self.interrupt.end();
+        let (text, summary, open) = written?;
+        self.console.say(&summary);
+        self.messages.push(Message::new("assistant", text.trim()));
+        Ok(open)
+    }
+}
+
+/// The answer's text, how it went, and whether somebody still reads.
+async fn write_answer(
+    generator: &mut Generator,
+    prompt: &[u32],
+    options: &AnswerOptions,
+    tokenizer: &Tokenizer,
+    interrupt: &Interrupt,
+) -> Result<(String, String, bool)> {
+    let mut stream = generator.answer(prompt, options.clone()).await?.text(tokenizer, true);
+    let (mut text, mut open) = (String::new(), true);
+    while open && !interrupt.came() {
+        let Some(piece) = stream.next_text().await? else { break };
+        open = console::write(&piece)?;
+        text.push_str(&piece);
+    }
+    let rest = stream.rest()?;
+    text.push_str(&rest);
+    open = open && console::write(&format!("{rest}\n"))?;
+    Ok((text, summary(stream.answer()), open))
+}

@@ -1,0 +1,178 @@
+//! `rootstock generate`.
+
+use std::io::Read;
+use std::rc::Rc;
+
+use clap::Args;
+use rootstock::data::{Message, Tokenizer};
+use rootstock::generate::{
+    Answer, AnswerOptions, FinishReason, Generator, GeneratorOptions, SamplingOptions, chat_prompt, context_limit, stop_ids, text_prompt,
+};
+use rootstock::{Error, Result};
+use serde::Serialize;
+
+use super::Global;
+use super::console::{self, Console, count};
+use super::setup::Model;
+
+/// Writes an answer to a prompt, or goes on with a text
+///
+/// A model with a chat template of its own gets the prompt as a user's message and answers it; a model without one continues the
+/// text. The answer goes to stdout as it is written.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rootstock generate --model out --prompt 'Who keeps the bees?'
+  rootstock generate --model out --prompt 'Once upon a time' --raw --temperature 1.0 --seed 7
+  echo 'Who keeps the bees?' | rootstock generate --model out --prompt - --greedy --json")]
+pub(super) struct GenerateArgs {
+    /// The model's directory
+    #[arg(long, value_name = "DIR")]
+    model: String,
+    /// What to answer or to go on with; - reads it from stdin
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    prompt: String,
+    /// A system message before the prompt
+    #[arg(long, value_name = "TEXT", conflicts_with = "raw")]
+    system: Option<String>,
+    /// Go on with the prompt as it is, also where the model has a chat template
+    #[arg(long)]
+    raw: bool,
+    /// Answer the prompt, also where the model has no chat template
+    #[arg(long, conflicts_with = "raw")]
+    chat: bool,
+    /// Most tokens of the answer
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    max_new_tokens: usize,
+    /// The longest prompt and answer together, in tokens [default: as long as these need]
+    #[arg(long, value_name = "TOKENS")]
+    context: Option<usize>,
+    #[command(flatten)]
+    sampling: SamplingArgs,
+    /// Print {"text", "tokens", "finish_reason", "tokens_per_second", …} as JSON, when all is done
+    #[arg(long)]
+    json: bool,
+}
+
+/// How tokens are chosen: the same options for `generate` and `chat`.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Sampling")]
+pub(super) struct SamplingArgs {
+    /// Always take the likeliest token
+    #[arg(long)]
+    greedy: bool,
+    /// Below 1 keeps to what is likely, above 1 dares more
+    #[arg(long, value_name = "T", default_value_t = 0.7)]
+    temperature: f32,
+    /// Draw from the K likeliest tokens only; 0: from all
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    top_k: usize,
+    /// Draw from the likeliest tokens that together reach this probability
+    #[arg(long, value_name = "P", default_value_t = 0.95)]
+    top_p: f32,
+    /// Leave out tokens less likely than this share of the likeliest
+    #[arg(long, value_name = "P", default_value_t = 0.0)]
+    min_p: f32,
+    /// Above 1: make tokens that have come before less likely
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
+    repetition_penalty: f32,
+    /// The same seed draws the same tokens
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    seed: u64,
+}
+
+impl SamplingArgs {
+    /// The library's options; `turn` gives each answer of a conversation draws of its own.
+    pub(super) fn options(&self, turn: u64) -> SamplingOptions {
+        let SamplingArgs { greedy, temperature, top_k, top_p, min_p, repetition_penalty, seed } = *self;
+        SamplingOptions { greedy, temperature, top_k, top_p, min_p, repetition_penalty, seed: seed.wrapping_add(turn) }
+    }
+}
+
+/// The document of `--json`.
+#[derive(Serialize)]
+struct Document<'a> {
+    text: &'a str,
+    /// Of the answer.
+    tokens: usize,
+    finish_reason: Option<FinishReason>,
+    tokens_per_second: f64,
+    prompt_tokens: usize,
+    token_ids: &'a [u32],
+}
+
+pub(super) async fn run(args: &GenerateArgs, global: &Global) -> Result<()> {
+    let console = global.console();
+    let sampling = args.sampling.options(0);
+    sampling.check()?;
+    let model = Model::open(&args.model).await?;
+    console.say(&format!("model    {} ({})", args.model, model.describe()));
+    let prompt = prompt(args, &model.tokenizer, console)?;
+
+    let gpu = Rc::new(global.gpu().await?);
+    console.say(&format!("adapter  {}", gpu.profile().name));
+    let config = model.checkpoint.config();
+    let needed = prompt.len().saturating_add(args.max_new_tokens).max(1);
+    let context = args.context.unwrap_or_else(|| needed.min(context_limit(config, gpu.profile())));
+    let options = GeneratorOptions { context: Some(context), chunk: None };
+    let mut generator = Generator::load(gpu, &model.checkpoint, options).await?;
+    let options = AnswerOptions { sampling, max_new_tokens: args.max_new_tokens, stop_ids: stop_ids(config, &model.tokenizer) };
+
+    let mut stream = generator.answer(&prompt, options).await?.text(&model.tokenizer, true);
+    let mut text = String::new();
+    while let Some(piece) = stream.next_text().await? {
+        text.push_str(&piece);
+        if !args.json && !console::write(&piece)? {
+            return Ok(()); // whoever read it has seen enough
+        }
+    }
+    let answer = stream.answer();
+    if args.json {
+        return console::print_json(&Document {
+            text: &text,
+            tokens: answer.tokens().len(),
+            finish_reason: answer.finish_reason(),
+            tokens_per_second: answer.tokens_per_second(),
+            prompt_tokens: answer.prompt_tokens(),
+            token_ids: answer.tokens(),
+        });
+    }
+    if !text.ends_with('\n') {
+        console::write("\n")?;
+    }
+    console.say(&summary(answer));
+    Ok(())
+}
+
+/// How an answer went, in a line.
+pub(super) fn summary(answer: &Answer<'_>) -> String {
+    let end = match answer.finish_reason() {
+        Some(FinishReason::Stop) => "ended by the model",
+        Some(FinishReason::Length) => "ended by --max-new-tokens",
+        Some(FinishReason::Context) => "ended by the context's length",
+        None => "stopped",
+    };
+    let (asked, said) = (count(answer.prompt_tokens(), "token"), count(answer.tokens().len(), "token"));
+    format!("{asked} of prompt, {said} of answer, {:.1} tokens/s, {end}", answer.tokens_per_second())
+}
+
+fn prompt(args: &GenerateArgs, tokenizer: &Tokenizer, console: Console) -> Result<Vec<u32>> {
+    let mut text = args.prompt.clone();
+    if text == "-" {
+        text.clear();
+        let read = std::io::stdin().read_to_string(&mut text);
+        read.map_err(|e| Error::file("the standard input", format!("it cannot be read as text: {e}")))?;
+        text.truncate(text.trim_end_matches(['\r', '\n']).len());
+    }
+    let template = tokenizer.template();
+    let chat = args.chat || args.system.is_some() || !template.is_fallback();
+    if args.raw || !chat {
+        return text_prompt(tokenizer, &text);
+    }
+    if template.is_fallback() {
+        console.say("note: this model has no chat template; a plain one is used (User: …, Assistant: …)");
+    }
+    let system = args.system.iter().map(|system| Message::new("system", system.as_str()));
+    let messages: Vec<Message> = system.chain([Message::new("user", text)]).collect();
+    chat_prompt(tokenizer, &messages)
+}
