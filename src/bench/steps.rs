@@ -56,7 +56,8 @@ impl Shape {
     /// and 3.5 times the causal attention's 2·T·Q·L a token, Q = heads · head_dim.
     pub fn model_flops(&self) -> Result<f64> {
         let config = self.config()?;
-        let linear: u64 = params(&config).iter().filter(|p| matches!(p.kind, ParamKind::Linear | ParamKind::Head)).map(|p| p.elements()).sum();
+        let linear: u64 =
+            params(&config).iter().filter(|p| matches!(p.kind, ParamKind::Linear | ParamKind::Head)).map(|p| p.elements()).sum();
         let tied = if config.tie_word_embeddings { config.vocab_size * config.hidden_size } else { 0 };
         let tokens = (self.batch * self.sequence) as f64;
         let attention = 2.0 * self.sequence as f64 * (config.query_width() * config.num_hidden_layers) as f64;

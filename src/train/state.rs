@@ -179,7 +179,7 @@ async fn write_optimizer(job: &Job<'_>, engine: &Engine, dir: &dyn OutputDirecto
     let mut infos = Vec::new();
     for (prefix, _) in parts {
         for d in &engine.declarations {
-            infos.push(TensorInfo::new(&format!("{prefix}.{}", d.name), Dtype::F32, vec![d.rows as u64, d.cols as u64]));
+            infos.push(TensorInfo::new(format!("{prefix}.{}", d.name), Dtype::F32, vec![d.rows as u64, d.cols as u64]));
         }
     }
     let mut file = TensorFileWriter::create(dir, OPTIMIZER_FILE, &infos, &[]).await?;
