@@ -65,7 +65,7 @@ fn version(weight_type: WeightType) -> kernels::Weight {
 pub enum Variant {
     /// Lanes over rows, broadcasts from constant lanes: processors with subgroups of exactly 8 lanes.
     Subgroup,
-    /// 4 x 4 a thread, nothing shared: other processors; right everywhere.
+    /// 16 x 16 a thread, nothing shared: other processors; right everywhere.
     Registers,
     /// 8 x 8 a thread from workgroup memory: GPUs.
     Tiled,
@@ -95,8 +95,14 @@ const CACHED_N: usize = 2048;
 /// Most tokens that one dispatch of the subgroup kernel sums up, for the same reason.
 const CACHED_M: usize = 512;
 
-/// Threads of a workgroup of the register kernels, across columns and rows (two rows: a vocabulary of 262,144 fits the grid).
-const REGISTER_THREADS: [u32; 2] = [8, 2];
+/// Threads of a workgroup of the register kernels, across the columns.
+const BLOCK_THREADS: u32 = 8;
+
+/// Rows that a thread of the register kernels makes.
+const BLOCK_ROWS: u32 = 16;
+
+/// Columns that a thread of the register kernels makes, and the time a column.
+const BLOCK_COLUMNS: &[(u32, usize)] = &[(16, 10), (4, 20)];
 
 /// y = x·Wᵀ (+ bias) (+ x2·W2ᵀ), with the rows of `piece` as W.
 pub fn forward(
@@ -150,8 +156,9 @@ pub fn forward(
                 kernel!(linear_forward_subgroup, tiles(n, columns, m, LANE_ROWS as u32), { COLUMNS: columns })
             }
             Variant::Registers => {
-                let [x, y] = REGISTER_THREADS;
-                kernel!(linear_forward_registers, tiles(n, 4 * x, m, 4 * y), { THREADS_X: x, THREADS_Y: y })
+                let columns = columns(m, n, BLOCK_COLUMNS);
+                let groups = tiles(n, BLOCK_THREADS * columns, m, BLOCK_ROWS);
+                kernel!(linear_forward_registers, groups, { THREADS_X: BLOCK_THREADS, THREADS_Y: 1, COLUMNS: columns })
             }
             Variant::Tiled => {
                 let [x, y] = tile_threads(m, n);
@@ -216,8 +223,9 @@ pub fn backward_input(
                 kernel!(linear_backward_input_subgroup, tiles(m, LANE_ROWS as u32, k, columns), { COLUMNS: columns })
             }
             Variant::Registers => {
-                let [x, y] = REGISTER_THREADS;
-                kernel!(linear_backward_input_registers, tiles(k, 4 * x, m, 4 * y), { THREADS_X: x, THREADS_Y: y })
+                let columns = columns(m, k, BLOCK_COLUMNS);
+                let groups = tiles(k, BLOCK_THREADS * columns, m, BLOCK_ROWS);
+                kernel!(linear_backward_input_registers, groups, { THREADS_X: BLOCK_THREADS, THREADS_Y: 1, COLUMNS: columns })
             }
             Variant::Tiled => {
                 let [x, y] = tile_threads(m, k);
@@ -262,8 +270,9 @@ pub fn backward_weight(profile: &Profile, dy: Operand, x: Operand, n: usize, k: 
                 kernel!(linear_backward_weight_subgroup, tiles(k, columns, n, LANE_ROWS as u32), { COLUMNS: columns })
             }
             Variant::Registers => {
-                let [x, y] = REGISTER_THREADS;
-                kernel!(linear_backward_weight_registers, tiles(k, 4 * x, n, 4 * y), { THREADS_X: x, THREADS_Y: y })
+                let columns = columns(n, k, BLOCK_COLUMNS);
+                let groups = tiles(k, BLOCK_THREADS * columns, n, BLOCK_ROWS);
+                kernel!(linear_backward_weight_registers, groups, { THREADS_X: BLOCK_THREADS, THREADS_Y: 1, COLUMNS: columns })
             }
             Variant::Tiled => {
                 let [x, y] = tile_threads(n, k);
@@ -288,7 +297,7 @@ fn split(whole: usize, step: usize) -> Vec<(usize, usize)> {
     (0..whole).step_by(each.max(4)).map(|first| (first, each.min(whole - first))).collect()
 }
 
-/// Columns of a subgroup's tile, from (columns, time a column): the fastest for the width, and narrow where the matrix
+/// Columns of a tile or block, from (columns, time a column): the fastest for the width, and narrow where the matrix
 /// would otherwise give too few workgroups for the cores.
 fn columns(rows: usize, cols: usize, widths: &[(u32, usize)]) -> u32 {
     let few = rows.div_ceil(LANE_ROWS) * cols.div_ceil(64) < 8;
