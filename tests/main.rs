@@ -1,6 +1,7 @@
 //! All integration tests in one program: one link, one device.
 
 mod checkpoint;
+mod cli;
 mod config;
 mod data;
 mod generate;

@@ -42,12 +42,12 @@ impl Progress {
 
     fn start(&mut self, start: &Start) {
         let m = &start.memory;
-        self.memory = human_bytes(m.peak_bytes());
+        self.memory = format!("{} GPU", human_bytes(m.peak_bytes()));
         let trained = if start.trainable == start.parameters { "all" } else { &thousands(start.trainable) };
         self.console.say(&format!(
             "adapter  {}: {} planned (weights {}, gradients {}, optimizer {}, activations {})",
             start.adapter,
-            self.memory,
+            human_bytes(m.peak_bytes()),
             human_bytes(m.weights_bytes),
             human_bytes(m.gradients_bytes),
             human_bytes(m.optimizer_bytes),

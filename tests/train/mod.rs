@@ -1,3 +1,4 @@
 //! The training loop and what it needs.
 
+mod faults;
 mod schedule;

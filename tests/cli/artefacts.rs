@@ -1,0 +1,172 @@
+//! What a run leaves, and what `--json` prints.
+
+use std::fs::{self, File};
+
+use serde_json::Value;
+
+use super::{Workspace, questions};
+
+#[track_caller]
+fn numbers(value: &Value, names: &[&str]) {
+    for name in names {
+        assert!(value[name].is_number(), "{name} in {value}");
+    }
+}
+
+#[test]
+fn a_run_leaves_what_it_promises_and_keeps_to_its_estimate() {
+    let ws = Workspace::new();
+    ws.recipe(
+        "eval_dataset: test.jsonl\neval_strategy: steps\neval_steps: 2\nsave_steps: 2\nsave_total_limit: 2\nplot_loss: true\n\
+         gradient_accumulation_steps: 2\nmax_shard_size: 200KB",
+    );
+    let estimate = ws.run(&["estimate", "recipe.yaml", "--json"]).good().json();
+    numbers(
+        &estimate,
+        &["peak_bytes", "weights_bytes", "gradients_bytes", "optimizer_bytes", "activations_bytes", "largest_binding_bytes"],
+    );
+    assert_eq!(estimate["fits"], true);
+    assert_eq!(estimate["suggestions"], serde_json::json!([]));
+
+    let said = ws.run(&["train", "recipe.yaml"]).good();
+    assert!(said.stdout.contains("model-00001-of-00002.safetensors"), "the files are listed: {}", said.stdout);
+    assert!(said.stderr.contains("step 5/5  loss "), "without a terminal steps are lines: {}", said.stderr);
+
+    let log = String::from_utf8(ws.read("out/trainer_log.jsonl")).expect("UTF-8");
+    let lines: Vec<Value> = log.lines().map(|l| serde_json::from_str(l).expect("a line is JSON")).collect();
+    let (evals, steps): (Vec<&Value>, Vec<&Value>) = lines.iter().partition(|l| l.get("eval_loss").is_some());
+    assert_eq!(steps.iter().map(|l| l["current_steps"].as_u64()).collect::<Vec<_>>(), (1..=5).map(Some).collect::<Vec<_>>());
+    for line in &steps {
+        numbers(line, &["current_steps", "total_steps", "loss", "grad_norm", "lr", "epoch", "percentage", "tokens_per_second"]);
+        assert!(line["elapsed_time"].is_string() && line["remaining_time"].is_string());
+    }
+    assert_eq!(steps[0]["lr"], 1e-3);
+    assert_eq!(
+        evals.iter().map(|l| l["current_steps"].as_u64()).collect::<Vec<_>>(),
+        [Some(2), Some(4), Some(5)],
+        "every second step and at the end"
+    );
+
+    let state = ws.json("out/trainer_state.json");
+    assert_eq!((state["global_step"].as_u64(), state["max_steps"].as_u64()), (Some(5), Some(5)));
+    assert!(state["log_history"].as_array().is_some_and(|h| h.len() == lines.len()));
+    let results = ws.json("out/train_results.json");
+    numbers(&results, &["epoch", "train_loss", "train_runtime", "train_samples_per_second", "train_steps_per_second", "peak_bytes"]);
+    assert_eq!(ws.json("out/all_results.json")["train_loss"], results["train_loss"]);
+    let png = ws.read("out/training_loss.png");
+    assert!(png.starts_with(b"\x89PNG\r\n") && png.len() > 5000);
+    for file in ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"] {
+        assert!(ws.path("out").join(file).exists(), "{file}");
+    }
+    let kept = |step: u32| ws.path(&format!("out/checkpoint-{step}")).exists();
+    assert_eq!((kept(2), kept(4), kept(5)), (false, true, true), "save_total_limit");
+    let hidden: Vec<_> = fs::read_dir(ws.path("out"))
+        .expect("out is there")
+        .flatten()
+        .filter(|e| e.file_name().to_string_lossy().starts_with('.'))
+        .collect();
+    assert!(hidden.is_empty(), "{hidden:?}");
+
+    let (planned, reached) = (estimate["peak_bytes"].as_f64().expect("a number"), results["peak_bytes"].as_f64().expect("a number"));
+    assert!((planned / reached - 1.0).abs() < 0.05, "planned {planned}, reached {reached}");
+
+    let score = ws.run(&["eval", "--model", "out", "--dataset", "test.jsonl", "--json"]).good().json();
+    numbers(&score, &["loss", "perplexity", "tokens", "samples"]);
+    assert_eq!(score["samples"], 5);
+    let eval = ws.json("out/eval_results.json");
+    assert_eq!(score["loss"], eval["eval_loss"], "the weights that were written are those that were evaluated last");
+}
+
+#[test]
+fn the_best_weights_come_back_after_stopping_early() {
+    let ws = Workspace::new();
+    // A learning rate that ruins the model: the first evaluation is the best.
+    ws.recipe(
+        "eval_dataset: test.jsonl\neval_strategy: steps\neval_steps: 1\nsave_strategy: steps\nsave_steps: 1\nlearning_rate: 0.3\n\
+         lr_scheduler_type: constant_with_warmup\nwarmup_steps: 2\nmax_steps: 30\nload_best_model_at_end: true\n\
+         early_stopping_steps: 2\nsave_total_limit: 1",
+    );
+    let said = ws.run(&["train", "recipe.yaml"]).good();
+    let state = ws.json("out/trainer_state.json");
+    let (stopped, best) =
+        (state["global_step"].as_u64().expect("a number"), state["best_model_checkpoint"].as_str().expect("a name").to_string());
+    assert!(stopped < 30 && said.stdout.contains("stopped early"), "{stopped} {}", said.stdout);
+    assert_ne!(best, format!("checkpoint-{stopped}"));
+    assert_eq!(ws.read("out/model.safetensors"), ws.read(&format!("out/{best}/model.safetensors")));
+    let lines = String::from_utf8(ws.read("out/trainer_log.jsonl")).expect("UTF-8");
+    let lowest = lines.lines().filter_map(|l| serde_json::from_str::<Value>(l).ok()?["eval_loss"].as_f64()).fold(f64::MAX, f64::min);
+    assert_eq!(ws.json("out/eval_results.json")["eval_loss"].as_f64(), Some(lowest));
+}
+
+#[test]
+fn evaluating_alone_is_a_recipe_too() {
+    let ws = Workspace::new();
+    ws.recipe("do_train: false\ndo_eval: true\neval_dataset: test.jsonl");
+    ws.run(&["train", "recipe.yaml"]).good();
+    let score = ws.run(&["eval", "--model", "model", "--dataset", "test.jsonl", "--json", "--batch-size", "2"]).good().json();
+    let (a, b) = (ws.json("out/eval_results.json")["eval_loss"].as_f64(), score["loss"].as_f64());
+    let (a, b) = (a.expect("a number"), b.expect("a number"));
+    assert!((a - b).abs() < 1e-5 * b, "{a} {b}");
+    // 5 answers of "It is N." and the end of the turn.
+    assert!((score["perplexity"].as_f64().expect("a number") - b.exp()).abs() < 1e-9 * b.exp());
+}
+
+#[test]
+fn texts_are_scored_from_their_second_token_to_the_end_of_sequence() {
+    let ws = Workspace::new();
+    ws.write("text.jsonl", "{\"text\": \"A tree.\"}\n{\"text\": \"Two trees stand there.\"}\n");
+    let score = ws.run(&["eval", "--model", "model", "--dataset", "text.jsonl", "--json"]).good().json();
+    let dir = rootstock::platform::NativeDirectory::new(ws.path("model"));
+    let tokenizer = rootstock::platform::block_on(rootstock::data::Tokenizer::load(&dir)).expect("it loads");
+    let tokens: usize =
+        ["A tree.", "Two trees stand there."].iter().map(|t| tokenizer.encode(t, true).expect("it encodes").len() + 1 - 1).sum();
+    assert_eq!((score["tokens"].as_u64(), score["samples"].as_u64()), (Some(tokens as u64), Some(2)));
+    // Each is scored as if it were alone.
+    let alone = |text: &str| {
+        ws.write("one.jsonl", &format!("{{\"text\": \"{text}\"}}\n"));
+        let score = ws.run(&["eval", "--model", "model", "--dataset", "one.jsonl", "--json"]).good().json();
+        score["loss"].as_f64().expect("a number") * score["tokens"].as_f64().expect("a number")
+    };
+    let mean = (alone("A tree.") + alone("Two trees stand there.")) / tokens as f64;
+    let loss = score["loss"].as_f64().expect("a number");
+    assert!((loss - mean).abs() < 1e-5 * mean, "{loss} {mean}");
+}
+
+#[test]
+fn adapters_are_listed() {
+    let ws = Workspace::new();
+    let list = ws.run(&["devices", "--json"]).good().json();
+    let first = &list.as_array().expect("a list")[0];
+    assert_eq!((first["index"].as_u64(), first["default"].as_bool()), (Some(0), Some(true)));
+    let name = first["name"].as_str().expect("a name");
+    assert!(ws.run(&["devices"]).good().stdout.contains(name));
+}
+
+#[test]
+fn results_of_earlier_runs_are_not_written_over_unasked() {
+    let ws = Workspace::new();
+    ws.write("train.jsonl", &questions(2));
+    ws.recipe("");
+    fs::create_dir_all(ws.path("out/checkpoint-7")).expect("it is new");
+    ws.write("out/checkpoint-7/trainer_state.json", "{}");
+    let fault = ws.run(&["train", "recipe.yaml"]).fault();
+    assert!(
+        fault.contains("checkpoint-7") && fault.contains("resume_from_checkpoint=true") && fault.contains("overwrite_output_dir=true"),
+        "{fault}"
+    );
+    fs::remove_dir_all(ws.path("out/checkpoint-7")).expect("it is there");
+    ws.write("out/thesis.tex", "years of work");
+    let fault = ws.run(&["train", "recipe.yaml"]).fault();
+    assert!(fault.contains("not empty") && fault.contains("overwrite_output_dir=true"), "{fault}");
+    assert_eq!(ws.read("out/thesis.tex"), b"years of work");
+
+    let fault = ws.run(&["train", "recipe.yaml", "output_dir=model", "overwrite_output_dir=true"]).fault();
+    assert!(fault.contains("the model's own directory"), "{fault}");
+    let fault = ws.run(&["train", "recipe.yaml", "output_dir=.", "overwrite_output_dir=true"]).fault();
+    assert!(fault.contains("lies inside it"), "{fault}");
+
+    let lock = File::create(ws.path("out/.rootstock.lock")).expect("it can be made");
+    lock.lock().expect("nobody else has it");
+    let fault = ws.run(&["train", "recipe.yaml", "overwrite_output_dir=true"]).fault();
+    assert!(fault.contains("another run is writing here"), "{fault}");
+}
