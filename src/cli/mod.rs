@@ -2,7 +2,9 @@
 
 mod chat;
 mod console;
+mod demo;
 mod devices;
+mod embedded;
 mod estimate;
 mod eval;
 mod generate;
@@ -35,6 +37,7 @@ struct Cli {
 }
 
 const EXAMPLES: &str = "Examples:
+  rootstock demo                                     the whole journey on a small model; a few minutes
   rootstock train recipe.yaml                        train as the recipe says
   rootstock train recipe.yaml learning_rate=1e-5     the same with another learning rate
   rootstock estimate recipe.yaml                     will it fit into the GPU's memory?
@@ -60,6 +63,7 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::DemoArgs),
     Train(train::TrainArgs),
     Eval(eval::EvalArgs),
     Generate(generate::GenerateArgs),
@@ -124,6 +128,7 @@ pub(crate) fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<()> {
     let global = &cli.global;
     match &cli.command {
+        Command::Demo(args) => demo::run(args, global).await,
         Command::Train(args) => train::run(args, global).await,
         Command::Eval(args) => eval::run(args, global).await,
         Command::Generate(args) => generate::run(args, global).await,

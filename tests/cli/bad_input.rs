@@ -160,7 +160,7 @@ fn wrong_usage_is_another_exit_code() {
         assert_eq!(said.code, Some(2), "{args:?}: {}", said.stderr);
     }
     for args in
-        [&["--help"][..], &["train", "--help"], &["eval", "--help"], &["estimate", "--help"], &["devices", "--help"]]
+        [&["--help"][..], &["demo", "--help"], &["train", "--help"], &["eval", "--help"], &["estimate", "--help"], &["devices", "--help"]]
     {
         assert!(ws.run(args).good().stdout.contains("Examples:"), "{args:?}");
     }

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 mod artefacts;
 mod bad_input;
+mod demo;
 mod interruption;
 
 /// A folder with a model, data and room for results; paths in recipes are relative to it.
