@@ -7,5 +7,6 @@ mod data;
 mod generate;
 mod golden;
 mod kernels;
+mod plan;
 mod reference;
 mod train;

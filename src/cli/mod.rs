@@ -1,5 +1,6 @@
 //! The command line: one file per command.
 
+mod bench;
 mod chat;
 mod console;
 mod demo;
@@ -45,6 +46,7 @@ const EXAMPLES: &str = "Examples:
   rootstock generate --model out --prompt 'Hello'    what does it answer?
   rootstock chat --model out                         talk with it
   rootstock devices                                  which graphics adapters are there?
+  rootstock bench                                    how fast is this adapter?
 
 docs/recipes.md lists everything that a recipe can say.";
 
@@ -71,6 +73,7 @@ enum Command {
     Logits(logits::LogitsArgs),
     Estimate(estimate::EstimateArgs),
     Devices(devices::DevicesArgs),
+    Bench(bench::BenchArgs),
 }
 
 fn size(text: &str) -> Result<u64, String> {
@@ -136,5 +139,6 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Logits(args) => logits::run(args, global).await,
         Command::Estimate(args) => estimate::run(args, global).await,
         Command::Devices(args) => devices::run(args, global).await,
+        Command::Bench(args) => bench::run(args, global).await,
     }
 }

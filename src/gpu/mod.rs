@@ -25,6 +25,8 @@ pub struct AdapterChoice {
     pub without_subgroups: bool,
     /// Never use more than this many bytes of GPU memory.
     pub memory_limit: Option<u64>,
+    /// Pretend that no binding may be larger than this: matrices are then cut by rows as a large vocabulary is.
+    pub largest_binding: Option<u64>,
 }
 
 /// An open device with its queue, and everything that is made once per device.

@@ -51,7 +51,7 @@ impl Profile {
             driver: format!("{} {}", info.driver, info.driver_info).trim().to_string(),
             class: if software { AdapterClass::Cpu } else { AdapterClass::Gpu },
             subgroup: subgroups.then_some(info.subgroup_max_size),
-            max_binding: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
+            max_binding: choice.largest_binding.unwrap_or(u64::MAX).min(limits.max_storage_buffer_binding_size).min(limits.max_buffer_size),
             max_buffer: limits.max_buffer_size,
             memory: crate::platform::adapter_memory(adapter),
             memory_limit: choice.memory_limit,

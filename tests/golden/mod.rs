@@ -7,7 +7,7 @@ use rootstock::checkpoint::{Checkpoint, ParamSource, TensorFile};
 use rootstock::config::{SchedulerKwargs, SchedulerType};
 use rootstock::data::{Batch, Sample};
 use rootstock::engine::{Engine, EngineOptions};
-use rootstock::gpu::Gpu;
+use rootstock::gpu::{AdapterChoice, Gpu};
 use rootstock::model::Layout;
 use rootstock::optim::AdamW;
 use rootstock::plan::{Part, StepValues};
@@ -189,14 +189,17 @@ async fn ten_steps(case: &Case, engine: &mut Engine, report: &mut Report) {
             got[a..b].fill(0.0);
             want[a..b].fill(0.0);
         }
-        // Where the fixture itself moves by that much between f32 and f64 (key biases), no more can be asked of us.
-        let uncertain = case.golden["f32_against_f64"]["final"][&d.name].as_f64().unwrap_or(0.0);
+        // Where the fixture itself moves by that much between f32 and f64 in this or another layer, no more can be asked of us: a key bias
+        // hardly changes a softmax, so its gradient is mostly rounding, which Adam divides by itself.
+        let module = d.name.rsplit('.').take(3).collect::<Vec<_>>();
+        let same = |name: &&String| name.rsplit('.').take(3).collect::<Vec<_>>() == module;
+        let moves = case.golden["f32_against_f64"]["final"].as_object().expect("differences");
+        let uncertain = moves.iter().filter(|(name, _)| same(name)).filter_map(|(_, v)| v.as_f64()).fold(0.0, f64::max);
         report.check("final weights", &d.name, difference(&got, &want), TOLERANCE_AFTER_TRAINING.max(10.0 * uncertain));
     }
 }
 
-fn run(gradient_checkpointing: bool) {
-    let gpu = gpu();
+fn run(gpu: Rc<Gpu>, gradient_checkpointing: bool) {
     println!("adapter: {}", gpu.profile().name);
     let mut failures = Vec::new();
     for name in cases() {
@@ -219,10 +222,24 @@ fn run(gradient_checkpointing: bool) {
 
 #[test]
 fn loss_gradients_and_ten_steps_equal_transformers() {
-    run(false);
+    run(gpu(), false);
 }
 
 #[test]
 fn recomputation_changes_nothing() {
-    run(true);
+    run(gpu(), true);
+}
+
+/// Embeddings, heads and whatever else is larger than 20 KiB cut by rows, as a large vocabulary is on a real adapter.
+#[test]
+fn matrices_cut_by_rows_change_nothing() {
+    let choice = AdapterChoice { largest_binding: Some(20 << 10), ..AdapterChoice::default() };
+    run(Rc::new(block_on(Gpu::open(&choice)).expect("an adapter")), false);
+}
+
+/// The kernels that a browser gets on the same machine.
+#[test]
+fn kernels_without_subgroups_change_nothing() {
+    let choice = AdapterChoice { without_subgroups: true, ..AdapterChoice::default() };
+    run(Rc::new(block_on(Gpu::open(&choice)).expect("an adapter")), false);
 }

@@ -1,0 +1,175 @@
+//! The plan: what it holds, what it leaves out, and that Rust and WGSL mean the same by its uniforms.
+
+use std::rc::Rc;
+
+use naga::valid::{Capabilities, ValidationFlags, Validator};
+use rootstock::data::{Batch, Sample};
+use rootstock::engine::{Engine, EngineOptions, Stats};
+use rootstock::gpu::{AdapterChoice, Gpu, Profile};
+use rootstock::graph::{ParamId, Purpose, WeightType};
+use rootstock::model::{ModelConfig, ParamKind, forward, params};
+use rootstock::optim::AdamW;
+use rootstock::plan::{Options, ParamLayout, Part, Phase, StepValues, compile, kernels};
+use rootstock::platform::block_on;
+use rootstock::random::Random;
+
+fn config(vocab: usize, hidden: usize, layers: usize) -> ModelConfig {
+    let json = format!(
+        r#"{{"model_type": "llama", "vocab_size": {vocab}, "hidden_size": {hidden}, "intermediate_size": {}, "num_hidden_layers": {layers},
+            "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8, "tie_word_embeddings": true}}"#,
+        hidden * 2
+    );
+    ModelConfig::parse("config.json", json.as_bytes()).expect("a configuration")
+}
+
+fn program(layers: usize, trainable: bool, options: Options) -> rootstock::plan::Program {
+    let config = config(100, 16, layers);
+    let params = Rc::new(forward::graph_params(&params(&config), trainable, |_| WeightType::Bf16));
+    let profile = Profile::lavapipe();
+    let layout = ParamLayout::new(&params, &profile);
+    let graph = forward::build(&config, params, 32, Purpose::Train, 32);
+    compile(&graph, &layout, &profile, options)
+}
+
+/// Read the diff of the snapshot: it shows which dispatches a change added, removed or moved.
+#[test]
+fn the_plan_of_a_small_llama() {
+    insta::assert_snapshot!(program(2, true, Options::default()).to_string());
+}
+
+#[test]
+fn frozen_weights_cost_no_backward() {
+    let program = program(2, false, Options::default());
+    let backward = program.dispatches.iter().filter(|d| d.owner.phase == Phase::Backward).count();
+    assert_eq!(backward, 0, "nothing is trainable, so nothing has a gradient:\n{program}");
+}
+
+#[test]
+fn recomputation_saves_activations_and_costs_dispatches() {
+    let (kept, recomputed) = (program(12, true, Options::default()), program(12, true, Options { gradient_checkpointing: true }));
+    assert!(
+        recomputed.activation_bytes() * 2 < kept.activation_bytes(),
+        "{} of {}",
+        recomputed.activation_bytes(),
+        kept.activation_bytes()
+    );
+    assert!(recomputed.dispatches.len() > kept.dispatches.len());
+}
+
+/// Values that live at the same time never share a buffer, and every value fits into its own.
+#[test]
+fn pooled_buffers_are_never_shared() {
+    for checkpointing in [false, true] {
+        let program = program(4, true, Options { gradient_checkpointing: checkpointing });
+        let mut life = vec![None; program.values.len()];
+        for (index, d) in program.dispatches.iter().enumerate() {
+            for bind in &d.binds {
+                if let rootstock::plan::Resource::Value(v) = bind.resource {
+                    let value = (0..program.values.len()).find(|i| format!("{v:?}") == format!("ValueId({i})")).expect("a value");
+                    let entry: &mut (usize, usize) = life[value].get_or_insert((index, index));
+                    entry.1 = index;
+                }
+            }
+        }
+        let placed: Vec<_> = life.iter().enumerate().filter_map(|(v, l)| Some((v, (*l)?))).collect();
+        for (i, (v, (a, b))) in placed.iter().enumerate() {
+            let slot = program.values[*v].slot.expect("a used value has a buffer") as usize;
+            assert!(program.values[*v].bytes <= program.slots[slot]);
+            for (w, (c, d)) in &placed[i + 1..] {
+                let together = a <= d && c <= b;
+                assert!(!together || program.values[*w].slot != Some(slot as u32), "values {v} and {w} share buffer {slot}");
+            }
+        }
+    }
+}
+
+/// The members of a WGSL struct, by name and offset.
+fn members(wgsl: &str, name: &str) -> Vec<(String, u32)> {
+    let module = naga::front::wgsl::parse_str(wgsl).expect("WGSL");
+    let (_, ty) = module.types.iter().find(|(_, t)| t.name.as_deref() == Some(name)).expect("the struct");
+    let naga::TypeInner::Struct { members, .. } = &ty.inner else { panic!("{name} is a struct") };
+    members.iter().map(|m| (m.name.clone().expect("a name"), m.offset)).collect()
+}
+
+macro_rules! offsets {
+    ($ty:ty: $($field:ident),* $(,)?) => {
+        vec![$((stringify!($field).to_string(), std::mem::offset_of!($ty, $field) as u32)),*]
+    };
+}
+
+#[test]
+fn uniforms_mean_the_same_in_rust_and_wgsl() {
+    let step = offsets!(StepValues: accumulate, targets, buckets, position, loss_scale, learning_rate, bias_correction1,
+        bias_correction2, seed, max_grad_norm, tokens, position_buckets);
+    assert_eq!(members(include_str!("../../shaders/shared/step.wgsl"), "Step"), step);
+    let stats = offsets!(Stats: loss_sum, grad_norm, clip, halt, targets, correct, steps, pad0);
+    assert_eq!(members(include_str!("../../shaders/shared/stats.wgsl"), "Stats"), stats);
+}
+
+#[test]
+fn every_shader_is_valid_for_naga() {
+    assert!(kernels::ALL.len() > 40, "{} shaders", kernels::ALL.len());
+    for shader in kernels::ALL {
+        let module =
+            naga::front::wgsl::parse_str(shader.wgsl).unwrap_or_else(|e| panic!("{}: {}", shader.name, e.emit_to_string(shader.wgsl)));
+        let mut validator = Validator::new(ValidationFlags::all(), Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16_IN_FLOAT32);
+        validator.subgroup_stages(naga::valid::ShaderStages::COMPUTE);
+        validator.subgroup_operations(naga::valid::SubgroupOperationSet::all());
+        if let Err(e) = validator.validate(&module) {
+            panic!("{}: {}", shader.name, e.emit_to_string(shader.wgsl));
+        }
+        let storage = module.global_variables.iter().filter(|(_, g)| matches!(g.space, naga::AddressSpace::Storage { .. })).count();
+        assert!(storage <= 8, "{}: {storage} storage buffers", shader.name);
+    }
+}
+
+/// An embedding, and head, of more than lavapipe's 128 MiB: a vocabulary of 280,001 × 128. Whether it is cut where the adapter demands it
+/// or into smaller pieces, loss and gradient norm are the same.
+#[test]
+fn a_matrix_may_be_larger_than_a_binding() {
+    let run = |largest_binding: Option<u64>| {
+        block_on(async {
+            let gpu = Gpu::open(&AdapterChoice { largest_binding, ..AdapterChoice::default() }).await.expect("an adapter");
+            let config = config(280_001, 128, 1);
+            let declarations = params(&config);
+            assert!(declarations[0].elements() * 4 > 128 << 20);
+            let options = EngineOptions { training: true, gradient_checkpointing: false, sequence: 8, adamw: AdamW::default() };
+            let mut engine = Engine::new(Rc::new(gpu), config, declarations.clone(), options).await.expect("memory");
+            let mut random = Random::new(7, 0);
+            for (index, d) in declarations.iter().enumerate() {
+                let rows = 10_000.min(d.rows);
+                for first in (0..d.rows).step_by(rows) {
+                    let count = rows.min(d.rows - first) * d.cols;
+                    let data: Vec<f32> =
+                        (0..count).map(|_| if d.kind == ParamKind::Norm { 1.0 } else { (random.unit() as f32 - 0.5) * 0.2 }).collect();
+                    engine.runner.store.upload(&engine.runner.gpu, Part::Weights, ParamId(index as u32), first, &data);
+                    engine.runner.flush();
+                }
+            }
+            // Tokens from both ends of the vocabulary and from beyond the first 128 MiB.
+            let ids: Vec<u32> = vec![0, 280_000, 262_143, 262_144, 270_001, 5, 280_000];
+            let sample = Sample::new(ids.clone(), ids.iter().map(|i| *i as i32).collect(), 1);
+            let step = StepValues {
+                loss_scale: 1.0 / 6.0,
+                learning_rate: 1e-3,
+                bias_correction1: 10.0,
+                bias_correction2: 1000.0,
+                ..StepValues::default()
+            };
+            let mut losses = Vec::new();
+            for _ in 0..2 {
+                engine.micro_step(&Batch::of(&[&sample]), step).await.expect("a step");
+                engine.update(&step).await.expect("an update");
+                let stats = engine.stats().await.expect("statistics");
+                losses.push((stats.loss_sum, stats.grad_norm));
+            }
+            losses
+        })
+    };
+    let (whole, cut) = (run(None), run(Some(40 << 20)));
+    assert!((whole[0].0 / 6.0 - (280_001f32).ln()).abs() < 1.0, "the loss of random weights is near ln V: {whole:?}");
+    assert!(whole[1].0 < whole[0].0, "a step in the gradient's direction helps: {whole:?}");
+    for (a, b) in whole.iter().zip(&cut) {
+        assert!((a.0 - b.0).abs() <= 1e-5 * a.0 && (a.1 - b.1).abs() <= 1e-4 * a.1, "{whole:?} against {cut:?}");
+    }
+}
