@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 mod artefacts;
 mod bad_input;
+mod generate;
 mod demo;
 mod interruption;
 
@@ -104,13 +105,23 @@ impl Workspace {
     }
 
     pub(crate) fn run(&self, args: &[&str]) -> Said {
-        let output = self.command(args).output().expect("the program starts");
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("the program writes UTF-8");
-        Said { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+        said(self.command(args).output().expect("the program starts"))
+    }
+
+    /// Runs the program with this text on its standard input.
+    pub(crate) fn input(&self, args: &[&str], text: &str) -> Said {
+        self.write("stdin.txt", text);
+        let file = fs::File::open(self.path("stdin.txt")).expect("it was just written");
+        said(self.command(args).stdin(Stdio::from(file)).output().expect("the program starts"))
     }
 
     /// Starts the program without waiting; nobody reads what it says.
     pub(crate) fn start(&self, args: &[&str]) -> Child {
         self.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts")
     }
+}
+
+fn said(output: std::process::Output) -> Said {
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("the program writes UTF-8");
+    Said { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
