@@ -78,7 +78,7 @@ pub(super) async fn run(args: &DemoArgs, global: &Global) -> Result<()> {
     drop(before);
 
     console.say("\n── Full fine-tuning: all its parameters learn to answer");
-    let (_, outcome) = run_training(&setup, &out.directory, global, Progress::new(console)).await?;
+    let outcome = run_training(&setup, &out.directory, global, Progress::new(console)).await?;
 
     console.say("\n── The result, loaded again on its own");
     let directory: Rc<dyn Directory> = Rc::new(out.directory.clone());

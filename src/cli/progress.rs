@@ -14,7 +14,6 @@ pub(super) struct Progress {
     console: Console,
     bar: Option<ProgressBar>,
     memory: String,
-    loss: Option<String>,
     stop: Arc<AtomicBool>,
 }
 
@@ -30,7 +29,7 @@ impl Progress {
             }
             console::say("\nstopping after this step and saving; press Ctrl-C again to stop at once");
         });
-        Progress { console, bar: None, memory: String::new(), loss: None, stop }
+        Progress { console, bar: None, memory: String::new(), stop }
     }
 
     fn say(&self, text: &str) {
@@ -65,7 +64,7 @@ impl Progress {
         }
     }
 
-    fn log(&mut self, line: &LogLine) {
+    fn log(&self, line: &LogLine) {
         let speed = thousands(line.tokens_per_second as u64);
         match &self.bar {
             Some(bar) => bar.set_message(format!("  loss {:.4}  {speed} tokens/s  {}", line.loss, self.memory)),
@@ -74,7 +73,6 @@ impl Progress {
                 line.current_steps, line.total_steps, line.loss, line.grad_norm, line.lr, self.memory, line.remaining_time
             )),
         }
-        self.loss = Some(format!("{:.4}", line.loss));
     }
 
     fn evaluation(&self, line: &EvalLine) {
@@ -86,11 +84,6 @@ impl Progress {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
-    }
-
-    /// The loss that was logged last.
-    pub(super) fn last_loss(&self) -> Option<&str> {
-        self.loss.as_deref()
     }
 }
 

@@ -55,18 +55,13 @@ pub(super) async fn run(args: &TrainArgs, global: &Global) -> Result<()> {
     let out = Output::open(&recipe)?;
     check_output(&out.directory, &recipe).await?;
     let setup = Setup::of(recipe, console).await?;
-    let (_, outcome) = run_training(&setup, &out.directory, global, Progress::new(console)).await?;
+    let outcome = run_training(&setup, &out.directory, global, Progress::new(console)).await?;
     console::print(&summary(&setup.recipe, &outcome))?;
     console::print(&files(out.directory.path()))
 }
 
-/// Trains what was set up; also what the loss was last.
-pub(super) async fn run_training(
-    setup: &Setup,
-    out: &NativeDirectory,
-    global: &Global,
-    mut progress: Progress,
-) -> Result<(Option<String>, Outcome)> {
+/// Trains what was set up, while `progress` watches.
+pub(super) async fn run_training(setup: &Setup, out: &NativeDirectory, global: &Global, mut progress: Progress) -> Result<Outcome> {
     let job = Job {
         recipe: &setup.recipe,
         gpu: Rc::new(global.gpu().await?),
@@ -78,7 +73,7 @@ pub(super) async fn run_training(
     };
     let outcome = train(&job, &mut progress).await;
     progress.finish();
-    Ok((progress.last_loss().map(str::to_string), outcome?))
+    outcome
 }
 
 fn summary(recipe: &Recipe, outcome: &Outcome) -> String {
