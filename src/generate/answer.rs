@@ -137,7 +137,7 @@ impl<'g> Answer<'g> {
     }
 }
 
-/// An answer as text: [`TextAnswer::next_text`] gives it piece by piece, never a part of a character.
+/// An answer as text: [`TextAnswer::next_text`] gives it token by token, never a part of a character.
 pub struct TextAnswer<'g, 't> {
     answer: Answer<'g>,
     /// Gone once the end was given.
@@ -145,21 +145,20 @@ pub struct TextAnswer<'g, 't> {
 }
 
 impl<'g> TextAnswer<'g, '_> {
-    /// The next piece of text, never empty; `None` at the end.
+    /// The text that the next token completes; empty while a character's bytes are incomplete, so that the caller can stop at any token.
+    /// `None` at the end.
     ///
     /// # Errors
     /// As [`Answer::next_token`]; [`Error::Config`] when the tokenizer's decoder fails.
     pub async fn next_text(&mut self) -> Result<Option<String>> {
-        while let Some(stream) = &mut self.stream {
-            let piece = match self.answer.next_token().await? {
-                Some(id) => stream.push(id)?,
-                None => self.stream.take().map_or_else(|| Ok(String::new()), TextStream::finish)?,
-            };
-            if !piece.is_empty() {
-                return Ok(Some(piece));
+        let Some(stream) = &mut self.stream else { return Ok(None) };
+        match self.answer.next_token().await? {
+            Some(id) => stream.push(id).map(Some),
+            None => {
+                let rest = self.rest()?;
+                Ok(if rest.is_empty() { None } else { Some(rest) })
             }
         }
-        Ok(None)
     }
 
     /// What is left of an answer that is not continued: bytes of a character that did not come to its end.

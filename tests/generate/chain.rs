@@ -80,7 +80,7 @@ async fn say(generator: &mut Generator, tokenizer: &Tokenizer, prompt: &[u32], m
     let mut text = generator.answer(prompt, options).await.expect("an answer").text(tokenizer, true);
     let mut pieces = Vec::new();
     while let Some(piece) = text.next_text().await.expect("text") {
-        pieces.push(piece);
+        pieces.extend(Some(piece).filter(|piece| !piece.is_empty()));
     }
     Said { pieces, tokens: text.answer().tokens().to_vec(), finish: text.answer().finish_reason() }
 }
