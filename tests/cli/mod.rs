@@ -9,8 +9,8 @@ use tempfile::TempDir;
 
 mod artefacts;
 mod bad_input;
-mod generate;
 mod demo;
+mod generate;
 mod interruption;
 
 /// A folder with a model, data and room for results; paths in recipes are relative to it.
