@@ -32,7 +32,8 @@ pub struct KernelResult {
     pub flops: f64,
     /// Bytes a second, each bound byte counted once.
     pub bandwidth: f64,
-    /// The larger of the two over the adapter's peak of its kind.
+    /// Arithmetic over the peak where operations are counted, else bandwidth over the peak: above 1 for what stays in a cache,
+    /// since the peak is that of a copy that no cache holds.
     pub fraction_of_peak: f64,
 }
 
@@ -100,7 +101,7 @@ pub async fn run(gpu: &Rc<Gpu>, shapes: &[Shape], progress: &mut dyn FnMut(&str)
     report.peak_flops = peaks.flops;
     report.peak_bandwidth = peaks.bandwidth;
     for k in &mut report.kernels {
-        k.fraction_of_peak = (k.flops / peaks.flops).max(k.bandwidth / peaks.bandwidth);
+        k.fraction_of_peak = if k.flops > 0.0 { k.flops / peaks.flops } else { k.bandwidth / peaks.bandwidth };
     }
     for (s, shape) in report.steps.iter_mut().zip(shapes) {
         s.utilisation = shape.model_flops()? / s.seconds / peaks.flops;
