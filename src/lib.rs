@@ -16,6 +16,7 @@ pub mod plan;
 pub mod platform;
 pub mod random;
 pub mod train;
+pub mod validate;
 #[cfg(target_arch = "wasm32")]
 pub mod web;
 

@@ -1,0 +1,179 @@
+//! What can be mended, as data: a rule that finds a fault says here how to undo it, the validator goes on judging the view
+//! that is mended so far ([`View::apply`]), and `--fix` writes that view.
+
+use std::fmt;
+
+use serde_json::Value;
+
+use super::view::View;
+
+/// One step of a repair.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Repair {
+    /// The model is in this sub-directory (`checkpoint-10`).
+    UseSubdirectory(String),
+    /// Read the named pickles with the restricted reader.
+    ConvertPickle(Vec<String>),
+    /// Write the weights under the standard name, with an index made from the headers.
+    RewriteWeights,
+    /// Strip the byte order mark of a file.
+    StripByteOrderMark(String),
+    /// Take these files from the base.
+    CopyFromBase(Vec<String>),
+    /// Set a field of config.json; the value is certain.
+    SetConfig {
+        /// The field.
+        key: String,
+        /// Its value.
+        value: Value,
+    },
+    /// Remove a field of config.json.
+    RemoveConfig(String),
+    /// Write rotary positions and dtype so that transformers 4 and 5 read them. Every directory that is written has that.
+    BothSpellings,
+    /// Strip this from the front of every name that carries it.
+    StripPrefix(String),
+    /// Remove this part of a name wherever it stands (`_orig_mod.`).
+    StripInside(String),
+    /// Put this in front of every name of the base model.
+    AddPrefix(String),
+    /// Rename one tensor.
+    Rename {
+        /// Its name in the view.
+        from: String,
+        /// Its name in the architecture.
+        to: String,
+    },
+    /// Leave these tensors out.
+    Drop(Vec<String>),
+    /// Transpose these matrices.
+    Transpose(Vec<String>),
+    /// Cut fused tensors into parts by rows: (fused name, parts with their rows).
+    Split(Vec<(String, Vec<(String, u64)>)>),
+    /// Stack tensors by rows into fused ones: (parts, fused name).
+    Join(Vec<(Vec<String>, String)>),
+    /// Merge the LoRA factors that stand beside their base layers.
+    MergeLora {
+        /// lora_alpha / r, or with rsLoRA lora_alpha / √r; `None` when nothing tells it.
+        scale: Option<f64>,
+    },
+    /// Merge the adapter in the directory into the base.
+    MergeAdapter,
+    /// Settings of config.json that the tensors leave open, tried one after the other on a text; the lowest loss must stand out.
+    Score(Vec<Candidate>),
+    /// Add rows to the embedding (and to a head of its own), each the mean of those there.
+    AddEmbeddingRows {
+        /// How many there are then.
+        rows: u64,
+    },
+    /// Set a field of tokenizer_config.json; `Null` removes it.
+    SetTokenizerConfig {
+        /// The field.
+        key: String,
+        /// Its value.
+        value: Value,
+    },
+    /// Set fields of generation_config.json; `Null` removes one.
+    SetGenerationConfig(Vec<(String, Value)>),
+    /// Write generation_config.json from config.json.
+    WriteGenerationConfig,
+}
+
+/// One way to read the tensors.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidate {
+    /// What to call it (`8 heads of 64`).
+    pub label: String,
+    /// Fields of config.json.
+    pub config: Vec<(String, Value)>,
+}
+
+/// The step as a sentence for the report, in the imperative.
+impl fmt::Display for Repair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Repair::UseSubdirectory(name) => write!(f, "take the model from {name}/"),
+            Repair::ConvertPickle(files) => write!(f, "convert {} to safetensors", files.join(", ")),
+            Repair::RewriteWeights => f.write_str("write the weights under the standard name, with a new index where there are shards"),
+            Repair::StripByteOrderMark(file) => write!(f, "strip the byte order mark of {file}"),
+            Repair::CopyFromBase(files) => write!(f, "copy {} from the base", files.join(", ")),
+            Repair::SetConfig { key, value } => write!(f, "set {key} to {value} in config.json"),
+            Repair::RemoveConfig(key) => write!(f, "remove {key} from config.json"),
+            Repair::BothSpellings => f.write_str("write the spellings of transformers 4 and 5"),
+            Repair::StripPrefix(prefix) => write!(f, "strip \"{prefix}\" from the names"),
+            Repair::StripInside(part) => write!(f, "take \"{part}\" out of the names"),
+            Repair::AddPrefix(prefix) => write!(f, "put \"{prefix}\" in front of the names"),
+            Repair::Rename { from, to } => write!(f, "rename {from} to {to}"),
+            Repair::Drop(names) => write!(f, "leave out {}", first_and_count(names)),
+            Repair::Transpose(names) => write!(f, "transpose {}", first_and_count(names)),
+            Repair::Split(fused) => {
+                write!(f, "split {}", first_and_count(&fused.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>()))
+            }
+            Repair::Join(fused) => {
+                write!(f, "join into {}", first_and_count(&fused.iter().map(|(_, name)| name.clone()).collect::<Vec<_>>()))
+            }
+            Repair::MergeLora { .. } => f.write_str("merge the LoRA factors into their layers"),
+            Repair::MergeAdapter => f.write_str("merge the adapter into the base"),
+            Repair::Score(candidates) => write!(f, "score {} readings by the loss on a text and take the best", candidates.len()),
+            Repair::AddEmbeddingRows { rows } => write!(f, "add rows to the embedding, up to {rows}"),
+            Repair::SetTokenizerConfig { key, value } if value.is_null() => write!(f, "remove {key} from tokenizer_config.json"),
+            Repair::SetTokenizerConfig { key, value } => write!(f, "set {key} to {value} in tokenizer_config.json"),
+            Repair::SetGenerationConfig(fields) => {
+                let fields: Vec<String> = fields
+                    .iter()
+                    .map(|(key, value)| if value.is_null() { format!("without {key}") } else { format!("{key} {value}") })
+                    .collect();
+                write!(f, "write generation_config.json: {}", fields.join(", "))
+            }
+            Repair::WriteGenerationConfig => f.write_str("write generation_config.json from config.json"),
+        }
+    }
+}
+
+fn first_and_count(names: &[String]) -> String {
+    match names {
+        [] => "nothing".to_string(),
+        [one] => one.clone(),
+        [first, rest @ ..] => format!("{first} and {} more", rest.len()),
+    }
+}
+
+impl View {
+    /// Mends the view as a rule proposed. Steps that concern files and not the view change nothing here.
+    pub(super) fn apply(&mut self, repair: &Repair) {
+        match repair {
+            Repair::SetConfig { key, value } => {
+                self.config.insert(key.clone(), value.clone());
+            }
+            Repair::RemoveConfig(key) => {
+                self.config.remove(key);
+            }
+            Repair::StripPrefix(prefix) => {
+                self.rename(|name| name.strip_prefix(prefix.as_str()).map(str::to_string));
+            }
+            Repair::StripInside(part) => self.rename(|name| name.contains(part.as_str()).then(|| name.replace(part.as_str(), ""))),
+            Repair::AddPrefix(prefix) => {
+                self.rename(|name| (!name.starts_with("lm_head.") && !name.starts_with(prefix.as_str())).then(|| format!("{prefix}{name}")));
+            }
+            Repair::Rename { from, to } => self.rename(|name| (name == from).then(|| to.clone())),
+            Repair::Drop(names) => self.tensors.retain(|tensor| !names.contains(&tensor.name)),
+            Repair::Transpose(names) => {
+                for tensor in self.tensors.iter_mut().filter(|tensor| names.contains(&tensor.name)) {
+                    tensor.transpose();
+                }
+            }
+            Repair::Split(fused) => {
+                for (name, parts) in fused {
+                    self.split(name, parts);
+                }
+            }
+            Repair::Join(fused) => {
+                for (parts, name) in fused {
+                    self.join(parts, name);
+                }
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! What the validator says: findings, and the verdict that follows from them.
+
+use serde::{Serialize, Serializer};
+
+use super::code::Code;
+use super::repair::Repair;
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// It does not load, or it computes something else than it should, here or in transformers.
+    Error,
+    /// It works; something is odd or will be in the way later.
+    Warning,
+    /// Good to know.
+    Info,
+}
+
+/// What can be said in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// It loads and computes what its configuration says, here and in transformers.
+    Ready,
+    /// `--fix OUT` writes a directory that is ready.
+    Repairable,
+    /// Neither; the findings say what the user must do.
+    Unusable,
+}
+
+/// What a directory holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A model: configuration or weights.
+    Model,
+    /// A LoRA adapter.
+    Adapter,
+    /// Both, side by side.
+    ModelAndAdapter,
+    /// The output folder of a run, with checkpoint-N in it.
+    Run,
+    /// DeepSpeed ZeRO shards.
+    Zero,
+    /// Sharded FSDP state.
+    Fsdp,
+    /// Meta's own format.
+    Meta,
+    /// llama.cpp's format.
+    Gguf,
+    /// None of these.
+    Unknown,
+}
+
+/// One thing to say about a directory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finding {
+    /// Which fault of the table.
+    pub code: Code,
+    /// The table's, unless the rule knows better.
+    pub severity: Severity,
+    /// Plain words, with file, tensor and numbers, what it would have done elsewhere, and the way out.
+    pub message: String,
+    /// The file it is about, relative to the directory.
+    pub file: Option<String>,
+    /// The tensor it is about, as the file names it.
+    pub tensor: Option<String>,
+    /// How `--fix` mends it; for an error `None` means that it cannot.
+    pub repair: Option<Repair>,
+}
+
+impl Finding {
+    /// A finding with its table's severity.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Finding { code, severity: code.fault().severity, message: message.into(), file: None, tensor: None, repair: None }
+    }
+
+    /// Names the file.
+    pub fn file(mut self, file: impl Into<String>) -> Self {
+        self.file = Some(file.into());
+        self
+    }
+
+    /// Names the tensor.
+    pub fn tensor(mut self, tensor: impl Into<String>) -> Self {
+        self.tensor = Some(tensor.into());
+        self
+    }
+
+    /// Says how it can be mended.
+    pub fn repair(mut self, repair: Repair) -> Self {
+        self.repair = Some(repair);
+        self
+    }
+
+    /// Another severity than the table's.
+    pub fn severity(mut self, severity: Severity) -> Self {
+        self.severity = severity;
+        self
+    }
+
+    /// Whether it keeps the directory from being ready.
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+}
+
+/// `file: tensor: message`.
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for place in [&self.file, &self.tensor].into_iter().flatten() {
+            write!(f, "{place}: ")?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// The contract of `validate --json` (docs/cli.md); `repair` is a sentence there.
+impl Serialize for Finding {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Flat<'a> {
+            code: Code,
+            severity: Severity,
+            message: &'a str,
+            file: Option<&'a str>,
+            tensor: Option<&'a str>,
+            repair: Option<String>,
+        }
+        Flat {
+            code: self.code,
+            severity: self.severity,
+            message: &self.message,
+            file: self.file.as_deref(),
+            tensor: self.tensor.as_deref(),
+            repair: self.repair.as_ref().map(ToString::to_string),
+        }
+        .serialize(serializer)
+    }
+}
+
+/// The whole judgement of a directory.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// In one word.
+    pub verdict: Verdict,
+    /// What the directory holds.
+    pub kind: Kind,
+    /// The architecture, where it is known.
+    pub model_type: Option<String>,
+    /// Number of parameters, a tied head counted once; of what the weight files hold, where the architecture is not known.
+    pub parameters: Option<u64>,
+    /// The names that `lora_target` may have, in the order of a layer; empty where the directory is no base for LoRA.
+    pub lora_targets: Vec<String>,
+    /// Loss of the self-test in nats a token, where it ran.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss: Option<f64>,
+    /// What blocks most comes first.
+    pub findings: Vec<Finding>,
+}
+
+impl Report {
+    /// The findings that keep the directory from being ready.
+    pub fn errors(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| finding.is_error())
+    }
+
+    /// Whether there is a finding of this kind.
+    pub fn has(&self, code: Code) -> bool {
+        self.findings.iter().any(|finding| finding.code == code)
+    }
+
+    /// Sorts the findings and derives the verdict from them.
+    pub(super) fn conclude(&mut self) {
+        // Stable: within a severity the passes' order is the order in which one fault hides the next. What cannot be mended
+        // blocks more than what can.
+        self.findings.sort_by_key(|finding| (finding.severity, finding.is_error() && finding.repair.is_some()));
+        self.verdict = match (self.errors().next(), self.errors().all(|finding| finding.repair.is_some())) {
+            (None, _) => Verdict::Ready,
+            (Some(_), true) => Verdict::Repairable,
+            (Some(_), false) => Verdict::Unusable,
+        };
+        if self.verdict == Verdict::Unusable {
+            self.lora_targets.clear();
+        }
+    }
+}
