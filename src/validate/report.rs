@@ -176,10 +176,11 @@ impl Report {
         // Stable: within a severity the passes' order is the order in which one fault hides the next. What cannot be mended
         // blocks more than what can.
         self.findings.sort_by_key(|finding| (finding.severity, finding.is_error() && finding.repair.is_some()));
-        self.verdict = match (self.errors().next(), self.errors().all(|finding| finding.repair.is_some())) {
-            (None, _) => Verdict::Ready,
-            (Some(_), true) => Verdict::Repairable,
-            (Some(_), false) => Verdict::Unusable,
+        let (any, mendable) = (self.errors().count() > 0, self.errors().all(|finding| finding.repair.is_some()));
+        self.verdict = match (any, mendable) {
+            (false, _) => Verdict::Ready,
+            (true, true) => Verdict::Repairable,
+            (true, false) => Verdict::Unusable,
         };
         if self.verdict == Verdict::Unusable {
             self.lora_targets.clear();

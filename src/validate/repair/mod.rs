@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::view::View;
 
@@ -21,15 +21,10 @@ pub enum Repair {
     StripByteOrderMark(String),
     /// Take these files from the base.
     CopyFromBase(Vec<String>),
-    /// Set a field of config.json; the value is certain.
-    SetConfig {
-        /// The field.
-        key: String,
-        /// Its value.
-        value: Value,
-    },
-    /// Remove a field of config.json.
-    RemoveConfig(String),
+    /// Set fields of config.json; `Null` removes one. A dot leads into an object (`rope_scaling.factor`).
+    SetConfig(Vec<(String, Value)>),
+    /// Take all of config.json from the base, except for the number of tokens.
+    ConfigFromBase,
     /// Write rotary positions and dtype so that transformers 4 and 5 read them. Every directory that is written has that.
     BothSpellings,
     /// Strip this from the front of every name that carries it.
@@ -98,8 +93,8 @@ impl fmt::Display for Repair {
             Repair::RewriteWeights => f.write_str("write the weights under the standard name, with a new index where there are shards"),
             Repair::StripByteOrderMark(file) => write!(f, "strip the byte order mark of {file}"),
             Repair::CopyFromBase(files) => write!(f, "copy {} from the base", files.join(", ")),
-            Repair::SetConfig { key, value } => write!(f, "set {key} to {value} in config.json"),
-            Repair::RemoveConfig(key) => write!(f, "remove {key} from config.json"),
+            Repair::SetConfig(fields) => write!(f, "in config.json {}", settings(fields)),
+            Repair::ConfigFromBase => f.write_str("copy config.json from the base"),
             Repair::BothSpellings => f.write_str("write the spellings of transformers 4 and 5"),
             Repair::StripPrefix(prefix) => write!(f, "strip \"{prefix}\" from the names"),
             Repair::StripInside(part) => write!(f, "take \"{part}\" out of the names"),
@@ -119,16 +114,18 @@ impl fmt::Display for Repair {
             Repair::AddEmbeddingRows { rows } => write!(f, "add rows to the embedding, up to {rows}"),
             Repair::SetTokenizerConfig { key, value } if value.is_null() => write!(f, "remove {key} from tokenizer_config.json"),
             Repair::SetTokenizerConfig { key, value } => write!(f, "set {key} to {value} in tokenizer_config.json"),
-            Repair::SetGenerationConfig(fields) => {
-                let fields: Vec<String> = fields
-                    .iter()
-                    .map(|(key, value)| if value.is_null() { format!("without {key}") } else { format!("{key} {value}") })
-                    .collect();
-                write!(f, "write generation_config.json: {}", fields.join(", "))
-            }
+            Repair::SetGenerationConfig(fields) => write!(f, "in generation_config.json {}", settings(fields)),
             Repair::WriteGenerationConfig => f.write_str("write generation_config.json from config.json"),
         }
     }
+}
+
+fn settings(fields: &[(String, Value)]) -> String {
+    let one = |(key, value): &(String, Value)| match value {
+        Value::Null => format!("remove {key}"),
+        value => format!("set {key} to {value}"),
+    };
+    fields.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 fn first_and_count(names: &[String]) -> String {
@@ -139,22 +136,46 @@ fn first_and_count(names: &[String]) -> String {
     }
 }
 
+/// Sets or (`Null`) removes a field, also of an object inside.
+pub(super) fn set(map: &mut Map<String, Value>, key: &str, value: Value) {
+    match key.split_once('.') {
+        Some((outer, inner)) => {
+            if let Some(Value::Object(object)) = map.get_mut(outer) {
+                set(object, inner, value);
+            }
+        }
+        None if value.is_null() => {
+            map.shift_remove(key);
+        }
+        None => {
+            map.insert(key.to_string(), value);
+        }
+    }
+}
+
 impl View {
     /// Mends the view as a rule proposed. Steps that concern files and not the view change nothing here.
-    pub(super) fn apply(&mut self, repair: &Repair) {
+    pub fn apply(&mut self, repair: &Repair) {
         match repair {
-            Repair::SetConfig { key, value } => {
-                self.config.insert(key.clone(), value.clone());
+            Repair::SetConfig(fields) => {
+                for (key, value) in fields {
+                    set(&mut self.config, key, value.clone());
+                }
             }
-            Repair::RemoveConfig(key) => {
-                self.config.remove(key);
+            // The first is the likeliest; what comes after it can be judged with any.
+            Repair::Score(candidates) => {
+                for (key, value) in candidates.first().map_or(&[][..], |first| &first.config) {
+                    set(&mut self.config, key, value.clone());
+                }
             }
             Repair::StripPrefix(prefix) => {
                 self.rename(|name| name.strip_prefix(prefix.as_str()).map(str::to_string));
             }
             Repair::StripInside(part) => self.rename(|name| name.contains(part.as_str()).then(|| name.replace(part.as_str(), ""))),
             Repair::AddPrefix(prefix) => {
-                self.rename(|name| (!name.starts_with("lm_head.") && !name.starts_with(prefix.as_str())).then(|| format!("{prefix}{name}")));
+                self.rename(|name| {
+                    (!name.starts_with("lm_head.") && !name.starts_with(prefix.as_str())).then(|| format!("{prefix}{name}"))
+                });
             }
             Repair::Rename { from, to } => self.rename(|name| (name == from).then(|| to.clone())),
             Repair::Drop(names) => self.tensors.retain(|tensor| !names.contains(&tensor.name)),
