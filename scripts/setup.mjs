@@ -1,5 +1,6 @@
 // Brings a machine to where Rootstock builds and tests, and says what it does. Run again, it finds all in place and is done at
-// once. `node scripts/setup.mjs native` prepares what `npm run demo` needs; without `native`, what `npm test` needs too.
+// once. `node scripts/setup.mjs native` prepares what `npm run demo` needs, `page` what `npm start` needs to build the page;
+// without either, all that `npm test` needs.
 //
 // It installs system packages by apt-get only when it runs as root; otherwise it prints the command and ends.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -9,6 +10,7 @@ import { cacheDir, findChromium, findLinker, output, root, run } from "./lib/hos
 import { cargoDeny, debianPackages, target, toolPaths, wasmBindgen, wasmToolchain } from "./lib/wasm-toolchain.mjs";
 
 const nativeOnly = process.argv.includes("native");
+const pageOnly = process.argv.includes("page");
 const started = performance.now();
 const linux = process.platform === "linux";
 
@@ -31,10 +33,10 @@ if (!nativeOnly) addWasmTarget();
 installSystemPackages();
 if (!nativeOnly) {
   compileTool(wasmBindgen, "makes the JavaScript that loads the browser build; it has to be of Cargo.lock's version");
-  compileTool(cargoDeny, "checks the licences of all dependencies");
+  if (!pageOnly) compileTool(cargoDeny, "checks the licences of all dependencies");
   installNodePackages();
 }
-const browser = nativeOnly ? "" : `, ${wasmToolchain()?.name} compiler for the browser, ${findChromium()}`;
+const browser = nativeOnly ? "" : `, ${wasmToolchain()?.name} compiler for the browser${pageOnly ? "" : `, ${findChromium()}`}`;
 say(`all in place (Rust ${rustVersion()}${browser}; ${((performance.now() - started) / 1000).toFixed(1)} s)`);
 
 function rustVersion() {
@@ -53,7 +55,7 @@ function checkRust() {
     );
   }
   if (!atLeast(found, wanted)) stop(`Rust ${found} is too old, ${wanted} is needed. Run: rustup update stable`);
-  if (nativeOnly || (output("cargo", ["fmt", "--version"]) && output("cargo", ["clippy", "--version"]))) return;
+  if (nativeOnly || pageOnly || (output("cargo", ["fmt", "--version"]) && output("cargo", ["clippy", "--version"]))) return;
   say("adding rustfmt and clippy, which check the code, to the Rust toolchain");
   if (!run("rustup", ["component", "add", "rustfmt", "clippy"], { seconds: 300 })) {
     stop("rustfmt and clippy could not be installed. Run: rustup component add rustfmt clippy");
@@ -84,13 +86,15 @@ function addWasmTarget() {
  * do where there is no apt-get.
  */
 function systemNeeds() {
-  const native = [
+  const linker = [
     {
       why: "a C compiler, which Rust calls to link programs",
       present: () => findLinker() !== null,
       packages: ["gcc", "libc6-dev"],
       elsewhere: "Install a C compiler (on macOS: xcode-select --install).",
     },
+  ];
+  const vulkan = [
     {
       why: "Vulkan, and a driver that computes on the CPU where there is no GPU",
       present: vulkanPresent,
@@ -98,13 +102,15 @@ function systemNeeds() {
       elsewhere: "Install the Vulkan loader and your GPU's Vulkan driver, or Mesa's lavapipe.",
     },
   ];
-  const forTests = [
+  const compiler = [
     {
       why: "a compiler for the browser build, in place of rustup's",
       present: () => wasmToolchain() !== null,
       packages: debianPackages,
       elsewhere: `Run: rustup target add ${target}`,
     },
+  ];
+  const browser = [
     {
       why: "a browser with WebGPU, for the browser tests",
       present: () => findChromium() !== null,
@@ -112,7 +118,9 @@ function systemNeeds() {
       elsewhere: "Install Chrome or Chromium, or name one in CHROMIUM_PATH.",
     },
   ];
-  return nativeOnly ? native : [...native, ...forTests];
+  if (nativeOnly) return [...linker, ...vulkan];
+  if (pageOnly) return [...linker, ...compiler];
+  return [...linker, ...vulkan, ...compiler, ...browser];
 }
 
 function installSystemPackages() {

@@ -123,7 +123,7 @@ async function rustTests() {
 async function browserTests() {
   const suite = "browser tests";
   const nothing = { passed: 0, failed: 0, skipped: 0 };
-  const build = await execute("browser build", "node", ["scripts/wasm.mjs", "build"], 3600);
+  const build = await execute("browser build", "node", ["scripts/web.mjs", "build"], 3600);
   if (build.code !== 0) {
     add(suite, nothing, build.code, build.seconds);
     return;

@@ -17,7 +17,6 @@ pub mod platform;
 pub mod random;
 pub mod train;
 pub mod validate;
-#[cfg(target_arch = "wasm32")]
 pub mod web;
 
 pub use error::{Error, Result};

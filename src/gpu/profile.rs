@@ -25,6 +25,8 @@ pub struct Profile {
     pub class: AdapterClass,
     /// The subgroup size when subgroup operations may be used in compute shaders and every subgroup has this size.
     pub subgroup: Option<u32>,
+    /// Whether shaders could compute in half precision. The kernels need it nowhere.
+    pub shader_f16: bool,
     /// Largest storage binding in bytes.
     pub max_binding: u64,
     /// Largest buffer in bytes.
@@ -50,6 +52,7 @@ impl Profile {
             backend: format!("{:?}", info.backend).to_lowercase(),
             driver: format!("{} {}", info.driver, info.driver_info).trim().to_string(),
             class: if software { AdapterClass::Cpu } else { AdapterClass::Gpu },
+            shader_f16: adapter.features().contains(wgpu::Features::SHADER_F16),
             subgroup: subgroups.then_some(info.subgroup_max_size),
             max_binding: choice.largest_binding.unwrap_or(u64::MAX).min(limits.max_storage_buffer_binding_size).min(limits.max_buffer_size),
             max_buffer: limits.max_buffer_size,
@@ -67,6 +70,7 @@ impl Profile {
             driver: "Mesa".into(),
             class: AdapterClass::Cpu,
             subgroup: Some(8),
+            shader_f16: true,
             max_binding: 128 << 20,
             max_buffer: (2 << 30) - 1,
             memory: None,

@@ -8,6 +8,7 @@ use super::repair::Repair;
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum Severity {
     /// It does not load, or it computes something else than it should, here or in transformers.
     Error,
@@ -20,6 +21,7 @@ pub enum Severity {
 /// What can be said in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum Verdict {
     /// It loads and computes what its configuration says, here and in transformers.
     Ready,
@@ -32,6 +34,7 @@ pub enum Verdict {
 /// What a directory holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum Kind {
     /// A model: configuration or weights.
     Model,
@@ -142,6 +145,7 @@ impl Serialize for Finding {
 
 /// The whole judgement of a directory.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Report {
     /// In one word.
     pub verdict: Verdict,
@@ -155,8 +159,10 @@ pub struct Report {
     pub lora_targets: Vec<String>,
     /// Loss of the self-test in nats a token, where it ran.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional))]
     pub loss: Option<f64>,
     /// What blocks most comes first.
+    #[cfg_attr(test, ts(as = "Vec<crate::web::messages::Finding>"))]
     pub findings: Vec<Finding>,
 }
 

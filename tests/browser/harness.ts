@@ -1,13 +1,21 @@
 // What every browser test stands on: a page on loopback with a WebGPU adapter, and the wasm build in a worker.
 import { test as base, expect, type Page } from "@playwright/test";
-import { serve } from "./serve.mjs";
+import { serve } from "../../scripts/lib/serve.mjs";
 
 export { expect };
+
+/** The page as it is built, the wasm build, the fixtures, and a bare page to call the wasm build from. */
+const folders: [string, string][] = [
+  ["/page/", "web/dist"],
+  ["/wasm/", "target/web"],
+  ["/fixtures/", "tests/fixtures"],
+  ["/", "tests/browser/page"],
+];
 
 export const test = base.extend<{ rootstock: Rootstock }, { origin: string }>({
   origin: [
     async ({}, use) => {
-      const server = await serve();
+      const server = await serve(folders);
       await use(server.origin);
       server.close();
     },

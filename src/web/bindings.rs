@@ -1,4 +1,4 @@
-//! What the browser's worker calls.
+//! What the browser's worker calls: a [`Session`] for the page, and what the browser tests look at.
 
 use std::rc::Rc;
 
@@ -13,11 +13,51 @@ use crate::gpu::{AdapterChoice, Gpu};
 use crate::optim::AdamW;
 use crate::plan::{Part, StepValues, kernels};
 use crate::platform::MemoryDirectory;
+use crate::web::messages::{Event, Request};
+use crate::web::session;
 
 /// Runs once when the module is loaded: a panic, which only a bug can cause, is written to the console with its place.
 #[wasm_bindgen(start)]
 pub fn start() {
     console_error_panic_hook::set_once();
+}
+
+/// What a worker does for a page.
+#[wasm_bindgen]
+pub struct Session(Rc<session::Session>);
+
+#[wasm_bindgen]
+impl Session {
+    /// Opens the session of a worker. `home` is the address of the page's folder, beside which the embedded model lies.
+    ///
+    /// # Errors
+    /// When the browser keeps no files.
+    pub async fn open(home: String) -> Result<Session, JsError> {
+        let _ = home;
+        Ok(Session(session::Session::new()))
+    }
+
+    /// Works on a request (`Request` of `messages.ts`); `on` hears its events. `files` are `{path, file}`.
+    ///
+    /// # Errors
+    /// A sentence for the person at the keyboard.
+    pub async fn handle(&self, id: u32, request: JsValue, files: js_sys::Array, on: js_sys::Function) -> Result<JsValue, JsError> {
+        let _ = (id, files);
+        let request: Request =
+            serde_wasm_bindgen::from_value(request).map_err(|e| JsError::new(&format!("this request cannot be read: {e}")))?;
+        let emit = Rc::new(move |event: Event| {
+            if let Ok(event) = to_js(&event) {
+                let _ = on.call1(&JsValue::NULL, &event);
+            }
+        });
+        let reply = self.0.handle(request, emit).await?;
+        Ok(to_js(&reply)?)
+    }
+}
+
+/// As JSON would have it: objects, numbers, null.
+fn to_js(value: &impl serde::Serialize) -> Result<JsValue, serde_wasm_bindgen::Error> {
+    value.serialize(&serde_wasm_bindgen::Serializer::json_compatible())
 }
 
 /// Every shader module with its shared pieces in front, as JSON `[{"name", "wgsl"}]`.

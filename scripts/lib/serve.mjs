@@ -1,0 +1,60 @@
+// A static server on loopback.
+import { createReadStream, statSync } from "node:fs";
+import { createServer } from "node:http";
+import { extname, join, normalize } from "node:path";
+import { root } from "./host.mjs";
+
+/** @type {Record<string, string>} */
+const types = {
+  ".html": "text/html; charset=utf-8",
+  ".css": "text/css",
+  ".js": "text/javascript",
+  ".mjs": "text/javascript",
+  ".json": "application/json",
+  ".svg": "image/svg+xml",
+  ".wasm": "application/wasm",
+};
+
+/**
+ * Serves folders of the repository: the first whose prefix fits.
+ *
+ * @param {[prefix: string, folder: string][]} folders
+ * @param {number} [port] one that is free where it is missing, so that several clones can test at the same time; the next free one
+ *   where it is taken
+ * @returns {Promise<{ origin: string, close: () => void }>}
+ */
+export function serve(folders, port = 0) {
+  const server = createServer((request, response) => {
+    const path = normalize(decodeURIComponent(new URL(request.url ?? "/", "http://localhost").pathname));
+    const [prefix, folder] = folders.find(([start]) => path.startsWith(start)) ?? ["/", ""];
+    const file = join(root, folder, path.slice(prefix.length) || "index.html");
+    const found = statSync(file, { throwIfNoEntry: false });
+    if (!found?.isFile()) {
+      response.writeHead(404).end(`no ${path}`);
+      return;
+    }
+    /** @type {Record<string, string | number>} */
+    const headers = { "Content-Type": types[extname(file)] ?? "application/octet-stream", "Accept-Ranges": "bytes" };
+    const range = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? "");
+    if (range === null) {
+      response.writeHead(200, { ...headers, "Content-Length": found.size });
+      createReadStream(file).pipe(response);
+      return;
+    }
+    const [start, end] = [Number(range[1]), range[2] ? Math.min(Number(range[2]), found.size - 1) : found.size - 1];
+    response.writeHead(206, { ...headers, "Content-Length": end - start + 1, "Content-Range": `bytes ${start}-${end}/${found.size}` });
+    createReadStream(file, { start, end }).pipe(response);
+  });
+  return new Promise((resolve, reject) => {
+    server.on("error", (/** @type {NodeJS.ErrnoException} */ error) => {
+      if (error.code === "EADDRINUSE" && port !== 0) server.listen(++port, "127.0.0.1");
+      else reject(error);
+    });
+    server.on("listening", () => {
+      const address = server.address();
+      if (address === null || typeof address === "string") throw new Error("a TCP server has an address with a port");
+      resolve({ origin: `http://127.0.0.1:${address.port}`, close: () => server.close() });
+    });
+    server.listen(port, "127.0.0.1");
+  });
+}

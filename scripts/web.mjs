@@ -1,0 +1,24 @@
+// The page: `node scripts/web.mjs build` leaves a folder in web/dist that any host can serve from any path, `node scripts/web.mjs
+// serve [PORT]` serves it on loopback.
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { root, run } from "./lib/host.mjs";
+import { serve } from "./lib/serve.mjs";
+
+const [command, port] = process.argv.slice(2);
+const dist = join(root, "web/dist");
+
+if (command === "build") {
+  if (!run("node", ["scripts/wasm.mjs", "build"])) process.exit(1);
+  if (!run(join(root, "node_modules/.bin/vite"), ["build", "--config", "web/vite.config.ts", "--logLevel", "warn"])) process.exit(1);
+} else if (command === "serve") {
+  if (!existsSync(join(dist, "index.html"))) {
+    console.error("The page is not built yet: `npm run build:web` does it.");
+    process.exit(1);
+  }
+  const { origin } = await serve([["/", "web/dist"]], Number(port ?? 8080));
+  console.log(`Rootstock is at ${origin} (Ctrl-C ends it)`);
+} else {
+  console.error("usage: node scripts/web.mjs build | serve [PORT]");
+  process.exit(2);
+}

@@ -1,0 +1,90 @@
+// The page's side of the worker: requests as promises.
+import type { Event, Replies, Request } from "./messages.js";
+import type { FromWorker, GivenFile, ToWorker } from "./protocol.js";
+
+export interface CallOptions {
+  /** Of `open` with `source: files`. */
+  files?: GivenFile[];
+  /** What happens on the way. */
+  on?: (event: Event) => void;
+  /** Ends the request at its next chance. */
+  signal?: AbortSignal;
+}
+
+interface Waiting {
+  resolve: (reply: unknown) => void;
+  reject: (error: Error) => void;
+  on: ((event: Event) => void) | undefined;
+}
+
+/** A request failed; the message is a sentence for the person at the keyboard. */
+export class Fault extends Error {}
+
+export class Client {
+  readonly #waiting = new Map<number, Waiting>();
+  #worker: Worker | null = null;
+  #ready: Promise<Worker> | null = null;
+  #next = 1;
+
+  /** Asks the worker, which is started by the first request. */
+  async call<R extends Request>(request: R, options: CallOptions = {}): Promise<Replies[R["kind"]]> {
+    options.signal?.throwIfAborted();
+    const worker = await this.#start();
+    const id = this.#next++;
+    const reply = new Promise<unknown>((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject, on: options.on });
+    });
+    const message: ToWorker = options.files ? { id, request, files: options.files } : { id, request };
+    const cancel = () => void this.call({ kind: "cancel", request: id });
+    options.signal?.addEventListener("abort", cancel);
+    worker.postMessage(message);
+    try {
+      return (await reply) as Replies[R["kind"]];
+    } finally {
+      options.signal?.removeEventListener("abort", cancel);
+    }
+  }
+
+  /** Ends the worker in the middle of whatever it does. The next request starts another one; what was stored is there. */
+  terminate(reason = "The worker was ended."): void {
+    this.#worker?.terminate();
+    this.#worker = null;
+    this.#ready = null;
+    this.#fail(reason);
+  }
+
+  #start(): Promise<Worker> {
+    this.#ready ??= new Promise((resolve, reject) => {
+      const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module", name: "rootstock" });
+      this.#worker = worker;
+      worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
+        if (data.type === "ready") resolve(worker);
+        else if (data.type === "broken") reject(new Fault(data.error));
+        else this.#hear(data);
+      };
+      worker.onerror = (event) => {
+        const reason = `The worker has failed: ${event.message || "it could not be loaded"}. Reload the page; what was stored is kept.`;
+        reject(new Fault(reason));
+        this.terminate(reason);
+      };
+    });
+    return this.#ready;
+  }
+
+  #hear(message: Exclude<FromWorker, { type: "ready" | "broken" }>): void {
+    const waiting = this.#waiting.get(message.id);
+    if (message.type === "event") {
+      waiting?.on?.(message.event);
+      return;
+    }
+    this.#waiting.delete(message.id);
+    if (message.type === "reply") waiting?.resolve(message.reply);
+    else waiting?.reject(new Fault(message.error));
+  }
+
+  #fail(reason: string): void {
+    const all = [...this.#waiting.values()];
+    this.#waiting.clear();
+    for (const { reject } of all) reject(new Fault(reason));
+  }
+}

@@ -1,0 +1,45 @@
+import { readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { defineConfig, type Plugin } from "vite";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+
+/**
+ * The embedded model and the example datasets, as they lie in assets/, with a list of their sizes: they are fetched when
+ * someone asks for them.
+ */
+function embedded(): Plugin {
+  return {
+    name: "rootstock-embedded",
+    generateBundle() {
+      for (const folder of ["embedded-model", "demo"]) {
+        const names = readdirSync(join(root, "assets", folder)).sort();
+        const list = names.map((name) => {
+          const source = readFileSync(join(root, "assets", folder, name));
+          this.emitFile({ type: "asset", fileName: `${folder}/${name}`, source });
+          return { name, size: source.length };
+        });
+        this.emitFile({ type: "asset", fileName: `${folder}/files.json`, source: JSON.stringify(list) });
+      }
+    },
+  };
+}
+
+export default defineConfig({
+  root: join(root, "web"),
+  // Relative: the folder can be served from any path.
+  base: "./",
+  resolve: { alias: { "rootstock-wasm": join(root, "target/web/rootstock.js") } },
+  plugins: [embedded()],
+  worker: { format: "es" },
+  oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
+  build: {
+    target: "es2023",
+    outDir: "dist",
+    emptyOutDir: true,
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    reportCompressedSize: false,
+  },
+});
