@@ -25,6 +25,8 @@ struct Params {
     scale: f32,
     /// 0: the sums are written, dW being zero or unset in those rows; 1: added, dW holding zeros or earlier gradients.
     accumulate: u32,
+    /// The row that gets no gradient; larger than every row when there is none.
+    padding: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -50,9 +52,10 @@ fn main(
     if (bucket >= select(step.buckets, step.position_buckets, POSITIONS)) {
         return;
     }
+    let id = bucket_ids[bucket];
     // Ids below the stretch wrap around to large numbers.
-    let row = bucket_ids[bucket] - params.first_row;
-    if (row >= params.dw_rows) {
+    let row = id - params.first_row;
+    if (row >= params.dw_rows || id == params.padding) {
         return;
     }
     let begin = bucket_offsets[bucket];

@@ -76,11 +76,11 @@ impl Forward<'_> {
         x
     }
 
-    /// The rows of `<name>.weight` for the batch's tokens (plus those of a position table).
-    pub(super) fn embedding(&mut self, name: &str, positions: Option<&str>) -> ValueId {
+    /// The rows of `<name>.weight` for the batch's tokens (plus those of a position table). `padding` is the row without a gradient.
+    pub(super) fn embedding(&mut self, name: &str, positions: Option<&str>, padding: Option<u32>) -> ValueId {
         let weight = self.param(&format!("{name}.weight"));
         let positions = positions.map(|p| self.param(&format!("{p}.weight")));
-        self.graph.embedding(weight, self.config.embedding_scale, positions)
+        self.graph.embedding(weight, self.config.embedding_scale, positions, padding)
     }
 
     /// x·Wᵀ, with the bias that the architecture declares for the module, if any.

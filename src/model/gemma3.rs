@@ -81,7 +81,7 @@ pub(super) fn params(config: &ModelConfig) -> Vec<ParamDecl> {
 /// Gemma 3: norms before and after both halves of a layer, norms on queries and keys.
 pub(super) fn forward(f: &mut Forward<'_>) {
     f.scope("model.");
-    let x = f.embedding("embed_tokens", None);
+    let x = f.embedding("embed_tokens", None, f.config.pad_token_id);
     let x = f.layers("layers", x, |f, x| {
         let h = f.rms_norm(x, "input_layernorm");
         let q = f.linear(h, "self_attn.q_proj");

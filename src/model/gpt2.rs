@@ -72,7 +72,7 @@ pub(super) fn params(config: &ModelConfig) -> Vec<ParamDecl> {
 pub(super) fn forward(f: &mut Forward<'_>) {
     let hidden = f.config.hidden_size;
     f.scope("transformer.");
-    let x = f.embedding("wte", Some("wpe"));
+    let x = f.embedding("wte", Some("wpe"), None);
     let x = f.layers("h", x, |f, x| {
         let h = f.layer_norm(x, "ln_1");
         let qkv = f.linear(h, "attn.c_attn");

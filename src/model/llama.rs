@@ -60,7 +60,7 @@ pub(super) fn forward(f: &mut Forward<'_>) {
 
 pub(super) fn decoder_forward(f: &mut Forward<'_>, query_key_norm: bool) {
     f.scope("model.");
-    let x = f.embedding("embed_tokens", None);
+    let x = f.embedding("embed_tokens", None, f.config.pad_token_id);
     let x = f.layers("layers", x, |f, x| {
         let h = f.rms_norm(x, "input_layernorm");
         let mut q = f.linear(h, "self_attn.q_proj");

@@ -45,7 +45,7 @@ pub(super) fn forward(f: &mut Forward<'_>) {
     let (q_width, kv_width) = (f.config.query_width(), f.config.key_value_width());
     let ffn = f.config.intermediate_size;
     f.scope("model.");
-    let x = f.embedding("embed_tokens", None);
+    let x = f.embedding("embed_tokens", None, f.config.pad_token_id);
     let x = f.layers("layers", x, |f, x| {
         let h = f.rms_norm(x, "input_layernorm");
         let qkv = f.linear(h, "self_attn.qkv_proj");

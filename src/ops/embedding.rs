@@ -11,16 +11,19 @@ struct Embedding {
     weight: ParamId,
     scale: f32,
     positions: Option<ParamId>,
+    padding: Option<u32>,
 }
 
 impl Graph {
     /// The batch's token ids → x (M, H) = W[id] · scale (+ P[position]), with W of (V, H) and P of (positions, H).
     ///
+    /// The row of `padding` gets no gradient from here, as in PyTorch's `Embedding(padding_idx)`; a tied head may still give it one.
+    ///
     /// A position table of fewer rows than the longest sequence leaves the tokens beyond it without a position: the model's
     /// own limit has to be checked before.
-    pub fn embedding(&mut self, weight: ParamId, scale: f32, positions: Option<ParamId>) -> ValueId {
+    pub fn embedding(&mut self, weight: ParamId, scale: f32, positions: Option<ParamId>, padding: Option<u32>) -> ValueId {
         let shape = Shape { rows: self.tokens, cols: self.param(weight).shape.cols };
-        self.push_one(Embedding { weight, scale, positions }, &[], shape)
+        self.push_one(Embedding { weight, scale, positions, padding }, &[], shape)
     }
 }
 
@@ -53,10 +56,10 @@ impl Op for Embedding {
     fn backward(&self, e: &mut Emit<'_>, _x: &[ValueId], y: &[ValueId], _saved: &[ValueId]) {
         let Some(dx) = e.grad(y[0]) else { return };
         let tokens = [Input::BucketIds, Input::BucketOffsets, Input::BucketTokens];
-        add_up(e, self.weight, tokens, self.scale, dx, false);
+        add_up(e, self.weight, tokens, self.scale, dx, Table::Tokens { padding: self.padding });
         if let Some(positions) = self.positions {
             let tokens = [Input::PositionBucketIds, Input::PositionBucketOffsets, Input::PositionBucketTokens];
-            add_up(e, positions, tokens, 1.0, dx, true);
+            add_up(e, positions, tokens, 1.0, dx, Table::Positions);
         }
     }
 }
@@ -82,13 +85,28 @@ fn look_up(e: &mut Emit<'_>, weight: ParamId, index: Input, scale: f32, x: Value
     }
 }
 
+/// Which rows a gradient belongs to.
+enum Table {
+    /// Tokens; the row of `padding` is left alone.
+    Tokens { padding: Option<u32> },
+    /// Learned positions.
+    Positions,
+}
+
+/// No row of a table.
+const NO_ROW: u32 = u32::MAX;
+
 /// dW[id] += scale · the sum of dx over the tokens of a bucket.
-fn add_up(e: &mut Emit<'_>, weight: ParamId, [ids, offsets, tokens]: [Input; 3], scale: f32, dx: ValueId, positions: bool) {
+fn add_up(e: &mut Emit<'_>, weight: ParamId, [ids, offsets, tokens]: [Input; 3], scale: f32, dx: ValueId, table: Table) {
     if !e.param(weight).trainable {
         return;
     }
     // Only rows with a bucket are written, so the others have to hold zeros, or what a tied head or an earlier micro-batch left.
     e.zero_gradient(weight);
+    let (padding, positions) = match table {
+        Table::Tokens { padding } => (padding, false),
+        Table::Positions => (None, true),
+    };
     let shape = e.shape(dx);
     let (lanes, per_group) = lanes(e.profile, shape.stride4());
     for piece in e.pieces(weight) {
@@ -101,6 +119,7 @@ fn add_up(e: &mut Emit<'_>, weight: ParamId, [ids, offsets, tokens]: [Input; 3],
             dw_rows: piece.rows as u32,
             scale,
             accumulate: 1,
+            padding: padding.unwrap_or(NO_ROW),
         };
         let constants = embedding_backward::Constants { LANES: lanes, ROWS: per_group, POSITIONS: positions };
         let input = |input: Input| -> Bind { e.input(input) };
