@@ -1,11 +1,9 @@
-// Copies a large buffer, four floats a thread and round: `count` elements of 16 bytes are read and as many written.
+// Copies a large buffer, four floats a thread: `count` elements of 16 bytes are read and as many written.
 // Gives the memory bandwidth of the adapter that the speed of memory-bound kernels is stated against.
-// Neighbouring threads copy neighbouring elements and stride over the whole grid, so that each access is as wide as the adapter can make it.
+// Neighbouring threads and neighbouring workgroups copy neighbouring elements, as the kernels that are compared with it do. No condition: THREADS divides the elements.
 struct Params {
-    /// Elements of 16 bytes to copy.
-    count: u32,
-    /// Threads of the whole dispatch.
-    threads: u32,
+    /// Workgroups of a row of them.
+    row: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
 /// What is copied.
@@ -16,8 +14,7 @@ struct Params {
 override THREADS: u32 = 64u;
 
 @compute @workgroup_size(THREADS)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    for (var i = id.x; i < params.count; i += params.threads) {
-        y[i] = x[i];
-    }
+fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+    let i = (workgroup.y * params.row + workgroup.x) * THREADS + local.x;
+    y[i] = x[i];
 }

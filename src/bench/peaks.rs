@@ -29,6 +29,8 @@ const FMAS: u64 = 192;
 const THREADS: u64 = 64;
 /// Bytes of each side of the copy: larger than any cache.
 const COPY_BYTES: u64 = 64 << 20;
+/// Workgroups of the copy in a row of them; divides their number.
+const COPY_ROW: u32 = 1024;
 /// Measurements of each kind; the best counts.
 const REPEATS: usize = 5;
 /// Seconds that the FMA chains should run for, so that starting them does not count.
@@ -64,12 +66,12 @@ fn chains(groups: u64, rounds: u64) -> Dispatch {
 }
 
 fn copy() -> Dispatch {
-    let groups = 1024;
-    let params = peak_bandwidth::Params { count: (COPY_BYTES / 16) as u32, threads: groups * THREADS as u32 };
+    let groups = (COPY_BYTES / 16 / THREADS) as u32;
+    let params = peak_bandwidth::Params { row: COPY_ROW };
     let x = Bind { resource: Resource::Value(ValueId(0)), offset: 0, size: COPY_BYTES };
     let y = Bind { resource: Resource::Logits, offset: 0, size: COPY_BYTES };
     let constants = peak_bandwidth::Constants { THREADS: THREADS as u32 };
-    peak_bandwidth::dispatch(params, constants, peak_bandwidth::Bindings { x, y }, [groups, 1, 1])
+    peak_bandwidth::dispatch(params, constants, peak_bandwidth::Bindings { x, y }, [COPY_ROW, groups / COPY_ROW, 1])
 }
 
 /// Seconds of one dispatch, the shorter of two runs.

@@ -92,8 +92,11 @@ const LANE_ROWS: usize = 32;
 /// processor's second-level cache; without this the head's dx reaches half the speed.
 const CACHED_N: usize = 2048;
 
-/// Most tokens that one dispatch of the subgroup kernel sums up, for the same reason.
+/// Most tokens that one dispatch of the weight gradient's subgroup kernel sums up, for the same reason ...
 const CACHED_M: usize = 512;
+
+/// ... or more, as long as x has at most so many floats.
+const CACHED_X: usize = 512 * 576;
 
 /// Threads of a workgroup of the register kernels, across the columns.
 const BLOCK_THREADS: u32 = 8;
@@ -243,7 +246,7 @@ pub fn backward_input(
 /// dispatches in the order in which they must run.
 pub fn backward_weight(profile: &Profile, dy: Operand, x: Operand, n: usize, k: usize, dw: Bind, mode: u32) -> Vec<Dispatch> {
     let variant = Variant::of(profile);
-    let step = if variant == Variant::Subgroup { CACHED_M } else { dy.rows };
+    let step = if variant == Variant::Subgroup { CACHED_M.max(CACHED_X / k.max(1)) } else { dy.rows };
     let dispatch = |(first, m): (usize, usize)| {
         let stride4 = k.div_ceil(4) as u32;
         macro_rules! kernel {
