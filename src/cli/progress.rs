@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use async_trait::async_trait;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rootstock::Result;
+use rootstock::engine::Engine;
 use rootstock::gpu::human_bytes;
-use rootstock::train::{EvalLine, Event, LogLine, Observer, Start};
+use rootstock::train::{EvalLine, Event, LogLine, Observer, Start, Wish};
 
 use super::console::{self, Console, count, thousands};
 
@@ -87,6 +90,7 @@ impl Progress {
     }
 }
 
+#[async_trait(?Send)]
 impl Observer for Progress {
     fn event(&mut self, event: Event<'_>) {
         match event {
@@ -103,7 +107,7 @@ impl Observer for Progress {
         }
     }
 
-    fn stop_requested(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+    async fn between_steps(&mut self, _engine: &Engine, _done: u64) -> Result<Wish> {
+        Ok(if self.stop.load(Ordering::Relaxed) { Wish::Stop } else { Wish::GoOn })
     }
 }

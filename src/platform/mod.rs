@@ -3,17 +3,22 @@
 //! The core takes these traits, not paths, so the same code reads a folder on disk, files dropped on a page, and bytes in a test.
 
 use std::ops::Range;
+use std::rc::Rc;
 
 use async_trait::async_trait;
 
 use crate::error::Result;
 
+#[cfg(target_arch = "wasm32")]
+mod browser;
 mod memory;
 #[cfg(not(target_arch = "wasm32"))]
 mod native;
 #[cfg(not(target_arch = "wasm32"))]
 mod plot;
 
+#[cfg(target_arch = "wasm32")]
+pub use browser::{FileDirectory, HttpDirectory, OpfsDirectory};
 pub use memory::MemoryDirectory;
 #[cfg(not(target_arch = "wasm32"))]
 pub use native::{NativeDirectory, block_on, open_directory, parent_and_name};
@@ -93,6 +98,39 @@ pub fn open(path: &str) -> Result<Box<dyn Directory>> {
     return Ok(Box::new(open_directory(std::path::Path::new(path))?));
     #[cfg(target_arch = "wasm32")]
     Err(crate::Error::file(path, "a browser has no paths; choose the run from the list"))
+}
+
+/// Opens a model by its id on Hugging Face or a folder's address; in the browser only, as the native program downloads nothing.
+///
+/// # Errors
+/// [`crate::Error::File`] in words for the person who named it.
+pub async fn open_address(name: &str) -> Result<Rc<dyn Directory>> {
+    #[cfg(not(target_arch = "wasm32"))]
+    return Err(crate::Error::file(name, "nothing is downloaded here; give a folder"));
+    #[cfg(target_arch = "wasm32")]
+    Ok(Rc::new(browser::HttpDirectory::named(name).await?))
+}
+
+/// What may be stored where runs are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StorageState {
+    /// Bytes in use, where the platform tells.
+    pub usage: Option<u64>,
+    /// Bytes that may be used, where the platform tells.
+    pub quota: Option<u64>,
+    /// Whether nobody clears it by itself.
+    pub persistent: bool,
+}
+
+/// Asks for the storage in which runs are kept; with `persist`, also that nobody clears it by itself.
+pub async fn storage(persist: bool) -> StorageState {
+    #[cfg(not(target_arch = "wasm32"))]
+    {
+        let _ = persist;
+        StorageState { persistent: true, ..StorageState::default() }
+    }
+    #[cfg(target_arch = "wasm32")]
+    browser::storage(persist).await
 }
 
 /// Writes a whole small file in one step.

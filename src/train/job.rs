@@ -2,11 +2,13 @@
 
 use std::rc::Rc;
 
+use async_trait::async_trait;
+
 use super::history::{EvalLine, LogLine};
 use crate::checkpoint::{Carry, Checkpoint};
 use crate::config::{FinetuningType, Recipe};
 use crate::data::{Batch, Loader, Sample};
-use crate::engine::{EngineOptions, estimate};
+use crate::engine::{Engine, EngineOptions, estimate};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Profile};
 use crate::optim::AdamW;
@@ -69,14 +71,31 @@ pub enum Event<'a> {
     Saved(&'a str),
 }
 
+/// What who watches a run wants before its next step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// The next step.
+    GoOn,
+    /// A checkpoint of this step; then it is asked again.
+    Save,
+    /// The end: the run saves what it has and ends.
+    Stop,
+}
+
 /// Who watches a run.
+#[async_trait(?Send)]
 pub trait Observer {
     /// Called as things happen.
     fn event(&mut self, event: Event<'_>);
 
-    /// Whether the user asked to stop; the run saves what it has and ends.
-    fn stop_requested(&self) -> bool {
-        false
+    /// Called between two steps, when `done` steps are queued. It may take its time (a run that is held) and use the model (samples);
+    /// that time is not the run's.
+    ///
+    /// # Errors
+    /// What using the model fails with; it ends the run.
+    async fn between_steps(&mut self, engine: &Engine, done: u64) -> Result<Wish> {
+        let _ = (engine, done);
+        Ok(Wish::GoOn)
     }
 }
 
@@ -84,6 +103,7 @@ pub trait Observer {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Silent;
 
+#[async_trait(?Send)]
 impl Observer for Silent {
     fn event(&mut self, _event: Event<'_>) {}
 }

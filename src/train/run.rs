@@ -6,7 +6,7 @@ use std::rc::Rc;
 use web_time::Instant;
 
 use super::history::{EvalLine, History, LogEntry, LogLine, clock};
-use super::job::{Event, Job, Observer, Outcome, Planned, Start, batch_of, plan_run};
+use super::job::{Event, Job, Observer, Outcome, Planned, Start, Wish, batch_of, plan_run};
 use super::output;
 use super::schedule::Schedule;
 use super::state::{self, SavedState, checkpoint_name};
@@ -174,11 +174,26 @@ impl<'a> Run<'a> {
             if due(recipe.save_strategy, saving) || (improved && recipe.load_best_model_at_end) {
                 self.save(observer).await?;
             }
-            if observer.stop_requested() {
+            if self.ask(observer).await? == Wish::Stop {
                 return Err(self.interrupted(observer).await?);
             }
         }
         Ok(())
+    }
+
+    /// Lets who watches take its time, save, or end the run.
+    async fn ask(&mut self, observer: &mut dyn Observer) -> Result<Wish> {
+        loop {
+            let left = Instant::now();
+            let wish = observer.between_steps(&self.engine, self.state.global_step).await?;
+            let away = left.elapsed();
+            self.started += away;
+            self.logged += away;
+            match wish {
+                Wish::Save => self.save(observer).await?,
+                other => return Ok(other),
+            }
+        }
     }
 
     /// Queues forward and backward of the step's micro-batches and the update.

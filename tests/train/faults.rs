@@ -54,6 +54,7 @@ impl Setup {
 
 struct Watch<F: FnMut(&Event<'_>)>(F);
 
+#[async_trait::async_trait(?Send)]
 impl<F: FnMut(&Event<'_>)> Observer for Watch<F> {
     fn event(&mut self, event: Event<'_>) {
         (self.0)(&event);

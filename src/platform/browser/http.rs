@@ -1,0 +1,237 @@
+//! Files behind addresses, read by ranges: what lies beside the page, and models that a person names.
+
+use std::ops::Range;
+
+use async_trait::async_trait;
+use js_sys::{ArrayBuffer, Promise, Uint8Array};
+use serde::Deserialize;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{Request, RequestInit, Response, WorkerGlobalScope};
+
+use super::wait;
+use crate::error::{Error, Result};
+use crate::platform::{Directory, Entry};
+
+const HUB: &str = "https://huggingface.co";
+
+/// What a model's folder may hold, tried one by one where a server lists nothing.
+const USUAL: [&str; 13] = [
+    "config.json",
+    "generation_config.json",
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "vocab.json",
+    "merges.txt",
+];
+
+/// How often a piece is asked for before it is given up.
+const ATTEMPTS: usize = 3;
+
+/// A folder behind an address.
+#[derive(Debug, Clone)]
+pub struct HttpDirectory {
+    /// With a slash at its end.
+    base: String,
+    label: String,
+    entries: Vec<Entry>,
+}
+
+/// A file in the hub's listing, or in a `files.json`.
+#[derive(Deserialize)]
+struct Listed {
+    #[serde(alias = "path")]
+    name: String,
+    #[serde(default)]
+    size: u64,
+    #[serde(default, rename = "type")]
+    kind: String,
+}
+
+async fn fetch(url: &str, method: &str, range: Option<&Range<u64>>) -> Result<Response> {
+    let fault = |_: JsValue| {
+        Error::file(url, "this address cannot be reached; check the connection, and whether the server lets other pages read it (CORS)")
+    };
+    let init = RequestInit::new();
+    init.set_method(method);
+    let request = Request::new_with_str_and_init(url, &init).map_err(|_| Error::file(url, "this is not an address"))?;
+    if let Some(range) = range {
+        request.headers().set("Range", &format!("bytes={}-{}", range.start, range.end - 1)).map_err(fault)?;
+    }
+    let scope = js_sys::global().dyn_into::<WorkerGlobalScope>().map_err(|_| Error::file(url, "only the worker reads addresses"))?;
+    let promise: Promise = scope.fetch_with_request(&request);
+    wait(promise).await.map_err(fault)
+}
+
+async fn body(url: &str, response: &Response) -> Result<Vec<u8>> {
+    let fault = |_: JsValue| Error::file(url, "the connection broke off while it was read; try again");
+    let buffer: ArrayBuffer = wait(response.array_buffer().map_err(fault)?).await.map_err(fault)?;
+    Ok(Uint8Array::new(&buffer).to_vec())
+}
+
+fn refused(url: &str, status: u16) -> Error {
+    let reason = match status {
+        401 | 403 => "the server does not give it to everyone; on Hugging Face the model is private or asks for its terms to be accepted: \
+                      download it yourself and choose the folder"
+            .to_string(),
+        404 => "there is no such model or file; check the name".to_string(),
+        429 => "the server asks to wait; try again in a few minutes".to_string(),
+        status => format!("the server answers {status}"),
+    };
+    Error::file(url, reason)
+}
+
+async fn get(url: &str) -> Result<Vec<u8>> {
+    let response = fetch(url, "GET", None).await?;
+    if !response.ok() {
+        return Err(refused(url, response.status()));
+    }
+    body(url, &response).await
+}
+
+impl HttpDirectory {
+    /// A folder whose `files.json` lists it: `[{"name", "size"}]`.
+    ///
+    /// # Errors
+    /// [`Error::File`] when it cannot be had.
+    pub async fn listed(base: &str, label: &str) -> Result<HttpDirectory> {
+        let list = get(&format!("{base}files.json")).await?;
+        Self::from_list(base.to_string(), label.to_string(), &list)
+    }
+
+    /// A model on Hugging Face by its id (`owner/name`, perhaps with `@revision`), or a folder by its address.
+    ///
+    /// # Errors
+    /// [`Error::File`] when it cannot be had, in words for the person who named it.
+    pub async fn named(name: &str) -> Result<HttpDirectory> {
+        let name = name.trim().trim_end_matches('/');
+        if name.starts_with("http://") || name.starts_with("https://") {
+            return match name.strip_prefix(HUB).map(|rest| rest.trim_start_matches('/').split('/').collect::<Vec<_>>()) {
+                Some(parts) if parts.len() >= 2 => {
+                    let revision = if parts.get(2) == Some(&"tree") { parts.get(3).copied() } else { None };
+                    Self::hub(&format!("{}/{}", parts[0], parts[1]), revision.unwrap_or("main")).await
+                }
+                _ => Self::unlisted(name).await,
+            };
+        }
+        let (id, revision) = name.split_once('@').unwrap_or((name, "main"));
+        let word = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+        if id.split('/').count() != 2 || !id.split('/').all(word) {
+            return Err(Error::file(name, "write a model's id on Hugging Face, owner/name, or the address of a folder, https://…"));
+        }
+        Self::hub(id, revision).await
+    }
+
+    async fn hub(id: &str, revision: &str) -> Result<HttpDirectory> {
+        let url = format!("{HUB}/api/models/{id}/tree/{revision}?recursive=true");
+        let list = get(&url).await.map_err(|error| match error {
+            Error::File { reason, .. } => Error::file(id, reason),
+            other => other,
+        })?;
+        Self::from_list(format!("{HUB}/{id}/resolve/{revision}/"), id.to_string(), &list)
+    }
+
+    fn from_list(base: String, label: String, list: &[u8]) -> Result<HttpDirectory> {
+        let list: Vec<Listed> =
+            serde_json::from_slice(list).map_err(|e| Error::file(&label, format!("the list of its files cannot be read: {e}")))?;
+        let files = list.into_iter().filter(|file| file.kind != "directory");
+        let mut entries: Vec<Entry> = files.map(|file| Entry { name: file.name, size: file.size }).collect();
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(HttpDirectory { base, label, entries })
+    }
+
+    /// A folder that nobody lists: the usual names are tried, and the shards that an index names.
+    async fn unlisted(address: &str) -> Result<HttpDirectory> {
+        let base = format!("{address}/");
+        let mut names: Vec<String> = USUAL.iter().map(|name| (*name).to_string()).collect();
+        let index = format!("{base}model.safetensors.index.json");
+        if let Ok(bytes) = get(&index).await
+            && let Ok(json) = serde_json::from_slice::<serde_json::Value>(&bytes)
+            && let Some(map) = json["weight_map"].as_object()
+        {
+            names.extend(map.values().filter_map(|file| file.as_str().map(str::to_string)));
+            names.sort();
+            names.dedup();
+        }
+        let mut entries = Vec::new();
+        for name in names {
+            let response = fetch(&format!("{base}{name}"), "HEAD", None).await?;
+            if response.ok() {
+                let length = response.headers().get("Content-Length").ok().flatten();
+                entries.push(Entry { name, size: length.and_then(|text| text.parse().ok()).unwrap_or(0) });
+            }
+        }
+        if entries.is_empty() {
+            return Err(Error::file(address, "there is no config.json and no model.safetensors at this address"));
+        }
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(HttpDirectory { base, label: address.to_string(), entries })
+    }
+}
+
+#[async_trait(?Send)]
+impl Directory for HttpDirectory {
+    fn label(&self) -> String {
+        self.label.clone()
+    }
+
+    async fn list(&self) -> Result<Vec<Entry>> {
+        Ok(self.entries.clone())
+    }
+
+    async fn size(&self, name: &str) -> Result<Option<u64>> {
+        Ok(self.entries.iter().find(|entry| entry.name == name).map(|entry| entry.size))
+    }
+
+    async fn read_range(&self, name: &str, range: Range<u64>) -> Result<Vec<u8>> {
+        let size = self.size(name).await?.ok_or_else(|| Error::file(format!("{}/{name}", self.label), "there is no such file"))?;
+        if range.start > range.end || range.end > size {
+            return Err(Error::file(
+                format!("{}/{name}", self.label),
+                format!("the file ends at byte {size}, bytes {} to {} were wanted", range.start, range.end),
+            ));
+        }
+        if range.is_empty() {
+            return Ok(Vec::new());
+        }
+        let url = format!("{}{name}", self.base);
+        let mut last = None;
+        for _ in 0..ATTEMPTS {
+            match read_once(&url, &range, size).await {
+                Ok(bytes) => return Ok(bytes),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| Error::file(url, "it cannot be read")))
+    }
+
+    async fn read(&self, name: &str) -> Result<Vec<u8>> {
+        let size = self.size(name).await?.unwrap_or(0);
+        self.read_range(name, 0..size).await
+    }
+}
+
+async fn read_once(url: &str, range: &Range<u64>, size: u64) -> Result<Vec<u8>> {
+    let whole = *range == (0..size);
+    let response = fetch(url, "GET", (!whole).then_some(range)).await?;
+    if !response.ok() {
+        return Err(refused(url, response.status()));
+    }
+    if !whole && response.status() != 206 {
+        return Err(Error::file(
+            url,
+            "this server gives whole files only, and a model is read in pieces; download it and choose the folder",
+        ));
+    }
+    let bytes = body(url, &response).await?;
+    if bytes.len() as u64 != range.end - range.start {
+        return Err(Error::file(url, format!("{} bytes came, {} were wanted", bytes.len(), range.end - range.start)));
+    }
+    Ok(bytes)
+}

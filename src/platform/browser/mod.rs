@@ -1,0 +1,39 @@
+//! Files in a browser: what a person gave, the origin's private file system, and addresses.
+
+mod files;
+mod http;
+mod opfs;
+
+use js_sys::{Error as JsFault, Promise, Reflect};
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+
+pub use files::FileDirectory;
+pub use http::HttpDirectory;
+pub use opfs::OpfsDirectory;
+pub(super) use opfs::storage;
+
+use crate::error::Error;
+
+/// Waits for a promise whose value has this class.
+async fn wait<T: JsCast>(promise: Promise) -> Result<T, JsValue> {
+    JsFuture::from(promise).await.map(JsCast::unchecked_into)
+}
+
+/// The name of a DOM exception, such as `QuotaExceededError`.
+fn name_of(fault: &JsValue) -> String {
+    Reflect::get(fault, &"name".into()).ok().and_then(|name| name.as_string()).unwrap_or_default()
+}
+
+/// A browser's fault about a file, in words.
+fn file_error(path: String, fault: &JsValue) -> Error {
+    let reason = match name_of(fault).as_str() {
+        "QuotaExceededError" => return Error::NoSpace { path },
+        "NotFoundError" => "there is no such file".to_string(),
+        "NoModificationAllowedError" => "it is in use, probably by this page in another tab; close that one".to_string(),
+        "NotReadableError" => "it can no longer be read; it was changed or moved since it was chosen: choose it again".to_string(),
+        "SecurityError" => "this browser does not allow it here (a private window, perhaps)".to_string(),
+        _ => fault.dyn_ref::<JsFault>().map_or_else(|| format!("{fault:?}"), |fault| String::from(fault.message())),
+    };
+    Error::file(path, reason)
+}

@@ -1,0 +1,350 @@
+//! The origin's private file system: where runs are kept.
+//!
+//! A file is written beside its final name through a synchronous handle, flushed, and moved. Folders cannot be moved in one step
+//! here, so a move is written down first ([`JOURNAL`]) and [`OpfsDirectory::recover`] completes what a closed tab left half done.
+
+use std::ops::Range;
+
+use async_trait::async_trait;
+use js_sys::{Array, IteratorNext, Promise};
+use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::spawn_local;
+use web_sys::{
+    File, FileSystemDirectoryHandle, FileSystemFileHandle, FileSystemGetDirectoryOptions, FileSystemGetFileOptions, FileSystemHandle,
+    FileSystemHandleKind, FileSystemReadWriteOptions, FileSystemRemoveOptions, FileSystemSyncAccessHandle, StorageEstimate, StorageManager,
+    WorkerGlobalScope,
+};
+
+use super::files::read_blob;
+use super::{file_error, name_of, wait};
+use crate::error::{Error, Result};
+use crate::platform::{Directory, Entry, FileWriter, OutputDirectory, StorageState};
+
+/// What a folder that is being renamed says: `{"from", "to"}`.
+const JOURNAL: &str = ".rename.json";
+
+#[wasm_bindgen]
+extern "C" {
+    /// `move`, which all browsers with synchronous handles have and web-sys does not.
+    #[wasm_bindgen(extends = FileSystemFileHandle)]
+    type MovableFile;
+
+    #[wasm_bindgen(method, js_name = "move")]
+    fn move_to(this: &MovableFile, folder: &FileSystemDirectoryHandle, name: &str) -> Promise;
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Journal {
+    from: String,
+    to: String,
+}
+
+/// A folder of the origin's private file system.
+#[derive(Debug, Clone)]
+pub struct OpfsDirectory {
+    root: FileSystemDirectoryHandle,
+    /// Path from the root, with a slash at its end unless it is empty.
+    prefix: String,
+    label: String,
+}
+
+fn manager() -> Option<StorageManager> {
+    js_sys::global().dyn_into::<WorkerGlobalScope>().ok().map(|scope| scope.navigator().storage())
+}
+
+/// What this origin stores and may store; with `ask`, the browser is asked first not to clear it when space gets short.
+pub(in crate::platform) async fn storage(ask: bool) -> StorageState {
+    let Some(manager) = manager() else { return StorageState::default() };
+    if ask && let Ok(promise) = manager.persist() {
+        let _ = wait::<JsValue>(promise).await;
+    }
+    let estimate: Option<StorageEstimate> = match manager.estimate() {
+        Ok(promise) => wait(promise).await.ok(),
+        Err(_) => None,
+    };
+    let persistent = match manager.persisted() {
+        Ok(promise) => wait::<JsValue>(promise).await.is_ok_and(|yes| yes.is_truthy()),
+        Err(_) => false,
+    };
+    let bytes = |number: Option<f64>| number.map(|n| n as u64);
+    StorageState {
+        usage: estimate.as_ref().and_then(|e| bytes(e.get_usage())),
+        quota: estimate.as_ref().and_then(|e| bytes(e.get_quota())),
+        persistent,
+    }
+}
+
+impl OpfsDirectory {
+    /// The root.
+    ///
+    /// # Errors
+    /// [`Error::File`] where the browser keeps no files (some private windows).
+    pub async fn open() -> Result<OpfsDirectory> {
+        let missing = || "this browser's storage".to_string();
+        let Some(manager) = manager() else { return Err(Error::file(missing(), "there is none here")) };
+        let root = wait(manager.get_directory()).await.map_err(|e| file_error(missing(), &e))?;
+        Ok(OpfsDirectory { root, prefix: String::new(), label: missing() })
+    }
+
+    fn shown(&self, name: &str) -> String {
+        format!("{}/{name}", self.label)
+    }
+
+    /// The folder of a path from the root; `None` where it is missing and not to be made.
+    async fn folder(&self, path: &str, create: bool) -> Result<Option<FileSystemDirectoryHandle>> {
+        let options = FileSystemGetDirectoryOptions::new();
+        options.set_create(create);
+        let mut folder = self.root.clone();
+        for part in path.split('/').filter(|part| !part.is_empty()) {
+            folder = match wait(folder.get_directory_handle_with_options(part, &options)).await {
+                Ok(inner) => inner,
+                Err(fault) if matches!(name_of(&fault).as_str(), "NotFoundError" | "TypeMismatchError") && !create => return Ok(None),
+                Err(fault) => return Err(file_error(format!("{}/{path}", self.label), &fault)),
+            };
+        }
+        Ok(Some(folder))
+    }
+
+    /// The folder and the last part of a name's path.
+    async fn place(&self, name: &str, create: bool) -> Result<Option<(FileSystemDirectoryHandle, String)>> {
+        if name.split('/').any(|part| part.is_empty() || part == "." || part == "..") {
+            return Err(Error::file(name, format!("this name points outside {}", self.label)));
+        }
+        let path = format!("{}{name}", self.prefix);
+        let (parent, last) = path.rsplit_once('/').unwrap_or(("", &path));
+        Ok(self.folder(parent, create).await?.map(|folder| (folder, last.to_string())))
+    }
+
+    async fn file(&self, name: &str) -> Result<Option<File>> {
+        let Some((folder, last)) = self.place(name, false).await? else { return Ok(None) };
+        let handle: FileSystemFileHandle = match wait(folder.get_file_handle(&last)).await {
+            Ok(handle) => handle,
+            Err(fault) if matches!(name_of(&fault).as_str(), "NotFoundError" | "TypeMismatchError") => return Ok(None),
+            Err(fault) => return Err(file_error(self.shown(name), &fault)),
+        };
+        wait(handle.get_file()).await.map(Some).map_err(|e| file_error(self.shown(name), &e))
+    }
+
+    /// Completes a rename of a folder that was interrupted.
+    ///
+    /// # Errors
+    /// As [`OutputDirectory::rename`].
+    pub async fn recover(&self) -> Result<()> {
+        if self.size(JOURNAL).await?.is_none() {
+            return Ok(());
+        }
+        if let Ok(Journal { from, to }) = serde_json::from_slice(&self.read(JOURNAL).await?) {
+            self.move_folder(&from, &to).await?;
+        }
+        self.remove(JOURNAL).await
+    }
+
+    async fn move_folder(&self, from: &str, to: &str) -> Result<()> {
+        let Some(source) = self.folder(&format!("{}{from}", self.prefix), false).await? else { return Ok(()) };
+        let Some(target) = self.folder(&format!("{}{to}", self.prefix), true).await? else { return Ok(()) };
+        move_all(&source, &target).await.map_err(|e| file_error(self.shown(from), &e))?;
+        self.remove(from).await
+    }
+}
+
+/// The entries of a folder.
+async fn entries(folder: &FileSystemDirectoryHandle) -> Result<Vec<(String, FileSystemHandle)>, JsValue> {
+    let iterator = folder.entries();
+    let mut found = Vec::new();
+    loop {
+        let next: IteratorNext = wait(iterator.next()?).await?;
+        if next.done() {
+            return Ok(found);
+        }
+        let pair: Array = next.value().unchecked_into();
+        found.push((pair.get(0).as_string().unwrap_or_default(), pair.get(1).unchecked_into()));
+    }
+}
+
+async fn move_all(source: &FileSystemDirectoryHandle, target: &FileSystemDirectoryHandle) -> Result<(), JsValue> {
+    let options = FileSystemGetDirectoryOptions::new();
+    options.set_create(true);
+    for (name, handle) in entries(source).await? {
+        if handle.kind() == FileSystemHandleKind::File {
+            wait::<JsValue>(handle.unchecked_into::<MovableFile>().move_to(target, &name)).await?;
+        } else {
+            let inner = wait(target.get_directory_handle_with_options(&name, &options)).await?;
+            Box::pin(move_all(&handle.unchecked_into(), &inner)).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn walk(folder: &FileSystemDirectoryHandle, prefix: &str, found: &mut Vec<Entry>) -> Result<(), JsValue> {
+    for (name, handle) in entries(folder).await? {
+        if handle.kind() == FileSystemHandleKind::File {
+            let file: File = wait(handle.unchecked_into::<FileSystemFileHandle>().get_file()).await?;
+            found.push(Entry { name: format!("{prefix}{name}"), size: file.size() as u64 });
+        } else {
+            Box::pin(walk(&handle.unchecked_into(), &format!("{prefix}{name}/"), found)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// A handle to write through; the file is made where it is missing.
+async fn open_for_writing(folder: &FileSystemDirectoryHandle, name: &str) -> Result<(MovableFile, FileSystemSyncAccessHandle), JsValue> {
+    let options = FileSystemGetFileOptions::new();
+    options.set_create(true);
+    let file: FileSystemFileHandle = wait(folder.get_file_handle_with_options(name, &options)).await?;
+    let handle = wait(file.create_sync_access_handle()).await?;
+    Ok((file.unchecked_into(), handle))
+}
+
+/// Writes all bytes at a place.
+fn write_at(handle: &FileSystemSyncAccessHandle, bytes: &[u8], at: f64) -> Result<(), JsValue> {
+    let options = FileSystemReadWriteOptions::new();
+    options.set_at(at);
+    let written = handle.write_with_u8_array_and_options(bytes, &options)?;
+    if written < bytes.len() as f64 {
+        // A browser that has no space left may write less instead of failing.
+        return Err(js_sys::Object::from(web_sys::DomException::new_with_message_and_name("", "QuotaExceededError")?).into());
+    }
+    Ok(())
+}
+
+#[async_trait(?Send)]
+impl Directory for OpfsDirectory {
+    fn label(&self) -> String {
+        self.label.clone()
+    }
+
+    async fn list(&self) -> Result<Vec<Entry>> {
+        let Some(folder) = self.folder(&self.prefix, false).await? else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        walk(&folder, "", &mut found).await.map_err(|e| file_error(self.label.clone(), &e))?;
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(found)
+    }
+
+    async fn size(&self, name: &str) -> Result<Option<u64>> {
+        Ok(self.file(name).await?.map(|file| file.size() as u64))
+    }
+
+    async fn read_range(&self, name: &str, range: Range<u64>) -> Result<Vec<u8>> {
+        let shown = || self.shown(name);
+        let file = self.file(name).await?.ok_or_else(|| Error::file(shown(), "there is no such file"))?;
+        read_blob(&file, range, shown).await
+    }
+
+    async fn read(&self, name: &str) -> Result<Vec<u8>> {
+        let shown = || self.shown(name);
+        let file = self.file(name).await?.ok_or_else(|| Error::file(shown(), "there is no such file"))?;
+        read_blob(&file, 0..file.size() as u64, shown).await
+    }
+}
+
+#[async_trait(?Send)]
+impl OutputDirectory for OpfsDirectory {
+    async fn create(&self, name: &str) -> Result<Box<dyn FileWriter>> {
+        let shown = self.shown(name);
+        let Some((folder, last)) = self.place(name, true).await? else { return Err(Error::file(shown, "its folder cannot be made")) };
+        let partial = format!(".{last}.partial");
+        let (file, handle) = open_for_writing(&folder, &partial).await.map_err(|e| file_error(shown.clone(), &e))?;
+        handle.truncate_with_f64(0.0).map_err(|e| file_error(shown.clone(), &e))?;
+        Ok(Box::new(OpfsWriter { folder, file, handle: Some(handle), partial, last, shown, at: 0.0 }))
+    }
+
+    async fn append(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let fault = |e: JsValue| file_error(self.shown(name), &e);
+        let Some((folder, last)) = self.place(name, true).await? else { return Ok(()) };
+        let (_, handle) = open_for_writing(&folder, &last).await.map_err(fault)?;
+        let written = handle.get_size().and_then(|size| write_at(&handle, bytes, size)).and_then(|()| handle.flush());
+        handle.close();
+        written.map_err(fault)
+    }
+
+    async fn rename(&self, from: &str, to: &str) -> Result<()> {
+        let fault = |e: JsValue| file_error(self.shown(from), &e);
+        let exists = self.size(to).await?.is_some() || self.folder(&format!("{}{to}", self.prefix), false).await?.is_some();
+        if exists {
+            return Err(Error::file(self.shown(to), "this name exists already"));
+        }
+        if self.size(from).await?.is_some() {
+            let (Some((folder, last)), Some((target, name))) = (self.place(from, false).await?, self.place(to, true).await?) else {
+                return Err(Error::file(self.shown(from), "there is no such file"));
+            };
+            let file: MovableFile = wait(folder.get_file_handle(&last)).await.map_err(fault)?;
+            return wait::<JsValue>(file.move_to(&target, &name)).await.map(|_| ()).map_err(fault);
+        }
+        if self.folder(&format!("{}{from}", self.prefix), false).await?.is_none() {
+            return Err(Error::file(self.shown(from), "there is no such file"));
+        }
+        let journal = Journal { from: from.to_string(), to: to.to_string() };
+        crate::platform::write_file(self, JOURNAL, &serde_json::to_vec(&journal).unwrap_or_default()).await?;
+        self.recover().await
+    }
+
+    async fn remove(&self, name: &str) -> Result<()> {
+        let Some((folder, last)) = self.place(name, false).await? else { return Ok(()) };
+        let options = FileSystemRemoveOptions::new();
+        options.set_recursive(true);
+        match wait::<JsValue>(folder.remove_entry_with_options(&last, &options)).await {
+            Err(fault) if name_of(&fault) != "NotFoundError" => Err(file_error(self.shown(name), &fault)),
+            _ => Ok(()),
+        }
+    }
+
+    async fn sync(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn subdirectory(&self, name: &str) -> Box<dyn OutputDirectory> {
+        Box::new(OpfsDirectory {
+            root: self.root.clone(),
+            prefix: format!("{}{name}/", self.prefix),
+            label: if self.prefix.is_empty() { name.to_string() } else { format!("{}/{name}", self.label) },
+        })
+    }
+}
+
+struct OpfsWriter {
+    folder: FileSystemDirectoryHandle,
+    file: MovableFile,
+    handle: Option<FileSystemSyncAccessHandle>,
+    partial: String,
+    last: String,
+    shown: String,
+    at: f64,
+}
+
+#[async_trait(?Send)]
+impl FileWriter for OpfsWriter {
+    async fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        if let Some(handle) = &self.handle {
+            write_at(handle, bytes, self.at).map_err(|e| file_error(self.shown.clone(), &e))?;
+            self.at += bytes.len() as f64;
+        }
+        Ok(())
+    }
+
+    async fn finish(mut self: Box<Self>) -> Result<()> {
+        let fault = |e: JsValue| file_error(self.shown.clone(), &e);
+        if let Some(handle) = &self.handle {
+            handle.flush().map_err(fault)?;
+            handle.close();
+        }
+        wait::<JsValue>(self.file.move_to(&self.folder, &self.last)).await.map_err(fault)?;
+        self.handle = None;
+        Ok(())
+    }
+}
+
+impl Drop for OpfsWriter {
+    /// A writer that was given up (an error, a full quota) leaves nothing behind.
+    fn drop(&mut self) {
+        if let Some(handle) = self.handle.take() {
+            handle.close();
+            let (folder, partial) = (self.folder.clone(), self.partial.clone());
+            spawn_local(async move {
+                let _ = wait::<JsValue>(folder.remove_entry(&partial)).await;
+            });
+        }
+    }
+}
