@@ -54,6 +54,17 @@ pub enum Error {
         /// What is wrong and what to do.
         reason: String,
     },
+    /// A directory is not the model that it should be; every fault in a sentence of its own.
+    #[error("{path}{}", list(faults))]
+    NotReady {
+        /// The directory.
+        path: String,
+        /// What is wrong, what blocks most first.
+        faults: Vec<String>,
+    },
+    /// A report that was already shown says that something is not good; nothing is left to say.
+    #[error("the report says what is wrong")]
+    Judged,
     /// A recipe key or value, or a command line option, is wrong.
     #[error("{key}: {reason}")]
     Recipe {
@@ -108,6 +119,17 @@ pub enum Error {
         /// What was kept and how to go on.
         reason: String,
     },
+}
+
+/// One sentence, or a list of them.
+fn list(faults: &[String]) -> String {
+    match faults {
+        [one] => format!(": {one}"),
+        several => {
+            let lines: String = several.iter().map(|fault| format!("\n  - {fault}")).collect();
+            format!(" is no model that can be used:{lines}")
+        }
+    }
 }
 
 impl Error {

@@ -29,7 +29,8 @@ const CARRIED: [&str; 14] = [
 /// No tokenizer is larger; what is would fill the memory.
 const MAX_FILE: u64 = 256 << 20;
 /// Settings that only apply when sampling; transformers refuses to save them beside `do_sample: false`.
-const SAMPLING: [&str; 8] = ["temperature", "top_p", "top_k", "min_p", "top_h", "typical_p", "epsilon_cutoff", "eta_cutoff"];
+pub(crate) const SAMPLING_SETTINGS: [&str; 8] =
+    ["temperature", "top_p", "top_k", "min_p", "top_h", "typical_p", "epsilon_cutoff", "eta_cutoff"];
 
 /// The small files of a checkpoint, held in memory so that the directory they come from may go away.
 #[derive(Debug, Clone, Default)]
@@ -109,7 +110,7 @@ impl Carry {
             minimal
         });
         if out.get("do_sample") != Some(&json!(true)) {
-            out.retain(|key, _| !SAMPLING.contains(&key.as_str()));
+            out.retain(|key, _| !SAMPLING_SETTINGS.contains(&key.as_str()));
         }
         out
     }

@@ -4,7 +4,6 @@
 mod carry;
 mod convert;
 mod header;
-mod inventory;
 mod tensor_file;
 mod write;
 
@@ -14,20 +13,28 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 pub use carry::Carry;
+pub(crate) use carry::SAMPLING_SETTINGS;
 pub use convert::dtype_name;
 pub use header::{Header, MAX_HEADER, TensorEntry};
-use inventory::Place;
 pub use safetensors::Dtype;
 pub use tensor_file::{TensorFile, TensorFileWriter, TensorInfo};
 pub use write::{ParamSource, WriteOptions, write_checkpoint};
 
 use crate::error::{Error, Result};
-use crate::model::config::CONFIG_FILE;
 use crate::model::{Layout, ModelConfig, ParamDecl, params};
 use crate::platform::Directory;
 
 /// Bytes read from a file at once.
 const READ_PIECE: u64 = 16 << 20;
+
+/// Where the tensor of a declaration lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Index into the files.
+    pub(crate) file: usize,
+    /// Its name there, which may lack the declared name's prefix.
+    pub(crate) tensor: String,
+}
 
 /// A model directory, open: its configuration is known and every declared tensor was found in the right shape. Weights are
 /// read when asked for.
@@ -43,19 +50,16 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Opens a directory. Reads `config.json`, the index and the headers of the weight files.
-    ///
-    /// # Errors
-    /// One sentence on whatever keeps the directory from being the model that its configuration declares.
-    pub async fn open(directory: Rc<dyn Directory>) -> Result<Checkpoint> {
-        let entries = directory.list().await?;
-        let bytes = inventory::read_config(&*directory, &entries).await?;
-        let config = ModelConfig::parse(CONFIG_FILE, &bytes)?;
-        let files = inventory::open_weights(&directory, &entries).await?;
+    /// A directory whose files are open and were found to hold every parameter of this configuration in the right shape
+    /// (`Checkpoint::open` in [`validate`](crate::validate) sees to that).
+    pub(crate) fn assemble(
+        directory: Rc<dyn Directory>,
+        config: ModelConfig,
+        files: Vec<TensorFile>,
+        places: HashMap<String, Place>,
+    ) -> Checkpoint {
         let params = params(&config);
-        let places = inventory::match_tensors(&config, &params, &files)?;
-        inventory::check_tied_head(&config, &params, &files, &places).await?;
-        Ok(Checkpoint { directory, config, params, files, places, piece: READ_PIECE })
+        Checkpoint { directory, config, params, files, places, piece: READ_PIECE }
     }
 
     /// The directory it was opened from.
@@ -78,7 +82,7 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::Tensor`] when it is not one of this model's.
     pub fn stored_dtype(&self, param: &ParamDecl) -> Result<Dtype> {
-        Ok(inventory::dtype_of(&self.files, self.place(param)?))
+        self.place(param).map(|place| self.dtype_of(place))
     }
 
     /// Rows of a parameter in compute layout, row after row without padding, as f32.
@@ -101,6 +105,11 @@ impl Checkpoint {
         self.read_elements(param, rows, |_, bytes| convert::to_u16(bytes)).await
     }
 
+    /// F32 for what is not there.
+    fn dtype_of(&self, place: &Place) -> Dtype {
+        self.files[place.file].get(&place.tensor).map_or(Dtype::F32, |entry| entry.dtype)
+    }
+
     fn place(&self, param: &ParamDecl) -> Result<&Place> {
         let place = self.places.get(&param.name);
         place.ok_or_else(|| Error::tensor(self.directory.label(), &param.name, "is not a parameter of this model"))
@@ -118,7 +127,7 @@ impl Checkpoint {
         decode: impl Fn(Dtype, &[u8]) -> Vec<T>,
     ) -> Result<Vec<T>> {
         let place = self.place(param)?;
-        let (file, dtype) = (&self.files[place.file], inventory::dtype_of(&self.files, place));
+        let (file, dtype) = (&self.files[place.file], self.dtype_of(place));
         if rows.start > rows.end || rows.end > param.rows {
             return Err(self.fail(param, format!("has {} rows, {rows:?} were wanted", param.rows)));
         }

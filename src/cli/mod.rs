@@ -13,6 +13,7 @@ mod logits;
 mod progress;
 mod setup;
 mod train;
+mod validate;
 
 use std::process::ExitCode;
 
@@ -39,6 +40,7 @@ struct Cli {
 
 const EXAMPLES: &str = "Examples:
   rootstock demo                                     the whole journey on a small model; a few minutes
+  rootstock validate model                           can this directory be trained on, and if not, why?
   rootstock train recipe.yaml                        train as the recipe says
   rootstock train recipe.yaml learning_rate=1e-5     the same with another learning rate
   rootstock estimate recipe.yaml                     will it fit into the GPU's memory?
@@ -66,6 +68,7 @@ struct Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(demo::DemoArgs),
+    Validate(validate::ValidateArgs),
     Train(train::TrainArgs),
     Eval(eval::EvalArgs),
     Generate(generate::GenerateArgs),
@@ -119,6 +122,7 @@ pub(crate) fn main() -> ExitCode {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => {
             match error {
+                Error::Judged => {}
                 Error::Interrupted { .. } => console::say(&error.to_string()),
                 _ => console::error(&error.to_string()),
             }
@@ -132,6 +136,7 @@ async fn run(cli: Cli) -> Result<()> {
     let global = &cli.global;
     match &cli.command {
         Command::Demo(args) => demo::run(args, global).await,
+        Command::Validate(args) => validate::run(args, global).await,
         Command::Train(args) => train::run(args, global).await,
         Command::Eval(args) => eval::run(args, global).await,
         Command::Generate(args) => generate::run(args, global).await,

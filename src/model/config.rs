@@ -141,7 +141,14 @@ impl ModelConfig {
     /// [`Error::Line`] when it is not JSON, [`Error::Config`] when a field is missing, wrong, inconsistent or asks for
     /// what is not supported.
     pub fn parse(file: &str, bytes: &[u8]) -> Result<ModelConfig> {
-        let raw = parse_object(file, bytes)?;
+        ModelConfig::from_map(file, parse_object(file, bytes)?)
+    }
+
+    /// The same with the file's content.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for the first field that is missing, wrong, inconsistent or asks for what is not supported.
+    pub(crate) fn from_map(file: &str, raw: Map<String, Value>) -> Result<ModelConfig> {
         let fields = Fields::new(file, &raw);
         let architecture = read_architecture(&fields)?;
         if fields.has("quantization_config") {

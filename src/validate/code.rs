@@ -220,6 +220,10 @@ faults! {
             "The model needs Python code that comes with it (auto_map).",
             "“… contains custom code which must be executed to correctly load the model … `trust_remote_code=True`”",
             "Such code is never run here. If the tensors are those of a known architecture, --fix writes its name and drops auto_map.";
+        VisionPart "vision_part" Error:
+            "A model with a vision part; only its language model can be trained here.",
+            "Nothing: transformers loads all of it",
+            "--fix writes the language model alone.";
         NotCausal "not_causal" Error:
             "Not a causal language model.",
             "“Unrecognized configuration class … for this kind of AutoModel: AutoModelForCausalLM”",

@@ -5,9 +5,24 @@
 //! a [`View`]: a rule that finds a fault which can be undone undoes it there, so that the next rule sees what lies behind it;
 //! `--fix` writes the view. Opening a model to train or run it goes through the same rules.
 
+mod architecture;
+mod base;
 mod code;
+mod config;
+mod directory;
+mod files;
+mod infer;
+mod json;
+mod layout;
+mod names;
+mod numbers;
+mod open;
 mod repair;
 mod report;
+mod sizes;
+mod subdirectory;
+mod tensors;
+mod tokenizer;
 mod view;
 
 use std::rc::Rc;
@@ -17,9 +32,16 @@ pub use repair::{Candidate, Repair};
 pub use report::{Finding, Kind, Report, Severity, Verdict};
 pub use view::{Source, Tensor, View};
 
+use base::Base;
+use subdirectory::Subdirectory;
+
 use crate::error::Result;
 use crate::gpu::Gpu;
-use crate::platform::Directory;
+use crate::model::config::CONFIG_FILE as CONFIG;
+use crate::model::{ModelConfig, params};
+use crate::platform::{Directory, Entry};
+
+const ADAPTER_CONFIG: &str = "adapter_config.json";
 
 /// What to look at.
 #[derive(Clone, Default)]
@@ -47,14 +69,16 @@ pub struct Progress<'a> {
 pub struct Validation {
     /// What is to be said.
     pub report: Report,
-    /// Configuration and tensors with all repairs applied; `None` where the directory holds no model.
-    pub view: Option<View>,
+    /// Configuration and tensors with all repairs applied.
+    pub view: View,
+    /// The configuration read, where it is readable after all repairs.
+    pub config: Option<ModelConfig>,
 }
 
 /// Judges a directory. However damaged it is, that is a report.
 ///
 /// # Errors
-/// Only what has nothing to do with the directory's content: it cannot be listed, the GPU is lost.
+/// Only what has nothing to do with the directory's content: it cannot be listed, the base is none, the GPU is lost.
 pub async fn validate(dir: Rc<dyn Directory>, options: &Options, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Report> {
     Ok(examine(dir, options, progress).await?.report)
 }
@@ -63,17 +87,146 @@ pub async fn validate(dir: Rc<dyn Directory>, options: &Options, progress: &mut 
 ///
 /// # Errors
 /// As [`validate`].
-pub async fn examine(dir: Rc<dyn Directory>, _options: &Options, _progress: &mut dyn FnMut(Progress<'_>)) -> Result<Validation> {
-    dir.list().await?;
-    let mut report = Report {
-        verdict: Verdict::Unusable,
-        kind: Kind::Unknown,
-        model_type: None,
-        parameters: None,
-        lora_targets: Vec::new(),
-        loss: None,
-        findings: Vec::new(),
+pub async fn examine(dir: Rc<dyn Directory>, options: &Options, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Validation> {
+    let entries = dir.list().await?;
+    let base = match &options.base {
+        Some(base) => Some(Base::open(base.clone()).await?),
+        None => None,
     };
-    report.conclude();
-    Ok(Validation { report, view: None })
+    // A run's folder: its latest checkpoint is judged, once it is said where that is.
+    if directory::kind(&entries) == Kind::Run
+        && let Some(child) = directory::newest_checkpoint(&entries)
+    {
+        let inner: Rc<dyn Directory> = Rc::new(Subdirectory { parent: dir.clone(), name: child.clone() });
+        let entries = inner.list().await?;
+        let mut case = Case::new(inner, entries, directory::kind(&[]));
+        case.judge(base.as_ref(), options, progress).await?;
+        for finding in &mut case.findings {
+            finding.file = finding.file.take().map(|file| format!("{child}/{file}"));
+        }
+        case.findings.insert(0, directory::parent(&dir.label(), &child));
+        case.kind = Kind::Run;
+        return Ok(case.conclude());
+    }
+    let kind = directory::kind(&entries);
+    let mut case = Case::new(dir, entries, kind);
+    case.judge(base.as_ref(), options, progress).await?;
+    Ok(case.conclude())
+}
+
+/// A directory under examination.
+struct Case {
+    dir: Rc<dyn Directory>,
+    entries: Vec<Entry>,
+    kind: Kind,
+    view: View,
+    config: Option<ModelConfig>,
+    findings: Vec<Finding>,
+}
+
+impl Case {
+    fn new(dir: Rc<dyn Directory>, entries: Vec<Entry>, kind: Kind) -> Case {
+        Case { dir, entries, kind, view: View::default(), config: None, findings: Vec::new() }
+    }
+
+    async fn judge(&mut self, base: Option<&Base>, options: &Options, progress: &mut dyn FnMut(Progress<'_>)) -> Result<()> {
+        self.structure(base, !options.quick).await?;
+        if !matches!(self.kind, Kind::Model | Kind::ModelAndAdapter) {
+            return Ok(());
+        }
+        tokenizer::check(&*self.dir, &self.entries, &self.view, self.config.as_ref(), base, &mut self.findings).await;
+        if let Some(config) = &self.config
+            && !options.quick
+        {
+            numbers::scan(&self.view, config, &mut self.findings, progress).await?;
+        }
+        Ok(())
+    }
+
+    /// All that headers and small files tell. `read_numbers` allows a look at the weights where only they decide.
+    async fn structure(&mut self, base: Option<&Base>, read_numbers: bool) -> Result<()> {
+        self.kind = directory::kind(&self.entries);
+        if let Some(mut finding) = directory::refuse(&*self.dir, &self.entries, self.kind).await {
+            if self.kind == Kind::Adapter && base.is_some() {
+                finding.repair = Some(Repair::MergeAdapter);
+            }
+            self.findings.push(finding);
+            return Ok(());
+        }
+        if let (Kind::Run, Some(child)) = (self.kind, directory::newest_checkpoint(&self.entries)) {
+            self.findings.push(directory::parent(&self.dir.label(), &child));
+            return Ok(());
+        }
+        self.read_config().await;
+        let before = self.findings.len();
+        files::open(&self.dir, &self.entries, &mut self.view, &mut self.findings).await;
+        let complete = self.findings[before..].iter().all(|finding| finding.repair.is_some() || finding.code == Code::TwoWeightSets)
+            && !self.view.tensors.is_empty();
+        self.adapter_beside().await;
+        names::unwrap(&mut self.view, &mut self.findings);
+        let usable = layout::usable(&self.view, &mut self.findings);
+        let view = &mut self.view;
+        let has_config = !view.config.is_empty();
+        let architecture = match (has_config, self.entries.iter().any(|entry| entry.name == CONFIG)) {
+            (true, _) => architecture::decide(view, base, &mut self.findings),
+            (false, false) => architecture::without_config(view, base, &mut self.findings),
+            (false, true) if self.findings.iter().any(|finding| finding.file.as_deref() == Some(CONFIG)) => None,
+            (false, true) => architecture::decide(view, base, &mut self.findings),
+        };
+        let Some(architecture) = architecture else { return Ok(()) };
+        if usable {
+            layout::normalise(view, architecture, &mut self.findings);
+        }
+        let Some(mut config) = config::read(view, architecture, base, complete && usable, &mut self.findings) else { return Ok(()) };
+        config::check_spelling(&config, view, &mut self.findings);
+        if complete && usable {
+            tensors::check_head(view, &mut config, base, read_numbers, &mut self.findings).await?;
+            tensors::check(&config, view, &mut self.findings);
+        }
+        self.config = Some(config);
+        Ok(())
+    }
+
+    async fn read_config(&mut self) {
+        match json::read(&*self.dir, &self.entries, CONFIG).await {
+            Ok(Some(json)) => {
+                self.view.config = json.map;
+                self.findings.extend(json.finding);
+            }
+            Ok(None) => {}
+            Err(finding) => self.findings.push(*finding),
+        }
+    }
+
+    /// An adapter beside a whole model, or the adapter_config.json of LoRA factors among the tensors.
+    async fn adapter_beside(&mut self) {
+        if self.kind != Kind::ModelAndAdapter {
+            return;
+        }
+        if self.view.tensors.iter().any(|tensor| tensor.name.contains(".lora_")) {
+            self.kind = Kind::Model;
+            let config = json::read(&*self.dir, &self.entries, ADAPTER_CONFIG).await;
+            self.view.lora_scale = config.ok().flatten().and_then(|json| layout::lora_scale(&json.map));
+            return;
+        }
+        let message = "stands beside a whole model: transformers would apply this adapter to it without a word. Move the adapter                        (adapter_config.json and adapter_model.safetensors) into a directory of its own, or remove it";
+        self.findings.push(Finding::new(Code::ModelAndAdapter, message).file(ADAPTER_CONFIG));
+    }
+
+    fn conclude(self) -> Validation {
+        let Case { kind, view, config, findings, .. } = self;
+        let parameters = match &config {
+            Some(config) => Some(config.parameter_count()),
+            None if view.tensors.is_empty() => None,
+            None => Some(view.tensors.iter().map(Tensor::elements).sum()),
+        };
+        let lora_targets = config.as_ref().map(|config| tensors::lora_targets(&params(config))).unwrap_or_default();
+        let model_type = match &config {
+            Some(config) => Some(config.architecture.model_type().to_string()),
+            None => view.config.get("model_type").and_then(serde_json::Value::as_str).map(str::to_string),
+        };
+        let mut report = Report { verdict: Verdict::Unusable, kind, model_type, parameters, lora_targets, loss: None, findings };
+        report.conclude();
+        Validation { report, view, config }
+    }
 }

@@ -17,6 +17,8 @@ pub struct View {
     pub tensors: Vec<Tensor>,
     /// The files that [`Source::Stored`] points into.
     pub files: Vec<TensorFile>,
+    /// lora_alpha / r of an adapter_config.json beside the weights, for LoRA factors among the tensors.
+    pub lora_scale: Option<f64>,
 }
 
 /// A tensor under the name that it has after all renaming.

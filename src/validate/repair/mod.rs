@@ -184,6 +184,10 @@ impl View {
                     tensor.transpose();
                 }
             }
+            Repair::MergeLora { .. } => {
+                self.tensors.retain(|tensor| !tensor.name.contains(".lora_"));
+                self.rename(|name| name.contains(".base_layer.").then(|| name.replace(".base_layer.", ".")));
+            }
             Repair::Split(fused) => {
                 for (name, parts) in fused {
                     self.split(name, parts);

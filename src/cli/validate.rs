@@ -1,0 +1,181 @@
+//! `rootstock validate`.
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::rc::Rc;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rootstock::platform::{Directory, open_directory};
+use rootstock::validate::{self, Finding, Kind, Options, Progress, Report, Severity, Verdict};
+use rootstock::{Error, Result};
+
+use super::Global;
+use super::console::{self, Console, count, thousands};
+
+/// Says whether a directory is a model that can be trained on, and everything that is wrong with it
+///
+/// Names every fault at once, what other tools would do with it, and the way out. A ready model loads and computes what its
+/// configuration says, here and in transformers, and can be the base of a LoRA run. Nothing is changed.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit code 0: ready. 1: not ready, the findings say why.
+
+Examples:
+  rootstock validate out
+  rootstock validate out/checkpoint-100 --base models/SmolLM2-135M
+  rootstock validate out --quick --json")]
+pub(super) struct ValidateArgs {
+    /// The directory
+    #[arg(value_name = "DIR")]
+    directory: String,
+    /// The model that it was made from: shows what was changed, and fills gaps
+    #[arg(long, value_name = "DIR")]
+    base: Option<String>,
+    /// Leave out what takes time: reading the weights, and running the model
+    #[arg(long)]
+    quick: bool,
+    /// Print the report as JSON: {"verdict", "model_type", "parameters", "findings": […], …}
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(args: &ValidateArgs, global: &Global) -> Result<()> {
+    let console = global.console();
+    let open = |path: &str| -> Result<Rc<dyn Directory>> { Ok(Rc::new(open_directory(Path::new(path))?)) };
+    let dir = open(&args.directory)?;
+    let base = args.base.as_deref().map(open).transpose()?;
+    let options = Options { base, quick: args.quick, ..Options::default() };
+    let mut bar = Bar::new(console);
+    let report = validate::validate(dir, &options, &mut |progress| bar.show(progress)).await;
+    bar.finish();
+    let report = report?;
+    if args.json {
+        console::print_json(&report)?;
+    } else {
+        console::print(&render(&report, &args.directory, Style::of_stdout()))?;
+    }
+    match report.verdict {
+        Verdict::Ready => Ok(()),
+        _ => Err(Error::Judged),
+    }
+}
+
+/// A bar for what takes time, on a terminal.
+struct Bar {
+    console: Console,
+    bar: Option<ProgressBar>,
+}
+
+impl Bar {
+    fn new(console: Console) -> Bar {
+        Bar { console, bar: None }
+    }
+
+    fn show(&mut self, progress: Progress<'_>) {
+        if !self.console.is_interactive() {
+            return;
+        }
+        let bar = self.bar.get_or_insert_with(|| {
+            let bar = ProgressBar::with_draw_target(Some(progress.total), ProgressDrawTarget::stderr_with_hz(8));
+            let style = ProgressStyle::with_template("{msg} {bar:24} {bytes}/{total_bytes}  {binary_bytes_per_sec}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━━─"));
+            bar
+        });
+        bar.set_length(progress.total);
+        bar.set_position(progress.done);
+        bar.set_message(progress.what.to_string());
+    }
+
+    fn finish(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Whether to colour. <https://no-color.org>
+#[derive(Clone, Copy)]
+struct Style {
+    coloured: bool,
+}
+
+impl Style {
+    fn of_stdout() -> Style {
+        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Style { coloured: std::io::stdout().is_terminal() && !refused }
+    }
+
+    fn paint(self, code: &str, text: &str) -> String {
+        if self.coloured { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
+    }
+
+    fn severity(self, severity: Severity) -> String {
+        match severity {
+            Severity::Error => self.paint("1;31", "error"),
+            Severity::Warning => self.paint("1;33", "warning"),
+            Severity::Info => self.paint("36", "info"),
+        }
+    }
+}
+
+/// The report for a person.
+fn render(report: &Report, directory: &str, style: Style) -> String {
+    let mut lines = vec![headline(report, directory)];
+    for finding in &report.findings {
+        lines.push(String::new());
+        lines.push(show(finding, style));
+    }
+    lines.push(String::new());
+    lines.push(verdict(report, directory, style));
+    lines.join("\n")
+}
+
+fn headline(report: &Report, directory: &str) -> String {
+    let kind = match report.kind {
+        Kind::Model => "a model",
+        Kind::Adapter => "an adapter",
+        Kind::ModelAndAdapter => "a model and an adapter",
+        Kind::Run => "the folder of a training run",
+        Kind::Zero => "DeepSpeed ZeRO shards",
+        Kind::Fsdp => "sharded FSDP state",
+        Kind::Meta => "a model in Meta's format",
+        Kind::Gguf => "a model for llama.cpp",
+        Kind::Unknown => "no model",
+    };
+    let more: Vec<String> =
+        [report.model_type.clone(), report.parameters.map(|n| format!("{} parameters", thousands(n)))].into_iter().flatten().collect();
+    let more = if more.is_empty() { String::new() } else { format!(" ({})", more.join(", ")) };
+    format!("{directory}: {kind}{more}")
+}
+
+fn show(finding: &Finding, style: Style) -> String {
+    let place: Vec<&str> = [&finding.file, &finding.tensor].into_iter().flatten().map(String::as_str).collect();
+    let place = if place.is_empty() { String::new() } else { format!("{}\n  ", style.paint("1", &place.join(": "))) };
+    let code = style.paint("2", &format!("[{}]", finding.code.name()));
+    let mut text = format!("{} {code} {place}{}", style.severity(finding.severity), finding.message);
+    if let Some(repair) = &finding.repair {
+        text.push_str(&format!("\n  {} {repair}", style.paint("32", "repair:")));
+    }
+    text
+}
+
+fn verdict(report: &Report, directory: &str, style: Style) -> String {
+    let number = |severity: Severity| report.findings.iter().filter(|finding| finding.severity == severity).count();
+    let (errors, warnings) = (count(number(Severity::Error), "error"), count(number(Severity::Warning), "warning"));
+    match report.verdict {
+        Verdict::Ready => {
+            let targets = report.lora_targets.join(", ");
+            let warnings = if number(Severity::Warning) == 0 { String::new() } else { format!(", {warnings}") };
+            format!("{}{warnings}: it can be trained on, also as the base for LoRA (lora_target: {targets})", style.paint("1;32", "ready"))
+        }
+        Verdict::Repairable => format!(
+            "{}, {errors}: not yet a base for LoRA or any other run; `rootstock validate {directory} --fix OUT` writes a directory that is",
+            style.paint("1;33", "repairable")
+        ),
+        Verdict::Unusable => format!(
+            "{}, {errors}: it cannot be a base for LoRA or any other run until what is said above is done",
+            style.paint("1;31", "unusable")
+        ),
+    }
+}

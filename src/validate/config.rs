@@ -1,0 +1,332 @@
+//! config.json, field by field. The model's own reader stops at the first fault; here the fault is mended (or put aside) and
+//! the reader asked again, so that all of them are found and none is judged by other rules than those a run uses.
+
+use serde_json::{Map, Value, json};
+
+use super::base::Base;
+use super::code::Code;
+use super::infer::{Shapes, head_splits, shapes};
+use super::repair::{Candidate, Repair, set};
+use super::report::Finding;
+use super::sizes;
+use super::view::View;
+use super::{CONFIG, architecture};
+use crate::checkpoint::{Dtype, dtype_name};
+use crate::error::Error;
+use crate::model::{Architecture, ModelConfig};
+
+/// More rounds than there are fields.
+const MAX_FAULTS: usize = 64;
+/// Fields that hold a text, so that a text in them is no number in quotes.
+const TEXTS: [&str; 5] = ["hidden_act", "hidden_activation", "activation_function", "rope_type", "type"];
+
+/// The fields that have no default, by the names of an architecture.
+pub(super) fn size_keys(architecture: Architecture) -> &'static [&'static str] {
+    match architecture {
+        Architecture::Gpt2 => &["vocab_size", "n_embd", "n_layer", "n_head", "n_positions"],
+        _ => &[
+            "vocab_size",
+            "hidden_size",
+            "intermediate_size",
+            "num_hidden_layers",
+            "num_attention_heads",
+            "num_key_value_heads",
+            "head_dim",
+        ],
+    }
+}
+
+/// Fields without which nothing can be computed.
+fn required(architecture: Architecture) -> &'static [&'static str] {
+    match architecture {
+        Architecture::Gpt2 => &["vocab_size", "n_embd", "n_layer", "n_head"],
+        _ => &["vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"],
+    }
+}
+
+fn is_given(map: &Map<String, Value>, key: &str) -> bool {
+    let usual = match key {
+        "n_embd" => "hidden_size",
+        "n_layer" => "num_hidden_layers",
+        "n_head" => "num_attention_heads",
+        _ => key,
+    };
+    [key, usual].iter().any(|key| map.get(*key).is_some_and(|value| !value.is_null()))
+}
+
+/// Finds all faults of the configuration, mends what can be mended, and reads it; `None` when it stays unreadable.
+/// Shapes decide only where `complete` says that all weights are there.
+pub(super) fn read(
+    view: &mut View,
+    architecture: Architecture,
+    base: Option<&Base>,
+    complete: bool,
+    findings: &mut Vec<Finding>,
+) -> Option<ModelConfig> {
+    let shapes = if complete { shapes(view, architecture) } else { Shapes::default() };
+    if view.config.get("quantization_config").is_some_and(|value| !value.is_null()) {
+        let method =
+            view.config["quantization_config"].get("quant_method").and_then(Value::as_str).unwrap_or("a method that it does not name");
+        let message = format!(
+            "quantization_config says that the weights are quantised ({method}); training needs the unquantised model, and quantised \
+             weights cannot be turned back"
+        );
+        findings.push(Finding::new(Code::Quantised, message).file(CONFIG));
+        return None;
+    }
+    missing_fields(view, architecture, &shapes, base, findings);
+    // What cannot be mended is taken out of this copy, so that the fields after it are judged too.
+    let mut scratch = view.config.clone();
+    let mut readable = true;
+    for _ in 0..MAX_FAULTS {
+        match ModelConfig::from_map(CONFIG, scratch.clone()) {
+            Ok(config) => {
+                let Some(finding) = sizes::compare(&config, &shapes, view, base) else {
+                    architecture::check_class(&config, view, findings);
+                    check_dtype(view, findings);
+                    return readable.then_some(ModelConfig { raw: view.config.clone(), ..config });
+                };
+                let mended = finding.repair.clone();
+                findings.push(finding);
+                let repair = mended?;
+                mend(view, &mut scratch, &repair);
+            }
+            Err(Error::Config { field, reason, .. }) => {
+                let finding = fault(view, &scratch, &field, &reason, architecture, &shapes, base);
+                match &finding.repair {
+                    Some(repair) => mend(view, &mut scratch, repair),
+                    None => {
+                        readable = false;
+                        let top = field.split('.').next().unwrap_or_default();
+                        let removed = scratch.shift_remove(top).is_some();
+                        let absent = !removed;
+                        findings.push(finding);
+                        if absent || required(architecture).contains(&top) {
+                            return None;
+                        }
+                        continue;
+                    }
+                }
+                findings.push(finding);
+            }
+            Err(other) => {
+                findings.push(Finding::new(Code::UnsupportedValue, other.to_string()).file(CONFIG));
+                return None;
+            }
+        }
+    }
+    None
+}
+
+fn mend(view: &mut View, scratch: &mut Map<String, Value>, repair: &Repair) {
+    view.apply(repair);
+    let fields = match repair {
+        Repair::SetConfig(fields) => fields.as_slice(),
+        Repair::Score(candidates) => candidates.first().map_or(&[][..], |first| &first.config),
+        _ => &[],
+    };
+    for (key, value) in fields {
+        set(scratch, key, value.clone());
+    }
+}
+
+/// Sizes that are not there at all: one finding for all of them, and one for the cut of the heads where shapes leave it open.
+fn missing_fields(view: &mut View, architecture: Architecture, shapes: &Shapes, base: Option<&Base>, findings: &mut Vec<Finding>) {
+    let missing: Vec<&str> = required(architecture).iter().copied().filter(|key| !is_given(&view.config, key)).collect();
+    if missing.is_empty() {
+        return;
+    }
+    let base = base.filter(|base| base.architecture() == Some(architecture));
+    let known = |key: &&str| shapes.field(key).or_else(|| base.and_then(|base| base.field(key)));
+    let mut fields: Vec<(String, Value)> = missing.iter().filter_map(|key| Some(((*key).to_string(), known(key)?))).collect();
+    let heads = if architecture == Architecture::Gpt2 { "n_head" } else { "num_attention_heads" };
+    let heads_open = missing.contains(&heads) && !fields.iter().any(|(key, _)| key == heads);
+    if base.is_some() && missing.contains(&heads) {
+        for key in ["num_key_value_heads", "head_dim"] {
+            fields.extend(
+                base.and_then(|base| base.field(key)).filter(|_| !is_given(&view.config, key)).map(|value| (key.to_string(), value)),
+            );
+        }
+    }
+    let names = missing.join(", ");
+    let found: Vec<String> = fields.iter().map(|(key, value)| format!("{key} {value}")).collect();
+    let elsewhere = "transformers would take the defaults of its configuration class (a model of billions of parameters) and run out of memory without a word";
+    let rest = fields.len() + usize::from(heads_open) < missing.len();
+    let message = match found.is_empty() {
+        true => format!("{names} stand nowhere in it; {elsewhere}. Take config.json from the base model"),
+        false => format!("{names} stand nowhere in it; {elsewhere}. The tensors show {}", found.join(", ")),
+    };
+    let finding = Finding::new(Code::MissingField, message).file(CONFIG);
+    if rest || fields.is_empty() {
+        findings.push(finding);
+    } else {
+        let repair = Repair::SetConfig(fields);
+        view.apply(&repair);
+        findings.push(finding.repair(repair));
+    }
+    if heads_open && let Some(finding) = open_heads(architecture, shapes) {
+        if let Some(repair) = &finding.repair {
+            view.apply(repair);
+        }
+        findings.push(finding);
+    }
+}
+
+/// The cut of the heads when nothing tells it.
+pub(super) fn open_heads(architecture: Architecture, shapes: &Shapes) -> Option<Finding> {
+    let candidates: Vec<Candidate> = head_splits(architecture, shapes).into_iter().map(|split| candidate(architecture, split)).collect();
+    let first = candidates.first()?.clone();
+    if let [_] = candidates[..] {
+        let message = format!("the widths of the projections leave one cut of the heads: {}", first.label);
+        return Some(Finding::new(Code::WrongSize, message).file(CONFIG).repair(Repair::SetConfig(first.config)));
+    }
+    let labels: Vec<&str> = candidates.iter().map(|candidate| candidate.label.as_str()).collect();
+    let message = format!(
+        "how the heads are cut cannot be seen in the tensors; possible are {}. Only the loss on a text tells (or the base: --base DIR)",
+        labels.join(", ")
+    );
+    Some(Finding::new(Code::HeadSplit, message).file(CONFIG).repair(Repair::Score(candidates)))
+}
+
+/// A cut of the heads as fields of config.json.
+pub(super) fn candidate(architecture: Architecture, (heads, key_value_heads, head_dim): (u64, u64, u64)) -> Candidate {
+    if architecture == Architecture::Gpt2 {
+        return Candidate { label: format!("{heads} heads of {head_dim}"), config: vec![("n_head".into(), json!(heads))] };
+    }
+    Candidate {
+        label: format!("{heads} heads of {head_dim} ({key_value_heads} for keys and values)"),
+        config: vec![
+            ("num_attention_heads".into(), json!(heads)),
+            ("num_key_value_heads".into(), json!(key_value_heads)),
+            ("head_dim".into(), json!(head_dim)),
+        ],
+    }
+}
+
+/// One fault that the model's reader found.
+fn fault(
+    view: &View,
+    scratch: &Map<String, Value>,
+    field: &str,
+    reason: &str,
+    architecture: Architecture,
+    shapes: &Shapes,
+    base: Option<&Base>,
+) -> Finding {
+    let value = lookup(scratch, field);
+    let last = field.rsplit('.').next().unwrap_or(field);
+    let set_to = |value: Value| Repair::SetConfig(vec![(field.to_string(), value)]);
+    let wrong_type = value.is_some_and(|value| {
+        matches!(value, Value::String(_) if !TEXTS.contains(&last))
+            || matches!(value, Value::Number(n) if n.is_f64() && reason.contains("whole number"))
+    });
+    if wrong_type {
+        let finding = |more: &str| Finding::new(Code::WrongFieldType, format!("{reason}{more}")).file(CONFIG);
+        if let Some(value) = value.and_then(coerce) {
+            return finding("; transformers 5 refuses it (\"expected int, got str\"), version 4 fails later and somewhere else")
+                .repair(set_to(value));
+        }
+        return match shapes.field(field).or_else(|| base.and_then(|base| base.field(field))) {
+            Some(value) => finding(&format!("; it is {value}")).repair(set_to(value)),
+            None => finding(""),
+        };
+    }
+    // Head counts that contradict each other or hidden_size: the projections' widths know better.
+    const HEADS: [&str; 4] = ["num_attention_heads", "num_key_value_heads", "head_dim", "n_head"];
+    if (HEADS.contains(&field) || field == "hidden_size")
+        && let Some(finding) = sizes::heads(architecture, scratch, shapes, view, base, reason)
+    {
+        return finding;
+    }
+    let code = if value.is_none() { Code::MissingField } else { Code::UnsupportedValue };
+    let finding = Finding::new(code, reason).file(CONFIG);
+    if let Some(value) = shapes.field(field).filter(|found| Some(found) != value) {
+        let message = format!("{reason}; the tensors show {value}");
+        return Finding { message, ..finding }.repair(set_to(value));
+    }
+    // layer_types that do not fit the number of layers follow from it.
+    if field == "layer_types"
+        && let Some(Value::Array(types)) = value
+        && let Some(layers) = scratch.get("num_hidden_layers").and_then(Value::as_u64)
+        && types.len() as u64 > layers
+    {
+        return finding.repair(set_to(json!(types[..layers as usize])));
+    }
+    match base.and_then(|base| base.lookup(field)).filter(|found| Some(found) != value) {
+        Some(value) => {
+            let message = format!("{reason}; the base has {value}");
+            Finding { message, ..finding }.repair(set_to(value))
+        }
+        None => finding,
+    }
+}
+
+/// The value under a key with dots.
+pub(super) fn lookup<'a>(map: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
+    match key.split_once('.') {
+        Some((outer, inner)) => lookup(map.get(outer)?.as_object()?, inner),
+        None => map.get(key),
+    }
+}
+
+/// The number or flag that a text or a whole fraction stands for.
+fn coerce(value: &Value) -> Option<Value> {
+    match value {
+        Value::String(text) => match serde_json::from_str(text.trim()) {
+            Ok(number @ (Value::Number(_) | Value::Bool(_))) => Some(number),
+            _ => match text.trim() {
+                "True" => Some(json!(true)),
+                "False" => Some(json!(false)),
+                _ => None,
+            },
+        },
+        Value::Number(number) => {
+            let number = number.as_f64()?;
+            (number.fract() == 0.0 && (0.0..9e15).contains(&number)).then(|| json!(number as u64))
+        }
+        _ => None,
+    }
+}
+
+/// `dtype` and `torch_dtype`, which the model's reader here does not need: the files know their types.
+fn check_dtype(view: &mut View, findings: &mut Vec<Finding>) {
+    const KNOWN: [&str; 6] = ["float32", "float16", "bfloat16", "float64", "auto", "float"];
+    for key in ["dtype", "torch_dtype"] {
+        let value = match view.config.get(key) {
+            None | Some(Value::Null) => continue,
+            Some(Value::String(name)) if KNOWN.contains(&name.as_str()) => continue,
+            Some(value) => value.clone(),
+        };
+        let stored = view.tensors.iter().find_map(|tensor| dtype_name(tensor.dtype)).unwrap_or(if view.tensors.is_empty() {
+            "float32"
+        } else {
+            dtype_name(Dtype::F32).unwrap_or("float32")
+        });
+        let message = format!(
+            "{key} is {value}, which is no number type (transformers says \"module 'torch' has no attribute …\"); the tensors are {stored}"
+        );
+        let repair = Repair::SetConfig(vec![(key.into(), json!(stored))]);
+        view.apply(&repair);
+        findings.push(Finding::new(Code::DtypeSpelling, message).file(CONFIG).repair(repair));
+    }
+}
+
+/// Rotary positions that only transformers 5 reads: version 4 would compute with its defaults.
+pub(super) fn check_spelling(config: &ModelConfig, view: &View, findings: &mut Vec<Finding>) {
+    let given = |key: &str| view.config.get(key).is_some_and(|value| !value.is_null());
+    if !given("rope_parameters") || given("rope_theta") {
+        return;
+    }
+    let mut without = view.config.clone();
+    without.shift_remove("rope_parameters");
+    if ModelConfig::from_map(CONFIG, without).is_ok_and(|other| other.ropes == config.ropes) {
+        return; // the defaults, so both compute the same
+    }
+    let thetas: Vec<String> = config.ropes.iter().map(|rope| rope.theta.to_string()).collect();
+    let message = format!(
+        "rotary positions (theta {}) are written as transformers 5 does; version 4 and tools that follow it would silently compute with \
+         their defaults. Every directory that is written here has both spellings",
+        thetas.join(" and ")
+    );
+    findings.push(Finding::new(Code::OldSpelling, message).file(CONFIG).repair(Repair::BothSpellings));
+}

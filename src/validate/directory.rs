@@ -1,0 +1,152 @@
+//! What kind of directory this is, judged by the names of its files.
+
+use serde_json::Value;
+
+use super::code::Code;
+use super::repair::Repair;
+use super::report::{Finding, Kind};
+use super::{ADAPTER_CONFIG, CONFIG, json};
+use crate::platform::{Directory, Entry};
+
+/// Files whose names say that weights are (or should be) here.
+pub(super) fn is_weight_file(name: &str) -> bool {
+    !name.contains('/')
+        && !is_adapter_file(name)
+        && !is_training_state(name)
+        && [".safetensors", ".bin", ".pt", ".pth", ".safetensors.index.json", ".bin.index.json"].iter().any(|ending| name.ends_with(ending))
+}
+
+pub(super) fn is_adapter_file(name: &str) -> bool {
+    name.starts_with("adapter_model")
+}
+
+/// What trainers leave beside weights.
+fn is_training_state(name: &str) -> bool {
+    const BEGINNINGS: [&str; 7] = ["optimizer", "scheduler", "rng_state", "training_args", "scaler", "random_states", "trainer_state"];
+    BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
+}
+
+/// Whether any part of a path begins with this.
+fn has_part(entries: &[Entry], beginning: &str) -> bool {
+    entries.iter().any(|entry| entry.name.split('/').any(|part| part.starts_with(beginning)))
+}
+
+/// Decides what the directory is.
+pub(super) fn kind(entries: &[Entry]) -> Kind {
+    let has = |name: &str| entries.iter().any(|entry| entry.name == name);
+    let (config, adapter) = (has(CONFIG), has(ADAPTER_CONFIG));
+    let weights = entries.iter().any(|entry| is_weight_file(&entry.name));
+    if adapter {
+        // Some trainers put the base's config.json beside an adapter; without weights that makes no model.
+        return if weights { Kind::ModelAndAdapter } else { Kind::Adapter };
+    }
+    if has("params.json") || entries.iter().any(|entry| entry.name.starts_with("consolidated.") && entry.name.ends_with(".pth")) {
+        return if config && entries.iter().any(|entry| entry.name.ends_with(".safetensors")) { Kind::Model } else { Kind::Meta };
+    }
+    let hugging_face = entries.iter().any(|entry| is_weight_file(&entry.name) && !entry.name.contains("zero_pp_rank"));
+    if hugging_face {
+        return Kind::Model;
+    }
+    if has_part(entries, "global_step") || has_part(entries, "zero_pp_rank") || has("zero_to_fp32.py") {
+        return Kind::Zero;
+    }
+    if entries.iter().any(|entry| entry.name.ends_with(".distcp")) {
+        return Kind::Fsdp;
+    }
+    if entries.iter().any(|entry| entry.name.ends_with(".gguf")) {
+        return Kind::Gguf;
+    }
+    if config {
+        return Kind::Model;
+    }
+    match newest_checkpoint(entries) {
+        Some(_) => Kind::Run,
+        None => Kind::Unknown,
+    }
+}
+
+/// The sub-directory that holds the latest model of a run.
+pub(super) fn newest_checkpoint(entries: &[Entry]) -> Option<String> {
+    let children = entries.iter().filter_map(|entry| {
+        let child = entry.name.strip_suffix("/config.json").or_else(|| entry.name.strip_suffix("/adapter_config.json"))?;
+        (!child.contains('/')).then_some(child)
+    });
+    let number = |child: &&str| child.rsplit('-').next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+    children.max_by_key(|child| (number(child), *child)).map(str::to_string)
+}
+
+/// What is to be said about the folder of a run.
+pub(super) fn parent(label: &str, child: &str) -> Finding {
+    let message = format!(
+        "there is no {CONFIG} here: this is the folder of a training run, and the model is in {child}/; give {label}/{child} \
+         (transformers would say \"Unrecognized model\")"
+    );
+    Finding::new(Code::ParentDirectory, message).repair(Repair::UseSubdirectory(child.into()))
+}
+
+/// What is to be said about a directory that is no model in the Hugging Face layout. `None`: go on with the other rules.
+pub(super) async fn refuse(dir: &dyn Directory, entries: &[Entry], kind: Kind) -> Option<Finding> {
+    let has = |name: &str| entries.iter().any(|entry| entry.name == name);
+    let without_config = if has(CONFIG) { "" } else { " There is no config.json either: copy it from the base model." };
+    let find = |wanted: &dyn Fn(&str) -> bool| entries.iter().map(|entry| entry.name.as_str()).find(|name| wanted(name));
+    Some(match kind {
+        Kind::Adapter => {
+            let base = match json::read(dir, entries, ADAPTER_CONFIG).await {
+                Ok(Some(config)) => config.map.get("base_model_name_or_path").and_then(Value::as_str).map(str::to_string),
+                _ => None,
+            };
+            let base = base.filter(|name| !name.is_empty()).unwrap_or_else(|| "a model that it does not name".into());
+            let (code, message) = (
+                Code::AdapterOnly,
+                format!(
+                    "this is a LoRA adapter for {base}, not a model (transformers would say \"Unrecognized model\", or load {base} \
+                     with it); give that model's directory, or merge the adapter into it first: rootstock merge --model BASE --adapter {} --out OUT",
+                    dir.label()
+                ),
+            );
+            Finding::new(code, message).file(ADAPTER_CONFIG)
+        }
+        Kind::Zero => {
+            let shard = find(&|name| name.contains("global_step") || name.contains("zero_pp_rank")).unwrap_or("global_step…");
+            Finding::new(
+                Code::ZeroShards,
+                format!(
+                    "the weights are DeepSpeed ZeRO shards that nobody gathered; run `python zero_to_fp32.py . pytorch_model.bin` in this \
+                     directory (the script lies beside the shards) and validate again.{without_config}"
+                ),
+            )
+            .file(shard)
+        }
+        Kind::Fsdp => {
+            let shard = find(&|name| name.ends_with(".distcp")).unwrap_or_default();
+            let folder = shard.rsplit_once('/').map_or(".", |(folder, _)| folder);
+            Finding::new(
+                Code::FsdpShards,
+                format!(
+                    "the weights are sharded FSDP state; run `accelerate merge-weights {}/{folder} OUT`, copy config.json and the \
+                     tokenizer into OUT, and validate that.{without_config}",
+                    dir.label()
+                ),
+            )
+            .file(shard)
+        }
+        Kind::Meta => {
+            let file = find(&|name| name == "params.json" || name.starts_with("consolidated.")).unwrap_or_default();
+            Finding::new(
+                Code::MetaFormat,
+                "this is a model in Meta's own format; convert it to the Hugging Face layout with transformers' \
+                 convert_llama_weights_to_hf.py, or download the -hf version",
+            )
+            .file(file)
+        }
+        Kind::Gguf => {
+            let file = find(&|name| name.ends_with(".gguf")).unwrap_or_default();
+            Finding::new(Code::Gguf, "is for llama.cpp; the Hugging Face directory that it was made from is needed").file(file)
+        }
+        Kind::Unknown => Finding::new(
+            Code::NotAModel,
+            format!("this is no model directory: it has no config.json and no weights (it has {} files)", entries.len()),
+        ),
+        Kind::Model | Kind::ModelAndAdapter | Kind::Run => return None,
+    })
+}

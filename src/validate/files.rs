@@ -1,0 +1,243 @@
+//! The weight files and their index: which of them count, whether they are whole, whether they agree.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use serde_json::Value;
+
+use super::code::Code;
+use super::directory::is_weight_file;
+use super::json;
+use super::repair::Repair;
+use super::report::Finding;
+use super::view::{Source, Tensor, View};
+use crate::checkpoint::TensorFile;
+use crate::error::Error;
+use crate::platform::{Directory, Entry};
+
+pub(super) const WEIGHTS: &str = "model.safetensors";
+pub(super) const INDEX: &str = "model.safetensors.index.json";
+const PICKLE_INDEX: &str = "pytorch_model.bin.index.json";
+
+/// Opens the weight files of a directory into `view`, by their headers only.
+pub(super) async fn open(dir: &Rc<dyn Directory>, entries: &[Entry], view: &mut View, findings: &mut Vec<Finding>) {
+    let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).filter(|name| is_weight_file(name)).collect();
+    let safetensors: Vec<&str> = names.iter().copied().filter(|name| name.ends_with(".safetensors")).collect();
+    let single = safetensors.contains(&WEIGHTS);
+    let chosen = if single {
+        if names.contains(&INDEX) && !index_names_only_the_single_file(dir, entries).await {
+            let message = format!(
+                "stands beside {INDEX}: two sets of weights. Other tools load the single file, however old it is; remove the set \
+                 that is outdated"
+            );
+            findings.push(Finding::new(Code::TwoWeightSets, message).file(WEIGHTS));
+        }
+        vec![WEIGHTS.to_string()]
+    } else if names.contains(&INDEX) {
+        sharded(dir, entries, &safetensors, findings).await
+    } else if !safetensors.is_empty() {
+        without_index(&safetensors, findings)
+    } else {
+        return pickles(dir, entries, &names, findings).await;
+    };
+    for name in chosen {
+        match TensorFile::open(dir.clone(), &name).await {
+            Ok(file) => add(view, file, findings),
+            Err(error) => findings.push(damaged(&name, &error)),
+        }
+    }
+    if names.contains(&INDEX) && !single {
+        compare_index(dir, entries, view, findings).await;
+    }
+}
+
+fn add(view: &mut View, file: TensorFile, findings: &mut Vec<Finding>) {
+    let index = view.files.len();
+    for entry in file.tensors() {
+        if let Some(other) = view.get(&entry.name) {
+            let message = format!("stands in {} too; the two shards are not of one model, get them again", view.file_of(other));
+            findings.push(Finding::new(Code::DuplicateTensor, message).file(file.name()).tensor(&entry.name));
+            continue;
+        }
+        let source = Source::Stored { file: index, tensor: entry.name.clone() };
+        view.tensors.push(Tensor { name: entry.name.clone(), dtype: entry.dtype, shape: entry.shape.clone(), source });
+    }
+    view.files.push(file);
+}
+
+/// What an error of the header's reader means.
+fn damaged(name: &str, error: &Error) -> Finding {
+    let (reason, tensor) = match error {
+        Error::File { reason, .. } => (reason.clone(), None),
+        Error::Tensor { reason, tensor, .. } => (reason.clone(), Some(tensor.clone())),
+        other => (other.to_string(), None),
+    };
+    let code = if reason.contains("git-lfs") {
+        Code::LfsPointer
+    } else if reason.contains("points outside") {
+        Code::OutsideDirectory
+    } else if reason.contains("cut short") || reason.contains("the file has only") {
+        Code::TruncatedFile
+    } else {
+        Code::DamagedFile
+    };
+    Finding { tensor, ..Finding::new(code, reason).file(name) }
+}
+
+async fn weight_map(dir: &Rc<dyn Directory>, entries: &[Entry], name: &str) -> Result<BTreeMap<String, String>, Box<Finding>> {
+    let rebuild = |mut finding: Box<Finding>| {
+        finding.code = if finding.code == Code::InvalidJson { Code::DamagedIndex } else { finding.code };
+        finding
+    };
+    let json = json::read(&**dir, entries, name).await.map_err(rebuild)?;
+    let map = json.as_ref().and_then(|json| json.map.get("weight_map")).and_then(Value::as_object);
+    let map = map.ok_or_else(|| -> Box<Finding> {
+        Finding::new(Code::DamagedIndex, "has no weight_map, which says where each tensor is").file(name).into()
+    })?;
+    let entry = |(tensor, file): (&String, &Value)| match file.as_str() {
+        Some(file) => Ok((tensor.clone(), file.to_string())),
+        None => Err(Finding::new(Code::DamagedIndex, "is mapped to something that is no file's name in weight_map")
+            .file(name)
+            .tensor(tensor)
+            .into()),
+    };
+    map.iter().map(entry).collect()
+}
+
+async fn index_names_only_the_single_file(dir: &Rc<dyn Directory>, entries: &[Entry]) -> bool {
+    weight_map(dir, entries, INDEX).await.is_ok_and(|map| map.values().all(|file| file == WEIGHTS))
+}
+
+/// The shards to open, by the index or, where that is damaged, by their names.
+async fn sharded(dir: &Rc<dyn Directory>, entries: &[Entry], present: &[&str], findings: &mut Vec<Finding>) -> Vec<String> {
+    let map = match weight_map(dir, entries, INDEX).await {
+        Ok(map) => map,
+        Err(finding) => {
+            let finding = *finding;
+            let complete = !present.is_empty() && missing_numbers(present).is_empty();
+            let finding = match complete {
+                true => Finding { message: format!("{}; the shards' headers tell the same", finding.message), ..finding }
+                    .repair(Repair::RewriteWeights),
+                false => finding,
+            };
+            findings.push(finding);
+            return present.iter().map(ToString::to_string).collect();
+        }
+    };
+    let mut shards: BTreeMap<&str, usize> = BTreeMap::new();
+    for file in map.values() {
+        *shards.entry(file).or_default() += 1;
+    }
+    let count = shards.len();
+    let mut chosen = Vec::new();
+    for (number, (name, tensors)) in shards.into_iter().enumerate() {
+        if entries.iter().any(|entry| entry.name == name) {
+            chosen.push(name.to_string());
+        } else if name.split(['/', '\\']).any(|part| part == ".." || part.is_empty()) || name.contains(':') {
+            let message = format!("names {name:?} as the file of {tensors} tensors, which lies outside the directory and is not read");
+            findings.push(Finding::new(Code::OutsideDirectory, message).file(INDEX));
+        } else {
+            let message = format!("this shard ({} of {count}, with {tensors} tensors) is missing; get it again", number + 1);
+            findings.push(Finding::new(Code::MissingShard, message).file(name));
+        }
+    }
+    chosen
+}
+
+/// The index against the headers, once all shards are open.
+async fn compare_index(dir: &Rc<dyn Directory>, entries: &[Entry], view: &View, findings: &mut Vec<Finding>) {
+    let Ok(map) = weight_map(dir, entries, INDEX).await else { return };
+    let open: BTreeSet<&str> = view.files.iter().map(TensorFile::name).collect();
+    let place = |name: &str| view.files.iter().find(|file| file.get(name).is_some()).map(TensorFile::name);
+    let wrong: Vec<(&String, &String)> =
+        map.iter().filter(|(tensor, file)| open.contains(file.as_str()) && place(tensor) != Some(file.as_str())).collect();
+    let unlisted: Vec<(&str, &str)> = view
+        .files
+        .iter()
+        .flat_map(|file| file.tensors().iter().map(move |tensor| (tensor.name.as_str(), file.name())))
+        .filter(|(tensor, _)| !map.contains_key(*tensor))
+        .collect();
+    let (tensor, file, what) = match (wrong.first(), unlisted.first()) {
+        (Some((tensor, file)), _) => (tensor.as_str(), file.as_str(), format!("{INDEX} says that this tensor is in {file}, but it is not")),
+        (None, Some((tensor, file))) => (*tensor, *file, format!("is in {file}, but {INDEX} does not list it")),
+        (None, None) => return,
+    };
+    let others = match wrong.len() + unlisted.len() - 1 {
+        0 => String::new(),
+        n => format!(" (and {n} more such disagreements)"),
+    };
+    let message = format!(
+        "{what}{others}. transformers would fill such tensors with random numbers, version 4 with whatever lies in memory; \
+         the headers of the shards are right, the index must be rebuilt from them"
+    );
+    findings.push(Finding::new(Code::IndexMismatch, message).file(file).tensor(tensor).repair(Repair::RewriteWeights));
+}
+
+/// Shard numbers that a set like `model-00001-of-00003.safetensors` lacks.
+fn missing_numbers(names: &[&str]) -> Vec<u64> {
+    let numbers: Vec<(u64, u64)> = names.iter().filter_map(|name| shard_number(name)).collect();
+    let total = numbers.iter().map(|(_, total)| *total).max().unwrap_or(0).min(100_000);
+    (1..=total).filter(|wanted| !numbers.iter().any(|(number, _)| number == wanted)).collect()
+}
+
+/// `(2, 3)` for `…-00002-of-00003.safetensors`.
+fn shard_number(name: &str) -> Option<(u64, u64)> {
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    let (front, total) = stem.rsplit_once("-of-")?;
+    Some((front.rsplit('-').next()?.parse().ok()?, total.parse().ok()?))
+}
+
+/// safetensors files under other names than the standard ones.
+fn without_index(names: &[&str], findings: &mut Vec<Finding>) -> Vec<String> {
+    let missing = missing_numbers(names);
+    if let [first, ..] = missing[..] {
+        let total = names.iter().filter_map(|name| shard_number(name)).map(|(_, total)| total).max().unwrap_or(0);
+        let message = match missing.len() {
+            1 => format!("shard {first} of {total} is missing, and so is {INDEX}; get both again"),
+            n => format!("{n} of {total} shards are missing (number {first} and others), and so is {INDEX}; get them again"),
+        };
+        findings.push(Finding::new(Code::MissingShard, message));
+    } else if let [name] = names {
+        let message = format!("must be called {WEIGHTS}; under this name other tools do not find it");
+        findings.push(Finding::new(Code::MisnamedWeights, message).file(*name).repair(Repair::RewriteWeights));
+    } else {
+        let message = format!(
+            "there are {} safetensors files but no {INDEX}, without which other tools find no weights; it can be rebuilt from their headers",
+            names.len()
+        );
+        findings.push(Finding::new(Code::MissingIndex, message).file(INDEX).repair(Repair::RewriteWeights));
+    }
+    names.iter().map(ToString::to_string).collect()
+}
+
+/// No safetensors file at all.
+async fn pickles(dir: &Rc<dyn Directory>, entries: &[Entry], names: &[&str], findings: &mut Vec<Finding>) {
+    if names.contains(&INDEX) {
+        sharded(dir, entries, &[], findings).await;
+        return;
+    }
+    let mut pickles: Vec<String> = names.iter().filter(|name| !name.ends_with(".json")).map(ToString::to_string).collect();
+    if pickles.iter().any(|name| name == "pytorch_model.bin") {
+        pickles = vec!["pytorch_model.bin".into()];
+    } else if names.contains(&PICKLE_INDEX)
+        && let Ok(map) = weight_map(dir, entries, PICKLE_INDEX).await
+    {
+        pickles = map.into_values().collect::<BTreeSet<_>>().into_iter().collect();
+        for name in pickles.iter().filter(|name| !names.contains(&name.as_str())) {
+            findings.push(Finding::new(Code::MissingShard, "this shard is missing; get it again").file(name));
+        }
+    }
+    let Some(first) = pickles.first() else {
+        let message = format!("there is a configuration but no weights, neither {WEIGHTS} nor {INDEX} with its shards; copy them here");
+        findings.push(Finding::new(Code::NoWeights, message));
+        return;
+    };
+    let message = match pickles.len() {
+        1 => "is a Python pickle, which can run code when it is loaded; it must be converted to safetensors".to_string(),
+        n => format!(
+            "and {} more files are Python pickles, which can run code when they are loaded; they must be converted to safetensors",
+            n - 1
+        ),
+    };
+    findings.push(Finding::new(Code::PickleWeights, message).file(first).repair(Repair::ConvertPickle(pickles)));
+}

@@ -1,0 +1,81 @@
+//! The JSON files of a directory, distrusted: bounded, and with a finding for each way in which they fail.
+
+use serde_json::{Map, Value};
+
+use super::code::Code;
+use super::repair::Repair;
+use super::report::Finding;
+use crate::error::Error;
+use crate::platform::{Directory, Entry};
+
+/// No configuration or index is larger.
+const MAX_JSON: u64 = 64 << 20;
+/// What a byte order mark is in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// A JSON object, and what is to be said about its file nevertheless.
+pub(super) struct Json {
+    pub(super) map: Map<String, Value>,
+    pub(super) finding: Option<Finding>,
+}
+
+/// Reads an object; `None` when there is no such file.
+///
+/// # Errors
+/// The finding that keeps it from being read.
+pub(super) async fn read(dir: &dyn Directory, entries: &[Entry], name: &str) -> Result<Option<Json>, Box<Finding>> {
+    let Some(entry) = entries.iter().find(|entry| entry.name == name) else { return Ok(None) };
+    if entry.size > MAX_JSON {
+        return Err(Finding::new(Code::InvalidJson, format!("has {} bytes, far more than such a file can need", entry.size))
+            .file(name)
+            .into());
+    }
+    let bytes = dir.read(name).await.map_err(|error| unreadable(name, &error))?;
+    parse(name, &bytes).map(Some)
+}
+
+/// A file that the platform would not read.
+pub(super) fn unreadable(name: &str, error: &Error) -> Finding {
+    let reason = match error {
+        Error::File { reason, .. } => reason.clone(),
+        other => other.to_string(),
+    };
+    let code = if reason.contains("points outside") { Code::OutsideDirectory } else { Code::Unreadable };
+    Finding::new(code, reason).file(name)
+}
+
+fn parse(name: &str, bytes: &[u8]) -> Result<Json, Box<Finding>> {
+    if bytes.starts_with(b"version https://git-lfs") {
+        let message = "this is a git-lfs pointer, not the file itself; run `git lfs pull` in the model's repository";
+        return Err(Finding::new(Code::LfsPointer, message).file(name).into());
+    }
+    let (text, finding) = match bytes.strip_prefix(BYTE_ORDER_MARK) {
+        Some(rest) => {
+            let message = "begins with a byte order mark, which transformers takes for a mistake in the JSON; save it as UTF-8 without BOM";
+            let finding = Finding::new(Code::ByteOrderMark, message).file(name).repair(Repair::StripByteOrderMark(name.into()));
+            (rest, Some(finding))
+        }
+        None => (bytes, None),
+    };
+    match serde_json::from_slice(text) {
+        Ok(Value::Object(map)) => Ok(Json { map, finding }),
+        Ok(_) => Err(Finding::new(Code::InvalidJson, "holds JSON, but not one object, {…}; take it from the base model").file(name).into()),
+        Err(error) => Err(Finding::new(Code::InvalidJson, explain(&error, text)).file(name).into()),
+    }
+}
+
+fn explain(error: &serde_json::Error, text: &[u8]) -> String {
+    const SHOWN: usize = 24;
+    let way_out = "take it from the base model or mend it";
+    if text.is_empty() {
+        return format!("is empty; {way_out}");
+    }
+    if error.is_eof() {
+        let tail = String::from_utf8_lossy(&text[text.len().saturating_sub(SHOWN)..]).trim().to_string();
+        let tail: String = tail.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        return format!("breaks off at byte {}, after `{tail}`; {way_out}", text.len());
+    }
+    let what = error.to_string();
+    let what = what.split(" at line ").next().unwrap_or_default();
+    format!("is not valid JSON: {what} (line {}, column {}); {way_out}", error.line().max(1), error.column())
+}

@@ -1,0 +1,222 @@
+//! How the matrices are stored: quantised, empty, transposed, fused or split.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::code::Code;
+use super::infer::{embedding_name, leaf};
+use super::repair::Repair;
+use super::report::Finding;
+use super::view::{Tensor, View};
+use crate::checkpoint::{Dtype, dtype_name};
+use crate::model::Architecture;
+
+/// Endings of the tensors that quantisers store beside or instead of a weight.
+const QUANTISED: [&str; 12] = [
+    ".qweight",
+    ".qzeros",
+    ".scales",
+    ".g_idx",
+    ".absmax",
+    ".quant_map",
+    ".nested_absmax",
+    ".SCB",
+    ".weight_format",
+    ".weight_scale",
+    ".weight_scale_inv",
+    ".weight_packed",
+];
+
+/// Quantised and empty tensors. False: nothing more can be said about the weights.
+pub(super) fn usable(view: &View, findings: &mut Vec<Finding>) -> bool {
+    let quantised =
+        |tensor: &&Tensor| QUANTISED.iter().any(|ending| tensor.name.ends_with(ending)) || tensor.name.contains(".quant_state.");
+    if let Some(tensor) = view.tensors.iter().find(quantised) {
+        let count = view.tensors.iter().filter(quantised).count();
+        let message = format!(
+            "the weights are quantised: {count} tensors are scales or packed integers (bitsandbytes, GPTQ, AWQ or FP8). They cannot be \
+             turned back; get the unquantised model"
+        );
+        findings.push(Finding::new(Code::Quantised, message).file(view.file_of(tensor)).tensor(&tensor.name));
+        return false;
+    }
+    let empty: Vec<&Tensor> = view.tensors.iter().filter(|tensor| tensor.elements() == 0).collect();
+    if let Some(tensor) = empty.first() {
+        let others = match empty.len() {
+            1 => "is".to_string(),
+            n => format!("and {} more tensors are", n - 1),
+        };
+        let message = format!(
+            "{others} empty: the model was saved under DeepSpeed ZeRO-3 without gathering its parameters. The numbers are not in this file; \
+             run zero_to_fp32.py in the run's checkpoint, or save again with stage3_gather_16bit_weights_on_model_save"
+        );
+        findings.push(Finding::new(Code::EmptyTensors, message).file(view.file_of(tensor)).tensor(&tensor.name));
+        return false;
+    }
+    let readable = |dtype: Dtype| dtype_name(dtype).is_some() || dtype == Dtype::F64;
+    let odd: Vec<&Tensor> = view.tensors.iter().filter(|tensor| !readable(tensor.dtype)).collect();
+    if let Some(tensor) = odd.first() {
+        let others = if odd.len() > 1 { format!(" (as do {} more)", odd.len() - 1) } else { String::new() };
+        let message = format!(
+            "holds {}{others}, and nothing in config.json says how it was quantised; transformers would take these numbers for weights. \
+             Get the weights in F32, F16 or BF16",
+            tensor.dtype
+        );
+        findings.push(Finding::new(Code::OddDtype, message).file(view.file_of(tensor)).tensor(&tensor.name));
+        return false;
+    }
+    true
+}
+
+/// Undoes transposition, fusion and splitting where the architecture has it otherwise.
+pub(super) fn normalise(view: &mut View, architecture: Architecture, findings: &mut Vec<Finding>) {
+    // Fused first: parts that are split by rows must have rows.
+    if architecture == Architecture::Phi3 {
+        join(view, findings);
+    } else if architecture != Architecture::Gpt2 {
+        split(view, findings);
+    }
+    transposed(view, architecture, findings);
+}
+
+/// Whether a weight's inputs or outputs are the model's width: (leaf, width is on the input side).
+fn sides(architecture: Architecture) -> &'static [(&'static str, bool)] {
+    match architecture {
+        Architecture::Gpt2 => &[("attn.c_attn.weight", true), ("mlp.c_fc.weight", true), ("mlp.c_proj.weight", false)],
+        Architecture::Phi3 => {
+            &[("qkv_proj.weight", true), ("gate_up_proj.weight", true), ("o_proj.weight", false), ("down_proj.weight", false)]
+        }
+        _ => &[
+            ("q_proj.weight", true),
+            ("k_proj.weight", true),
+            ("v_proj.weight", true),
+            ("gate_proj.weight", true),
+            ("up_proj.weight", true),
+            ("o_proj.weight", false),
+            ("down_proj.weight", false),
+        ],
+    }
+}
+
+fn transposed(view: &mut View, architecture: Architecture, findings: &mut Vec<Finding>) {
+    let Some(hidden) =
+        view.get(embedding_name(architecture)).or_else(|| view.get("lm_head.weight")).and_then(|tensor| tensor.shape.get(1)).copied()
+    else {
+        return;
+    };
+    // In the file: (out, in), but gpt2 has (in, out).
+    let conv = architecture == Architecture::Gpt2;
+    let in_layer = |name: &str| leaf(name).1.is_some();
+    // `Some(true)`: the sides are swapped; `None`: a square matrix, or neither side fits.
+    let swapped = |tensor: &Tensor| {
+        let (_, width_is_input) = sides(architecture).iter().find(|(ending, _)| tensor.name.ends_with(ending))?;
+        let &[rows, cols] = tensor.shape.as_slice() else { return None };
+        let (right, wrong) = if *width_is_input != conv { (cols, rows) } else { (rows, cols) };
+        (rows != cols && (right == hidden || wrong == hidden)).then_some(right != hidden)
+    };
+    let judged: Vec<(&Tensor, Option<bool>)> =
+        view.tensors.iter().filter(|tensor| in_layer(&tensor.name)).map(|tensor| (tensor, swapped(tensor))).collect();
+    let (wrong, right) =
+        (judged.iter().filter(|(_, s)| *s == Some(true)).count(), judged.iter().filter(|(_, s)| *s == Some(false)).count());
+    if wrong == 0 {
+        return;
+    }
+    // Square matrices tell nothing; where all others are swapped, they are too.
+    let is_weight =
+        |name: &str| sides(architecture).iter().any(|(ending, _)| name.ends_with(ending)) || (conv && name.ends_with("attn.c_proj.weight"));
+    let names: Vec<String> = judged
+        .iter()
+        .filter(|(tensor, swapped)| {
+            is_weight(&tensor.name) && tensor.shape.len() == 2 && (*swapped == Some(true) || (right == 0 && swapped.is_none()))
+        })
+        .map(|(tensor, _)| tensor.name.clone())
+        .collect();
+    let Some(first) = names.first().and_then(|name| view.get(name)) else { return };
+    let layout = if conv { "(in, out), as GPT-2's Conv1D has it" } else { "(out, in)" };
+    let others = if names.len() > 1 { format!(" (and {} more)", names.len() - 1) } else { String::new() };
+    let message = format!(
+        "has the shape {:?}, which is transposed{others}: {} stores {layout}; transformers stops with a size mismatch",
+        first.shape,
+        architecture.model_type()
+    );
+    let repair = Repair::Transpose(names.clone());
+    findings.push(Finding::new(Code::Transposed, message).file(view.file_of(first)).tensor(&first.name).repair(repair.clone()));
+    view.apply(&repair);
+}
+
+/// Splits fused projections of an architecture that has separate ones.
+fn split(view: &mut View, findings: &mut Vec<Finding>) {
+    let mut fused = Vec::new();
+    let mut unclear = None;
+    for tensor in &view.tensors {
+        let Some((stem, kind)) = tensor.name.rsplit_once('.') else { continue };
+        let rows = tensor.shape.first().copied().unwrap_or(0);
+        if let Some(front) = stem.strip_suffix("qkv_proj") {
+            // The output projection's columns are the queries' width.
+            let output = view.get(&format!("{front}o_proj.weight")).and_then(|tensor| tensor.shape.get(1)).copied();
+            match output.filter(|query| rows > *query && (rows - query).is_multiple_of(2)) {
+                Some(query) => {
+                    let rest = (rows - query) / 2;
+                    let part = |name: &str, rows| (format!("{front}{name}.{kind}"), rows);
+                    fused.push((tensor.name.clone(), vec![part("q_proj", query), part("k_proj", rest), part("v_proj", rest)]));
+                }
+                None => unclear = Some(tensor.name.clone()),
+            }
+        } else if let Some(front) = stem.strip_suffix("gate_up_proj")
+            && rows.is_multiple_of(2)
+        {
+            let part = |name: &str| (format!("{front}{name}.{kind}"), rows / 2);
+            fused.push((tensor.name.clone(), vec![part("gate_proj"), part("up_proj")]));
+        }
+    }
+    let Some(name) = fused.first().map(|(name, _)| name.clone()).or(unclear) else { return };
+    let file = view.get(&name).map(|tensor| view.file_of(tensor).to_string()).unwrap_or_default();
+    let message = format!(
+        "is a fused projection ({} of them), which this architecture has in parts; transformers would make random parts and only warn. It is \
+         assumed that queries, keys and values (and gate before up) lie one below the other, as in phi3",
+        fused.len()
+    );
+    let finding = Finding::new(Code::FusedProjection, message).file(file).tensor(name);
+    if fused.is_empty() {
+        findings.push(finding);
+        return;
+    }
+    let repair = Repair::Split(fused);
+    view.apply(&repair);
+    findings.push(finding.repair(repair));
+}
+
+/// Joins separate projections for phi3.
+fn join(view: &mut View, findings: &mut Vec<Finding>) {
+    let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (parts, whole) in [(&["q_proj", "k_proj", "v_proj"][..], "qkv_proj"), (&["gate_proj", "up_proj"], "gate_up_proj")] {
+        for tensor in &view.tensors {
+            let Some((stem, kind)) = tensor.name.rsplit_once('.') else { continue };
+            let Some(front) = stem.strip_suffix(parts[0]).filter(|front| front.ends_with('.')) else { continue };
+            let names: Vec<String> = parts.iter().map(|part| format!("{front}{part}.{kind}")).collect();
+            let found: Vec<&Tensor> = names.iter().filter_map(|name| view.get(name)).collect();
+            if found.len() == names.len()
+                && found.iter().all(|tensor| tensor.shape.get(1) == found[0].shape.get(1) && tensor.dtype == found[0].dtype)
+            {
+                groups.insert(format!("{front}{whole}.{kind}"), names);
+            }
+        }
+    }
+    let Some(first) = groups.values().next().map(|names| names[0].clone()) else { return };
+    let file = view.get(&first).map(|tensor| view.file_of(tensor).to_string()).unwrap_or_default();
+    let message = format!(
+        "is a part of what phi3 has fused ({} such groups); transformers would make random fused projections and only warn",
+        groups.len()
+    );
+    let repair = Repair::Join(groups.into_iter().map(|(whole, parts)| (parts, whole)).collect());
+    view.apply(&repair);
+    findings.push(Finding::new(Code::SplitProjection, message).file(file).tensor(first).repair(repair));
+}
+
+/// lora_alpha / r of an adapter's configuration.
+pub(super) fn lora_scale(config: &serde_json::Map<String, Value>) -> Option<f64> {
+    let (alpha, r) = (config.get("lora_alpha")?.as_f64()?, config.get("r")?.as_f64()?);
+    let rank_stabilised = config.get("use_rslora").and_then(Value::as_bool).unwrap_or(false);
+    (r > 0.0).then(|| if rank_stabilised { alpha / r.sqrt() } else { alpha / r })
+}

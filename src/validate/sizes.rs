@@ -1,0 +1,165 @@
+//! The sizes in config.json against the shapes of the tensors.
+
+use serde_json::{Map, Value, json};
+
+use super::CONFIG;
+use super::base::Base;
+use super::code::Code;
+use super::config::{candidate, open_heads};
+use super::infer::{Shapes, embedding_name, head_splits, is_possible};
+use super::repair::{Candidate, Repair};
+use super::report::Finding;
+use super::view::View;
+use crate::model::{Architecture, ModelConfig};
+
+/// The first size that disagrees, with the repair that makes it agree; the caller asks again after mending.
+pub(super) fn compare(config: &ModelConfig, shapes: &Shapes, view: &View, base: Option<&Base>) -> Option<Finding> {
+    let architecture = config.architecture;
+    let gpt2 = architecture == Architecture::Gpt2;
+    let key = |own: &'static str, usual: &'static str| {
+        if gpt2 && (view.config.contains_key(own) || !view.config.contains_key(usual)) { own } else { usual }
+    };
+    let embedding = embedding_name(architecture);
+    let first_layer = if gpt2 { "transformer.h.0.mlp.c_fc.weight" } else { "model.layers.0.mlp.down_proj.weight" };
+    let set_to = |key: &str, value: u64| Repair::SetConfig(vec![(key.to_string(), json!(value))]);
+    let differs = |found: Option<u64>, configured: usize| found.filter(|found| *found != configured as u64);
+    let elsewhere = "transformers stops with a size mismatch";
+
+    if let Some(rows) = differs(shapes.vocab, config.vocab_size) {
+        let message = format!("vocab_size is {}, but the embedding {embedding} has {rows} rows; {elsewhere}", config.vocab_size);
+        return Some(Finding::new(Code::VocabSize, message).file(CONFIG).tensor(embedding).repair(set_to("vocab_size", rows)));
+    }
+    if let Some(width) = differs(shapes.hidden, config.hidden_size) {
+        let key = key("n_embd", "hidden_size");
+        let message = format!("{key} is {}, but the embedding {embedding} has {width} columns; {elsewhere}", config.hidden_size);
+        return Some(Finding::new(Code::WrongSize, message).file(CONFIG).tensor(embedding).repair(set_to(key, width)));
+    }
+    if let Some(layers) = differs(shapes.layers, config.num_hidden_layers) {
+        let key = key("n_layer", "num_hidden_layers");
+        let declared = config.num_hidden_layers;
+        let elsewhere = match layers < declared as u64 {
+            true => format!("transformers would add {} random layers", declared as u64 - layers),
+            false => format!("transformers would drop {} layers", layers - declared as u64),
+        };
+        let message =
+            format!("{key} is {declared}, but there are tensors of {layers} layers (0 to {}); {elsewhere} with only a warning", layers - 1);
+        let mut fields = vec![(key.to_string(), json!(layers))];
+        if let Some(Value::Array(types)) = view.config.get("layer_types")
+            && types.len() as u64 > layers
+        {
+            fields.push(("layer_types".into(), json!(types[..layers as usize])));
+        }
+        return Some(Finding::new(Code::LayerCount, message).file(CONFIG).repair(Repair::SetConfig(fields)));
+    }
+    if let Some(width) = differs(shapes.intermediate, config.intermediate_size) {
+        let key = key("n_inner", "intermediate_size");
+        let message = format!("{key} is {}, but {first_layer} shows {width}; {elsewhere}", config.intermediate_size);
+        return Some(Finding::new(Code::WrongSize, message).file(CONFIG).tensor(first_layer).repair(set_to(key, width)));
+    }
+    if gpt2 {
+        let positions = differs(shapes.positions, config.max_position_embeddings)?;
+        let key = key("n_positions", "max_position_embeddings");
+        let message = format!("{key} is {}, but transformer.wpe.weight has {positions} rows; {elsewhere}", config.max_position_embeddings);
+        return Some(Finding::new(Code::WrongSize, message).file(CONFIG).tensor("transformer.wpe.weight").repair(set_to(key, positions)));
+    }
+    let widths = [(shapes.query, config.query_width()), (shapes.key_value, config.key_value_width()), (shapes.head_dim, config.head_dim)];
+    if widths.iter().any(|(found, configured)| differs(*found, *configured).is_some()) {
+        let (q, kv) = (shapes.query.unwrap_or(0), shapes.key_value.unwrap_or(0));
+        let reason = format!(
+            "the heads do not fit: {} query heads and {} key/value heads of {} make widths of {} and {}, the projections have {q} and {kv}",
+            config.num_attention_heads,
+            config.num_key_value_heads,
+            config.head_dim,
+            config.query_width(),
+            config.key_value_width(),
+        );
+        let resolved = [
+            ("num_attention_heads", config.num_attention_heads),
+            ("num_key_value_heads", config.num_key_value_heads),
+            ("head_dim", config.head_dim),
+        ];
+        let mut map = view.config.clone();
+        map.extend(resolved.map(|(key, value)| (key.to_string(), json!(value))));
+        return heads(architecture, &map, shapes, view, base, &reason).or_else(|| Some(Finding::new(Code::WrongSize, reason).file(CONFIG)));
+    }
+    biases(config, shapes, view)
+}
+
+/// Flags for biases: present tensors decide.
+fn biases(config: &ModelConfig, shapes: &Shapes, view: &View) -> Option<Finding> {
+    shapes.query?;
+    let attention = matches!(config.architecture, Architecture::Llama | Architecture::Qwen3 | Architecture::Gemma3Text);
+    let flags = [
+        ("attention_bias", attention, config.attention_bias, shapes.attention_bias, "self_attn.q_proj.bias"),
+        ("mlp_bias", config.architecture == Architecture::Llama, config.mlp_bias, shapes.mlp_bias, "mlp.up_proj.bias"),
+    ];
+    let (key, _, configured, there, leaf) = flags.into_iter().find(|(_, read, configured, there, _)| *read && configured != there)?;
+    let tensor = format!("model.layers.0.{leaf}");
+    let what = if there { "there are such biases" } else { "there are none" };
+    let given = if view.config.contains_key(key) { "is" } else { "is absent, which means" };
+    let message =
+        format!("{key} {given} {configured}, but {what} among the tensors; transformers would leave them out or make random ones");
+    Some(Finding::new(Code::WrongSize, message).file(CONFIG).tensor(tensor).repair(Repair::SetConfig(vec![(key.into(), json!(there))])))
+}
+
+/// Head counts from the widths of the projections, if those allow a conclusion. `map` holds what config.json says of them.
+pub(super) fn heads(
+    architecture: Architecture,
+    map: &Map<String, Value>,
+    shapes: &Shapes,
+    view: &View,
+    base: Option<&Base>,
+    reason: &str,
+) -> Option<Finding> {
+    let given = |key: &str| map.get(key).and_then(Value::as_u64).filter(|n| *n > 0);
+    let elsewhere = "transformers stops with a size mismatch";
+    if architecture == Architecture::Gpt2 {
+        return open_heads(architecture, shapes);
+    }
+    let (query, key_value) = (shapes.query?, shapes.key_value?);
+    let divide = |a: u64, b: u64| (b > 0 && a.is_multiple_of(b)).then(|| a / b);
+    let from_base = base.filter(|base| base.architecture() == Some(architecture)).and_then(|base| {
+        let config = base.config.as_ref()?;
+        let split = (config.num_attention_heads as u64, config.num_key_value_heads as u64, config.head_dim as u64);
+        (split.0 * split.2 == query && split.1 * split.2 == key_value).then_some(split)
+    });
+    // With the number of query heads right, the rest follows; with the head's width right, too. Both right: only one answer.
+    let keep_dim = |d: u64| Some((divide(query, d)?, divide(key_value, d)?, d));
+    let keep_heads = |h: u64| keep_dim(divide(query, h)?);
+    let mut splits: Vec<(u64, u64, u64)> = match (from_base, shapes.head_dim) {
+        (Some(split), _) => vec![split],
+        (None, Some(d)) => keep_dim(d).into_iter().collect(),
+        (None, None) => {
+            let explicit = view.config.get("head_dim").is_some_and(|value| !value.is_null());
+            let by_heads = given("num_attention_heads").and_then(keep_heads);
+            let by_dim = given("head_dim").filter(|_| explicit).and_then(keep_dim);
+            by_heads.into_iter().chain(by_dim).collect()
+        }
+    };
+    splits.retain(|split| is_possible(architecture, shapes, *split));
+    splits.dedup();
+    if splits.is_empty() {
+        splits = head_splits(architecture, shapes);
+    }
+    let tensor = if architecture == Architecture::Phi3 {
+        "model.layers.0.self_attn.qkv_proj.weight"
+    } else {
+        "model.layers.0.self_attn.k_proj.weight"
+    };
+    let candidates: Vec<Candidate> = splits.iter().map(|split| candidate(architecture, *split)).collect();
+    let first = candidates.first()?;
+    let finding = Finding::new(Code::WrongSize, "").file(CONFIG).tensor(tensor);
+    Some(match candidates.len() {
+        1 => {
+            let changed: Vec<(String, Value)> =
+                first.config.iter().filter(|(key, value)| map.get(key) != Some(value) || !view.config.contains_key(key)).cloned().collect();
+            let message = format!("{reason}; {elsewhere}. The tensors have {}", first.label);
+            Finding { message, ..finding }.repair(Repair::SetConfig(changed))
+        }
+        _ => {
+            let labels: Vec<&str> = candidates.iter().map(|candidate| candidate.label.as_str()).collect();
+            let message = format!("{reason}; {elsewhere}. They allow {}, and only the loss on a text tells which", labels.join(" or "));
+            Finding { code: Code::HeadSplit, message, ..finding }.repair(Repair::Score(candidates))
+        }
+    })
+}
