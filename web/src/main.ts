@@ -1,8 +1,9 @@
-// Where the page begins: the worker is started, and the client to it can be had from the browser's console as `rootstock`.
+// Where the page begins: the client to the worker, which can be had from the browser's console as `rootstock`, and what is shown.
 import { Client } from "./client.js";
+import { mount } from "./ui/mount.js";
 
 const client = new Client();
 Object.assign(globalThis, { rootstock: client });
 
-const adapter = await client.call({ kind: "adapter" });
-document.querySelector("#app")?.append(adapter?.name ?? "no WebGPU");
+const place = document.getElementById("app");
+if (place) mount(place, client);

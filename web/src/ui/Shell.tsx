@@ -1,0 +1,143 @@
+import { useEffect, useRef } from "preact/hooks";
+import type { FunctionComponent } from "preact";
+import { Button } from "./parts/Button.js";
+import { Choice } from "./parts/Choice.js";
+import { Notice } from "./parts/Notice.js";
+import { href, route } from "./route.js";
+import { adapter } from "./state/adapter.js";
+import { fault, spoken } from "./state/faults.js";
+import { rail } from "./state/rail.js";
+import { NAMES, STEPS, type Step } from "./state/steps.js";
+import { theme } from "./theme.js";
+import { BaseStep } from "./steps/BaseStep.js";
+import { CheckStep } from "./steps/CheckStep.js";
+import { DataStep } from "./steps/DataStep.js";
+import { MethodStep } from "./steps/MethodStep.js";
+import { TrainStep } from "./steps/TrainStep.js";
+import { UseStep } from "./steps/UseStep.js";
+
+const BODIES: Record<Step, { title: string; line: string; Body: FunctionComponent }> = {
+  base: { title: "Choose a base", line: "The model that will be fine-tuned. It stays on this machine.", Body: BaseStep },
+  check: { title: "Check the base", line: "A fine-tune only holds on a whole model, so every file is looked at before training.", Body: CheckStep },
+  data: { title: "Give it examples", line: "What the model shall learn, and exactly which tokens it learns from.", Body: DataStep },
+  method: { title: "Choose the method", line: "Which parameters are trained, and how. What it costs is known before it starts.", Body: MethodStep },
+  train: { title: "Train", line: "Everything runs in this tab. A snapshot is kept, so a closed tab loses little.", Body: TrainStep },
+  use: { title: "Use the result", line: "Talk to it, look into it, take it home.", Body: UseStep },
+};
+
+/** The whole page. */
+export function Shell() {
+  return (
+    <div class="frame">
+      <a class="skip" href="#step" onClick={focusStep}>
+        To the step
+      </a>
+      <Head />
+      <Rail />
+      <StepView />
+      <div class="unseen" role="status" aria-live="polite">
+        {spoken}
+      </div>
+    </div>
+  );
+}
+
+function focusStep(event: Event) {
+  event.preventDefault();
+  document.getElementById("step")?.focus();
+}
+
+function Head() {
+  return (
+    <header class="head">
+      <a class="wordmark" href={href("base")}>
+        <Mark />
+        Rootstock
+      </a>
+      <span class="adapter">{adapterWords()}</span>
+      <div class="theme">
+        <Choice
+          label="Colours"
+          value={theme.value}
+          options={[
+            ["auto", "Auto"],
+            ["light", "Light"],
+            ["dark", "Dark"],
+          ]}
+          onChange={(value) => (theme.value = value)}
+        />
+      </div>
+    </header>
+  );
+}
+
+function adapterWords(): string {
+  const found = adapter.value;
+  if (found === undefined) return "Looking for a GPU …";
+  if (found === null) return "No WebGPU: checks models, cannot train";
+  return found.software ? `${found.name} (no GPU: computes on the processor, slowly)` : found.name;
+}
+
+/** Two shoots from one stock. */
+function Mark() {
+  return (
+    <svg width="20" height="24" viewBox="0 0 20 24" fill="none" stroke="currentColor" stroke-width="2" stroke-linecap="round" aria-hidden="true">
+      <path d="M10 23V12M10 14C10 8 6 6 3 5M10 12c0-5 3-8 7-10M5 23h10" />
+    </svg>
+  );
+}
+
+function Rail() {
+  return (
+    <nav class="rail" aria-label="Steps">
+      <ol>
+        {STEPS.map((step, index) => {
+          const { state, says } = rail.value[step];
+          return (
+            <li key={step} data-state={state}>
+              <a href={href(step)} aria-current={route.value === step ? "step" : undefined}>
+                <span class="node" aria-hidden="true">
+                  <span>{state === "done" ? "✓" : state === "trouble" ? "!" : index + 1}</span>
+                </span>
+                <span class="name">{NAMES[step]}</span>
+                <span class="says">{says}</span>
+              </a>
+            </li>
+          );
+        })}
+      </ol>
+    </nav>
+  );
+}
+
+function StepView() {
+  const step = route.value;
+  const { title, line, Body } = BODIES[step];
+  const main = useRef<HTMLElement>(null);
+  const first = useRef(true);
+  useEffect(() => {
+    document.title = `${title} – Rootstock`;
+    // A new step is read from its top; the first one keeps the browser's own focus.
+    if (!first.current) {
+      main.current?.focus({ preventScroll: true });
+      scrollTo(0, 0);
+    }
+    first.current = false;
+  }, [step, title]);
+  return (
+    <main class="step" id="step" ref={main} tabIndex={-1} aria-labelledby="step-title">
+      <header>
+        <h1 id="step-title">{title}</h1>
+        <p>{line}</p>
+      </header>
+      {fault.value !== null && (
+        <div class="stack fault-place">
+          <Notice kind="error" action={<Button onPress={() => (fault.value = null)}>Close</Button>}>
+            {fault.value}
+          </Notice>
+        </div>
+      )}
+      <Body key={step} />
+    </main>
+  );
+}

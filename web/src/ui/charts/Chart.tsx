@@ -1,0 +1,102 @@
+import { useLayoutEffect, useRef } from "preact/hooks";
+import { effect, type ReadonlySignal } from "@preact/signals";
+import uPlot from "uplot";
+import "uplot/dist/uPlot.min.css";
+import { figures } from "../numbers.js";
+import { colour, repaint } from "../theme.js";
+import { thin, type Points } from "./points.js";
+
+export interface Line {
+  name: string;
+  /** The token of its colour. */
+  token: string;
+  /** Single points, as of evaluations that lie far apart. */
+  dots?: boolean;
+  format?: (value: number) => string;
+}
+
+interface ChartProps {
+  /** What it shows, for those who do not see it; the figures stand in the table beside it. */
+  label: string;
+  lines: readonly Line[];
+  /** x and one column per line. A new object tells of new points. */
+  points: ReadonlySignal<Points>;
+  height?: number;
+  /** Logarithmic, for spectra and learning rates. */
+  log?: boolean;
+  x?: string;
+}
+
+/** A live chart. It draws at most once a frame and never more points than it has columns of pixels for. */
+export function Chart({ label, lines, points, height = 140, log = false, x = "step" }: ChartProps) {
+  const box = useRef<HTMLDivElement>(null);
+  useLayoutEffect(() => {
+    const place = box.current;
+    if (!place) return;
+    let plot: uPlot | null = null;
+    let frame = 0;
+    const width = () => Math.max(120, Math.floor(place.clientWidth));
+    const build = () => {
+      plot?.destroy();
+      plot = new uPlot(options(lines, { width: width(), height, log, x }), thin(points.peek(), width() * 2), place);
+    };
+    const draw = () => {
+      frame = 0;
+      plot?.setData(thin(points.peek(), width() * 2));
+    };
+    const stop = [
+      effect(() => {
+        void repaint.value;
+        build();
+      }),
+      effect(() => {
+        void points.value;
+        frame ||= requestAnimationFrame(draw);
+      }),
+    ];
+    const resized = new ResizeObserver(() => {
+      if (plot && plot.width !== width()) plot.setSize({ width: width(), height });
+    });
+    resized.observe(place);
+    return () => {
+      for (const end of stop) end();
+      resized.disconnect();
+      cancelAnimationFrame(frame);
+      plot?.destroy();
+    };
+  }, [points, lines, height, log, x]);
+  return <div class="chart" ref={box} role="img" aria-label={label} />;
+}
+
+function options(lines: readonly Line[], { width, height, log, x }: { width: number; height: number; log: boolean; x: string }): uPlot.Options {
+  const [ink, line] = [colour("soft"), colour("line")];
+  const format = lines[0]?.format;
+  const tick = (value: number | null) => (value === null ? "" : format ? format(value) : String(Number(value.toPrecision(4))));
+  const axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1, size: 4 }, font: "11px system-ui" };
+  return {
+    width,
+    height,
+    padding: [8, 8, 0, 0],
+    cursor: { y: false, points: { size: 6 } },
+    legend: { live: true },
+    scales: { x: { time: false }, y: log ? { distr: 3 } : {} },
+    axes: [
+      { ...axis, size: 24, gap: 2 },
+      { ...axis, size: 54, gap: 4, values: (_, ticks) => ticks.map(tick) },
+    ],
+    series: [
+      { label: x, value: (_, value) => (value === null ? "–" : String(value)) },
+      ...lines.map(({ name, token, dots, format }): uPlot.Series => {
+        const stroke = colour(token);
+        return {
+          label: name,
+          stroke,
+          width: 1.5,
+          spanGaps: true,
+          points: dots ? { show: true, size: 6, fill: stroke } : { show: false },
+          value: (_, value) => (value === null ? "–" : (format ?? figures)(value)),
+        };
+      }),
+    ],
+  };
+}

@@ -1,0 +1,57 @@
+// Files that a person gives: dropped or picked, with their paths.
+
+import type { GivenFile as Given } from "../protocol.js";
+
+export type { Given };
+
+/** Far more than a model's folder holds; a dropped home directory ends here instead of in minutes of listing. */
+const MOST_FILES = 2000;
+
+/** Everything in a drop, folders walked through. */
+export async function filesOf(transfer: DataTransfer): Promise<Given[]> {
+  // The list is emptied as soon as the event is over: entries first, then the walk.
+  const entries = Array.from(transfer.items, (item) => (item.kind === "file" ? item.webkitGetAsEntry() : null));
+  const found: Given[] = [];
+  for (const entry of entries) if (entry) await walk(entry, found);
+  return found;
+}
+
+async function walk(entry: FileSystemEntry, found: Given[]): Promise<void> {
+  if (found.length >= MOST_FILES) throw new Error(`More than ${MOST_FILES} files were dropped: drop the model's own folder.`);
+  if (isFile(entry)) {
+    const file = await new Promise<File>((resolve, reject) => entry.file(resolve, reject));
+    found.push({ path: entry.fullPath.replace(/^\//, ""), file });
+  } else if (isFolder(entry)) {
+    const reader = entry.createReader();
+    // A reader hands out a hundred at a time, and nothing at the end.
+    for (;;) {
+      const some = await new Promise<FileSystemEntry[]>((resolve, reject) => reader.readEntries(resolve, reject));
+      if (some.length === 0) return;
+      for (const inner of some) await walk(inner, found);
+    }
+  }
+}
+
+function isFile(entry: FileSystemEntry): entry is FileSystemFileEntry {
+  return entry.isFile;
+}
+
+function isFolder(entry: FileSystemEntry): entry is FileSystemDirectoryEntry {
+  return entry.isDirectory;
+}
+
+/**
+ * The files as seen from the folder that holds `config.json` (or, for an adapter, `adapter_config.json`), and that folder's
+ * name: a person may drop the folder, its parent, or what is in it.
+ */
+export function modelFolder(files: Given[]): { name: string; files: Given[] } {
+  const depth = (path: string) => path.split("/").length;
+  const marks = files.filter(({ path }) => /(^|\/)(adapter_)?config\.json$/.test(path));
+  marks.sort((a, b) => depth(a.path) - depth(b.path));
+  const first = marks[0] ?? files[0];
+  const folder = first ? first.path.split("/").slice(0, -1).join("/") : "";
+  const prefix = folder === "" ? "" : `${folder}/`;
+  const inside = files.filter(({ path }) => path.startsWith(prefix));
+  const name = folder.split("/").at(-1) || "the chosen files";
+  return { name, files: inside.map(({ path, file }) => ({ path: path.slice(prefix.length), file })) };
+}

@@ -1,0 +1,31 @@
+// The page's beginning: styles, the worker, what follows from what, and the first paint.
+import { render } from "preact";
+import { Shell } from "./Shell.js";
+import { followAddress } from "./route.js";
+import { findAdapter } from "./state/adapter.js";
+import { listRuns } from "./state/base.js";
+import { followData, listExamples } from "./state/data.js";
+import { connect, type Engine } from "./state/engine.js";
+import { failed } from "./state/faults.js";
+import { followPlan } from "./state/plan.js";
+import { followEnded } from "./state/tuned.js";
+import { applyTheme } from "./theme.js";
+import "./styles/tokens.css";
+import "./styles/base.css";
+import "./styles/layout.css";
+import "./styles/parts.css";
+import "./styles/steps.css";
+
+/** Shows the page in `place`, with `engine` doing the work. */
+export function mount(place: HTMLElement, engine: Engine): void {
+  connect(engine);
+  applyTheme();
+  followAddress();
+  followData();
+  followPlan();
+  followEnded();
+  render(<Shell />, place);
+  // A drop beside the drop place would make the browser leave the page for the file.
+  for (const name of ["dragover", "drop"]) addEventListener(name, (event) => event.preventDefault());
+  for (const first of [findAdapter, listExamples, listRuns]) first().catch(failed);
+}

@@ -1,0 +1,19 @@
+import { useId } from "preact/hooks";
+import type { Progress } from "../../messages.js";
+import { bytes, count } from "../numbers.js";
+
+/** How far something is. */
+export function Busy({ progress }: { progress: Progress }) {
+  const { what, done, total, unit } = progress;
+  const amount = (value: number) => (unit === "bytes" ? bytes(value) : `${count(value)} ${unit}`);
+  const id = useId();
+  return (
+    <div class="stack tight">
+      <div class="row">
+        <span id={id}>{what}</span>
+        <small class="number">{total ? `${amount(done)} of ${amount(total)}` : done > 0 ? amount(done) : ""}</small>
+      </div>
+      <progress class="progress" aria-labelledby={id} {...(total ? { max: total, value: done } : {})} />
+    </div>
+  );
+}

@@ -1,0 +1,98 @@
+import type { Plan } from "../../messages.js";
+import { bytes, count, duration, percent } from "../numbers.js";
+import { adapter } from "../state/adapter.js";
+import { data } from "../state/data.js";
+import { plan, planFault, planning } from "../state/plan.js";
+import { set } from "../state/recipe.js";
+import { Button } from "./Button.js";
+import { Notice } from "./Notice.js";
+
+const PARTS = [
+  ["weights", "Weights"],
+  ["gradients", "Gradients"],
+  ["optimizer", "Moments"],
+  ["activations", "Activations"],
+  ["other", "Other"],
+] as const;
+
+/** Parameters, memory and time of the settings as they stand. */
+export function Cost() {
+  const planned = plan.value;
+  return (
+    <section class="sheet stack" aria-busy={planning.value}>
+      <h2>What it costs</h2>
+      {planFault.value !== null && <Notice kind="error">{planFault.value}</Notice>}
+      {planned ? <Planned plan={planned} /> : planFault.value === null && <p class="soft">{waiting()}</p>}
+    </section>
+  );
+}
+
+function waiting(): string {
+  if (!adapter.value) return "Without WebGPU nothing can be trained here, so there is nothing to plan.";
+  if (!data.value) return "Memory and time show once there is data.";
+  return "Planning …";
+}
+
+function Planned({ plan: { trainable, parameters, memory, available, fits, obstacle, suggestions, steps, seconds, storage_bytes, notices } }: { plan: Plan }) {
+  const whole = Math.max(memory.peak, available ?? 0);
+  return (
+    <>
+      <dl class="facts">
+        <dt>Parameters that learn</dt>
+        <dd>{count(trainable)}</dd>
+        <dt>Share of the model</dt>
+        <dd>{percent(parameters > 0 ? trainable / parameters : 0)}</dd>
+        <dt>Steps</dt>
+        <dd>{count(steps)}</dd>
+        <dt>Stored in this browser</dt>
+        <dd>{bytes(storage_bytes)}</dd>
+        <dt>Time</dt>
+        <dd>{seconds === null ? "known after the first steps" : `about ${duration(seconds)}`}</dd>
+      </dl>
+      <div class="stack tight">
+        <h3>
+          Memory: <span class="number">{bytes(memory.peak)}</span>
+          {available !== null && <span class="soft"> of {bytes(available)}</span>}
+        </h3>
+        <div class="bar" data-over={fits ? undefined : true} aria-hidden="true">
+          {PARTS.map(([key]) => (
+            <span key={key} data-part={key} style={{ inlineSize: `${(100 * memory[key]) / whole}%` }} />
+          ))}
+        </div>
+        <dl class="facts">
+          {PARTS.map(([key, name]) => [
+            <dt key={key}>
+              <span class="swatch" data-part={key} />
+              {name}
+            </dt>,
+            <dd key={`${key}=`}>{bytes(memory[key])}</dd>,
+          ])}
+        </dl>
+      </div>
+      {fits ? (
+        <Notice kind="good">It fits.</Notice>
+      ) : (
+        <Notice kind="error">{obstacle ?? "It does not fit into what this adapter offers."}</Notice>
+      )}
+      {notices.map((words) => (
+        <Notice key={words} kind="info">
+          {words}
+        </Notice>
+      ))}
+      {suggestions.length > 0 && (
+        <ul class="stack tight">
+          {suggestions.map(({ words, set: keys }) => (
+            <li class="row" key={words}>
+              <span>{words}</span>
+              {Object.keys(keys).length > 0 && (
+                <Button label={`Do it: ${words}`} onPress={() => set(keys)}>
+                  Do it
+                </Button>
+              )}
+            </li>
+          ))}
+        </ul>
+      )}
+    </>
+  );
+}

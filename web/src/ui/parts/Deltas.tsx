@@ -1,0 +1,144 @@
+import { useMemo } from "preact/hooks";
+import { useSignal, type Signal } from "@preact/signals";
+import { Chart, type Line } from "../charts/Chart.js";
+import type { Points } from "../charts/points.js";
+import type { Delta, Progress } from "../../messages.js";
+import { figures, percent } from "../numbers.js";
+import { ask, progressTo } from "../state/engine.js";
+import { Busy } from "./Busy.js";
+import { Button } from "./Button.js";
+
+const SHADES = 7;
+const SPECTRUM: readonly Line[] = [{ name: "singular value", token: "leaf" }];
+
+/** Where the update sits: its size by layer and module, and the spectrum of the one that is chosen. */
+export function Deltas() {
+  const deltas = useSignal<Delta[]>([]);
+  const chosen = useSignal<string | null>(null);
+  const progress = useSignal<Progress | null>(null);
+  const look = async () => {
+    try {
+      deltas.value = await ask({ kind: "deltas" }, progressTo((now) => (progress.value = now)));
+      const largest = deltas.value.toSorted((a, b) => share(b) - share(a))[0];
+      chosen.value = largest?.name ?? null;
+    } finally {
+      progress.value = null;
+    }
+  };
+  const shown = deltas.value.find(({ name }) => name === chosen.value);
+  return (
+    <section class="part" aria-labelledby="deltas">
+      <h2 id="deltas">Where the update sits</h2>
+      <p>
+        ΔW is what training added to a weight matrix. Its size against the matrix’s own, by layer and module; press one for its spectrum.
+      </p>
+      <div class="stack">
+        {progress.value ? (
+          <Busy progress={progress.value} />
+        ) : (
+          deltas.value.length === 0 && (
+            <div class="row">
+              <Button onPress={look}>Compute ΔW</Button>
+            </div>
+          )
+        )}
+        {deltas.value.length > 0 && <Grid deltas={deltas.value} chosen={chosen} />}
+        {shown && <Spectrum key={shown.name} delta={shown} />}
+      </div>
+    </section>
+  );
+}
+
+function share({ delta_norm, weight_norm }: Delta): number {
+  return weight_norm > 0 ? delta_norm / weight_norm : 0;
+}
+
+function Grid({ deltas, chosen }: { deltas: Delta[]; chosen: Signal<string | null> }) {
+  const modules = [...new Set(deltas.map(({ module }) => module))];
+  const layers = [...new Set(deltas.map(({ layer }) => layer))].sort((a, b) => (a ?? -1) - (b ?? -1));
+  const most = Math.max(...deltas.map(share), Number.MIN_VALUE);
+  return (
+    <div class="scroll">
+      <table class="grid">
+        <caption>‖ΔW‖ / ‖W‖, largest {percent(most)}</caption>
+        <thead>
+          <tr>
+            <th scope="col">Module</th>
+            {layers.map((layer) => (
+              <th key={layer} scope="col" class="number">
+                {layer ?? "outside"}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {modules.map((module) => (
+            <tr key={module}>
+              <th scope="row">
+                <code>{module}</code>
+              </th>
+              {layers.map((layer) => {
+                const delta = deltas.find((one) => one.module === module && one.layer === layer);
+                return (
+                  <td key={layer} class="number">
+                    {delta && (
+                      <button
+                        type="button"
+                        class="token"
+                        data-heat={Math.round((share(delta) / most) * (SHADES - 1))}
+                        aria-pressed={chosen.value === delta.name}
+                        aria-label={`${delta.name}: ${percent(share(delta))}`}
+                        onClick={() => (chosen.value = delta.name)}
+                      >
+                        {percent(share(delta))}
+                      </button>
+                    )}
+                  </td>
+                );
+              })}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function Spectrum({ delta }: { delta: Delta }) {
+  const values = delta.singular_values;
+  const points = useSignal<Points>([values.map((_, index) => index + 1), values]);
+  const energy = useMemo(() => values.reduce((sum, value) => sum + value * value, 0), [values]);
+  const rank = (part: number) => {
+    let sum = 0;
+    const at = values.findIndex((value) => (sum += value * value) >= part * energy);
+    return at < 0 ? values.length : at + 1;
+  };
+  return (
+    <div class="two">
+      <dl class="facts">
+        <dt>Matrix</dt>
+        <dd>
+          <code>{delta.name}</code>
+        </dd>
+        <dt>Shape</dt>
+        <dd>{delta.shape.join(" × ")}</dd>
+        <dt>‖ΔW‖</dt>
+        <dd>{figures(delta.delta_norm)}</dd>
+        <dt>‖W‖</dt>
+        <dd>{figures(delta.weight_norm)}</dd>
+        {values.length > 0 && [
+          <dt key="half">Rank that holds 50 % of it</dt>,
+          <dd key="half=">{rank(0.5)}</dd>,
+          <dt key="most">Rank that holds 90 % of it</dt>,
+          <dd key="most=">{rank(0.9)}</dd>,
+        ]}
+      </dl>
+      {values.length > 0 && (
+        <figure>
+          <figcaption>Singular values of ΔW, largest first</figcaption>
+          <Chart label={`Singular values of ${delta.name}`} lines={SPECTRUM} points={points} x="rank" height={180} />
+        </figure>
+      )}
+    </div>
+  );
+}

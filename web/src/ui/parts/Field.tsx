@@ -1,0 +1,147 @@
+import type { ComponentChildren } from "preact";
+import { useId } from "preact/hooks";
+import { useSignal } from "@preact/signals";
+import { readNumber, type Range } from "../numbers.js";
+
+interface Named {
+  /** What it is called. */
+  name: string;
+  /** One line: what it does. */
+  help: string;
+}
+
+/** The frame of a setting. `control` gets the ids that tie it to its name and its line. */
+function Field(props: Named & { fault?: string | null; unit?: string; control: (ids: Ids) => ComponentChildren }) {
+  const id = useId();
+  const ids = { id, "aria-describedby": `${id}-help${props.fault ? ` ${id}-fault` : ""}` };
+  return (
+    <div class="field">
+      <label for={id}>{props.name}</label>
+      <small id={`${id}-help`}>{props.help}</small>
+      <div class="control">
+        {props.control(ids)}
+        {props.unit && <span class="unit">{props.unit}</span>}
+      </div>
+      {props.fault && (
+        <p class="fault" id={`${id}-fault`}>
+          {props.fault}
+        </p>
+      )}
+    </div>
+  );
+}
+
+interface Ids {
+  id: string;
+  "aria-describedby": string;
+}
+
+interface NumberProps extends Named, Range {
+  value: number | null;
+  /** Shown where nothing is set: what is taken then. */
+  otherwise?: string;
+  unit?: string;
+  onChange: (value: number | null) => void;
+}
+
+/** A number. What was typed stays as it was typed; only a valid number reaches `onChange`. */
+export function NumberField({ value, otherwise, unit, onChange, ...rest }: NumberProps) {
+  const typed = useSignal<string | null>(null);
+  const shown = typed.value ?? (value === null ? "" : String(value));
+  const read = readNumber(shown, rest, otherwise !== undefined);
+  const input = (text: string) => {
+    typed.value = text;
+    const next = readNumber(text, rest, otherwise !== undefined);
+    if (next.fault === null) onChange(next.value);
+  };
+  return (
+    <Field
+      name={rest.name}
+      help={rest.help}
+      fault={read.fault}
+      {...(unit === undefined ? {} : { unit })}
+      control={(ids) => (
+        <input
+          {...ids}
+          type="text"
+          inputMode="decimal"
+          autocomplete="off"
+          spellcheck={false}
+          value={shown}
+          placeholder={otherwise}
+          aria-invalid={read.fault !== null}
+          onInput={(event) => input(event.currentTarget.value)}
+          onBlur={() => {
+            if (readNumber(shown, rest, otherwise !== undefined).fault === null) typed.value = null;
+          }}
+        />
+      )}
+    />
+  );
+}
+
+interface TextProps extends Named {
+  value: string;
+  otherwise?: string;
+  onChange: (value: string) => void;
+}
+
+/** A word or a few. */
+export function TextField({ name, help, value, otherwise, onChange }: TextProps) {
+  return (
+    <Field
+      name={name}
+      help={help}
+      control={(ids) => (
+        <input
+          {...ids}
+          class="words"
+          type="text"
+          autocomplete="off"
+          spellcheck={false}
+          value={value}
+          placeholder={otherwise}
+          onInput={(event) => onChange(event.currentTarget.value)}
+        />
+      )}
+    />
+  );
+}
+
+/** Yes or no. */
+export function SwitchField({ name, help, value, onChange }: Named & { value: boolean; onChange: (value: boolean) => void }) {
+  return (
+    <Field
+      name={name}
+      help={help}
+      control={(ids) => (
+        <input {...ids} type="checkbox" checked={value} onChange={(event) => onChange(event.currentTarget.checked)} />
+      )}
+    />
+  );
+}
+
+interface SelectProps<T extends string> extends Named {
+  value: T;
+  options: readonly (readonly [T, string])[];
+  onChange: (value: T) => void;
+}
+
+/** One of several, by name. */
+export function SelectField<T extends string>({ name, help, value, options, onChange }: SelectProps<T>) {
+  return (
+    <Field
+      name={name}
+      help={help}
+      control={(ids) => (
+        <select {...ids} value={value} onChange={(event) => onChange(event.currentTarget.value as T)}>
+          {options.map(([key, words]) => (
+            <option key={key} value={key}>
+              {words}
+            </option>
+          ))}
+        </select>
+      )}
+    />
+  );
+}

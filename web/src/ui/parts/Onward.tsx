@@ -1,0 +1,35 @@
+import type { ComponentChildren } from "preact";
+import { href } from "../route.js";
+import { NAMES, type Step } from "../state/steps.js";
+
+interface OnwardProps {
+  to: Step;
+  /** What is missing before it makes sense, as a sentence. */
+  missing?: string | null;
+  children?: ComponentChildren;
+}
+
+/** The end of a step: the way on, or what is still missing for it. */
+export function Onward({ to, missing = null, children }: OnwardProps) {
+  return (
+    <div class="onward">
+      <a class="button" data-kind={missing === null ? "first" : "plain"} href={href(to)}>
+        Next: {NAMES[to]}
+      </a>
+      {missing !== null && <small>{missing}</small>}
+      {children}
+    </div>
+  );
+}
+
+/** Said in place of a step that cannot do anything yet. */
+export function Missing({ to, children }: { to: Step; children: ComponentChildren }) {
+  return (
+    <div class="notice">
+      <div>{children}</div>
+      <a class="button" href={href(to)}>
+        To {NAMES[to]}
+      </a>
+    </div>
+  );
+}

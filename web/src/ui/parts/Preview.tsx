@@ -1,0 +1,78 @@
+import type { ComponentChildren } from "preact";
+import type { Preview as Shown } from "../../messages.js";
+import { count, percent } from "../numbers.js";
+import { showMore } from "../state/data.js";
+import { Button } from "./Button.js";
+import { Notice, Tag } from "./Notice.js";
+
+/** Counts, and the first samples token by token. */
+export function Preview({ preview, busy }: { preview: Shown; busy: boolean }) {
+  return (
+    <div class="stack" aria-busy={busy}>
+      <dl class="figures">
+        <Figure name="Records">{count(preview.records)}</Figure>
+        <Figure name="Samples">{count(preview.samples)}</Figure>
+        <Figure name="Tokens">{count(preview.tokens)}</Figure>
+        <Figure name="Learnt">
+          {count(preview.trained)} <small>{percent(preview.tokens > 0 ? preview.trained / preview.tokens : 0)}</small>
+        </Figure>
+        <Figure name="To evaluate">{count(preview.evaluation_samples)}</Figure>
+        <Figure name="Longest">{count(preview.longest)}</Figure>
+        <Figure name="Cut">{count(preview.truncated)}</Figure>
+      </dl>
+      {preview.notices.map((words) => (
+        <Notice key={words} kind="warning">
+          {words}
+        </Notice>
+      ))}
+      <ol class="samples">
+        {preview.shown.map((sample, index) => (
+          <li key={index}>
+            <p class="row">
+              <small>
+                Sample {index + 1} (line {sample.line}): {sample.tokens.length} tokens, {sample.trained} learnt
+              </small>
+              {sample.truncated && <Tag kind="warning">cut</Tag>}
+            </p>
+            <p class="tokens">
+              {sample.tokens.map(({ text, trained }, at) => (
+                <TokenBox key={at} text={text} trained={trained} />
+              ))}
+            </p>
+          </li>
+        ))}
+      </ol>
+      {preview.shown.length < preview.samples && (
+        <div class="row">
+          <Button kind="quiet" onPress={showMore}>
+            Show more samples
+          </Button>
+        </div>
+      )}
+    </div>
+  );
+}
+
+function TokenBox({ text, trained }: { text: string; trained: boolean }) {
+  const shown = visible(text);
+  return (
+    <>
+      {trained ? <mark class="token trained">{shown}</mark> : <span class="token">{shown}</span>}
+      {text.endsWith("\n") && <br />}
+    </>
+  );
+}
+
+/** Spaces and line ends are part of tokens: they are shown. */
+export function visible(text: string): string {
+  return text.replaceAll("\n", "↵").replaceAll("\t", "⇥").replace(/^ /, "·");
+}
+
+export function Figure({ name, children }: { name: string; children: ComponentChildren }) {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd>{children}</dd>
+    </div>
+  );
+}

@@ -1,0 +1,55 @@
+import { useRef } from "preact/hooks";
+import { ask } from "../state/engine.js";
+import { failed, say } from "../state/faults.js";
+import { notes, readRecipe, settled } from "../state/recipe.js";
+import { save } from "../save.js";
+import { Button } from "./Button.js";
+import { Notice } from "./Notice.js";
+
+/** The settings as a file that LLaMA-Factory and the command line run too. */
+export function RecipeFile() {
+  const input = useRef<HTMLInputElement>(null);
+  const read = async (file: File | undefined) => {
+    if (!file) return;
+    try {
+      await readRecipe(await file.text());
+      say(`The settings of ${file.name} are taken over.`);
+    } catch (error) {
+      failed(error);
+    }
+  };
+  return (
+    <section class="part" aria-label="Recipe">
+      <h2>Recipe</h2>
+      <p>
+        These settings as YAML in LLaMA-Factory’s words: <code>rootstock train</code> and LLaMA-Factory run the same file.
+      </p>
+      <div class="row">
+        <Button onPress={async () => save("recipe.yaml", new Blob([await ask({ kind: "write_recipe", recipe: settled.value })]))}>Save as a file</Button>
+        <Button onPress={() => input.current?.click()}>Read a file …</Button>
+      </div>
+      <input
+        ref={input}
+        type="file"
+        hidden
+        accept=".yaml,.yml"
+        onChange={(event) => {
+          const file = event.currentTarget.files?.[0];
+          event.currentTarget.value = "";
+          void read(file);
+        }}
+      />
+      {notes.value.length > 0 && (
+        <div class="spaced">
+          <Notice kind="info">
+            <ul>
+              {notes.value.map((note) => (
+                <li key={note}>{note}</li>
+              ))}
+            </ul>
+          </Notice>
+        </div>
+      )}
+    </section>
+  );
+}

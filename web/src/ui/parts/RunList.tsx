@@ -1,0 +1,97 @@
+import type { ComponentChildren } from "preact";
+import { useSignal } from "@preact/signals";
+import type { Run } from "../../messages.js";
+import { bytes } from "../numbers.js";
+import { removeRun, runs } from "../state/base.js";
+import { Button } from "./Button.js";
+import { Tag } from "./Notice.js";
+
+const when = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
+const METHODS = { full: "full", lora: "LoRA", freeze: "some layers", merge: "merged", repair: "repaired", copy: "copy" } as const;
+
+/** The stored runs with their sizes; what can be done with one is the caller's. */
+export function RunList({ actions, only }: { actions: (run: Run) => ComponentChildren; only?: (run: Run) => boolean }) {
+  const list = only ? runs.value.filter(only) : runs.value;
+  if (list.length === 0) return <p class="soft">Nothing yet.</p>;
+  const all = list.reduce((sum, run) => sum + run.bytes, 0);
+  return (
+    <div class="scroll">
+      <table>
+        <caption>
+          {list.length === 1 ? "1 run" : `${list.length} runs`}, {bytes(all)}
+        </caption>
+        <thead>
+          <tr>
+            <th scope="col">Run</th>
+            <th scope="col">Method</th>
+            <th scope="col">Base</th>
+            <th scope="col" class="number">
+              Steps
+            </th>
+            <th scope="col" class="number">
+              Loss
+            </th>
+            <th scope="col" class="number">
+              Size
+            </th>
+            <th scope="col">
+              <span class="unseen">What to do with it</span>
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {list.map((run) => (
+            <tr key={run.id}>
+              <th scope="row">
+                {run.name}
+                <br />
+                <small>{when.format(run.created)}</small>
+              </th>
+              <td>{METHODS[run.method]}</td>
+              <td>{run.base}</td>
+              <td class="number">
+                {run.steps === 0 ? "–" : run.finished ? run.step : `${run.step} / ${run.steps}`}
+                {run.steps > 0 && !run.finished && (
+                  <>
+                    {" "}
+                    <Tag kind="warning">not done</Tag>
+                  </>
+                )}
+              </td>
+              <td class="number">{run.loss === null ? "–" : run.loss.toFixed(3)}</td>
+              <td class="number">{bytes(run.bytes)}</td>
+              <td>
+                <div class="row end">
+                  {actions(run)}
+                  <Delete run={run} />
+                </div>
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+/** Deleting asks once, in place. */
+function Delete({ run }: { run: Run }) {
+  const asked = useSignal(false);
+  if (!asked.value) {
+    return (
+      <Button kind="danger" label={`Delete ${run.name}`} onPress={() => (asked.value = true)}>
+        Delete
+      </Button>
+    );
+  }
+  return (
+    <>
+      <Button kind="danger" label={`Really delete ${run.name}`} onPress={() => removeRun(run.id)}>
+        Really delete
+      </Button>
+      <Button kind="quiet" onPress={() => (asked.value = false)}>
+        Keep
+      </Button>
+    </>
+  );
+}

@@ -1,0 +1,51 @@
+import { useSignal } from "@preact/signals";
+import type { Progress, Run } from "../../messages.js";
+import { bytes } from "../numbers.js";
+import { canWriteFolder, saveFolder, saveZip } from "../save.js";
+import { listRuns } from "../state/base.js";
+import { ask, progressTo } from "../state/engine.js";
+import { say } from "../state/faults.js";
+import { choose } from "../state/tuned.js";
+import { Busy } from "./Busy.js";
+import { Button } from "./Button.js";
+
+/** Merging and downloading. */
+export function TakeHome({ run }: { run: Run }) {
+  const progress = useSignal<Progress | null>(null);
+  const written = (done: number, total: number) => (progress.value = { what: "Writing", done, total, unit: "bytes" });
+  const busy = async (work: () => Promise<void>) => {
+    try {
+      await work();
+    } finally {
+      progress.value = null;
+    }
+  };
+  const files = () => ask({ kind: "files", id: run.id });
+  const merge = async () => {
+    const merged = await ask({ kind: "merge" }, progressTo((now) => (progress.value = now)));
+    await listRuns();
+    await choose(merged.id);
+    say(`${merged.name} is a whole model now.`);
+  };
+  return (
+    <section class="part" aria-labelledby="home">
+      <h2 id="home">Take it home</h2>
+      <p>
+        {!run.model
+          ? "The adapter in PEFT’s format, for use beside its base. Merged, it becomes a whole model that needs no base."
+          : "A whole Hugging Face folder: transformers, vLLM and llama.cpp’s converter load it."}
+      </p>
+      <div class="row">
+        <Button onPress={() => busy(() => saveZip(run.name, files, written))}>Download as zip</Button>
+        {canWriteFolder && <Button onPress={() => busy(() => saveFolder(run.name, files, written))}>Save as a folder …</Button>}
+        {!run.model && <Button onPress={() => busy(merge)}>Merge into the base</Button>}
+        <small>{bytes(run.bytes)} with its snapshots</small>
+      </div>
+      {progress.value && (
+        <div class="spaced">
+          <Busy progress={progress.value} />
+        </div>
+      )}
+    </section>
+  );
+}

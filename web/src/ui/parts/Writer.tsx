@@ -1,0 +1,55 @@
+import type { ChatMessage } from "../../messages.js";
+import { written } from "../state/data.js";
+import { Button } from "./Button.js";
+
+const EMPTY = (): ChatMessage[] => [
+  { role: "user", content: "" },
+  { role: "assistant", content: "" },
+];
+
+/** An editor for a handful of conversations. */
+export function Writer() {
+  const list = written.value;
+  const change = (index: number, turns: ChatMessage[]) => (written.value = list.with(index, turns));
+  return (
+    <div class="stack">
+      {list.map((turns, index) => (
+        <fieldset key={index} class="sheet stack tight">
+          <legend class="unseen">Conversation {index + 1}</legend>
+          {turns.map((turn, at) => (
+            <div class="turn" key={at}>
+              <label for={`turn-${index}-${at}`}>{turn.role === "user" ? "Question" : "Answer"}</label>
+              <textarea
+                id={`turn-${index}-${at}`}
+                rows={turn.role === "user" ? 1 : 2}
+                value={turn.content}
+                onInput={(event) => change(index, turns.with(at, { ...turn, content: event.currentTarget.value }))}
+              />
+            </div>
+          ))}
+          <div class="row">
+            <Button kind="quiet" onPress={() => change(index, [...turns, ...EMPTY()])}>
+              Another turn
+            </Button>
+            {turns.length > 2 && (
+              <Button kind="quiet" onPress={() => change(index, turns.slice(0, -2))}>
+                One turn less
+              </Button>
+            )}
+            <Button
+              kind="danger"
+              label={`Delete conversation ${index + 1}`}
+              disabled={list.length === 1}
+              onPress={() => (written.value = list.toSpliced(index, 1))}
+            >
+              Delete
+            </Button>
+          </div>
+        </fieldset>
+      ))}
+      <div class="row">
+        <Button onPress={() => (written.value = [...list, EMPTY()])}>Another conversation</Button>
+      </div>
+    </div>
+  );
+}

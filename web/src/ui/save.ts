@@ -1,0 +1,86 @@
+// Out of the page: a file, a folder, a zip; streamed, never whole in memory where the browser lets us.
+import { makeZip } from "client-zip";
+import type { StoredFile } from "../messages.js";
+
+/** How much of an export is written. */
+export type OnWritten = (done: number, total: number) => void;
+
+/** What is not yet in every browser's types. */
+interface Pickers {
+  showDirectoryPicker?: (options: { mode: "readwrite"; id: string }) => Promise<FileSystemDirectoryHandle>;
+  showSaveFilePicker?: (options: { suggestedName: string }) => Promise<FileSystemFileHandle>;
+}
+
+/** Whether a folder can be written. */
+export const canWriteFolder = "showDirectoryPicker" in globalThis;
+
+/** Hands a small file to the browser's downloads. */
+export function save(name: string, blob: Blob): void {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+/**
+ * Writes the files into a new folder `name` below the folder that the person picks.
+ *
+ * Fails where `name` exists there already: nothing of the person's is overwritten.
+ */
+export async function saveFolder(name: string, files: () => Promise<StoredFile[]>, on: OnWritten): Promise<void> {
+  const parent = await (globalThis as Pickers).showDirectoryPicker?.({ mode: "readwrite", id: "rootstock" });
+  if (!parent) return;
+  const list = await files();
+  if (await exists(parent, name)) {
+    throw new Error(`There is a folder "${name}" already: choose another place, or rename it first.`);
+  }
+  const folder = await parent.getDirectoryHandle(name, { create: true });
+  const total = list.reduce((sum, file) => sum + file.bytes, 0);
+  let done = 0;
+  for (const { name: file, path } of list) {
+    const target = await (await folder.getFileHandle(file, { create: true })).createWritable();
+    await (await open(path)).pipeThrough(counted((some) => on((done += some), total))).pipeTo(target);
+  }
+}
+
+/** A stored file as a stream, read from the browser's private storage piece by piece. */
+async function open(path: string[]): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
+  let folder = await navigator.storage.getDirectory();
+  for (const name of path.slice(0, -1)) folder = await folder.getDirectoryHandle(name);
+  const file = await (await folder.getFileHandle(path.at(-1) ?? "")).getFile();
+  return file.stream();
+}
+
+async function exists(parent: FileSystemDirectoryHandle, name: string): Promise<boolean> {
+  try {
+    await parent.getDirectoryHandle(name);
+    return true;
+  } catch (error) {
+    return error instanceof DOMException && error.name === "TypeMismatchError";
+  }
+}
+
+/** The files as one zip; straight to the disk where the browser can, otherwise through its downloads. */
+export async function saveZip(name: string, files: () => Promise<StoredFile[]>, on: OnWritten): Promise<void> {
+  const handle = await (globalThis as Pickers).showSaveFilePicker?.({ suggestedName: `${name}.zip` });
+  const list = await files();
+  const total = list.reduce((sum, file) => sum + file.bytes, 0);
+  let done = 0;
+  const zip = makeZip(entries(name, list)).pipeThrough(counted((some) => on((done += some), total)));
+  if (handle) await zip.pipeTo(await handle.createWritable());
+  else save(`${name}.zip`, await new Response(zip).blob());
+}
+
+async function* entries(folder: string, files: StoredFile[]) {
+  for (const { name, bytes, path } of files) yield { name: `${folder}/${name}`, size: bytes, input: await open(path) };
+}
+
+function counted(on: (bytes: number) => void): TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>> {
+  return new TransformStream({
+    transform(chunk, controller) {
+      on(chunk.byteLength);
+      controller.enqueue(chunk);
+    },
+  });
+}

@@ -1,0 +1,65 @@
+// The conversation with base and tuned model: one question, two answers.
+import { signal } from "@preact/signals";
+import type { ChatMessage, Event, Which } from "../../messages.js";
+import { ask as request } from "./engine.js";
+import { say } from "./faults.js";
+
+/** A question and what each model said to it. */
+export interface Turn {
+  question: string;
+  answers: Partial<Record<Which, string>>;
+  /** Who speaks now. */
+  speaking: Which | null;
+}
+
+export const turns = signal<Turn[]>([]);
+export const settings = signal({ temperature: 0, top_p: 1, max_new_tokens: 60, seed: 42 });
+
+let abort = new AbortController();
+
+/** Asks the models, one after the other: there is one GPU. */
+export async function ask(question: string, models: readonly Which[]): Promise<void> {
+  const before = turns.peek();
+  turns.value = [...before, { question, answers: {}, speaking: models[0] ?? null }];
+  const update = (change: (turn: Turn) => Turn) => {
+    const list = turns.peek();
+    const turn = list[before.length];
+    if (turn) turns.value = list.with(before.length, change(turn));
+  };
+  abort = new AbortController();
+  const { signal: stopped } = abort;
+  try {
+    for (const which of models) {
+      if (stopped.aborted) break;
+      update((turn) => ({ ...turn, speaking: which, answers: { ...turn.answers, [which]: "" } }));
+      const history = [...before.flatMap((turn) => spoken(turn, which)), { role: "user", content: question }];
+      const hear = (text: string) =>
+        update((turn) => ({ ...turn, answers: { ...turn.answers, [which]: (turn.answers[which] ?? "") + text } }));
+      const on = (event: Event) => event.kind === "text" && hear(event.text);
+      await request({ kind: "chat", which, messages: history, sampling: settings.peek() }, { on, signal: stopped });
+    }
+    const answers = turns.peek()[before.length]?.answers ?? {};
+    say(models.map((which) => `${which === "base" ? "Base" : "Tuned"}: ${answers[which] ?? ""}`).join(" "));
+  } finally {
+    update((turn) => ({ ...turn, speaking: null }));
+  }
+}
+
+/** Each model remembers its own answers. */
+function spoken({ question, answers }: Turn, which: Which): ChatMessage[] {
+  const answer = answers[which];
+  if (!answer) return [];
+  return [
+    { role: "user", content: question },
+    { role: "assistant", content: answer },
+  ];
+}
+
+export function stopChat(): void {
+  abort.abort();
+}
+
+export function forget(): void {
+  stopChat();
+  turns.value = [];
+}

@@ -1,0 +1,119 @@
+// What the model shall learn: where it comes from, and what the tokenizer makes of it.
+import { computed, effect, signal } from "@preact/signals";
+import type { ChatMessage, DataSource, Example, Preview, Settings } from "../../messages.js";
+import { ready } from "./base.js";
+import { ask } from "./engine.js";
+import { latest } from "./latest.js";
+import { settled } from "./recipe.js";
+
+/** How the data is given. Each way keeps what was put into it. */
+export type Way = "example" | "paste" | "files" | "write";
+
+export const way = signal<Way>("example");
+export const examples = signal<Example[]>([]);
+export const example = signal("village");
+export const pasted = signal("");
+export const pastedFormat = signal<"jsonl" | "json" | "csv" | "txt">("jsonl");
+export const files = signal<{ name: string; text: string }[]>([]);
+export const written = signal<ChatMessage[][]>([
+  [
+    { role: "user", content: "" },
+    { role: "assistant", content: "" },
+  ],
+]);
+
+/** What is given now, or nothing yet. */
+export const data = computed<DataSource | null>(() => {
+  switch (way.value) {
+    case "example":
+      return examples.value.some(({ name }) => name === example.value) ? { kind: "example", name: example.value } : null;
+    case "paste":
+      if (pasted.value.trim() === "") return null;
+      return { kind: "files", files: [{ name: `pasted.${pastedFormat.value}`, text: pasted.value }] };
+    case "files":
+      return files.value.length > 0 ? { kind: "files", files: files.value } : null;
+    case "write": {
+      const whole = written.value.filter((turns) => turns.length > 0 && turns.every(({ content }) => content.trim() !== ""));
+      if (whole.length === 0) return null;
+      const text = whole.map((messages) => JSON.stringify({ messages })).join("\n");
+      return { kind: "files", files: [{ name: "written.jsonl", text }] };
+    }
+  }
+});
+
+/** What is evaluated on, where an example brings it. Otherwise `val_size` holds records out. */
+export const evaluation = computed<DataSource | null>(() => {
+  const given = data.value;
+  if (given?.kind !== "example") return null;
+  const held = examples.value.find(({ name }) => name === given.name)?.held_out;
+  return held ? { kind: "example", name: held } : null;
+});
+
+/** A name for what is given. */
+export const dataName = computed<string | null>(() => {
+  const given = data.value;
+  if (!given) return null;
+  if (given.kind === "example") return given.name;
+  return given.files.length === 1 ? (given.files[0]?.name ?? null) : `${given.files.length} files`;
+});
+
+export const preview = signal<Preview | null>(null);
+export const dataFault = signal<string | null>(null);
+export const preparing = signal(false);
+
+/** Samples that are shown at first, and more at a time. */
+const SHOWN = 5;
+
+/** The keys that change what the tokenizer makes of the data. The others need no new look at it. */
+const KEYS = ["stage", "cutoff_len", "max_samples", "train_on_prompt", "mask_history", "packing", "neat_packing", "val_size", "seed", "data_seed"];
+
+const concerningText = computed(() => JSON.stringify(Object.entries(settled.value).filter(([key]) => KEYS.includes(key))));
+/** Those of the settings; the same object as long as none of them changes. */
+const concerning = computed<Settings>(() => Object.fromEntries(JSON.parse(concerningText.value) as [string, Settings[string]][]));
+
+interface Wanted {
+  data: DataSource;
+  evaluation: DataSource | null;
+  recipe: Settings;
+}
+
+/** Shows some samples more. */
+export async function showMore(): Promise<void> {
+  const [given, shown] = [data.peek(), preview.peek()];
+  if (!given || !shown) return;
+  const wanted: Wanted = { data: given, evaluation: evaluation.peek(), recipe: concerning.peek() };
+  const more = await ask({ kind: "prepare", ...wanted, first: shown.shown.length, count: SHOWN });
+  if (preview.peek() === shown) preview.value = { ...shown, shown: [...shown.shown, ...more.shown] };
+}
+
+/** Keeps the preview up to date with base, data and settings. */
+export function followData(): void {
+  const previews = latest(300, (wanted: Wanted) => ask({ kind: "prepare", ...wanted, first: 0, count: SHOWN }));
+  effect(() => {
+    const given = data.value;
+    const held = evaluation.value;
+    const recipe = concerning.value;
+    if (!given || !ready.value) {
+      preview.value = null;
+      dataFault.value = null;
+      return;
+    }
+    preparing.value = true;
+    previews({ data: given, evaluation: held, recipe }, {
+      done: (found) => {
+        preview.value = found;
+        dataFault.value = null;
+        preparing.value = false;
+      },
+      failed: (error) => {
+        preview.value = null;
+        dataFault.value = error instanceof Error ? error.message : String(error);
+        preparing.value = false;
+      },
+    });
+  });
+}
+
+export async function listExamples(): Promise<void> {
+  examples.value = await ask({ kind: "examples" });
+}

@@ -1,0 +1,38 @@
+// What the settings cost: known before anything starts.
+import { effect, signal } from "@preact/signals";
+import type { Plan, Settings } from "../../messages.js";
+import { adapter } from "./adapter.js";
+import { ready } from "./base.js";
+import { preview } from "./data.js";
+import { ask } from "./engine.js";
+import { latest } from "./latest.js";
+import { settled } from "./recipe.js";
+
+export const plan = signal<Plan | null>(null);
+export const planFault = signal<string | null>(null);
+export const planning = signal(false);
+
+/** Keeps the plan up to date with base, data and settings. */
+export function followPlan(): void {
+  const plans = latest(200, (recipe: Settings) => ask({ kind: "plan", recipe }));
+  effect(() => {
+    const wanted = settled.value;
+        if (!ready.value || !adapter.value || !preview.value) {
+      plan.value = null;
+      return;
+    }
+    planning.value = true;
+    plans(wanted, {
+      done: (found) => {
+        plan.value = found;
+        planFault.value = null;
+        planning.value = false;
+      },
+      failed: (error) => {
+        plan.value = null;
+        planFault.value = error instanceof Error ? error.message : String(error);
+        planning.value = false;
+      },
+    });
+  });
+}

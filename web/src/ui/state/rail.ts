@@ -1,0 +1,58 @@
+// The facts of the rail, gathered.
+import { computed } from "@preact/signals";
+import { count, short } from "../numbers.js";
+import { adapter } from "./adapter.js";
+import { base, opening } from "./base.js";
+import { dataFault, dataName, preview } from "./data.js";
+import { plan, planFault } from "./plan.js";
+import { method } from "./recipe.js";
+import { last, phase } from "./run.js";
+import { standings } from "./steps.js";
+import { tuned } from "./tuned.js";
+
+const METHODS = { full: "All parameters", lora: "LoRA", freeze: "Some layers" } as const;
+
+export const rail = computed(() => {
+  const opened = base.value;
+  const shown = preview.value;
+  const planned = plan.value;
+  return standings({
+    opening: opening.value !== null,
+    base: opened && {
+      name: opened.name,
+      size: opened.report.parameters === null ? "size unknown" : short(opened.report.parameters),
+      verdict: opened.report.verdict,
+      faults: opened.report.findings.filter(({ severity }) => severity === "error").length,
+    },
+    gpu: Boolean(adapter.value),
+    data: shown && { words: `${dataName.value}: ${count(shown.samples)} samples` },
+    dataFault: dataFault.value !== null,
+    method: {
+      words: planned ? `${METHODS[method.value]}, ${short(planned.trainable)} trained` : METHODS[method.value],
+      fits: planned ? planned.fits : planFault.value === null ? null : false,
+    },
+    run: run(),
+    tuned: tuned.value && `${tuned.value.name}`,
+  });
+});
+
+function run() {
+  const at = last.value ? `Step ${last.value.current_steps} of ${last.value.total_steps}` : "Starting …";
+  switch (phase.value) {
+    case "none":
+      return null;
+    case "starting":
+    case "running":
+    case "pausing":
+    case "stopping":
+      return { words: at, phase: "running" as const };
+    case "paused":
+      return { words: `Paused. ${at}`, phase: "paused" as const };
+    case "stopped":
+      return { words: `Stopped. ${at}`, phase: "finished" as const };
+    case "finished":
+      return { words: `Done. ${at}`, phase: "finished" as const };
+    case "failed":
+      return { words: "Ended by a fault", phase: "failed" as const };
+  }
+}

@@ -1,0 +1,81 @@
+// The settings, in LLaMA-Factory's words.
+import { computed, signal } from "@preact/signals";
+import type { Settings } from "../../messages.js";
+import { base } from "./base.js";
+import { ask } from "./engine.js";
+
+export type Method = "full" | "lora" | "freeze";
+
+/** What a first run is started with. The rate is the method's own until someone sets one. */
+const FIRST: Settings = {
+  stage: "sft",
+  finetuning_type: "full",
+  cutoff_len: 128,
+  per_device_train_batch_size: 16,
+  gradient_accumulation_steps: 1,
+  num_train_epochs: 3,
+  lr_scheduler_type: "cosine",
+  warmup_ratio: 0.05,
+  logging_steps: 1,
+  eval_strategy: "epoch",
+  save_strategy: "steps",
+  save_steps: 20,
+  save_total_limit: 1,
+  seed: 42,
+};
+
+/**
+ * Learning rates that go well: a small model stands more than a large one, and an adapter more than all weights. The embedded
+ * model's are those of its demo (assets/demo).
+ */
+export function goodRate(method: Method, parameters: number): number {
+  const small = parameters < 10e6;
+  if (method === "lora") return small ? 5e-3 : 2e-4;
+  return small ? 1e-3 : 2e-5;
+}
+
+export const recipe = signal<Settings>(FIRST);
+/** Keys that a read recipe sets and this page has no control for: shown, kept, and written again. */
+export const notes = signal<string[]>([]);
+
+export const method = computed<Method>(() => {
+  const value = recipe.value["finetuning_type"];
+  return value === "lora" || value === "freeze" ? value : "full";
+});
+
+/** The recipe with what follows from the base filled in. */
+export const settled = computed<Settings>(() => ({
+  learning_rate: goodRate(method.value, base.value?.report.parameters ?? 0),
+  ...recipe.value,
+}));
+
+/** Sets keys; `null` takes one back to its default. */
+export function set(changes: Record<string, Settings[string] | null>): void {
+  const next: Settings = { ...recipe.peek() };
+  for (const [key, value] of Object.entries(changes)) {
+    if (value === null) delete next[key];
+    else next[key] = value;
+  }
+  recipe.value = next;
+}
+
+export function numberOf(key: string): number | null {
+  const value = settled.value[key];
+  return typeof value === "number" ? value : null;
+}
+
+export function flagOf(key: string): boolean {
+  return settled.value[key] === true;
+}
+
+export function textOf(key: string): string {
+  const value = settled.value[key];
+  return value === undefined ? "" : String(value);
+}
+
+/** Takes over a recipe's text. */
+export async function readRecipe(yaml: string): Promise<void> {
+  const read = await ask({ kind: "read_recipe", yaml });
+  recipe.value = { ...FIRST, ...read.recipe };
+  notes.value = read.notes;
+}

@@ -1,0 +1,182 @@
+// The run: what it tells, and the buttons that steer it.
+import { signal, type Signal } from "@preact/signals";
+import type { Points } from "../charts/points.js";
+import type { Ended, EvalLine, Event, Progress, Samples, StepLine } from "../../messages.js";
+import { listRuns } from "./base.js";
+import { ask } from "./engine.js";
+import { failed, fault, say } from "./faults.js";
+import { questions } from "./questions.js";
+import { settled } from "./recipe.js";
+
+export type Phase = "none" | "starting" | "running" | "pausing" | "paused" | "stopping" | "stopped" | "finished" | "failed";
+
+export const phase = signal<Phase>("none");
+export const progress = signal<Progress | null>(null);
+export const last = signal<StepLine | null>(null);
+export const lastEval = signal<EvalLine | null>(null);
+export const samples = signal<{ step: number; prompt: string; text: string }[]>([]);
+/** What a person should know of the run: resumed from a snapshot, a lost device, a full disk. */
+export const notices = signal<string[]>([]);
+export const savedStep = signal<number | null>(null);
+/** What came out of the run that ended last. */
+export const ended = signal<Ended | null>(null);
+
+/** Every how many steps the model is asked, and what. */
+export const sampling = signal<Samples>({ every: 25, prompts: [], max_new_tokens: 40 });
+
+export type Curve = "loss" | "lr" | "grad_norm" | "tokens_per_second" | "memory_bytes";
+
+/** The curves' points; `loss` has the evaluations as its second line. */
+export const curves: Record<Curve, Signal<Points>> = {
+  loss: signal<Points>([[], [], []]),
+  lr: signal<Points>([[], []]),
+  grad_norm: signal<Points>([[], []]),
+  tokens_per_second: signal<Points>([[], []]),
+  memory_bytes: signal<Points>([[], []]),
+};
+
+/** The last lines of the log, newest first. */
+export const recent = signal<StepLine[]>([]);
+const RECENT = 8;
+
+function clear(): void {
+  curves.loss.value = [[], [], []];
+  for (const name of ["lr", "grad_norm", "tokens_per_second", "memory_bytes"] as const) curves[name].value = [[], []];
+  for (const list of [samples, notices, recent]) list.value = [];
+  for (const one of [last, lastEval, savedStep, ended, progress]) one.value = null;
+}
+
+/** Starts a run, or goes on with a stored one. */
+export async function start(run: string | null = null): Promise<void> {
+  fault.value = null;
+  clear();
+  phase.value = "starting";
+  say("The run starts.");
+  try {
+    const samples = asked();
+    const recipe = settled.peek();
+    ended.value = await (run === null
+      ? ask({ kind: "train", recipe, samples }, { on: hear })
+      : ask({ kind: "go_on", run, samples }, { on: hear }));
+    phase.value = ended.value.finished ? "finished" : "stopped";
+    say(ended.value.finished ? "The run is finished." : "The run is stopped, and what it learnt is kept.");
+  } catch (error) {
+    phase.value = "failed";
+    failed(error);
+  } finally {
+    progress.value = null;
+    await listRuns();
+  }
+}
+
+/** The prompts that are asked: those that were written, else the first questions of the data. */
+function asked(): Samples {
+  const { every, prompts, max_new_tokens } = sampling.peek();
+  const written = prompts.filter((prompt) => prompt.trim() !== "");
+  return { every, max_new_tokens, prompts: written.length > 0 ? written : questions.peek() };
+}
+
+export async function pause(): Promise<void> {
+  phase.value = "pausing";
+  await ask({ kind: "pause" });
+}
+
+export async function resume(): Promise<void> {
+  await ask({ kind: "resume" });
+  phase.value = "running";
+  say("The run goes on.");
+}
+
+/** Ends the run here; what it has learnt so far is kept as its result. */
+export async function stop(): Promise<void> {
+  phase.value = "stopping";
+  await ask({ kind: "stop" });
+}
+
+function hear(event: Event): void {
+  switch (event.kind) {
+    case "progress":
+      progress.value = event.progress;
+      return;
+    case "step":
+      if (phase.peek() === "starting") phase.value = "running";
+      progress.value = null;
+      step(event.line);
+      return;
+    case "evaluation":
+      evaluation(event.line);
+      return;
+    case "sample":
+      samples.value = [{ step: event.step, prompt: event.prompt, text: event.text }, ...samples.peek()].slice(0, 60);
+      return;
+    case "saved":
+      savedStep.value = event.step;
+      return;
+    case "paused":
+      phase.value = "paused";
+      say(`Paused at step ${event.step}.`);
+      return;
+    case "notice":
+      told(event.words);
+      return;
+    case "started":
+      if (event.step > 0) told(`The run goes on from its snapshot of step ${event.step}.`);
+      event.lines.forEach(step);
+      event.evaluations.forEach(evaluation);
+      return;
+    case "resumed":
+      phase.value = "running";
+      return;
+    case "device_lost":
+      told(
+        event.step > 0
+          ? `The GPU was lost. The run goes on from its snapshot of step ${event.step}.`
+          : "The GPU was lost before the first snapshot. The run begins anew.",
+      );
+      return;
+    case "text":
+    case "finished": // the reply tells more
+      return;
+    default:
+      event satisfies never;
+  }
+}
+
+function told(words: string): void {
+  notices.value = [...notices.peek(), words];
+  say(words);
+}
+
+function evaluation(line: EvalLine): void {
+  lastEval.value = line;
+  add("loss", line.current_steps, [null, line.eval_loss]);
+}
+
+function step(line: StepLine): void {
+  last.value = line;
+  recent.value = [line, ...recent.peek()].slice(0, RECENT);
+  const at = line.current_steps;
+  add("loss", at, [line.loss, null]);
+  add("lr", at, [line.lr]);
+  add("grad_norm", at, [line.grad_norm]);
+  add("tokens_per_second", at, [line.tokens_per_second]);
+  if (line.memory_bytes !== null) add("memory_bytes", at, [line.memory_bytes]);
+  // Heard now and then, not at every step.
+  if (at % Math.max(1, Math.round(line.total_steps / 10)) === 0) {
+    say(`Step ${at} of ${line.total_steps}, loss ${line.loss.toFixed(3)}.`);
+  }
+}
+
+/** Adds a point. The columns grow in place, for the old ones are not looked at again; a new outer list tells of it. */
+function add(name: Curve, x: number, values: (number | null)[]): void {
+  const points = curves[name].peek();
+  const [xs, ...lines] = points;
+  if (xs.at(-1) === x) {
+    // An evaluation of a step that has its point already.
+    lines.forEach((line, index) => (line[line.length - 1] = values[index] ?? line.at(-1) ?? null));
+  } else {
+    xs.push(x);
+    lines.forEach((line, index) => line.push(values[index] ?? null));
+  }
+  curves[name].value = [xs, ...lines];
+}

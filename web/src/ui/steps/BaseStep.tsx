@@ -1,0 +1,127 @@
+import { useSignal } from "@preact/signals";
+import { modelFolder, type Given } from "../files.js";
+import { bytes } from "../numbers.js";
+import { Busy } from "../parts/Busy.js";
+import { Button } from "../parts/Button.js";
+import { Drop } from "../parts/Drop.js";
+import { NoGpu } from "../parts/NoGpu.js";
+import { Onward } from "../parts/Onward.js";
+import { RunList } from "../parts/RunList.js";
+import { go } from "../route.js";
+import type { BaseSource } from "../../messages.js";
+import { base, open, opening, storage } from "../state/base.js";
+
+/** Opens a base; a ready one leads on, one with findings to its report. */
+async function take(from: BaseSource, files?: Given[]): Promise<void> {
+  await open(from, files);
+  go("check");
+}
+
+export function BaseStep() {
+  const opened = base.value;
+  return (
+    <>
+      <NoGpu />
+      {opening.value && <Busy progress={opening.value} />}
+      <div class="bases">
+        <section class="sheet stack tight" aria-labelledby="embedded">
+          <h2 id="embedded">The village model</h2>
+          <p>
+            A million parameters, carried along with this page. It tells stories about a village and cannot answer a question yet:
+            right for a first walk through all steps, which takes minutes.
+          </p>
+          <div class="row">
+            <Button kind="first" onPress={() => take({ kind: "embedded" })}>
+              Use the village model
+            </Button>
+          </div>
+        </section>
+        <section class="sheet stack tight" aria-labelledby="own">
+          <h2 id="own">A model from this computer</h2>
+          <p>
+            A Hugging Face folder: <code>config.json</code>, safetensors, tokenizer. It is read where it lies, nothing is uploaded.
+          </p>
+          <Drop
+            folders
+            onFiles={(files) => {
+              const folder = modelFolder(files);
+              return take({ kind: "files", name: folder.name }, folder.files);
+            }}
+          >
+            <span>Drop a folder or its files here, or</span>
+          </Drop>
+        </section>
+        <Hub />
+      </div>
+      <section class="part">
+        <h2>Kept in this browser</h2>
+        <p>Runs of this page. They lie in the browser’s own storage for this site until deleted.</p>
+        <RunList
+          actions={(run) =>
+            run.model &&
+            run.usable && (
+              <Button label={`Use ${run.name} as the base`} onPress={() => take({ kind: "run", id: run.id })}>
+                Use as the base
+              </Button>
+            )
+          }
+        />
+        <Stored />
+      </section>
+      {opened && (
+        <Onward to="check">
+          <small>
+            Open: {opened.name}, {bytes(opened.files.reduce((sum, file) => sum + file.bytes, 0))}
+          </small>
+        </Onward>
+      )}
+    </>
+  );
+}
+
+/** How full this site's storage is. */
+function Stored() {
+  const { usage = null, quota = null, persistent } = storage.value ?? {};
+  if (usage === null || quota === null) return null;
+  return (
+    <p>
+      <small>
+        {bytes(usage)} of the {bytes(quota)} that this browser allows are in use.
+        {persistent === false && " The browser may clear them when the disk is full: take home what you want to keep."}
+      </small>
+    </p>
+  );
+}
+
+function Hub() {
+  const id = useSignal("");
+  return (
+    <section class="sheet stack tight" aria-labelledby="hub">
+      <h2 id="hub">A model from the network</h2>
+      <p>A Hugging Face id or the address of a folder. Only now, and only for this, the network is used.</p>
+      <form
+        class="row"
+        onSubmit={(event) => {
+          event.preventDefault();
+        }}
+      >
+        <label class="unseen" for="hub-id">
+          Hub id or address
+        </label>
+        <input
+          id="hub-id"
+          class="grow"
+          type="text"
+          autocomplete="off"
+          spellcheck={false}
+          placeholder="HuggingFaceTB/SmolLM2-135M"
+          value={id.value}
+          onInput={(event) => (id.value = event.currentTarget.value)}
+        />
+        <Button disabled={id.value.trim() === ""} onPress={() => take({ kind: "url", url: id.value.trim() })}>
+          Fetch
+        </Button>
+      </form>
+    </section>
+  );
+}

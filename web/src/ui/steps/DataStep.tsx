@@ -1,0 +1,186 @@
+import { Choice } from "../parts/Choice.js";
+import { Drop } from "../parts/Drop.js";
+import { NumberField, SwitchField } from "../parts/Field.js";
+import { Notice } from "../parts/Notice.js";
+import { Missing, Onward } from "../parts/Onward.js";
+import { Preview } from "../parts/Preview.js";
+import { Writer } from "../parts/Writer.js";
+import { bytes, count } from "../numbers.js";
+import { Button } from "../parts/Button.js";
+import { ready } from "../state/base.js";
+import { data, dataFault, example, examples, files, pasted, pastedFormat, preparing, preview, way, type Way } from "../state/data.js";
+import { flagOf, numberOf, set } from "../state/recipe.js";
+
+const WAYS: readonly (readonly [Way, string])[] = [
+  ["example", "Examples"],
+  ["paste", "Paste"],
+  ["files", "Files"],
+  ["write", "Write"],
+];
+
+export function DataStep() {
+  return (
+    <div class="main-aside">
+      <div>
+        <Choice label="Where the data comes from" value={way.value} options={WAYS} onChange={(value) => (way.value = value)} />
+        <section class="given" aria-label="The data">
+          <Given />
+        </section>
+        <section class="part">
+          <h2>What the tokenizer makes of it</h2>
+          <p>
+            <mark class="trained">Green</mark> tokens are learnt, the others are only read. Each box is one token.
+          </p>
+          <Shown />
+        </section>
+      </div>
+      <aside aria-label="How the data is used">
+        <h2>How it is used</h2>
+        <Settings />
+      </aside>
+      <div class="wide">
+        <Onward to="method" missing={data.value ? null : "There is no data yet."} />
+      </div>
+    </div>
+  );
+}
+
+function Given() {
+  switch (way.value) {
+    case "example":
+      return (
+        <div class="options examples" role="radiogroup" aria-label="Examples">
+          {examples.value.map(({ name, about, records, held_out }) => (
+            <label key={name}>
+              <input type="radio" name="example" checked={example.value === name} onChange={() => (example.value = name)} />
+              <strong>{name}</strong>
+              <small>
+                {about} {count(records)} records{held_out ? ", others held out to evaluate on" : ""}.
+              </small>
+            </label>
+          ))}
+        </div>
+      );
+    case "paste":
+      return (
+        <div class="stack tight">
+          <Choice
+            label="Format"
+            value={pastedFormat.value}
+            options={[
+              ["jsonl", "JSON lines"],
+              ["json", "JSON"],
+              ["csv", "CSV"],
+              ["txt", "Plain text"],
+            ]}
+            onChange={(value) => (pastedFormat.value = value)}
+          />
+          <label for="pasted" class="unseen">
+            Records
+          </label>
+          <textarea
+            id="pasted"
+            rows={10}
+            spellcheck={false}
+            placeholder={PLACEHOLDERS[pastedFormat.value]}
+            value={pasted.value}
+            onInput={(event) => (pasted.value = event.currentTarget.value)}
+          />
+        </div>
+      );
+    case "files":
+      return <Files />;
+    case "write":
+      return <Writer />;
+  }
+}
+
+const PLACEHOLDERS = {
+  jsonl: '{"instruction": "Who lives in the red house?", "output": "Anna lives in the red house."}\n{"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}',
+  json: '[{"instruction": "Who lives in the red house?", "output": "Anna lives in the red house."}]',
+  csv: "instruction,output\nWho lives in the red house?,Anna lives in the red house.",
+  txt: "One text per line. Every token of it is learnt.",
+};
+
+function Files() {
+  return (
+    <div class="stack tight">
+      <Drop
+        accept=".jsonl,.json,.csv,.txt"
+        onFiles={async (given) => {
+          const read = given.map(async ({ path, file }) => ({ name: path, text: await file.text() }));
+          files.value = await Promise.all(read);
+        }}
+      >
+        <span>Drop files here (jsonl, json, csv or txt), or</span>
+      </Drop>
+      {files.value.length > 0 && (
+        <ul class="stack tight">
+          {files.value.map(({ name, text }) => (
+            <li class="row" key={name}>
+              <code>{name}</code>
+              <small>{bytes(text.length)}</small>
+              <Button
+                kind="danger"
+                label={`Take ${name} away`}
+                onPress={() => (files.value = files.value.filter((file) => file.name !== name))}
+              >
+                Take away
+              </Button>
+            </li>
+          ))}
+        </ul>
+      )}
+    </div>
+  );
+}
+
+function Shown() {
+  if (!ready.value) return <Missing to="base">The tokens show once there is a base that is ready.</Missing>;
+  if (dataFault.value !== null) return <Notice kind="error">{dataFault.value}</Notice>;
+  if (!preview.value) return <p class="soft">{preparing.value ? "Reading …" : "Nothing to show yet."}</p>;
+  return <Preview preview={preview.value} busy={preparing.value} />;
+}
+
+function Settings() {
+  return (
+    <>
+      <NumberField
+        name="Longest sample"
+        help="Longer ones are cut: question and answer in proportion."
+        unit="tokens"
+        whole
+        least={2}
+        most={32768}
+        value={numberOf("cutoff_len")}
+        onChange={(value) => set({ cutoff_len: value })}
+      />
+      <NumberField
+        name="Held out"
+        help="Records kept for evaluation: a count, or a share below 1. An example with its own set needs none."
+        least={0}
+        otherwise="0"
+        value={numberOf("val_size")}
+        onChange={(value) => set({ val_size: value })}
+      />
+      <SwitchField
+        name="Learn the questions too"
+        help="Otherwise only the answers are learnt."
+        value={flagOf("train_on_prompt")}
+        onChange={(value) => set({ train_on_prompt: value || null })}
+      />
+      <SwitchField
+        name="Last answer only"
+        help="Of a long conversation, learn its last answer."
+        value={flagOf("mask_history")}
+        onChange={(value) => set({ mask_history: value || null })}
+      />
+      <SwitchField
+        name="Pack short samples"
+        help="Several samples in one sequence, which do not see each other: quicker on short data."
+        value={flagOf("neat_packing")}
+        onChange={(value) => set({ neat_packing: value || null, packing: value || null })}
+      />
+    </>
+  );
+}

@@ -1,0 +1,72 @@
+import { Button } from "../parts/Button.js";
+import { Chat } from "../parts/Chat.js";
+import { Deltas } from "../parts/Deltas.js";
+import { HeatMap } from "../parts/HeatMap.js";
+import { NoGpu } from "../parts/NoGpu.js";
+import { Notice } from "../parts/Notice.js";
+import { Missing } from "../parts/Onward.js";
+import { RunList } from "../parts/RunList.js";
+import { TakeHome } from "../parts/TakeHome.js";
+import { go } from "../route.js";
+import { adapter } from "../state/adapter.js";
+import { open, ready } from "../state/base.js";
+import { set } from "../state/recipe.js";
+import { choose, tuned } from "../state/tuned.js";
+
+/** A finished full run becomes the base, and the method LoRA. */
+async function graft(id: string): Promise<void> {
+  await open({ kind: "run", id });
+  set({ finetuning_type: "lora", learning_rate: null });
+  go("data");
+}
+
+export function UseStep() {
+  if (adapter.value === null) return <NoGpu />;
+  if (!ready.value) return <Missing to="base">There is no model to use yet.</Missing>;
+  const result = tuned.value;
+  return (
+    <>
+      {result ? (
+        <Notice
+          kind="good"
+          action={
+            result.model && (
+              <Button kind="first" onPress={() => graft(result.id)}>
+                Use as the base for LoRA
+              </Button>
+            )
+          }
+        >
+          <strong>{result.name}</strong>
+          {!result.model ? ": an adapter on " : ": a whole model, tuned from "}
+          {result.base}.
+        </Notice>
+      ) : (
+        <Notice kind="info">Nothing is trained in this visit yet: you can talk to the base, or choose a run below.</Notice>
+      )}
+      <Chat />
+      <HeatMap />
+      {result && <Deltas key={result.id} />}
+      {result && <TakeHome key={result.id} run={result} />}
+      <section class="part">
+        <h2>Other runs</h2>
+        <p>Kept in this browser. A full run can become the base for LoRA.</p>
+        <RunList
+          only={(run) => run.usable && run.id !== result?.id}
+          actions={(run) => (
+            <>
+              <Button label={`Try ${run.name}`} onPress={() => choose(run.id)}>
+                Try
+              </Button>
+              {run.model && (
+                <Button label={`Use ${run.name} as the base for LoRA`} onPress={() => graft(run.id)}>
+                  Base for LoRA
+                </Button>
+              )}
+            </>
+          )}
+        />
+      </section>
+    </>
+  );
+}
