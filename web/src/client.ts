@@ -20,6 +20,9 @@ interface Waiting {
 /** A request failed; the message is a sentence for the person at the keyboard. */
 export class Fault extends Error {}
 
+/** The worker itself is gone, with all that it held. What it stored is there, and the next request starts another one. */
+export class WorkerLost extends Fault {}
+
 export class Client {
   readonly #waiting = new Map<number, Waiting>();
   #worker: Worker | null = null;
@@ -64,7 +67,7 @@ export class Client {
       };
       worker.onerror = (event) => {
         const reason = `The worker has failed: ${event.message || "it could not be loaded"}. Reload the page; what was stored is kept.`;
-        reject(new Fault(reason));
+        reject(new WorkerLost(reason));
         this.terminate(reason);
       };
     });
@@ -85,6 +88,6 @@ export class Client {
   #fail(reason: string): void {
     const all = [...this.#waiting.values()];
     this.#waiting.clear();
-    for (const { reject } of all) reject(new Fault(reason));
+    for (const { reject } of all) reject(new WorkerLost(reason));
   }
 }

@@ -3,9 +3,9 @@ import { render } from "preact";
 import { Shell } from "./Shell.js";
 import { followAddress } from "./route.js";
 import { findAdapter } from "./state/adapter.js";
-import { listRuns } from "./state/base.js";
+import { listRuns, reopen } from "./state/base.js";
 import { followData, listExamples } from "./state/data.js";
-import { connect, type Engine } from "./state/engine.js";
+import { connect, whenLost, type Engine } from "./state/engine.js";
 import { failed } from "./state/faults.js";
 import { followPlan } from "./state/plan.js";
 import { followEnded } from "./state/tuned.js";
@@ -20,6 +20,7 @@ import "./styles/steps.css";
 export function mount(place: HTMLElement, engine: Engine): void {
   connect(engine);
   applyTheme();
+  whenLost(once(() => reopen().then(listRuns, failed)));
   followAddress();
   followData();
   followPlan();
@@ -28,4 +29,14 @@ export function mount(place: HTMLElement, engine: Engine): void {
   // A drop beside the drop place would make the browser leave the page for the file.
   for (const name of ["dragover", "drop"]) addEventListener(name, (event) => event.preventDefault());
   for (const first of [findAdapter, listExamples, listRuns]) first().catch(failed);
+}
+
+/** Requests that die together tell of one loss: what follows is done once until it is done. */
+function once(act: () => Promise<void>): () => void {
+  let going = false;
+  return () => {
+    if (going) return;
+    going = true;
+    void act().finally(() => (going = false));
+  };
 }

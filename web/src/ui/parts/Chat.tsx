@@ -36,7 +36,7 @@ export function Chat() {
         <div class="heads" aria-hidden="true">
           {models.map((which) => (
             <span key={which} data-which={which}>
-              {which === "base" ? `Base: ${base.value?.name}` : `Tuned: ${tuned.value?.name}`}
+              {which === "base" ? `Base: ${tuned.value?.base ?? base.value?.name ?? ""}` : `Tuned: ${tuned.value?.name}`}
             </span>
           ))}
         </div>

@@ -16,7 +16,7 @@ export function RunList({ actions, only }: { actions: (run: Run) => ComponentChi
   const all = list.reduce((sum, run) => sum + run.bytes, 0);
   return (
     <div class="scroll">
-      <table>
+      <table class="runs">
         <caption>
           {list.length === 1 ? "1 run" : `${list.length} runs`}, {bytes(all)}
         </caption>
@@ -24,7 +24,7 @@ export function RunList({ actions, only }: { actions: (run: Run) => ComponentChi
           <tr>
             <th scope="col">Run</th>
             <th scope="col">Method</th>
-            <th scope="col">Base</th>
+            <th scope="col">From</th>
             <th scope="col" class="number">
               Steps
             </th>
@@ -48,8 +48,8 @@ export function RunList({ actions, only }: { actions: (run: Run) => ComponentChi
                 <small>{when.format(run.created)}</small>
               </th>
               <td>{METHODS[run.method]}</td>
-              <td>{run.base}</td>
-              <td class="number">
+              <td data-name="from">{run.base}</td>
+              <td class="number" data-name="steps">
                 {run.steps === 0 ? "–" : run.finished ? run.step : `${run.step} / ${run.steps}`}
                 {run.steps > 0 && !run.finished && (
                   <>
@@ -58,7 +58,7 @@ export function RunList({ actions, only }: { actions: (run: Run) => ComponentChi
                   </>
                 )}
               </td>
-              <td class="number">{run.loss === null ? "–" : run.loss.toFixed(3)}</td>
+              <td class="number" data-name="loss">{run.loss === null ? "–" : run.loss.toFixed(3)}</td>
               <td class="number">{bytes(run.bytes)}</td>
               <td>
                 <div class="row end">

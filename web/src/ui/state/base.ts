@@ -15,10 +15,18 @@ export const repaired = signal<string[]>([]);
 export const runs = signal<Run[]>([]);
 export const storage = signal<Storage | null>(null);
 
+/** A run that a closed tab, a crash or its owner left before its end. */
+export const interrupted = (run: Run) => run.steps > 0 && !run.finished;
+
+/** Where the base came from: a worker that had to be started anew opens it again. */
+let from: { source: BaseSource; files: Given[] | undefined } | null = null;
+let abort = new AbortController();
+
 export const ready = computed(() => base.value?.report.verdict === "ready");
 
 async function during<T>(what: string, work: () => Promise<T>): Promise<T> {
   fault.value = null;
+  abort = new AbortController();
   opening.value = { what, done: 0, total: null, unit: "bytes" };
   try {
     return await work();
@@ -27,22 +35,33 @@ async function during<T>(what: string, work: () => Promise<T>): Promise<T> {
   }
 }
 
-const show = progressTo((progress) => (opening.value = progress));
+const show = () => ({ ...progressTo((progress) => (opening.value = progress)), signal: abort.signal });
+
+/** Ends what is being opened, read or repaired; the base stays as it was. */
+export function cancelOpening(): void {
+  abort.abort();
+}
 
 /** Opens a base and shows its report; the one before stays where opening fails. */
 export async function open(source: BaseSource, files?: Given[]): Promise<void> {
   await during("Opening", async () => {
-    base.value = await ask({ kind: "open", source }, files ? { ...show, files } : show);
+    base.value = await ask({ kind: "open", source }, files ? { ...show(), files } : show());
   });
+  from = { source, files };
   readWhole.value = false;
   repaired.value = [];
   said(base.value);
 }
 
+/** After the worker was lost: the new one has nothing open. */
+export async function reopen(): Promise<void> {
+  if (from) base.value = await ask({ kind: "open", source: from.source }, from.files ? { files: from.files } : {});
+}
+
 /** Reads every weight and lets the model speak. */
 export async function readAll(): Promise<void> {
   await during("Reading every weight", async () => {
-    const report = await ask({ kind: "validate" }, show);
+    const report = await ask({ kind: "validate" }, show());
     if (base.value) base.value = { ...base.value, report };
   });
   readWhole.value = true;
@@ -52,9 +71,10 @@ export async function readAll(): Promise<void> {
 /** Makes a repaired copy, which becomes the base. */
 export async function repair(): Promise<void> {
   await during("Repairing", async () => {
-    const copy = await ask({ kind: "repair" }, show);
+    const copy = await ask({ kind: "repair" }, show());
     base.value = copy.base;
     repaired.value = copy.done;
+    from = { source: { kind: "run", id: copy.id }, files: undefined };
   });
   readWhole.value = false;
   said(base.value);

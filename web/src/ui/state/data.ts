@@ -4,6 +4,7 @@ import type { ChatMessage, DataSource, Example, Preview, Settings } from "../../
 import { ready } from "./base.js";
 import { ask } from "./engine.js";
 import { latest } from "./latest.js";
+import { active } from "./phase.js";
 import { settled } from "./recipe.js";
 
 /** How the data is given. Each way keeps what was put into it. */
@@ -93,6 +94,7 @@ export function followData(): void {
     const given = data.value;
     const held = evaluation.value;
     const recipe = concerning.value;
+    if (active.value) return; // the worker is a run's; what changed is looked at afterwards
     if (!given || !ready.value) {
       preview.value = null;
       dataFault.value = null;

@@ -1,5 +1,5 @@
 // The worker, once for the whole page.
-import type { CallOptions, Client } from "../../client.js";
+import { WorkerLost, type CallOptions, type Client } from "../../client.js";
 import type { Progress, Replies, Request } from "../../messages.js";
 
 /** What the page needs of the client. */
@@ -12,10 +12,22 @@ export function connect(engine: Engine): void {
   connected = engine;
 }
 
+/** Called when the worker is gone, once for each time. */
+let onLost: () => void = () => undefined;
+
+export function whenLost(act: () => void): void {
+  onLost = act;
+}
+
 /** Asks the worker. */
-export function ask<R extends Request>(request: R, options?: CallOptions): Promise<Replies[R["kind"]]> {
+export async function ask<R extends Request>(request: R, options?: CallOptions): Promise<Replies[R["kind"]]> {
   if (!connected) throw new Error("The page asked the worker before it was there.");
-  return connected.call(request, options);
+  try {
+    return await connected.call(request, options);
+  } catch (error) {
+    if (error instanceof WorkerLost) onLost();
+    throw error;
+  }
 }
 
 /** Hears only how far something is. */

@@ -6,6 +6,7 @@ import { ready } from "./base.js";
 import { preview } from "./data.js";
 import { ask } from "./engine.js";
 import { latest } from "./latest.js";
+import { active } from "./phase.js";
 import { settled } from "./recipe.js";
 
 export const plan = signal<Plan | null>(null);
@@ -17,7 +18,8 @@ export function followPlan(): void {
   const plans = latest(200, (recipe: Settings) => ask({ kind: "plan", recipe }));
   effect(() => {
     const wanted = settled.value;
-        if (!ready.value || !adapter.value || !preview.value) {
+        if (active.value) return;
+    if (!ready.value || !adapter.value || !preview.value) {
       plan.value = null;
       return;
     }

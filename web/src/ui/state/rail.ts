@@ -6,7 +6,8 @@ import { base, opening } from "./base.js";
 import { dataFault, dataName, preview } from "./data.js";
 import { plan, planFault } from "./plan.js";
 import { method } from "./recipe.js";
-import { last, phase } from "./run.js";
+import { phase } from "./phase.js";
+import { last } from "./run.js";
 import { standings } from "./steps.js";
 import { tuned } from "./tuned.js";
 

@@ -5,12 +5,10 @@ import type { Ended, EvalLine, Event, Progress, Samples, StepLine } from "../../
 import { listRuns } from "./base.js";
 import { ask } from "./engine.js";
 import { failed, fault, say } from "./faults.js";
+import { phase } from "./phase.js";
 import { questions } from "./questions.js";
 import { settled } from "./recipe.js";
 
-export type Phase = "none" | "starting" | "running" | "pausing" | "paused" | "stopping" | "stopped" | "finished" | "failed";
-
-export const phase = signal<Phase>("none");
 export const progress = signal<Progress | null>(null);
 export const last = signal<StepLine | null>(null);
 export const lastEval = signal<EvalLine | null>(null);

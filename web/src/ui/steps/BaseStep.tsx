@@ -7,12 +7,15 @@ import { Drop } from "../parts/Drop.js";
 import { NoGpu } from "../parts/NoGpu.js";
 import { Onward } from "../parts/Onward.js";
 import { RunList } from "../parts/RunList.js";
-import { go } from "../route.js";
+import { Notice } from "../parts/Notice.js";
+import { go, href } from "../route.js";
 import type { BaseSource } from "../../messages.js";
-import { base, open, opening, storage } from "../state/base.js";
+import { base, cancelOpening, interrupted, open, opening, runs, storage } from "../state/base.js";
+import { active } from "../state/phase.js";
 
 /** Opens a base; a ready one leads on, one with findings to its report. */
 async function take(from: BaseSource, files?: Given[]): Promise<void> {
+  if (active.value) throw new Error("A run is going on. Stop it first, then open another base.");
   await open(from, files);
   go("check");
 }
@@ -22,7 +25,24 @@ export function BaseStep() {
   return (
     <>
       <NoGpu />
-      {opening.value && <Busy progress={opening.value} />}
+      {opening.value && (
+        <div class="row spaced">
+          <div class="grow">
+            <Busy progress={opening.value} />
+          </div>
+          <Button onPress={cancelOpening}>Cancel</Button>
+        </div>
+      )}
+      {active.value && (
+        <Notice kind="info" action={<a class="button" href={href("train")}>To Train</a>}>
+          A run is going on. Another base can be opened when it is stopped or done.
+        </Notice>
+      )}
+      {!active.value && runs.value.some(interrupted) && (
+        <Notice kind="info" action={<a class="button" href={href("train")}>To the interrupted run</a>}>
+          A run was interrupted. Its last snapshot is kept, and it can go on from there.
+        </Notice>
+      )}
       <div class="bases">
         <section class="sheet stack tight" aria-labelledby="embedded">
           <h2 id="embedded">The village model</h2>
@@ -31,7 +51,7 @@ export function BaseStep() {
             right for a first walk through all steps, which takes minutes.
           </p>
           <div class="row">
-            <Button kind="first" onPress={() => take({ kind: "embedded" })}>
+            <Button kind="first" disabled={active.value} onPress={() => take({ kind: "embedded" })}>
               Use the village model
             </Button>
           </div>
@@ -60,7 +80,7 @@ export function BaseStep() {
           actions={(run) =>
             run.model &&
             run.usable && (
-              <Button label={`Use ${run.name} as the base`} onPress={() => take({ kind: "run", id: run.id })}>
+              <Button disabled={active.value} label={`Use ${run.name} as the base`} onPress={() => take({ kind: "run", id: run.id })}>
                 Use as the base
               </Button>
             )
@@ -118,7 +138,7 @@ function Hub() {
           value={id.value}
           onInput={(event) => (id.value = event.currentTarget.value)}
         />
-        <Button disabled={id.value.trim() === ""} onPress={() => take({ kind: "url", url: id.value.trim() })}>
+        <Button disabled={active.value || id.value.trim() === ""} onPress={() => take({ kind: "url", url: id.value.trim() })}>
           Fetch
         </Button>
       </form>

@@ -1,5 +1,7 @@
+import { bytes, count } from "../numbers.js";
 import { Options } from "../parts/Choice.js";
 import { NumberField, SelectField, SwitchField, TextField } from "../parts/Field.js";
+import { Modules } from "../parts/Modules.js";
 import { Missing, Onward } from "../parts/Onward.js";
 import { Cost } from "../parts/Cost.js";
 import { RecipeFile } from "../parts/RecipeFile.js";
@@ -32,7 +34,13 @@ export function MethodStep() {
         <Cost />
       </aside>
       <div class="wide">
-        <Onward to="train" missing={plan.value?.fits === false ? "It does not fit yet." : null} />
+        <Onward to="train" missing={plan.value?.fits === false ? "It does not fit yet." : null}>
+          {plan.value?.fits && (
+            <small class="number">
+              {count(plan.value.trainable)} parameters learn, {bytes(plan.value.memory.peak)} of memory, {count(plan.value.steps)} steps
+            </small>
+          )}
+        </Onward>
       </div>
     </div>
   );
@@ -60,13 +68,7 @@ function Lora() {
         otherwise={String(2 * (numberOf("lora_rank") ?? 8))}
         onChange={(value) => set({ lora_alpha: value })}
       />
-      <TextField
-        name="Modules"
-        help="Which linear modules get one, with commas between them; all is every one but the output head."
-        value={textOf("lora_target")}
-        otherwise="all"
-        onChange={(value) => set({ lora_target: value.trim() || null })}
-      />
+      <Modules />
       <NumberField
         name="Dropout"
         help="Switches off this share of the adapter’s inputs at random, against learning by heart."

@@ -8,11 +8,11 @@ import { Notice } from "../parts/Notice.js";
 import { Missing, Onward } from "../parts/Onward.js";
 import { Figure } from "../parts/Preview.js";
 import { RunList } from "../parts/RunList.js";
-import type { Run } from "../../messages.js";
 import { adapter } from "../state/adapter.js";
-import { base, ready, runs } from "../state/base.js";
+import { base, interrupted, ready, runs } from "../state/base.js";
 import { data, dataName } from "../state/data.js";
 import { ask } from "../state/engine.js";
+import { active, phase } from "../state/phase.js";
 import { plan } from "../state/plan.js";
 import { method, numberOf } from "../state/recipe.js";
 import {
@@ -21,7 +21,6 @@ import {
   lastEval,
   notices,
   pause,
-  phase,
   progress,
   recent,
   resume,
@@ -43,11 +42,10 @@ const MEMORY: readonly Line[] = [{ name: "memory", token: "slate", format: bytes
 
 export function TrainStep() {
   if (adapter.value === null) return <NoGpu />;
-  const idle = ["none", "failed", "stopped", "finished"].includes(phase.value);
   const missing = !ready.value ? "base" : !data.value ? "data" : null;
   return (
     <>
-      {idle ? (
+      {!active.value ? (
         missing ? (
           <Missing to={missing}>{missing === "base" ? "There is no base that is ready yet." : "There is no data yet."}</Missing>
         ) : (
@@ -68,7 +66,7 @@ export function TrainStep() {
       )}
       {last.value && <Live />}
       <Samples />
-      {idle && <Interrupted />}
+      {!active.value && <Interrupted />}
       {(phase.value === "finished" || phase.value === "stopped") && <Onward to="use" />}
     </>
   );
@@ -257,7 +255,6 @@ function Samples() {
   );
 }
 
-const interrupted = (run: Run) => run.steps > 0 && !run.finished;
 
 /** Runs that a closed tab or a crash left behind. */
 function Interrupted() {

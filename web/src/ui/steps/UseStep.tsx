@@ -10,20 +10,22 @@ import { TakeHome } from "../parts/TakeHome.js";
 import { go } from "../route.js";
 import { adapter } from "../state/adapter.js";
 import { open, ready } from "../state/base.js";
+import { example } from "../state/data.js";
 import { set } from "../state/recipe.js";
 import { choose, tuned } from "../state/tuned.js";
 
 /** A finished full run becomes the base, and the method LoRA. */
 async function graft(id: string): Promise<void> {
   await open({ kind: "run", id });
+  if (example.value === "village") example.value = "pirate"; // the skill is there; now the style
   set({ finetuning_type: "lora", learning_rate: null });
   go("data");
 }
 
 export function UseStep() {
   if (adapter.value === null) return <NoGpu />;
-  if (!ready.value) return <Missing to="base">There is no model to use yet.</Missing>;
   const result = tuned.value;
+  const whole = ready.value || result !== null;
   return (
     <>
       {result ? (
@@ -42,10 +44,16 @@ export function UseStep() {
           {result.base}.
         </Notice>
       ) : (
-        <Notice kind="info">Nothing is trained in this visit yet: you can talk to the base, or choose a run below.</Notice>
+        whole && <Notice kind="info">Nothing is trained in this visit yet: you can talk to the base, or choose a run below.</Notice>
       )}
-      <Chat />
-      <HeatMap />
+      {whole ? (
+        <>
+          <Chat />
+          <HeatMap />
+        </>
+      ) : (
+        <Missing to="base">There is no model to talk to yet.</Missing>
+      )}
       {result && <Deltas key={result.id} />}
       {result && <TakeHome key={result.id} run={result} />}
       <section class="part">

@@ -1,0 +1,49 @@
+import { base } from "../state/base.js";
+import { set, textOf } from "../state/recipe.js";
+import { TextField } from "./Field.js";
+
+const HELP = "Which linear modules get one; all is every one but the output head.";
+
+/** `lora_target`: boxes for the modules that the base has, a line to write in where it does not tell them. */
+export function Modules() {
+  const names = base.value?.report.lora_targets ?? [];
+  const value = textOf("lora_target") || "all";
+  const write = (text: string) => set({ lora_target: text.trim() || null });
+  if (names.length === 0) return <TextField name="Modules" help={`${HELP} Commas between them.`} value={value} onChange={write} />;
+  const toggle = (name: string, on: boolean) => {
+    const next = names.filter((other) => (other === name ? on : isChosen(other)));
+    const all = names.every((other) => next.includes(other) === (other !== "lm_head"));
+    // The last one stays: an adapter without modules is none.
+    if (next.length > 0) set({ lora_target: all ? null : next.join(",") });
+  };
+  return (
+    <fieldset class="field modules-field">
+      <legend class="unseen">Modules</legend>
+      <span class="label" aria-hidden="true">
+        Modules
+      </span>
+      <small>{HELP}</small>
+      <div class="modules">
+        {names.map((name) => (
+          <label class="check" key={name}>
+            <input
+              type="checkbox"
+              checked={isChosen(name)}
+              onChange={(event) => {
+                toggle(name, event.currentTarget.checked);
+                event.currentTarget.checked = isChosen(name); // a refused change is shown as it is
+              }}
+            />
+            {name}
+          </label>
+        ))}
+      </div>
+    </fieldset>
+  );
+}
+
+/** Whether a module is among those of the settings as they are now. */
+function isChosen(name: string): boolean {
+  const value = textOf("lora_target") || "all";
+  return value === "all" ? name !== "lm_head" : value.split(",").some((one) => one.trim() === name);
+}
