@@ -7,6 +7,7 @@ use rootstock::checkpoint::{Carry, Checkpoint};
 use rootstock::config::Recipe;
 use rootstock::data::{OpenPath, Prepared, Tokenizer, prepare};
 use rootstock::platform::{Directory, open_directory, parent_and_name};
+use rootstock::train::carried_files;
 use rootstock::{Error, Result};
 
 use super::console::{Console, count, thousands};
@@ -130,11 +131,7 @@ impl Setup {
             ));
             console.notes(&encoded.notices);
         }
-        let mut carry = Carry::load(&**model.checkpoint.directory()).await?;
-        let template = model.tokenizer.template();
-        if template.is_fallback() && recipe.stage == rootstock::config::Stage::Sft {
-            carry.set_file("chat_template.jinja", template.source().as_bytes().to_vec())?;
-        }
+        let carry = carried_files(&model.checkpoint, &model.tokenizer, recipe.stage).await?;
         Ok(Setup { recipe, model, carry, data })
     }
 }

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{AdapterClass, Gpu, Profile, human_bytes};
 use crate::graph::{Graph, Param, Purpose};
 use crate::model::{ModelConfig, RopeKind, forward};
-use crate::plan::{Input, InputLayout, Memory, Options, ParamLayout, ParamStore, Part, Runner, StepValues, compile};
+use crate::plan::{Input, InputLayout, Memory, Options, ParamLayout, ParamStore, Part, Pool, Runner, StepValues, compile};
 
 /// The longest sequence where nobody asks for another: enough for a conversation, and its caches stay small.
 const DEFAULT_CONTEXT: usize = 4096;
@@ -272,14 +272,36 @@ fn graph(config: &ModelConfig, params: &Rc<Vec<Param>>, shape: Shape, context: u
     forward::build(config, params.clone(), shape.tokens, purpose, shape.sequence)
 }
 
-/// Refuses what the adapter's memory cannot hold.
-fn check_memory(settled: &Settled, config: &ModelConfig, params: &Rc<Vec<Param>>, profile: &Profile) -> Result<()> {
+/// GPU memory that [`Generator::sharing`] takes on top of what the engine has: caches, logits, activations of a chunk, tables.
+/// `params` are the engine's (`ParamStore::params`, or what [`forward::graph_params`] makes of the declarations before there is one).
+///
+/// # Errors
+/// [`Error::Recipe`] for a context that cannot be.
+pub fn estimate_sharing(config: &ModelConfig, params: &Rc<Vec<Param>>, profile: &Profile, options: GeneratorOptions) -> Result<Memory> {
+    let settled = Settled::of(options, config, profile)?;
+    Ok(add_plans(Memory::of_runner(), &settled, config, params, profile))
+}
+
+/// Adds the plans of a generator to what it stands on.
+fn add_plans(mut memory: Memory, settled: &Settled, config: &ModelConfig, params: &Rc<Vec<Param>>, profile: &Profile) -> Memory {
     let layout = ParamLayout::new(params, profile);
-    let mut memory = Memory::of_store(&layout, false);
+    let mut pool = Pool::default();
     for tokens in [settled.chunk, 1] {
         let graph = graph(config, params, Shape { tokens, logit_rows: 1, sequence: settled.context }, settled.context);
-        memory.add_program(&compile(&graph, &layout, profile, Options::default()), &graph);
+        let program = compile(&graph, &layout, profile, Options::default());
+        memory.add_program(&program, &graph);
+        pool.add(&program);
     }
+    memory.activations_bytes = pool.bytes();
+    // One row of logits comes back at a time.
+    memory.other_bytes += config.vocab_size.next_multiple_of(4) as u64 * 4;
+    memory
+}
+
+/// Refuses what the adapter's memory cannot hold.
+fn check_memory(settled: &Settled, config: &ModelConfig, params: &Rc<Vec<Param>>, profile: &Profile) -> Result<()> {
+    let store = Memory::of_store(&ParamLayout::new(params, profile), false);
+    let memory = add_plans(store, settled, config, params, profile);
     let needed = memory.peak_bytes();
     let Some(available) = profile.usable_memory().filter(|available| needed > *available) else { return Ok(()) };
     let suggestion = if memory.weights_bytes < available && settled.context > 256 {

@@ -31,6 +31,11 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// The memory of a runner over somebody else's store, without programs.
+    pub fn of_runner() -> Memory {
+        Memory { other_bytes: STATS_BYTES + UNIFORM_SLOT, ..Memory::default() }
+    }
+
     /// The memory of a store alone.
     pub fn of_store(layout: &ParamLayout, training: bool) -> Memory {
         let gradients_bytes = if training { layout.gradients_bytes() } else { 0 };

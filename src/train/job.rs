@@ -6,8 +6,8 @@ use async_trait::async_trait;
 
 use super::history::{EvalLine, LogLine};
 use crate::checkpoint::{Carry, Checkpoint};
-use crate::config::{FinetuningType, Recipe};
-use crate::data::{Batch, Loader, Sample};
+use crate::config::{FinetuningType, Recipe, Stage};
+use crate::data::{Batch, Loader, Sample, Tokenizer};
 use crate::engine::{Engine, EngineOptions, estimate};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Profile};
@@ -133,6 +133,20 @@ pub struct Outcome {
     pub best: Option<(f64, String)>,
     /// Whether early stopping ended the run.
     pub stopped_early: bool,
+}
+
+/// What a run's result takes over from the model's directory. A model without a chat template that is trained on conversations gets the
+/// one that it is trained with, so that others ask it in the same words.
+///
+/// # Errors
+/// As [`Carry::load`].
+pub async fn carried_files(checkpoint: &Checkpoint, tokenizer: &Tokenizer, stage: Stage) -> Result<Carry> {
+    let mut carry = Carry::load(&**checkpoint.directory()).await?;
+    let template = tokenizer.template();
+    if template.is_fallback() && stage == Stage::Sft {
+        carry.set_file("chat_template.jinja", template.source().as_bytes().to_vec())?;
+    }
+    Ok(carry)
 }
 
 /// What a run will do and need, before anything is allocated.

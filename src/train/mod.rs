@@ -11,7 +11,7 @@ mod score;
 mod state;
 
 pub use history::{EvalLine, History, LogEntry, LogLine};
-pub use job::{Event, Job, Observer, Outcome, Planned, Silent, Start, Wish, largest_micro_batches, plan_run};
+pub use job::{Event, Job, Observer, Outcome, Planned, Silent, Start, Wish, carried_files, largest_micro_batches, plan_run};
 pub use output::check_output;
 pub use run::{evaluate, train};
 pub use schedule::Schedule;

@@ -98,6 +98,29 @@ fn the_best_weights_come_back_after_stopping_early() {
     assert_eq!(ws.json("out/eval_results.json")["eval_loss"].as_f64(), Some(lowest));
 }
 
+/// A model without a chat template is trained with a plain one, which belongs to the result from then on.
+#[test]
+fn the_template_of_the_training_is_saved() {
+    let ws = Workspace::new();
+    fs::remove_file(ws.path("model/chat_template.jinja")).expect("it was there");
+    ws.recipe("max_steps: 1");
+    let said = ws.run(&["train", "recipe.yaml"]).good();
+    assert!(said.stderr.contains("no chat template"), "it is announced: {}", said.stderr);
+    let written = String::from_utf8(ws.read("out/chat_template.jinja")).expect("UTF-8");
+    assert!(written.contains("'User: '") && written.contains("'Assistant:'"), "{written}");
+    let question = ["generate", "--prompt", "What is 1 and one?", "--greedy", "--max-new-tokens", "4", "--json", "--model"];
+    let said = |model: &str| ws.run(&[&question[..], &[model]].concat()).good();
+    assert!(!said("out").stderr.contains("no chat template"), "the result has one");
+    // The prompt is asked as in the training: as a user's message, longer than the bare text.
+    let tokens = |model: &str| said(model).json()["prompt_tokens"].as_u64().expect("a number");
+    assert!(tokens("out") > tokens("model"), "{} {}", tokens("out"), tokens("model"));
+    // A text needs none.
+    ws.write("text.jsonl", "{\"text\": \"A tree.\"}\n");
+    ws.recipe("max_steps: 1\nstage: pt\ndataset: text.jsonl\noutput_dir: text");
+    ws.run(&["train", "recipe.yaml"]).good();
+    assert!(!ws.path("text/chat_template.jinja").exists());
+}
+
 #[test]
 fn evaluating_alone_is_a_recipe_too() {
     let ws = Workspace::new();

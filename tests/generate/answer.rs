@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use rootstock::Error;
 use rootstock::data::Batch;
 use rootstock::engine::{Engine, EngineOptions};
-use rootstock::generate::{AnswerOptions, FinishReason, Generator, GeneratorOptions, SamplingOptions};
+use rootstock::generate::{AnswerOptions, FinishReason, Generator, GeneratorOptions, SamplingOptions, estimate_sharing};
 use rootstock::optim::AdamW;
 use rootstock::plan::StepValues;
 use rootstock::platform::block_on;
@@ -116,6 +116,10 @@ fn a_generator_shares_the_weights_of_a_training_run() {
         let before = gpu.allocated_bytes();
         let mut shared = Generator::sharing(&engine, small).await.expect("a generator");
         let own = gpu.allocated_bytes() - before;
+        let row = 4 * engine.config.vocab_size.next_multiple_of(4) as u64; // read back, one at a time
+        let params = &engine.runner.store.params;
+        let planned = estimate_sharing(&engine.config, params, gpu.profile(), small).expect("a context that can be").peak_bytes() - row;
+        assert!(planned.abs_diff(own) * 100 <= own, "{planned} bytes were planned and {own} allocated");
         let before = gpu.allocated_bytes();
         let mut alone = Generator::load(gpu.clone(), &case.checkpoint, small).await.expect("a generator");
         assert_eq!(own, gpu.allocated_bytes() - before - alone.weights_bytes(), "all but the weights is its own");
