@@ -10,3 +10,4 @@ mod kernels;
 mod plan;
 mod reference;
 mod train;
+mod web;

@@ -13,15 +13,16 @@ function embedded(): Plugin {
   return {
     name: "rootstock-embedded",
     generateBundle() {
+      const list: { name: string; size: number }[] = [];
       for (const folder of ["embedded-model", "demo"]) {
-        const names = readdirSync(join(root, "assets", folder)).sort();
-        const list = names.map((name) => {
-          const source = readFileSync(join(root, "assets", folder, name));
-          this.emitFile({ type: "asset", fileName: `${folder}/${name}`, source });
-          return { name, size: source.length };
-        });
-        this.emitFile({ type: "asset", fileName: `${folder}/files.json`, source: JSON.stringify(list) });
+        for (const file of readdirSync(join(root, "assets", folder)).sort()) {
+          const name = `${folder}/${file}`;
+          const source = readFileSync(join(root, "assets", name));
+          this.emitFile({ type: "asset", fileName: name, source });
+          list.push({ name, size: source.length });
+        }
       }
+      this.emitFile({ type: "asset", fileName: "files.json", source: JSON.stringify(list) });
     },
   };
 }

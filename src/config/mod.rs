@@ -9,4 +9,5 @@ pub mod value;
 
 pub use docs::markdown;
 pub use recipe::Recipe;
+pub use settings::{GivenKeys, read_keys};
 pub use types::{ExportDtype, FinetuningType, Freeze, Interval, Lora, Resume, SchedulerKwargs, SchedulerType, Stage, Strategy};

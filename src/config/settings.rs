@@ -183,6 +183,19 @@ impl Settings {
     }
 }
 
+/// A recipe's keys as they were given, and what to know about them.
+pub type GivenKeys = (Vec<(String, Value)>, Vec<String>);
+
+/// What a recipe says, key by key and checked, and what its reader should know about keys that do nothing here: for a page that
+/// shows a recipe and lets it be changed before it is run.
+///
+/// # Errors
+/// [`Error::Line`] for broken YAML, unknown keys, and values of the wrong type.
+pub fn read_keys(path: &str, text: &str) -> Result<GivenKeys> {
+    let settings = Settings::read(path, text.trim_start_matches('\u{feff}'), &[])?;
+    Ok((settings.given.into_iter().map(|(name, (value, _))| (name.to_string(), value)).collect(), settings.notices))
+}
+
 /// The top-level mapping with the line of each key.
 struct Entries(Vec<(usize, String, Value)>);
 

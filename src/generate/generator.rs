@@ -161,17 +161,43 @@ impl Generator {
     /// # Errors
     /// As [`Generator::next_logits`].
     pub async fn logits(&mut self, ids: &[u32]) -> Result<Vec<Vec<f32>>> {
+        let mut logits = Vec::with_capacity(ids.len());
+        self.each_logits(ids, |_, row| logits.push(row)).await?;
+        Ok(logits)
+    }
+
+    /// The loss of every token of a text but its first, in nats: -ln p(token | those before it).
+    ///
+    /// # Errors
+    /// As [`Generator::next_logits`].
+    pub async fn losses(&mut self, ids: &[u32]) -> Result<Vec<f64>> {
+        let mut losses = Vec::with_capacity(ids.len());
+        self.each_logits(ids, |at, row| {
+            let Some(&next) = ids.get(at + 1) else { return };
+            let highest = f64::from(row.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+            let sum: f64 = row.iter().map(|x| (f64::from(*x) - highest).exp()).sum();
+            losses.push(sum.ln() + highest - f64::from(row[next as usize]));
+        })
+        .await?;
+        Ok(losses)
+    }
+
+    /// Calls `each` with every position of a text and the logits there; a part of them is in memory at a time.
+    async fn each_logits(&mut self, ids: &[u32], mut each: impl FnMut(usize, Vec<f32>)) -> Result<()> {
         self.check(ids)?;
         self.clear();
         self.begin(ids);
         let row_bytes = self.config.vocab_size.next_multiple_of(4) * 4;
         let tokens = self.chunk.min(LOGITS_BYTES / row_bytes).max(1);
-        let mut logits = Vec::with_capacity(ids.len());
+        let mut at = 0;
         for part in ids.chunks(tokens) {
             self.run(Shape { tokens, logit_rows: tokens, sequence: self.sequence }, part, 0..part.len()).await?;
-            logits.extend(self.read_rows(part.len()).await?);
+            for row in self.read_rows(part.len()).await? {
+                each(at, row);
+                at += 1;
+            }
         }
-        Ok(logits)
+        Ok(())
     }
 
     fn check(&self, ids: &[u32]) -> Result<()> {

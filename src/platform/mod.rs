@@ -64,6 +64,11 @@ pub trait OutputDirectory: Directory {
     /// Renames a file or sub-directory in one step, replacing nothing that exists.
     async fn rename(&self, from: &str, to: &str) -> Result<()>;
 
+    /// Completes what an interrupted [`OutputDirectory::rename`] left half done, where a platform has no rename in one step.
+    async fn recover(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Removes a file or a sub-directory with all in it; a missing one is fine.
     async fn remove(&self, name: &str) -> Result<()>;
 

@@ -1,5 +1,7 @@
 //! Whether a planned run fits the adapter, and what is said when it does not.
 
+use std::fmt;
+
 use crate::error::{Error, Result};
 use crate::gpu::{Profile, human_bytes};
 use crate::plan::Memory;
@@ -30,20 +32,53 @@ impl Memory {
         })
     }
 
-    /// What would make a plan smaller, the most effective first.
+    /// What would make a plan smaller, the most effective first, in words.
     pub fn suggestions(&self, checkpointing: bool) -> Vec<String> {
+        self.remedies(checkpointing).iter().map(Remedy::to_string).collect()
+    }
+
+    /// What would make a plan smaller, the most effective first.
+    pub fn remedies(&self, checkpointing: bool) -> Vec<Remedy> {
         let mut list = Vec::new();
         let fixed = self.weights_bytes + self.gradients_bytes + self.optimizer_bytes;
         if self.activations_bytes * 4 > fixed {
             if !checkpointing {
-                list.push("set gradient_checkpointing: true".to_string());
+                list.push(Remedy::GradientCheckpointing);
             }
-            list.push("lower per_device_train_batch_size (and raise gradient_accumulation_steps by as much)".to_string());
-            list.push("lower cutoff_len".to_string());
+            list.extend([Remedy::SmallerBatch, Remedy::ShorterCutoff]);
         }
         if self.gradients_bytes > 0 && fixed > self.activations_bytes {
-            list.push(format!("take a smaller model: weights, gradients and moments alone are {}", human_bytes(fixed)));
+            list.push(Remedy::SmallerModel { fixed });
         }
         list
+    }
+}
+
+/// What would make a plan smaller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remedy {
+    /// Keep only the layers' inputs.
+    GradientCheckpointing,
+    /// Fewer samples at once.
+    SmallerBatch,
+    /// Shorter samples.
+    ShorterCutoff,
+    /// A smaller model.
+    SmallerModel {
+        /// Bytes of weights, gradients and moments.
+        fixed: u64,
+    },
+}
+
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Remedy::GradientCheckpointing => f.write_str("set gradient_checkpointing: true"),
+            Remedy::SmallerBatch => f.write_str("lower per_device_train_batch_size (and raise gradient_accumulation_steps by as much)"),
+            Remedy::ShorterCutoff => f.write_str("lower cutoff_len"),
+            Remedy::SmallerModel { fixed } => {
+                write!(f, "take a smaller model: weights, gradients and moments alone are {}", human_bytes(*fixed))
+            }
+        }
     }
 }

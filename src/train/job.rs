@@ -162,6 +162,13 @@ pub struct Planned {
     pub memory: Memory,
 }
 
+impl Planned {
+    /// Parameters that are trained.
+    pub fn trainable(&self, checkpoint: &Checkpoint) -> u64 {
+        checkpoint.params().iter().map(|p| p.elements()).sum()
+    }
+}
+
 /// Plans a run: what `rootstock estimate` prints, and what [`super::train`] follows.
 ///
 /// # Errors

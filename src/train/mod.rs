@@ -10,6 +10,7 @@ mod schedule;
 mod score;
 mod state;
 
+pub use fits::Remedy;
 pub use history::{EvalLine, History, LogEntry, LogLine};
 pub use job::{Event, Job, Observer, Outcome, Planned, Silent, Start, Wish, carried_files, largest_micro_batches, plan_run};
 pub use output::check_output;

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use js_sys::{Float32Array, Object, Reflect, Uint8Array};
 use serde_json::json;
+use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::{JsError, JsValue, wasm_bindgen};
 
 use crate::checkpoint::{Checkpoint, ParamSource};
@@ -12,9 +13,9 @@ use crate::engine::{Engine, EngineOptions};
 use crate::gpu::{AdapterChoice, Gpu};
 use crate::optim::AdamW;
 use crate::plan::{Part, StepValues, kernels};
-use crate::platform::MemoryDirectory;
-use crate::web::messages::{Event, Request};
-use crate::web::session;
+use crate::platform::{Directory, FileDirectory, HttpDirectory, MemoryDirectory, OpfsDirectory};
+use crate::web::messages::{BaseSource, Event, Request};
+use crate::web::session::{self, Call};
 
 /// Runs once when the module is loaded: a panic, which only a bug can cause, is written to the console with its place.
 #[wasm_bindgen(start)]
@@ -28,13 +29,15 @@ pub struct Session(Rc<session::Session>);
 
 #[wasm_bindgen]
 impl Session {
-    /// Opens the session of a worker. `home` is the address of the page's folder, beside which the embedded model lies.
+    /// Opens the session of a worker. `home` is the address of the page's folder, which holds the embedded model and a list of
+    /// its files.
     ///
     /// # Errors
-    /// When the browser keeps no files.
+    /// When the browser keeps no files, or the page's own cannot be read.
     pub async fn open(home: String) -> Result<Session, JsError> {
-        let _ = home;
-        Ok(Session(session::Session::new()))
+        let assets = HttpDirectory::listed(&home, "the page").await?;
+        let store = OpfsDirectory::open().await?;
+        Ok(Session(session::Session::new(Rc::new(assets), Rc::new(store), AdapterChoice::default())))
     }
 
     /// Works on a request (`Request` of `messages.ts`); `on` hears its events. `files` are `{path, file}`.
@@ -42,7 +45,6 @@ impl Session {
     /// # Errors
     /// A sentence for the person at the keyboard.
     pub async fn handle(&self, id: u32, request: JsValue, files: js_sys::Array, on: js_sys::Function) -> Result<JsValue, JsError> {
-        let _ = (id, files);
         let request: Request =
             serde_wasm_bindgen::from_value(request).map_err(|e| JsError::new(&format!("this request cannot be read: {e}")))?;
         let emit = Rc::new(move |event: Event| {
@@ -50,9 +52,21 @@ impl Session {
                 let _ = on.call1(&JsValue::NULL, &event);
             }
         });
-        let reply = self.0.handle(request, emit).await?;
+        let call = Call::new(id, given(&request, &files), emit);
+        let reply = self.0.handle(request, call).await?;
         Ok(to_js(&reply)?)
     }
+}
+
+/// The folder that travels with a request.
+fn given(request: &Request, files: &js_sys::Array) -> Option<Rc<dyn Directory>> {
+    let Request::Open { source: BaseSource::Files { name } } = request else { return None };
+    let file = |entry: JsValue| {
+        let path = Reflect::get(&entry, &"path".into()).ok()?.as_string()?;
+        let file: web_sys::File = Reflect::get(&entry, &"file".into()).ok()?.dyn_into().ok()?;
+        Some((path, file))
+    };
+    Some(Rc::new(FileDirectory::new(name, files.iter().filter_map(file).collect())))
 }
 
 /// As JSON would have it: objects, numbers, null.

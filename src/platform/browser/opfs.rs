@@ -1,7 +1,7 @@
 //! The origin's private file system: where runs are kept.
 //!
 //! A file is written beside its final name through a synchronous handle, flushed, and moved. Folders cannot be moved in one step
-//! here, so a move is written down first ([`JOURNAL`]) and [`OpfsDirectory::recover`] completes what a closed tab left half done.
+//! here, so a move is written down first ([`JOURNAL`]) and [`OutputDirectory::recover`] completes what a closed tab left half done.
 
 use std::ops::Range;
 
@@ -124,20 +124,6 @@ impl OpfsDirectory {
             Err(fault) => return Err(file_error(self.shown(name), &fault)),
         };
         wait(handle.get_file()).await.map(Some).map_err(|e| file_error(self.shown(name), &e))
-    }
-
-    /// Completes a rename of a folder that was interrupted.
-    ///
-    /// # Errors
-    /// As [`OutputDirectory::rename`].
-    pub async fn recover(&self) -> Result<()> {
-        if self.size(JOURNAL).await?.is_none() {
-            return Ok(());
-        }
-        if let Ok(Journal { from, to }) = serde_json::from_slice(&self.read(JOURNAL).await?) {
-            self.move_folder(&from, &to).await?;
-        }
-        self.remove(JOURNAL).await
     }
 
     async fn move_folder(&self, from: &str, to: &str) -> Result<()> {
@@ -279,6 +265,16 @@ impl OutputDirectory for OpfsDirectory {
         let journal = Journal { from: from.to_string(), to: to.to_string() };
         crate::platform::write_file(self, JOURNAL, &serde_json::to_vec(&journal).unwrap_or_default()).await?;
         self.recover().await
+    }
+
+    async fn recover(&self) -> Result<()> {
+        if self.size(JOURNAL).await?.is_none() {
+            return Ok(());
+        }
+        if let Ok(Journal { from, to }) = serde_json::from_slice(&self.read(JOURNAL).await?) {
+            self.move_folder(&from, &to).await?;
+        }
+        self.remove(JOURNAL).await
     }
 
     async fn remove(&self, name: &str) -> Result<()> {

@@ -1,46 +1,200 @@
-//! What a worker does for its page: requests in, replies and events out.
+//! What a worker does for its page: requests in, replies and events out. One file per step of the way.
+//!
+//! The session owns the device, the open base, the prepared data and the run that goes on. Requests are worked on side by side: while
+//! a run trains, its page may ask for anything else.
 
-use std::cell::RefCell;
+mod base;
+mod data;
+mod kept;
+mod plan;
+mod settings;
+mod steer;
+mod talk;
+mod train;
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::messages::{Adapter, Event, Reply, Request};
+use base::OpenBase;
+use data::PreparedData;
+use steer::Steering;
+use talk::Talkers;
+
+use super::messages::{Adapter, Event, Reply, Request, Storage};
 use crate::error::{Error, Result};
 use crate::gpu::{AdapterChoice, AdapterClass, Gpu};
+use crate::platform::{Directory, OutputDirectory};
 
 /// Who hears the events of a request.
 pub type Emit = Rc<dyn Fn(Event)>;
 
+/// What comes with a request.
+pub struct Call {
+    /// Its id.
+    pub id: u32,
+    /// The files that travel with it.
+    pub files: Option<Rc<dyn Directory>>,
+    /// Who hears what happens.
+    pub emit: Emit,
+    /// Set when the page no longer wants the answer.
+    cancelled: Rc<Cell<bool>>,
+}
+
+impl Call {
+    /// A request that nobody has cancelled yet.
+    pub fn new(id: u32, files: Option<Rc<dyn Directory>>, emit: Emit) -> Call {
+        Call { id, files, emit, cancelled: Rc::default() }
+    }
+}
+
 /// The state of one worker.
-#[derive(Default)]
 pub struct Session {
+    /// The page's own files: `embedded-model/`, `demo/`.
+    assets: Rc<dyn Directory>,
+    /// Where runs and models are kept.
+    store: Rc<dyn OutputDirectory>,
+    choice: AdapterChoice,
     gpu: RefCell<Option<Rc<Gpu>>>,
+    embedded: RefCell<Option<Rc<dyn Directory>>>,
+    base: RefCell<Option<Rc<OpenBase>>>,
+    prepared: RefCell<Option<Rc<PreparedData>>>,
+    /// The run that goes on.
+    running: RefCell<Option<Rc<Steering>>>,
+    running_id: RefCell<Option<String>>,
+    /// The stored run that is looked at.
+    tuned: RefCell<Option<String>>,
+    talkers: Talkers,
+    /// Floating-point operations a second of the last run, by adapter; for the time that a plan would take.
+    speed: Cell<Option<f64>>,
+    /// Devices that were lost so far.
+    lost_devices: Cell<usize>,
+    cancels: RefCell<BTreeMap<u32, Rc<Cell<bool>>>>,
 }
 
 impl Session {
-    /// A session at its beginning.
-    pub fn new() -> Rc<Session> {
-        Rc::default()
+    /// A session over the page's files and a place to keep runs in.
+    pub fn new(assets: Rc<dyn Directory>, store: Rc<dyn OutputDirectory>, choice: AdapterChoice) -> Rc<Session> {
+        Rc::new(Session {
+            assets,
+            store,
+            choice,
+            gpu: RefCell::default(),
+            embedded: RefCell::default(),
+            base: RefCell::default(),
+            prepared: RefCell::default(),
+            running: RefCell::default(),
+            running_id: RefCell::default(),
+            tuned: RefCell::default(),
+            talkers: Talkers::default(),
+            speed: Cell::default(),
+            lost_devices: Cell::default(),
+            cancels: RefCell::default(),
+        })
     }
 
     /// Works on a request.
     ///
     /// # Errors
     /// What the request fails with, in a sentence.
-    pub async fn handle(self: &Rc<Self>, request: Request, _emit: Emit) -> Result<Reply> {
-        match request {
-            Request::Adapter => Ok(Reply::Adapter(self.gpu().await.ok().map(|gpu| adapter(&gpu)))),
-            other => Err(Error::recipe("request", format!("{other:?} is not there yet"))),
-        }
+    pub async fn handle(self: &Rc<Self>, request: Request, call: Call) -> Result<Reply> {
+        self.cancels.borrow_mut().insert(call.id, call.cancelled.clone());
+        let reply = self.work(request, &call).await;
+        self.cancels.borrow_mut().remove(&call.id);
+        self.drop_lost_device();
+        reply
     }
 
-    /// The open device; opened when it is asked for the first time.
+    async fn work(self: &Rc<Self>, request: Request, call: &Call) -> Result<Reply> {
+        Ok(match request {
+            Request::Adapter => Reply::Adapter(self.gpu().await.ok().map(|gpu| adapter(&gpu))),
+            Request::Open { source } => Reply::Base(Box::new(self.open_base(source, call).await?)),
+            Request::Validate => Reply::Report(Box::new(self.validate_base(call).await?)),
+            Request::Repair => return Err(Error::file("repair", "repairs are not there yet")),
+            Request::Examples => Reply::Examples(self.examples().await?),
+            Request::Prepare { data, evaluation, recipe, first, count } => {
+                let prepared = self.prepare_data(&data, evaluation.as_ref(), &recipe).await?;
+                Reply::Preview(self.preview(&prepared, &recipe, first, count)?)
+            }
+            Request::Plan { recipe } => Reply::Plan(self.plan(&recipe).await?),
+            Request::Keys => Reply::Keys(settings::recipe_keys()),
+            Request::ReadRecipe { yaml } => Reply::ReadRecipe(settings::read(&yaml)?),
+            Request::WriteRecipe { recipe } => Reply::Text(settings::write(&recipe, &self.places_to_write())),
+            Request::Train { recipe, samples } => Reply::Ended(self.train_new(recipe, samples, call).await?),
+            Request::GoOn { run, samples } => Reply::Ended(self.go_on(&run, samples, call).await?),
+            Request::Pause => self.steer(|run| run.hold())?,
+            Request::Resume => self.steer(|run| run.release())?,
+            Request::Stop => self.steer(|run| run.stop())?,
+            Request::Save => self.steer(|run| run.save())?,
+            Request::Runs => Reply::Runs(self.runs().await?),
+            Request::Remove { id } => {
+                self.remove(&id).await?;
+                Reply::Nothing
+            }
+            Request::Storage => {
+                let state = crate::platform::storage(false).await;
+                Reply::Storage(Storage { usage: state.usage, quota: state.quota, persistent: state.persistent })
+            }
+            Request::Tuned { id } => Reply::Run(self.choose_tuned(&id).await?),
+            Request::Chat { which, messages, sampling } => Reply::Answered(self.chat(which, &messages, &sampling, call).await?),
+            Request::Losses { which, text } => Reply::Losses(self.losses(which, &text, call).await?),
+            Request::Deltas => return Err(Error::file("deltas", "this is not there yet")),
+            Request::Merge => return Err(Error::file("merge", "this is not there yet")),
+            Request::Files { id } => Reply::Files(self.files_to_take(&id).await?),
+            Request::Cancel { request } => {
+                if let Some(cancelled) = self.cancels.borrow().get(&request) {
+                    cancelled.set(true);
+                }
+                Reply::Nothing
+            }
+        })
+    }
+
+    /// The open device; opened when it is asked for the first time, and again after it was lost.
     async fn gpu(&self) -> Result<Rc<Gpu>> {
+        self.drop_lost_device();
         if let Some(gpu) = self.gpu.borrow().as_ref() {
             return Ok(gpu.clone());
         }
-        let gpu = Rc::new(Gpu::open(&AdapterChoice::default()).await?);
+        let gpu = Rc::new(Gpu::open(&self.choice).await?);
         *self.gpu.borrow_mut() = Some(gpu.clone());
         Ok(gpu)
+    }
+
+    /// A device that failed is of no use any more, nor is what lies on it.
+    fn drop_lost_device(&self) {
+        let lost = self.gpu.borrow().as_ref().is_some_and(|gpu| gpu.check().is_err());
+        if lost {
+            self.lost_devices.set(self.lost_devices.get() + 1);
+            self.gpu.borrow_mut().take();
+            self.forget_talkers();
+        }
+    }
+
+    /// Loses the device on purpose, to test what happens then.
+    pub fn lose_device(&self) {
+        if let Some(gpu) = self.gpu.borrow().as_ref() {
+            gpu.lose();
+        }
+    }
+
+    /// Whether a device was lost before.
+    pub fn has_lost_a_device(&self) -> bool {
+        self.lost_devices.get() > 0
+    }
+
+    fn steer(&self, how: impl Fn(&Steering)) -> Result<Reply> {
+        match self.running.borrow().as_ref() {
+            Some(run) => how(run),
+            None => return Err(Error::file("run", "no run goes on")),
+        }
+        Ok(Reply::Nothing)
+    }
+
+    fn places_to_write(&self) -> Vec<(&'static str, String)> {
+        let base = self.base.borrow().as_ref().map(|base| base.name.clone());
+        let named = [("model_name_or_path", base.unwrap_or_else(|| "MODEL".into())), ("dataset_dir", "data".into())];
+        named.into_iter().chain([("dataset", "DATASET".into()), ("output_dir", "output".into())]).collect()
     }
 }
 

@@ -1,0 +1,165 @@
+//! The base: opening it from wherever it is, and judging it.
+
+use std::rc::Rc;
+
+use serde_json::Value as Json;
+
+use super::super::messages::{Base, BaseSource, Event, FileSize, Progress, SettingValue, Unit};
+use super::{Call, Session};
+use crate::checkpoint::Checkpoint;
+use crate::data::Tokenizer;
+use crate::error::{Error, Result};
+use crate::platform::{Directory, MemoryDirectory};
+use crate::validate::{Options, Report, validate};
+
+/// What the page calls the model that comes with it.
+const EMBEDDED: &str = "embedded-model";
+
+/// Fields of config.json that a person compares.
+const COMPARED: [&str; 12] = [
+    "model_type",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "vocab_size",
+    "max_position_embeddings",
+    "tie_word_embeddings",
+    "torch_dtype",
+    "dtype",
+];
+
+/// A base that was opened.
+pub(super) struct OpenBase {
+    pub(super) name: String,
+    pub(super) source: BaseSource,
+    pub(super) directory: Rc<dyn Directory>,
+    /// Checkpoint and tokenizer, or why there are none.
+    pub(super) model: Result<Model>,
+}
+
+/// A model that can be used.
+#[derive(Clone)]
+pub(super) struct Model {
+    pub(super) checkpoint: Checkpoint,
+    pub(super) tokenizer: Rc<Tokenizer>,
+}
+
+impl Model {
+    pub(super) async fn open(directory: Rc<dyn Directory>) -> Result<Model> {
+        let checkpoint = Checkpoint::open(directory.clone()).await?;
+        let tokenizer = Rc::new(Tokenizer::load(&*directory).await?);
+        Ok(Model { checkpoint, tokenizer })
+    }
+}
+
+impl Session {
+    /// Opens a base and makes it the session's.
+    pub(super) async fn open_base(&self, source: BaseSource, call: &Call) -> Result<Base> {
+        let directory = self.base_directory(&source, call).await?;
+        let name = match &source {
+            BaseSource::Embedded => EMBEDDED.to_string(),
+            BaseSource::Files { name } => name.clone(),
+            BaseSource::Url { url } => url.clone(),
+            BaseSource::Run { id } => self.kept_name(id).await?,
+        };
+        let (base, shown) = judge(name, source, directory, call).await?;
+        *self.base.borrow_mut() = Some(Rc::new(base));
+        self.prepared.borrow_mut().take();
+        self.forget_talkers();
+        Ok(shown)
+    }
+
+    /// The folder of a base.
+    pub(super) async fn base_directory(&self, source: &BaseSource, call: &Call) -> Result<Rc<dyn Directory>> {
+        match source {
+            BaseSource::Embedded => self.embedded(call).await,
+            BaseSource::Files { name } => match &call.files {
+                Some(files) => Ok(files.clone()),
+                None => Err(Error::file(name, "this folder was given to the page earlier and is not kept: choose it again as the base")),
+            },
+            BaseSource::Url { url } => crate::platform::open_address(url).await,
+            BaseSource::Run { id } => self.kept_model(id).await,
+        }
+    }
+
+    /// The model that comes with the page, in memory: it is small.
+    async fn embedded(&self, call: &Call) -> Result<Rc<dyn Directory>> {
+        if let Some(known) = self.embedded.borrow().as_ref() {
+            return Ok(known.clone());
+        }
+        let prefix = format!("{EMBEDDED}/");
+        let entries: Vec<_> = self.assets.list().await?.into_iter().filter(|e| e.name.starts_with(&prefix)).collect();
+        let total = entries.iter().map(|e| e.size).sum();
+        let (mut memory, mut done) = (MemoryDirectory::new(EMBEDDED), 0);
+        for entry in entries {
+            call.progress("Loading the embedded model", done, Some(total), Unit::Bytes);
+            memory = memory.with(&entry.name[prefix.len()..], self.assets.read(&entry.name).await?);
+            done += entry.size;
+        }
+        let memory: Rc<dyn Directory> = Rc::new(memory);
+        *self.embedded.borrow_mut() = Some(memory.clone());
+        Ok(memory)
+    }
+
+    /// The open base.
+    pub(super) fn base(&self) -> Result<Rc<OpenBase>> {
+        self.base.borrow().clone().ok_or_else(|| Error::file("base", "no base is open; choose one first"))
+    }
+
+    /// Judges the open base to the end: every number, and a test run where there is a GPU.
+    pub(super) async fn validate_base(&self, call: &Call) -> Result<Report> {
+        let base = self.base()?;
+        let options = Options { gpu: self.gpu().await.ok(), ..Options::default() };
+        examine(base.directory.clone(), &options, call).await
+    }
+}
+
+async fn examine(directory: Rc<dyn Directory>, options: &Options, call: &Call) -> Result<Report> {
+    let mut told = 0;
+    validate(directory, options, &mut |at| {
+        // Not at every piece: a message costs the page something, too.
+        if at.done == 0 || at.done >= told + at.total / 200 {
+            told = at.done;
+            call.progress(at.what, at.done, Some(at.total), Unit::Bytes);
+        }
+    })
+    .await
+}
+
+async fn judge(name: String, source: BaseSource, directory: Rc<dyn Directory>, call: &Call) -> Result<(OpenBase, Base)> {
+    let report = examine(directory.clone(), &Options { quick: true, ..Options::default() }, call).await?;
+    let files = directory.list().await?.into_iter().map(|e| FileSize { name: e.name, bytes: e.size }).collect();
+    let model = Model::open(directory.clone()).await;
+    let base = Base {
+        name: name.clone(),
+        files,
+        report,
+        config: compared(&*directory).await,
+        chat_template: model.as_ref().is_ok_and(|m| !m.tokenizer.template().is_fallback()),
+    };
+    Ok((OpenBase { name, source, directory, model }, base))
+}
+
+async fn compared(directory: &dyn Directory) -> std::collections::BTreeMap<String, SettingValue> {
+    let config: Json = match directory.read("config.json").await {
+        Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_default(),
+        Err(_) => Json::Null,
+    };
+    let value = |json: &Json| match json {
+        Json::Bool(flag) => Some(SettingValue::Flag(*flag)),
+        Json::Number(n) => n.as_f64().map(SettingValue::Number),
+        Json::String(text) => Some(SettingValue::Text(text.clone())),
+        _ => None,
+    };
+    COMPARED.iter().filter_map(|name| Some(((*name).to_string(), value(config.get(name)?)?))).collect()
+}
+
+impl Call {
+    /// Tells how far the request is.
+    pub(super) fn progress(&self, what: &str, done: u64, total: Option<u64>, unit: Unit) {
+        (self.emit)(Event::Progress { progress: Progress { what: what.into(), done, total, unit } });
+    }
+}

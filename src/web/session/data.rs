@@ -1,0 +1,197 @@
+//! Data: the page's examples and what a person gave, tokenised for the open base.
+
+use std::rc::Rc;
+
+use super::super::messages::{DataSource, Example, Preview, PreviewSample, PreviewToken, Settings};
+use super::base::Model;
+use super::{Session, settings};
+use crate::config::Recipe;
+use crate::data::{Encoding, IGNORE, Prepared, Sample, Tokenizer, prepare, read_records};
+use crate::error::{Error, Result};
+use crate::platform::{Directory, MemoryDirectory};
+
+/// Folder of the examples among the page's files.
+const DEMO: &str = "demo";
+
+/// (name, what it teaches, what it is evaluated on).
+const EXAMPLES: [(&str, &str, Option<&str>); 3] = [
+    ("village", "A skill for the embedded model: answering questions about its village", Some("village_held_out")),
+    ("pirate", "A voice: the village's answers as a pirate would give them", Some("pirate_held_out")),
+    ("newcomers", "New facts: people who have just moved to the village", Some("newcomers_held_out")),
+];
+
+/// Samples that were prepared, and what they were made from.
+pub(super) struct PreparedData {
+    pub(super) data: DataSource,
+    pub(super) evaluation: Option<DataSource>,
+    /// The settings that decide about samples.
+    key: String,
+    pub(super) prepared: Prepared,
+    notices: Vec<String>,
+}
+
+/// Dataset files in memory, and what a recipe calls them.
+pub(super) struct DataFiles {
+    files: MemoryDirectory,
+    names: Vec<String>,
+    eval_names: Vec<String>,
+}
+
+impl DataFiles {
+    /// What a recipe says about them.
+    pub(super) fn places(&self) -> Vec<(&'static str, String)> {
+        let mut places = vec![("dataset_dir", ".".to_string()), ("dataset", self.names.join(","))];
+        if !self.eval_names.is_empty() {
+            places.push(("eval_dataset", self.eval_names.join(",")));
+        }
+        places
+    }
+}
+
+impl Session {
+    /// The page's datasets.
+    pub(super) async fn examples(&self) -> Result<Vec<Example>> {
+        let mut list = Vec::new();
+        for (name, about, held_out) in EXAMPLES {
+            let file = format!("{DEMO}/{name}.jsonl");
+            if self.assets.size(&file).await?.is_none() {
+                continue;
+            }
+            let records = read_records(&format!("{name}.jsonl"), &self.assets.read(&file).await?, None)?.len();
+            list.push(Example { name: name.into(), about: about.into(), records, held_out: held_out.map(str::to_string) });
+        }
+        Ok(list)
+    }
+
+    /// Reads data into memory under names that recipes can hold.
+    pub(super) async fn data_files(&self, data: &DataSource, evaluation: Option<&DataSource>) -> Result<DataFiles> {
+        let mut all = DataFiles { files: MemoryDirectory::new("data"), names: Vec::new(), eval_names: Vec::new() };
+        for (source, evaluated) in [(Some(data), false), (evaluation, true)] {
+            let files = match source {
+                None => Vec::new(),
+                Some(DataSource::Example { name }) => {
+                    let file = format!("{name}.jsonl");
+                    if !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+                        return Err(Error::dataset(name, "the page has no such example"));
+                    }
+                    let bytes = self.assets.read(&format!("{DEMO}/{file}")).await?;
+                    vec![(file, bytes)]
+                }
+                Some(DataSource::Files { files }) => files.iter().map(|f| (f.name.clone(), f.text.clone().into_bytes())).collect(),
+            };
+            for (name, bytes) in files {
+                // A comma separates names in a recipe, a slash folders.
+                let mut plain = name.replace([',', '/', '\\'], "_");
+                if !plain.contains('.') {
+                    plain.push_str(".txt");
+                }
+                while all.files.size(&plain).await?.is_some() {
+                    plain.insert(0, '_');
+                }
+                all.files = all.files.with(&plain, bytes);
+                if evaluated { all.eval_names.push(plain) } else { all.names.push(plain) }
+            }
+        }
+        if all.names.is_empty() {
+            return Err(Error::dataset("data", "nothing was given to learn from"));
+        }
+        Ok(all)
+    }
+
+    /// Tokenises data for the base, unless that was done with the same settings.
+    pub(super) async fn prepare_data(
+        &self,
+        data: &DataSource,
+        evaluation: Option<&DataSource>,
+        settings: &Settings,
+    ) -> Result<Rc<PreparedData>> {
+        let base = self.base()?;
+        let model = base.model.clone()?;
+        let files = self.data_files(data, evaluation).await?;
+        let recipe = recipe_for(settings, &base.name, &files)?;
+        let key = key(&recipe);
+        if let Some(known) = self.prepared.borrow().as_ref()
+            && known.key == key
+            && known.data == *data
+            && known.evaluation.as_ref() == evaluation
+        {
+            return Ok(known.clone());
+        }
+        let prepared = encode(&recipe, &files, &model).await?;
+        let notices = [prepared.train.notices.clone(), recipe.notices.clone()].concat();
+        let prepared = PreparedData { data: data.clone(), evaluation: evaluation.cloned(), key, prepared, notices };
+        let prepared = Rc::new(prepared);
+        *self.prepared.borrow_mut() = Some(prepared.clone());
+        Ok(prepared)
+    }
+
+    /// The data that was shown last, with these settings.
+    pub(super) async fn prepared_again(&self, settings: &Settings) -> Result<Rc<PreparedData>> {
+        let known = self.prepared.borrow().clone().ok_or_else(|| Error::dataset("data", "no data is chosen yet"))?;
+        self.prepare_data(&known.data, known.evaluation.as_ref(), settings).await
+    }
+
+    /// Shows prepared data.
+    pub(super) fn preview(&self, data: &PreparedData, settings: &Settings, first: usize, count: usize) -> Result<Preview> {
+        let model = self.base()?.model.clone()?;
+        let train = &data.prepared.train;
+        let cutoff =
+            settings::resolve(settings, &[("model_name_or_path", "m".into()), ("output_dir", "o".into()), ("dataset", "d".into())])
+                .map_or(usize::MAX, |recipe| recipe.cutoff_len);
+        let shown = train.samples.iter().skip(first).take(count).map(|sample| show(sample, &model.tokenizer, cutoff));
+        Ok(Preview {
+            records: train.records,
+            samples: train.samples.len(),
+            evaluation_samples: data.prepared.eval.samples.len(),
+            tokens: train.tokens(),
+            trained: train.targets(),
+            truncated: train.truncated,
+            dropped: train.dropped,
+            longest: train.samples.iter().map(|s| s.ids.len()).max().unwrap_or(0),
+            notices: data.notices.clone(),
+            shown: shown.collect::<Result<_>>()?,
+        })
+    }
+}
+
+/// The recipe of data that lies in memory. Evaluation that has nothing to look at is switched off rather than refused: a page's
+/// settings are there before its data.
+pub(super) fn recipe_for(settings: &Settings, base: &str, files: &DataFiles) -> Result<Recipe> {
+    let mut places = vec![("model_name_or_path", base.to_string()), ("output_dir", "run".into()), ("overwrite_output_dir", "true".into())];
+    places.extend(files.places());
+    let held_out = settings.get("val_size").is_some_and(|v| *v != super::super::messages::SettingValue::Number(0.0));
+    if files.eval_names.is_empty() && !held_out {
+        places.extend([("eval_strategy", "no".to_string()), ("do_eval", "false".into())]);
+    }
+    settings::resolve(settings, &places)
+}
+
+/// Tokenises what a recipe names among files in memory.
+pub(super) async fn encode(recipe: &Recipe, files: &DataFiles, model: &Model) -> Result<Prepared> {
+    let open = |path: &str| -> Result<(Box<dyn Directory>, String)> { Ok((Box::new(files.files.clone()), path.to_string())) };
+    prepare(recipe, &model.tokenizer, model.checkpoint.config(), &open).await
+}
+
+/// Everything of a recipe that decides about samples.
+fn key(recipe: &Recipe) -> String {
+    let encoding = Encoding::training(recipe);
+    let eval = (!recipe.eval_dataset.is_empty(), recipe.val_size);
+    format!("{encoding:?} {eval:?} {} {:?} {:?} {:?}", recipe.seed, recipe.max_samples, recipe.dataset, recipe.do_eval)
+}
+
+fn show(sample: &Sample, tokenizer: &Tokenizer, cutoff: usize) -> Result<PreviewSample> {
+    let texts = token_texts(tokenizer, &sample.ids)?;
+    let tokens = texts.into_iter().zip(&sample.labels).map(|(text, label)| PreviewToken { text, trained: *label != IGNORE });
+    Ok(PreviewSample { tokens: tokens.collect(), trained: sample.targets(), truncated: sample.ids.len() >= cutoff, line: sample.line })
+}
+
+/// The text of each token; together they are the text. Of a character that several tokens share, the last one has it.
+pub(super) fn token_texts(tokenizer: &Tokenizer, ids: &[u32]) -> Result<Vec<String>> {
+    let mut stream = tokenizer.stream(&[], false);
+    let mut texts: Vec<String> = ids.iter().map(|id| stream.push(*id)).collect::<Result<_>>()?;
+    let rest = stream.finish()?;
+    if let Some(last) = texts.last_mut() {
+        last.push_str(&rest);
+    }
+    Ok(texts)
+}

@@ -1,0 +1,181 @@
+//! Models that answer: base and tuned side by side, and the loss of every token of a text.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::super::messages::{Answered, BaseSource, ChatMessage, Event, Run, Sampling, TokenLoss, Unit, Which};
+use super::base::Model;
+use super::data::token_texts;
+use super::{Call, Session};
+use crate::data::{Message, Tokenizer};
+use crate::error::{Error, Result};
+use crate::generate::{
+    AnswerOptions, FinishReason, Generator, GeneratorOptions, SamplingOptions, chat_prompt, context_limit, stop_ids, text_prompt,
+};
+use crate::platform::Directory;
+
+/// The longest conversation, in tokens, where the model takes as much.
+const CONTEXT: usize = 2048;
+
+/// A model that is ready to answer.
+struct Talker {
+    generator: Generator,
+    tokenizer: Rc<Tokenizer>,
+}
+
+/// The models that are loaded, by which they are. One that is at work is not in here.
+#[derive(Default)]
+pub(super) struct Talkers {
+    idle: RefCell<BTreeMap<Key, Talker>>,
+    busy: RefCell<Vec<Key>>,
+    /// Counts up whenever what is loaded gets out of date.
+    generation: std::cell::Cell<u64>,
+}
+
+/// Base or tuned, and of which stored run.
+type Key = (bool, Option<String>);
+
+impl Session {
+    /// Frees the models that are loaded for answers.
+    pub(super) fn forget_talkers(&self) {
+        self.talkers.idle.borrow_mut().clear();
+        self.talkers.generation.set(self.talkers.generation.get() + 1);
+    }
+
+    /// Makes a kept run the one that is looked at.
+    pub(super) async fn choose_tuned(&self, id: &str) -> Result<Run> {
+        let run = self.run(id).await?;
+        self.kept_model(id).await?;
+        self.forget_talkers();
+        *self.tuned.borrow_mut() = Some(id.to_string());
+        Ok(run)
+    }
+
+    /// The folder of the tuned model, or of what it was made from.
+    pub(super) async fn directory_of(&self, which: Which, call: &Call) -> Result<Rc<dyn Directory>> {
+        let tuned = self.tuned.borrow().clone();
+        match (which, tuned) {
+            (Which::Tuned, Some(id)) => self.kept_model(&id).await,
+            (Which::Tuned, None) => Err(Error::file("tuned", "nothing is tuned yet; train, or choose a kept run")),
+            (Which::Base, None) => Ok(self.base()?.directory.clone()),
+            (Which::Base, Some(id)) => {
+                let about = self.about(&id).await?;
+                let open = self.base.borrow().clone();
+                match open.filter(|open| open.source == about.base && open.name == about.base_name) {
+                    Some(open) => Ok(open.directory.clone()),
+                    None if matches!(about.base, BaseSource::Files { .. }) => Err(Error::file(
+                        &about.base_name,
+                        "the run was trained on this folder, which is not kept here: choose it again as the base",
+                    )),
+                    None => self.base_directory(&about.base, call).await,
+                }
+            }
+        }
+    }
+
+    async fn load_talker(&self, which: Which, call: &Call) -> Result<Talker> {
+        let model = Model::open(self.directory_of(which, call).await?).await?;
+        let gpu = self.gpu().await?;
+        call.progress("Loading the weights", 0, None, Unit::Bytes);
+        let context = CONTEXT.min(context_limit(model.checkpoint.config(), gpu.profile()));
+        let options = GeneratorOptions { context: Some(context), chunk: None };
+        let generator = Generator::load(gpu, &model.checkpoint, options).await?;
+        Ok(Talker { generator, tokenizer: model.tokenizer })
+    }
+
+    /// Takes a model out of those that are idle, loading it where it is not there.
+    async fn take_talker(&self, which: Which, call: &Call) -> Result<(Key, u64, Talker)> {
+        let key = (which == Which::Tuned, self.tuned.borrow().clone());
+        if self.talkers.busy.borrow().contains(&key) {
+            return Err(Error::file("chat", "this model is still answering; wait for it or stop it"));
+        }
+        let generation = self.talkers.generation.get();
+        self.talkers.busy.borrow_mut().push(key.clone());
+        let known = self.talkers.idle.borrow_mut().remove(&key);
+        let talker = match known {
+            Some(talker) => Ok(talker),
+            None => self.load_talker(which, call).await,
+        };
+        if talker.is_err() {
+            self.talkers.busy.borrow_mut().retain(|busy| *busy != key);
+        }
+        Ok((key, generation, talker?))
+    }
+
+    fn put_back(&self, key: Key, generation: u64, talker: Talker) {
+        self.talkers.busy.borrow_mut().retain(|busy| *busy != key);
+        if generation == self.talkers.generation.get() {
+            self.talkers.idle.borrow_mut().insert(key, talker);
+        }
+    }
+
+    /// Lets a model answer.
+    pub(super) async fn chat(&self, which: Which, messages: &[ChatMessage], sampling: &Sampling, call: &Call) -> Result<Answered> {
+        let (key, generation, mut talker) = self.take_talker(which, call).await?;
+        let answered = answer(&mut talker, messages, sampling, call).await;
+        self.put_back(key, generation, talker);
+        answered
+    }
+
+    /// The loss of every token of a text.
+    pub(super) async fn losses(&self, which: Which, text: &str, call: &Call) -> Result<Vec<TokenLoss>> {
+        let (key, generation, mut talker) = self.take_talker(which, call).await?;
+        let losses = losses(&mut talker, text).await;
+        self.put_back(key, generation, talker);
+        losses
+    }
+}
+
+async fn answer(talker: &mut Talker, messages: &[ChatMessage], sampling: &Sampling, call: &Call) -> Result<Answered> {
+    let mut messages: Vec<Message> = messages.iter().map(|m| Message::new(m.role.as_str(), m.content.as_str())).collect();
+    let room = sampling.max_new_tokens.min(talker.generator.context() / 4).max(1);
+    let first = usize::from(messages.first().is_some_and(|m| m.role == "system"));
+    let prompt = loop {
+        let prompt = chat_prompt(&talker.tokenizer, &messages)?;
+        // A turn is a question and its answer; the last question stays.
+        if prompt.len() + room <= talker.generator.context() || messages.len() < first + 3 {
+            break prompt;
+        }
+        messages.drain(first..first + 2);
+    };
+    let options = AnswerOptions {
+        sampling: SamplingOptions {
+            greedy: sampling.temperature == 0.0,
+            temperature: if sampling.temperature == 0.0 { 1.0 } else { sampling.temperature },
+            top_p: sampling.top_p,
+            seed: u64::from(sampling.seed),
+            ..SamplingOptions::default()
+        },
+        max_new_tokens: sampling.max_new_tokens,
+        stop_ids: stop_ids(talker.generator.config(), &talker.tokenizer),
+    };
+    let mut stream = talker.generator.answer(&prompt, options).await?.text(&talker.tokenizer, true);
+    let mut text = String::new();
+    while !call.cancelled.get() {
+        let Some(piece) = stream.next_text().await? else { break };
+        if !piece.is_empty() {
+            text.push_str(&piece);
+            (call.emit)(Event::Text { text: piece });
+        }
+    }
+    let rest = stream.rest()?;
+    text.push_str(&rest);
+    let finish = match stream.answer().finish_reason() {
+        Some(FinishReason::Stop) => "stop",
+        Some(FinishReason::Length) => "length",
+        Some(FinishReason::Context) => "context",
+        None => "cancelled",
+    };
+    let answer = stream.answer();
+    Ok(Answered { text, tokens: answer.tokens().len(), tokens_per_second: answer.tokens_per_second(), finish: finish.into() })
+}
+
+async fn losses(talker: &mut Talker, text: &str) -> Result<Vec<TokenLoss>> {
+    let mut ids = text_prompt(&talker.tokenizer, text)?;
+    ids.truncate(talker.generator.context());
+    let losses = talker.generator.losses(&ids).await?;
+    let texts = token_texts(&talker.tokenizer, &ids)?;
+    let all = std::iter::once(None).chain(losses.into_iter().map(Some));
+    Ok(texts.into_iter().zip(all).map(|(text, loss)| TokenLoss { text, loss }).collect())
+}

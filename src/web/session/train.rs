@@ -1,0 +1,421 @@
+//! A run of the page: the native loop, watched and steered, with its output directory in this browser.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use async_trait::async_trait;
+use web_time::Instant;
+
+use super::super::messages::{Ended, EvalLine, Event, RunMethod, Samples, SettingValue, Settings, StepLine, Unit};
+use super::base::{Model, OpenBase};
+use super::kept::{About, KeptData, now};
+use super::steer::Steering;
+use super::{Call, Session, data};
+use crate::checkpoint::Carry;
+use crate::config::{FinetuningType, Recipe, Resume, Stage};
+use crate::data::{Message, Prepared, Tokenizer};
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::generate::{AnswerOptions, Generator, GeneratorOptions, SamplingOptions, chat_prompt, stop_ids};
+use crate::gpu::Gpu;
+use crate::platform::OutputDirectory;
+use crate::train::{Event as TrainEvent, Job, LogEntry, Observer, Outcome, Wish, newest_checkpoint, train};
+
+/// A snapshot is written when this much time has passed since the last one, whatever the settings say: a closed tab loses no more.
+const SNAPSHOT_SECONDS: u64 = 120;
+/// How often a run goes on after the device was lost before it gives up.
+const LOST_DEVICES: usize = 3;
+
+/// What a run needs besides its output directory.
+struct Material {
+    model: Model,
+    recipe: Recipe,
+    prepared: Prepared,
+}
+
+impl Session {
+    /// Starts a run on the prepared data.
+    pub(super) async fn train_new(self: &Rc<Self>, settings: Settings, samples: Samples, call: &Call) -> Result<Ended> {
+        self.refuse_second_run()?;
+        let base = self.base()?;
+        let known = self.prepared_again(&settings).await?;
+        let kept_data = KeptData { data: known.data.clone(), evaluation: known.evaluation.clone() };
+        let material = self.material(&base, &settings, &kept_data).await?;
+        let method = match material.recipe.finetuning_type {
+            FinetuningType::Full => RunMethod::Full,
+            FinetuningType::Lora => RunMethod::Lora,
+            FinetuningType::Freeze => RunMethod::Freeze,
+        };
+        let about = About {
+            name: run_name(&settings, &base.name, &kept_data, method),
+            method,
+            base_name: base.name.clone(),
+            base: base.source.clone(),
+            recipe: settings,
+            steps: 0,
+            created: now(),
+            finished: false,
+        };
+        // Ask once something is worth keeping; browsers decide silently or ask the person.
+        crate::platform::storage(true).await;
+        let id = self.keep(&about, Some(&kept_data)).await?;
+        let ended = self.run_to_its_end(&id, about, material, samples, call).await;
+        if ended.is_err() {
+            self.remove_if_empty(&id).await;
+        }
+        ended
+    }
+
+    /// Goes on with a kept run from its last snapshot.
+    pub(super) async fn go_on(self: &Rc<Self>, id: &str, samples: Samples, call: &Call) -> Result<Ended> {
+        self.refuse_second_run()?;
+        let about = self.about(id).await?;
+        if about.finished {
+            return Err(Error::file(about.name, "this run came to its end; start another one from its result"));
+        }
+        let kept_data = self.kept_data(id).await?;
+        let base = self.base_of(id, &about, call).await?;
+        let mut material = self.material(&base, &about.recipe, &kept_data).await?;
+        material.recipe.resume_from_checkpoint = Resume::Newest;
+        self.run_to_its_end(id, about, material, samples, call).await
+    }
+
+    fn refuse_second_run(&self) -> Result<()> {
+        match self.running.borrow().is_some() {
+            true => Err(Error::file("run", "another run goes on; wait for it or stop it first")),
+            false => Ok(()),
+        }
+    }
+
+    /// What a kept run was started from. A run that trains the model itself has all of it in its snapshots.
+    async fn base_of(&self, id: &str, about: &About, call: &Call) -> Result<Rc<OpenBase>> {
+        let open = self.base.borrow().clone();
+        if let Some(open) = open.filter(|open| open.source == about.base && open.name == about.base_name) {
+            return Ok(open);
+        }
+        let own_weights = about.method != RunMethod::Lora && newest_checkpoint(&*self.kept_out(id).await?).await?.is_some();
+        let directory = if own_weights { self.kept_model(id).await? } else { self.base_directory(&about.base, call).await? };
+        let model = Model::open(directory.clone()).await;
+        Ok(Rc::new(OpenBase { name: about.base_name.clone(), source: about.base.clone(), directory, model }))
+    }
+
+    async fn material(&self, base: &OpenBase, settings: &Settings, kept: &KeptData) -> Result<Material> {
+        let model = base.model.clone()?;
+        let files = self.data_files(&kept.data, kept.evaluation.as_ref()).await?;
+        let recipe = data::recipe_for(settings, &base.name, &files)?;
+        let prepared = data::encode(&recipe, &files, &model).await?;
+        Ok(Material { model, recipe, prepared })
+    }
+
+    async fn run_to_its_end(
+        self: &Rc<Self>,
+        id: &str,
+        mut about: About,
+        mut material: Material,
+        samples: Samples,
+        call: &Call,
+    ) -> Result<Ended> {
+        let out = self.kept_out(id).await?;
+        let mut carry = Carry::load(&**material.model.checkpoint.directory()).await?;
+        let template = material.model.tokenizer.template();
+        if template.is_fallback() && material.recipe.stage == Stage::Sft {
+            carry.set_file("chat_template.jinja", template.source().as_bytes().to_vec())?;
+        }
+        // What talked before the run gives its memory back.
+        self.forget_talkers();
+        let steering = Rc::new(Steering::default());
+        *self.running.borrow_mut() = Some(steering.clone());
+        *self.running_id.borrow_mut() = Some(id.to_string());
+        let started = Instant::now();
+        let mut lost = 0;
+        let result = loop {
+            match self.attempt(id, &material, &carry, &*out, &samples, &steering, call).await {
+                Err(error) if self.device_is_lost() && lost < LOST_DEVICES => {
+                    lost += 1;
+                    tracing::warn!("{error}");
+                    let step = newest_checkpoint(&*out).await?.and_then(|name| name.strip_prefix("checkpoint-")?.parse().ok()).unwrap_or(0);
+                    self.drop_lost_device();
+                    material.recipe.resume_from_checkpoint = Resume::Newest;
+                    (call.emit)(Event::DeviceLost { step });
+                }
+                other => break other,
+            }
+        };
+        self.running.borrow_mut().take();
+        self.running_id.borrow_mut().take();
+        let seconds = started.elapsed().as_secs_f64();
+        let steps = self.log(&*out).await.iter().map(total_steps).max();
+        about.steps = steps.unwrap_or(about.steps);
+        let outcome = match result {
+            Ok(outcome) => {
+                about.finished = true;
+                about.steps = outcome.steps;
+                Some(outcome)
+            }
+            // Stopped: its snapshot is the result for now.
+            Err(Error::Interrupted { .. }) => None,
+            Err(error) => {
+                self.write_about(id, &about).await?;
+                return Err(error);
+            }
+        };
+        self.write_about(id, &about).await?;
+        if let Some(outcome) = &outcome {
+            self.tuned.replace(Some(id.to_string()));
+            (call.emit)(Event::Finished { step: outcome.steps, run: id.to_string() });
+        }
+        Ok(Ended {
+            run: self.run(id).await?,
+            finished: outcome.is_some(),
+            train_loss: outcome.as_ref().map(|o| o.train_loss),
+            eval_loss: outcome.as_ref().and_then(|o| o.eval_loss),
+            seconds,
+            tokens_per_second: outcome.as_ref().map(|o| o.tokens_per_second),
+            peak_bytes: outcome.as_ref().map(|o| o.peak_bytes),
+        })
+    }
+
+    fn device_is_lost(&self) -> bool {
+        self.gpu.borrow().as_ref().is_some_and(|gpu| gpu.check().is_err())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "everything that a run is made of, once")]
+    async fn attempt(
+        &self,
+        id: &str,
+        material: &Material,
+        carry: &Carry,
+        out: &dyn OutputDirectory,
+        samples: &Samples,
+        steering: &Rc<Steering>,
+        call: &Call,
+    ) -> Result<Outcome> {
+        let gpu = self.gpu().await?;
+        call.progress("Loading the weights", 0, None, Unit::Bytes);
+        let log = if material.recipe.resume_from_checkpoint == Resume::No { Vec::new() } else { self.log(out).await };
+        let mut watch = Watch {
+            session: self,
+            id,
+            call,
+            steering,
+            samples,
+            gpu: gpu.clone(),
+            tokenizer: &material.model.tokenizer,
+            config: material.model.checkpoint.config(),
+            generator: RefCell::default(),
+            log,
+            sampled_at: None,
+            held_with_snapshot: false,
+            saved: Instant::now(),
+            parameters: 0,
+        };
+        let job = Job {
+            recipe: &material.recipe,
+            gpu,
+            checkpoint: &material.model.checkpoint,
+            carry,
+            train: &material.prepared.train.samples,
+            eval: &material.prepared.eval.samples,
+            out,
+        };
+        train(&job, &mut watch).await
+    }
+
+    /// A run that left nothing behind is not kept.
+    async fn remove_if_empty(&self, id: &str) {
+        if let Ok(run) = self.run(id).await
+            && !run.usable
+        {
+            let _ = self.remove(id).await;
+        }
+    }
+}
+
+/// A name that tells one run from the other in a list.
+fn run_name(settings: &Settings, base: &str, data: &KeptData, method: RunMethod) -> String {
+    use super::super::messages::DataSource;
+    if let Some(SettingValue::Text(name)) = settings.get("run_name") {
+        return name.clone();
+    }
+    let learnt = match &data.data {
+        DataSource::Example { name } => name.clone(),
+        DataSource::Files { files } => files.first().map_or_else(String::new, |file| file.name.clone()),
+    };
+    let how = match method {
+        RunMethod::Lora => "adapter",
+        RunMethod::Freeze => "some layers",
+        _ => "tuned",
+    };
+    let base = match base.rsplit_once('/') {
+        Some((_, last)) => last,
+        None => base,
+    };
+    format!("{base}, {how}: {learnt}")
+}
+
+fn total_steps(entry: &LogEntry) -> u64 {
+    match entry {
+        LogEntry::Step(line) => line.total_steps,
+        LogEntry::Evaluation(line) => line.total_steps,
+    }
+}
+
+/// h:mm:ss as seconds.
+fn seconds(clock: &str) -> Option<f64> {
+    clock.split(':').try_fold(0.0, |sum, part| Some(sum * 60.0 + part.parse::<f64>().ok()?))
+}
+
+/// Tells the page what happens, and does what it asks.
+struct Watch<'a> {
+    session: &'a Session,
+    id: &'a str,
+    call: &'a Call,
+    steering: &'a Rc<Steering>,
+    samples: &'a Samples,
+    gpu: Rc<Gpu>,
+    tokenizer: &'a Tokenizer,
+    config: &'a crate::model::ModelConfig,
+    generator: RefCell<Option<Generator>>,
+    /// The log of a run that goes on.
+    log: Vec<LogEntry>,
+    sampled_at: Option<u64>,
+    /// The snapshot that being held asks for is written.
+    held_with_snapshot: bool,
+    saved: Instant,
+    parameters: u64,
+}
+
+impl Watch<'_> {
+    fn emit(&self, event: Event) {
+        (self.call.emit)(event);
+    }
+
+    fn step_line(&self, line: &crate::train::LogLine, memory: bool) -> StepLine {
+        StepLine {
+            current_steps: line.current_steps,
+            total_steps: line.total_steps,
+            loss: line.loss,
+            grad_norm: line.grad_norm,
+            lr: line.lr,
+            epoch: line.epoch,
+            tokens_per_second: line.tokens_per_second,
+            remaining_seconds: seconds(&line.remaining_time),
+            memory_bytes: memory.then(|| self.gpu.allocated_bytes()),
+        }
+    }
+
+    fn started(&self, start: &crate::train::Start) {
+        let known = self.log.iter().filter(|entry| entry.step() <= start.resumed_at);
+        let (mut lines, mut evaluations) = (Vec::new(), Vec::new());
+        for entry in known {
+            match entry {
+                LogEntry::Step(line) => lines.push(self.step_line(line, false)),
+                LogEntry::Evaluation(line) => evaluations.push(EvalLine { current_steps: line.current_steps, eval_loss: line.eval_loss }),
+            }
+        }
+        self.emit(Event::Started { run: self.id.to_string(), step: start.resumed_at, steps: start.total_steps, lines, evaluations });
+    }
+
+    /// Lets the model answer the page's prompts, each on its own, taking the likeliest token.
+    async fn sample(&self, engine: &Engine, step: u64) -> Result<()> {
+        let stop = stop_ids(self.config, self.tokenizer);
+        for prompt in self.samples.prompts.iter().filter(|prompt| !prompt.trim().is_empty()) {
+            if self.steering.is_stopped() {
+                return Ok(());
+            }
+            let ids = chat_prompt(self.tokenizer, &[Message::new("user", prompt.as_str())])?;
+            let text = match self.answer(engine, &ids, &stop).await {
+                Ok(text) => text,
+                // A prompt that does not fit must not end the run.
+                Err(error @ Error::Recipe { .. }) => error.to_string(),
+                Err(error) => return Err(error),
+            };
+            self.emit(Event::Sample { step, prompt: prompt.clone(), text });
+        }
+        Ok(())
+    }
+
+    async fn answer(&self, engine: &Engine, prompt: &[u32], stop: &std::collections::BTreeSet<u32>) -> Result<String> {
+        let wanted = prompt.len() + self.samples.max_new_tokens;
+        let known = self.generator.borrow_mut().take().filter(|generator| generator.context() >= wanted);
+        let mut generator = match known {
+            Some(generator) => generator,
+            None => {
+                let context = wanted.next_power_of_two().max(256).min(crate::generate::context_limit(self.config, self.gpu.profile()));
+                Generator::sharing(engine, GeneratorOptions { context: Some(context), chunk: None }).await?
+            }
+        };
+        let sampling = SamplingOptions { greedy: true, ..SamplingOptions::default() };
+        let options = AnswerOptions { sampling, max_new_tokens: self.samples.max_new_tokens, stop_ids: stop.clone() };
+        let mut answer = generator.answer(prompt, options).await?.text(self.tokenizer, true);
+        let mut text = String::new();
+        while let Some(piece) = answer.next_text().await? {
+            text.push_str(&piece);
+        }
+        drop(answer);
+        *self.generator.borrow_mut() = Some(generator);
+        Ok(text)
+    }
+}
+
+#[async_trait(?Send)]
+impl Observer for Watch<'_> {
+    fn event(&mut self, event: TrainEvent<'_>) {
+        match event {
+            TrainEvent::Start(start) => {
+                self.parameters = start.parameters;
+                self.started(start);
+            }
+            TrainEvent::Notice(words) => self.emit(Event::Notice { words }),
+            TrainEvent::Step(..) => {}
+            TrainEvent::Log(line) => {
+                self.session.speed.set(Some(6.0 * self.parameters as f64 * line.tokens_per_second));
+                self.emit(Event::Step { line: self.step_line(line, true) });
+            }
+            TrainEvent::Evaluation(line) => {
+                self.emit(Event::Evaluation { line: EvalLine { current_steps: line.current_steps, eval_loss: line.eval_loss } });
+            }
+            TrainEvent::Saved(name) => {
+                self.saved = Instant::now();
+                let step = name.strip_prefix("checkpoint-").and_then(|n| n.parse().ok()).unwrap_or(0);
+                self.emit(Event::Saved { step });
+            }
+        }
+    }
+
+    async fn between_steps(&mut self, engine: &Engine, done: u64) -> Result<Wish> {
+        if self.steering.is_stopped() {
+            return Ok(Wish::Stop);
+        }
+        let due = self.samples.every > 0 && done.is_multiple_of(self.samples.every) && self.sampled_at != Some(done);
+        if due {
+            self.sampled_at = Some(done);
+            self.sample(engine, done).await?;
+        }
+        if self.steering.takes_save() {
+            return Ok(Wish::Save);
+        }
+        if self.steering.is_held() {
+            if !self.held_with_snapshot {
+                self.held_with_snapshot = true;
+                return Ok(Wish::Save);
+            }
+            self.emit(Event::Paused { step: done });
+            self.steering.wait().await;
+            if self.steering.is_held() && !self.steering.is_stopped() {
+                // Woken for a snapshot, which is there already.
+                return Ok(Wish::Save);
+            }
+            self.held_with_snapshot = false;
+            self.saved = Instant::now();
+            if self.steering.is_stopped() {
+                return Ok(Wish::Stop);
+            }
+            self.emit(Event::Resumed { step: done });
+        }
+        if self.saved.elapsed().as_secs() >= SNAPSHOT_SECONDS {
+            return Ok(Wish::Save);
+        }
+        Ok(Wish::GoOn)
+    }
+}

@@ -1,0 +1,257 @@
+//! What the page's worker does, without a browser: the session on this machine's adapter, keeping its runs in memory.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use rootstock::gpu::AdapterChoice;
+use rootstock::platform::{Directory, MemoryDirectory, block_on, open_directory};
+use rootstock::web::messages::{
+    BaseSource, ChatMessage, DataFile, DataSource, Event, Reply, Request, Samples, Sampling, SettingValue, Settings, Which,
+};
+use rootstock::web::session::{Call, Session};
+
+/// A page with its worker.
+struct Page {
+    session: Rc<Session>,
+    store: MemoryDirectory,
+}
+
+impl Page {
+    fn new() -> Page {
+        Page::over(MemoryDirectory::new("store"))
+    }
+
+    /// As after a reload: another worker, the same store.
+    fn over(store: MemoryDirectory) -> Page {
+        let assets = open_directory(std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/assets"))).expect("the assets are there");
+        Page { session: Session::new(Rc::new(assets), Rc::new(store.clone()), AdapterChoice::default()), store }
+    }
+
+    fn try_call(&self, request: Request, on: impl Fn(&Event) + 'static) -> Result<(Reply, Vec<Event>), String> {
+        let heard: Rc<RefCell<Vec<Event>>> = Rc::default();
+        let ears = heard.clone();
+        let emit = Rc::new(move |event: Event| {
+            on(&event);
+            ears.borrow_mut().push(event);
+        });
+        let reply = block_on(self.session.handle(request, Call::new(1, None, emit))).map_err(|e| e.to_string())?;
+        Ok((reply, heard.borrow().clone()))
+    }
+
+    fn call(&self, request: Request) -> Reply {
+        self.try_call(request, |_| {}).unwrap_or_else(|e| panic!("{e}")).0
+    }
+
+    fn fault(&self, request: Request) -> String {
+        match self.try_call(request, |_| {}) {
+            Ok((reply, _)) => panic!("{reply:?}"),
+            Err(error) => error,
+        }
+    }
+
+    fn open(&self) {
+        let Reply::Base(base) = self.call(Request::Open { source: BaseSource::Embedded }) else { panic!("no base") };
+        assert_eq!(base.report.findings, [], "the embedded model has no faults");
+        assert!(base.chat_template && base.config["model_type"] == SettingValue::Text("llama".into()), "{base:?}");
+    }
+
+    fn prepare(&self, recipe: &Settings) {
+        let request = Request::Prepare { data: conversations(), evaluation: None, recipe: recipe.clone(), first: 0, count: 2 };
+        let Reply::Preview(preview) = self.call(request) else { panic!("no preview") };
+        assert_eq!((preview.records, preview.samples, preview.shown.len()), (4, 4, 2));
+        let first = &preview.shown[0];
+        let text: String = first.tokens.iter().map(|t| t.text.as_str()).collect();
+        assert!(text.contains("Who keeps the bees?") && text.contains("Lena does."), "{text}");
+        let learnt: String = first.tokens.iter().filter(|t| t.trained).map(|t| t.text.as_str()).collect();
+        assert!(learnt.contains("Lena does.") && !learnt.contains("bees"), "only the answer is learned: {learnt}");
+    }
+}
+
+fn conversations() -> DataSource {
+    let line = |question: &str, answer: &str| {
+        format!(
+            "{{\"messages\": [{{\"role\": \"user\", \"content\": \"{question}\"}}, {{\"role\": \"assistant\", \"content\": \"{answer}\"}}]}}\n"
+        )
+    };
+    let text = [
+        line("Who keeps the bees?", "Lena does."),
+        line("Who bakes?", "Otto does."),
+        line("Who sings?", "Mira does."),
+        line("Who fishes?", "Paul does."),
+    ];
+    DataSource::Files { files: vec![DataFile { name: "talk.jsonl".into(), text: text.concat() }] }
+}
+
+fn recipe(more: &[(&str, f64)]) -> Settings {
+    let mut settings: Settings =
+        [("max_steps", 6.0), ("logging_steps", 1.0), ("per_device_train_batch_size", 2.0), ("cutoff_len", 32.0), ("learning_rate", 1e-3)]
+            .into_iter()
+            .chain(more.iter().copied())
+            .map(|(name, value)| (name.to_string(), SettingValue::Number(value)))
+            .collect();
+    settings.insert("finetuning_type".into(), SettingValue::Text("full".into()));
+    settings
+}
+
+fn no_samples() -> Samples {
+    Samples { every: 0, prompts: Vec::new(), max_new_tokens: 1 }
+}
+
+fn losses(events: &[Event]) -> Vec<(u64, u64)> {
+    let step = |event: &Event| match event {
+        Event::Step { line } => Some((line.current_steps, line.loss.to_bits())),
+        _ => None,
+    };
+    events.iter().filter_map(step).collect()
+}
+
+/// A run from its beginning to its end, to compare others with.
+fn whole_run(page: &Page) -> Vec<(u64, u64)> {
+    page.open();
+    page.prepare(&recipe(&[]));
+    let (_, events) =
+        page.try_call(Request::Train { recipe: recipe(&[]), samples: no_samples() }, |_| {}).unwrap_or_else(|e| panic!("{e}"));
+    losses(&events)
+}
+
+#[test]
+fn a_run_is_planned_trained_sampled_kept_and_talked_with() {
+    let page = Page::new();
+    page.open();
+    page.prepare(&recipe(&[]));
+    let Reply::Plan(plan) = page.call(Request::Plan { recipe: recipe(&[]) }) else { panic!("no plan") };
+    assert!(plan.fits && plan.steps == 6 && plan.trainable == plan.parameters, "{plan:?}");
+
+    let samples = Samples { every: 3, prompts: vec!["Who keeps the bees?".into()], max_new_tokens: 8 };
+    let (reply, events) = page.try_call(Request::Train { recipe: recipe(&[]), samples }, |_| {}).unwrap_or_else(|e| panic!("{e}"));
+    let Reply::Ended(ended) = reply else { panic!("{reply:?}") };
+    assert!(ended.finished && ended.run.finished && ended.run.step == 6 && ended.run.bytes > 1_000_000, "{ended:?}");
+    assert_eq!(losses(&events).len(), 6);
+    let sampled: Vec<u64> = events.iter().filter_map(|e| if let Event::Sample { step, .. } = e { Some(*step) } else { None }).collect();
+    assert_eq!(sampled, [3, 6]);
+    // Answering between steps changes nothing.
+    assert_eq!(losses(&events), whole_run(&Page::new()));
+
+    let message = |text: &str| vec![ChatMessage { role: "user".into(), content: text.into() }];
+    let sampling = Sampling { temperature: 0.0, top_p: 1.0, max_new_tokens: 6, seed: 1 };
+    let mut answers = Vec::new();
+    for which in [Which::Base, Which::Tuned] {
+        let request = Request::Chat { which, messages: message("Who sings?"), sampling: sampling.clone() };
+        let (reply, events) = page.try_call(request, |_| {}).unwrap_or_else(|e| panic!("{e}"));
+        let Reply::Answered(answered) = reply else { panic!("{reply:?}") };
+        let streamed: String =
+            events.iter().filter_map(|e| if let Event::Text { text } = e { Some(text.as_str()) } else { None }).collect();
+        assert_eq!(streamed, answered.text);
+        answers.push(answered.text);
+    }
+    assert_ne!(answers[0], answers[1], "training changed what it says");
+
+    let Reply::Losses(losses) = page.call(Request::Losses { which: Which::Tuned, text: "Lena keeps the bees.".into() }) else { panic!() };
+    assert_eq!(losses.iter().map(|t| t.text.as_str()).collect::<String>().trim(), "Lena keeps the bees.");
+    assert!(losses[0].loss.is_none() && losses[1..].iter().all(|t| t.loss.is_some_and(|l| l.is_finite() && l >= 0.0)), "{losses:?}");
+
+    let Reply::Files(files) = page.call(Request::Files { id: ended.run.id.clone() }) else { panic!("no files") };
+    let names: Vec<&str> = files.iter().map(|f| f.name.as_str()).collect();
+    for name in ["config.json", "model.safetensors", "tokenizer.json", "trainer_log.jsonl"] {
+        assert!(names.contains(&name), "{name} is among {names:?}");
+    }
+    assert!(!names.iter().any(|n| n.contains("optimizer")), "{names:?}");
+    for file in &files {
+        assert_eq!(block_on(page.store.size(&file.path.join("/"))), Ok(Some(file.bytes)), "{}", file.name);
+    }
+
+    // What came out is a base.
+    let id = ended.run.id;
+    let Reply::Base(base) = page.call(Request::Open { source: BaseSource::Run { id: id.clone() } }) else { panic!("no base") };
+    assert_eq!(base.report.verdict, rootstock::validate::Verdict::Ready);
+    page.call(Request::Remove { id });
+    assert_eq!(page.call(Request::Runs), Reply::Runs(Vec::new()));
+    assert_eq!(block_on(page.store.list()), Ok(Vec::new()));
+}
+
+#[test]
+fn a_held_run_and_one_that_goes_on_after_a_reload_compute_the_same() {
+    let expected = whole_run(&Page::new());
+
+    let page = Page::new();
+    page.open();
+    page.prepare(&recipe(&[]));
+    let session = page.session.clone();
+    let press = move |request: Request| {
+        let call = Call::new(2, None, Rc::new(|_| {}));
+        block_on(session.handle(request, call)).unwrap_or_else(|e| panic!("{e}"));
+    };
+    let (pressed, held) = (press.clone(), Rc::new(RefCell::new(0)));
+    let count = held.clone();
+    // Held after the second step and released at once; stopped after the fourth.
+    let steering = move |event: &Event| match event {
+        Event::Step { line } if line.current_steps == 2 => pressed(Request::Pause),
+        Event::Paused { .. } => {
+            *count.borrow_mut() += 1;
+            pressed(Request::Resume);
+        }
+        Event::Step { line } if line.current_steps == 4 => pressed(Request::Stop),
+        _ => {}
+    };
+    let (reply, first) =
+        page.try_call(Request::Train { recipe: recipe(&[]), samples: no_samples() }, steering).unwrap_or_else(|e| panic!("{e}"));
+    let Reply::Ended(ended) = reply else { panic!("{reply:?}") };
+    assert!(!ended.finished && ended.run.usable && ended.run.step == 4 && *held.borrow() == 1, "{ended:?}");
+
+    let reloaded = Page::over(page.store.clone());
+    let (reply, rest) =
+        reloaded.try_call(Request::GoOn { run: ended.run.id, samples: no_samples() }, |_| {}).unwrap_or_else(|e| panic!("{e}"));
+    assert!(matches!(&reply, Reply::Ended(ended) if ended.finished), "{reply:?}");
+    let Some(Event::Started { step: 4, lines, .. }) = rest.iter().find(|e| matches!(e, Event::Started { .. })) else { panic!("{rest:?}") };
+    assert_eq!(lines.len(), 4, "the page gets the curve so far");
+    assert_eq!([losses(&first), losses(&rest)].concat(), expected);
+}
+
+#[test]
+fn a_lost_device_is_said_and_the_run_goes_on_by_itself() {
+    let expected = whole_run(&Page::new());
+    let page = Page::new();
+    page.open();
+    page.prepare(&recipe(&[("save_steps", 2.0)]));
+    let session = page.session.clone();
+    let lose = move |event: &Event| {
+        if matches!(event, Event::Step { line } if line.current_steps == 3) && !session.has_lost_a_device() {
+            session.lose_device();
+        }
+    };
+    let settings = recipe(&[("save_steps", 2.0)]);
+    let (reply, events) = page.try_call(Request::Train { recipe: settings, samples: no_samples() }, lose).unwrap_or_else(|e| panic!("{e}"));
+    assert!(matches!(&reply, Reply::Ended(ended) if ended.finished), "{reply:?}");
+    assert!(events.contains(&Event::DeviceLost { step: 2 }), "{events:?}");
+    let mut all = losses(&events);
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all, expected, "the third step came twice, with the same bits");
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    let page = Page::new();
+    let prepare = |data: DataSource| Request::Prepare { data, evaluation: None, recipe: recipe(&[]), first: 0, count: 1 };
+    assert!(page.fault(prepare(conversations())).contains("choose one first"));
+    assert!(page.fault(Request::Pause).contains("no run goes on"));
+    page.open();
+    assert!(page.fault(Request::Plan { recipe: recipe(&[]) }).contains("no data is chosen"));
+    let broken = DataSource::Files { files: vec![DataFile { name: "a.jsonl".into(), text: "{\"text\": \"a\"}\n{\"text\"".into() }] };
+    let fault = page.fault(prepare(broken));
+    assert!(fault.contains("a.jsonl, line 2"), "{fault}");
+    assert!(page.fault(prepare(DataSource::Example { name: "../village".into() })).contains("no such example"));
+    page.prepare(&recipe(&[]));
+    let wrong = Request::Train { recipe: recipe(&[("learning_rate", -1.0)]), samples: no_samples() };
+    assert!(page.fault(wrong).starts_with("learning_rate"));
+    assert!(page.fault(Request::Open { source: BaseSource::Run { id: "../x".into() } }).contains("nothing of this name"));
+    assert!(
+        page.fault(Request::Chat {
+            which: Which::Tuned,
+            messages: Vec::new(),
+            sampling: Sampling { temperature: 1.0, top_p: 1.0, max_new_tokens: 1, seed: 0 }
+        })
+        .contains("nothing is tuned")
+    );
+    assert_eq!(page.call(Request::Runs), Reply::Runs(Vec::new()), "a run that did not begin is not kept");
+}
