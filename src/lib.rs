@@ -1,5 +1,6 @@
 //! Rootstock fine-tunes small language models with WebGPU, in a browser tab and natively, from one core.
 
+pub mod adapter;
 pub mod bench;
 pub mod checkpoint;
 pub mod config;

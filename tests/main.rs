@@ -1,5 +1,6 @@
 //! All integration tests in one program: one link, one device.
 
+mod adapter;
 mod checkpoint;
 mod cli;
 mod config;

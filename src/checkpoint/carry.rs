@@ -85,6 +85,11 @@ impl Carry {
         self.files.iter().find(|(other, _)| other == name).map(|(_, bytes)| bytes.as_slice())
     }
 
+    /// Tokenizer and chat template.
+    pub(crate) fn tokenizer_files(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()))
+    }
+
     /// All files to write beside the weights of a model with this configuration, `generation_config.json` among them.
     pub(super) fn files(&self, config: &ModelConfig) -> Vec<(&str, Vec<u8>)> {
         let mut files: Vec<_> = self.files.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())).collect();

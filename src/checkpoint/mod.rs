@@ -18,6 +18,7 @@ pub use convert::dtype_name;
 pub use header::{Header, MAX_HEADER, TensorEntry};
 pub use safetensors::Dtype;
 pub use tensor_file::{TensorFile, TensorFileWriter, TensorInfo};
+pub(crate) use write::write_params;
 pub use write::{ParamSource, WriteOptions, write_checkpoint};
 
 use crate::error::{Error, Result};
@@ -108,6 +109,15 @@ impl Checkpoint {
     /// F32 for what is not there.
     fn dtype_of(&self, place: &Place) -> Dtype {
         self.files[place.file].get(&place.tensor).map_or(Dtype::F32, |entry| entry.dtype)
+    }
+
+    /// A range of a parameter's elements as f32, in the order of the file.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::read_rows`].
+    pub async fn read_stored(&self, param: &ParamDecl, elements: Range<u64>) -> Result<Vec<f32>> {
+        let place = self.place(param)?;
+        self.files[place.file].read_f32(&place.tensor, elements).await
     }
 
     fn place(&self, param: &ParamDecl) -> Result<&Place> {

@@ -71,7 +71,7 @@ pub async fn write_checkpoint(
             1 => "model.safetensors".to_string(),
             count => format!("model-{:05}-of-{count:05}.safetensors", number + 1),
         };
-        write_weights(out, &name, options.dtype, params, shard, source).await?;
+        write_params(out, &name, options.dtype, params, shard, source, &[("format".to_string(), "pt".to_string())]).await?;
         for &param in shard {
             weight_map.insert(params[param].name.clone(), json!(name));
             total_size += size(&params[param], options.dtype);
@@ -118,13 +118,15 @@ fn split(params: &[ParamDecl], options: &WriteOptions) -> Vec<Vec<usize>> {
     shards
 }
 
-async fn write_weights(
+/// Writes one file with the parameters whose indices `shard` lists.
+pub(crate) async fn write_params(
     out: &dyn OutputDirectory,
     name: &str,
     dtype: Dtype,
     params: &[ParamDecl],
     shard: &[usize],
     source: &dyn ParamSource,
+    metadata: &[(String, String)],
 ) -> Result<()> {
     // The format's own writer sorts by name.
     let mut shard = shard.to_vec();
@@ -136,8 +138,7 @@ async fn write_weights(
             TensorInfo::new(&params[index].name, dtype, shape)
         })
         .collect();
-    let metadata = [("format".to_string(), "pt".to_string())];
-    let mut file = TensorFileWriter::create(out, name, &infos, &metadata).await?;
+    let mut file = TensorFileWriter::create(out, name, &infos, metadata).await?;
     for index in shard {
         write_param(&mut file, &params[index], index, source, PIECE).await?;
     }

@@ -18,6 +18,12 @@ pub enum ParamKind {
     Norm,
     /// Bias of a linear map or of a LayerNorm, 1 × n.
     Bias,
+    /// A of a LoRA adapter, (rank, in); of an embedding's, (vocab_size, rank).
+    LoraA,
+    /// B of a LoRA adapter, (out, rank).
+    LoraB,
+    /// DoRA's magnitudes of output rows, 1 × out.
+    LoraMagnitude,
 }
 
 /// How the file holds a matrix, compared with the layout that the kernels compute with, (out, in).
@@ -50,7 +56,7 @@ impl ParamDecl {
     /// The tensor's shape in the file.
     pub fn stored_shape(&self) -> Vec<usize> {
         match (self.kind, self.layout) {
-            (ParamKind::Norm | ParamKind::Bias, _) => vec![self.cols],
+            (ParamKind::Norm | ParamKind::Bias | ParamKind::LoraMagnitude, _) => vec![self.cols],
             (_, Layout::AsStored) => vec![self.rows, self.cols],
             (_, Layout::Transposed) => vec![self.cols, self.rows],
         }

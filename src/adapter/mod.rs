@@ -1,0 +1,12 @@
+//! LoRA adapters: PEFT's configuration and files in and out, which weights an adapter changes, merging into a base, and extracting
+//! one from two models.
+
+pub mod config;
+pub mod fingerprint;
+pub mod format;
+pub mod targets;
+
+pub use config::{ADAPTER_CONFIG, AdapterConfig, AdapterInit, TargetModules};
+pub use fingerprint::fingerprint;
+pub use format::{ADAPTER_WEIGHTS, Adapter, AdapterFiles, is_adapter, write_adapter};
+pub use targets::{AdapterParam, AdapterPlan, AdapterRole, AdapterTarget, SavedParam, TargetKind, default_targets};

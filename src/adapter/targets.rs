@@ -1,0 +1,428 @@
+//! Which weights of a base model an adapter changes, with what rank and scale, and which tensors that makes: PEFT's rules.
+
+use fancy_regex::Regex;
+
+use super::config::{AdapterConfig, TargetModules, field_error};
+use crate::error::{Error, Result};
+use crate::model::{Architecture, Layout, ModelConfig, ParamDecl, ParamKind};
+
+/// What PEFT puts in front of every module name.
+pub const KEY_PREFIX: &str = "base_model.model.";
+/// The output head's module.
+const HEAD_MODULE: &str = "lm_head";
+
+/// What an adapted module is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TargetKind {
+    /// A linear map of a layer.
+    Linear,
+    /// The token embedding. Where the head is tied to it, the head is not adapted with it.
+    Embedding,
+    /// The output head. Where it is tied to the embedding, the embedding is not adapted with it.
+    Head,
+}
+
+/// One adapted weight: W + scale · B·A.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AdapterTarget {
+    /// Index of the weight among the base's declarations; of the embedding for a tied head.
+    pub param: usize,
+    /// The module's name in the base model, `model.layers.0.self_attn.q_proj`.
+    pub module: String,
+    /// What it is.
+    pub kind: TargetKind,
+    /// Rows of A.
+    pub rank: usize,
+    /// α/r, or α/√r with rsLoRA.
+    pub scale: f32,
+}
+
+/// One parameter that the adapter replaces by a copy of its own (`modules_to_save`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SavedParam {
+    /// Index of the parameter among the base's declarations; of the embedding for a tied head.
+    pub param: usize,
+    /// Its name in the base, `lm_head.weight` also where the head is tied.
+    pub name: String,
+}
+
+impl SavedParam {
+    /// Whether this is the output head, tied or not.
+    pub fn is_head(&self) -> bool {
+        self.name == format!("{HEAD_MODULE}.weight")
+    }
+}
+
+/// An adapter's configuration, resolved for one base.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AdapterPlan {
+    /// The adapted weights, in the order of the base's declarations, a tied head last.
+    pub targets: Vec<AdapterTarget>,
+    /// The parameters that are trained and stored whole, in the same order.
+    pub saved: Vec<SavedParam>,
+    /// Whether every target has a magnitude (DoRA).
+    pub use_dora: bool,
+    /// Dropout on the input of A while training.
+    pub dropout: f32,
+    /// Names in `target_modules` and `modules_to_save` that are no module of this base. PEFT does not mind; in a recipe it is a
+    /// slip.
+    pub unmatched: Vec<String>,
+}
+
+/// What a tensor of an adapter is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AdapterRole {
+    /// A of a target, by its index.
+    A(usize),
+    /// B of a target.
+    B(usize),
+    /// DoRA's magnitude of a target's output rows.
+    Magnitude(usize),
+    /// A saved parameter, by its index.
+    Saved(usize),
+}
+
+/// One tensor of an adapter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdapterParam {
+    /// Named by PEFT's key, in compute layout: A (r, in), B (out, r), magnitude (1, out), a saved parameter as in the base. A of an
+    /// embedding is (vocab_size, r): row by row what a token adds; its file holds the transpose.
+    pub decl: ParamDecl,
+    /// What it is.
+    pub role: AdapterRole,
+}
+
+/// One module of the base that could be adapted.
+struct Module<'a> {
+    name: &'a str,
+    param: usize,
+    kind: Option<TargetKind>,
+}
+
+impl AdapterPlan {
+    /// Finds what `config` targets among the declarations of a base.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when nothing is targeted, a pattern is no regular expression, or a module is meant that cannot be adapted.
+    pub fn resolve(config: &AdapterConfig, model: &ModelConfig, declarations: &[ParamDecl]) -> Result<AdapterPlan> {
+        let defaults;
+        let wanted = match &config.target_modules {
+            Some(modules) => modules,
+            None => {
+                defaults = default_targets(model.architecture)?;
+                &defaults
+            }
+        };
+        let modules = modules(declarations);
+        let saved = saved(config, declarations, &modules);
+        let selection = Selection::new(config, wanted)?;
+        let (ranks, alphas) =
+            (Patterns::new("rank_pattern", &config.rank_pattern)?, Patterns::new("alpha_pattern", &config.alpha_pattern)?);
+        let mut targets = Vec::new();
+        for module in &modules {
+            if !selection.takes(module)? {
+                continue;
+            }
+            let kind = module.kind.ok_or_else(|| {
+                field_error("target_modules", format!("names {}, which is neither a linear map nor the token embedding", module.name))
+            })?;
+            if config.use_dora && kind == TargetKind::Embedding {
+                return Err(field_error(
+                    "use_dora",
+                    format!("is true and {} is targeted; DoRA on an embedding is not supported", module.name),
+                ));
+            }
+            if saved.iter().any(|s| s.name == format!("{}.weight", module.name)) {
+                return Err(field_error("modules_to_save", format!("names {}, which is targeted as well", module.name)));
+            }
+            let decl = &declarations[module.param];
+            let rank = ranks.first(module.name)?.unwrap_or(config.r);
+            let alpha = alphas.first(module.name)?.unwrap_or(config.lora_alpha);
+            let divisor = if config.use_rslora { (rank as f64).sqrt() } else { rank as f64 };
+            if rank > decl.rows.max(decl.cols) {
+                let (rows, cols) = (decl.rows, decl.cols);
+                return Err(field_error(
+                    "r",
+                    format!("is {rank} for {}, a matrix of {rows} × {cols}; a rank beyond that is no low rank", module.name),
+                ));
+            }
+            let scale = (alpha / divisor) as f32;
+            targets.push(AdapterTarget { param: module.param, module: module.name.to_string(), kind, rank, scale });
+        }
+        if targets.is_empty() && saved.is_empty() {
+            return Err(field_error(
+                "target_modules",
+                format!("names no module of this {} model; {}", model.architecture.model_type(), suggestion(&modules)),
+            ));
+        }
+        let unmatched = unmatched(config, wanted, &modules, &saved);
+        Ok(AdapterPlan { targets, saved, use_dora: config.use_dora, dropout: config.lora_dropout as f32, unmatched })
+    }
+
+    /// The adapter's tensors, in the order in which PEFT's state dict lists them: by module, A before B before the magnitude;
+    /// then what is saved whole.
+    pub fn declarations(&self, base: &[ParamDecl]) -> Vec<AdapterParam> {
+        let mut params = Vec::new();
+        for (index, target) in self.targets.iter().enumerate() {
+            let weight = &base[target.param];
+            let mut push = |name: &str, rows, cols, kind, layout, role| {
+                let name = format!("{KEY_PREFIX}{}.{name}", target.module);
+                params.push(AdapterParam { decl: ParamDecl { name, rows, cols, kind, layer: weight.layer, layout }, role });
+            };
+            let (rank, stored) = (target.rank, Layout::AsStored);
+            if target.kind == TargetKind::Embedding {
+                push("lora_embedding_A", weight.rows, rank, ParamKind::LoraA, Layout::Transposed, AdapterRole::A(index));
+                push("lora_embedding_B", weight.cols, rank, ParamKind::LoraB, stored, AdapterRole::B(index));
+            } else {
+                push("lora_A.weight", rank, weight.cols, ParamKind::LoraA, stored, AdapterRole::A(index));
+                push("lora_B.weight", weight.rows, rank, ParamKind::LoraB, stored, AdapterRole::B(index));
+            }
+            if self.use_dora {
+                push("lora_magnitude_vector", 1, weight.rows, ParamKind::LoraMagnitude, stored, AdapterRole::Magnitude(index));
+            }
+        }
+        for (index, saved) in self.saved.iter().enumerate() {
+            let mut decl = base[saved.param].clone();
+            decl.name = format!("{KEY_PREFIX}{}", saved.name);
+            if saved.is_head() {
+                decl.kind = ParamKind::Head;
+            }
+            params.push(AdapterParam { decl, role: AdapterRole::Saved(index) });
+        }
+        params
+    }
+
+    /// Whether the head must become a tensor of its own when the adapter is merged: it is tied, and the adapter changes the
+    /// embedding without the head or the other way round.
+    pub fn unties(&self, model: &ModelConfig, declarations: &[ParamDecl]) -> bool {
+        let touches = |param: usize| matches!(declarations[param].kind, ParamKind::Embedding | ParamKind::Head);
+        model.tie_word_embeddings && (self.targets.iter().any(|t| touches(t.param)) || self.saved.iter().any(|s| touches(s.param)))
+    }
+
+    /// The targets by name, as `target_modules` may list them: last parts of names where these mean no other module, else whole names.
+    pub fn target_names(&self, base: &[ParamDecl]) -> Vec<String> {
+        let last = |name: &str| name.rsplit('.').next().unwrap_or(name).to_string();
+        let targeted = |name: &str| self.targets.iter().any(|t| t.module == name);
+        let mut names: Vec<String> = self.targets.iter().map(|t| last(&t.module)).collect();
+        let modules = modules(base);
+        if modules.iter().any(|m| !targeted(m.name) && names.contains(&last(m.name))) {
+            names = self.targets.iter().map(|t| t.module.clone()).collect();
+        }
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// Whether one of the adapted weights is stored (in, out): what PEFT wants `fan_in_fan_out` to say.
+    pub fn fan_in_fan_out(&self, base: &[ParamDecl]) -> bool {
+        self.targets.iter().any(|target| base[target.param].layout == Layout::Transposed)
+    }
+}
+
+/// What PEFT targets where nothing is said (`TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING`).
+///
+/// # Errors
+/// [`Error::Config`] for phi3, for which PEFT has none.
+pub fn default_targets(architecture: Architecture) -> Result<TargetModules> {
+    let names: &[&str] = match architecture {
+        Architecture::Gpt2 => &["c_attn"],
+        Architecture::Phi3 => {
+            return Err(field_error(
+                "target_modules",
+                "is missing, and PEFT has no default for phi3; name qkv_proj, o_proj, gate_up_proj or down_proj",
+            ));
+        }
+        Architecture::Llama | Architecture::Mistral | Architecture::Qwen2 | Architecture::Qwen3 | Architecture::Gemma3Text => {
+            &["q_proj", "v_proj"]
+        }
+    };
+    Ok(TargetModules::Names(names.iter().map(|name| name.to_string()).collect()))
+}
+
+/// The modules that have a weight, by name.
+fn modules(declarations: &[ParamDecl]) -> Vec<Module<'_>> {
+    let mut modules: Vec<Module<'_>> = Vec::new();
+    for (param, decl) in declarations.iter().enumerate() {
+        let Some(name) = decl.name.strip_suffix(".weight") else { continue };
+        let kind = match decl.kind {
+            ParamKind::Linear => Some(TargetKind::Linear),
+            ParamKind::Embedding => Some(TargetKind::Embedding),
+            ParamKind::Head => Some(TargetKind::Head),
+            _ => None,
+        };
+        modules.push(Module { name, param, kind });
+    }
+    let embedding = declarations.iter().position(|decl| decl.kind == ParamKind::Embedding);
+    if let Some(param) = embedding.filter(|_| !modules.iter().any(|m| m.kind == Some(TargetKind::Head))) {
+        modules.push(Module { name: HEAD_MODULE, param, kind: Some(TargetKind::Head) });
+    }
+    modules
+}
+
+/// The parameters of modules that `modules_to_save` names. PEFT takes a module whose name ends so, whether or not a dot stands
+/// in front, and all that is inside it.
+fn saved(config: &AdapterConfig, declarations: &[ParamDecl], modules: &[Module<'_>]) -> Vec<SavedParam> {
+    let wanted = |module: &str| config.modules_to_save.iter().any(|name| is_inside(module, |outer| outer.ends_with(name.as_str())));
+    let mut saved: Vec<SavedParam> = declarations
+        .iter()
+        .enumerate()
+        .filter(|(_, decl)| decl.name.rsplit_once('.').is_some_and(|(module, _)| wanted(module)))
+        .map(|(param, decl)| SavedParam { param, name: decl.name.clone() })
+        .collect();
+    if let Some(head) = modules.iter().find(|m| m.name == HEAD_MODULE && declarations[m.param].kind == ParamKind::Embedding)
+        && wanted(HEAD_MODULE)
+    {
+        saved.push(SavedParam { param: head.param, name: format!("{HEAD_MODULE}.weight") });
+    }
+    saved
+}
+
+/// Whether a module or one that holds it is meant.
+fn is_inside(module: &str, meant: impl Fn(&str) -> bool) -> bool {
+    let ends = module.match_indices('.').map(|(at, _)| at).chain([module.len()]);
+    ends.into_iter().any(|end| meant(&module[..end]))
+}
+
+fn ends_with_name(module: &str, name: &str) -> bool {
+    module.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+/// What the configuration takes and leaves out.
+struct Selection<'a> {
+    wanted: &'a TargetModules,
+    pattern: Option<Regex>,
+    excluded: Option<(&'a TargetModules, Option<Regex>)>,
+    not_adapted: Vec<Regex>,
+    layers: Option<(&'a [usize], Vec<Regex>)>,
+}
+
+impl<'a> Selection<'a> {
+    fn new(config: &'a AdapterConfig, wanted: &'a TargetModules) -> Result<Selection<'a>> {
+        let whole = |field: &str, modules: &TargetModules| match modules {
+            TargetModules::Pattern(pattern) => regex(field, &format!(r"\A(?:{pattern})\z"), pattern).map(Some),
+            _ => Ok(None),
+        };
+        let excluded = match &config.exclude_modules {
+            Some(modules) => Some((modules, whole("exclude_modules", modules)?)),
+            None => None,
+        };
+        let not_adapted =
+            config.modules_to_save.iter().map(|name| regex("modules_to_save", &format!(r"\A(|.*\.)(?:{name})(\z|\..*)"), name));
+        let layers = match config.layers_to_transform.as_deref() {
+            None => None,
+            Some(layers) if config.layers_pattern.is_empty() => {
+                Some((layers, vec![regex("layers_pattern", r"\A.*?\.[^.]*\.(?P<idx>\d+)\.", "")?]))
+            }
+            Some(layers) => {
+                let pattern = |p: &String| regex("layers_pattern", &format!(r"\A(?:|.*?\.){p}\.(?P<idx>\d+)\."), p);
+                Some((layers, config.layers_pattern.iter().map(pattern).collect::<Result<_>>()?))
+            }
+        };
+        Ok(Selection {
+            wanted,
+            pattern: whole("target_modules", wanted)?,
+            excluded,
+            not_adapted: not_adapted.collect::<Result<_>>()?,
+            layers,
+        })
+    }
+
+    fn takes(&self, module: &Module<'_>) -> Result<bool> {
+        let name = module.name;
+        if let Some((excluded, pattern)) = &self.excluded
+            && matches_modules("exclude_modules", excluded, pattern.as_ref(), module)?
+        {
+            return Ok(false);
+        }
+        for saved in &self.not_adapted {
+            if is_match("modules_to_save", saved, name)? {
+                return Ok(false);
+            }
+        }
+        if !matches_modules("target_modules", self.wanted, self.pattern.as_ref(), module)? {
+            return Ok(false);
+        }
+        let (Some((layers, patterns)), TargetModules::Names(names)) = (&self.layers, self.wanted) else { return Ok(true) };
+        if names.iter().any(|n| n == name) {
+            return Ok(true); // named in full
+        }
+        for pattern in patterns {
+            let found = pattern.captures(name).map_err(|e| field_error("layers_pattern", e))?;
+            if let Some(index) = found.and_then(|c| c.name("idx").and_then(|idx| idx.as_str().parse::<usize>().ok())) {
+                return Ok(layers.contains(&index));
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn matches_modules(field: &str, modules: &TargetModules, pattern: Option<&Regex>, module: &Module<'_>) -> Result<bool> {
+    match modules {
+        TargetModules::AllLinear => Ok(module.kind == Some(TargetKind::Linear)),
+        TargetModules::Names(names) => Ok(names.iter().any(|name| ends_with_name(module.name, name))),
+        TargetModules::Pattern(_) => pattern.map_or(Ok(false), |pattern| is_match(field, pattern, module.name)),
+    }
+}
+
+/// Values by module name: the first key that matches a name's end, after a dot, wins.
+struct Patterns<T>(&'static str, Vec<(Regex, T)>);
+
+impl<T: Copy> Patterns<T> {
+    fn new(field: &'static str, entries: &[(String, T)]) -> Result<Self> {
+        let entry = |(key, value): &(String, T)| Ok((regex(field, &format!(r"\A(.*\.)?(?:{key})\z"), key)?, *value));
+        Ok(Patterns(field, entries.iter().map(entry).collect::<Result<_>>()?))
+    }
+
+    fn first(&self, name: &str) -> Result<Option<T>> {
+        for (pattern, value) in &self.1 {
+            if is_match(self.0, pattern, name)? {
+                return Ok(Some(*value));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn regex(field: &str, pattern: &str, written: &str) -> Result<Regex> {
+    Regex::new(pattern).map_err(|e| field_error(field, format!("holds \"{written}\", which is no regular expression: {e}")))
+}
+
+fn is_match(field: &str, pattern: &Regex, name: &str) -> Result<bool> {
+    pattern.is_match(name).map_err(|e: fancy_regex::Error| field_error(field, format!("takes too long to match {name}: {e}")))
+}
+
+fn unmatched(config: &AdapterConfig, wanted: &TargetModules, modules: &[Module<'_>], saved: &[SavedParam]) -> Vec<String> {
+    let known = |name: &&String| modules.iter().any(|module| ends_with_name(module.name, name));
+    let mut unmatched: Vec<String> = match (wanted, &config.target_modules) {
+        (TargetModules::Names(names), Some(_)) => names.iter().filter(|n| !known(n)).cloned().collect(),
+        _ => Vec::new(),
+    };
+    let is_saved =
+        |name: &str| saved.iter().any(|s| s.name.rsplit_once('.').is_some_and(|(m, _)| is_inside(m, |outer| outer.ends_with(name))));
+    unmatched.extend(config.modules_to_save.iter().filter(|name| !is_saved(name)).cloned());
+    unmatched
+}
+
+/// The last parts of the names that could be meant.
+fn suggestion(modules: &[Module<'_>]) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for module in modules.iter().filter(|m| m.kind.is_some()) {
+        let last = module.name.rsplit('.').next().unwrap_or(module.name);
+        if !names.contains(&last) {
+            names.push(last);
+        }
+    }
+    format!("it has {}", names.join(", "))
+}
+
+impl AdapterPlan {
+    /// The sentence for a recipe that names modules which are not there; `None` when all are.
+    pub fn unmatched_error(&self, model: &ModelConfig, declarations: &[ParamDecl]) -> Option<Error> {
+        let first = self.unmatched.first()?;
+        let model_type = model.architecture.model_type();
+        Some(Error::recipe(
+            "lora_target",
+            format!("{first} is no module of this {model_type} model; {}", suggestion(&modules(declarations))),
+        ))
+    }
+}

@@ -1,0 +1,5 @@
+//! LoRA adapters: PEFT's files in and out, targets, merging, extracting. No GPU; what they compute is tests/golden's business.
+
+mod format;
+mod support;
+mod targets;
