@@ -45,7 +45,9 @@ pub(super) async fn run(args: &ValidateArgs, global: &Global) -> Result<()> {
     let open = |path: &str| -> Result<Rc<dyn Directory>> { Ok(Rc::new(open_directory(Path::new(path))?)) };
     let dir = open(&args.directory)?;
     let base = args.base.as_deref().map(open).transpose()?;
-    let options = Options { base, quick: args.quick, ..Options::default() };
+    // A machine without a graphics adapter can validate too; the report says that the model was not run.
+    let gpu = if args.quick { None } else { global.gpu().await.ok().map(Rc::new) };
+    let options = Options { base, quick: args.quick, gpu };
     let mut bar = Bar::new(console);
     let report = validate::validate(dir, &options, &mut |progress| bar.show(progress)).await;
     bar.finish();

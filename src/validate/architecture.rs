@@ -8,7 +8,7 @@ use super::infer::{self, leaf};
 use super::repair::Repair;
 use super::report::Finding;
 use super::view::View;
-use super::{CONFIG, config};
+use super::{CONFIG, config, layout};
 use crate::model::{Architecture, ModelConfig};
 
 /// What is no causal language model, by model_type: encoders, encoder-decoders, and models of other things than text.
@@ -334,12 +334,31 @@ fn text_part(view: &mut View, findings: &mut Vec<Finding>) -> Option<Architectur
     Some(Architecture::Gemma3Text)
 }
 
+/// Whether the base's configuration declares these tensors, once they are stored as its architecture does.
+pub(super) fn fits_base(view: &View, base: &Base) -> bool {
+    let Some(architecture) = base.architecture() else { return false };
+    let mut stored = view.clone();
+    layout::normalise(&mut stored, architecture, &mut Vec::new());
+    base.has_the_same_tensors(&stored)
+}
+
+/// Takes the base's configuration in place of one that cannot be read, and makes that the repair of the fault.
+pub(super) fn config_of_base(view: &mut View, base: Option<&Base>, findings: &mut [Finding]) -> Option<Architecture> {
+    let base = base?;
+    view.config = base.view.config.clone();
+    if let Some(finding) = findings.iter_mut().find(|finding| finding.code == Code::InvalidJson) {
+        finding.message = format!("{}; names and shapes of the tensors are those of the base, so its config.json fits", finding.message);
+        finding.repair = Some(Repair::ConfigFromBase);
+    }
+    base.architecture()
+}
+
 /// Weights without config.json: the base's, or what the tensors show.
 pub(super) fn without_config(view: &mut View, base: Option<&Base>, findings: &mut Vec<Finding>) -> Option<Architecture> {
     let elsewhere = "transformers says \"Unrecognized model … Should have a `model_type` key in its config.json\"";
     if let Some(base) = base
         && let Some(architecture) = base.architecture()
-        && base.has_the_same_tensors(view)
+        && fits_base(view, base)
     {
         view.config = base.view.config.clone();
         let message = format!(

@@ -408,16 +408,17 @@ faults! {
             "Weights of absurd size.",
             "Nothing",
             "The training run was about to diverge: compare with an earlier checkpoint.";
-        UntrainedHead "random_weights" Warning:
-            "A tensor that looks freshly initialised.",
+        RandomWeights "random_weights" Warning:
+            "A tensor that has nothing in common with the base's.",
             "Nothing",
             "Compare with the base: rootstock validate DIR --base BASE.";
     }
     Behaviour {
-        LossNearChance "loss_near_chance" Error:
+        LossNearChance "loss_near_chance" Warning:
             "The model predicts no better than chance.",
             "Nothing: training begins with a loss of ln(vocabulary) and goes on",
-            "Weights or configuration are not those of a trained model: compare with the base (--base).";
+            "A model fresh from its initialisation is like that. If it should be trained, weights or configuration are not those that it \
+             was trained with: compare with the base (--base).";
         HeadSplit "head_split" Error:
             "The sizes allow several ways to cut the heads.",
             "Nothing: the model computes nonsense",
@@ -426,7 +427,7 @@ faults! {
             "A setting that the tensors cannot show differs from the base's.",
             "Nothing: the model computes something else",
             "If it was not changed on purpose, --fix with --base restores the base's value.";
-        OtherBase "other_base" Error:
+        OtherBase "other_base" Warning:
             "The directory given as base has other tensors.",
             "Nothing",
             "Give the base that this model was made from.";

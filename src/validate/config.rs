@@ -148,13 +148,13 @@ fn missing_fields(view: &mut View, architecture: Architecture, shapes: &Shapes, 
             );
         }
     }
-    let names = missing.join(", ");
+    let names = format!("{} {}", missing.join(", "), if missing.len() == 1 { "is missing" } else { "are missing" });
     let found: Vec<String> = fields.iter().map(|(key, value)| format!("{key} {value}")).collect();
     let elsewhere = "transformers would take the defaults of its configuration class (a model of billions of parameters) and run out of memory without a word";
     let rest = fields.len() + usize::from(heads_open) < missing.len();
     let message = match found.is_empty() {
-        true => format!("{names} stand nowhere in it; {elsewhere}. Take config.json from the base model"),
-        false => format!("{names} stand nowhere in it; {elsewhere}. The tensors show {}", found.join(", ")),
+        true => format!("{names}; {elsewhere}. Take config.json from the base model"),
+        false => format!("{names}; {elsewhere}. The tensors show {}", found.join(", ")),
     };
     let finding = Finding::new(Code::MissingField, message).file(CONFIG);
     if rest || fields.is_empty() {

@@ -124,33 +124,52 @@ async fn sharded(dir: &Rc<dyn Directory>, entries: &[Entry], present: &[&str], f
             return present.iter().map(ToString::to_string).collect();
         }
     };
-    let mut shards: BTreeMap<&str, usize> = BTreeMap::new();
-    for file in map.values() {
-        *shards.entry(file).or_default() += 1;
+    let named: BTreeSet<&str> = map.values().map(String::as_str).collect();
+    let is_there = |name: &str| entries.iter().any(|entry| entry.name == name);
+    let mut chosen: Vec<String> = named.iter().filter(|name| is_there(name)).map(ToString::to_string).collect();
+    // Where a named file is missing, its tensors may lie in one that the index does not name.
+    if chosen.len() < named.len() {
+        chosen.extend(present.iter().filter(|name| !named.contains(**name)).map(ToString::to_string));
+    }
+    chosen
+}
+
+/// Files that the index names and that are not there, and whose tensors are nowhere else.
+fn missing_shards(map: &BTreeMap<String, String>, view: &View, entries: &[Entry], findings: &mut Vec<Finding>) {
+    let mut shards: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (tensor, file) in map {
+        shards.entry(file).or_default().push(tensor);
     }
     let count = shards.len();
-    let mut chosen = Vec::new();
     for (number, (name, tensors)) in shards.into_iter().enumerate() {
-        if entries.iter().any(|entry| entry.name == name) {
-            chosen.push(name.to_string());
-        } else if name.split(['/', '\\']).any(|part| part == ".." || part.is_empty()) || name.contains(':') {
-            let message = format!("names {name:?} as the file of {tensors} tensors, which lies outside the directory and is not read");
+        let lost = tensors.iter().filter(|tensor| view.get(tensor).is_none()).count();
+        if entries.iter().any(|entry| entry.name == name) || lost == 0 {
+            continue;
+        }
+        if name.split(['/', '\\']).any(|part| part == ".." || part.is_empty()) || name.contains(':') {
+            let message = format!("names {name:?} as the file of {lost} tensors, which lies outside the directory and is not read");
             findings.push(Finding::new(Code::OutsideDirectory, message).file(INDEX));
         } else {
-            let message = format!("this shard ({} of {count}, with {tensors} tensors) is missing; get it again", number + 1);
+            let message = format!("this shard ({} of {count}, with {lost} tensors) is missing; get it again", number + 1);
             findings.push(Finding::new(Code::MissingShard, message).file(name));
         }
     }
-    chosen
 }
 
 /// The index against the headers, once all shards are open.
 async fn compare_index(dir: &Rc<dyn Directory>, entries: &[Entry], view: &View, findings: &mut Vec<Finding>) {
     let Ok(map) = weight_map(dir, entries, INDEX).await else { return };
+    missing_shards(&map, view, entries, findings);
     let open: BTreeSet<&str> = view.files.iter().map(TensorFile::name).collect();
     let place = |name: &str| view.files.iter().find(|file| file.get(name).is_some()).map(TensorFile::name);
-    let wrong: Vec<(&String, &String)> =
-        map.iter().filter(|(tensor, file)| open.contains(file.as_str()) && place(tensor) != Some(file.as_str())).collect();
+    let wrong: Vec<(&String, &String)> = map
+        .iter()
+        .filter(|(tensor, file)| match place(tensor) {
+            Some(place) => place != file.as_str(),
+            // In a file that is missing: that was said.
+            None => open.contains(file.as_str()),
+        })
+        .collect();
     let unlisted: Vec<(&str, &str)> = view
         .files
         .iter()
@@ -212,10 +231,6 @@ fn without_index(names: &[&str], findings: &mut Vec<Finding>) -> Vec<String> {
 
 /// No safetensors file at all.
 async fn pickles(dir: &Rc<dyn Directory>, entries: &[Entry], names: &[&str], findings: &mut Vec<Finding>) {
-    if names.contains(&INDEX) {
-        sharded(dir, entries, &[], findings).await;
-        return;
-    }
     let mut pickles: Vec<String> = names.iter().filter(|name| !name.ends_with(".json")).map(ToString::to_string).collect();
     if pickles.iter().any(|name| name == "pytorch_model.bin") {
         pickles = vec!["pytorch_model.bin".into()];

@@ -220,3 +220,15 @@ pub(super) fn lora_scale(config: &serde_json::Map<String, Value>) -> Option<f64>
     let rank_stabilised = config.get("use_rslora").and_then(Value::as_bool).unwrap_or(false);
     (r > 0.0).then(|| if rank_stabilised { alpha / r.sqrt() } else { alpha / r })
 }
+
+/// Whether all second factors of LoRA (`lora_B`) are zero, as before training.
+pub(super) async fn factors_are_zero(view: &View) -> bool {
+    for tensor in view.tensors.iter().filter(|tensor| tensor.name.contains(".lora_B.") || tensor.name.contains(".lora_embedding_B")) {
+        let rows = if tensor.shape.len() == 2 { tensor.shape[0] } else { 1 };
+        match view.rows(tensor, 0..rows).await {
+            Ok(numbers) if numbers.iter().all(|number| *number == 0.0) => {}
+            _ => return false,
+        }
+    }
+    true
+}

@@ -7,7 +7,9 @@
 
 mod architecture;
 mod base;
+mod behaviour;
 mod code;
+mod compare;
 mod config;
 mod directory;
 mod files;
@@ -20,6 +22,7 @@ mod open;
 mod repair;
 mod report;
 mod sizes;
+mod source;
 mod subdirectory;
 mod tensors;
 mod tokenizer;
@@ -30,11 +33,14 @@ use std::rc::Rc;
 pub use code::{Code, Fault, Group};
 pub use repair::{Candidate, Repair};
 pub use report::{Finding, Kind, Report, Severity, Verdict};
+pub use source::ViewParams;
 pub use view::{Source, Tensor, View};
 
 use base::Base;
+use behaviour::SelfTest;
 use subdirectory::Subdirectory;
 
+use crate::data::Tokenizer;
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::model::config::CONFIG_FILE as CONFIG;
@@ -122,11 +128,12 @@ struct Case {
     view: View,
     config: Option<ModelConfig>,
     findings: Vec<Finding>,
+    loss: Option<f64>,
 }
 
 impl Case {
     fn new(dir: Rc<dyn Directory>, entries: Vec<Entry>, kind: Kind) -> Case {
-        Case { dir, entries, kind, view: View::default(), config: None, findings: Vec::new() }
+        Case { dir, entries, kind, view: View::default(), config: None, findings: Vec::new(), loss: None }
     }
 
     async fn judge(&mut self, base: Option<&Base>, options: &Options, progress: &mut dyn FnMut(Progress<'_>)) -> Result<()> {
@@ -134,13 +141,58 @@ impl Case {
         if !matches!(self.kind, Kind::Model | Kind::ModelAndAdapter) {
             return Ok(());
         }
-        tokenizer::check(&*self.dir, &self.entries, &self.view, self.config.as_ref(), base, &mut self.findings).await;
-        if let Some(config) = &self.config
-            && !options.quick
-        {
+        let tokenizer = tokenizer::check(&*self.dir, &self.entries, &self.view, self.config.as_ref(), base, &mut self.findings).await;
+        if let (Some(config), Some(base)) = (&self.config, base) {
+            self.config = compare::settings(&mut self.view, config, base, &mut self.findings).or(self.config.take());
+        }
+        if options.quick {
+            return Ok(());
+        }
+        if let Some(config) = &self.config {
             numbers::scan(&self.view, config, &mut self.findings, progress).await?;
         }
+        let comparable = !self.view.tensors.is_empty() && !self.has(Code::OtherBase);
+        if let (Some(_), Some(base), true) = (&self.config, base, comparable) {
+            compare::numbers(&self.view, base, &mut self.findings, progress).await?;
+        }
+        self.run(options, tokenizer.as_ref(), progress).await;
         Ok(())
+    }
+
+    fn has(&self, code: Code) -> bool {
+        self.findings.iter().any(|finding| finding.code == code)
+    }
+
+    /// The self-test, if the model can be run after all repairs.
+    async fn run(&mut self, options: &Options, tokenizer: Option<&Tokenizer>, progress: &mut dyn FnMut(Progress<'_>)) {
+        let hopeless = self.findings.iter().any(|finding| finding.is_error() && finding.repair.is_none());
+        let whole = !self.view.tensors.is_empty() && !hopeless;
+        let (Some(config), Some(tokenizer), true) = (&self.config, tokenizer, whole) else { return };
+        let Some(gpu) = &options.gpu else {
+            self.findings.push(behaviour::not_run("no graphics adapter was given"));
+            return;
+        };
+        let test = match SelfTest::new(gpu, tokenizer, config) {
+            Ok(test) => test,
+            Err(reason) => {
+                self.findings.push(behaviour::not_run(&reason));
+                return;
+            }
+        };
+        progress(Progress { what: "running the model", done: 0, total: 1 });
+        let outcome: Result<()> = async {
+            test.resolve(&mut self.view, &mut self.findings, progress).await?;
+            let Ok(config) = ModelConfig::from_map(CONFIG, self.view.config.clone()) else { return Ok(()) };
+            let behaviour = test.run(&self.view, &config).await?;
+            self.loss = Some(behaviour.loss).filter(|loss| loss.is_finite());
+            test.judge(&behaviour, &mut self.view, &config, &mut self.findings, progress).await?;
+            self.config = ModelConfig::from_map(CONFIG, self.view.config.clone()).ok();
+            Ok(())
+        }
+        .await;
+        if let Err(error) = outcome {
+            self.findings.push(behaviour::not_run(&error.to_string()));
+        }
     }
 
     /// All that headers and small files tell. `read_numbers` allows a look at the weights where only they decide.
@@ -162,14 +214,19 @@ impl Case {
         files::open(&self.dir, &self.entries, &mut self.view, &mut self.findings).await;
         let complete = self.findings[before..].iter().all(|finding| finding.repair.is_some() || finding.code == Code::TwoWeightSets)
             && !self.view.tensors.is_empty();
-        self.adapter_beside().await;
+        self.adapter_beside(read_numbers).await;
         names::unwrap(&mut self.view, &mut self.findings);
         let usable = layout::usable(&self.view, &mut self.findings);
         let view = &mut self.view;
         let has_config = !view.config.is_empty();
+        // A config.json that cannot be read is as good as none where the base's fits.
+        let base_fits = base.is_some_and(|base| architecture::fits_base(view, base));
         let architecture = match (has_config, self.entries.iter().any(|entry| entry.name == CONFIG)) {
             (true, _) => architecture::decide(view, base, &mut self.findings),
             (false, false) => architecture::without_config(view, base, &mut self.findings),
+            (false, true) if base_fits && self.findings.iter().any(|finding| finding.code == Code::InvalidJson) => {
+                architecture::config_of_base(view, base, &mut self.findings)
+            }
             (false, true) if self.findings.iter().any(|finding| finding.file.as_deref() == Some(CONFIG)) => None,
             (false, true) => architecture::decide(view, base, &mut self.findings),
         };
@@ -198,23 +255,28 @@ impl Case {
         }
     }
 
-    /// An adapter beside a whole model, or the adapter_config.json of LoRA factors among the tensors.
-    async fn adapter_beside(&mut self) {
-        if self.kind != Kind::ModelAndAdapter {
-            return;
-        }
+    /// An adapter beside a whole model; or what tells the scale of LoRA factors among the tensors.
+    async fn adapter_beside(&mut self, read_numbers: bool) {
         if self.view.tensors.iter().any(|tensor| tensor.name.contains(".lora_")) {
             self.kind = Kind::Model;
             let config = json::read(&*self.dir, &self.entries, ADAPTER_CONFIG).await;
             self.view.lora_scale = config.ok().flatten().and_then(|json| layout::lora_scale(&json.map));
+            // Factors that are still zero add nothing, whatever their scale.
+            if self.view.lora_scale.is_none() && read_numbers && layout::factors_are_zero(&self.view).await {
+                self.view.lora_scale = Some(0.0);
+            }
             return;
         }
-        let message = "stands beside a whole model: transformers would apply this adapter to it without a word. Move the adapter                        (adapter_config.json and adapter_model.safetensors) into a directory of its own, or remove it";
+        if self.kind != Kind::ModelAndAdapter {
+            return;
+        }
+        let message = "stands beside a whole model: transformers would apply this adapter to it without a word. Move the adapter \
+                       (adapter_config.json and adapter_model.safetensors) into a directory of its own, or remove it";
         self.findings.push(Finding::new(Code::ModelAndAdapter, message).file(ADAPTER_CONFIG));
     }
 
     fn conclude(self) -> Validation {
-        let Case { kind, view, config, findings, .. } = self;
+        let Case { kind, view, config, findings, loss, .. } = self;
         let parameters = match &config {
             Some(config) => Some(config.parameter_count()),
             None if view.tensors.is_empty() => None,
@@ -225,7 +287,7 @@ impl Case {
             Some(config) => Some(config.architecture.model_type().to_string()),
             None => view.config.get("model_type").and_then(serde_json::Value::as_str).map(str::to_string),
         };
-        let mut report = Report { verdict: Verdict::Unusable, kind, model_type, parameters, lora_targets, loss: None, findings };
+        let mut report = Report { verdict: Verdict::Unusable, kind, model_type, parameters, lora_targets, loss, findings };
         report.conclude();
         Validation { report, view, config }
     }

@@ -22,7 +22,7 @@ const GENERATION_CONFIG: &str = "generation_config.json";
 /// Files that make up a tokenizer.
 const FILES: [&str; 5] = [TOKENIZER, TOKENIZER_CONFIG, "special_tokens_map.json", "chat_template.jinja", "added_tokens.json"];
 
-/// Judges what stands beside the weights.
+/// Judges what stands beside the weights; hands out the tokenizer where it can be used.
 pub(super) async fn check(
     dir: &dyn Directory,
     entries: &[Entry],
@@ -30,7 +30,7 @@ pub(super) async fn check(
     config: Option<&ModelConfig>,
     base: Option<&Base>,
     findings: &mut Vec<Finding>,
-) {
+) -> Option<Tokenizer> {
     let tokenizer = tokenizer(dir, entries, base, findings).await;
     if let Some(tokenizer) = &tokenizer {
         tokenizer_config(dir, entries, findings).await;
@@ -46,6 +46,7 @@ pub(super) async fn check(
     if let Some(config) = config {
         special_ids(view, config, generation.as_ref(), tokenizer.as_ref(), findings);
     }
+    tokenizer
 }
 
 /// The files that the base can give.

@@ -1,0 +1,108 @@
+//! The numbers of a mended view, as the writer and the engine take them: nothing is copied before it is asked for.
+
+use std::future::Future;
+use std::ops::Range;
+use std::pin::Pin;
+
+use async_trait::async_trait;
+
+use super::view::{Source, Tensor, View};
+use crate::checkpoint::ParamSource;
+use crate::error::{Error, Result};
+use crate::model::{Layout, ModelConfig, ParamDecl, params};
+
+/// Elements read at once where a matrix must be transposed.
+const PIECE: u64 = 4 << 20;
+
+impl View {
+    /// Rows of a tensor as f32, row after row; a vector has one row.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] for rows that it has not or a type that holds no floating-point numbers, [`Error::File`] when reading fails.
+    pub fn rows<'a>(&'a self, tensor: &'a Tensor, rows: Range<u64>) -> Pin<Box<dyn Future<Output = Result<Vec<f32>>> + 'a>> {
+        Box::pin(async move {
+            let (count, width) = matrix(tensor);
+            if rows.start > rows.end || rows.end > count {
+                return Err(Error::tensor(self.file_of(tensor), &tensor.name, format!("has {count} rows, {rows:?} were wanted")));
+            }
+            match &tensor.source {
+                Source::Stored { file, tensor: name } => self.files[*file].read_f32(name, rows.start * width..rows.end * width).await,
+                Source::Rows(inner, part) => self.rows(inner, part.start + rows.start..part.start + rows.end).await,
+                Source::Joined(parts) => {
+                    let mut out = Vec::new();
+                    let mut first = 0;
+                    for part in parts {
+                        let (count, _) = matrix(part);
+                        let (from, to) = (rows.start.clamp(first, first + count), rows.end.clamp(first, first + count));
+                        if from < to {
+                            out.extend(self.rows(part, from - first..to - first).await?);
+                        }
+                        first += count;
+                    }
+                    Ok(out)
+                }
+                Source::Transposed(inner) => {
+                    // The inner rows are our columns; they are read whole, since the wanted part of each is mostly all of it.
+                    let (inner_rows, inner_cols) = matrix(inner);
+                    let wanted = (rows.end - rows.start) as usize;
+                    let mut out = vec![0.0; wanted * inner_rows as usize];
+                    let step = (PIECE / inner_cols.max(1)).max(1);
+                    let mut at = 0;
+                    while at < inner_rows {
+                        let end = (at + step).min(inner_rows);
+                        let piece = self.rows(inner, at..end).await?;
+                        for (col, stored) in (at..end).zip(piece.chunks_exact(inner_cols as usize)) {
+                            for (row, value) in stored[rows.start as usize..rows.end as usize].iter().enumerate() {
+                                out[row * inner_rows as usize + col as usize] = *value;
+                            }
+                        }
+                        at = end;
+                    }
+                    Ok(out)
+                }
+            }
+        })
+    }
+}
+
+/// (rows, columns); a vector or a scalar has one row.
+fn matrix(tensor: &Tensor) -> (u64, u64) {
+    match tensor.shape[..] {
+        [rows, cols] => (rows, cols),
+        _ => (1, tensor.elements()),
+    }
+}
+
+/// A view as the parameters of a model.
+pub struct ViewParams<'a> {
+    /// The view.
+    pub view: &'a View,
+    /// The model's parameters.
+    pub params: Vec<ParamDecl>,
+}
+
+impl<'a> ViewParams<'a> {
+    /// The parameters that this configuration declares.
+    pub fn new(view: &'a View, config: &ModelConfig) -> Self {
+        ViewParams { view, params: params(config) }
+    }
+}
+
+/// Rows in compute layout.
+#[async_trait(?Send)]
+impl ParamSource for ViewParams<'_> {
+    async fn read_rows(&self, param: usize, rows: Range<usize>) -> Result<Vec<f32>> {
+        let param = &self.params[param];
+        let tensor = self.view.get(&param.name);
+        let tensor = tensor.ok_or_else(|| Error::tensor("", &param.name, "is missing"))?;
+        let rows = rows.start as u64..rows.end as u64;
+        match param.layout {
+            Layout::AsStored => self.view.rows(tensor, rows).await,
+            Layout::Transposed => {
+                let mut turned = tensor.clone();
+                turned.transpose();
+                self.view.rows(&turned, rows).await
+            }
+        }
+    }
+}
