@@ -11,4 +11,5 @@ mod kernels;
 mod plan;
 mod reference;
 mod train;
+mod validate;
 mod web;

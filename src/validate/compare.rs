@@ -35,35 +35,37 @@ pub(super) fn settings(view: &mut View, config: &ModelConfig, base: &Base, findi
         |c: &ModelConfig| format!("{} heads of {} ({} for keys and values)", c.num_attention_heads, c.head_dim, c.num_key_value_heads);
     let same_widths = config.query_width() == other.query_width() && config.key_value_width() == other.key_value_width();
     let mut differing: Vec<(&str, String, &[&str])> = Vec::new();
-    if config.ropes != other.ropes {
+    // The part of a head that is turned follows from the cut of the heads.
+    let turning = |config: &ModelConfig| config.ropes.iter().map(|rope| (rope.theta, rope.kind.clone())).collect::<Vec<_>>();
+    if turning(config) != turning(other) {
         let how = match theta(config) == theta(other) {
-            true => "scaling differs".to_string(),
+            true => "they are scaled in another way".to_string(),
             false => format!("theta is {}, the base has {}", theta(config), theta(other)),
         };
-        differing.push(("the rotary positions", how, &ROPE));
+        differing.push(("the rotary positions differ", how, &ROPE));
     }
     if same_widths && heads(config) != heads(other) {
-        differing.push(("the cut of the heads", format!("{}, the base has {}", heads(config), heads(other)), &HEADS));
+        differing.push(("the cut of the heads differs", format!("{}, the base has {}", heads(config), heads(other)), &HEADS));
     }
     if config.norm_eps != other.norm_eps {
         let how = format!("{:e}, the base has {:e}", config.norm_eps, other.norm_eps);
-        differing.push(("the norms' epsilon", how, &["rms_norm_eps", "layer_norm_epsilon"]));
+        differing.push(("the norms' epsilon differs", how, &["rms_norm_eps", "layer_norm_epsilon"]));
     }
     if config.activation != other.activation {
         let how = format!("{:?}, the base has {:?}", config.activation, other.activation);
-        differing.push(("the activation", how, &["hidden_act", "hidden_activation", "activation_function"]));
+        differing.push(("the activation differs", how, &["hidden_act", "hidden_activation", "activation_function"]));
     }
     let windows = |config: &ModelConfig| config.layers.iter().map(|layer| layer.window).collect::<Vec<_>>();
     if config.layers.len() == other.layers.len() && windows(config) != windows(other) {
-        differing.push(("the sliding windows", "other layers, or another width, than in the base".into(), &WINDOWS));
+        differing.push(("the sliding windows differ", "other layers, or another width, than in the base".into(), &WINDOWS));
     }
     if same_widths && heads(config) == heads(other) && config.attention_scale != other.attention_scale {
         let how = format!("{}, the base has {}", config.attention_scale, other.attention_scale);
-        differing.push(("the scale of attention", how, &["query_pre_attn_scalar", "scale_attn_weights"]));
+        differing.push(("the scale of attention differs", how, &["query_pre_attn_scalar", "scale_attn_weights"]));
     }
     if config.final_logit_softcapping != other.final_logit_softcapping {
         let how = format!("{:?}, the base has {:?}", config.final_logit_softcapping, other.final_logit_softcapping);
-        differing.push(("the cap of the logits", how, &["final_logit_softcapping"]));
+        differing.push(("the cap of the logits differs", how, &["final_logit_softcapping"]));
     }
     if differing.is_empty() {
         return Some(config.clone());
@@ -77,10 +79,9 @@ pub(super) fn settings(view: &mut View, config: &ModelConfig, base: &Base, findi
         let repair = Repair::SetConfig(fields);
         view.apply(&repair);
         let message = format!(
-            "{what} are not those of the base: {how}. Training does not change this; other tools compute something else without a word. If \
-             it was not changed on purpose, take the base's"
+            "{what} from the base's: {how}. Training does not change this; other tools compute something else without a word. If it was not \
+             changed on purpose, take the base's"
         );
-        let message = if what.ends_with('s') { message } else { message.replacen(" are not those", " is not that", 1) };
         findings.push(Finding::new(Code::ConfigDiffers, message).file(CONFIG).repair(repair));
     }
     ModelConfig::from_map(CONFIG, view.config.clone()).ok()

@@ -12,6 +12,7 @@ mod code;
 mod compare;
 mod config;
 mod directory;
+mod docs;
 mod files;
 mod infer;
 mod json;
@@ -31,6 +32,7 @@ mod view;
 use std::rc::Rc;
 
 pub use code::{Code, Fault, Group};
+pub use docs::markdown;
 pub use repair::{Candidate, Repair};
 pub use report::{Finding, Kind, Report, Severity, Verdict};
 pub use source::ViewParams;

@@ -1,0 +1,5 @@
+//! The validator over directories that fail in every known way, and over healthy ones (tests/fixtures/validate/README.md).
+
+mod cases;
+mod large;
+mod page;
