@@ -35,10 +35,15 @@ run("node", join(here, "corpus.mjs"), `${work}/corpus.jsonl`);
 run("cargo", "run", "--release", "--example", "init_checkpoint", "--", `${work}/corpus.jsonl`, `${work}/start`);
 const train = ["run", "--release", "--bin", "rootstock", "--", "train", join(here, "pretrain.yaml"), ...process.argv.slice(2)];
 run("cargo", ...train);
-// A second, shorter round over other stories of the same village, from where the first one ended.
-run("node", join(here, "corpus.mjs"), `${work}/more.jsonl`, "7000", "2027");
-const again = ["learning_rate=2.0e-3", "max_steps=320", `dataset=${work}/more.jsonl`];
-run("cargo", ...train, `model_name_or_path=${work}/trained`, `output_dir=${work}/trained-twice`, ...again);
+// Two more rounds over other stories of the same village, each from where the one before it ended; the first of them is shorter.
+for (const [from, to, seed, ...more] of [
+  ["trained", "trained-twice", "2027", "max_steps=320"],
+  ["trained-twice", "trained-thrice", "2028"],
+]) {
+  run("node", join(here, "corpus.mjs"), `${work}/${to}.jsonl`, "7000", seed);
+  const again = [`model_name_or_path=${work}/${from}`, `output_dir=${work}/${to}`, `dataset=${work}/${to}.jsonl`];
+  run("cargo", ...train, ...again, "learning_rate=2.0e-3", ...more);
+}
 mkdirSync(join(root, model), { recursive: true });
-for (const file of files) copyFileSync(join(root, work, "trained-twice", file), join(root, model, file));
+for (const file of files) copyFileSync(join(root, work, "trained-thrice", file), join(root, model, file));
 console.error(`${model}: made`);
