@@ -12,6 +12,11 @@ use std::{env, fs};
 fn main() {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("shaders");
     println!("cargo::rerun-if-changed=shaders");
+    // A native release build holds the page (src/cli/serve.rs), whenever it is there.
+    let native = env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch != "wasm32");
+    if native && env::var("PROFILE").as_deref() == Ok("release") {
+        println!("cargo::rerun-if-changed={}", if Path::new("web/dist").exists() { "web/dist" } else { "web" });
+    }
     let mut files: Vec<PathBuf> = fs::read_dir(&root)
         .expect("the folder shaders is part of the package")
         .map(|e| e.expect("readable").path())

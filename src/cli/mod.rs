@@ -11,6 +11,7 @@ mod eval;
 mod generate;
 mod logits;
 mod progress;
+mod serve;
 mod setup;
 mod train;
 mod validate;
@@ -49,6 +50,7 @@ const EXAMPLES: &str = "Examples:
   rootstock chat --model out                         talk with it
   rootstock devices                                  which graphics adapters are there?
   rootstock bench                                    how fast is this adapter?
+  rootstock serve                                    the same in a browser tab, on this machine only
 
 docs/recipes.md lists everything that a recipe can say.";
 
@@ -77,6 +79,7 @@ enum Command {
     Estimate(estimate::EstimateArgs),
     Devices(devices::DevicesArgs),
     Bench(bench::BenchArgs),
+    Serve(serve::ServeArgs),
 }
 
 fn size(text: &str) -> Result<u64, String> {
@@ -145,5 +148,6 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Estimate(args) => estimate::run(args, global).await,
         Command::Devices(args) => devices::run(args, global).await,
         Command::Bench(args) => bench::run(args, global).await,
+        Command::Serve(args) => serve::run(args, global).await,
     }
 }

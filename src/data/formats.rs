@@ -1,4 +1,4 @@
-//! Dataset files: plain text, and JSON or JSON lines with `text`, alpaca's columns, or conversations. A record is read or the
+//! Dataset files: plain text, tables, and JSON or JSON lines with `text`, alpaca's columns, or conversations. A record is read or the
 //! line is named; nothing is skipped in silence.
 
 use std::rc::Rc;
@@ -118,7 +118,7 @@ const EXPECTED: &str = "{\"text\": …}, {\"instruction\": …, \"output\": …}
 /// [`Error::Line`] for a broken record, [`Error::Dataset`] for a file that holds none or is of a kind that is not read.
 pub fn read_records(path: &str, bytes: &[u8], layout: Option<&Layout>) -> Result<Vec<Record>> {
     let extension = path.rsplit('.').next().unwrap_or_default().to_lowercase();
-    if matches!(extension.as_str(), "parquet" | "arrow" | "csv" | "tsv" | "xlsx" | "gz" | "zst" | "zip") {
+    if matches!(extension.as_str(), "parquet" | "arrow" | "xlsx" | "gz" | "zst" | "zip") {
         return Err(Error::dataset(path, format!(".{extension} files are not read; convert it to JSON lines (.jsonl)")));
     }
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
@@ -130,7 +130,12 @@ pub fn read_records(path: &str, bytes: &[u8], layout: Option<&Layout>) -> Result
         return Err(Error::dataset(path, "this is a git-lfs pointer, not the file; run `git lfs pull` where it came from"));
     }
     let path: Rc<str> = path.into();
-    let records = if extension == "txt" { plain_lines(&path, text) } else { json_records(&path, text, layout)? };
+    let records = match extension.as_str() {
+        "txt" => plain_lines(&path, text),
+        "csv" => table_records(&path, text, b',', layout)?,
+        "tsv" => table_records(&path, text, b'\t', layout)?,
+        _ => json_records(&path, text, layout)?,
+    };
     if records.is_empty() {
         return Err(Error::dataset(&*path, format!("the file holds no record; expected lines such as {EXPECTED}")));
     }
@@ -155,6 +160,38 @@ fn json_records(path: &Rc<str>, text: &str, layout: Option<&Layout>) -> Result<V
         if !json.is_object() {
             return Err(fault(format!("found {}, expected a record such as {EXPECTED}", kind_of(&json))));
         }
+        let layout = match &layout {
+            Some(layout) => layout,
+            None => layout.insert(detect(&json).map_err(fault)?),
+        };
+        let content = layout.read(&json).map_err(fault)?;
+        records.push(Record { content, path: path.clone(), line });
+    }
+    Ok(records)
+}
+
+/// A table whose first row names the columns: each further row is a record of texts, and an empty cell is no field.
+fn table_records(path: &Rc<str>, text: &str, delimiter: u8, layout: Option<&Layout>) -> Result<Vec<Record>> {
+    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(text.as_bytes());
+    let fault = |e: &csv::Error| {
+        let line = e.position().map_or(1, |p| p.line() as usize);
+        let reason = match e.kind() {
+            csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+                format!("this row has {len} cells, the first row names {expected_len} columns; put text that holds commas into quotes")
+            }
+            _ => format!("this table cannot be read: {e}"),
+        };
+        Error::line(&**path, line, reason)
+    };
+    let columns = reader.headers().map_err(|e| fault(&e))?.clone();
+    let mut layout = layout.cloned();
+    let mut records = Vec::new();
+    for row in reader.records() {
+        let row = row.map_err(|e| fault(&e))?;
+        let line = row.position().map_or(1, |p| p.line() as usize);
+        let cells = columns.iter().zip(&row).filter(|(_, cell)| !cell.is_empty());
+        let json = Json::Object(cells.map(|(column, cell)| (column.trim().to_string(), Json::from(cell))).collect());
+        let fault = |reason: String| Error::line(&**path, line, reason);
         let layout = match &layout {
             Some(layout) => layout,
             None => layout.insert(detect(&json).map_err(fault)?),

@@ -58,7 +58,12 @@ impl Profile {
             max_buffer: limits.max_buffer_size,
             memory: crate::platform::adapter_memory(adapter),
             memory_limit: choice.memory_limit,
-            name: info.name,
+            // Many browsers keep the name to themselves.
+            name: match info.name.as_str() {
+                "" if software => "the browser's software adapter".into(),
+                "" => "the browser's graphics adapter".into(),
+                name => name.into(),
+            },
         }
     }
 

@@ -12,6 +12,7 @@ mod bad_input;
 mod demo;
 mod generate;
 mod interruption;
+mod serve;
 
 /// A folder with a model, data and room for results; paths in recipes are relative to it.
 pub(crate) struct Workspace {

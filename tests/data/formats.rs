@@ -14,6 +14,21 @@ fn contents(path: &str, text: &str) -> Vec<Content> {
 }
 
 #[test]
+fn tables_are_read_by_the_names_in_their_first_row() {
+    let asked = conversation(&[("user", "Which?"), ("assistant", "The pear, \"yes\".")]);
+    assert_eq!(contents("a.csv", "instruction,input,output\nWhich?,,\"The pear, \"\"yes\"\".\"\n"), [asked]);
+    assert_eq!(contents("a.TSV", "prompt\tcompletion\r\nWhich?\tThe pear, \"\"yes\"\".\r\n").len(), 1);
+    let two_lines = read_records("a.csv", b"text\n\"one\ntwo\"\nthree\n", None).expect("it is right");
+    let found: Vec<(usize, Content)> = two_lines.into_iter().map(|r| (r.line, r.content)).collect();
+    assert_eq!(found, [(2, Content::Text("one\ntwo".into())), (4, Content::Text("three".into()))]);
+    for (text, line, word) in [("text\na\nb,c\n", 3, "2 cells"), ("instruction,output\nWhich?,\n", 2, "output"), ("a,b\n1,2\n", 2, "a, b")]
+    {
+        let fault = read_records("a.csv", text.as_bytes(), None).expect_err("it is wrong").to_string();
+        assert!(fault.contains(&format!("line {line}")) && fault.contains(word), "{fault}");
+    }
+}
+
+#[test]
 fn every_form_is_recognised_by_its_first_record() {
     let asked = conversation(&[("user", "Which?"), ("assistant", "The pear.")]);
     let with_system = conversation(&[("system", "Be brief."), ("user", "Which?"), ("assistant", "The pear.")]);

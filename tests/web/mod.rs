@@ -150,6 +150,14 @@ fn a_run_is_planned_trained_sampled_kept_and_talked_with() {
     assert_eq!(losses.iter().map(|t| t.text.as_str()).collect::<String>().trim(), "Lena keeps the bees.");
     assert!(losses[0].loss.is_none() && losses[1..].iter().all(|t| t.loss.is_some_and(|l| l.is_finite() && l >= 0.0)), "{losses:?}");
 
+    let Reply::Deltas(deltas) = page.call(Request::Deltas) else { panic!("no deltas") };
+    let query = deltas.iter().find(|d| d.layer == Some(0) && d.module == "self_attn.q_proj").expect("it is trained");
+    let squares: f64 = query.singular_values.iter().map(|s| s * s).sum();
+    assert!(
+        (squares.sqrt() / query.delta_norm - 1.0).abs() < 1e-6 && query.delta_norm > 0.0 && query.delta_norm < query.weight_norm,
+        "{query:?}"
+    );
+
     let Reply::Files(files) = page.call(Request::Files { id: ended.run.id.clone() }) else { panic!("no files") };
     let names: Vec<&str> = files.iter().map(|f| f.name.as_str()).collect();
     for name in ["config.json", "model.safetensors", "tokenizer.json", "trainer_log.jsonl"] {
@@ -196,7 +204,7 @@ fn a_held_run_and_one_that_goes_on_after_a_reload_compute_the_same() {
     let (reply, first) =
         page.try_call(Request::Train { recipe: recipe(&[]), samples: no_samples() }, steering).unwrap_or_else(|e| panic!("{e}"));
     let Reply::Ended(ended) = reply else { panic!("{reply:?}") };
-    assert!(!ended.finished && ended.run.usable && ended.run.step == 4 && *held.borrow() == 1, "{ended:?}");
+    assert!(!ended.finished && !ended.run.finished && ended.run.usable && ended.run.step == 4 && *held.borrow() == 1, "{ended:?}");
 
     let reloaded = Page::over(page.store.clone());
     let (reply, rest) =

@@ -136,7 +136,7 @@ impl Session {
         let log = self.log(&*out).await;
         let snapshot = newest_checkpoint(&*out).await?;
         let snapshot_step = snapshot.as_ref().and_then(|name| name.strip_prefix("checkpoint-")?.parse().ok()).unwrap_or(0);
-        let trained = about.steps > 0;
+        let trained = matches!(about.method, RunMethod::Full | RunMethod::Lora | RunMethod::Freeze);
         let evaluated = log.iter().rev().find_map(|e| match e {
             LogEntry::Evaluation(line) => Some(line.eval_loss),
             LogEntry::Step(_) => None,

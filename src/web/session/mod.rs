@@ -5,6 +5,7 @@
 
 mod base;
 mod data;
+mod delta;
 mod kept;
 mod plan;
 mod settings;
@@ -138,7 +139,7 @@ impl Session {
             Request::Tuned { id } => Reply::Run(self.choose_tuned(&id).await?),
             Request::Chat { which, messages, sampling } => Reply::Answered(self.chat(which, &messages, &sampling, call).await?),
             Request::Losses { which, text } => Reply::Losses(self.losses(which, &text, call).await?),
-            Request::Deltas => return Err(Error::file("deltas", "this is not there yet")),
+            Request::Deltas => Reply::Deltas(self.deltas(call).await?),
             Request::Merge => return Err(Error::file("merge", "this is not there yet")),
             Request::Files { id } => Reply::Files(self.files_to_take(&id).await?),
             Request::Cancel { request } => {

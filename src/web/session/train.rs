@@ -13,7 +13,7 @@ use super::steer::Steering;
 use super::{Call, Session, data};
 use crate::checkpoint::Carry;
 use crate::config::{FinetuningType, Recipe, Resume, Stage};
-use crate::data::{Message, Prepared, Tokenizer};
+use crate::data::{Loader, Message, Prepared, Tokenizer};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::generate::{AnswerOptions, Generator, GeneratorOptions, SamplingOptions, chat_prompt, stop_ids};
@@ -121,6 +121,9 @@ impl Session {
         if template.is_fallback() && material.recipe.stage == Stage::Sft {
             carry.set_file("chat_template.jinja", template.source().as_bytes().to_vec())?;
         }
+        // Now, not at the end: a closed tab must leave a run that the list can tell of.
+        about.steps = Loader::new(material.prepared.train.samples.len(), &material.recipe)?.total_steps();
+        self.write_about(id, &about).await?;
         // What talked before the run gives its memory back.
         self.forget_talkers();
         let steering = Rc::new(Steering::default());
@@ -144,20 +147,14 @@ impl Session {
         self.running.borrow_mut().take();
         self.running_id.borrow_mut().take();
         let seconds = started.elapsed().as_secs_f64();
-        let steps = self.log(&*out).await.iter().map(total_steps).max();
-        about.steps = steps.unwrap_or(about.steps);
         let outcome = match result {
             Ok(outcome) => {
                 about.finished = true;
-                about.steps = outcome.steps;
                 Some(outcome)
             }
             // Stopped: its snapshot is the result for now.
             Err(Error::Interrupted { .. }) => None,
-            Err(error) => {
-                self.write_about(id, &about).await?;
-                return Err(error);
-            }
+            Err(error) => return Err(error),
         };
         self.write_about(id, &about).await?;
         if let Some(outcome) = &outcome {
@@ -251,13 +248,6 @@ fn run_name(settings: &Settings, base: &str, data: &KeptData, method: RunMethod)
         None => base,
     };
     format!("{base}, {how}: {learnt}")
-}
-
-fn total_steps(entry: &LogEntry) -> u64 {
-    match entry {
-        LogEntry::Step(line) => line.total_steps,
-        LogEntry::Evaluation(line) => line.total_steps,
-    }
 }
 
 /// h:mm:ss as seconds.

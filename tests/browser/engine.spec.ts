@@ -1,0 +1,134 @@
+// The engine room of the page in a real browser: the native trainer's losses, runs that survive, folders of every architecture.
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { findChromium, root } from "../../scripts/lib/host.mjs";
+import type { Settings } from "../../web/src/messages.js";
+import { Engine, losses, startedRun } from "./engine.js";
+import { expect, test as base } from "./harness.js";
+
+const test = base.extend<{ engine: Engine }>({
+  engine: async ({ page, rootstock }, use) => {
+    void rootstock; // for the adapter and the console
+    const engine = new Engine(page);
+    await engine.load();
+    await use(engine);
+  },
+});
+
+const samples = { every: 0, prompts: [], max_new_tokens: 1 };
+const steps = 20;
+const recipe: Settings = {
+  stage: "sft",
+  finetuning_type: "full",
+  cutoff_len: 64,
+  per_device_train_batch_size: 2,
+  learning_rate: 1e-3,
+  max_steps: steps,
+  logging_steps: 1,
+  save_steps: 8,
+};
+
+/** The same arithmetic on the same adapter; browser and native program may choose other variants of a kernel. */
+const tolerance = 1e-4;
+
+/** Losses of the native program on the browser's own software adapter. */
+function nativeLosses(): [number, number][] {
+  const out = mkdtempSync(join(tmpdir(), "rootstock-"));
+  const keys = { ...recipe, model_name_or_path: "assets/embedded-model", dataset_dir: "assets/demo", dataset: "village", output_dir: join(out, "run") };
+  writeFileSync(join(out, "recipe.yaml"), Object.entries(keys).map(([key, value]) => `${key}: ${String(value)}\n`).join(""));
+  const adapter = join(findChromium()?.startsWith("/usr/bin/") ? "/usr/lib/chromium" : "", "vk_swiftshader_icd.json");
+  const env = { ...process.env, VK_DRIVER_FILES: adapter };
+  execFileSync("cargo", ["build", "--quiet", "--bin", "rootstock"], { cwd: root, stdio: "inherit" });
+  execFileSync(join(root, "target/debug/rootstock"), ["--quiet", "train", join(out, "recipe.yaml")], { cwd: root, env, stdio: ["ignore", "ignore", "inherit"] });
+  const lines = readFileSync(join(out, "run/trainer_log.jsonl"), "utf8").trim().split("\n");
+  return lines.map((line) => JSON.parse(line) as { current_steps: number; loss: number }).map((line) => [line.current_steps, line.loss]);
+}
+
+test("twenty steps as the native program takes them, also when held, reloaded and killed", async ({ engine }) => {
+  const native = nativeLosses();
+  expect(native).toHaveLength(steps);
+
+  await engine.prepare(recipe);
+  const whole = losses((await engine.call({ kind: "train", recipe, samples })).events);
+  expect(whole.map(([step]) => step)).toEqual(native.map(([step]) => step));
+  const worst = Math.max(...whole.map(([, loss], index) => Math.abs(loss - (native[index]?.[1] ?? NaN))));
+  console.log(`  ${steps} losses within ${worst.toExponential(1)} of the native program's`);
+  expect(worst).toBeLessThanOrEqual(tolerance);
+
+  // Held after the fifth step, then the page is left.
+  const held = await engine.interrupt({ kind: "train", recipe, samples }, 5, "pause");
+  expect(held.events.at(-1)).toEqual({ kind: "paused", step: 5 });
+  const run = startedRun(held.events);
+  await engine.load();
+  const found = (await engine.call({ kind: "runs" })).reply.find(({ id }) => id === run);
+  expect(found).toMatchObject({ step: 5, steps, finished: false, usable: true });
+
+  // The worker is killed in the middle of a step; the last snapshot is of the eighth.
+  const killed = await engine.interrupt({ kind: "go_on", run, samples }, 11, "terminate");
+  expect(killed.fault).toContain("on purpose");
+  expect(killed.events.find((event) => event.kind === "started")).toMatchObject({ step: 5 });
+
+  const rest = await engine.call({ kind: "go_on", run, samples });
+  expect(rest.events.find((event) => event.kind === "started")).toMatchObject({ step: 8 });
+  expect(rest.reply).toMatchObject({ finished: true, run: { step: steps } });
+  const all = new Map([...losses(held.events), ...losses(killed.events), ...losses(rest.events)]);
+  expect([...all], "to the same bits").toEqual(whole);
+});
+
+// One directory of every architecture, as transformers 5 writes it.
+for (const name of readdirSync(join(root, "tests/fixtures/validate/healthy")).filter((folder) => folder.endsWith("-v5"))) {
+  test(`a folder of ${name} is opened, trained and asked`, async ({ engine }) => {
+    const opened = await engine.openFolder(`validate/healthy/${name}`);
+    expect(opened.report.findings.filter(({ severity }) => severity !== "info")).toEqual([]);
+    expect(opened.report.verdict).toBe("ready");
+    const settings: Settings = { stage: "pt", finetuning_type: "full", cutoff_len: 32, max_steps: 2, logging_steps: 1, learning_rate: 1e-3 };
+    const text = "the cat sat on the mat and the dog ran to the door\n".repeat(4);
+    const data = { kind: "files" as const, files: [{ name: "text.txt", text }] };
+    await engine.call({ kind: "prepare", data, evaluation: null, recipe: settings, first: 0, count: 1 });
+    const { reply, events } = await engine.call({ kind: "train", recipe: settings, samples });
+    const [first, second] = losses(events).map(([, loss]) => loss);
+    expect(second).toBeLessThan(first ?? 0);
+    const { reply: tokens } = await engine.call({ kind: "losses", which: "tuned", text: "the cat" });
+    expect(tokens.map((token) => token.text).join("")).toContain("cat");
+    await engine.call({ kind: "remove", id: reply.run.id });
+  });
+}
+
+test("nothing is asked of any other host, and the page loads little", async ({ page, engine }) => {
+  const { origin } = new URL(page.url());
+  const asked: { url: string; type: string }[] = [];
+  page.on("request", (request) => asked.push({ url: request.url(), type: request.resourceType() }));
+  await engine.load();
+  await engine.call({ kind: "open", source: { kind: "embedded" } });
+  expect(asked.length).toBeGreaterThan(3);
+  expect(asked.filter(({ url }) => !url.startsWith(origin))).toEqual([]);
+
+  const { brotliCompressSync } = await import("node:zlib");
+  const own = asked.filter(({ url }) => !/\/(embedded-model|demo)\//.test(url) && url.startsWith(`${origin}/page/`));
+  const paths = new Set(own.map(({ url }) => new URL(url).pathname.replace(/^\/page\//, "") || "index.html"));
+  const sizes = [...paths].map((path) => brotliCompressSync(readFileSync(join(root, "web/dist", path))).length);
+  const total = sizes.reduce((sum, size) => sum + size, 0);
+  console.log(`  first load: ${paths.size} files, ${(total / 1e6).toFixed(2)} MB compressed`);
+  expect(paths.size).toBeGreaterThan(3);
+  expect(total).toBeLessThan(1.5e6);
+});
+
+test("what is wrong is said, and what is stored can be seen and deleted", async ({ page, engine }) => {
+  const fault = (request: object) =>
+    page.evaluate(
+      (request) => rootstock.call(request as Parameters<typeof rootstock.call>[0]).then(String, (error: Error) => error.message),
+      request,
+    );
+  expect(await fault({ kind: "plan", recipe })).toContain("choose one first");
+  expect(await fault({ kind: "open", source: { kind: "url", url: "no such thing" } })).toContain("owner/name");
+  expect(await fault({ kind: "open", source: { kind: "run", id: "x" } })).toContain("nothing of this name");
+  const { origin } = new URL(page.url());
+  expect(await fault({ kind: "open", source: { kind: "url", url: `${origin}/fixtures/nowhere` } })).toContain("no config.json");
+  const broken = await engine.openFolder("golden/llama");
+  expect(broken.report.findings.map(({ message }) => message).join()).toContain("tokenizer");
+  const byAddress = await engine.call({ kind: "open", source: { kind: "url", url: `${origin}/fixtures/validate/healthy/llama-v5` } });
+  expect(byAddress.reply.report.verdict).toBe("ready");
+  expect((await engine.call({ kind: "runs" })).reply).toEqual([]);
+});
