@@ -46,7 +46,7 @@ fn write(row: u32, column: u32, sums: vec4<f32>) {
         return;
     }
     let at = row * params.dx_stride + params.dx_column + column;
-    var value = sums;
+    var value = sums * SCALE;
     if (params.accumulate != 0u) {
         value += dx[at];
     }

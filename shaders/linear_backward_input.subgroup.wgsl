@@ -26,10 +26,10 @@ fn write(row: u32, column: u32, sums: mat4x4<f32>) {
     }
     let rows = transpose(sums);
     let at = row * params.dx_stride + params.dx_column + column;
-    put(row, at, rows[0]);
-    put(row + 8u, at + 8u * params.dx_stride, rows[1]);
-    put(row + 16u, at + 16u * params.dx_stride, rows[2]);
-    put(row + 24u, at + 24u * params.dx_stride, rows[3]);
+    put(row, at, rows[0] * SCALE);
+    put(row + 8u, at + 8u * params.dx_stride, rows[1] * SCALE);
+    put(row + 16u, at + 16u * params.dx_stride, rows[2] * SCALE);
+    put(row + 24u, at + 24u * params.dx_stride, rows[3] * SCALE);
 }
 
 fn write32(row: u32, column: u32, s: Sums) {

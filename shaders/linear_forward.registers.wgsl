@@ -43,7 +43,7 @@ fn write(row: u32, column: u32, sums: vec4<f32>) {
         return;
     }
     let left = params.n - column * 4u;
-    var value = select(vec4<f32>(0.0), sums, vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(left));
+    var value = select(vec4<f32>(0.0), sums * SCALE, vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(left));
     if (BIAS) {
         value += bias[column];
     }

@@ -34,7 +34,7 @@ fn write(row: u32, column: u32, sums: mat4x4<f32>) {
     }
     let rows = transpose(sums);
     let left = params.n - column * 4u;
-    let mask = vec4<f32>(vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(left));
+    let mask = SCALE * vec4<f32>(vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(left));
     var offset = vec4<f32>(0.0);
     if (BIAS) {
         offset = bias[column];

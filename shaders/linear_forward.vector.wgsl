@@ -101,7 +101,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         sum += parts[i * ROWS + thread];
     }
     let left = params.n - column * 4u;
-    var value = select(vec4<f32>(0.0), sum, vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(left));
+    var value = select(vec4<f32>(0.0), sum * SCALE, vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(left));
     if (BIAS) {
         value += bias[column];
     }

@@ -40,3 +40,5 @@ struct Params {
 
 /// Whether x2·W2 is added.
 override SECOND: bool = false;
+/// Factor of the products, not of what dx holds: 1, or what scales the low-rank part of a LoRA layer.
+override SCALE: f32 = 1.0;

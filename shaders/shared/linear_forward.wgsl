@@ -42,3 +42,5 @@ struct Params {
 override BIAS: bool = false;
 /// Whether x2·W2ᵀ is added.
 override SECOND: bool = false;
+/// Factor of the products, not of the bias: 1, or what scales the low-rank part of a LoRA layer.
+override SCALE: f32 = 1.0;

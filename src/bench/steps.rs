@@ -7,10 +7,10 @@ use web_time::Instant;
 
 use super::{KernelResult, StepResult};
 use crate::data::{Batch, Sample};
-use crate::engine::{Engine, EngineOptions};
+use crate::engine::{Engine, EngineOptions, Method};
 use crate::error::Result;
 use crate::gpu::{Gpu, human_bytes};
-use crate::graph::ParamId;
+use crate::graph::{ParamId, WeightType};
 use crate::model::{ModelConfig, ParamKind, params};
 use crate::optim::AdamW;
 use crate::plan::{Dispatch, Part, StepValues};
@@ -72,9 +72,9 @@ const STEPS: usize = 3;
 pub(super) async fn measure(gpu: &Rc<Gpu>, shape: &Shape) -> Result<(StepResult, Vec<KernelResult>)> {
     let config = shape.config()?;
     let declarations = params(&config);
-    let options = EngineOptions { training: true, gradient_checkpointing: false, sequence: shape.sequence, adamw: AdamW::default() };
+    let options = EngineOptions { method: Method::Full, gradient_checkpointing: false, sequence: shape.sequence, adamw: AdamW::default() };
     gpu.reset_peak();
-    let mut engine = Engine::new(gpu.clone(), config.clone(), declarations, options).await?;
+    let mut engine = Engine::new(gpu.clone(), config.clone(), &declarations, |_| WeightType::F32, options).await?;
     fill(&engine);
     let mut random = Random::new(1, 0);
     let samples: Vec<Sample> = (0..shape.batch)

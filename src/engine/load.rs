@@ -9,15 +9,16 @@ use crate::plan::{Part, Runner};
 /// Rows of parameters that are read from a file and uploaded in one piece, in bytes.
 const UPLOAD_BYTES: usize = 32 << 20;
 
-/// Streams numbers of all parameters to the GPU: weights that are kept in half precision as the bits that are stored, all else as f32.
+/// Streams numbers of parameters to the GPU: weights that are kept in half precision as the bits that are stored, all else as f32.
+/// The parameters stand in the store from `first_param` on; `source` counts them from 0.
 ///
 /// # Errors
 /// What the source fails with.
-pub async fn upload(runner: &Runner, declarations: &[ParamDecl], part: Part, source: &dyn ParamSource) -> Result<()> {
+pub async fn upload(runner: &Runner, declarations: &[ParamDecl], first_param: usize, part: Part, source: &dyn ParamSource) -> Result<()> {
     let (store, gpu) = (&runner.store, &runner.gpu);
     for (index, d) in declarations.iter().enumerate() {
-        let id = ParamId(index as u32);
-        let kept = store.params[index].weight_type;
+        let id = ParamId((first_param + index) as u32);
+        let kept = store.params[first_param + index].weight_type;
         let rows = (UPLOAD_BYTES / (d.cols * kept.bytes())).clamp(1, d.rows);
         for first in (0..d.rows).step_by(rows) {
             let range = first..(first + rows).min(d.rows);

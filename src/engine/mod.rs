@@ -2,6 +2,7 @@
 //!
 //! Training, evaluation and benchmarks all drive this one type; what happens when is the business of `train`.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use async_trait::async_trait;
@@ -12,24 +13,27 @@ use crate::error::Result;
 use crate::gpu::{Gpu, Profile};
 use crate::graph::{Param, ParamId, Purpose, WeightType};
 use crate::model::{ModelConfig, ParamDecl, forward};
+use crate::ops::dora;
 use crate::optim::{AdamW, update_program};
 use crate::plan::{Memory, Options, ParamLayout, ParamStore, Part, Pool, Prepared, Program, Runner, StepValues, compile};
 
 mod feed;
 mod load;
+mod params;
 mod plans;
 mod stats;
 
 pub use feed::{encode, plan_tokens};
 pub use load::{stored_type, upload};
+pub use params::{Method, parameters};
 pub use plans::{Plan, Plans};
 pub use stats::Stats;
 
 /// What an [`Engine`] is opened for.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct EngineOptions {
-    /// All parameters get gradients and moments.
-    pub training: bool,
+    /// What is trained.
+    pub method: Method,
     /// Keep only the layers' inputs, compute the rest again.
     pub gradient_checkpointing: bool,
     /// The longest sequence that will come, in tokens.
@@ -42,14 +46,20 @@ pub struct EngineOptions {
 pub struct Engine {
     /// The configuration.
     pub config: ModelConfig,
-    /// The parameters' declarations.
+    /// The parameters' declarations: the base's, then the adapter's.
     pub declarations: Vec<ParamDecl>,
+    /// How many of them are the base's.
+    pub base_count: usize,
     /// Where everything runs.
     pub runner: Runner,
     params: Rc<Vec<Param>>,
     options: EngineOptions,
     plans: Plans<(Kind, usize)>,
     update: Option<(Program, Prepared)>,
+    /// Computes the lengths that DoRA divides by.
+    norms: Option<(Program, Prepared)>,
+    /// Whether A and B changed since those were computed.
+    norms_due: Cell<bool>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,17 +79,20 @@ impl Kind {
 
 /// The memory of a run before anything is allocated: what `rootstock estimate` prints and `train` checks.
 ///
-/// `largest` are the tokens of the largest training and evaluation micro-batch (0: none of the kind).
+/// `declarations` are the base's, `frozen` says how those that are not trained are kept ([`stored_type`]). `largest` are the tokens of the
+/// largest training and evaluation micro-batch (0: none of the kind).
 pub fn estimate(
     config: &ModelConfig,
     declarations: &[ParamDecl],
+    frozen: impl Fn(&ParamDecl) -> WeightType,
     profile: &Profile,
     options: &EngineOptions,
     largest: [usize; 2],
 ) -> Memory {
-    let params = Rc::new(forward::graph_params(declarations, options.training, |_| WeightType::F32));
+    let training = options.method.trains();
+    let params = Rc::new(parameters(declarations, &options.method, frozen).1);
     let layout = ParamLayout::new(&params, profile);
-    let mut memory = Memory::of_store(&layout, options.training);
+    let mut memory = Memory::of_store(&layout, training);
     let mut pool = Pool::default();
     for (kind, tokens) in [Kind::Train, Kind::Evaluate].into_iter().zip(largest) {
         if tokens == 0 {
@@ -92,9 +105,10 @@ pub fn estimate(
         pool.add(&program);
         memory.activations_bytes = pool.bytes();
     }
-    if options.training {
+    if training {
         memory.add_update(&update_program(&layout, profile, &options.adamw));
     }
+    memory.add_update(&dora::norm_program(&params, &layout, profile));
     memory
 }
 
@@ -103,39 +117,89 @@ fn plan_options(options: &EngineOptions) -> Options {
 }
 
 impl Engine {
-    /// Allocates a model's parameters, all zero.
+    /// Allocates a model's parameters, all zero. `declarations` are the base's; `frozen` says how those that are not trained are kept.
     ///
     /// # Errors
     /// [`crate::Error::Gpu`] when memory is short.
-    pub async fn new(gpu: Rc<Gpu>, config: ModelConfig, declarations: Vec<ParamDecl>, options: EngineOptions) -> Result<Engine> {
-        let params = Rc::new(forward::graph_params(&declarations, options.training, |_| WeightType::F32));
-        let store = Rc::new(ParamStore::allocate(&gpu, params.clone(), options.training).await?);
-        let runner = Runner::new(gpu.clone(), store.clone()).await?;
-        let mut engine = Engine { config, declarations, runner, params, options, plans: Plans::default(), update: None };
-        if options.training {
+    pub async fn new(
+        gpu: Rc<Gpu>,
+        config: ModelConfig,
+        declarations: &[ParamDecl],
+        frozen: impl Fn(&ParamDecl) -> WeightType,
+        options: EngineOptions,
+    ) -> Result<Engine> {
+        let base_count = declarations.len();
+        let training = options.method.trains();
+        let (declarations, params) = parameters(declarations, &options.method, frozen);
+        let params = Rc::new(params);
+        let store = Rc::new(ParamStore::allocate(&gpu, params.clone(), training).await?);
+        let mut runner = Runner::new(gpu.clone(), store.clone()).await?;
+        let mut update = None;
+        if training {
             let program = update_program(&store.layout, gpu.profile(), &options.adamw);
-            let prepared = engine.runner.prepare(&program, None).await?;
-            engine.update = Some((program, prepared));
+            let prepared = runner.prepare(&program, None).await?;
+            update = Some((program, prepared));
         }
-        Ok(engine)
+        let norms = prepare_norms(&mut runner).await?;
+        Ok(Engine {
+            config,
+            declarations,
+            base_count,
+            runner,
+            params,
+            options,
+            plans: Plans::default(),
+            update,
+            norms,
+            norms_due: Cell::new(false),
+        })
     }
 
-    /// Opens a checkpoint: allocates, and streams its weights to the GPU piece by piece.
+    /// Opens a checkpoint: allocates, and streams its weights to the GPU piece by piece. What is not trained is kept as it is stored. An
+    /// adapter is all zero until [`Engine::load_adapter`].
     ///
     /// # Errors
     /// What reading the checkpoint or allocating fails with.
     pub async fn load(gpu: Rc<Gpu>, checkpoint: &Checkpoint, options: EngineOptions) -> Result<Engine> {
-        let engine = Engine::new(gpu, checkpoint.config().clone(), checkpoint.params().to_vec(), options).await?;
-        engine.load_part(Part::Weights, checkpoint).await?;
+        let config = checkpoint.config().clone();
+        let engine = Engine::new(gpu, config, checkpoint.params(), |d| stored_type(checkpoint, d), options).await?;
+        upload(&engine.runner, checkpoint.params(), 0, Part::Weights, checkpoint).await?;
         Ok(engine)
     }
 
-    /// Streams numbers of all parameters to the GPU.
+    /// Streams an adapter's tensors to the GPU; `source` counts them from 0, as [`AdapterPlan::declarations`] does.
+    ///
+    /// [`AdapterPlan::declarations`]: crate::adapter::targets::AdapterPlan::declarations
     ///
     /// # Errors
     /// What the source fails with.
-    pub async fn load_part(&self, part: Part, source: &dyn ParamSource) -> Result<()> {
-        upload(&self.runner, &self.declarations, part, source).await
+    pub async fn load_adapter(&self, source: &dyn ParamSource) -> Result<()> {
+        upload(&self.runner, &self.declarations[self.base_count..], self.base_count, Part::Weights, source).await?;
+        self.norms_due.set(true);
+        Ok(())
+    }
+
+    /// Streams numbers of all trained parameters to the GPU; `source` counts as [`Engine::declarations`] does.
+    ///
+    /// # Errors
+    /// What the source fails with.
+    pub async fn load_trained(&self, part: Part, source: &dyn ParamSource) -> Result<()> {
+        for index in self.trained() {
+            let one = Shifted { source, by: index };
+            upload(&self.runner, &self.declarations[index..=index], index, part, &one).await?;
+        }
+        self.norms_due.set(true);
+        Ok(())
+    }
+
+    /// Which of the declared parameters are trained.
+    pub fn trained(&self) -> Vec<usize> {
+        (0..self.declarations.len()).filter(|&i| self.params[i].trainable).collect()
+    }
+
+    /// What is trained.
+    pub fn method(&self) -> &Method {
+        &self.options.method
     }
 
     /// Numbers of all parameters as a source for a writer.
@@ -170,6 +234,7 @@ impl Engine {
     }
 
     async fn run(&mut self, kind: Kind, batch: &Batch, step: StepValues) -> Result<()> {
+        self.catch_up().await?;
         let (inputs, counts) = encode(batch, plan_tokens(batch.len()));
         let step = StepValues {
             targets: counts.targets,
@@ -183,6 +248,17 @@ impl Engine {
         self.runner.run(&plan.prepared, &step, &inputs)
     }
 
+    /// Computes what follows from the adapter's weights, if these changed: before another program uses the engine's parameters.
+    ///
+    /// # Errors
+    /// [`crate::Error::Gpu`] when the device failed.
+    pub async fn catch_up(&mut self) -> Result<()> {
+        if self.norms_due.replace(false) {
+            refresh_norms(&mut self.runner, &mut self.norms).await?;
+        }
+        Ok(())
+    }
+
     /// Queues the norm, clipping and AdamW.
     ///
     /// # Errors
@@ -192,7 +268,8 @@ impl Engine {
         if !self.runner.is_current(prepared) {
             *prepared = self.runner.prepare(program, None).await?;
         }
-        self.runner.run(prepared, step, &[])
+        self.runner.run(prepared, step, &[])?;
+        refresh_norms(&mut self.runner, &mut self.norms).await
     }
 
     /// Sum of the losses over a batch's targets, and their number; waits for the result.
@@ -234,6 +311,7 @@ impl Engine {
         let tokens = plan_tokens(batch.len());
         let (inputs, counts) = encode(batch, tokens);
         let step = StepValues { targets: counts.targets, buckets: counts.buckets, position_buckets: counts.position_buckets, ..step };
+        self.catch_up().await?;
         self.plan(Kind::Train, tokens).await?;
         let plan = &self.plans[(Kind::Train, tokens)];
         let timings = self.runner.profile(&plan.prepared, &step, &inputs).await?;
@@ -246,6 +324,44 @@ impl Engine {
     /// As [`Engine::reserve`].
     pub async fn print_plan(&mut self, tokens: usize) -> Result<String> {
         Ok(self.plan(Kind::Train, plan_tokens(tokens)).await?.program.to_string())
+    }
+}
+
+/// The program of the lengths that DoRA divides by, bound; none without DoRA.
+///
+/// # Errors
+/// [`crate::Error::Gpu`] when memory is short.
+pub async fn prepare_norms(runner: &mut Runner) -> Result<Option<(Program, Prepared)>> {
+    let program = dora::norm_program(&runner.store.params, &runner.store.layout, runner.gpu.profile());
+    if program.dispatches.is_empty() {
+        return Ok(None);
+    }
+    let prepared = runner.prepare(&program, None).await?;
+    Ok(Some((program, prepared)))
+}
+
+/// Queues the computation of those lengths, after A or B changed.
+///
+/// # Errors
+/// [`crate::Error::Gpu`] when the device failed.
+pub async fn refresh_norms(runner: &mut Runner, norms: &mut Option<(Program, Prepared)>) -> Result<()> {
+    let Some((program, prepared)) = norms else { return Ok(()) };
+    if !runner.is_current(prepared) {
+        *prepared = runner.prepare(program, None).await?;
+    }
+    runner.run(prepared, &StepValues::default(), &[])
+}
+
+/// A source whose numbering begins elsewhere.
+struct Shifted<'a> {
+    source: &'a dyn ParamSource,
+    by: usize,
+}
+
+#[async_trait(?Send)]
+impl ParamSource for Shifted<'_> {
+    async fn read_rows(&self, param: usize, rows: std::ops::Range<usize>) -> Result<Vec<f32>> {
+        self.source.read_rows(param + self.by, rows).await
     }
 }
 

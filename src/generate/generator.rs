@@ -2,8 +2,9 @@
 
 use std::rc::Rc;
 
-use crate::checkpoint::Checkpoint;
-use crate::engine::{Engine, Plan, Plans, stored_type, upload};
+use crate::adapter::targets::AdapterPlan;
+use crate::checkpoint::{Checkpoint, ParamSource};
+use crate::engine::{Engine, Method, Plan, Plans, parameters, prepare_norms, refresh_norms, stored_type, upload};
 use crate::error::{Error, Result};
 use crate::gpu::{AdapterClass, Gpu, Profile, human_bytes};
 use crate::graph::{Graph, Param, Purpose};
@@ -70,13 +71,35 @@ impl Generator {
     /// [`Error::TooLittleMemory`] before anything is allocated, [`Error::Recipe`] for a context that cannot be, and what reading
     /// the checkpoint fails with.
     pub async fn load(gpu: Rc<Gpu>, checkpoint: &Checkpoint, options: GeneratorOptions) -> Result<Generator> {
+        Generator::load_adapted(gpu, checkpoint, None, options).await
+    }
+
+    /// Opens a checkpoint with an adapter on it, which is not merged: what it changes, and its tensors in the order of
+    /// [`AdapterPlan::declarations`].
+    ///
+    /// # Errors
+    /// As [`Generator::load`].
+    pub async fn load_adapted(
+        gpu: Rc<Gpu>,
+        checkpoint: &Checkpoint,
+        adapter: Option<(Rc<AdapterPlan>, &dyn ParamSource)>,
+        options: GeneratorOptions,
+    ) -> Result<Generator> {
         let config = checkpoint.config();
-        let params = Rc::new(forward::graph_params(checkpoint.params(), false, |d| stored_type(checkpoint, d)));
+        let base = checkpoint.params();
+        let method = Method::Inference(adapter.as_ref().map(|(plan, _)| plan.clone()));
+        let (declarations, params) = parameters(base, &method, |d| stored_type(checkpoint, d));
+        let params = Rc::new(params);
         let settled = Settled::of(options, config, gpu.profile())?;
         check_memory(&settled, config, &params, gpu.profile())?;
         let store = Rc::new(ParamStore::allocate(&gpu, params, false).await?);
-        let generator = Generator::over(gpu, config.clone(), store, settled, false).await?;
-        upload(&generator.runner, checkpoint.params(), Part::Weights, checkpoint).await?;
+        let mut generator = Generator::over(gpu, config.clone(), store, settled, false).await?;
+        upload(&generator.runner, base, 0, Part::Weights, checkpoint).await?;
+        if let Some((_, source)) = adapter {
+            upload(&generator.runner, &declarations[base.len()..], base.len(), Part::Weights, source).await?;
+            let mut norms = prepare_norms(&mut generator.runner).await?;
+            refresh_norms(&mut generator.runner, &mut norms).await?;
+        }
         Ok(generator)
     }
 

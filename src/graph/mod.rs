@@ -77,6 +77,58 @@ pub struct Param {
     pub decays: bool,
     /// Its learning rate relative to the recipe's (LoRA+ raises B's).
     pub lr_scale: f32,
+    /// What an adapter makes of it.
+    pub adapted: Adapted,
+}
+
+/// What an adapter makes of a weight. A tied embedding is used in two ways, and an adapter may mean only one of them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Adapted {
+    /// Where it is a factor: in a linear map, in the output head.
+    pub matrix: Option<Change>,
+    /// Where its rows are looked up.
+    pub table: Option<Change>,
+}
+
+/// One change of a weight by an adapter.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// Another parameter is used instead: a copy that is trained whole while this one stays for its other use.
+    Replaced(ParamId),
+    /// A product of two small matrices is added.
+    LowRank(LowRank),
+}
+
+/// The parameters of a low-rank change, W + scale · B·A (Hu et al., "LoRA", 2021), of which B·A is never formed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LowRank {
+    /// (r, in) beside a matrix of (out, in); (rows, r) beside a table of (rows, cols).
+    pub a: ParamId,
+    /// (out, r) beside a matrix; (cols, r) beside a table.
+    pub b: ParamId,
+    /// α/r, or α/√r for rank-stabilised LoRA.
+    pub scale: f32,
+    /// DoRA's magnitudes, if it has any.
+    pub magnitude: Option<Magnitude>,
+    /// Probability with which an element of the input is dropped on its way to A, in training. Not beside a table.
+    pub dropout: f32,
+}
+
+impl LowRank {
+    /// Its parameters that can be trained.
+    pub fn params(&self) -> impl Iterator<Item = ParamId> {
+        [self.a, self.b].into_iter().chain(self.magnitude.map(|m| m.magnitude))
+    }
+}
+
+/// Row i of the weight becomes magnitude_i · (W + scale · B·A)_i / ‖(W + scale · B·A)_i‖, with the length a constant in the gradient
+/// (Liu et al., "DoRA", 2024, 4.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Magnitude {
+    /// (1, out), trained.
+    pub magnitude: ParamId,
+    /// (1, out): one over each row's length, frozen; computed by [`norm_program`](crate::ops::dora::norm_program) whenever A and B changed.
+    pub inverse_norm: ParamId,
 }
 
 /// A constant matrix of f32 pairs or rows, uploaded once.
@@ -151,6 +203,16 @@ impl Graph {
         &self.params[id.0 as usize]
     }
 
+    /// The matrix that stands for this one as a factor, and what is added to it.
+    pub fn matrix(&self, id: ParamId) -> (ParamId, Option<LowRank>) {
+        resolve(id, self.param(id).adapted.matrix.as_ref())
+    }
+
+    /// The table that stands for this one in a look-up, and what is added to it.
+    pub fn lookup(&self, id: ParamId) -> (ParamId, Option<LowRank>) {
+        resolve(id, self.param(id).adapted.table.as_ref())
+    }
+
     /// The shape of an activation.
     pub fn shape(&self, id: ValueId) -> Shape {
         self.values[id.0 as usize]
@@ -174,5 +236,13 @@ impl Graph {
     /// [`Graph::push`] for an op with one output.
     pub fn push_one(&mut self, op: impl Op + 'static, inputs: &[ValueId], output: Shape) -> ValueId {
         self.push(op, inputs, &[output])[0]
+    }
+}
+
+fn resolve(id: ParamId, change: Option<&Change>) -> (ParamId, Option<LowRank>) {
+    match change {
+        None => (id, None),
+        Some(Change::Replaced(other)) => (*other, None),
+        Some(Change::LowRank(low_rank)) => (id, Some(low_rank.clone())),
     }
 }

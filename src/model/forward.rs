@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::{ModelConfig, ParamDecl, ParamKind};
-use crate::graph::{Graph, Param, ParamId, Purpose, Shape, TableId, ValueId, WeightType};
+use crate::graph::{Adapted, Graph, Param, ParamId, Purpose, Shape, TableId, ValueId, WeightType};
 use crate::ops::attention::AttentionParams;
 
 /// Builds the graph of a model for a number of tokens.
@@ -25,7 +25,12 @@ pub fn build(config: &ModelConfig, params: Rc<Vec<Param>>, tokens: usize, purpos
 
 /// The declarations as graph parameters: all trainable, or all frozen and kept as `frozen` says.
 pub fn graph_params(declarations: &[ParamDecl], trainable: bool, frozen: impl Fn(&ParamDecl) -> WeightType) -> Vec<Param> {
-    let one = |d: &ParamDecl| Param {
+    declarations.iter().map(|d| graph_param(d, trainable, &frozen)).collect()
+}
+
+/// One declaration as a graph parameter.
+pub fn graph_param(d: &ParamDecl, trainable: bool, frozen: impl Fn(&ParamDecl) -> WeightType) -> Param {
+    Param {
         name: d.name.clone(),
         shape: Shape { rows: d.rows, cols: d.cols },
         trainable,
@@ -33,8 +38,8 @@ pub fn graph_params(declarations: &[ParamDecl], trainable: bool, frozen: impl Fn
         weight_type: if trainable || matches!(d.kind, ParamKind::Norm | ParamKind::Bias) { WeightType::F32 } else { frozen(d) },
         decays: d.decays(),
         lr_scale: 1.0,
-    };
-    declarations.iter().map(one).collect()
+        adapted: Adapted::default(),
+    }
 }
 
 /// The state of a forward pass that is being written down.
@@ -54,6 +59,11 @@ impl Forward<'_> {
 
     fn param(&self, name: &str) -> ParamId {
         self.find(name).expect("the forward pass uses only names that the architecture declares; every golden test runs it")
+    }
+
+    /// A vector, or the copy of it that an adapter trains instead.
+    fn factor(&self, name: &str) -> ParamId {
+        self.graph.matrix(self.param(name)).0
     }
 
     /// Everything named from here on begins with `prefix`.
@@ -92,13 +102,13 @@ impl Forward<'_> {
 
     /// RMSNorm over rows, or over each part of a row that is as wide as the weight (a head).
     pub(super) fn rms_norm(&mut self, x: ValueId, name: &str) -> ValueId {
-        let weight = self.param(&format!("{name}.weight"));
+        let weight = self.factor(&format!("{name}.weight"));
         self.graph.rms_norm(x, weight, self.config.norm_eps, self.config.norm_weight_offset)
     }
 
     /// LayerNorm.
     pub(super) fn layer_norm(&mut self, x: ValueId, name: &str) -> ValueId {
-        let (weight, bias) = (self.param(&format!("{name}.weight")), self.param(&format!("{name}.bias")));
+        let (weight, bias) = (self.factor(&format!("{name}.weight")), self.factor(&format!("{name}.bias")));
         self.graph.layer_norm(x, weight, bias, self.config.norm_eps)
     }
 

@@ -3,7 +3,7 @@
 use super::Op;
 use crate::graph::{Graph, Purpose, ValueId};
 use crate::plan::kernels::dropout_forward;
-use crate::plan::{Emit, workgroups};
+use crate::plan::{Emit, When, workgroups};
 
 #[derive(Debug)]
 struct Dropout {
@@ -30,31 +30,30 @@ impl Op for Dropout {
     }
 
     fn forward(&self, e: &mut Emit<'_>, x: &[ValueId], y: &[ValueId]) -> Vec<ValueId> {
-        self.mask(e, x[0], y[0], false);
+        mask(e, self.p, self.id, x[0], y[0], false, When::Always);
         Vec::new()
     }
 
     fn backward(&self, e: &mut Emit<'_>, x: &[ValueId], y: &[ValueId], _saved: &[ValueId]) {
         let Some(dy) = e.grad(y[0]) else { return };
         if let Some(target) = e.grad_target(x[0]) {
-            self.mask(e, dy, target.value, target.accumulate);
+            mask(e, self.p, self.id, dy, target.value, target.accumulate, When::Always);
         }
     }
 }
 
-impl Dropout {
-    fn mask(&self, e: &mut Emit<'_>, x: ValueId, y: ValueId, accumulate: bool) {
-        let params = dropout_forward::Params {
-            count: (e.shape(x).floats() / 4) as u32,
-            id: self.id,
-            // A float turned into an integer saturates, so p = 1 drops all but one element in 2^32.
-            threshold: (f64::from(self.p) * 4_294_967_296.0) as u32,
-            scale: if self.p < 1.0 { 1.0 / (1.0 - self.p) } else { 0.0 },
-            accumulate: u32::from(accumulate),
-        };
-        let constants = dropout_forward::Constants::default();
-        let bindings = dropout_forward::Bindings { x: e.bind(x), y: e.bind(y) };
-        let groups = workgroups(params.count.div_ceil(constants.WORKGROUP) as usize);
-        e.run(dropout_forward::dispatch(params, constants, bindings, groups));
-    }
+/// y = x · keep / (1 − p), or y += it; with dy for x its own backward.
+pub(super) fn mask(e: &mut Emit<'_>, p: f32, id: u32, x: ValueId, y: ValueId, accumulate: bool, when: When) {
+    let params = dropout_forward::Params {
+        count: (e.shape(x).floats() / 4) as u32,
+        id,
+        // A float turned into an integer saturates, so p = 1 drops all but one element in 2^32.
+        threshold: (f64::from(p) * 4_294_967_296.0) as u32,
+        scale: if p < 1.0 { 1.0 / (1.0 - p) } else { 0.0 },
+        accumulate: u32::from(accumulate),
+    };
+    let constants = dropout_forward::Constants::default();
+    let bindings = dropout_forward::Bindings { x: e.bind(x), y: e.bind(y) };
+    let groups = workgroups(params.count.div_ceil(constants.WORKGROUP) as usize);
+    e.run(dropout_forward::dispatch(params, constants, bindings, groups).when(when));
 }

@@ -13,10 +13,10 @@ pub fn zero(x: Bind) -> Dispatch {
     fill::dispatch(fill::Params { count, value: 0.0 }, constants, fill::Bindings { x }, groups)
 }
 
-/// y += x for two matrices of one shape.
-pub fn add_in_place(shape: Shape, x: Bind, y: Bind) -> Dispatch {
+/// y += factor · x for two matrices of one shape.
+pub fn add_in_place(shape: Shape, factor: f32, x: Bind, y: Bind) -> Dispatch {
     let count = (shape.floats() / 4) as u32;
-    let params = add_kernel::Params { count, factor: 1.0 };
+    let params = add_kernel::Params { count, factor };
     let constants = add_kernel::Constants::default();
     let groups = workgroups(count.div_ceil(constants.WORKGROUP) as usize);
     add_kernel::dispatch(params, constants, add_kernel::Bindings { x, y }, groups)

@@ -1,14 +1,17 @@
 //! Token embeddings, scaled where the model asks for it, with learned positions on top (GPT-2).
 
-use super::Op;
+use super::matmul::{self, Operand, Product};
 use super::rows::{lanes, row_groups};
-use crate::graph::{Graph, ParamId, Shape, ValueId, WeightType};
+use super::{Op, low_rank};
+use crate::graph::{Graph, LowRank, ParamId, Shape, ValueId, WeightType};
 use crate::plan::kernels::{Weight, embedding_backward, embedding_forward};
-use crate::plan::{Bind, Emit, Input};
+use crate::plan::{Bind, Emit, Input, When};
 
 #[derive(Debug)]
 struct Embedding {
     weight: ParamId,
+    /// A (V, r) and B (H, r): row id gets scale · A[id]·Bᵀ on top.
+    low_rank: Option<LowRank>,
     scale: f32,
     positions: Option<ParamId>,
     padding: Option<u32>,
@@ -22,8 +25,10 @@ impl Graph {
     /// A position table of fewer rows than the longest sequence leaves the tokens beyond it without a position: the model's
     /// own limit has to be checked before.
     pub fn embedding(&mut self, weight: ParamId, scale: f32, positions: Option<ParamId>, padding: Option<u32>) -> ValueId {
+        let (weight, low_rank) = self.lookup(weight);
+        let positions = positions.map(|p| self.lookup(p).0);
         let shape = Shape { rows: self.tokens, cols: self.param(weight).shape.cols };
-        self.push_one(Embedding { weight, scale, positions, padding }, &[], shape)
+        self.push_one(Embedding { weight, low_rank, scale, positions, padding }, &[], shape)
     }
 }
 
@@ -42,7 +47,8 @@ impl Op for Embedding {
     }
 
     fn params(&self) -> Vec<ParamId> {
-        std::iter::once(self.weight).chain(self.positions).collect()
+        let low_rank = self.low_rank.iter().flat_map(LowRank::params);
+        std::iter::once(self.weight).chain(self.positions).chain(low_rank).collect()
     }
 
     fn forward(&self, e: &mut Emit<'_>, _x: &[ValueId], y: &[ValueId]) -> Vec<ValueId> {
@@ -50,11 +56,24 @@ impl Op for Embedding {
         if let Some(positions) = self.positions {
             look_up(e, positions, Input::Positions, 1.0, y[0], true);
         }
-        Vec::new()
+        let Some(l) = &self.low_rank else { return Vec::new() };
+        let u = e.matrix(e.tokens(), e.param(l.a).shape.cols);
+        look_up(e, l.a, Input::Ids, l.scale * self.scale, u, false);
+        let (from, to) = (Operand::value(e, u), Operand::value(e, y[0]));
+        let product = Product { accumulate: true, ..Product::default() };
+        let dispatch = matmul::forward(e, from, l.b, &e.piece(l.b), product, to);
+        e.run(dispatch);
+        vec![u]
     }
 
-    fn backward(&self, e: &mut Emit<'_>, _x: &[ValueId], y: &[ValueId], _saved: &[ValueId]) {
+    fn backward(&self, e: &mut Emit<'_>, _x: &[ValueId], y: &[ValueId], saved: &[ValueId]) {
         let Some(dx) = e.grad(y[0]) else { return };
+        if let Some(l) = &self.low_rank {
+            low_rank::gradient(e, l.b, dx, saved[0], When::Always);
+            let t = low_rank::narrow_back(e, l, l.scale * self.scale, dx, When::Always);
+            let tokens = [Input::BucketIds, Input::BucketOffsets, Input::BucketTokens];
+            add_up(e, l.a, tokens, 1.0, t, Table::Tokens { padding: self.padding });
+        }
         let tokens = [Input::BucketIds, Input::BucketOffsets, Input::BucketTokens];
         add_up(e, self.weight, tokens, self.scale, dx, Table::Tokens { padding: self.padding });
         if let Some(positions) = self.positions {

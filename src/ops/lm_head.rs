@@ -4,10 +4,9 @@
 //! which the gradients of the input and of the weight are taken before the next chunk overwrites them. The loss is normalised by
 //! `Step::loss_scale` = 1 / targets of the accumulation group, which is known before the forward.
 
-use super::Op;
-use super::matmul::{self, Operand};
-use super::rows;
-use crate::graph::{Graph, ParamId, Purpose, Shape, ValueId};
+use super::matmul::{self, Operand, Product};
+use super::{Op, dropout, low_rank, rows};
+use crate::graph::{Graph, LowRank, ParamId, Purpose, Shape, ValueId};
 use crate::plan::kernels::{cross_entropy_forward, gather_rows, loss_sum, scatter_rows};
 use crate::plan::{Bind, Emit, Input, Piece, Resource, When, workgroups};
 
@@ -20,13 +19,30 @@ const CHUNK_ROWS: usize = 512;
 #[derive(Debug)]
 struct LmHead {
     weight: ParamId,
+    low_rank: Option<LowRank>,
     softcap: Option<f32>,
+    /// Tells its dropout from others.
+    id: u32,
+}
+
+/// One chunk of rows on its way through the head.
+struct Chunk {
+    /// First row with a target.
+    first: usize,
+    when: When,
+    /// (rows, H) hidden states.
+    gathered: ValueId,
+    /// (rows, V) logits, then their gradient.
+    logits: ValueId,
 }
 
 impl Graph {
-    /// Ends the graph: hidden states x (M, H) and a weight of (V, H) → losses (training, evaluation) or logits (generation).
+    /// Ends the graph: hidden states x (M, H) and a weight of (V, H), as an adapter changes it → losses (training, evaluation) or
+    /// logits (generation).
     pub fn lm_head(&mut self, x: ValueId, weight: ParamId, softcap: Option<f32>) {
-        self.push(LmHead { weight, softcap }, &[x], &[]);
+        let (weight, low_rank) = self.matrix(weight);
+        let id = self.nodes.len() as u32;
+        self.push(LmHead { weight, low_rank, softcap, id }, &[x], &[]);
     }
 }
 
@@ -42,7 +58,7 @@ impl Op for LmHead {
     }
 
     fn params(&self) -> Vec<ParamId> {
-        vec![self.weight]
+        std::iter::once(self.weight).chain(self.low_rank.iter().flat_map(LowRank::params)).collect()
     }
 
     fn forward(&self, e: &mut Emit<'_>, x: &[ValueId], _y: &[ValueId]) -> Vec<ValueId> {
@@ -63,17 +79,17 @@ impl Op for LmHead {
         }
         for first in (0..tokens).step_by(chunk) {
             let when = if first == 0 { When::Always } else { When::MoreTargetsThan(first as u32) };
-            self.chunk_logits(e, x[0], gathered, logits, first, &pieces, when);
+            let chunk = Chunk { first, when, gathered, logits };
+            let narrow = self.chunk_logits(e, x[0], &chunk, &pieces);
             self.cross_entropy(e, logits, first, when);
+            let t = self.low_rank.as_ref().filter(|_| e.training()).map(|l| (l, low_rank::narrow_back(e, l, l.scale, logits, when)));
             if let Some((dx, dgathered)) = dx {
-                let (grad, to) = (Operand::value(e, logits), Operand::value(e, dgathered));
-                for (i, piece) in pieces.iter().enumerate() {
-                    let dy = grad.columns_from(piece.first_row);
-                    for dispatch in matmul::backward_input(e, dy, self.weight, piece, None, to, i > 0) {
-                        e.run(dispatch.when(when));
-                    }
-                }
+                self.chunk_input_gradient(e, &chunk, t, &pieces, dgathered);
                 self.scatter(e, dgathered, dx, first, when);
+            }
+            if let (Some((l, t)), Some((dropped, u))) = (t, narrow) {
+                low_rank::gradient(e, l.a, t, dropped, when);
+                low_rank::gradient(e, l.b, logits, u, when);
             }
             if p.trainable && e.training() {
                 let mode = e.gradient_mode(self.weight);
@@ -104,9 +120,10 @@ impl Op for LmHead {
 }
 
 impl LmHead {
-    /// Gathers the chunk's rows and multiplies them with the head, piece by piece.
-    #[expect(clippy::too_many_arguments, reason = "the values of one chunk; a struct would be made and taken apart once")]
-    fn chunk_logits(&self, e: &mut Emit<'_>, x: ValueId, gathered: ValueId, logits: ValueId, first: usize, pieces: &[Piece], when: When) {
+    /// Gathers the chunk's rows and multiplies them with the head, piece by piece. With a low-rank part it returns what its gradients
+    /// need: the rows as they went to A, and u.
+    fn chunk_logits(&self, e: &mut Emit<'_>, x: ValueId, chunk: &Chunk, pieces: &[Piece]) -> Option<(ValueId, ValueId)> {
+        let Chunk { first, when, gathered, logits } = *chunk;
         let (from, to) = (e.shape(x), e.shape(gathered));
         let (lanes, per_group) = rows::lanes(e.profile, to.stride4());
         let params = gather_rows::Params {
@@ -119,11 +136,45 @@ impl LmHead {
         let constants = gather_rows::Constants { LANES: lanes, ROWS: per_group };
         let bindings = gather_rows::Bindings { index: e.input(Input::TargetRows), x: e.bind(x), y: e.bind(gathered) };
         e.run(gather_rows::dispatch(params, constants, bindings, workgroups(to.rows.div_ceil(per_group as usize))).when(when));
+        let narrow = self.low_rank.as_ref().map(|l| {
+            let dropped = low_rank::dropped(e, l, self.dropout_id(first), gathered, when);
+            (dropped, low_rank::narrow(e, l, dropped, when))
+        });
         let (input, output) = (Operand::value(e, gathered), Operand::value(e, logits));
         for piece in pieces {
-            let dispatch = matmul::forward(e, input, self.weight, piece, None, None, output.columns_from(piece.first_row));
+            let second = self.low_rank.as_ref().zip(narrow).map(|(l, (_, u))| low_rank::widen(e, l, u, piece.first_row));
+            let product = Product { second, ..Product::default() };
+            let dispatch = matmul::forward(e, input, self.weight, piece, product, output.columns_from(piece.first_row));
             e.run(dispatch.when(when));
         }
+        narrow
+    }
+
+    /// The gradient of the chunk's rows: dlogits·W, and t·A through the dropout.
+    fn chunk_input_gradient(&self, e: &mut Emit<'_>, chunk: &Chunk, t: Option<(&LowRank, ValueId)>, pieces: &[Piece], to: ValueId) {
+        let when = chunk.when;
+        let fused = t.filter(|(l, _)| l.dropout <= 0.0);
+        let (grad, target) = (Operand::value(e, chunk.logits), Operand::value(e, to));
+        for (i, piece) in pieces.iter().enumerate() {
+            let second = fused.filter(|_| i == 0).map(|(l, t)| low_rank::widen_back(e, l, t));
+            let product = Product { second, accumulate: i > 0, ..Product::default() };
+            for dispatch in matmul::backward_input(e, grad.columns_from(piece.first_row), self.weight, piece, product, target) {
+                e.run(dispatch.when(when));
+            }
+        }
+        let Some((l, t)) = t.filter(|_| fused.is_none()) else { return };
+        let shape = e.shape(to);
+        let through = e.matrix(shape.rows, shape.cols);
+        let (from, into) = (Operand::value(e, t), Operand::value(e, through));
+        for dispatch in matmul::backward_input(e, from, l.a, &e.piece(l.a), Product::default(), into) {
+            e.run(dispatch.when(when));
+        }
+        dropout::mask(e, l.dropout, self.dropout_id(chunk.first), through, to, true, when);
+    }
+
+    /// Each chunk has a mask of its own.
+    fn dropout_id(&self, first: usize) -> u32 {
+        self.id ^ (first as u32) << 12
     }
 
     fn cross_entropy(&self, e: &mut Emit<'_>, logits: ValueId, first: usize, when: When) {
@@ -175,7 +226,8 @@ impl LmHead {
         let pieces = e.pieces(self.weight);
         let gathered = e.matrix(logit_rows, p.shape.cols);
         let logits = e.matrix(shape.rows, shape.cols);
-        self.chunk_logits(e, x, gathered, logits, 0, &pieces, When::MoreTargetsThan(0));
+        let chunk = Chunk { first: 0, when: When::MoreTargetsThan(0), gathered, logits };
+        self.chunk_logits(e, x, &chunk, &pieces);
         let to = Bind { resource: Resource::Logits, offset: 0, size: shape.floats() as u64 * 4 };
         let from = e.bind(logits);
         e.run(super::elementwise::copy(shape, from, to).when(When::MoreTargetsThan(0)));

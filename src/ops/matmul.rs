@@ -52,6 +52,25 @@ pub struct Second {
     pub rank: usize,
 }
 
+/// What a product does beside multiplying.
+#[derive(Debug, Clone, Copy)]
+pub struct Product {
+    /// Multiplies the products, not the bias.
+    pub scale: f32,
+    /// Added to each row; forward only.
+    pub bias: Option<Bind>,
+    /// A second product in the same sums.
+    pub second: Option<Second>,
+    /// Add to what the output holds instead of writing it.
+    pub accumulate: bool,
+}
+
+impl Default for Product {
+    fn default() -> Self {
+        Product { scale: 1.0, bias: None, second: None, accumulate: false }
+    }
+}
+
 fn version(weight_type: WeightType) -> kernels::Weight {
     match weight_type {
         WeightType::F32 => kernels::Weight::F32,
@@ -107,16 +126,9 @@ const BLOCK_ROWS: u32 = 16;
 /// Columns that a thread of the register kernels makes, and the time a column.
 const BLOCK_COLUMNS: &[(u32, usize)] = &[(16, 10), (4, 20)];
 
-/// y = x·Wᵀ (+ bias) (+ x2·W2ᵀ), with the rows of `piece` as W.
-pub fn forward(
-    e: &Emit<'_>,
-    x: Operand,
-    param: ParamId,
-    piece: &Piece,
-    bias: Option<Bind>,
-    second: Option<Second>,
-    y: Operand,
-) -> Dispatch {
+/// y (= or +=) scale · (x·Wᵀ (+ x2·W2ᵀ)) (+ bias), with the rows of `piece` as W.
+pub fn forward(e: &Emit<'_>, x: Operand, param: ParamId, piece: &Piece, product: Product, y: Operand) -> Dispatch {
+    let Product { scale, bias, second, accumulate } = product;
     let p = e.param(param);
     let (m, n) = (x.rows, piece.rows);
     macro_rules! kernel {
@@ -133,9 +145,10 @@ pub fn forward(
                 y_stride: y.stride4,
                 x_column: x.column4,
                 y_column: y.column4,
-                accumulate: 0,
+                accumulate: accumulate.into(),
             };
-            let constants = $kernel::Constants { BIAS: bias.is_some(), SECOND: second.is_some(), $($constant: $value),* };
+            let constants =
+                $kernel::Constants { BIAS: bias.is_some(), SECOND: second.is_some(), SCALE: scale, $($constant: $value),* };
             let bindings = $kernel::Bindings {
                 x: x.bind,
                 w: piece.weight,
@@ -174,16 +187,9 @@ pub fn forward(
     dispatch.flops(2 * (m * n * k) as u64).shape(m, n, k)
 }
 
-/// dx (= or +=) dy·W (+ x2·W2), with the rows of `piece` as W; the dispatches in the order in which they must run.
-pub fn backward_input(
-    e: &Emit<'_>,
-    dy: Operand,
-    param: ParamId,
-    piece: &Piece,
-    second: Option<Second>,
-    dx: Operand,
-    accumulate: bool,
-) -> Vec<Dispatch> {
+/// dx (= or +=) scale · (dy·W (+ x2·W2)), with the rows of `piece` as W; the dispatches in the order in which they must run.
+pub fn backward_input(e: &Emit<'_>, dy: Operand, param: ParamId, piece: &Piece, product: Product, dx: Operand) -> Vec<Dispatch> {
+    let Product { scale, second, accumulate, .. } = product;
     let p = e.param(param);
     let variant = Variant::of(e.profile);
     let step = if variant == Variant::Subgroup { CACHED_N } else { piece.rows };
@@ -208,7 +214,7 @@ pub fn backward_input(
                     w_row: first as u32,
                     accumulate: (accumulate || first > 0).into(),
                 };
-                let constants = $kernel::Constants { SECOND: second.is_some(), $($constant: $value),* };
+                let constants = $kernel::Constants { SECOND: second.is_some(), SCALE: scale, $($constant: $value),* };
                 let bindings = $kernel::Bindings {
                     dy: dy.bind,
                     w: piece.weight,

@@ -12,12 +12,14 @@
 //! Nothing needs to be freed, ordered or pruned by hand: `plan` knows from the dispatches who reads and writes what.
 
 pub mod attention;
+pub mod dora;
 mod dropout;
 pub mod elementwise;
 mod embedding;
 mod layer_norm;
 mod linear;
 mod lm_head;
+mod low_rank;
 pub mod matmul;
 mod mlp;
 mod residual;

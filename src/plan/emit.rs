@@ -287,7 +287,7 @@ impl<'a> Emit<'a> {
 
     fn add_in_place(&mut self, target: ValueId, x: ValueId) {
         let (shape, x, y) = (self.shape(target), self.bind(x), self.bind(target));
-        self.run(crate::ops::elementwise::add_in_place(shape, x, y));
+        self.run(crate::ops::elementwise::add_in_place(shape, 1.0, x, y));
     }
 
     pub(super) fn set_phase(&mut self, phase: Phase, node: usize) {

@@ -8,7 +8,7 @@ use super::history::{EvalLine, LogLine};
 use crate::checkpoint::{Carry, Checkpoint};
 use crate::config::{FinetuningType, Recipe, Stage};
 use crate::data::{Batch, Loader, Sample, Tokenizer};
-use crate::engine::{Engine, EngineOptions, estimate};
+use crate::engine::{Engine, EngineOptions, Method, estimate, stored_type};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Profile};
 use crate::optim::AdamW;
@@ -184,7 +184,7 @@ pub fn plan_run(recipe: &Recipe, checkpoint: &Checkpoint, profile: &Profile, tra
     let loader = Loader::new(train.len(), recipe)?;
     let options = engine_options(recipe, train, eval);
     let largest = largest_micro_batches(&loader, recipe, train, eval);
-    let memory = estimate(checkpoint.config(), checkpoint.params(), profile, &options, largest);
+    let memory = estimate(checkpoint.config(), checkpoint.params(), |d| stored_type(checkpoint, d), profile, &options, largest);
     Ok(Planned { loader, options, largest, memory })
 }
 
@@ -195,7 +195,7 @@ fn engine_options(recipe: &Recipe, train: &[Sample], eval: &[Sample]) -> EngineO
         s.ends.iter().zip(starts).map(|(end, start)| end - start).max()
     });
     EngineOptions {
-        training: recipe.finetuning_type == FinetuningType::Full,
+        method: Method::Full,
         gradient_checkpointing: recipe.gradient_checkpointing,
         sequence: longest.max().unwrap_or(1),
         adamw: AdamW {

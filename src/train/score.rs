@@ -5,9 +5,10 @@ use std::rc::Rc;
 use super::run::evaluate;
 use crate::checkpoint::Checkpoint;
 use crate::data::Sample;
-use crate::engine::{Engine, EngineOptions, estimate};
+use crate::engine::{Engine, EngineOptions, Method, estimate, stored_type};
 use crate::error::Result;
 use crate::gpu::Gpu;
+use crate::model::ParamDecl;
 use crate::optim::AdamW;
 
 /// How well a model predicts samples.
@@ -29,9 +30,10 @@ pub struct Score {
 /// [`crate::Error::TooLittleMemory`] when not even one sample at a time fits; what reading the weights and the device fail with.
 pub async fn score(gpu: &Rc<Gpu>, checkpoint: &Checkpoint, samples: &[Sample], batch_size: usize) -> Result<Score> {
     let sequence = samples.iter().map(|s| s.ids.len()).max().unwrap_or(1);
-    let options = EngineOptions { training: false, gradient_checkpointing: false, sequence, adamw: AdamW::default() };
+    let options = EngineOptions { method: Method::Inference(None), gradient_checkpointing: false, sequence, adamw: AdamW::default() };
     let largest = |batch: usize| samples.chunks(batch).map(|c| c.iter().map(|s| s.ids.len()).sum::<usize>()).max().unwrap_or(0);
-    let memory = |batch: usize| estimate(checkpoint.config(), checkpoint.params(), gpu.profile(), &options, [0, largest(batch)]);
+    let frozen = |d: &ParamDecl| stored_type(checkpoint, d);
+    let memory = |batch: usize| estimate(checkpoint.config(), checkpoint.params(), frozen, gpu.profile(), &options, [0, largest(batch)]);
     let mut batch = batch_size.max(1);
     while batch > 1 && memory(batch).check(gpu.profile(), true).is_err() {
         batch /= 2;

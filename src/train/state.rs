@@ -15,6 +15,7 @@ use crate::checkpoint::{Checkpoint, ParamSource, TensorFile, TensorFileWriter, T
 use crate::config::{ExportDtype, Recipe};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::model::ParamDecl;
 use crate::plan::Part;
 use crate::platform::{Directory, OutputDirectory, write_file};
 
@@ -200,13 +201,13 @@ async fn write_optimizer(job: &Job<'_>, engine: &Engine, dir: &dyn OutputDirecto
 struct SavedPart<'a> {
     file: &'a TensorFile,
     prefix: &'static str,
-    engine: &'a Engine,
+    declarations: &'a [ParamDecl],
 }
 
 #[async_trait::async_trait(?Send)]
 impl ParamSource for SavedPart<'_> {
     async fn read_rows(&self, param: usize, rows: std::ops::Range<usize>) -> Result<Vec<f32>> {
-        let d = &self.engine.declarations[param];
+        let d = &self.declarations[param];
         let range = (rows.start * d.cols) as u64..(rows.end * d.cols) as u64;
         self.file.read_f32(&format!("{}.{}", self.prefix, d.name), range).await
     }
@@ -237,8 +238,8 @@ pub(super) async fn restore(job: &Job<'_>, engine: &Engine, dir: Rc<dyn Director
     }
     load_weights(engine, dir.clone()).await?;
     let file = TensorFile::open(dir, OPTIMIZER_FILE).await?;
-    engine.load_part(Part::Moment1, &SavedPart { file: &file, prefix: "exp_avg", engine }).await?;
-    engine.load_part(Part::Moment2, &SavedPart { file: &file, prefix: "exp_avg_sq", engine }).await?;
+    engine.load_trained(Part::Moment1, &SavedPart { file: &file, prefix: "exp_avg", declarations: &engine.declarations }).await?;
+    engine.load_trained(Part::Moment2, &SavedPart { file: &file, prefix: "exp_avg_sq", declarations: &engine.declarations }).await?;
     Ok(state)
 }
 
@@ -247,9 +248,11 @@ pub(super) async fn load_weights(engine: &Engine, dir: Rc<dyn Directory>) -> Res
     if dir.size(OPTIMIZER_FILE).await?.is_some() {
         let file = TensorFile::open(dir.clone(), OPTIMIZER_FILE).await?;
         if file.tensors().iter().any(|t| t.name.starts_with("master.")) {
-            return engine.load_part(Part::Weights, &SavedPart { file: &file, prefix: "master", engine }).await;
+            return engine
+                .load_trained(Part::Weights, &SavedPart { file: &file, prefix: "master", declarations: &engine.declarations })
+                .await;
         }
     }
     let checkpoint = Checkpoint::open(dir).await?;
-    engine.load_part(Part::Weights, &checkpoint).await
+    engine.load_trained(Part::Weights, &checkpoint).await
 }

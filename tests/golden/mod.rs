@@ -1,4 +1,7 @@
-//! Whole models against transformers: logits, loss, every gradient, ten optimiser steps (tests/fixtures/golden/README.md).
+//! Whole models against transformers, and adapters against PEFT: logits, loss, every gradient, ten or twenty optimiser steps
+//! (tests/fixtures/golden/README.md, tests/fixtures/peft/README.md).
+
+mod peft;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -6,9 +9,9 @@ use std::rc::Rc;
 use rootstock::checkpoint::{Checkpoint, ParamSource, TensorFile};
 use rootstock::config::{SchedulerKwargs, SchedulerType};
 use rootstock::data::{Batch, Sample};
-use rootstock::engine::{Engine, EngineOptions};
+use rootstock::engine::{Engine, EngineOptions, Method};
 use rootstock::gpu::{AdapterChoice, Gpu};
-use rootstock::model::Layout;
+use rootstock::model::{Layout, ParamDecl};
 use rootstock::optim::AdamW;
 use rootstock::plan::{Part, StepValues};
 use rootstock::platform::{Directory, NativeDirectory, block_on};
@@ -32,10 +35,19 @@ pub(crate) struct Case {
     pub(crate) tensors: TensorFile,
     pub(crate) checkpoint: Checkpoint,
     pub(crate) samples: Vec<Sample>,
+    /// What is trained.
+    method: Method,
+    /// The trained parameters, and where they begin among the engine's.
+    trained: Vec<ParamDecl>,
+    first: usize,
 }
 
 pub(crate) fn cases() -> Vec<String> {
-    let mut names: Vec<String> = std::fs::read_dir("tests/fixtures/golden")
+    folders("tests/fixtures/golden")
+}
+
+fn folders(path: &str) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(path)
         .expect("the fixtures are part of the repository")
         .filter_map(|e| e.ok().filter(|e| e.path().is_dir()).map(|e| e.file_name().to_string_lossy().into_owned()))
         .collect();
@@ -55,7 +67,8 @@ pub(crate) async fn open(name: &str) -> Case {
         Sample::new(ids, labels, 1)
     });
     let samples = samples.collect();
-    Case { name: name.into(), golden, tensors, checkpoint, samples }
+    let trained = checkpoint.params().to_vec();
+    Case { name: name.into(), golden, tensors, checkpoint, samples, method: Method::Full, trained, first: 0 }
 }
 
 impl Case {
@@ -71,7 +84,7 @@ impl Case {
             epsilon: number(&t["adam_epsilon"]),
             weight_decay: number(&t["weight_decay"]),
         };
-        let options = EngineOptions { training: true, gradient_checkpointing, sequence: self.sequence(), adamw };
+        let options = EngineOptions { method: self.method.clone(), gradient_checkpointing, sequence: self.sequence(), adamw };
         Engine::load(gpu, &self.checkpoint, options).await.unwrap_or_else(|e| panic!("{}: {e}", self.name))
     }
 
@@ -82,14 +95,18 @@ impl Case {
     }
 
     /// A golden tensor in compute layout.
-    async fn golden(&self, prefix: &str, param: usize) -> Vec<f32> {
-        let d = &self.checkpoint.params()[param];
-        let stored = self.tensors.read_f32(&format!("{prefix}/{}", d.name), 0..d.elements()).await.expect("a golden tensor");
-        if d.layout == Layout::AsStored {
-            return stored;
-        }
-        (0..d.rows).flat_map(|r| (0..d.cols).map(move |c| (r, c))).map(|(r, c)| stored[c * d.rows + r]).collect()
+    async fn golden(&self, prefix: &str, d: &ParamDecl) -> Vec<f32> {
+        in_compute_layout(&self.tensors, &format!("{prefix}/{}", d.name), d).await
     }
+}
+
+/// A stored tensor as the kernels compute with it.
+async fn in_compute_layout(file: &TensorFile, name: &str, d: &ParamDecl) -> Vec<f32> {
+    let stored = file.read_f32(name, 0..d.elements()).await.expect("a tensor");
+    if d.layout == Layout::AsStored {
+        return stored;
+    }
+    (0..d.rows).flat_map(|r| (0..d.cols).map(move |c| (r, c))).map(|(r, c)| stored[c * d.rows + r]).collect()
 }
 
 fn number(v: &Value) -> f64 {
@@ -135,13 +152,13 @@ async fn loss_and_gradients(case: &Case, engine: &mut Engine, report: &mut Repor
     report.check("loss", "", relative(f64::from(stats.loss_sum) / targets, number(&golden["loss"])), TOLERANCE);
     report.check("grad_norm", "", relative(f64::from(stats.grad_norm), number(&golden["grad_norm"])), TOLERANCE);
     let gradients = engine.part(Part::Gradients);
-    for (index, d) in case.checkpoint.params().iter().enumerate() {
-        let got = gradients.read_rows(index, 0..d.rows).await.expect("a gradient");
-        report.check("gradient", &d.name, difference(&got, &case.golden("grad", index).await), TOLERANCE);
+    for (index, d) in case.trained.iter().enumerate() {
+        let got = gradients.read_rows(case.first + index, 0..d.rows).await.expect("a gradient");
+        report.check("gradient", &d.name, difference(&got, &case.golden("grad", d).await), TOLERANCE);
     }
 }
 
-async fn ten_steps(case: &Case, engine: &mut Engine, report: &mut Report) {
+async fn steps(case: &Case, engine: &mut Engine, report: &mut Report) {
     let t = &case.golden["train"];
     let (warmup, total) = (t["warmup_steps"].as_u64().expect("steps"), t["max_steps"].as_u64().expect("steps"));
     let schedule = Schedule::new(SchedulerType::Cosine, number(&t["learning_rate"]), warmup, total, SchedulerKwargs::default());
@@ -181,9 +198,9 @@ async fn ten_steps(case: &Case, engine: &mut Engine, report: &mut Report) {
         );
     }
     let weights = engine.part(Part::Weights);
-    for (index, d) in case.checkpoint.params().iter().enumerate() {
-        let mut got = weights.read_rows(index, 0..d.rows).await.expect("weights");
-        let mut want = case.golden("final", index).await;
+    for (index, d) in case.trained.iter().enumerate() {
+        let mut got = weights.read_rows(case.first + index, 0..d.rows).await.expect("weights");
+        let mut want = case.golden("final", d).await;
         if let Some(range) = t["no_gradient"][&d.name].as_array() {
             let (a, b) = (range[0].as_u64().expect("a start") as usize, range[1].as_u64().expect("an end") as usize);
             got[a..b].fill(0.0);
@@ -211,7 +228,7 @@ fn run(gpu: Rc<Gpu>, gradient_checkpointing: bool) {
             // The update above had a learning rate of 0, but it moved the moments: start afresh.
             drop(engine);
             let mut engine = case.engine(gpu.clone(), gradient_checkpointing).await;
-            ten_steps(&case, &mut engine, &mut report).await;
+            steps(&case, &mut engine, &mut report).await;
             let worst: Vec<String> = report.worst.iter().map(|(k, v)| format!("{k} {v:.1e}")).collect();
             println!("{name}: {}", worst.join(", "));
             failures.extend(report.failures.into_iter().map(|f| format!("{name}: {f}")));

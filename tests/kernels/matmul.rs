@@ -5,7 +5,7 @@ use std::rc::Rc;
 use rootstock::gpu::{Gpu, Profile};
 use rootstock::graph::{Graph, ParamId, Shape, ValueId, WeightType};
 use rootstock::ops::Op;
-use rootstock::ops::matmul::{self, Operand, Second};
+use rootstock::ops::matmul::{self, Operand, Product, Second};
 use rootstock::plan::{Bind, Emit, Piece};
 
 use super::single::{Case, Matrix, assert_close};
@@ -141,7 +141,14 @@ impl Op for TwoProducts {
             let rows = Bind { offset: whole.offset + before, size: whole.size - before, ..whole };
             let second = self.second(e, x[1], rows, shape);
             let y = Operand::value(e, y[0]).columns_from(piece.first_row);
-            let dispatch = matmul::forward(e, Operand::value(e, x[0]), self.weights[0], &piece, None, Some(second), y);
+            let dispatch = matmul::forward(
+                e,
+                Operand::value(e, x[0]),
+                self.weights[0],
+                &piece,
+                Product { second: Some(second), ..Product::default() },
+                y,
+            );
             e.run(dispatch);
         }
         Vec::new()
@@ -158,7 +165,14 @@ impl Op for TwoProducts {
         for (i, piece) in self.pieces(e).into_iter().enumerate() {
             let second = (i == 0).then_some(second);
             let dy = dy.columns_from(piece.first_row);
-            for dispatch in matmul::backward_input(e, dy, self.weights[0], &piece, second, dx, target.accumulate || i > 0) {
+            for dispatch in matmul::backward_input(
+                e,
+                dy,
+                self.weights[0],
+                &piece,
+                Product { second, accumulate: target.accumulate || i > 0, ..Product::default() },
+                dx,
+            ) {
                 e.run(dispatch);
             }
             let (k, dw) = (e.param(self.weights[0]).shape.cols, piece.gradient.expect("weights are trained"));

@@ -36,7 +36,15 @@ pub(crate) fn profiles(gpu: &Gpu) -> Vec<Profile> {
 
 /// A parameter of f32.
 pub(crate) fn param(name: &str, rows: usize, cols: usize, trainable: bool) -> Param {
-    Param { name: name.into(), shape: Shape { rows, cols }, trainable, weight_type: WeightType::F32, decays: false, lr_scale: 1.0 }
+    Param {
+        name: name.into(),
+        shape: Shape { rows, cols },
+        trainable,
+        weight_type: WeightType::F32,
+        decays: false,
+        lr_scale: 1.0,
+        adapted: Default::default(),
+    }
 }
 
 /// Largest error of any element, in units of the root mean square of what was expected (of `floor` where that is smaller).

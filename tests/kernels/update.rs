@@ -25,6 +25,7 @@ fn params() -> Vec<Param> {
         weight_type: WeightType::F32,
         decays,
         lr_scale,
+        adapted: Default::default(),
     };
     vec![p(3, 7, true, 1.0), p(1, 50, false, 1.0), p(70, 33, true, 1.0), p(5, 4, true, 16.0)]
 }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use rootstock::data::{Batch, Sample};
-use rootstock::engine::{Engine, EngineOptions, Stats};
+use rootstock::engine::{Engine, EngineOptions, Method, Stats};
 use rootstock::gpu::{AdapterChoice, Gpu, Profile};
 use rootstock::graph::{ParamId, Purpose, WeightType};
 use rootstock::model::{ModelConfig, ParamKind, forward, params};
@@ -133,8 +133,8 @@ fn a_matrix_may_be_larger_than_a_binding() {
             let config = config(280_001, 128, 1);
             let declarations = params(&config);
             assert!(declarations[0].elements() * 4 > 128 << 20);
-            let options = EngineOptions { training: true, gradient_checkpointing: false, sequence: 8, adamw: AdamW::default() };
-            let mut engine = Engine::new(Rc::new(gpu), config, declarations.clone(), options).await.expect("memory");
+            let options = EngineOptions { method: Method::Full, gradient_checkpointing: false, sequence: 8, adamw: AdamW::default() };
+            let mut engine = Engine::new(Rc::new(gpu), config, &declarations, |_| WeightType::F32, options).await.expect("memory");
             let mut random = Random::new(7, 0);
             for (index, d) in declarations.iter().enumerate() {
                 let rows = 10_000.min(d.rows);

@@ -1,0 +1,116 @@
+//! Which parameters a model on the GPU has, and which of them are trained: the base's, and behind them an adapter's.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use crate::adapter::targets::{AdapterParam, AdapterPlan, AdapterRole, TargetKind};
+use crate::graph::{Change, LowRank, Magnitude, Param, ParamId, Shape, WeightType};
+use crate::model::{ParamDecl, ParamKind, forward};
+
+/// What a model is on the GPU for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Method {
+    /// Nothing is trained: evaluation and generation, perhaps with an adapter.
+    Inference(Option<Rc<AdapterPlan>>),
+    /// All parameters are trained.
+    Full,
+    /// Some of the base's parameters are trained: those whose place holds true.
+    Freeze(Rc<Vec<bool>>),
+    /// An adapter is trained, the base stays as it is stored.
+    Adapter {
+        /// What the adapter changes.
+        plan: Rc<AdapterPlan>,
+        /// The learning rate of B over that of A (LoRA+, Hayou et al., 2024); 1 without.
+        loraplus_lr_ratio: f32,
+    },
+}
+
+impl Method {
+    /// Whether anything is trained.
+    pub fn trains(&self) -> bool {
+        !matches!(self, Method::Inference(_))
+    }
+
+    /// The adapter, if there is one.
+    pub fn adapter(&self) -> Option<&Rc<AdapterPlan>> {
+        match self {
+            Method::Inference(plan) => plan.as_ref(),
+            Method::Adapter { plan, .. } => Some(plan),
+            Method::Full | Method::Freeze(_) => None,
+        }
+    }
+
+    fn trains_base(&self, index: usize) -> bool {
+        match self {
+            Method::Full => true,
+            Method::Freeze(trained) => trained.get(index).copied().unwrap_or(false),
+            Method::Inference(_) | Method::Adapter { .. } => false,
+        }
+    }
+}
+
+/// The base's declarations followed by the adapter's, and the same as graph parameters; these may have a few more at their end, which
+/// are computed and never stored. `frozen` says how a parameter of the base that is not trained is kept.
+pub fn parameters(base: &[ParamDecl], method: &Method, frozen: impl Fn(&ParamDecl) -> WeightType) -> (Vec<ParamDecl>, Vec<Param>) {
+    let mut params = Vec::with_capacity(base.len());
+    for (index, decl) in base.iter().enumerate() {
+        params.push(forward::graph_param(decl, method.trains_base(index), &frozen));
+    }
+    let mut declarations = base.to_vec();
+    if let Some(plan) = method.adapter() {
+        let b_rate = if let Method::Adapter { loraplus_lr_ratio, .. } = method { *loraplus_lr_ratio } else { 1.0 };
+        adapt(plan, base, method.trains(), b_rate, &mut declarations, &mut params);
+    }
+    (declarations, params)
+}
+
+/// Adds an adapter's parameters and says on the base's what becomes of them.
+fn adapt(plan: &AdapterPlan, base: &[ParamDecl], trained: bool, b_rate: f32, decls: &mut Vec<ParamDecl>, params: &mut Vec<Param>) {
+    let mut ids: HashMap<AdapterRole, ParamId> = HashMap::new();
+    for AdapterParam { decl, role } in plan.declarations(base) {
+        ids.insert(role, ParamId(params.len() as u32));
+        let mut param = forward::graph_param(&decl, trained, |_| WeightType::F32);
+        if matches!(role, AdapterRole::B(_)) {
+            param.lr_scale = b_rate;
+        }
+        params.push(param);
+        decls.push(decl);
+    }
+    for (index, target) in plan.targets.iter().enumerate() {
+        let magnitude = ids.get(&AdapterRole::Magnitude(index)).map(|&magnitude| {
+            let inverse_norm = ParamId(params.len() as u32);
+            params.push(inverse_norms(&base[target.param]));
+            Magnitude { magnitude, inverse_norm }
+        });
+        let (a, b) = (ids[&AdapterRole::A(index)], ids[&AdapterRole::B(index)]);
+        let dropout = if target.kind == TargetKind::Embedding { 0.0 } else { plan.dropout };
+        let change = Some(Change::LowRank(LowRank { a, b, scale: target.scale, magnitude, dropout }));
+        let adapted = &mut params[target.param].adapted;
+        match target.kind {
+            TargetKind::Embedding => adapted.table = change,
+            TargetKind::Linear | TargetKind::Head => adapted.matrix = change,
+        }
+    }
+    for (index, saved) in plan.saved.iter().enumerate() {
+        let change = Some(Change::Replaced(ids[&AdapterRole::Saved(index)]));
+        let adapted = &mut params[saved.param].adapted;
+        match base[saved.param].kind {
+            ParamKind::Embedding | ParamKind::PositionEmbedding if !saved.is_head() => adapted.table = change,
+            _ => adapted.matrix = change,
+        }
+    }
+}
+
+/// Room for one over the length of each row of an adapted weight. It does not decay, so that it lies in another buffer than what it is
+/// computed from.
+fn inverse_norms(weight: &ParamDecl) -> Param {
+    Param {
+        name: format!("{}, inverse row norms", weight.name),
+        shape: Shape { rows: 1, cols: weight.rows },
+        trainable: false,
+        weight_type: WeightType::F32,
+        decays: false,
+        lr_scale: 1.0,
+        adapted: Default::default(),
+    }
+}

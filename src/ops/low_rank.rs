@@ -1,0 +1,72 @@
+//! The low-rank part of a product with an adapted weight: y = x·Wᵀ + s·(x·Aᵀ)·Bᵀ (Hu et al., "LoRA", 2021), of which B·A is never formed.
+//!
+//! The narrow product u = s·x·Aᵀ (M, r) comes first; the wide one, u·Bᵀ, goes into the same sums as x·Wᵀ, so that y is written once.
+//! Backwards t = s·dy·B (M, r) comes first, and t·A goes into the sums of dx = dy·W; then dA = tᵀ·x and dB = dyᵀ·u.
+
+use super::dropout;
+use super::matmul::{self, Operand, Product, Second};
+use crate::graph::{LowRank, ParamId, ValueId};
+use crate::plan::{Bind, Emit, When};
+
+/// x with dropout in training, x itself otherwise. `id` tells the dropouts of a model apart.
+pub(super) fn dropped(e: &mut Emit<'_>, low_rank: &LowRank, id: u32, x: ValueId, when: When) -> ValueId {
+    if low_rank.dropout <= 0.0 || !e.training() {
+        return x;
+    }
+    let shape = e.shape(x);
+    let out = e.matrix(shape.rows, shape.cols);
+    dropout::mask(e, low_rank.dropout, id, x, out, false, when);
+    out
+}
+
+/// u = scale · x·Aᵀ, (M, r).
+pub(super) fn narrow(e: &mut Emit<'_>, low_rank: &LowRank, x: ValueId, when: When) -> ValueId {
+    let rank = e.param(low_rank.a).shape.rows;
+    let u = e.matrix(e.shape(x).rows, rank);
+    let (from, to) = (Operand::value(e, x), Operand::value(e, u));
+    let product = Product { scale: low_rank.scale, ..Product::default() };
+    let dispatch = matmul::forward(e, from, low_rank.a, &e.piece(low_rank.a), product, to);
+    e.run(dispatch.when(when));
+    u
+}
+
+/// u·Bᵀ as the second product of a forward; `first_row` is where a piece of W begins.
+pub(super) fn widen(e: &Emit<'_>, low_rank: &LowRank, u: ValueId, first_row: usize) -> Second {
+    let shape = e.param(low_rank.b).shape;
+    let weight = rows_from(e.piece(low_rank.b).weight, first_row as u64 * u64::from(shape.stride4()) * 16);
+    Second { x: Operand::value(e, u), weight, stride4: shape.stride4(), rank: shape.cols }
+}
+
+/// t·A as the second product of a backward.
+pub(super) fn widen_back(e: &Emit<'_>, low_rank: &LowRank, t: ValueId) -> Second {
+    let shape = e.param(low_rank.a).shape;
+    Second { x: Operand::value(e, t), weight: e.piece(low_rank.a).weight, stride4: shape.stride4(), rank: shape.rows }
+}
+
+/// t = scale · dy·B, (M, r).
+pub(super) fn narrow_back(e: &mut Emit<'_>, low_rank: &LowRank, scale: f32, dy: ValueId, when: When) -> ValueId {
+    let rank = e.param(low_rank.b).shape.cols;
+    let t = e.matrix(e.shape(dy).rows, rank);
+    let (from, to) = (Operand::value(e, dy), Operand::value(e, t));
+    let product = Product { scale, ..Product::default() };
+    for dispatch in matmul::backward_input(e, from, low_rank.b, &e.piece(low_rank.b), product, to) {
+        e.run(dispatch.when(when));
+    }
+    t
+}
+
+/// dW of one small parameter (n, k) = yᵀ·x, if it is trained.
+pub(super) fn gradient(e: &mut Emit<'_>, param: ParamId, y: ValueId, x: ValueId, when: When) {
+    let shape = e.param(param).shape;
+    let Some(dw) = e.piece(param).gradient else { return };
+    let mode = e.gradient_mode(param);
+    let (y, x) = (Operand::value(e, y), Operand::value(e, x));
+    for dispatch in matmul::backward_weight(e.profile, y, x, shape.rows, shape.cols, dw, mode) {
+        e.run(dispatch.when(when));
+    }
+}
+
+/// What is left of a binding after its first bytes.
+pub(super) fn rows_from(bind: Bind, bytes: u64) -> Bind {
+    Bind { offset: bind.offset + bytes, size: bind.size - bytes, ..bind }
+}
