@@ -126,10 +126,10 @@ impl AdapterPlan {
             let kind = module.kind.ok_or_else(|| {
                 field_error("target_modules", format!("names {}, which is neither a linear map nor the token embedding", module.name))
             })?;
-            if config.use_dora && kind == TargetKind::Embedding {
+            if config.use_dora && kind != TargetKind::Linear {
                 return Err(field_error(
                     "use_dora",
-                    format!("is true and {} is targeted; DoRA on an embedding is not supported", module.name),
+                    format!("is true and {} is targeted; DoRA is supported on the linear maps of the layers only", module.name),
                 ));
             }
             if saved.iter().any(|s| s.name == format!("{}.weight", module.name)) {

@@ -25,7 +25,7 @@ mod stats;
 
 pub use feed::{encode, plan_tokens};
 pub use load::{stored_type, upload};
-pub use params::{Method, parameters};
+pub use params::{Method, check_adapter_fits, parameters};
 pub use plans::{Plan, Plans};
 pub use stats::Stats;
 
@@ -132,6 +132,7 @@ impl Engine {
         let training = options.method.trains();
         let (declarations, params) = parameters(declarations, &options.method, frozen);
         let params = Rc::new(params);
+        check_adapter_fits(&params[base_count..], gpu.profile())?;
         let store = Rc::new(ParamStore::allocate(&gpu, params.clone(), training).await?);
         let mut runner = Runner::new(gpu.clone(), store.clone()).await?;
         let mut update = None;
@@ -163,8 +164,18 @@ impl Engine {
     pub async fn load(gpu: Rc<Gpu>, checkpoint: &Checkpoint, options: EngineOptions) -> Result<Engine> {
         let config = checkpoint.config().clone();
         let engine = Engine::new(gpu, config, checkpoint.params(), |d| stored_type(checkpoint, d), options).await?;
-        upload(&engine.runner, checkpoint.params(), 0, Part::Weights, checkpoint).await?;
+        engine.load_base(checkpoint).await?;
         Ok(engine)
+    }
+
+    /// Streams the base's weights to the GPU.
+    ///
+    /// # Errors
+    /// What the source fails with.
+    pub async fn load_base(&self, source: &dyn ParamSource) -> Result<()> {
+        upload(&self.runner, &self.declarations[..self.base_count], 0, Part::Weights, source).await?;
+        self.norms_due.set(true);
+        Ok(())
     }
 
     /// Streams an adapter's tensors to the GPU; `source` counts them from 0, as [`AdapterPlan::declarations`] does.

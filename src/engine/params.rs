@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::adapter::targets::{AdapterParam, AdapterPlan, AdapterRole, TargetKind};
+use crate::error::{Error, Result};
+use crate::gpu::{Profile, human_bytes};
 use crate::graph::{Change, LowRank, Magnitude, Param, ParamId, Shape, WeightType};
 use crate::model::{ParamDecl, ParamKind, forward};
 
@@ -70,7 +72,9 @@ fn adapt(plan: &AdapterPlan, base: &[ParamDecl], trained: bool, b_rate: f32, dec
     for AdapterParam { decl, role } in plan.declarations(base) {
         ids.insert(role, ParamId(params.len() as u32));
         let mut param = forward::graph_param(&decl, trained, |_| WeightType::F32);
-        if matches!(role, AdapterRole::B(_)) {
+        // As PEFT's LoRA+ does: B and all vectors. The embedding's adapter learns at the recipe's rate, not at a rate of its own.
+        let is_b = matches!(role, AdapterRole::B(i) if plan.targets[i].kind != TargetKind::Embedding);
+        if is_b || decl.rows == 1 && !matches!(role, AdapterRole::A(_) | AdapterRole::B(_)) {
             param.lr_scale = b_rate;
         }
         params.push(param);
@@ -99,6 +103,18 @@ fn adapt(plan: &AdapterPlan, base: &[ParamDecl], trained: bool, b_rate: f32, dec
             _ => adapted.matrix = change,
         }
     }
+}
+
+/// Refuses an adapter whose A or B is larger than one binding of the GPU: the products take each of them as a whole.
+///
+/// # Errors
+/// [`Error::Recipe`] with the tensor's name.
+pub fn check_adapter_fits(params: &[Param], profile: &Profile) -> Result<()> {
+    let most = profile.max_binding.min(profile.max_buffer) / 256 * 256;
+    let large = params.iter().find(|p| p.name.contains(".lora_") && p.shape.floats() as u64 * 4 > most);
+    let Some(p) = large else { return Ok(()) };
+    let (have, most) = (human_bytes(p.shape.floats() as u64 * 4), human_bytes(most));
+    Err(Error::recipe("lora_rank", format!("{} takes {have}, and this GPU binds at most {most} at once; take a lower rank", p.name)))
 }
 
 /// Room for one over the length of each row of an adapted weight. It does not decay, so that it lies in another buffer than what it is

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::adapter::targets::AdapterPlan;
 use crate::checkpoint::{Checkpoint, ParamSource};
-use crate::engine::{Engine, Method, Plan, Plans, parameters, prepare_norms, refresh_norms, stored_type, upload};
+use crate::engine::{Engine, Method, Plan, Plans, check_adapter_fits, parameters, prepare_norms, refresh_norms, stored_type, upload};
 use crate::error::{Error, Result};
 use crate::gpu::{AdapterClass, Gpu, Profile, human_bytes};
 use crate::graph::{Graph, Param, Purpose};
@@ -90,6 +90,7 @@ impl Generator {
         let method = Method::Inference(adapter.as_ref().map(|(plan, _)| plan.clone()));
         let (declarations, params) = parameters(base, &method, |d| stored_type(checkpoint, d));
         let params = Rc::new(params);
+        check_adapter_fits(&params[base.len()..], gpu.profile())?;
         let settled = Settled::of(options, config, gpu.profile())?;
         check_memory(&settled, config, &params, gpu.profile())?;
         let store = Rc::new(ParamStore::allocate(&gpu, params, false).await?);

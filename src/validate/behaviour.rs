@@ -14,13 +14,13 @@ use super::source::ViewParams;
 use super::view::View;
 use super::{CONFIG, Progress};
 use crate::data::{Batch, Sample, Tokenizer};
-use crate::engine::{Engine, EngineOptions, estimate};
+use crate::engine::{Engine, EngineOptions, Method, estimate};
 use crate::error::Result;
 use crate::generate::{AnswerOptions, Generator, GeneratorOptions, SamplingOptions, stop_ids, text_prompt};
 use crate::gpu::Gpu;
-use crate::model::{ModelConfig, params};
+use crate::graph::WeightType;
+use crate::model::{ModelConfig, ParamDecl, params};
 use crate::optim::AdamW;
-use crate::plan::Part;
 
 /// Plain English that any language model predicts better than chance. It need not be liked, only be no surprise.
 const TEXT: &str = "In the morning the gardener went out to look at the trees. It had rained during the night, and the grass was still wet. \
@@ -69,12 +69,17 @@ impl<'a> SelfTest<'a> {
     }
 
     async fn engine(&self, view: &View, config: &ModelConfig) -> Result<Engine> {
-        let options =
-            EngineOptions { training: false, gradient_checkpointing: false, sequence: self.sample.ids.len(), adamw: AdamW::default() };
-        let declared = params(config);
-        estimate(config, &declared, self.gpu.profile(), &options, [0, self.sample.ids.len()]).check(self.gpu.profile(), true)?;
-        let engine = Engine::new(self.gpu.clone(), config.clone(), declared, options).await?;
-        engine.load_part(Part::Weights, &ViewParams::new(view, config)).await?;
+        let options = EngineOptions {
+            method: Method::Inference(None),
+            gradient_checkpointing: false,
+            sequence: self.sample.ids.len(),
+            adamw: AdamW::default(),
+        };
+        let (declared, profile) = (params(config), self.gpu.profile());
+        let frozen = |_: &ParamDecl| WeightType::F32;
+        estimate(config, &declared, frozen, profile, &options, [0, self.sample.ids.len()]).check(profile, true)?;
+        let engine = Engine::new(self.gpu.clone(), config.clone(), &declared, frozen, options).await?;
+        engine.load_base(&ViewParams::new(view, config)).await?;
         Ok(engine)
     }
 

@@ -72,7 +72,7 @@ fn recomputation_changes_nothing() {
     run_adapters(gpu(), true);
 }
 
-/// Matrices cut by rows, A and B with them.
+/// Embeddings, heads and whatever else is larger than 20 KiB cut by rows; B is then used a stretch at a time.
 #[test]
 fn matrices_cut_by_rows_change_nothing() {
     let choice = AdapterChoice { largest_binding: Some(20 << 10), ..AdapterChoice::default() };
