@@ -157,7 +157,9 @@ fn missing_fields(view: &mut View, architecture: Architecture, shapes: &Shapes, 
         false => format!("{names}; {elsewhere}. The tensors show {}", found.join(", ")),
     };
     let finding = Finding::new(Code::MissingField, message).file(CONFIG);
-    if rest || fields.is_empty() {
+    if fields.is_empty() && heads_open && !rest {
+        // Only the heads: said below.
+    } else if rest || fields.is_empty() {
         findings.push(finding);
     } else {
         let repair = Repair::SetConfig(fields);

@@ -38,11 +38,10 @@ pub(super) fn compare(config: &ModelConfig, shapes: &Shapes, view: &View, base: 
         let key = key("n_layer", "num_hidden_layers");
         let declared = config.num_hidden_layers;
         let elsewhere = match layers < declared as u64 {
-            true => format!("transformers would add {} random layers", declared as u64 - layers),
-            false => format!("transformers would drop {} layers", layers - declared as u64),
+            true => format!("transformers would add {} with random numbers", count(declared as u64 - layers)),
+            false => format!("transformers would drop {}", count(layers - declared as u64)),
         };
-        let message =
-            format!("{key} is {declared}, but there are tensors of {layers} layers (0 to {}); {elsewhere} with only a warning", layers - 1);
+        let message = format!("{key} is {declared}, but there are tensors of {}; {elsewhere} and only warn", count(layers));
         let mut fields = vec![(key.to_string(), json!(layers))];
         if let Some(Value::Array(types)) = view.config.get("layer_types")
             && types.len() as u64 > layers
@@ -83,6 +82,10 @@ pub(super) fn compare(config: &ModelConfig, shapes: &Shapes, view: &View, base: 
         return heads(architecture, &map, shapes, view, base, &reason).or_else(|| Some(Finding::new(Code::WrongSize, reason).file(CONFIG)));
     }
     biases(config, shapes, view)
+}
+
+fn count(layers: u64) -> String {
+    if layers == 1 { "1 layer".to_string() } else { format!("{layers} layers") }
 }
 
 /// Flags for biases: present tensors decide.

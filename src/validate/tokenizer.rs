@@ -137,7 +137,7 @@ fn vocabulary(tokenizer: &Tokenizer, view: &View, config: &ModelConfig, findings
     let name = infer::embedding_name(config.architecture);
     let rows = view.get(name).and_then(|tensor| tensor.shape.first()).copied().unwrap_or(config.vocab_size as u64);
     let largest = u64::from(tokenizer.largest_id());
-    if largest < rows {
+    if largest < rows || rows == 0 {
         return;
     }
     // Gemma 3 without its vision part has this one token too many, as published.

@@ -100,11 +100,11 @@ fn tensors_that_do_not_fit_the_configuration() {
     assert_refused(bent(&config, |t| t.retain(|(n, _)| n != up)), &[up, "mlp.up_proj of layer 1 is missing"]);
     assert_refused(
         bent(&config, |t| t.retain(|(n, _)| !n.contains("layers.1."))),
-        &["num_hidden_layers is 2, but there are tensors of 1 layers"],
+        &["num_hidden_layers is 2, but there are tensors of 1 layer"],
     );
     assert_refused(
         bent(&with(&config, json!({"num_hidden_layers": 3})), |_| {}).with("config.json", config.to_string()),
-        &["num_hidden_layers is 2, but there are tensors of 3 layers", "drop 1 layers"],
+        &["num_hidden_layers is 2, but there are tensors of 3 layers", "drop 1 layer"],
     );
     assert_refused(bent(&config, |t| t[2].1 = vec![16, 12]), &["k_proj.weight: the heads do not fit", "the projections have 16 and 16"]);
     assert_refused(bent(&config, |t| t[2].1 = vec![0]), &["k_proj.weight: is empty", "ZeRO-3"]);
