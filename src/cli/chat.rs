@@ -48,7 +48,7 @@ pub(super) async fn run(args: &ChatArgs, global: &Global) -> Result<()> {
     let console = global.console();
     args.sampling.options(0).check()?;
     let model = Model::open(&args.model).await?;
-    console.say(&format!("model    {} ({})", args.model, model.describe()));
+    model.introduce(&args.model, console);
     if model.tokenizer.template().is_fallback() {
         console.say("note: this model has no chat template; a plain one is used (User: …, Assistant: …)");
     }

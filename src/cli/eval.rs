@@ -45,7 +45,7 @@ pub(super) struct EvalArgs {
 pub(super) async fn run(args: &EvalArgs, global: &Global) -> Result<()> {
     let console = global.console();
     let model = Model::open(&args.model).await?;
-    console.say(&format!("model    {} ({})", args.model, model.describe()));
+    model.introduce(&args.model, console);
     let config = model.checkpoint.config();
     let records = load_datasets(&args.dataset, &args.dataset_dir, None, &open_dataset).await?;
     let name = args.dataset.join(", ");

@@ -106,7 +106,7 @@ pub(super) async fn run(args: &GenerateArgs, global: &Global) -> Result<()> {
     let sampling = args.sampling.options(0);
     sampling.check()?;
     let model = Model::open(&args.model).await?;
-    console.say(&format!("model    {} ({})", args.model, model.describe()));
+    model.introduce(&args.model, console);
     let prompt = prompt(args, &model.tokenizer, console)?;
 
     let gpu = Rc::new(global.gpu().await?);

@@ -8,6 +8,7 @@ use rootstock::config::Recipe;
 use rootstock::data::{OpenPath, Prepared, Tokenizer, prepare};
 use rootstock::platform::{Directory, open_directory, parent_and_name};
 use rootstock::train::carried_files;
+use rootstock::validate::{self, Opened};
 use rootstock::{Error, Result};
 
 use super::console::{Console, count, thousands};
@@ -16,6 +17,7 @@ use super::console::{Console, count, thousands};
 pub(super) struct Model {
     pub(super) checkpoint: Checkpoint,
     pub(super) tokenizer: Tokenizer,
+    warnings: Vec<String>,
 }
 
 impl Model {
@@ -32,13 +34,20 @@ impl Model {
     /// # Errors
     /// What keeps them from being a model.
     pub(super) async fn of(directory: Rc<dyn Directory>) -> Result<Model> {
-        let checkpoint = Checkpoint::open(directory.clone()).await?;
-        let tokenizer = Tokenizer::load(&*directory).await?;
-        Ok(Model { checkpoint, tokenizer })
+        let Opened { checkpoint, tokenizer, warnings } = validate::open(directory).await?;
+        Ok(Model { checkpoint, tokenizer, warnings })
+    }
+
+    /// Says what it is and what is odd about it.
+    pub(super) fn introduce(&self, path: &str, console: Console) {
+        console.say(&format!("model    {path} ({})", self.describe()));
+        for warning in &self.warnings {
+            console.say(&format!("warning: {warning}"));
+        }
     }
 
     /// Its architecture and size in a few words.
-    pub(super) fn describe(&self) -> String {
+    fn describe(&self) -> String {
         let config = self.checkpoint.config();
         let parameters = self.checkpoint.params().iter().map(|p| p.elements()).sum();
         format!(
@@ -111,7 +120,7 @@ impl Setup {
     /// As [`Setup::of`].
     pub(super) async fn with(recipe: Recipe, model: Model, open: &OpenPath<'_>, console: Console) -> Result<Setup> {
         console.notes(&recipe.notices);
-        console.say(&format!("model    {} ({})", recipe.model_name_or_path, model.describe()));
+        model.introduce(&recipe.model_name_or_path, console);
         let data = prepare(&recipe, &model.tokenizer, model.checkpoint.config(), open).await?;
         for (title, names, encoded) in [
             ("dataset ", &recipe.dataset, &data.train),

@@ -176,9 +176,9 @@ async fn compare_index(dir: &Rc<dyn Directory>, entries: &[Entry], view: &View, 
         .flat_map(|file| file.tensors().iter().map(move |tensor| (tensor.name.as_str(), file.name())))
         .filter(|(tensor, _)| !map.contains_key(*tensor))
         .collect();
-    let (tensor, file, what) = match (wrong.first(), unlisted.first()) {
-        (Some((tensor, file)), _) => (tensor.as_str(), file.as_str(), format!("{INDEX} says that this tensor is in {file}, but it is not")),
-        (None, Some((tensor, file))) => (*tensor, *file, format!("is in {file}, but {INDEX} does not list it")),
+    let (tensor, what) = match (wrong.first(), unlisted.first()) {
+        (Some((tensor, file)), _) => (tensor.as_str(), format!("the index says that this tensor is in {file}, but it is not")),
+        (None, Some((tensor, file))) => (*tensor, format!("is in {file}, but the index does not list it")),
         (None, None) => return,
     };
     let others = match wrong.len() + unlisted.len() - 1 {
@@ -189,7 +189,7 @@ async fn compare_index(dir: &Rc<dyn Directory>, entries: &[Entry], view: &View, 
         "{what}{others}. transformers would fill such tensors with random numbers, version 4 with whatever lies in memory; \
          the headers of the shards are right, the index must be rebuilt from them"
     );
-    findings.push(Finding::new(Code::IndexMismatch, message).file(file).tensor(tensor).repair(Repair::RewriteWeights));
+    findings.push(Finding::new(Code::IndexMismatch, message).file(INDEX).tensor(tensor).repair(Repair::RewriteWeights));
 }
 
 /// Shard numbers that a set like `model-00001-of-00003.safetensors` lacks.

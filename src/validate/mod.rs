@@ -5,6 +5,7 @@
 //! a [`View`]: a rule that finds a fault which can be undone undoes it there, so that the next rule sees what lies behind it;
 //! `--fix` writes the view. Opening a model to train or run it goes through the same rules.
 
+mod adapter;
 mod architecture;
 mod base;
 mod behaviour;
@@ -33,6 +34,7 @@ use std::rc::Rc;
 
 pub use code::{Code, Fault, Group};
 pub use docs::markdown;
+pub use open::{Opened, open};
 pub use repair::{Candidate, Repair};
 pub use report::{Finding, Kind, Report, Severity, Verdict};
 pub use source::ViewParams;
@@ -140,6 +142,9 @@ impl Case {
 
     async fn judge(&mut self, base: Option<&Base>, options: &Options, progress: &mut dyn FnMut(Progress<'_>)) -> Result<()> {
         self.structure(base, !options.quick).await?;
+        if self.kind == Kind::Adapter {
+            adapter::check(&self.dir, &self.entries, base, &mut self.findings).await;
+        }
         if !matches!(self.kind, Kind::Model | Kind::ModelAndAdapter) {
             return Ok(());
         }
@@ -200,10 +205,7 @@ impl Case {
     /// All that headers and small files tell. `read_numbers` allows a look at the weights where only they decide.
     async fn structure(&mut self, base: Option<&Base>, read_numbers: bool) -> Result<()> {
         self.kind = directory::kind(&self.entries);
-        if let Some(mut finding) = directory::refuse(&*self.dir, &self.entries, self.kind).await {
-            if self.kind == Kind::Adapter && base.is_some() {
-                finding.repair = Some(Repair::MergeAdapter);
-            }
+        if let Some(finding) = directory::refuse(&*self.dir, &self.entries, self.kind).await {
             self.findings.push(finding);
             return Ok(());
         }

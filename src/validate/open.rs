@@ -2,31 +2,67 @@
 
 use std::rc::Rc;
 
-use super::{Case, Finding, Kind, Source};
+use super::{Case, Finding, Kind, Severity, Source, tokenizer};
 use crate::checkpoint::{Checkpoint, Place};
+use crate::data::Tokenizer;
 use crate::error::{Error, Result};
 use crate::platform::Directory;
 
+/// A model that passed, with its tokenizer.
+pub struct Opened {
+    /// Its configuration and weights.
+    pub checkpoint: Checkpoint,
+    /// Its tokenizer.
+    pub tokenizer: Tokenizer,
+    /// What is odd about it, in a sentence each: to be shown.
+    pub warnings: Vec<String>,
+}
+
+/// Opens a directory as the base of a run or to be asked: what `rootstock validate --quick` would not call ready is refused.
+///
+/// # Errors
+/// [`Error::NotReady`] with every fault.
+pub async fn open(directory: Rc<dyn Directory>) -> Result<Opened> {
+    let mut case = examined(&directory).await?;
+    let loaded = tokenizer::check(&*directory, &case.entries, &case.view, case.config.as_ref(), None, &mut case.findings).await;
+    let warnings = case.findings.iter().filter(|finding| finding.severity == Severity::Warning).map(Finding::to_string).collect();
+    let checkpoint = checkpoint(directory.clone(), case)?;
+    let tokenizer = match loaded {
+        Some(tokenizer) => tokenizer,
+        None => Tokenizer::load(&*directory).await?,
+    };
+    Ok(Opened { checkpoint, tokenizer, warnings })
+}
+
+async fn examined(directory: &Rc<dyn Directory>) -> Result<Case> {
+    let mut case = Case::new(directory.clone(), directory.list().await?, Kind::Unknown);
+    case.structure(None, true).await?;
+    Ok(case)
+}
+
+fn checkpoint(directory: Rc<dyn Directory>, mut case: Case) -> Result<Checkpoint> {
+    case.findings.sort_by_key(|finding| finding.severity);
+    let faults: Vec<String> = case.findings.iter().filter(|finding| finding.is_error()).map(Finding::to_string).collect();
+    let Some(config) = case.config.filter(|_| faults.is_empty()) else {
+        return Err(Error::NotReady { path: directory.label(), faults });
+    };
+    // Without errors nothing was mended: every tensor stands in a file as it is.
+    let place = |tensor: &super::Tensor| match &tensor.source {
+        Source::Stored { file, tensor: stored } => Some((tensor.name.clone(), Place { file: *file, tensor: stored.clone() })),
+        _ => None,
+    };
+    let places = case.view.tensors.iter().filter_map(place).collect();
+    Ok(Checkpoint::assemble(directory, config, case.view.files, places))
+}
+
 impl Checkpoint {
-    /// Opens a directory: reads `config.json`, the index and the headers of the weight files, and judges them as
-    /// [`validate`](crate::validate::validate) does. Numbers are read only where a tied model stores its head once more.
+    /// Opens a directory without its tokenizer: reads `config.json`, the index and the headers of the weight files, and judges them as
+    /// [`validate`](crate::validate::validate()) does. Numbers are read only where a tied model stores its head once more.
     ///
     /// # Errors
     /// [`Error::NotReady`] with every fault that keeps the directory from being the model that its configuration declares.
     pub async fn open(directory: Rc<dyn Directory>) -> Result<Checkpoint> {
-        let entries = directory.list().await?;
-        let mut case = Case::new(directory.clone(), entries, Kind::Unknown);
-        case.structure(None, true).await?;
-        let faults: Vec<String> = case.findings.iter().filter(|finding| finding.is_error()).map(Finding::to_string).collect();
-        let Some(config) = case.config.filter(|_| faults.is_empty()) else {
-            return Err(Error::NotReady { path: directory.label(), faults });
-        };
-        // Without errors nothing was mended: every tensor stands in a file as it is.
-        let place = |tensor: &super::Tensor| match &tensor.source {
-            Source::Stored { file, tensor: stored } => Some((tensor.name.clone(), Place { file: *file, tensor: stored.clone() })),
-            _ => None,
-        };
-        let places = case.view.tensors.iter().filter_map(place).collect();
-        Ok(Checkpoint::assemble(directory, config, case.view.files, places))
+        let case = examined(&directory).await?;
+        checkpoint(directory, case)
     }
 }

@@ -97,9 +97,9 @@ fn a_tokenizer_with_more_tokens_than_the_model() {
     ws.write("model/tokenizer.json", &tokenizer.to_string());
     ws.recipe("");
     ws.write("train.jsonl", &format!("{}{{\"instruction\": \"What?\", \"output\": \"A <|tree|>.\"}}\n", questions(3)));
-    refused(&ws, &[], &["token 307", "line 4", "vocab_size 307", "tokenizer.json"]);
+    refused(&ws, &[], &["tokenizer.json", "ids up to 307 (\"<|tree|>\")", "has 307 rows"]);
     let fault = ws.run(&["eval", "--model", "model", "--dataset", "train.jsonl"]).fault();
-    assert!(fault.contains("token 307"), "{fault}");
+    assert!(fault.contains("ids up to 307"), "{fault}");
 }
 
 #[test]

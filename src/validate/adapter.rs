@@ -1,0 +1,63 @@
+//! An adapter on its own: no base for a run, but its files are judged, with the base against it where that is named.
+
+use std::rc::Rc;
+
+use super::base::Base;
+use super::code::Code;
+use super::repair::Repair;
+use super::report::Finding;
+use crate::adapter::Adapter;
+use crate::adapter::format::read_config;
+use crate::checkpoint::Checkpoint;
+use crate::error::Error;
+use crate::platform::{Directory, Entry};
+
+/// Judges the adapter in `dir`, after it was said that it is one; with a sound base it can be merged.
+pub(super) async fn check(dir: &Rc<dyn Directory>, entries: &[Entry], base: Option<&Base>, findings: &mut Vec<Finding>) {
+    let before = findings.len();
+    if let Err(error) = read_config(&**dir).await {
+        findings.push(fault(Code::AdapterConfig, &**dir, error));
+        return;
+    }
+    let weights = entries.iter().find(|entry| entry.name.starts_with("adapter_model."));
+    match weights.map(|entry| entry.name.as_str()) {
+        Some(name) if name.ends_with(".safetensors") => {}
+        Some(name) => {
+            let message =
+                "is a Python pickle, which can run code when it is loaded; save the adapter as safetensors (save_pretrained does)";
+            findings.push(Finding::new(Code::AdapterWeights, message).file(name));
+        }
+        None => {
+            let message = "there is adapter_config.json but no adapter_model.safetensors; copy it here";
+            findings.push(Finding::new(Code::AdapterWeights, message));
+        }
+    }
+    let Some(base) = base.filter(|_| findings.len() == before) else { return };
+    let opened = match Checkpoint::open(base.dir.clone()).await {
+        Ok(checkpoint) => Adapter::open(dir.clone(), &checkpoint).await.map_err(|error| fault(Code::AdapterWeights, &**dir, error)),
+        Err(error) => Err(Finding::new(Code::OtherBase, format!("the base cannot be used: {error}"))),
+    };
+    match opened {
+        Ok(adapter) => {
+            for note in adapter.notes {
+                findings.push(Finding::new(Code::OtherBase, note));
+            }
+            if let Some(finding) = findings.iter_mut().find(|finding| finding.code == Code::AdapterOnly) {
+                finding.repair = Some(Repair::MergeAdapter);
+            }
+        }
+        Err(finding) => findings.push(finding),
+    }
+}
+
+fn fault(code: Code, dir: &dyn Directory, error: Error) -> Finding {
+    let label = format!("{}/", dir.label());
+    let short = |path: String| path.strip_prefix(&label).map(str::to_string).unwrap_or(path);
+    match error {
+        Error::File { path, reason } => Finding::new(code, reason).file(short(path)),
+        Error::Line { path, line, reason } => Finding::new(code, format!("{reason} (line {line})")).file(short(path)),
+        Error::Config { file, reason, .. } => Finding::new(code, reason).file(short(file)),
+        Error::Tensor { file, tensor, reason } => Finding::new(code, reason).file(short(file)).tensor(tensor),
+        other => Finding::new(code, other.to_string()),
+    }
+}
