@@ -26,7 +26,7 @@ function optimise(file) {
   const features = ["bulk-memory", "mutable-globals", "nontrapping-float-to-int", "reference-types", "sign-ext", "multivalue"];
   const flags = features.map((feature) => `--enable-${feature}`);
   const wasmOpt = join(root, "node_modules/.bin/wasm-opt");
-  if (!run(wasmOpt, [file, "-Os", ...flags, "-o", file])) process.exit(1);
+  if (!run(wasmOpt, [file, "-Oz", ...flags, "-o", file])) process.exit(1);
 }
 
 if (command === "build") {

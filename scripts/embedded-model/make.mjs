@@ -36,10 +36,12 @@ run("cargo", "run", "--release", "--example", "init_checkpoint", "--", `${work}/
 const train = ["run", "--release", "--bin", "rootstock", "--", "train", join(here, "pretrain.yaml"), ...process.argv.slice(2)];
 run("cargo", ...train);
 // Two more rounds over other stories of the same village, each from where the one before it ended; the first of them is shorter.
-for (const [from, to, seed, ...more] of [
+/** @type {[from: string, to: string, seed: string, ...more: string[]][]} */
+const rounds = [
   ["trained", "trained-twice", "2027", "max_steps=320"],
   ["trained-twice", "trained-thrice", "2028"],
-]) {
+];
+for (const [from, to, seed, ...more] of rounds) {
   run("node", join(here, "corpus.mjs"), `${work}/${to}.jsonl`, "7000", seed);
   const again = [`model_name_or_path=${work}/${from}`, `output_dir=${work}/${to}`, `dataset=${work}/${to}.jsonl`];
   run("cargo", ...train, ...again, "learning_rate=2.0e-3", ...more);

@@ -14,8 +14,8 @@ use crate::model::config::CONFIG_FILE;
 use crate::model::{Layout, ModelConfig, ParamDecl};
 use crate::platform::{OutputDirectory, write_file};
 
-/// The most that is held of the parameters at once, in numbers (64 MiB of f32).
-const PIECE: usize = 16 << 20;
+/// The most that is held of the parameters at once, in numbers (16 MiB of f32): a browser's worker holds it several times over.
+const PIECE: usize = 4 << 20;
 
 /// How weights are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

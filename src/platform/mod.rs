@@ -127,6 +127,14 @@ pub struct StorageState {
     pub persistent: bool,
 }
 
+/// Bytes of this program's own memory, where that is one block that only grows (wasm).
+pub fn heap_bytes() -> Option<u64> {
+    #[cfg(not(target_arch = "wasm32"))]
+    return None;
+    #[cfg(target_arch = "wasm32")]
+    Some(core::arch::wasm32::memory_size(0) as u64 * 65_536)
+}
+
 /// Asks for the storage in which runs are kept; with `persist`, also that nobody clears it by itself.
 pub async fn storage(persist: bool) -> StorageState {
     #[cfg(not(target_arch = "wasm32"))]

@@ -685,6 +685,8 @@ pub struct Storage {
     pub quota: Option<u64>,
     /// Whether the browser promised not to clear it by itself.
     pub persistent: bool,
+    /// Bytes of the worker's own memory, weights on the GPU not among them.
+    pub worker_bytes: Option<u64>,
 }
 
 /// Which of two models.

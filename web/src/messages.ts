@@ -128,6 +128,53 @@ export type Request = {
   request: number
 };
 
+/** A message of a conversation. */
+export type ChatMessage = {
+  /** system, user or assistant. */
+  role: string,
+  /** What was said. */
+  content: string
+};
+
+/** What a model shall learn from. */
+export type DataSource = {
+  "kind": "example",
+  /** Its name. */
+  name: string
+}
+  | {
+  "kind": "files",
+  /** One after the other. */
+  files: Array<DataFile>
+};
+
+/** A dataset file. */
+export type DataFile = {
+  /** Its name; the ending says how it is read. */
+  name: string,
+  /** What it holds. */
+  text: string
+};
+
+/** What the model is asked while it learns. */
+export type Samples = {
+  /** Every so many steps; 0 never. */
+  every: number,
+  /** User messages, each answered on its own. */
+  prompts: Array<string>,
+  /** Most tokens of an answer. */
+  max_new_tokens: number
+};
+
+/** Which of two models. */
+export type Which = "base"
+  | "tuned";
+
+/** The value of a recipe's key. */
+export type SettingValue = boolean
+  | number
+  | string;
+
 /** Where a base is. */
 export type BaseSource = {
   "kind": "embedded"
@@ -148,49 +195,6 @@ export type BaseSource = {
   id: string
 };
 
-/** A dataset file. */
-export type DataFile = {
-  /** Its name; the ending says how it is read. */
-  name: string,
-  /** What it holds. */
-  text: string
-};
-
-/** What a model shall learn from. */
-export type DataSource = {
-  "kind": "example",
-  /** Its name. */
-  name: string
-}
-  | {
-  "kind": "files",
-  /** One after the other. */
-  files: Array<DataFile>
-};
-
-/** What the model is asked while it learns. */
-export type Samples = {
-  /** Every so many steps; 0 never. */
-  every: number,
-  /** User messages, each answered on its own. */
-  prompts: Array<string>,
-  /** Most tokens of an answer. */
-  max_new_tokens: number
-};
-
-/** The value of a recipe's key. */
-export type SettingValue = boolean
-  | number
-  | string;
-
-/** A message of a conversation. */
-export type ChatMessage = {
-  /** system, user or assistant. */
-  role: string,
-  /** What was said. */
-  content: string
-};
-
 /** How tokens are chosen. */
 export type Sampling = {
   /** 0 takes the likeliest token. */
@@ -202,10 +206,6 @@ export type Sampling = {
   /** Seed of the draws. */
   seed: number
 };
-
-/** Which of two models. */
-export type Which = "base"
-  | "tuned";
 
 /** The replies, by the request's kind. Requests that are not named answer nothing. */
 export type Replies = {
@@ -235,144 +235,6 @@ export type Replies = {
   merge: Run,
   files: Array<StoredFile>,
   cancel: null
-};
-
-/** A token of a text and how well it was foreseen. */
-export type TokenLoss = {
-  /** Its text. */
-  text: string,
-  /** In nats; the first token has none. */
-  loss: number | null
-};
-
-/** What this origin stores. */
-export type Storage = {
-  /** Bytes in use. */
-  usage: number | null,
-  /** Bytes that it may use. */
-  quota: number | null,
-  /** Whether the browser promised not to clear it by itself. */
-  persistent: boolean
-};
-
-/** One parameter's update. */
-export type Delta = {
-  /** The parameter. */
-  name: string,
-  /** Absent for what stands outside the layers. */
-  layer: number | null,
-  /** What it is in its layer. */
-  module: string,
-  /** Frobenius norm of the update. */
-  delta_norm: number,
-  /** Frobenius norm of the base's weight. */
-  weight_norm: number,
-  /** Of the update, largest first; empty for what is no matrix. */
-  singular_values: Array<number>,
-  /** (out, in) */
-  shape: Array<number>
-};
-
-/** A repaired base. */
-export type Repaired = {
-  /** The repaired copy, open. */
-  base: Base,
-  /** What was done, a sentence each. */
-  done: Array<string>,
-  /** Its id among the stored models. */
-  id: string
-};
-
-/** An opened base. */
-export type Base = {
-  /** What to call it. */
-  name: string,
-  /** Its files. */
-  files: Array<FileSize>,
-  /** The judgement by headers. */
-  report: Report,
-  /** Fields of config.json that a person compares. */
-  config: Settings,
-  /** Whether it brings a chat template. */
-  chat_template: boolean
-};
-
-/** A file and its size. */
-export type FileSize = {
-  /** Path inside the directory. */
-  name: string,
-  /** Bytes. */
-  bytes: number
-};
-
-/** The whole judgement of a directory. */
-export type Report = {
-  /** In one word. */
-  verdict: Verdict,
-  /** What the directory holds. */
-  kind: Kind,
-  /** The architecture, where it is known. */
-  model_type: string | null,
-  /** Number of parameters, a tied head counted once; of what the weight files hold, where the architecture is not known. */
-  parameters: number | null,
-  /** The names that `lora_target` may have, in the order of a layer; empty where the directory is no base for LoRA. */
-  lora_targets: Array<string>,
-  /** Loss of the self-test in nats a token, where it ran. */
-  loss?: number,
-  /** What blocks most comes first. */
-  findings: Array<Finding>
-};
-
-/** A finding of the validator, as its report writes it. */
-export type Finding = {
-  /** Which fault of the table in docs/checkpoint-faults.md. */
-  code: string,
-  severity: Severity,
-  /** Plain words. */
-  message: string,
-  file: string | null,
-  tensor: string | null,
-  /** What a repair does, or nothing where a person has to act. */
-  repair: string | null
-};
-
-/** How bad a finding is. */
-export type Severity = "error"
-  | "warning"
-  | "info";
-
-/** What a directory holds. */
-export type Kind = "model"
-  | "adapter"
-  | "model_and_adapter"
-  | "run"
-  | "zero"
-  | "fsdp"
-  | "meta"
-  | "gguf"
-  | "unknown";
-
-/** What can be said in one word. */
-export type Verdict = "ready"
-  | "repairable"
-  | "unusable";
-
-/** What computes. */
-export type Adapter = {
-  /** As the browser tells it. */
-  name: string,
-  /** Computes on the processor: correct, and slow. */
-  software: boolean,
-  /** Half precision in shaders. */
-  f16: boolean,
-  /** Subgroup operations. */
-  subgroups: boolean,
-  /** The largest buffer. */
-  max_buffer_bytes: number,
-  /** The largest part of a buffer that a shader sees at once. */
-  max_binding_bytes: number,
-  /** Memory for buffers, where the browser tells. */
-  memory_bytes: number | null
 };
 
 /** What a tokenizer makes of data. */
@@ -419,6 +281,46 @@ export type PreviewSample = {
   line: number
 };
 
+/** A file that a person takes home. */
+export type StoredFile = {
+  /** Its name in the folder that is taken home. */
+  name: string,
+  /** Bytes. */
+  bytes: number,
+  /** Where it lies in the origin's private file system: names from its root. */
+  path: Array<string>
+};
+
+/** An answer that has ended. */
+export type Answered = {
+  /** The whole text. */
+  text: string,
+  /** Tokens of the answer. */
+  tokens: number,
+  /** Tokens a second. */
+  tokens_per_second: number,
+  /** stop, length, context or cancelled. */
+  finish: string
+};
+
+/** One parameter's update. */
+export type Delta = {
+  /** The parameter. */
+  name: string,
+  /** Absent for what stands outside the layers. */
+  layer: number | null,
+  /** What it is in its layer. */
+  module: string,
+  /** Frobenius norm of the update. */
+  delta_norm: number,
+  /** Frobenius norm of the base's weight. */
+  weight_norm: number,
+  /** Of the update, largest first; empty for what is no matrix. */
+  singular_values: Array<number>,
+  /** (out, in) */
+  shape: Array<number>
+};
+
 /** What a run would need and do. */
 export type Plan = {
   /** Parameters that are trained. */
@@ -463,20 +365,6 @@ export type Suggestion = {
   set: Settings
 };
 
-/** A key of recipes, from the table that `docs/recipes.md` is written from. */
-export type RecipeKey = {
-  /** The key. */
-  name: string,
-  /** The part of a recipe that it belongs to. */
-  group: string,
-  /** What values it takes, in words. */
-  values: string,
-  /** What stands for it when it is absent; empty for nothing. */
-  default: string,
-  /** One line on what it does. */
-  help: string
-};
-
 /** A run or a model that is kept in this browser. */
 export type Run = {
   /** Its id. */
@@ -513,26 +401,118 @@ export type RunMethod = "full"
   | "repair"
   | "copy";
 
-/** An answer that has ended. */
-export type Answered = {
-  /** The whole text. */
-  text: string,
-  /** Tokens of the answer. */
-  tokens: number,
-  /** Tokens a second. */
-  tokens_per_second: number,
-  /** stop, length, context or cancelled. */
-  finish: string
+/** What computes. */
+export type Adapter = {
+  /** As the browser tells it. */
+  name: string,
+  /** Computes on the processor: correct, and slow. */
+  software: boolean,
+  /** Half precision in shaders. */
+  f16: boolean,
+  /** Subgroup operations. */
+  subgroups: boolean,
+  /** The largest buffer. */
+  max_buffer_bytes: number,
+  /** The largest part of a buffer that a shader sees at once. */
+  max_binding_bytes: number,
+  /** Memory for buffers, where the browser tells. */
+  memory_bytes: number | null
 };
 
-/** A file that a person takes home. */
-export type StoredFile = {
-  /** Its name in the folder that is taken home. */
+/** The whole judgement of a directory. */
+export type Report = {
+  /** In one word. */
+  verdict: Verdict,
+  /** What the directory holds. */
+  kind: Kind,
+  /** The architecture, where it is known. */
+  model_type: string | null,
+  /** Number of parameters, a tied head counted once; of what the weight files hold, where the architecture is not known. */
+  parameters: number | null,
+  /** The names that `lora_target` may have, in the order of a layer; empty where the directory is no base for LoRA. */
+  lora_targets: Array<string>,
+  /** Loss of the self-test in nats a token, where it ran. */
+  loss?: number,
+  /** What blocks most comes first. */
+  findings: Array<Finding>
+};
+
+/** How bad a finding is. */
+export type Severity = "error"
+  | "warning"
+  | "info";
+
+/** A finding of the validator, as its report writes it. */
+export type Finding = {
+  /** Which fault of the table in docs/checkpoint-faults.md. */
+  code: string,
+  severity: Severity,
+  /** Plain words. */
+  message: string,
+  file: string | null,
+  tensor: string | null,
+  /** What a repair does, or nothing where a person has to act. */
+  repair: string | null
+};
+
+/** What a directory holds. */
+export type Kind = "model"
+  | "adapter"
+  | "model_and_adapter"
+  | "run"
+  | "zero"
+  | "fsdp"
+  | "meta"
+  | "gguf"
+  | "unknown";
+
+/** What can be said in one word. */
+export type Verdict = "ready"
+  | "repairable"
+  | "unusable";
+
+/** A token of a text and how well it was foreseen. */
+export type TokenLoss = {
+  /** Its text. */
+  text: string,
+  /** In nats; the first token has none. */
+  loss: number | null
+};
+
+/** A key of recipes, from the table that `docs/recipes.md` is written from. */
+export type RecipeKey = {
+  /** The key. */
+  name: string,
+  /** The part of a recipe that it belongs to. */
+  group: string,
+  /** What values it takes, in words. */
+  values: string,
+  /** What stands for it when it is absent; empty for nothing. */
+  default: string,
+  /** One line on what it does. */
+  help: string
+};
+
+/** An opened base. */
+export type Base = {
+  /** What to call it. */
+  name: string,
+  /** Its files. */
+  files: Array<FileSize>,
+  /** The judgement by headers. */
+  report: Report,
+  /** Fields of config.json that a person compares. */
+  config: Settings,
+  /** Whether it brings a chat template. */
+  chat_template: boolean
+};
+
+/** A file and its size. */
+export type FileSize = {
+  /** Path inside the directory. */
   name: string,
   /** Bytes. */
-  bytes: number,
-  /** Where it lies in the origin's private file system: names from its root. */
-  path: Array<string>
+  bytes: number
 };
 
 /** A dataset that comes with the page. */
@@ -545,14 +525,6 @@ export type Example = {
   records: number,
   /** The example to evaluate on. */
   held_out: string | null
-};
-
-/** A recipe that was read. */
-export type ReadRecipe = {
-  /** Its keys as they were written, without paths: a page has none. */
-  recipe: Settings,
-  /** What to know: keys that have no meaning here, paths that were left out. */
-  notes: Array<string>
 };
 
 /** How a run ended. */
@@ -571,6 +543,36 @@ export type Ended = {
   tokens_per_second: number | null,
   /** The most GPU memory in use at one time. */
   peak_bytes: number | null
+};
+
+/** What this origin stores. */
+export type Storage = {
+  /** Bytes in use. */
+  usage: number | null,
+  /** Bytes that it may use. */
+  quota: number | null,
+  /** Whether the browser promised not to clear it by itself. */
+  persistent: boolean,
+  /** Bytes of the worker's own memory, weights on the GPU not among them. */
+  worker_bytes: number | null
+};
+
+/** A recipe that was read. */
+export type ReadRecipe = {
+  /** Its keys as they were written, without paths: a page has none. */
+  recipe: Settings,
+  /** What to know: keys that have no meaning here, paths that were left out. */
+  notes: Array<string>
+};
+
+/** A repaired base. */
+export type Repaired = {
+  /** The repaired copy, open. */
+  base: Base,
+  /** What was done, a sentence each. */
+  done: Array<string>,
+  /** Its id among the stored models. */
+  id: string
 };
 
 /** What happens while a request is worked on. */
@@ -649,6 +651,28 @@ export type Event = {
   run: string
 };
 
+/** A line of `trainer_log.jsonl`, in numbers. */
+export type StepLine = {
+  /** Steps done. */
+  current_steps: number,
+  /** Steps of the run. */
+  total_steps: number,
+  /** Mean loss a target token since the line before. */
+  loss: number,
+  /** Gradient norm before clipping. */
+  grad_norm: number,
+  /** Learning rate. */
+  lr: number,
+  /** Epochs done. */
+  epoch: number,
+  /** Tokens a second since the line before. */
+  tokens_per_second: number,
+  /** To the end at the present speed. */
+  remaining_seconds: number | null,
+  /** GPU memory in use. */
+  memory_bytes: number | null
+};
+
 /** How far something is that takes its time. */
 export type Progress = {
   /** What is being done. */
@@ -673,26 +697,4 @@ export type EvalLine = {
   current_steps: number,
   /** Loss on the evaluation samples. */
   eval_loss: number
-};
-
-/** A line of `trainer_log.jsonl`, in numbers. */
-export type StepLine = {
-  /** Steps done. */
-  current_steps: number,
-  /** Steps of the run. */
-  total_steps: number,
-  /** Mean loss a target token since the line before. */
-  loss: number,
-  /** Gradient norm before clipping. */
-  grad_norm: number,
-  /** Learning rate. */
-  lr: number,
-  /** Epochs done. */
-  epoch: number,
-  /** Tokens a second since the line before. */
-  tokens_per_second: number,
-  /** To the end at the present speed. */
-  remaining_seconds: number | null,
-  /** GPU memory in use. */
-  memory_bytes: number | null
 };

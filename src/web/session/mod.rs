@@ -134,7 +134,8 @@ impl Session {
             }
             Request::Storage => {
                 let state = crate::platform::storage(false).await;
-                Reply::Storage(Storage { usage: state.usage, quota: state.quota, persistent: state.persistent })
+                let worker_bytes = crate::platform::heap_bytes();
+                Reply::Storage(Storage { usage: state.usage, quota: state.quota, persistent: state.persistent, worker_bytes })
             }
             Request::Tuned { id } => Reply::Run(self.choose_tuned(&id).await?),
             Request::Chat { which, messages, sampling } => Reply::Answered(self.chat(which, &messages, &sampling, call).await?),

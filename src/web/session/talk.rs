@@ -8,6 +8,7 @@ use super::super::messages::{Answered, BaseSource, ChatMessage, Event, Run, Samp
 use super::base::Model;
 use super::data::token_texts;
 use super::{Call, Session};
+use crate::adapter::{Adapter, is_adapter};
 use crate::data::{Message, Tokenizer};
 use crate::error::{Error, Result};
 use crate::generate::{
@@ -74,14 +75,28 @@ impl Session {
         }
     }
 
+    /// Loads a model, or an adapter on the model that it was trained on, without merging the two.
     async fn load_talker(&self, which: Which, call: &Call) -> Result<Talker> {
-        let model = Model::open(self.directory_of(which, call).await?).await?;
+        let directory = self.directory_of(which, call).await?;
+        let adapted = is_adapter(&*directory).await?;
+        let model = if adapted { self.directory_of(Which::Base, call).await? } else { directory.clone() };
+        let Model { checkpoint, mut tokenizer } = Model::open(model).await?;
         let gpu = self.gpu().await?;
         call.progress("Loading the weights", 0, None, Unit::Bytes);
-        let context = CONTEXT.min(context_limit(model.checkpoint.config(), gpu.profile()));
+        let context = CONTEXT.min(context_limit(checkpoint.config(), gpu.profile()));
         let options = GeneratorOptions { context: Some(context), chunk: None };
-        let generator = Generator::load(gpu, &model.checkpoint, options).await?;
-        Ok(Talker { generator, tokenizer: model.tokenizer })
+        let generator = if adapted {
+            let adapter = Adapter::open(directory.clone(), &checkpoint).await?;
+            // Its own tokenizer files have the chat template that it was trained with.
+            if directory.size("tokenizer.json").await?.is_some() {
+                tokenizer = Rc::new(Tokenizer::load(&*directory).await?);
+            }
+            let plan = Rc::new(adapter.plan.clone());
+            Generator::load_adapted(gpu, &checkpoint, Some((plan, &adapter)), options).await?
+        } else {
+            Generator::load(gpu, &checkpoint, options).await?
+        };
+        Ok(Talker { generator, tokenizer })
     }
 
     /// Takes a model out of those that are idle, loading it where it is not there.

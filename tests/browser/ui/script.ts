@@ -86,7 +86,7 @@ const answers: Answers = {
     now.runs = now.runs.filter((one) => one.id !== id);
     return null;
   },
-  storage: () => ({ usage: 29.4e6, quota: 60e9, persistent: false }),
+  storage: () => ({ usage: 29.4e6, quota: 60e9, persistent: false, worker_bytes: null }),
   tuned: ({ id }) => now.runs.find((one) => one.id === id) ?? run(id, "full", true),
   chat: async ({ which, messages }, { on, signal }) => {
     const answer = which === "base" ? "the red house . one day Anna went to the" : `Anna lives in the red house. (${messages.length})`;
