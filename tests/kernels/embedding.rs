@@ -10,12 +10,12 @@ use crate::reference::Random;
 /// A product and a sum forwards; sums over the tokens of an id backwards. Measured on lavapipe: 3e-7.
 const TOLERANCE: f64 = 2e-6;
 
-const VOCABULARY: usize = 11;
+pub(super) const VOCABULARY: usize = 11;
 const POSITIONS: usize = 40;
 const SCALE: f32 = 3.0;
 
 /// Ids and positions of the tokens, and the buckets that the host makes of them.
-fn batch(ids: &[usize], positions: &[usize]) -> (Vec<u8>, StepValues) {
+pub(super) fn batch(ids: &[usize], positions: &[usize]) -> (Vec<u8>, StepValues) {
     let layout = InputLayout::new(ids.len());
     let mut bytes = vec![0u8; layout.bytes() as usize];
     let mut put = |input: Input, numbers: &[usize]| {

@@ -3,6 +3,7 @@
 mod attention;
 mod embedding;
 mod lm_head;
+mod low_rank;
 mod matmul;
 mod mlp;
 mod norms;

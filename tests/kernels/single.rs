@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use pollster::block_on;
 use rootstock::gpu::{Gpu, Profile};
-use rootstock::graph::{Graph, Param, ParamId, Purpose, Shape, ValueId, WeightType};
-use rootstock::ops::{Op, elementwise};
+use rootstock::graph::{Adapted, Change, Graph, LowRank, Magnitude, Param, ParamId, Purpose, Shape, ValueId, WeightType};
+use rootstock::ops::{Op, dora, elementwise};
 use rootstock::plan::{Emit, Options, ParamStore, Part, Runner, StepValues, compile};
 
 use super::{Ends, error, param};
@@ -35,8 +35,10 @@ pub(crate) struct Case {
     /// Activations, (tokens, cols).
     pub(crate) inputs: Vec<Matrix>,
     pub(crate) weights: Vec<Matrix>,
-    /// Keeps the weights frozen in this type; their numbers must be exact in it.
+    /// Keeps the weights frozen in this type; their numbers must be exact in it. With `low_rank` only the first of them.
     pub(crate) frozen: Option<WeightType>,
+    /// An adapter on the first weight, of which the next ones are A, B and, with DoRA, the magnitudes and room for the lengths.
+    pub(crate) low_rank: Option<LowRankCase>,
     /// Gradients of the outputs; also says their columns.
     pub(crate) gradients: Vec<Matrix>,
     /// As [`rootstock::plan::InputLayout`] lays it out; zeros where empty.
@@ -44,6 +46,14 @@ pub(crate) struct Case {
     pub(crate) step: StepValues,
     /// How often the step is run: the first writes gradients of parameters, the others add.
     pub(crate) micro_steps: usize,
+}
+
+/// How the first weight is adapted, as a factor and as a table alike.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LowRankCase {
+    pub(crate) scale: f32,
+    pub(crate) dropout: f32,
+    pub(crate) dora: bool,
 }
 
 /// What comes out.
@@ -98,9 +108,21 @@ impl Case {
             .map(|m| Matrix::new(m.cols.next_multiple_of(4), vec![0.0; m.rows() * m.cols.next_multiple_of(4)]))
             .collect();
         let kept = add("output", &padded, true);
-        for p in weights.iter().filter_map(|w| Some((w, self.frozen?))) {
+        let frozen = if self.low_rank.is_some() { &weights[..1] } else { &weights[..] };
+        for p in frozen.iter().filter_map(|w| Some((w, self.frozen?))) {
             let to = &mut params[p.0.0 as usize];
             (to.trainable, to.weight_type) = (false, p.1);
+        }
+        if let Some(LowRankCase { scale, dropout, dora }) = self.low_rank {
+            let magnitude = dora.then(|| Magnitude { magnitude: weights[3], inverse_norm: weights[4] });
+            let change = Some(Change::LowRank(LowRank { a: weights[1], b: weights[2], scale, magnitude, dropout }));
+            let first = &mut params[weights[0].0 as usize];
+            first.trainable = false;
+            first.decays = true; // not in one buffer with the lengths that are computed from it
+            first.adapted = Adapted { matrix: change.clone(), table: change };
+            if dora {
+                params[weights[4].0 as usize].trainable = false;
+            }
         }
         let params = Rc::new(params);
 
@@ -131,6 +153,11 @@ impl Case {
         let program = compile(&graph, &store.layout, profile, Options::default());
         let mut runner = block_on(Runner::new(gpu.clone(), store.clone())).expect("memory for a small test");
         let prepared = block_on(runner.prepare(&program, Some(&graph))).expect("the adapter takes the kernels");
+        let norms = dora::norm_program(&params, &store.layout, profile);
+        if !norms.dispatches.is_empty() {
+            let norms = block_on(runner.prepare(&norms, None)).expect("the adapter takes the kernels");
+            runner.run(&norms, &StepValues::default(), &[]).expect("the program runs");
+        }
         let empty = vec![0; rootstock::plan::InputLayout::new(self.tokens).bytes() as usize];
         for micro_step in 0..self.micro_steps.max(1) {
             let step = StepValues { accumulate: u32::from(micro_step > 0), ..self.step };

@@ -1,0 +1,141 @@
+//! Adapters on a linear map in all versions of the kernels: LoRA, DoRA, with dropout and bias, on weights of every type; and on an
+//! embedding.
+
+use rootstock::graph::WeightType;
+use rootstock::plan::StepValues;
+
+use super::embedding::{VOCABULARY, batch};
+use super::single::{Case, LowRankCase, Matrix, assert_close};
+use super::{gpu, profiles};
+use crate::reference::low_rank::Layer;
+use crate::reference::{Random, linear};
+
+/// Sums of up to 600 products, twice one after the other. Measured on lavapipe: 3e-6.
+const TOLERANCE: f64 = 2e-5;
+
+/// M, N, K, r: one token (the vector kernel), ranks that are no multiple of four, every tile cut.
+const SHAPES: [(usize, usize, usize, usize); 5] = [(1, 70, 66, 3), (5, 7, 9, 1), (33, 65, 66, 8), (100, 130, 577, 5), (70, 64, 64, 33)];
+const SCALE: f32 = 1.75;
+const DROPOUT: f32 = 0.25;
+
+fn identity(n: usize) -> Vec<f64> {
+    (0..n * n).map(|i| f64::from(u8::from(i % (n + 1) == 0))).collect()
+}
+
+/// What the kernels keep of x, read off a layer whose low-rank part is the identity.
+fn mask(m: usize, k: usize, step: StepValues) -> Vec<f64> {
+    let gpu = gpu();
+    let case = Case {
+        tokens: m,
+        inputs: vec![Matrix::new(k, vec![1.0; m * k])],
+        weights: vec![Matrix::new(k, vec![0.0; k * k]), Matrix::new(k, identity(k)), Matrix::new(k, identity(k))],
+        low_rank: Some(LowRankCase { scale: 1.0, dropout: DROPOUT, dora: false }),
+        gradients: vec![Matrix::new(k, vec![0.0; m * k])],
+        step,
+        ..Case::default()
+    };
+    let out = case.run(&gpu, gpu.profile(), |g, x, w| vec![g.linear(x[0], w[0], None)]);
+    out.outputs[0].iter().map(|v| if *v == 0.0 { 0.0 } else { 1.0 / (1.0 - f64::from(DROPOUT)) }).collect()
+}
+
+#[test]
+fn adapted_linear_maps() {
+    let gpu = gpu();
+    let mut random = Random::new(81);
+    let step = StepValues { seed: 7, ..StepValues::default() };
+    for (shape, (m, n, k, rank)) in SHAPES.into_iter().enumerate() {
+        let dropped = mask(m, k, step);
+        for (dora, dropout, biased) in [(false, false, true), (false, true, false), (true, false, false), (true, true, true)] {
+            // Eighths up to 2 are exact in every type.
+            let w = random.vector(n * k).iter().map(|v| (v * 8.0).round().clamp(-16.0, 16.0) / 8.0).collect();
+            let layer = Layer {
+                k,
+                rank,
+                w,
+                a: random.vector(rank * k),
+                b: random.vector(n * rank),
+                bias: biased.then(|| random.vector(n)),
+                magnitude: dora.then(|| random.vector(n)),
+                scale: f64::from(SCALE),
+                mask: if dropout { dropped.clone() } else { vec![1.0; m * k] },
+            };
+            let (x, dy) = (random.vector(m * k), random.vector(m * n));
+            let inverse = layer.inverse_norms();
+            let (y, want) = (layer.forward(&x, &inverse), layer.backward(&dy, &x, &inverse));
+            let mut weights = vec![Matrix::new(k, layer.w.clone()), Matrix::new(k, layer.a.clone()), Matrix::new(rank, layer.b.clone())];
+            if let Some(magnitude) = &layer.magnitude {
+                weights.push(Matrix::new(n, magnitude.clone()));
+                weights.push(Matrix::new(n, vec![0.0; n]));
+            }
+            if let Some(bias) = &layer.bias {
+                weights.push(Matrix::new(n, bias.clone()));
+            }
+            for profile in profiles(&gpu) {
+                let weight_type = [WeightType::F32, WeightType::Bf16, WeightType::F16][shape % 3];
+                let case = Case {
+                    tokens: m,
+                    inputs: vec![Matrix::new(k, x.clone())],
+                    weights: weights.clone(),
+                    frozen: Some(weight_type),
+                    low_rank: Some(LowRankCase { scale: SCALE, dropout: if dropout { DROPOUT } else { 0.0 }, dora }),
+                    gradients: vec![Matrix::new(n, dy.clone())],
+                    step,
+                    micro_steps: 2,
+                    ..Case::default()
+                };
+                let out = case.run(&gpu, &profile, |g, x, w| vec![g.linear(x[0], w[0], biased.then(|| w[w.len() - 1]))]);
+                let on = format!("{weight_type:?}, {:?} {:?}", profile.class, profile.subgroup);
+                let what = format!("of ({m}, {n}, {k}), rank {rank}, dora {dora}, dropout {dropout}, on {on}");
+                let twice = |v: &[f64]| v.iter().map(|v| 2.0 * v).collect::<Vec<_>>();
+                assert_close(&format!("y {what}"), &out.outputs[0], &y, TOLERANCE);
+                assert_close(&format!("dx {what}"), &out.inputs[0], &want.x, TOLERANCE);
+                assert_close(&format!("dA {what}"), &out.weights[0], &twice(&want.a), TOLERANCE);
+                assert_close(&format!("dB {what}"), &out.weights[1], &twice(&want.b), TOLERANCE);
+                if let Some(magnitude) = &want.magnitude {
+                    assert_close(&format!("dm {what}"), &out.weights[2], &twice(magnitude), TOLERANCE);
+                }
+            }
+        }
+    }
+}
+
+/// x[i] = W[id]·scale + s·scale·A[id]·Bᵀ with A (V, r) and B (H, r).
+#[test]
+fn adapted_embeddings() {
+    let gpu = gpu();
+    let mut random = Random::new(82);
+    const EMBEDDING_SCALE: f32 = 3.0;
+    for (tokens, cols, rank) in [(1, 5, 1), (70, 50, 3), (33, 64, 8)] {
+        let ids: Vec<usize> = (0..tokens).map(|i| (i * i + 3) % (VOCABULARY - 1)).collect();
+        let (batch, step) = batch(&ids, &vec![0; tokens]);
+        let (w, a, b) = (random.vector(VOCABULARY * cols), random.vector(VOCABULARY * rank), random.vector(cols * rank));
+        let dx = random.vector(tokens * cols);
+        let factor = f64::from(SCALE) * f64::from(EMBEDDING_SCALE);
+        let narrow: Vec<f64> = ids.iter().flat_map(|id| a[id * rank..(id + 1) * rank].iter().map(|v| v * factor)).collect();
+        let mut x: Vec<f64> =
+            ids.iter().flat_map(|id| w[id * cols..(id + 1) * cols].iter().map(|v| v * f64::from(EMBEDDING_SCALE))).collect();
+        linear::add(&mut x, &linear::times_transposed(&narrow, &b, rank));
+        let db = linear::transposed_times(&dx, &narrow, cols);
+        let t = linear::times(&dx, &b, cols);
+        let mut da = vec![0.0; VOCABULARY * rank];
+        for (id, t) in ids.iter().zip(t.chunks(rank)) {
+            da[id * rank..(id + 1) * rank].iter_mut().zip(t).for_each(|(da, t)| *da += t * factor);
+        }
+        for profile in profiles(&gpu) {
+            let case = Case {
+                tokens,
+                weights: vec![Matrix::new(cols, w.clone()), Matrix::new(rank, a.clone()), Matrix::new(rank, b.clone())],
+                frozen: Some(WeightType::F32),
+                low_rank: Some(LowRankCase { scale: SCALE, dropout: 0.0, dora: false }),
+                gradients: vec![Matrix::new(cols, dx.clone())],
+                batch: batch.clone(),
+                step,
+                ..Case::default()
+            };
+            let out = case.run(&gpu, &profile, |g, _, w| vec![g.embedding(w[0], EMBEDDING_SCALE, None, None)]);
+            assert_close("x", &out.outputs[0], &x, TOLERANCE);
+            assert_close("dA", &out.weights[0], &da, TOLERANCE);
+            assert_close("dB", &out.weights[1], &db, TOLERANCE);
+        }
+    }
+}
