@@ -4,6 +4,7 @@
 mod carry;
 mod convert;
 mod header;
+mod pickle;
 mod tensor_file;
 mod write;
 
@@ -16,6 +17,7 @@ pub use carry::Carry;
 pub(crate) use carry::SAMPLING_SETTINGS;
 pub use convert::dtype_name;
 pub use header::{Header, MAX_HEADER, TensorEntry};
+pub use pickle::{TorchFile, is_pickle_name};
 pub use safetensors::Dtype;
 pub use tensor_file::{TensorFile, TensorFileWriter, TensorInfo};
 pub(crate) use write::write_params;
