@@ -306,8 +306,8 @@ impl Machine {
     fn name(&mut self, module: &str, name: &str) -> Step<()> {
         let value = global(module, name).ok_or_else(|| {
             Stop::Refused(format!(
-                "this pickle wants to call {}.{}, which no model's weights need; it was not run. If you trust the file, load it with \
-                 torch.load(…, weights_only=True) and save the tensors as safetensors",
+                "this pickle wants to call {}.{}, which no model's weights need; it was not run. If you trust its maker, load it with torch \
+                 where it was made and save the tensors as safetensors",
                 printable(module),
                 printable(name)
             ))

@@ -24,6 +24,7 @@ use crate::platform::Directory;
 const MAX_PICKLE: u64 = 32 << 20;
 /// What files of torch before 1.6 begin with: protocol 2, then their magic number.
 const LEGACY_MAGIC: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
+const LFS_POINTER: &[u8] = b"version https://git-lfs";
 /// Under which of its keys a training checkpoint keeps the weights.
 const WEIGHTS_KEYS: [&str; 5] = ["state_dict", "model_state_dict", "model", "module", "weights"];
 
@@ -48,13 +49,13 @@ impl TorchFile {
     /// [`Error::Tensor`] for a tensor that is laid out in a way that no checkpoint needs.
     pub async fn open(dir: Rc<dyn Directory>, name: &str) -> Result<TorchFile> {
         let size = dir.size(name).await?.ok_or_else(|| Error::file(format!("{}/{name}", dir.label()), "there is no such file"))?;
-        let head = dir.read_range(name, 0..size.min(LEGACY_MAGIC.len() as u64)).await?;
-        if head.starts_with(b"version https://git-lfs") {
+        let head = dir.read_range(name, 0..size.min(LFS_POINTER.len() as u64)).await?;
+        if head.starts_with(LFS_POINTER) {
             return Err(Error::file(name, "this is a git-lfs pointer, not the weights themselves; run git lfs pull"));
         }
         let found = if head.starts_with(b"PK\x03\x04") {
             storage::read_zip(&*dir, name, size).await?
-        } else if head == LEGACY_MAGIC {
+        } else if head.starts_with(LEGACY_MAGIC) {
             storage::read_legacy(&*dir, name, size).await?
         } else {
             return Err(Error::file(
