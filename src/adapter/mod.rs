@@ -4,6 +4,7 @@
 pub mod config;
 pub mod fingerprint;
 pub mod format;
+pub mod initial;
 pub mod targets;
 
 pub use config::{ADAPTER_CONFIG, AdapterConfig, AdapterInit, TargetModules};

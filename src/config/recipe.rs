@@ -154,6 +154,11 @@ impl Recipe {
                     alpha: s.number("lora_alpha").unwrap_or(2.0 * lora_rank as f64),
                     dropout: s.number("lora_dropout").unwrap_or(0.0),
                     target: s.list("lora_target"),
+                    rank_pattern: pattern(s, "rank_pattern", |v| match v.as_integer() {
+                        Ok(n) if n > 0 => Ok(n as usize),
+                        _ => Err("is not a rank, a whole number above 0"),
+                    })?,
+                    alpha_pattern: pattern(s, "alpha_pattern", |v| v.as_number().ok().filter(|n| *n > 0.0).ok_or("is not a number above 0"))?,
                     additional_target: s.list("additional_target"),
                     use_rslora: s.bool("use_rslora"),
                     use_dora: s.bool("use_dora"),
@@ -317,21 +322,48 @@ impl Recipe {
 
     fn refuse_adapter_keys(&self, s: &Settings) -> Result<()> {
         if self.finetuning_type == FinetuningType::Lora {
-            return Ok(());
+            return self.refuse_adapter_combinations(s);
         }
-        for name in ["loraplus_lr_ratio", "use_rslora", "use_dora", "pissa_init"] {
+        for name in ["loraplus_lr_ratio", "use_rslora", "use_dora", "pissa_init", "rank_pattern", "alpha_pattern"] {
             if s.get(name).is_some_and(|value| !value.is_off()) {
                 return Err(s.error(name, "this needs finetuning_type: lora"));
             }
         }
-        if !self.adapter_name_or_path.is_empty() && self.finetuning_type == FinetuningType::Full {
+        if !self.adapter_name_or_path.is_empty() && self.do_train {
             return Err(s.error(
                 "adapter_name_or_path",
-                "full fine-tuning trains the model itself; merge the adapter first (`rootstock merge`), or use finetuning_type: lora",
+                "full and freeze train the model itself; merge the adapter first (`rootstock merge`), or use finetuning_type: lora",
             ));
         }
         Ok(())
     }
+
+    fn refuse_adapter_combinations(&self, s: &Settings) -> Result<()> {
+        if self.lora.dropout >= 1.0 {
+            return Err(s.error("lora_dropout", "this drops everything; it must be below 1"));
+        }
+        let merge = "merge them first (`rootstock merge --model … --adapter … --out DIR`) and train on DIR: \
+                     the new adapter belongs to the merged model, which must be on the disk to use it";
+        if self.lora.create_new_adapter && !self.adapter_name_or_path.is_empty() {
+            return Err(s.error("create_new_adapter", merge));
+        }
+        if self.adapter_name_or_path.len() > 1 && self.do_train {
+            return Err(s.error("adapter_name_or_path", format!("a run goes on from one adapter; for several, {merge}")));
+        }
+        if self.lora.pissa_init && !self.adapter_name_or_path.is_empty() {
+            return Err(s.error("pissa_init", "this is for a new adapter; leave it out to go on from adapter_name_or_path"));
+        }
+        Ok(())
+    }
+}
+
+/// A mapping from module names to numbers.
+fn pattern<T>(s: &Settings, key: &'static str, read: impl Fn(&Value) -> Result<T, &'static str>) -> Result<Vec<(String, T)>> {
+    let entry = |(name, value): (String, Value)| match read(&value) {
+        Ok(number) => Ok((name, number)),
+        Err(reason) => Err(s.error(key, format!("{name}: {value} {reason}"))),
+    };
+    s.map(key).into_iter().map(entry).collect()
 }
 
 fn strategy(word: &str) -> Strategy {

@@ -364,9 +364,11 @@ pub async fn refresh_norms(runner: &mut Runner, norms: &mut Option<(Program, Pre
 }
 
 /// A source whose numbering begins elsewhere.
-struct Shifted<'a> {
-    source: &'a dyn ParamSource,
-    by: usize,
+pub struct Shifted<'a> {
+    /// The source.
+    pub source: &'a dyn ParamSource,
+    /// What is 0 here is this there.
+    pub by: usize,
 }
 
 #[async_trait(?Send)]
