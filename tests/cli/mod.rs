@@ -13,6 +13,7 @@ mod demo;
 mod generate;
 mod interruption;
 mod serve;
+mod tuning;
 
 /// A folder with a model, data and room for results; paths in recipes are relative to it.
 pub(crate) struct Workspace {
