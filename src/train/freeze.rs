@@ -42,7 +42,10 @@ pub fn freeze_selection(freeze: &Freeze, layers: usize, declarations: &[ParamDec
     };
     let selection: Vec<bool> = declarations.iter().map(trained).collect();
     if !selection.contains(&true) {
-        return Err(Error::recipe("freeze_trainable_layers", "this leaves nothing to train; give a number of layers, or freeze_extra_modules"));
+        return Err(Error::recipe(
+            "freeze_trainable_layers",
+            "this leaves nothing to train; give a number of layers, or freeze_extra_modules",
+        ));
     }
     Ok(selection)
 }

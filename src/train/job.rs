@@ -176,13 +176,7 @@ impl Planned {
 ///
 /// # Errors
 /// [`crate::Error::Dataset`] without samples; what [`Tuning::of`] fails with.
-pub async fn plan_run(
-    recipe: &Recipe,
-    checkpoint: &Checkpoint,
-    profile: &Profile,
-    train: &[Sample],
-    eval: &[Sample],
-) -> Result<Planned> {
+pub async fn plan_run(recipe: &Recipe, checkpoint: &Checkpoint, profile: &Profile, train: &[Sample], eval: &[Sample]) -> Result<Planned> {
     let tuning = Tuning::of(recipe, checkpoint).await?;
     let loader = Loader::new(train.len(), recipe)?;
     let options = engine_options(recipe, tuning.method.clone(), train, eval);

@@ -14,6 +14,7 @@ mod generate;
 mod interruption;
 mod serve;
 mod validate;
+mod tuning;
 
 /// A folder with a model, data and room for results; paths in recipes are relative to it.
 pub(crate) struct Workspace {
