@@ -202,8 +202,8 @@ impl NewDirectory {
     pub(super) fn of(path: &Path) -> Result<NewDirectory> {
         let shown = path.display().to_string();
         let fault = |reason: &str| Err(Error::file(shown.as_str(), reason));
-        match std::fs::read_dir(path) {
-            Ok(mut entries) if entries.next().is_some() => {
+        match std::fs::read_dir(path).map(Iterator::count) {
+            Ok(1..) => {
                 return fault("this directory is not empty; name another one for the result, or empty it");
             }
             Err(_) if path.exists() => return fault("this is a file; name a directory for the result"),

@@ -267,7 +267,8 @@ fn an_adapter_is_trained_goes_on_answers_and_is_merged() {
     let Reply::Ended(stopped) = reply else { panic!("{reply:?}") };
     assert!(!stopped.finished && !stopped.run.model && stopped.run.step == 3, "{stopped:?}");
     let page = Page::over(page.store.clone());
-    let (reply, rest) = page.try_call(Request::GoOn { run: stopped.run.id, samples: no_samples() }, |_| {}).unwrap_or_else(|e| panic!("{e}"));
+    let (reply, rest) =
+        page.try_call(Request::GoOn { run: stopped.run.id, samples: no_samples() }, |_| {}).unwrap_or_else(|e| panic!("{e}"));
     let Reply::Ended(ended) = reply else { panic!("{reply:?}") };
     assert!(ended.finished && losses(&first).len() + losses(&rest).len() == 6, "{ended:?}");
 
