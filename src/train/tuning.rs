@@ -8,7 +8,7 @@ use crate::adapter::{Adapter, AdapterConfig, AdapterPlan, TargetModules};
 use crate::checkpoint::Checkpoint;
 use crate::config::{FinetuningType, Recipe};
 use crate::engine::{Engine, Method, parameters};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::WeightType;
 
 /// What is trained.
@@ -58,7 +58,7 @@ impl Tuning {
             }
             None => {
                 let config = new_config(recipe);
-                let plan = AdapterPlan::resolve(&config, checkpoint.config(), checkpoint.params())?;
+                let plan = AdapterPlan::resolve(&config, checkpoint.config(), checkpoint.params()).map_err(|e| in_recipe(e, recipe))?;
                 if let Some(error) = plan.unmatched_error(checkpoint.config(), checkpoint.params()) {
                     return Err(error);
                 }
@@ -123,5 +123,20 @@ fn new_config(recipe: &Recipe) -> AdapterConfig {
         use_dora: lora.use_dora,
         modules_to_save: lora.additional_target.clone(),
         ..AdapterConfig::default()
+    }
+}
+
+/// An error about a field of the adapter's configuration, told of the recipe's key that it came from.
+fn in_recipe(error: Error, recipe: &Recipe) -> Error {
+    let Error::Config { field, reason, .. } = &error else { return error };
+    let reason = reason.strip_prefix(field.as_str()).unwrap_or(reason).trim_start();
+    match field.as_str() {
+        "target_modules" => Error::recipe("lora_target", format!("{} {reason}", recipe.lora.target.join(","))),
+        "modules_to_save" => Error::recipe("additional_target", format!("{} {reason}", recipe.lora.additional_target.join(","))),
+        "r" => Error::recipe("lora_rank", format!("the rank {reason}")),
+        "use_dora" => Error::recipe("use_dora", reason),
+        "rank_pattern" => Error::recipe("rank_pattern", reason),
+        "alpha_pattern" => Error::recipe("alpha_pattern", reason),
+        _ => error,
     }
 }
