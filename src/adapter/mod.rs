@@ -4,9 +4,11 @@
 pub mod config;
 pub mod fingerprint;
 pub mod format;
+pub mod merge;
 pub mod targets;
 
 pub use config::{ADAPTER_CONFIG, AdapterConfig, AdapterInit, TargetModules};
 pub use fingerprint::fingerprint;
 pub use format::{ADAPTER_WEIGHTS, Adapter, AdapterFiles, is_adapter, write_adapter};
+pub use merge::Merged;
 pub use targets::{AdapterParam, AdapterPlan, AdapterRole, AdapterTarget, SavedParam, TargetKind, default_targets};
