@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use serde_json::json;
 
 use super::format::Adapter;
-use super::targets::{AdapterRole, AdapterTarget, TargetKind};
+use super::targets::{AdapterPlan, AdapterRole, AdapterTarget, TargetKind};
 use crate::checkpoint::{Checkpoint, Dtype, ModelSource, ParamSource};
 use crate::error::{Error, Result};
 use crate::model::{ModelConfig, ParamDecl, ParamKind, params};
@@ -215,5 +215,48 @@ impl ModelSource for Merged<'_> {
             Some(origin) if origin.changes.is_empty() => self.base.dtype(&self.base.params()[origin.base]),
             _ => Dtype::F32,
         }
+    }
+}
+
+/// A base with adapters, as the GPU runs it: a single adapter is left apart, and the base stays as it is stored. Several, and one
+/// that replaces norms or biases, are added to the weights while these are loaded.
+pub struct Adapted<'a> {
+    model: Model<'a>,
+    apart: Option<(Rc<AdapterPlan>, &'a Adapter)>,
+}
+
+enum Model<'a> {
+    Base(&'a Checkpoint),
+    Merged(Box<Merged<'a>>),
+}
+
+impl<'a> Adapted<'a> {
+    /// Puts together a base and any number of adapters that were opened for it.
+    ///
+    /// # Errors
+    /// As [`Merged::new`].
+    pub fn new(base: &'a Checkpoint, adapters: &'a [Adapter]) -> Result<Adapted<'a>> {
+        let is_matrix =
+            |param: usize| !matches!(base.params()[param].kind, ParamKind::Norm | ParamKind::Bias | ParamKind::PositionEmbedding);
+        match adapters {
+            [] => Ok(Adapted { model: Model::Base(base), apart: None }),
+            [one] if one.plan.saved.iter().all(|saved| is_matrix(saved.param)) => {
+                Ok(Adapted { model: Model::Base(base), apart: Some((Rc::new(one.plan.clone()), one)) })
+            }
+            _ => Ok(Adapted { model: Model::Merged(Box::new(Merged::new(base, adapters)?)), apart: None }),
+        }
+    }
+
+    /// What to load.
+    pub fn model(&self) -> &dyn ModelSource {
+        match &self.model {
+            Model::Base(base) => *base,
+            Model::Merged(merged) => &**merged,
+        }
+    }
+
+    /// The adapter to put on it.
+    pub fn apart(&self) -> Option<(Rc<AdapterPlan>, &dyn ParamSource)> {
+        self.apart.as_ref().map(|(plan, adapter)| (plan.clone(), *adapter as &dyn ParamSource))
     }
 }

@@ -13,6 +13,6 @@ pub use config::{ADAPTER_CONFIG, AdapterConfig, AdapterInit, TargetModules};
 pub use extract::{Extracted, ExtractedModule, extract};
 pub use fingerprint::fingerprint;
 pub use format::{ADAPTER_WEIGHTS, Adapter, AdapterFiles, is_adapter, write_adapter};
-pub use merge::Merged;
+pub use merge::{Adapted, Merged};
 pub use svd::Rank;
 pub use targets::{AdapterParam, AdapterPlan, AdapterRole, AdapterTarget, SavedParam, TargetKind, default_targets};

@@ -16,5 +16,5 @@ pub use job::{Event, Job, Observer, Outcome, Planned, Silent, Start, Wish, carri
 pub use output::check_output;
 pub use run::{evaluate, train};
 pub use schedule::Schedule;
-pub use score::{Score, score};
+pub use score::{Score, score, score_adapted};
 pub use state::{SavedState, newest_checkpoint};

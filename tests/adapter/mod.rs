@@ -3,5 +3,6 @@
 mod extract;
 mod format;
 mod merge;
+mod run;
 mod support;
 mod targets;
