@@ -140,7 +140,7 @@ fn what_is_not_supported_is_said() {
         (json!({"r": 0}), "r is 0"),
         (json!({"lora_alpha": "16"}), "lora_alpha is \"16\""),
         (json!({"target_modules": ["norm"]}), "neither a linear map nor the token embedding"),
-        (json!({"target_modules": ["embed_tokens"], "use_dora": true}), "DoRA on an embedding"),
+        (json!({"target_modules": ["embed_tokens"], "use_dora": true}), "DoRA is supported on the linear maps of the layers only"),
     ] {
         let found = targets(fields);
         assert!(found.starts_with("adapter_config.json: ") && found.contains(part), "{found:?} lacks {part:?}");
