@@ -76,7 +76,7 @@ function adapterWords(): string {
   if (found === undefined) return "Looking for a GPU …";
   if (found === null) return "No WebGPU: checks models, cannot train";
   const name = found.name.trim() || "WebGPU";
-  return found.software ? `${name} on the processor (there is no GPU: slow)` : name;
+  return found.software ? `${name}: slow, there is no GPU` : name;
 }
 
 /** Two shoots from one stock. */

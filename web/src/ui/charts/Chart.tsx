@@ -68,6 +68,9 @@ export function Chart({ label, lines, points, height = 140, log = false, x = "st
   return <div class="chart" ref={box} role="img" aria-label={label} />;
 }
 
+/** Steps and ranks are whole: so are the distances between their ticks. */
+const WHOLE = [1, 2, 5].flatMap((first) => Array.from({ length: 9 }, (_, power) => first * 10 ** power)).sort((a, b) => a - b);
+
 function options(lines: readonly Line[], { width, height, log, x }: { width: number; height: number; log: boolean; x: string }): uPlot.Options {
   const [ink, line] = [colour("soft"), colour("line")];
   const format = lines[0]?.format;
@@ -81,7 +84,7 @@ function options(lines: readonly Line[], { width, height, log, x }: { width: num
     legend: { live: true },
     scales: { x: { time: false }, y: log ? { distr: 3 } : {} },
     axes: [
-      { ...axis, size: 24, gap: 2 },
+      { ...axis, size: 24, gap: 2, incrs: WHOLE },
       { ...axis, size: 54, gap: 4, values: (_, ticks) => ticks.map(tick) },
     ],
     series: [

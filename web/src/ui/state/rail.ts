@@ -29,7 +29,7 @@ export const rail = computed(() => {
     data: shown && { words: `${dataName.value}: ${count(shown.samples)} samples` },
     dataFault: dataFault.value !== null,
     method: {
-      words: planned ? `${METHODS[method.value]}, ${short(planned.trainable)} trained` : METHODS[method.value],
+      words: planFault.value !== null ? "Cannot run as set" : planned?.fits === false ? "Does not fit" : planned ? `${METHODS[method.value]}, ${short(planned.trainable)} trained` : METHODS[method.value],
       fits: planned ? planned.fits : planFault.value === null ? null : false,
     },
     run: run(),

@@ -56,7 +56,7 @@ export function standings(facts: Facts): Record<Step, Standing> {
         : { state: usable ? "open" : "waiting", says: "What it shall learn" },
     method:
       facts.method.fits === false
-        ? { state: "trouble", says: "Does not fit" }
+        ? { state: "trouble", says: facts.method.words }
         : { state: facts.method.fits ? "done" : usable ? "open" : "waiting", says: facts.method.words },
     train: trainStanding(facts, usable && facts.data !== null && facts.method.fits !== false),
     use: facts.tuned
