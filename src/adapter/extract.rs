@@ -67,7 +67,8 @@ struct Pair {
 /// Extracts an adapter. `progress` hears the name of each matrix before it is decomposed.
 ///
 /// # Errors
-/// [`Error::Tensor`] when the two models have not the same shapes, [`Error::File`] when they are equal, and what reading fails with.
+/// [`Error::Tensor`] when the two models have not the same shapes, [`Error::File`] when they are equal or no
+/// low rank holds the change, and what reading fails with.
 pub async fn extract(base: &Checkpoint, tuned: &Checkpoint, rank: Rank, progress: &mut dyn FnMut(&str)) -> Result<Extracted> {
     let mut modules = Vec::new();
     let mut factors: BTreeMap<String, LowRank> = BTreeMap::new();
@@ -123,6 +124,14 @@ pub async fn extract(base: &Checkpoint, tuned: &Checkpoint, rank: Rank, progress
         return Err(Error::file(
             tuned.directory().label(),
             format!("is the same as {} in every number: there is nothing to extract", base.directory().label()),
+        ));
+    }
+    if factors.is_empty() {
+        // PEFT loads no adapter that adapts nothing.
+        return Err(Error::file(
+            tuned.directory().label(),
+            "no matrix has a change of a rank so low that an adapter would be smaller than the matrix itself; \
+             take a lower share or rank, or keep the tuned model as it is",
         ));
     }
     // A bias is stored with its module, or has no place.
