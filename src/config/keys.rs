@@ -177,7 +177,7 @@ const LORA: &[Key] = &[
     used("LoRA", "use_rslora", Kind::Bool, "false", "Scale by lora_alpha / sqrt(lora_rank)."),
     used("LoRA", "use_dora", Kind::Bool, "false", "Train magnitudes beside the low-rank part (DoRA)."),
     used("LoRA", "loraplus_lr_ratio", Kind::Positive, "", "The learning rate of B over that of A (LoRA+)."),
-    used("LoRA", "pissa_init", Kind::Bool, "false", "Start from the principal singular vectors of the weights."),
+    used("LoRA", "pissa_init", Kind::Bool, "false", "Start from the principal singular vectors of the weights. Not there yet: an error says so."),
     used("LoRA", "create_new_adapter", Kind::Bool, "false", "Train a new adapter on top of others. Merge those first (`rootstock merge`) and train on the result: with adapter_name_or_path it is refused, without it has nothing to do."),
 ];
 

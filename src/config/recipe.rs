@@ -348,8 +348,8 @@ impl Recipe {
         if self.adapter_name_or_path.len() > 1 && self.do_train {
             return Err(s.error("adapter_name_or_path", format!("a run goes on from one adapter; for several, {merge}")));
         }
-        if self.lora.pissa_init && !self.adapter_name_or_path.is_empty() {
-            return Err(s.error("pissa_init", "this is for a new adapter; leave it out to go on from adapter_name_or_path"));
+        if self.lora.pissa_init {
+            return Err(s.error("pissa_init", "this start is not there yet; leave it out: A then begins at random and B at zero"));
         }
         Ok(())
     }
