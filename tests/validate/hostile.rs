@@ -7,7 +7,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use rootstock::platform::{Directory, MemoryDirectory, block_on};
+use rootstock::platform::{MemoryDirectory, block_on};
 use rootstock::random::Random;
 use rootstock::validate::{Options, Verdict, fix, validate};
 
