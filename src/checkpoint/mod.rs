@@ -178,6 +178,32 @@ impl Checkpoint {
     }
 }
 
+/// A model to load: a checkpoint, or one with adapters added while it is read.
+pub trait ModelSource: ParamSource {
+    /// The resolved configuration.
+    fn config(&self) -> &ModelConfig;
+
+    /// All parameters, by whose indices [`ParamSource`] reads.
+    fn params(&self) -> &[ParamDecl];
+
+    /// The type that a parameter is stored in; F32 for what is computed.
+    fn dtype(&self, param: &ParamDecl) -> Dtype;
+}
+
+impl ModelSource for Checkpoint {
+    fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    fn params(&self) -> &[ParamDecl] {
+        &self.params
+    }
+
+    fn dtype(&self, param: &ParamDecl) -> Dtype {
+        self.stored_dtype(param).unwrap_or(Dtype::F32)
+    }
+}
+
 /// An open checkpoint can be written out again, in another dtype or other shards.
 #[async_trait(?Send)]
 impl ParamSource for Checkpoint {

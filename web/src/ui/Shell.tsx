@@ -75,7 +75,8 @@ function adapterWords(): string {
   const found = adapter.value;
   if (found === undefined) return "Looking for a GPU …";
   if (found === null) return "No WebGPU: checks models, cannot train";
-  return found.software ? `${found.name} (no GPU: computes on the processor, slowly)` : found.name;
+  const name = found.name.trim() || "WebGPU";
+  return found.software ? `${name} on the processor (there is no GPU: slow)` : name;
 }
 
 /** Two shoots from one stock. */

@@ -47,7 +47,7 @@ function Planned({ plan: { trainable, parameters, memory, available, fits, obsta
         <dt>Stored in this browser</dt>
         <dd>{bytes(storage_bytes)}</dd>
         <dt>Time</dt>
-        <dd>{seconds === null ? "known after the first steps" : `about ${duration(seconds)}`}</dd>
+        <dd>{seconds === null ? "not known yet" : `about ${duration(seconds)}`}</dd>
       </dl>
       <div class="stack tight">
         <h3>

@@ -50,8 +50,8 @@ export function RunList({ actions, only }: { actions: (run: Run) => ComponentChi
               <td>{METHODS[run.method]}</td>
               <td data-name="from">{run.base}</td>
               <td class="number" data-name="steps">
-                {run.steps === 0 ? "–" : run.finished ? run.step : `${run.step} / ${run.steps}`}
-                {run.steps > 0 && !run.finished && (
+                {stepsOf(run)}
+                {!run.finished && (
                   <>
                     {" "}
                     <Tag kind="warning">not done</Tag>
@@ -72,6 +72,12 @@ export function RunList({ actions, only }: { actions: (run: Run) => ComponentChi
       </table>
     </div>
   );
+}
+
+/** How far it came; copies and merged models were not trained. */
+function stepsOf({ step, steps, finished }: Run): string {
+  if (finished) return step === 0 ? "–" : String(step);
+  return steps > 0 ? `${step} / ${steps}` : String(step);
 }
 
 /** Deleting asks once, in place. */

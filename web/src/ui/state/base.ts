@@ -16,7 +16,7 @@ export const runs = signal<Run[]>([]);
 export const storage = signal<Storage | null>(null);
 
 /** A run that a closed tab, a crash or its owner left before its end. */
-export const interrupted = (run: Run) => run.steps > 0 && !run.finished;
+export const interrupted = (run: Run) => !run.finished;
 
 /** Where the base came from: a worker that had to be started anew opens it again. */
 let from: { source: BaseSource; files: Given[] | undefined } | null = null;

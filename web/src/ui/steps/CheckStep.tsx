@@ -12,6 +12,9 @@ const VERDICTS: Record<Base["report"]["verdict"], { kind: Kind; title: string; l
   unusable: { kind: "error", title: "It cannot be used as it is", line: "What is missing cannot be made up for here. The findings say what to do." },
 };
 
+/** Fields that another line says already. */
+const SAID = ["model_type", "torch_dtype"];
+
 const SEVERITIES: Record<Finding["severity"], { kind: Kind; word: string }> = {
   error: { kind: "error", word: "Error" },
   warning: { kind: "warning", word: "Warning" },
@@ -80,7 +83,7 @@ export function CheckStep() {
             <dd>{report.model_type ?? "unknown"}</dd>
             <dt>Parameters</dt>
             <dd>{report.parameters === null ? "unknown" : count(report.parameters)}</dd>
-            {Object.entries(opened.config).map(([name, value]) => [
+            {Object.entries(opened.config).filter(([name]) => !SAID.includes(name)).map(([name, value]) => [
               <dt key={name}>{name}</dt>,
               <dd key={`${name}=`}>{typeof value === "number" ? count(value) : String(value)}</dd>,
             ])}

@@ -55,7 +55,7 @@ function Given() {
               <input type="radio" name="example" checked={example.value === name} onChange={() => (example.value = name)} />
               <strong>{name}</strong>
               <small>
-                {about} {count(records)} records{held_out ? ", others held out to evaluate on" : ""}.
+                {about.replace(/\.?$/, ".")} {count(records)} records{held_out ? ", others held out to evaluate on" : ""}.
               </small>
             </label>
           ))}
@@ -106,7 +106,7 @@ function Files() {
   return (
     <div class="stack tight">
       <Drop
-        accept=".jsonl,.json,.csv,.txt"
+        accept=".jsonl,.json,.csv,.tsv,.txt"
         onFiles={async (given) => {
           const read = given.map(async ({ path, file }) => ({ name: path, text: await file.text() }));
           files.value = await Promise.all(read);

@@ -1,0 +1,127 @@
+// The whole way through the page as it is built, with the worker and the embedded model: what a person does, a few steps long.
+import { join } from "node:path";
+import type { Page } from "@playwright/test";
+import { root } from "../../scripts/lib/host.mjs";
+import { expect, test as harness } from "./harness.js";
+
+/** Nothing may be asked of another host, and nothing may break on the way. */
+const test = harness.extend<{ watched: void }>({
+  watched: [
+    async ({ page, origin }, use) => {
+      const faults: string[] = [];
+      page.on("request", (request) => {
+        if (!request.url().startsWith(origin) && !request.url().startsWith("blob:")) faults.push(`asks for ${request.url()}`);
+      });
+      page.on("pageerror", (error) => faults.push(String(error)));
+      page.on("console", (message) => {
+        if (/Content.Security.Policy|panicked/.test(message.text())) faults.push(message.text());
+      });
+      await use();
+      expect(faults).toEqual([]);
+    },
+    { auto: true },
+  ],
+});
+
+const patient = { timeout: 120_000 }; // SwiftShader, on cores that others use too
+const next = (page: Page, step: string) => page.getByRole("link", { name: `Next: ${step}` }).click();
+
+async function openVillage(page: Page): Promise<void> {
+  await page.goto("/page/");
+  await page.getByRole("button", { name: "Use the village model" }).click();
+  await expect(page.getByText("Ready.", { exact: true })).toBeVisible(patient);
+}
+
+/** From Data or Method: so many steps, a snapshot every so many, and no questions unless `ask`. */
+async function train(page: Page, { steps, snapshot, ask = 0 }: { steps: number; snapshot: number; ask?: number }): Promise<void> {
+  await page.getByText("More settings").click();
+  await page.getByRole("textbox", { name: "Steps" }).fill(String(steps));
+  await page.getByLabel("Snapshot every").fill(String(snapshot));
+  await page.getByLabel("Evaluate", { exact: true }).selectOption("no");
+  await expect(page.getByText("It fits.")).toBeVisible(patient);
+  await expect(page.locator("dt:text-is('Steps') + dd")).toHaveText(String(steps), patient);
+  await next(page, "Train");
+  await page.getByText("Ask it while it learns").click();
+  await page.getByLabel("Every").fill(String(ask));
+  await page.getByRole("button", { name: /^Start/ }).click();
+}
+
+async function question(page: Page, text: string): Promise<string> {
+  await page.getByLabel("Question", { exact: true }).fill(text);
+  await page.keyboard.press("Enter");
+  await expect(page.getByRole("button", { name: "Ask" })).toBeEnabled(patient);
+  return page.getByRole("log").innerText();
+}
+
+test("full fine-tuning, LoRA on its result, chat, merge, and home", async ({ page }) => {
+  await openVillage(page);
+  await next(page, "Data");
+  await expect(page.getByText("812", { exact: true }).first()).toBeVisible(patient);
+  await next(page, "Method");
+  await train(page, { steps: 6, snapshot: 6, ask: 6 });
+  await expect(page.getByRole("link", { name: "Next: Use" })).toBeVisible(patient);
+  await expect(page.getByRole("cell", { name: "Where is Emma at work?" })).toBeVisible();
+
+  await next(page, "Use");
+  await expect(page.getByText("a whole model, tuned from")).toBeVisible(patient);
+  expect(await question(page, "Where does Anna live?")).toMatch(/Base.*Tuned.*Anna/s);
+  await page.getByRole("button", { name: "Compute ΔW" }).click();
+  await expect(page.getByText("Singular values of ΔW")).toBeVisible(patient);
+
+  await page.getByRole("button", { name: "Use as the base for LoRA", exact: true }).click();
+  await expect(page.getByRole("radio", { name: "pirate" })).toBeChecked(patient);
+  await next(page, "Method");
+  await expect(page.getByRole("radio", { name: /LoRA/ })).toBeChecked();
+  await page.getByLabel("Rank").fill("4");
+  await train(page, { steps: 4, snapshot: 4 });
+  await expect(page.getByText("Done. Step 4 of 4")).toBeVisible(patient);
+  await next(page, "Use");
+  await expect(page.getByText("an adapter on")).toBeVisible(patient);
+  expect(await question(page, "Where does Anna live?")).toMatch(/Tuned/);
+  await page.getByRole("button", { name: "Show the loss per token" }).click();
+  await expect(page.getByText(/perplexity/)).toHaveCount(2, patient);
+  await page.getByRole("button", { name: "Compute ΔW" }).click();
+  await expect(page.getByText("Singular values of ΔW")).toBeVisible(patient);
+
+  await page.getByRole("button", { name: "Merge into the base" }).click();
+  await expect(page.getByText("a whole model, tuned from")).toBeVisible(patient);
+  // The dialog that asks for a place cannot be answered here: the browser's downloads take the zip.
+  await page.evaluate(() => Reflect.deleteProperty(globalThis, "showSaveFilePicker"));
+  const download = page.waitForEvent("download");
+  await page.getByRole("button", { name: "Download as zip" }).click();
+  const zip = await (await download).path();
+  expect(zip).toBeTruthy();
+});
+
+test("a reloaded tab tells of its run and goes on", async ({ page }) => {
+  await openVillage(page);
+  await next(page, "Data");
+  await next(page, "Method");
+  await train(page, { steps: 6, snapshot: 2 });
+  await expect(page.getByText(/Snapshot of step [2-4] is kept/)).toBeVisible(patient);
+  await page.goto("/page/#/base");
+  await page.reload();
+  await page.getByRole("link", { name: "To the interrupted run" }).click(patient);
+  await page.getByRole("button", { name: /^Go on with/ }).click();
+  await expect(page.getByText(/The run goes on from its snapshot of step/).first()).toBeVisible(patient);
+  await expect(page.getByText("Done. Step 6 of 6")).toBeVisible(patient);
+});
+
+test("what a person gives wrongly is said in a sentence", async ({ page }) => {
+  await page.goto("/page/");
+  const files = page.locator("input[type=file]:not([webkitdirectory])");
+  await files.setInputFiles({ name: "notes.txt", mimeType: "text/plain", buffer: Buffer.from("hello") });
+  await expect(page.getByText(/config\.json|not a model|unknown/i).first()).toBeVisible(patient);
+
+  const golden = (name: string) => join(root, "tests/fixtures/golden/llama", name);
+  await page.goto("/page/#/base");
+  await files.setInputFiles([golden("config.json"), golden("model.safetensors")]);
+  await expect(page.getByRole("heading", { name: "Check the base" })).toBeVisible(patient);
+  await expect(page.getByText("tokenizer", { exact: false }).first()).toBeVisible(patient);
+
+  await openVillage(page);
+  await next(page, "Data");
+  await page.getByText("Paste", { exact: true }).click();
+  await page.getByLabel("Records").fill('{"instruction": "a", "output": "b"}\n{broken');
+  await expect(page.getByRole("alert")).toHaveText(/line 2/i, patient);
+});
