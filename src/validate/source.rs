@@ -46,11 +46,13 @@ impl View {
                     let (rank, width) = matrix(a);
                     let a = self.rows(a, 0..rank).await?;
                     let b = self.rows(b, rows).await?;
-                    for (out, b) in out.chunks_exact_mut(width as usize).zip(b.chunks_exact(rank as usize)) {
-                        for (col, out) in out.iter_mut().enumerate() {
-                            let delta: f32 = b.iter().zip(a[col..].iter().step_by(width as usize)).map(|(b, a)| b * a).sum();
-                            *out += *scale as f32 * delta;
+                    let (width, rank) = (width as usize, rank as usize);
+                    for (out, b) in out.chunks_exact_mut(width.max(1)).zip(b.chunks_exact(rank.max(1))) {
+                        let mut delta = vec![0f32; width];
+                        for (b, a) in b.iter().zip(a.chunks_exact(width.max(1))) {
+                            delta.iter_mut().zip(a).for_each(|(delta, a)| *delta += b * a);
                         }
+                        out.iter_mut().zip(delta).for_each(|(out, delta)| *out += *scale as f32 * delta);
                     }
                     Ok(out)
                 }

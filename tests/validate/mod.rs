@@ -1,6 +1,7 @@
 //! The validator over directories that fail in every known way, and over healthy ones (tests/fixtures/validate/README.md).
 
 mod cases;
+mod hostile;
 mod large;
 mod page;
 mod repair;

@@ -123,7 +123,9 @@ async fn write(validation: &Validation, out: &dyn OutputDirectory, options: &Opt
     out.sync().await?;
     let left: Vec<String> = left_behind(&files, out, validation).await?;
     if !left.is_empty() {
-        steps.push(format!("leave behind what is no part of a model: {}", left.join(", ")));
+        const NAMED: usize = 6;
+        let more = if left.len() > NAMED { format!(" and {} more", left.len() - NAMED) } else { String::new() };
+        steps.push(format!("leave behind what is no part of a model: {}{more}", left[..left.len().min(NAMED)].join(", ")));
     }
     Ok(steps)
 }
