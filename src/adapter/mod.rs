@@ -2,11 +2,18 @@
 //! one from two models.
 
 pub mod config;
+pub mod extract;
 pub mod fingerprint;
 pub mod format;
+pub mod initial;
+pub mod merge;
+pub mod svd;
 pub mod targets;
 
 pub use config::{ADAPTER_CONFIG, AdapterConfig, AdapterInit, TargetModules};
+pub use extract::{Extracted, ExtractedModule, extract};
 pub use fingerprint::fingerprint;
 pub use format::{ADAPTER_WEIGHTS, Adapter, AdapterFiles, is_adapter, write_adapter};
+pub use merge::{Adapted, Merged};
+pub use svd::Rank;
 pub use targets::{AdapterParam, AdapterPlan, AdapterRole, AdapterTarget, SavedParam, TargetKind, default_targets};

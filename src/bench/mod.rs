@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::gpu::Gpu;
 
 pub use peaks::{Peaks, measure as measure_peaks};
-pub use steps::Shape;
+pub use steps::{Shape, Tuned};
 
 /// What a kernel reaches at one shape.
 #[derive(Debug, Clone, Serialize)]
@@ -42,7 +42,7 @@ pub struct KernelResult {
 pub struct StepResult {
     /// Whose shape.
     pub model: &'static str,
-    /// `full`.
+    /// `full`, or `lora` (rank 8 on every linear map but the head, beside bf16 weights).
     pub method: &'static str,
     /// Sequences of a step.
     pub batch: usize,
@@ -52,7 +52,7 @@ pub struct StepResult {
     pub seconds: f64,
     /// Tokens a second.
     pub tokens_per_second: f64,
-    /// The model's floating-point operations (6 a matmul parameter and token, 7·T·heads·head_dim·layers for attention) a second over the measured peak.
+    /// The model's floating-point operations (6 a matmul parameter and token, 4 where it is frozen, 7·T·heads·head_dim·layers for attention) a second over the measured peak.
     pub utilisation: f64,
     /// Most GPU memory in use.
     pub peak_bytes: u64,
@@ -69,11 +69,14 @@ pub struct Report {
     pub peak_flops: f64,
     /// Bytes a second of a large copy, read and written ones counted.
     pub peak_bandwidth: f64,
-    /// Every kernel of the steps.
+    /// Every kernel of the full steps.
     pub kernels: Vec<KernelResult>,
     /// The steps.
     pub steps: Vec<StepResult>,
 }
+
+/// The methods whose steps are timed, for each shape.
+const METHODS: [Tuned; 2] = [Tuned::Full, Tuned::Lora];
 
 /// Measures everything. `progress` is told what is being measured.
 ///
@@ -91,10 +94,14 @@ pub async fn run(gpu: &Rc<Gpu>, shapes: &[Shape], progress: &mut dyn FnMut(&str)
         steps: Vec::new(),
     };
     for shape in shapes {
-        progress(&format!("a training step of {}", shape.name));
-        let (step, kernels) = steps::measure(gpu, shape).await?;
-        report.steps.push(step);
-        report.kernels.extend(kernels);
+        for tuned in METHODS {
+            progress(&format!("a training step of {} ({})", shape.name, tuned.name()));
+            let (step, kernels) = steps::measure(gpu, shape, tuned).await?;
+            report.steps.push(step);
+            if tuned == Tuned::Full {
+                report.kernels.extend(kernels);
+            }
+        }
         // Other programs come and go: the peaks are the best of what was seen between the measurements.
         peaks = peaks.max(measure_peaks(gpu).await?);
     }
@@ -103,8 +110,9 @@ pub async fn run(gpu: &Rc<Gpu>, shapes: &[Shape], progress: &mut dyn FnMut(&str)
     for k in &mut report.kernels {
         k.fraction_of_peak = if k.flops > 0.0 { k.flops / peaks.flops } else { k.bandwidth / peaks.bandwidth };
     }
-    for (s, shape) in report.steps.iter_mut().zip(shapes) {
-        s.utilisation = shape.model_flops()? / s.seconds / peaks.flops;
+    let measured = shapes.iter().flat_map(|shape| METHODS.map(|tuned| (shape, tuned)));
+    for (s, (shape, tuned)) in report.steps.iter_mut().zip(measured) {
+        s.utilisation = shape.model_flops(tuned)? / s.seconds / peaks.flops;
     }
     Ok(report)
 }

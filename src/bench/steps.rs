@@ -6,6 +6,7 @@ use std::rc::Rc;
 use web_time::Instant;
 
 use super::{KernelResult, StepResult};
+use crate::adapter::{AdapterConfig, AdapterPlan, TargetModules};
 use crate::data::{Batch, Sample};
 use crate::engine::{Engine, EngineOptions, Method};
 use crate::error::Result;
@@ -52,29 +53,60 @@ impl Shape {
         ModelConfig::parse(self.name, self.config.as_bytes())
     }
 
-    /// Floating-point operations of one full fine-tuning step: 6 for each matmul parameter (the head included, tied or not) and token,
-    /// and 3.5 times the causal attention's 2·T·Q·L a token, Q = heads · head_dim.
-    pub fn model_flops(&self) -> Result<f64> {
+    /// Floating-point operations of one fine-tuning step: 6 for each matmul parameter (the head included, tied or not) and token, and 3.5
+    /// times the causal attention's 2·T·Q·L a token, Q = heads · head_dim. A frozen parameter, which gets no gradient, counts 4.
+    pub fn model_flops(&self, tuned: Tuned) -> Result<f64> {
         let config = self.config()?;
+        let (each, added) = match tuned {
+            Tuned::Full => (6.0, 0),
+            Tuned::Lora => (4.0, lora_plan(&config)?.declarations(&params(&config)).iter().map(|p| p.decl.elements()).sum()),
+        };
         let linear: u64 =
             params(&config).iter().filter(|p| matches!(p.kind, ParamKind::Linear | ParamKind::Head)).map(|p| p.elements()).sum();
         let tied = if config.tie_word_embeddings { config.vocab_size * config.hidden_size } else { 0 };
         let tokens = (self.batch * self.sequence) as f64;
         let attention = 2.0 * self.sequence as f64 * (config.query_width() * config.num_hidden_layers) as f64;
-        Ok(tokens * (6.0 * (linear as f64 + tied as f64) + 3.5 * attention))
+        Ok(tokens * (each * (linear as f64 + tied as f64) + 6.0 * added as f64 + 3.5 * attention))
     }
+}
+
+/// What a timed step trains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tuned {
+    /// Everything, in f32.
+    Full,
+    /// LoRA of rank 8 on every linear map but the head, beside bf16 weights.
+    Lora,
+}
+
+impl Tuned {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Tuned::Full => "full",
+            Tuned::Lora => "lora",
+        }
+    }
+}
+
+fn lora_plan(config: &ModelConfig) -> Result<AdapterPlan> {
+    let adapter = AdapterConfig { target_modules: Some(TargetModules::AllLinear), ..AdapterConfig::default() };
+    AdapterPlan::resolve(&adapter, config, &params(config))
 }
 
 /// Steps that are timed after the first; the median counts.
 const STEPS: usize = 3;
 
 /// Trains a few steps, then one with each kernel timed on its own.
-pub(super) async fn measure(gpu: &Rc<Gpu>, shape: &Shape) -> Result<(StepResult, Vec<KernelResult>)> {
+pub(super) async fn measure(gpu: &Rc<Gpu>, shape: &Shape, tuned: Tuned) -> Result<(StepResult, Vec<KernelResult>)> {
     let config = shape.config()?;
     let declarations = params(&config);
-    let options = EngineOptions { method: Method::Full, gradient_checkpointing: false, sequence: shape.sequence, adamw: AdamW::default() };
+    let (method, frozen) = match tuned {
+        Tuned::Full => (Method::Full, WeightType::F32),
+        Tuned::Lora => (Method::Adapter { plan: Rc::new(lora_plan(&config)?), loraplus_lr_ratio: 1.0 }, WeightType::Bf16),
+    };
+    let options = EngineOptions { method, gradient_checkpointing: false, sequence: shape.sequence, adamw: AdamW::default() };
     gpu.reset_peak();
-    let mut engine = Engine::new(gpu.clone(), config.clone(), &declarations, |_| WeightType::F32, options).await?;
+    let mut engine = Engine::new(gpu.clone(), config.clone(), &declarations, |_| frozen, options).await?;
     fill(&engine);
     let mut random = Random::new(1, 0);
     let samples: Vec<Sample> = (0..shape.batch)
@@ -119,7 +151,7 @@ pub(super) async fn measure(gpu: &Rc<Gpu>, shape: &Shape) -> Result<(StepResult,
     }
     let result = StepResult {
         model: shape.name,
-        method: "full",
+        method: tuned.name(),
         batch: shape.batch,
         sequence: shape.sequence,
         seconds,
@@ -146,7 +178,13 @@ fn fill(engine: &Engine) {
             } else {
                 &noise[..count]
             };
-            engine.runner.store.upload(&engine.runner.gpu, Part::Weights, ParamId(index as u32), first, data);
+            let (store, id) = (&engine.runner.store, ParamId(index as u32));
+            if store.params[index].weight_type == WeightType::Bf16 {
+                let halves: Vec<u16> = data.iter().map(|&x| half::bf16::from_f32(x).to_bits()).collect();
+                store.upload_half(&engine.runner.gpu, id, first, &halves);
+            } else {
+                store.upload(&engine.runner.gpu, Part::Weights, id, first, data);
+            }
             engine.runner.flush();
         }
     }

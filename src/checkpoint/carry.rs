@@ -80,6 +80,12 @@ impl Carry {
         Ok(())
     }
 
+    /// Takes tokenizer files and chat template of another directory instead of those of the same names here.
+    pub fn replace_by(&mut self, other: Carry) {
+        self.files.retain(|(name, _)| !other.files.iter().any(|(new, _)| new == name));
+        self.files.extend(other.files);
+    }
+
     /// A carried file.
     pub fn file(&self, name: &str) -> Option<&[u8]> {
         self.files.iter().find(|(other, _)| other == name).map(|(_, bytes)| bytes.as_slice())

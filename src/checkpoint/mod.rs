@@ -4,6 +4,7 @@
 mod carry;
 mod convert;
 mod header;
+mod pickle;
 mod tensor_file;
 mod write;
 
@@ -16,6 +17,7 @@ pub use carry::Carry;
 pub(crate) use carry::SAMPLING_SETTINGS;
 pub use convert::dtype_name;
 pub use header::{Header, MAX_HEADER, TensorEntry};
+pub use pickle::{TorchFile, is_pickle_name};
 pub use safetensors::Dtype;
 pub use tensor_file::{TensorFile, TensorFileWriter, TensorInfo};
 pub(crate) use write::write_params;
@@ -173,6 +175,32 @@ impl Checkpoint {
             }
         }
         Ok(out)
+    }
+}
+
+/// A model to load: a checkpoint, or one with adapters added while it is read.
+pub trait ModelSource: ParamSource {
+    /// The resolved configuration.
+    fn config(&self) -> &ModelConfig;
+
+    /// All parameters, by whose indices [`ParamSource`] reads.
+    fn params(&self) -> &[ParamDecl];
+
+    /// The type that a parameter is stored in; F32 for what is computed.
+    fn dtype(&self, param: &ParamDecl) -> Dtype;
+}
+
+impl ModelSource for Checkpoint {
+    fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    fn params(&self) -> &[ParamDecl] {
+        &self.params
+    }
+
+    fn dtype(&self, param: &ParamDecl) -> Dtype {
+        self.stored_dtype(param).unwrap_or(Dtype::F32)
     }
 }
 

@@ -27,8 +27,13 @@ impl TensorFile {
     /// As [`Header::read`].
     pub async fn open(dir: Rc<dyn Directory>, name: &str) -> Result<TensorFile> {
         let header = Header::read(&*dir, name).await?;
+        Ok(TensorFile::from_header(dir, name, header))
+    }
+
+    /// A file of another format whose tensors lie in it as they would in a safetensors file.
+    pub(super) fn from_header(dir: Rc<dyn Directory>, name: &str, header: Header) -> TensorFile {
         let by_name = header.tensors.iter().enumerate().map(|(i, t)| (t.name.clone(), i)).collect();
-        Ok(TensorFile { dir, name: name.to_string(), header, by_name })
+        TensorFile { dir, name: name.to_string(), header, by_name }
     }
 
     /// The file's name in its directory.

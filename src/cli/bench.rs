@@ -75,6 +75,9 @@ fn text(report: &Report, lines: usize) -> String {
             step.utilisation * 100.0,
             human_bytes(step.peak_bytes)
         );
+        if step.method != "full" {
+            continue;
+        }
         let of_model: Vec<&KernelResult> = report.kernels.iter().filter(|k| k.model == step.model).collect();
         let total: f64 = of_model.iter().map(|k| k.seconds).sum();
         let head =

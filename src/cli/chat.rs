@@ -13,7 +13,7 @@ use rootstock::{Error, Result};
 use super::Global;
 use super::console::{self, Console};
 use super::generate::{SamplingArgs, summary};
-use super::setup::Model;
+use super::setup::{AdapterArgs, Model};
 
 /// Talks with a model
 ///
@@ -29,6 +29,8 @@ pub(super) struct ChatArgs {
     /// The model's directory
     #[arg(long, value_name = "DIR")]
     model: String,
+    #[command(flatten)]
+    adapters: AdapterArgs,
     /// A system message at the beginning of every conversation
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
@@ -47,15 +49,15 @@ const HELP: &str = "Every line is a message. /clear begins a new conversation, /
 pub(super) async fn run(args: &ChatArgs, global: &Global) -> Result<()> {
     let console = global.console();
     args.sampling.options(0).check()?;
-    let model = Model::open(&args.model).await?;
-    model.introduce(&args.model, console);
+    let model = Model::open_adapted(&args.model, &args.adapters, console).await?;
     if model.tokenizer.template().is_fallback() {
         console.say("note: this model has no chat template; a plain one is used (User: …, Assistant: …)");
     }
     let gpu = Rc::new(global.gpu().await?);
     console.say(&format!("adapter  {}", gpu.profile().name));
     let options = GeneratorOptions { context: args.context, chunk: None };
-    let generator = Generator::load(gpu, &model.checkpoint, options).await?;
+    let adapted = model.adapted()?;
+    let generator = Generator::load_adapted(gpu, adapted.model(), adapted.apart(), options).await?;
     let interrupt = Interrupt::install()?;
     let mut chat = Chat {
         args,

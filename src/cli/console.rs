@@ -30,6 +30,11 @@ impl Console {
         }
     }
 
+    /// A line that the next one replaces, on a terminal.
+    pub(super) fn replace(self, text: &str) {
+        let _ = write!(stderr(), "\r\x1b[K{text}").and_then(|()| stderr().flush());
+    }
+
     /// Whether somebody watches.
     pub(super) fn is_interactive(self) -> bool {
         !self.quiet && stderr().is_terminal()

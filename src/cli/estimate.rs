@@ -58,7 +58,7 @@ pub(super) async fn run(args: &EstimateArgs, global: &Global) -> Result<()> {
     let profile = gpu.profile();
     let data = &setup.data;
     let Planned { memory, loader, .. } =
-        plan_run(&setup.recipe, &setup.model.checkpoint, profile, &data.train.samples, &data.eval.samples)?;
+        plan_run(&setup.recipe, &setup.model.checkpoint, profile, &data.train.samples, &data.eval.samples).await?;
     let fits = memory.check(profile, setup.recipe.gradient_checkpointing).is_ok();
     let named = memory.weights_bytes + memory.gradients_bytes + memory.optimizer_bytes + memory.activations_bytes;
     let estimate = Estimate {

@@ -5,11 +5,11 @@ use std::rc::Rc;
 use clap::Args;
 use rootstock::Result;
 use rootstock::data::{Encoding, check_fits_model, encode_records, load_datasets};
-use rootstock::train::score;
+use rootstock::train::score_adapted;
 
 use super::Global;
 use super::console::{self, count, thousands};
-use super::setup::{Model, open_dataset};
+use super::setup::{AdapterArgs, Model, open_dataset};
 
 /// Measures how well a model predicts texts or answers
 ///
@@ -25,6 +25,8 @@ pub(super) struct EvalArgs {
     /// The model's directory
     #[arg(long, value_name = "DIR")]
     model: String,
+    #[command(flatten)]
+    adapters: AdapterArgs,
     /// A .jsonl, .json or .txt file, or a name in the dataset_info.json of --dataset-dir
     #[arg(long, value_name = "FILE", required = true)]
     dataset: Vec<String>,
@@ -44,8 +46,7 @@ pub(super) struct EvalArgs {
 
 pub(super) async fn run(args: &EvalArgs, global: &Global) -> Result<()> {
     let console = global.console();
-    let model = Model::open(&args.model).await?;
-    model.introduce(&args.model, console);
+    let model = Model::open_adapted(&args.model, &args.adapters, console).await?;
     let config = model.checkpoint.config();
     let records = load_datasets(&args.dataset, &args.dataset_dir, None, &open_dataset).await?;
     let name = args.dataset.join(", ");
@@ -57,7 +58,8 @@ pub(super) async fn run(args: &EvalArgs, global: &Global) -> Result<()> {
 
     let gpu = Rc::new(global.gpu().await?);
     console.say(&format!("adapter  {}", gpu.profile().name));
-    let score = score(&gpu, &model.checkpoint, &encoded.samples, args.batch_size).await?;
+    let adapted = model.adapted()?;
+    let score = score_adapted(&gpu, adapted.model(), adapted.apart(), &encoded.samples, args.batch_size).await?;
     if args.json {
         return console::print_json(&score);
     }

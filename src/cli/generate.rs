@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::Global;
 use super::console::{self, Console, count};
-use super::setup::Model;
+use super::setup::{AdapterArgs, Model};
 
 /// Writes an answer to a prompt, or goes on with a text
 ///
@@ -29,6 +29,8 @@ pub(super) struct GenerateArgs {
     /// The model's directory
     #[arg(long, value_name = "DIR")]
     model: String,
+    #[command(flatten)]
+    adapters: AdapterArgs,
     /// What to answer or to go on with; - reads it from stdin
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     prompt: String,
@@ -105,8 +107,7 @@ pub(super) async fn run(args: &GenerateArgs, global: &Global) -> Result<()> {
     let console = global.console();
     let sampling = args.sampling.options(0);
     sampling.check()?;
-    let model = Model::open(&args.model).await?;
-    model.introduce(&args.model, console);
+    let model = Model::open_adapted(&args.model, &args.adapters, console).await?;
     let prompt = prompt(args, &model.tokenizer, console)?;
 
     let gpu = Rc::new(global.gpu().await?);
@@ -115,7 +116,8 @@ pub(super) async fn run(args: &GenerateArgs, global: &Global) -> Result<()> {
     let needed = prompt.len().saturating_add(args.max_new_tokens).max(1);
     let context = args.context.unwrap_or_else(|| needed.min(context_limit(config, gpu.profile())));
     let options = GeneratorOptions { context: Some(context), chunk: None };
-    let mut generator = Generator::load(gpu, &model.checkpoint, options).await?;
+    let adapted = model.adapted()?;
+    let mut generator = Generator::load_adapted(gpu, adapted.model(), adapted.apart(), options).await?;
     let options = AnswerOptions { sampling, max_new_tokens: args.max_new_tokens, stop_ids: stop_ids(config, &model.tokenizer) };
 
     let mut stream = generator.answer(&prompt, options).await?.text(&model.tokenizer, true);

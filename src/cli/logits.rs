@@ -4,6 +4,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use clap::Args;
+use rootstock::adapter::Adapted;
 use rootstock::checkpoint::Checkpoint;
 use rootstock::generate::{Generator, GeneratorOptions};
 use rootstock::platform::open_directory;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Global;
 use super::console;
+use super::setup::{AdapterArgs, open_adapters};
 
 /// Prints what a model computes for token ids, to be laid beside another program's numbers
 ///
@@ -27,6 +29,8 @@ pub(super) struct LogitsArgs {
     /// The model's directory
     #[arg(long, value_name = "DIR")]
     model: String,
+    #[command(flatten)]
+    adapters: AdapterArgs,
     /// JSON: a list of token ids, or a list of such lists
     #[arg(long, value_name = "FILE")]
     ids: String,
@@ -50,6 +54,8 @@ pub(super) async fn run(args: &LogitsArgs, global: &Global) -> Result<()> {
     let ids: Ids = serde_json::from_slice(&text)
         .map_err(|_| Error::file(&args.ids, "this must be a JSON list of token ids, [1, 5, 9], or a list of such lists"))?;
     let checkpoint = Checkpoint::open(Rc::new(open_directory(Path::new(&args.model))?)).await?;
+    let adapters = open_adapters(&checkpoint, &args.adapters.adapters, global.console()).await?;
+    let adapted = Adapted::new(&checkpoint, &adapters)?;
     let gpu = Rc::new(global.gpu().await?);
     let texts = match &ids {
         Ids::One(ids) => std::slice::from_ref(ids),
@@ -57,7 +63,7 @@ pub(super) async fn run(args: &LogitsArgs, global: &Global) -> Result<()> {
     };
     let longest = texts.iter().map(Vec::len).max().unwrap_or(0).max(1);
     let options = GeneratorOptions { context: Some(longest), chunk: None };
-    let mut generator = Generator::load(gpu, &checkpoint, options).await?;
+    let mut generator = Generator::load_adapted(gpu, adapted.model(), adapted.apart(), options).await?;
     let mut documents = Vec::new();
     for ids in texts {
         documents.push(Document { input_ids: ids.clone(), logits: generator.logits(ids).await? });

@@ -8,8 +8,10 @@ mod devices;
 mod embedded;
 mod estimate;
 mod eval;
+mod extract;
 mod generate;
 mod logits;
+mod merge;
 mod progress;
 mod serve;
 mod setup;
@@ -48,6 +50,8 @@ const EXAMPLES: &str = "Examples:
   rootstock eval --model out --dataset test.jsonl    how well does the result predict these texts?
   rootstock generate --model out --prompt 'Hello'    what does it answer?
   rootstock chat --model out                         talk with it
+  rootstock merge --model m --adapter a --out n      a LoRA adapter and its base become one model
+  rootstock extract --base m --tuned n --rank 16 …   a full fine-tune becomes a LoRA adapter
   rootstock devices                                  which graphics adapters are there?
   rootstock bench                                    how fast is this adapter?
   rootstock serve                                    the same in a browser tab, on this machine only
@@ -76,6 +80,8 @@ enum Command {
     Generate(generate::GenerateArgs),
     Chat(chat::ChatArgs),
     Logits(logits::LogitsArgs),
+    Merge(merge::MergeArgs),
+    Extract(extract::ExtractArgs),
     Estimate(estimate::EstimateArgs),
     Devices(devices::DevicesArgs),
     Bench(bench::BenchArgs),
@@ -145,6 +151,8 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Generate(args) => generate::run(args, global).await,
         Command::Chat(args) => chat::run(args, global).await,
         Command::Logits(args) => logits::run(args, global).await,
+        Command::Merge(args) => merge::run(args, global).await,
+        Command::Extract(args) => extract::run(args, global).await,
         Command::Estimate(args) => estimate::run(args, global).await,
         Command::Devices(args) => devices::run(args, global).await,
         Command::Bench(args) => bench::run(args, global).await,

@@ -45,7 +45,11 @@ impl Progress {
     fn start(&mut self, start: &Start) {
         let m = &start.memory;
         self.memory = format!("{} GPU", human_bytes(m.peak_bytes()));
-        let trained = if start.trainable == start.parameters { "all" } else { &thousands(start.trainable) };
+        let trained = if start.trainable == start.parameters {
+            "all".to_string()
+        } else {
+            format!("{} of {}", thousands(start.trainable), thousands(start.parameters))
+        };
         self.console.say(&format!(
             "adapter  {}: {} planned (weights {}, gradients {}, optimizer {}, activations {})",
             start.adapter,

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::rc::Rc;
 
+use rootstock::adapter::{Adapted, Adapter};
 use rootstock::checkpoint::{Carry, Checkpoint};
 use rootstock::config::Recipe;
 use rootstock::data::{OpenPath, Prepared, Tokenizer, prepare};
@@ -18,9 +19,38 @@ pub(super) struct Model {
     pub(super) checkpoint: Checkpoint,
     pub(super) tokenizer: Tokenizer,
     warnings: Vec<String>,
+    /// What `--adapter` names.
+    pub(super) adapters: Vec<Adapter>,
+}
+
+/// Adapters on a model: the same option for all commands that run one.
+#[derive(Debug, clap::Args)]
+pub(super) struct AdapterArgs {
+    /// A LoRA adapter's directory, put on the model without merging; may be given several times
+    #[arg(long = "adapter", value_name = "DIR")]
+    pub(super) adapters: Vec<String>,
 }
 
 impl Model {
+    /// Opens a model's directory and adapters for it, and tells about them.
+    ///
+    /// # Errors
+    /// What keeps them from being what they should be.
+    pub(super) async fn open_adapted(path: &str, adapters: &AdapterArgs, console: Console) -> Result<Model> {
+        let mut model = Model::open(path).await?;
+        model.introduce(path, console);
+        model.adapters = open_adapters(&model.checkpoint, &adapters.adapters, console).await?;
+        Ok(model)
+    }
+
+    /// The model with its adapters, to be loaded.
+    ///
+    /// # Errors
+    /// When the adapters do not go together.
+    pub(super) fn adapted(&self) -> Result<Adapted<'_>> {
+        Adapted::new(&self.checkpoint, &self.adapters)
+    }
+
     /// Opens the directory of a model.
     ///
     /// # Errors
@@ -35,7 +65,7 @@ impl Model {
     /// What keeps them from being a model.
     pub(super) async fn of(directory: Rc<dyn Directory>) -> Result<Model> {
         let Opened { checkpoint, tokenizer, warnings } = validate::open(directory).await?;
-        Ok(Model { checkpoint, tokenizer, warnings })
+        Ok(Model { checkpoint, tokenizer, warnings, adapters: Vec::new() })
     }
 
     /// Says what it is and what is odd about it.
@@ -60,7 +90,32 @@ impl Model {
     }
 }
 
-fn open_model_directory(path: &str) -> Result<rootstock::platform::NativeDirectory> {
+/// Opens adapters of a base and tells about them.
+///
+/// # Errors
+/// What keeps one from being an adapter of this base.
+pub(super) async fn open_adapters(base: &Checkpoint, paths: &[String], console: Console) -> Result<Vec<Adapter>> {
+    let mut adapters = Vec::with_capacity(paths.len());
+    for path in paths {
+        let adapter = Adapter::open(Rc::new(open_directory(Path::new(path))?), base).await?;
+        let numbers = adapter.params.iter().map(|p| p.decl.elements()).sum();
+        let mut parts = vec![count(adapter.plan.targets.len(), "adapted matrix").replace("matrixs", "matrices")];
+        if !adapter.plan.saved.is_empty() {
+            parts.push(count(adapter.plan.saved.len(), "whole parameter"));
+        }
+        if adapter.plan.use_dora {
+            parts.push("DoRA".into());
+        }
+        console.say(&format!("lora     {path} ({} parameters: {})", thousands(numbers), parts.join(", ")));
+        for note in &adapter.notes {
+            console.say(note);
+        }
+        adapters.push(adapter);
+    }
+    Ok(adapters)
+}
+
+pub(super) fn open_model_directory(path: &str) -> Result<rootstock::platform::NativeDirectory> {
     let looks_like_hub_name = path.split('/').count() == 2 && !path.starts_with(['.', '/', '~']) && !path.ends_with('/');
     if looks_like_hub_name && !Path::new(path).exists() {
         return Err(Error::file(

@@ -6,9 +6,10 @@ use std::rc::Rc;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use rootstock::platform::{Directory, open_directory};
-use rootstock::validate::{self, Finding, Kind, Options, Progress, Report, Severity, Verdict};
+use rootstock::platform::{Directory, NativeDirectory, open_directory, parent_and_name};
+use rootstock::validate::{self, Finding, Fixed, Kind, Options, Progress, Report, Severity, Verdict};
 use rootstock::{Error, Result};
+use serde::Serialize;
 
 use super::Global;
 use super::console::{self, Console, count, thousands};
@@ -16,14 +17,15 @@ use super::console::{self, Console, count, thousands};
 /// Says whether a directory is a model that can be trained on, and everything that is wrong with it
 ///
 /// Names every fault at once, what other tools would do with it, and the way out. A ready model loads and computes what its
-/// configuration says, here and in transformers, and can be the base of a LoRA run. Nothing is changed.
+/// configuration says, here and in transformers, and can be the base of a LoRA run. The directory is never changed: --fix writes a new one.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exit code 0: ready. 1: not ready, the findings say why.
+Exit code 0: ready (with --fix: OUT is). 1: not ready, the findings say why.
 
 Examples:
   rootstock validate out
   rootstock validate out/checkpoint-100 --base models/SmolLM2-135M
+  rootstock validate broken --base models/SmolLM2-135M --fix repaired
   rootstock validate out --quick --json")]
 pub(super) struct ValidateArgs {
     /// The directory
@@ -35,6 +37,9 @@ pub(super) struct ValidateArgs {
     /// Leave out what takes time: reading the weights, and running the model
     #[arg(long)]
     quick: bool,
+    /// Write a repaired copy of the directory here, if it can be repaired
+    #[arg(long, value_name = "OUT", conflicts_with = "quick")]
+    fix: Option<String>,
     /// Print the report as JSON: {"verdict", "model_type", "parameters", "findings": […], …}
     #[arg(long)]
     json: bool,
@@ -49,6 +54,11 @@ pub(super) async fn run(args: &ValidateArgs, global: &Global) -> Result<()> {
     let gpu = if args.quick { None } else { global.gpu().await.ok().map(Rc::new) };
     let options = Options { base, quick: args.quick, gpu };
     let mut bar = Bar::new(console);
+    if let Some(out) = &args.fix {
+        let fixed = write_fixed(dir, out, &options, &mut bar).await;
+        bar.finish();
+        return show_fixed(&fixed?, out, args);
+    }
     let report = validate::validate(dir, &options, &mut |progress| bar.show(progress)).await;
     bar.finish();
     let report = report?;
@@ -60,6 +70,59 @@ pub(super) async fn run(args: &ValidateArgs, global: &Global) -> Result<()> {
     match report.verdict {
         Verdict::Ready => Ok(()),
         _ => Err(Error::Judged),
+    }
+}
+
+async fn write_fixed(dir: Rc<dyn Directory>, out: &str, options: &Options, bar: &mut Bar) -> Result<Fixed> {
+    let path = Path::new(out);
+    if path.exists() {
+        return Err(Error::file(out, "exists already; --fix writes a new directory, give another name"));
+    }
+    let (parent, name) = parent_and_name(path);
+    let parent = NativeDirectory::new(parent);
+    validate::fix(dir, &parent, &name, options, &mut |progress| bar.show(progress)).await
+}
+
+/// The report on the original, and what became of it.
+fn show_fixed(fixed: &Fixed, out: &str, args: &ValidateArgs) -> Result<()> {
+    let style = Style::of_stdout();
+    if args.json {
+        #[derive(Serialize)]
+        struct Document<'a> {
+            #[serde(flatten)]
+            before: &'a Report,
+            fixed: Option<Written<'a>>,
+        }
+        #[derive(Serialize)]
+        struct Written<'a> {
+            directory: &'a str,
+            steps: &'a [String],
+            verdict: Verdict,
+        }
+        let written = fixed.after.as_ref().map(|after| Written { directory: out, steps: &fixed.steps, verdict: after.verdict });
+        console::print_json(&Document { before: &fixed.before, fixed: written })?;
+    } else {
+        let mut text = findings(&fixed.before, &args.directory, style);
+        match &fixed.after {
+            Some(after) => {
+                text.push_str(&format!("\n\n{out}: a repaired copy was written\n"));
+                fixed.steps.iter().for_each(|step| text.push_str(&format!("  - {step}\n")));
+                text.push_str(&format!("\n{out}: {}", verdict(after, out, style)));
+            }
+            None if fixed.before.verdict == Verdict::Ready => {
+                text.push_str(&format!(
+                    "\n\n{}\nThere is nothing to repair; nothing was written.",
+                    verdict(&fixed.before, &args.directory, style)
+                ));
+            }
+            None => text.push_str(&format!("\n\n{}\nNothing was written.", verdict(&fixed.before, &args.directory, style))),
+        }
+        console::print(&text)?;
+    }
+    match &fixed.after {
+        Some(_) => Ok(()),
+        None if fixed.before.verdict == Verdict::Ready => Ok(()),
+        None => Err(Error::Judged),
     }
 }
 
@@ -123,13 +186,16 @@ impl Style {
 
 /// The report for a person.
 fn render(report: &Report, directory: &str, style: Style) -> String {
+    format!("{}\n\n{}", findings(report, directory, style), verdict(report, directory, style))
+}
+
+/// The report without its verdict.
+fn findings(report: &Report, directory: &str, style: Style) -> String {
     let mut lines = vec![headline(report, directory)];
     for finding in &report.findings {
         lines.push(String::new());
         lines.push(show(finding, style));
     }
-    lines.push(String::new());
-    lines.push(verdict(report, directory, style));
     lines.join("\n")
 }
 

@@ -88,7 +88,7 @@ pub(super) const SCHEDULES: &[&str] =
 #[rustfmt::skip]
 const MODEL: &[Key] = &[
     used("Model and method", "model_name_or_path", Kind::Text, "", "The directory of the model to train (a Hugging Face checkpoint on this machine). Required."),
-    used("Model and method", "adapter_name_or_path", Kind::List, "", "Adapter directories to go on from, comma-separated."),
+    used("Model and method", "adapter_name_or_path", Kind::List, "", "An adapter's directory to go on from; its rank, targets and the like are kept."),
     used("Model and method", "stage", Kind::OneOf(&["sft", "pt"]), "sft", "sft: conversations, loss on the answers. pt: plain text, loss on every token."),
     used("Model and method", "finetuning_type", Kind::OneOf(&["lora", "full", "freeze"]), "lora", "Which parameters are trained: an adapter, all, or some layers."),
     used("Model and method", "do_train", Kind::Bool, "true", "Train. (LLaMA-Factory wants it written; here `train` trains unless it is false.)"),
@@ -171,12 +171,14 @@ const LORA: &[Key] = &[
     used("LoRA", "lora_alpha", Kind::Positive, "", "The adapter is scaled by lora_alpha / lora_rank; twice the rank when absent."),
     used("LoRA", "lora_dropout", Kind::Share, "0", "Dropout on the adapter's input."),
     used("LoRA", "lora_target", Kind::List, "all", "Which linear modules get an adapter, comma-separated; all means every one but the output head."),
+    used("LoRA", "rank_pattern", Kind::Map, "", "Other ranks for some modules (PEFT's): the ends of their names and the rank, as {down_proj: 16, layers.0.self_attn.q_proj: 4}."),
+    used("LoRA", "alpha_pattern", Kind::Map, "", "Other values of lora_alpha for some modules, in the same way."),
     used("LoRA", "additional_target", Kind::List, "", "Modules that are trained and saved whole beside the adapter (PEFT's modules_to_save)."),
     used("LoRA", "use_rslora", Kind::Bool, "false", "Scale by lora_alpha / sqrt(lora_rank)."),
     used("LoRA", "use_dora", Kind::Bool, "false", "Train magnitudes beside the low-rank part (DoRA)."),
     used("LoRA", "loraplus_lr_ratio", Kind::Positive, "", "The learning rate of B over that of A (LoRA+)."),
     used("LoRA", "pissa_init", Kind::Bool, "false", "Start from the principal singular vectors of the weights."),
-    used("LoRA", "create_new_adapter", Kind::Bool, "false", "Merge adapter_name_or_path into the model first, then train a new adapter."),
+    used("LoRA", "create_new_adapter", Kind::Bool, "false", "Train a new adapter on top of others. Merge those first (`rootstock merge`) and train on the result: with adapter_name_or_path it is refused, without it has nothing to do."),
 ];
 
 #[rustfmt::skip]

@@ -129,94 +129,100 @@ impl Recipe {
             }
             other => other,
         };
-        let mut recipe =
-            Recipe {
-                model_name_or_path: s.text("model_name_or_path").unwrap_or_default(),
-                adapter_name_or_path: s.list("adapter_name_or_path"),
-                stage,
-                finetuning_type: match s.word("finetuning_type").as_str() {
-                    "full" => FinetuningType::Full,
-                    "freeze" => FinetuningType::Freeze,
-                    _ => FinetuningType::Lora,
+        let mut recipe = Recipe {
+            model_name_or_path: s.text("model_name_or_path").unwrap_or_default(),
+            adapter_name_or_path: s.list("adapter_name_or_path"),
+            stage,
+            finetuning_type: match s.word("finetuning_type").as_str() {
+                "full" => FinetuningType::Full,
+                "freeze" => FinetuningType::Freeze,
+                _ => FinetuningType::Lora,
+            },
+            do_train: s.bool("do_train"),
+            do_eval: s.bool("do_eval") || eval_strategy != Strategy::No,
+            resume_from_checkpoint: match s.get("resume_from_checkpoint") {
+                None => Resume::No,
+                Some(value) => match (value.as_bool(), value.as_text()) {
+                    (Ok(true), _) => Resume::Newest,
+                    (Err(_), Ok(path)) => Resume::From(path),
+                    _ => Resume::No,
                 },
-                do_train: s.bool("do_train"),
-                do_eval: s.bool("do_eval") || eval_strategy != Strategy::No,
-                resume_from_checkpoint: match s.get("resume_from_checkpoint") {
-                    None => Resume::No,
-                    Some(value) => match (value.as_bool(), value.as_text()) {
-                        (Ok(true), _) => Resume::Newest,
-                        (Err(_), Ok(path)) => Resume::From(path),
-                        _ => Resume::No,
-                    },
-                },
-                lora: Lora {
-                    rank: lora_rank,
-                    alpha: s.number("lora_alpha").unwrap_or(2.0 * lora_rank as f64),
-                    dropout: s.number("lora_dropout").unwrap_or(0.0),
-                    target: s.list("lora_target"),
-                    additional_target: s.list("additional_target"),
-                    use_rslora: s.bool("use_rslora"),
-                    use_dora: s.bool("use_dora"),
-                    loraplus_lr_ratio: s.number("loraplus_lr_ratio"),
-                    pissa_init: s.bool("pissa_init"),
-                    create_new_adapter: s.bool("create_new_adapter"),
-                },
-                freeze: Freeze {
-                    trainable_layers: s.integer("freeze_trainable_layers").unwrap_or(2),
-                    trainable_modules: s.list("freeze_trainable_modules"),
-                    extra_modules: s.list("freeze_extra_modules"),
-                },
-                dataset: s.list("dataset"),
-                eval_dataset: s.list("eval_dataset"),
-                dataset_dir: s.text("dataset_dir").unwrap_or_default(),
-                cutoff_len: s.count("cutoff_len").unwrap_or(2048),
-                max_samples: s.count("max_samples"),
-                train_on_prompt: s.bool("train_on_prompt"),
-                mask_history: s.bool("mask_history"),
-                packing: neat_packing || s.get("packing").map_or(stage == Stage::Pt, |v| v.as_bool() == Ok(true)),
-                neat_packing,
-                val_size: s.number("val_size").unwrap_or(0.0),
-                disable_shuffling: s.bool("disable_shuffling"),
-                seed,
-                data_seed: s.integer("data_seed").map_or(seed, |n| n as u64),
-                per_device_train_batch_size: s.count("per_device_train_batch_size").unwrap_or(8),
-                gradient_accumulation_steps: s.count("gradient_accumulation_steps").unwrap_or(1),
-                learning_rate: s.number("learning_rate").unwrap_or(5e-5),
-                num_train_epochs: s.number("num_train_epochs").unwrap_or(3.0),
-                max_steps: s.integer("max_steps").filter(|n| *n > 0).map(|n| n as u64),
-                lr_scheduler_type: scheduler_type(&s.word("lr_scheduler_type")),
-                lr_scheduler_kwargs: scheduler_kwargs(s)?,
-                warmup: nonzero(s, "warmup_steps")
-                    .map(|n| if n < 1.0 { Interval::Share(n) } else { Interval::Steps(n as u64) })
-                    .or(nonzero(s, "warmup_ratio").map(Interval::Share)),
-                weight_decay: s.number("weight_decay").unwrap_or(0.0),
-                adam_beta1: s.number("adam_beta1").unwrap_or(0.9),
-                adam_beta2: s.number("adam_beta2").unwrap_or(0.999),
-                adam_epsilon: s.number("adam_epsilon").unwrap_or(1e-8),
-                max_grad_norm: nonzero(s, "max_grad_norm"),
-                gradient_checkpointing: s.bool("gradient_checkpointing"),
-                eval_strategy,
-                eval_steps: interval(s, "eval_steps").unwrap_or(logging_steps),
-                per_device_eval_batch_size: s.count("per_device_eval_batch_size").unwrap_or(8),
-                load_best_model_at_end: s.bool("load_best_model_at_end"),
-                early_stopping_steps: s.count("early_stopping_steps"),
-                output_dir: s.text("output_dir").unwrap_or_default(),
-                overwrite_output_dir: s.bool("overwrite_output_dir"),
-                logging_steps,
-                save_strategy: strategy(&s.word("save_strategy")),
-                save_steps: interval(s, "save_steps").unwrap_or(Interval::Steps(500)),
-                save_total_limit: s.integer("save_total_limit").filter(|n| *n > 0).map(|n| n as usize),
-                save_only_model: s.bool("save_only_model"),
-                plot_loss: s.bool("plot_loss"),
-                export_dtype: match s.word("export_dtype").as_str() {
-                    "float32" => ExportDtype::Float32,
-                    "float16" => ExportDtype::Float16,
-                    "bfloat16" => ExportDtype::Bfloat16,
-                    _ => ExportDtype::Auto,
-                },
-                max_shard_size: s.bytes("max_shard_size").unwrap_or(5_000_000_000),
-                notices: Vec::new(),
-            };
+            },
+            lora: Lora {
+                rank: lora_rank,
+                alpha: s.number("lora_alpha").unwrap_or(2.0 * lora_rank as f64),
+                dropout: s.number("lora_dropout").unwrap_or(0.0),
+                target: s.list("lora_target"),
+                rank_pattern: pattern(s, "rank_pattern", |v| match v.as_integer() {
+                    Ok(n) if n > 0 => Ok(n as usize),
+                    _ => Err("is not a rank, a whole number above 0"),
+                })?,
+                alpha_pattern: pattern(s, "alpha_pattern", |v| v.as_number().ok().filter(|n| *n > 0.0).ok_or("is not a number above 0"))?,
+                additional_target: s.list("additional_target"),
+                use_rslora: s.bool("use_rslora"),
+                use_dora: s.bool("use_dora"),
+                loraplus_lr_ratio: s.number("loraplus_lr_ratio"),
+                pissa_init: s.bool("pissa_init"),
+                create_new_adapter: s.bool("create_new_adapter"),
+            },
+            freeze: Freeze {
+                trainable_layers: s.integer("freeze_trainable_layers").unwrap_or(2),
+                trainable_modules: s.list("freeze_trainable_modules"),
+                extra_modules: s.list("freeze_extra_modules"),
+            },
+            dataset: s.list("dataset"),
+            eval_dataset: s.list("eval_dataset"),
+            dataset_dir: s.text("dataset_dir").unwrap_or_default(),
+            cutoff_len: s.count("cutoff_len").unwrap_or(2048),
+            max_samples: s.count("max_samples"),
+            train_on_prompt: s.bool("train_on_prompt"),
+            mask_history: s.bool("mask_history"),
+            packing: neat_packing || s.get("packing").map_or(stage == Stage::Pt, |v| v.as_bool() == Ok(true)),
+            neat_packing,
+            val_size: s.number("val_size").unwrap_or(0.0),
+            disable_shuffling: s.bool("disable_shuffling"),
+            seed,
+            data_seed: s.integer("data_seed").map_or(seed, |n| n as u64),
+            per_device_train_batch_size: s.count("per_device_train_batch_size").unwrap_or(8),
+            gradient_accumulation_steps: s.count("gradient_accumulation_steps").unwrap_or(1),
+            learning_rate: s.number("learning_rate").unwrap_or(5e-5),
+            num_train_epochs: s.number("num_train_epochs").unwrap_or(3.0),
+            max_steps: s.integer("max_steps").filter(|n| *n > 0).map(|n| n as u64),
+            lr_scheduler_type: scheduler_type(&s.word("lr_scheduler_type")),
+            lr_scheduler_kwargs: scheduler_kwargs(s)?,
+            warmup: nonzero(s, "warmup_steps").map(|n| if n < 1.0 { Interval::Share(n) } else { Interval::Steps(n as u64) }).or(nonzero(
+                s,
+                "warmup_ratio",
+            )
+            .map(Interval::Share)),
+            weight_decay: s.number("weight_decay").unwrap_or(0.0),
+            adam_beta1: s.number("adam_beta1").unwrap_or(0.9),
+            adam_beta2: s.number("adam_beta2").unwrap_or(0.999),
+            adam_epsilon: s.number("adam_epsilon").unwrap_or(1e-8),
+            max_grad_norm: nonzero(s, "max_grad_norm"),
+            gradient_checkpointing: s.bool("gradient_checkpointing"),
+            eval_strategy,
+            eval_steps: interval(s, "eval_steps").unwrap_or(logging_steps),
+            per_device_eval_batch_size: s.count("per_device_eval_batch_size").unwrap_or(8),
+            load_best_model_at_end: s.bool("load_best_model_at_end"),
+            early_stopping_steps: s.count("early_stopping_steps"),
+            output_dir: s.text("output_dir").unwrap_or_default(),
+            overwrite_output_dir: s.bool("overwrite_output_dir"),
+            logging_steps,
+            save_strategy: strategy(&s.word("save_strategy")),
+            save_steps: interval(s, "save_steps").unwrap_or(Interval::Steps(500)),
+            save_total_limit: s.integer("save_total_limit").filter(|n| *n > 0).map(|n| n as usize),
+            save_only_model: s.bool("save_only_model"),
+            plot_loss: s.bool("plot_loss"),
+            export_dtype: match s.word("export_dtype").as_str() {
+                "float32" => ExportDtype::Float32,
+                "float16" => ExportDtype::Float16,
+                "bfloat16" => ExportDtype::Bfloat16,
+                _ => ExportDtype::Auto,
+            },
+            max_shard_size: s.bytes("max_shard_size").unwrap_or(5_000_000_000),
+            notices: Vec::new(),
+        };
         recipe.give_notices(s);
         recipe.refuse_contradictions(s)?;
         recipe.notices = std::mem::take(&mut s.notices);
@@ -317,21 +323,45 @@ impl Recipe {
 
     fn refuse_adapter_keys(&self, s: &Settings) -> Result<()> {
         if self.finetuning_type == FinetuningType::Lora {
-            return Ok(());
+            return self.refuse_adapter_combinations(s);
         }
-        for name in ["loraplus_lr_ratio", "use_rslora", "use_dora", "pissa_init"] {
+        for name in ["loraplus_lr_ratio", "use_rslora", "use_dora", "pissa_init", "rank_pattern", "alpha_pattern"] {
             if s.get(name).is_some_and(|value| !value.is_off()) {
                 return Err(s.error(name, "this needs finetuning_type: lora"));
             }
         }
-        if !self.adapter_name_or_path.is_empty() && self.finetuning_type == FinetuningType::Full {
+        if !self.adapter_name_or_path.is_empty() && self.do_train {
             return Err(s.error(
                 "adapter_name_or_path",
-                "full fine-tuning trains the model itself; merge the adapter first (`rootstock merge`), or use finetuning_type: lora",
+                "full and freeze train the model itself; merge the adapter first (`rootstock merge`), or use finetuning_type: lora",
             ));
         }
         Ok(())
     }
+
+    fn refuse_adapter_combinations(&self, s: &Settings) -> Result<()> {
+        let merge = "merge them first (`rootstock merge --model … --adapter … --out DIR`) and train on DIR: \
+                     the new adapter belongs to the merged model, which must be on the disk to use it";
+        if self.lora.create_new_adapter && !self.adapter_name_or_path.is_empty() {
+            return Err(s.error("create_new_adapter", merge));
+        }
+        if self.adapter_name_or_path.len() > 1 && self.do_train {
+            return Err(s.error("adapter_name_or_path", format!("a run goes on from one adapter; for several, {merge}")));
+        }
+        if self.lora.pissa_init && !self.adapter_name_or_path.is_empty() {
+            return Err(s.error("pissa_init", "this is for a new adapter; leave it out to go on from adapter_name_or_path"));
+        }
+        Ok(())
+    }
+}
+
+/// A mapping from module names to numbers.
+fn pattern<T>(s: &Settings, key: &'static str, read: impl Fn(&Value) -> Result<T, &'static str>) -> Result<Vec<(String, T)>> {
+    let entry = |(name, value): (String, Value)| match read(&value) {
+        Ok(number) => Ok((name, number)),
+        Err(reason) => Err(s.error(key, format!("{name}: {value} {reason}"))),
+    };
+    s.map(key).into_iter().map(entry).collect()
 }
 
 fn strategy(word: &str) -> Strategy {

@@ -124,6 +124,10 @@ pub struct Lora {
     pub alpha: f64,
     pub dropout: f64,
     pub target: Vec<String>,
+    /// Ranks by the ends of module names.
+    pub rank_pattern: Vec<(String, usize)>,
+    /// α by the ends of module names.
+    pub alpha_pattern: Vec<(String, f64)>,
     pub additional_target: Vec<String>,
     pub use_rslora: bool,
     pub use_dora: bool,

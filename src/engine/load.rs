@@ -1,6 +1,6 @@
 //! Parameters on their way to the GPU, piece by piece.
 
-use crate::checkpoint::{Checkpoint, Dtype, ParamSource};
+use crate::checkpoint::{Dtype, ModelSource, ParamSource};
 use crate::error::Result;
 use crate::graph::{ParamId, WeightType};
 use crate::model::ParamDecl;
@@ -33,12 +33,12 @@ pub async fn upload(runner: &Runner, declarations: &[ParamDecl], first_param: us
     gpu.check()
 }
 
-/// How a frozen parameter of a checkpoint is kept on the GPU: in the half precision that it is stored in, so that it takes no more
+/// How a frozen parameter of a model is kept on the GPU: in the half precision that it is stored in, so that it takes no more
 /// memory than the file, or as f32.
-pub fn stored_type(checkpoint: &Checkpoint, declaration: &ParamDecl) -> WeightType {
-    match checkpoint.stored_dtype(declaration) {
-        Ok(Dtype::BF16) => WeightType::Bf16,
-        Ok(Dtype::F16) => WeightType::F16,
+pub fn stored_type(model: &dyn ModelSource, declaration: &ParamDecl) -> WeightType {
+    match model.dtype(declaration) {
+        Dtype::BF16 => WeightType::Bf16,
+        Dtype::F16 => WeightType::F16,
         _ => WeightType::F32,
     }
 }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 
-use crate::checkpoint::{Checkpoint, ParamSource};
+use crate::checkpoint::{ModelSource, ParamSource};
 use crate::data::Batch;
 use crate::error::Result;
 use crate::gpu::{Gpu, Profile};
@@ -156,15 +156,15 @@ impl Engine {
         })
     }
 
-    /// Opens a checkpoint: allocates, and streams its weights to the GPU piece by piece. What is not trained is kept as it is stored. An
+    /// Opens a model: allocates, and streams its weights to the GPU piece by piece. What is not trained is kept as it is stored. An
     /// adapter is all zero until [`Engine::load_adapter`].
     ///
     /// # Errors
     /// What reading the checkpoint or allocating fails with.
-    pub async fn load(gpu: Rc<Gpu>, checkpoint: &Checkpoint, options: EngineOptions) -> Result<Engine> {
-        let config = checkpoint.config().clone();
-        let engine = Engine::new(gpu, config, checkpoint.params(), |d| stored_type(checkpoint, d), options).await?;
-        engine.load_base(checkpoint).await?;
+    pub async fn load(gpu: Rc<Gpu>, model: &dyn ModelSource, options: EngineOptions) -> Result<Engine> {
+        let config = model.config().clone();
+        let engine = Engine::new(gpu, config, model.params(), |d| stored_type(model, d), options).await?;
+        engine.load_base(model).await?;
         Ok(engine)
     }
 
@@ -364,9 +364,11 @@ pub async fn refresh_norms(runner: &mut Runner, norms: &mut Option<(Program, Pre
 }
 
 /// A source whose numbering begins elsewhere.
-struct Shifted<'a> {
-    source: &'a dyn ParamSource,
-    by: usize,
+pub struct Shifted<'a> {
+    /// The source.
+    pub source: &'a dyn ParamSource,
+    /// What is 0 here is this there.
+    pub by: usize,
 }
 
 #[async_trait(?Send)]

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use crate::adapter::targets::AdapterPlan;
-use crate::checkpoint::{Checkpoint, ParamSource};
+use crate::checkpoint::{ModelSource, ParamSource};
 use crate::engine::{Engine, Method, Plan, Plans, check_adapter_fits, parameters, prepare_norms, refresh_norms, stored_type, upload};
 use crate::error::{Error, Result};
 use crate::gpu::{AdapterClass, Gpu, Profile, human_bytes};
@@ -65,37 +65,37 @@ pub fn context_limit(config: &ModelConfig, profile: &Profile) -> usize {
 }
 
 impl Generator {
-    /// Opens a checkpoint for generation: weights only, those stored in half precision kept so.
+    /// Opens a model for generation: weights only, those stored in half precision kept so.
     ///
     /// # Errors
     /// [`Error::TooLittleMemory`] before anything is allocated, [`Error::Recipe`] for a context that cannot be, and what reading
-    /// the checkpoint fails with.
-    pub async fn load(gpu: Rc<Gpu>, checkpoint: &Checkpoint, options: GeneratorOptions) -> Result<Generator> {
-        Generator::load_adapted(gpu, checkpoint, None, options).await
+    /// the model fails with.
+    pub async fn load(gpu: Rc<Gpu>, model: &dyn ModelSource, options: GeneratorOptions) -> Result<Generator> {
+        Generator::load_adapted(gpu, model, None, options).await
     }
 
-    /// Opens a checkpoint with an adapter on it, which is not merged: what it changes, and its tensors in the order of
+    /// Opens a model with an adapter on it, which is not merged: what it changes, and its tensors in the order of
     /// [`AdapterPlan::declarations`].
     ///
     /// # Errors
     /// As [`Generator::load`].
     pub async fn load_adapted(
         gpu: Rc<Gpu>,
-        checkpoint: &Checkpoint,
+        model: &dyn ModelSource,
         adapter: Option<(Rc<AdapterPlan>, &dyn ParamSource)>,
         options: GeneratorOptions,
     ) -> Result<Generator> {
-        let config = checkpoint.config();
-        let base = checkpoint.params();
+        let config = model.config();
+        let base = model.params();
         let method = Method::Inference(adapter.as_ref().map(|(plan, _)| plan.clone()));
-        let (declarations, params) = parameters(base, &method, |d| stored_type(checkpoint, d));
+        let (declarations, params) = parameters(base, &method, |d| stored_type(model, d));
         let params = Rc::new(params);
         check_adapter_fits(&params[base.len()..], gpu.profile())?;
         let settled = Settled::of(options, config, gpu.profile())?;
         check_memory(&settled, config, &params, gpu.profile())?;
         let store = Rc::new(ParamStore::allocate(&gpu, params, false).await?);
         let mut generator = Generator::over(gpu, config.clone(), store, settled, false).await?;
-        upload(&generator.runner, base, 0, Part::Weights, checkpoint).await?;
+        upload(&generator.runner, base, 0, Part::Weights, model).await?;
         if let Some((_, source)) = adapter {
             upload(&generator.runner, &declarations[base.len()..], base.len(), Part::Weights, source).await?;
             let mut norms = prepare_norms(&mut generator.runner).await?;

@@ -83,6 +83,11 @@ impl Op for Embedding {
     }
 }
 
+/// Bytes of the rows and of as many rows of the table: the rest of it is not touched.
+fn rows_and_table(rows: Shape) -> u64 {
+    2 * 4 * rows.floats() as u64
+}
+
 /// x[i] = W[index[i]] · scale, or += it.
 fn look_up(e: &mut Emit<'_>, weight: ParamId, index: Input, scale: f32, x: ValueId, add: bool) {
     let shape = e.shape(x);
@@ -100,7 +105,8 @@ fn look_up(e: &mut Emit<'_>, weight: ParamId, index: Input, scale: f32, x: Value
         let constants = embedding_forward::Constants { LANES: lanes, ROWS: per_group, ADD: add };
         let bindings = embedding_forward::Bindings { index: e.input(index), weight: piece.weight, x: e.bind(x) };
         let version = version(e.param(weight).weight_type);
-        e.run(embedding_forward::dispatch(version, params, constants, bindings, row_groups(shape.rows, per_group)));
+        let dispatch = embedding_forward::dispatch(version, params, constants, bindings, row_groups(shape.rows, per_group));
+        e.run(dispatch.touching(rows_and_table(shape)));
     }
 }
 
@@ -150,6 +156,7 @@ fn add_up(e: &mut Emit<'_>, weight: ParamId, [ids, offsets, tokens]: [Input; 3],
             dw,
         };
         // At most as many buckets as tokens.
-        e.run(embedding_backward::dispatch(params, constants, bindings, row_groups(shape.rows, per_group)));
+        let dispatch = embedding_backward::dispatch(params, constants, bindings, row_groups(shape.rows, per_group));
+        e.run(dispatch.touching(rows_and_table(shape)));
     }
 }

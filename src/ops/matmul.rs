@@ -243,7 +243,12 @@ pub fn backward_input(e: &Emit<'_>, dy: Operand, param: ParamId, piece: &Piece, 
             }
         };
         let inner = n + second.map_or(0, |s| s.rank);
-        dispatch.flops(2 * (m * k * inner) as u64).shape(m, k, inner)
+        let dispatch = dispatch.flops(2 * (m * k * inner) as u64).shape(m, k, inner);
+        if n == piece.rows {
+            return dispatch;
+        }
+        let bytes = dispatch.bytes() - piece.weight.size - dy.bind.size;
+        dispatch.touching(bytes + piece.weight.size / piece.rows as u64 * n as u64 + 4 * (m * n) as u64)
     };
     ranges.into_iter().map(dispatch).collect()
 }

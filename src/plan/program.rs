@@ -77,6 +77,8 @@ pub struct Dispatch {
     pub flops: u64,
     /// M, N and K of a matrix product, for the profile.
     pub shape: Option<[usize; 3]>,
+    /// Bytes that it reads and writes at least once, where that is less than what it binds.
+    pub touched: Option<u64>,
     /// Op and layer that it belongs to.
     pub owner: Owner,
 }
@@ -117,6 +119,7 @@ impl Dispatch {
             workgroups,
             when: When::Always,
             flops: 0,
+            touched: None,
             shape: None,
             owner: Owner::default(),
         }
@@ -140,9 +143,15 @@ impl Dispatch {
         self
     }
 
+    /// States the bytes that it reads and writes, for kernels that use a part of what they bind.
+    pub fn touching(mut self, bytes: u64) -> Self {
+        self.touched = Some(bytes);
+        self
+    }
+
     /// Bytes that it reads and writes at least once.
     pub fn bytes(&self) -> u64 {
-        self.binds.iter().map(|b| b.size).sum()
+        self.touched.unwrap_or_else(|| self.binds.iter().map(|b| b.size).sum())
     }
 }
 

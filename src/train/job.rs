@@ -5,11 +5,12 @@ use std::rc::Rc;
 use async_trait::async_trait;
 
 use super::history::{EvalLine, LogLine};
+use super::tuning::Tuning;
 use crate::checkpoint::{Carry, Checkpoint};
-use crate::config::{FinetuningType, Recipe, Stage};
+use crate::config::{Recipe, Stage};
 use crate::data::{Batch, Loader, Sample, Tokenizer};
 use crate::engine::{Engine, EngineOptions, Method, estimate, stored_type};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::gpu::{Gpu, Profile};
 use crate::optim::AdamW;
 use crate::plan::Memory;
@@ -150,7 +151,7 @@ pub async fn carried_files(checkpoint: &Checkpoint, tokenizer: &Tokenizer, stage
 }
 
 /// What a run will do and need, before anything is allocated.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Planned {
     /// Which samples come when.
     pub loader: Loader,
@@ -160,42 +161,38 @@ pub struct Planned {
     pub largest: [usize; 2],
     /// Memory.
     pub memory: Memory,
+    /// What is trained.
+    pub tuning: Tuning,
 }
 
 impl Planned {
     /// Parameters that are trained.
     pub fn trainable(&self, checkpoint: &Checkpoint) -> u64 {
-        checkpoint.params().iter().map(|p| p.elements()).sum()
+        self.tuning.count(checkpoint).1
     }
 }
 
 /// Plans a run: what `rootstock estimate` prints, and what [`super::train`] follows.
 ///
 /// # Errors
-/// [`Error::Dataset`] without samples; [`Error::Recipe`] for a `finetuning_type` that is not there yet.
-pub fn plan_run(recipe: &Recipe, checkpoint: &Checkpoint, profile: &Profile, train: &[Sample], eval: &[Sample]) -> Result<Planned> {
-    if recipe.finetuning_type != FinetuningType::Full {
-        let asked = if recipe.finetuning_type == FinetuningType::Lora { "lora" } else { "freeze" };
-        return Err(Error::recipe(
-            "finetuning_type",
-            format!("{asked} is not there yet; this version trains all parameters: write finetuning_type: full"),
-        ));
-    }
+/// [`crate::Error::Dataset`] without samples; what [`Tuning::of`] fails with.
+pub async fn plan_run(recipe: &Recipe, checkpoint: &Checkpoint, profile: &Profile, train: &[Sample], eval: &[Sample]) -> Result<Planned> {
+    let tuning = Tuning::of(recipe, checkpoint).await?;
     let loader = Loader::new(train.len(), recipe)?;
-    let options = engine_options(recipe, train, eval);
+    let options = engine_options(recipe, tuning.method.clone(), train, eval);
     let largest = largest_micro_batches(&loader, recipe, train, eval);
     let memory = estimate(checkpoint.config(), checkpoint.params(), |d| stored_type(checkpoint, d), profile, &options, largest);
-    Ok(Planned { loader, options, largest, memory })
+    Ok(Planned { loader, options, largest, memory, tuning })
 }
 
 /// The options of the engine that a recipe asks for.
-fn engine_options(recipe: &Recipe, train: &[Sample], eval: &[Sample]) -> EngineOptions {
+fn engine_options(recipe: &Recipe, method: Method, train: &[Sample], eval: &[Sample]) -> EngineOptions {
     let longest = train.iter().chain(eval).flat_map(|s| {
         let starts = std::iter::once(0).chain(s.ends.iter().copied());
         s.ends.iter().zip(starts).map(|(end, start)| end - start).max()
     });
     EngineOptions {
-        method: Method::Full,
+        method,
         gradient_checkpointing: recipe.gradient_checkpointing,
         sequence: longest.max().unwrap_or(1),
         adamw: AdamW {

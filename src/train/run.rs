@@ -9,7 +9,7 @@ use super::history::{EvalLine, History, LogEntry, LogLine, clock};
 use super::job::{Event, Job, Observer, Outcome, Planned, Start, Wish, batch_of, plan_run};
 use super::output;
 use super::schedule::Schedule;
-use super::state::{self, SavedState, checkpoint_name};
+use super::state::{self, SavedState, Saver, checkpoint_name};
 use crate::config::{Resume, Strategy};
 use crate::data::{Loader, Sample};
 use crate::engine::{Engine, Stats};
@@ -27,17 +27,23 @@ const STEPS_IN_FLIGHT: usize = 2;
 /// [`Error::TooLittleMemory`] before anything is allocated, [`Error::NotFinite`] when a loss or gradient is, [`Error::Interrupted`]
 /// when the observer asked to stop, and what files and device fail with. What was saved before stays.
 pub async fn train(job: &Job<'_>, observer: &mut dyn Observer) -> Result<Outcome> {
-    let Planned { loader, options, largest, memory } = plan_run(job.recipe, job.checkpoint, job.gpu.profile(), job.train, job.eval)?;
+    let planned = plan_run(job.recipe, job.checkpoint, job.gpu.profile(), job.train, job.eval).await?;
+    let Planned { loader, options, largest, memory, tuning } = planned;
     memory.check(job.gpu.profile(), job.recipe.gradient_checkpointing)?;
 
     job.gpu.reset_peak();
     let mut engine = Engine::load(job.gpu.clone(), job.checkpoint, options).await?;
     engine.reserve(largest[0], largest[1]).await?;
-    let mut run = Run::new(job, engine, loader);
+    for notice in &tuning.notices {
+        observer.event(Event::Notice(notice.clone()));
+    }
+    let (parameters, trainable) = tuning.count(job.checkpoint);
+    tuning.begin(&engine, job.checkpoint, job.recipe.seed).await?;
+    let mut run = Run::new(Saver::new(job, tuning).await?, engine, loader);
     run.resume(observer).await?;
     let start = Start {
-        parameters: job.checkpoint.params().iter().map(|p| p.elements()).sum(),
-        trainable: job.checkpoint.params().iter().map(|p| p.elements()).sum(),
+        parameters,
+        trainable,
         total_steps: run.total_steps,
         resumed_at: run.state.global_step,
         samples: job.train.len(),
@@ -74,6 +80,7 @@ struct InFlight {
 
 struct Run<'a> {
     job: &'a Job<'a>,
+    saver: Saver<'a>,
     engine: Engine,
     loader: Loader,
     schedule: Schedule,
@@ -95,12 +102,14 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(job: &'a Job<'a>, engine: Engine, loader: Loader) -> Run<'a> {
+    fn new(saver: Saver<'a>, engine: Engine, loader: Loader) -> Run<'a> {
+        let job = saver.job;
         let total_steps = loader.total_steps();
-        let state = SavedState { max_steps: total_steps, fingerprint: state::fingerprint(job), ..SavedState::default() };
+        let state = SavedState { max_steps: total_steps, fingerprint: saver.fingerprint(), ..SavedState::default() };
         Run {
             schedule: Schedule::of(job.recipe, total_steps),
             job,
+            saver,
             engine,
             loader,
             total_steps,
@@ -134,7 +143,7 @@ impl<'a> Run<'a> {
             },
             Resume::From(path) => Rc::from(crate::platform::open(path)?),
         };
-        let mut state = state::restore(self.job, &self.engine, dir).await?;
+        let mut state = state::restore(&self.saver, &self.engine, dir).await?;
         self.history.entries = std::mem::take(&mut state.trainer_log);
         self.history.rewrite(self.job.out).await?;
         self.first_step = state.global_step;
@@ -255,7 +264,7 @@ impl<'a> Run<'a> {
         let kept = if step == 0 {
             "nothing was trained yet".to_string()
         } else {
-            let name = state::save(self.job, &self.engine, &self.state, &self.history).await?;
+            let name = state::save(&self.saver, &self.engine, &self.state, &self.history).await?;
             format!("the weights of step {step} are kept in {}/{name}", self.job.out.label())
         };
         let lr = self.last_lr;
@@ -347,7 +356,7 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         self.drain().await?;
-        let name = state::save(self.job, &self.engine, &self.state, &self.history).await?;
+        let name = state::save(&self.saver, &self.engine, &self.state, &self.history).await?;
         self.saved_at = Some(self.state.global_step);
         self.logged = Instant::now();
         observer.event(Event::Saved(&name));
@@ -373,12 +382,12 @@ impl<'a> Run<'a> {
         {
             if *name != checkpoint_name(self.state.global_step) {
                 let dir: Rc<dyn Directory> = Rc::from(crate::platform::as_directory(self.job.out.subdirectory(name)));
-                state::load_weights(&self.engine, dir).await?;
+                self.saver.load_weights(&self.engine, dir).await?;
                 observer.event(Event::Notice(format!("the result is the best checkpoint, {name} (eval_loss {loss:.4})")));
             }
             eval_loss = Some(*loss);
         }
-        state::write_model(self.job, &self.engine, self.job.out).await?;
+        self.saver.write_model(&self.engine, self.job.out).await?;
         let here = (self.state.global_step - self.first_step) as f64;
         let outcome = Outcome {
             epoch: self.state.epoch,

@@ -3,7 +3,8 @@
 use std::rc::Rc;
 
 use super::run::evaluate;
-use crate::checkpoint::Checkpoint;
+use crate::adapter::AdapterPlan;
+use crate::checkpoint::{ModelSource, ParamSource};
 use crate::data::Sample;
 use crate::engine::{Engine, EngineOptions, Method, estimate, stored_type};
 use crate::error::Result;
@@ -28,18 +29,37 @@ pub struct Score {
 ///
 /// # Errors
 /// [`crate::Error::TooLittleMemory`] when not even one sample at a time fits; what reading the weights and the device fail with.
-pub async fn score(gpu: &Rc<Gpu>, checkpoint: &Checkpoint, samples: &[Sample], batch_size: usize) -> Result<Score> {
+pub async fn score(gpu: &Rc<Gpu>, model: &dyn ModelSource, samples: &[Sample], batch_size: usize) -> Result<Score> {
+    score_adapted(gpu, model, None, samples, batch_size).await
+}
+
+/// The same with an adapter on the model, which is not merged: what it changes, and its tensors in the order of
+/// [`AdapterPlan::declarations`].
+///
+/// # Errors
+/// As [`score`].
+pub async fn score_adapted(
+    gpu: &Rc<Gpu>,
+    model: &dyn ModelSource,
+    adapter: Option<(Rc<AdapterPlan>, &dyn ParamSource)>,
+    samples: &[Sample],
+    batch_size: usize,
+) -> Result<Score> {
     let sequence = samples.iter().map(|s| s.ids.len()).max().unwrap_or(1);
-    let options = EngineOptions { method: Method::Inference(None), gradient_checkpointing: false, sequence, adamw: AdamW::default() };
+    let method = Method::Inference(adapter.as_ref().map(|(plan, _)| plan.clone()));
+    let options = EngineOptions { method, gradient_checkpointing: false, sequence, adamw: AdamW::default() };
     let largest = |batch: usize| samples.chunks(batch).map(|c| c.iter().map(|s| s.ids.len()).sum::<usize>()).max().unwrap_or(0);
-    let frozen = |d: &ParamDecl| stored_type(checkpoint, d);
-    let memory = |batch: usize| estimate(checkpoint.config(), checkpoint.params(), frozen, gpu.profile(), &options, [0, largest(batch)]);
+    let frozen = |d: &ParamDecl| stored_type(model, d);
+    let memory = |batch: usize| estimate(model.config(), model.params(), frozen, gpu.profile(), &options, [0, largest(batch)]);
     let mut batch = batch_size.max(1);
     while batch > 1 && memory(batch).check(gpu.profile(), true).is_err() {
         batch /= 2;
     }
     memory(batch).check(gpu.profile(), true)?;
-    let mut engine = Engine::load(gpu.clone(), checkpoint, options).await?;
+    let mut engine = Engine::load(gpu.clone(), model, options).await?;
+    if let Some((_, source)) = adapter {
+        engine.load_adapter(source).await?;
+    }
     engine.reserve(0, largest(batch)).await?;
     let (sum, tokens) = evaluate(&mut engine, samples, batch).await?;
     let loss = sum / tokens.max(1) as f64;

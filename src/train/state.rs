@@ -1,7 +1,7 @@
-//! `checkpoint-N`: a complete model directory with what is needed to go on to the same bits.
+//! `checkpoint-N`: a complete model or adapter directory with what is needed to go on to the same bits.
 //!
-//! Beside the model: `optimizer.safetensors` (`exp_avg.<name>`, `exp_avg_sq.<name>`, and `master.<name>` where the model is written in
-//! less than f32) and `trainer_state.json`. Learning rate, data order and dropout are functions of the step and the seed, so
+//! Beside model or adapter: `optimizer.safetensors` (of what is trained `exp_avg.<name>`, `exp_avg_sq.<name>`, and `master.<name>`
+//! where the model is written in less than f32; an adapter is always written in f32) and `trainer_state.json`. Learning rate, data order and dropout are functions of the step and the seed, so
 //! nothing else has a state. It is written under another name and renamed when everything is on the disk.
 
 use std::rc::Rc;
@@ -11,9 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use super::history::{History, LogEntry};
 use super::job::Job;
+use super::tuning::Tuning;
+use crate::adapter::{self, Adapter, AdapterFiles, write_adapter};
 use crate::checkpoint::{Checkpoint, ParamSource, TensorFile, TensorFileWriter, TensorInfo, WriteOptions, write_checkpoint};
 use crate::config::{ExportDtype, Recipe};
-use crate::engine::Engine;
+use crate::engine::{Engine, Method, Shifted};
 use crate::error::{Error, Result};
 use crate::model::ParamDecl;
 use crate::plan::Part;
@@ -90,40 +92,90 @@ pub(super) fn export_dtype(recipe: &Recipe, checkpoint: &Checkpoint) -> Dtype {
     }
 }
 
-/// What a resumed run must have in common with the interrupted one.
-pub(super) fn fingerprint(job: &Job<'_>) -> String {
-    let r = job.recipe;
-    let tokens: usize = job.train.iter().map(|s| s.ids.len()).sum();
-    format!(
-        "{} samples, {tokens} tokens, batch {} × {}, seed {}/{}, shuffling {}, learning rate {} {:?}, weight decay {}, clip {:?}, {:?} steps or {} epochs",
-        job.train.len(),
-        r.per_device_train_batch_size,
-        r.gradient_accumulation_steps,
-        r.seed,
-        r.data_seed,
-        !r.disable_shuffling,
-        r.learning_rate,
-        r.lr_scheduler_type,
-        r.weight_decay,
-        r.max_grad_norm,
-        r.max_steps,
-        r.num_train_epochs,
-    )
+/// What a run saves and how it finds it again.
+pub(super) struct Saver<'a> {
+    /// The run's input.
+    pub(super) job: &'a Job<'a>,
+    /// What is trained.
+    tuning: Tuning,
+    /// The base's fingerprint, where only a part of what the run computes with is saved.
+    base: String,
 }
 
-/// Writes the model directory alone.
-pub(super) async fn write_model(job: &Job<'_>, engine: &Engine, out: &dyn OutputDirectory) -> Result<()> {
-    let options = WriteOptions { dtype: export_dtype(job.recipe, job.checkpoint), max_shard_size: job.recipe.max_shard_size };
-    write_checkpoint(out, &options, &engine.config, &engine.declarations, &engine.part(Part::Weights), job.carry).await
+impl<'a> Saver<'a> {
+    pub(super) async fn new(job: &'a Job<'a>, tuning: Tuning) -> Result<Saver<'a>> {
+        let base = match tuning.method {
+            Method::Full => String::new(),
+            _ => adapter::fingerprint(job.checkpoint).await?,
+        };
+        Ok(Saver { job, tuning, base })
+    }
+
+    /// What a resumed run must have in common with the interrupted one.
+    pub(super) fn fingerprint(&self) -> String {
+        let (r, train) = (self.job.recipe, self.job.train);
+        let tokens: usize = train.iter().map(|s| s.ids.len()).sum();
+        format!(
+            "{} samples, {tokens} tokens, batch {} × {}, seed {}/{}, shuffling {}, learning rate {} {:?}, weight decay {}, clip {:?}, {:?} steps or {} epochs{}",
+            train.len(),
+            r.per_device_train_batch_size,
+            r.gradient_accumulation_steps,
+            r.seed,
+            r.data_seed,
+            !r.disable_shuffling,
+            r.learning_rate,
+            r.lr_scheduler_type,
+            r.weight_decay,
+            r.max_grad_norm,
+            r.max_steps,
+            r.num_train_epochs,
+            self.tuning.describe(r, &self.base),
+        )
+    }
+
+    /// Writes the model or adapter directory alone.
+    pub(super) async fn write_model(&self, engine: &Engine, out: &dyn OutputDirectory) -> Result<()> {
+        let job = self.job;
+        let weights = engine.part(Part::Weights);
+        if let Some(adapter) = &self.tuning.adapter {
+            let (base, carry) = (job.checkpoint.params(), job.carry);
+            let files = AdapterFiles { config: &adapter.config, plan: &adapter.plan, base, fingerprint: &self.base, carry };
+            return write_adapter(out, &files, &Shifted { source: &weights, by: engine.base_count }).await;
+        }
+        let options = WriteOptions { dtype: export_dtype(job.recipe, job.checkpoint), max_shard_size: job.recipe.max_shard_size };
+        write_checkpoint(out, &options, &engine.config, &engine.declarations, &weights, job.carry).await
+    }
+
+    /// Whether the written model holds fewer bits than training needs.
+    fn writes_rounded(&self) -> bool {
+        self.tuning.adapter.is_none() && export_dtype(self.job.recipe, self.job.checkpoint) != Dtype::F32
+    }
+
+    /// Brings only the trained weights of a checkpoint back, at full precision where it has them.
+    pub(super) async fn load_weights(&self, engine: &Engine, dir: Rc<dyn Directory>) -> Result<()> {
+        if self.tuning.adapter.is_some() {
+            return engine.load_adapter(&Adapter::open(dir, self.job.checkpoint).await?).await;
+        }
+        if dir.size(OPTIMIZER_FILE).await?.is_some() {
+            let file = TensorFile::open(dir.clone(), OPTIMIZER_FILE).await?;
+            if file.tensors().iter().any(|t| t.name.starts_with("master.")) {
+                let master = SavedPart { file: &file, prefix: "master", declarations: &engine.declarations };
+                return engine.load_trained(Part::Weights, &master).await;
+            }
+        }
+        let checkpoint = Checkpoint::open(dir).await?;
+        engine.load_trained(Part::Weights, &checkpoint).await
+    }
 }
 
 /// Writes `checkpoint-N` and removes the oldest beyond `save_total_limit` (never the best). Returns its name.
-pub(super) async fn save(job: &Job<'_>, engine: &Engine, state: &SavedState, history: &History) -> Result<String> {
+pub(super) async fn save(saver: &Saver<'_>, engine: &Engine, state: &SavedState, history: &History) -> Result<String> {
+    let job = saver.job;
     let name = checkpoint_name(state.global_step);
     let partial = format!(".{name}.partial");
     job.out.remove(&partial).await?;
     let dir = job.out.subdirectory(&partial);
-    if let Err(error) = write_all(job, engine, state, history, &*dir).await {
+    if let Err(error) = write_all(saver, engine, state, history, &*dir).await {
         // Half a checkpoint is worth nothing and, on a full disk, in the way. The error that led here is the one to report.
         let _ = job.out.remove(&partial).await;
         return Err(error);
@@ -136,10 +188,11 @@ pub(super) async fn save(job: &Job<'_>, engine: &Engine, state: &SavedState, his
     Ok(name)
 }
 
-async fn write_all(job: &Job<'_>, engine: &Engine, state: &SavedState, history: &History, dir: &dyn OutputDirectory) -> Result<()> {
-    write_model(job, engine, dir).await?;
+async fn write_all(saver: &Saver<'_>, engine: &Engine, state: &SavedState, history: &History, dir: &dyn OutputDirectory) -> Result<()> {
+    let job = saver.job;
+    saver.write_model(engine, dir).await?;
     if !job.recipe.save_only_model {
-        write_optimizer(job, engine, dir).await?;
+        write_optimizer(saver.writes_rounded(), engine, dir).await?;
     }
     let mut json = serde_json::to_value(state).unwrap_or_default();
     json["log_history"] = history.log_history().into();
@@ -173,20 +226,21 @@ pub(super) async fn remove_checkpoint(out: &dyn OutputDirectory, name: &str) -> 
     out.remove(&aside).await
 }
 
-async fn write_optimizer(job: &Job<'_>, engine: &Engine, dir: &dyn OutputDirectory) -> Result<()> {
-    let master = export_dtype(job.recipe, job.checkpoint) != Dtype::F32;
+async fn write_optimizer(master: bool, engine: &Engine, dir: &dyn OutputDirectory) -> Result<()> {
     let parts = [("exp_avg", Part::Moment1), ("exp_avg_sq", Part::Moment2), ("master", Part::Weights)];
     let parts = &parts[..if master { 3 } else { 2 }];
+    let trained = engine.trained();
     let mut infos = Vec::new();
     for (prefix, _) in parts {
-        for d in &engine.declarations {
+        for d in trained.iter().map(|&index| &engine.declarations[index]) {
             infos.push(TensorInfo::new(format!("{prefix}.{}", d.name), Dtype::F32, vec![d.rows as u64, d.cols as u64]));
         }
     }
     let mut file = TensorFileWriter::create(dir, OPTIMIZER_FILE, &infos, &[]).await?;
     for (prefix, part) in parts {
         let source = engine.part(*part);
-        for (index, d) in engine.declarations.iter().enumerate() {
+        for &index in &trained {
+            let d = &engine.declarations[index];
             let rows = (PIECE_BYTES / (d.cols * 4)).clamp(1, d.rows);
             for first in (0..d.rows).step_by(rows) {
                 let data = source.read_rows(index, first..(first + rows).min(d.rows)).await?;
@@ -214,19 +268,19 @@ impl ParamSource for SavedPart<'_> {
 }
 
 /// Brings weights, moments and the state of a checkpoint back.
-pub(super) async fn restore(job: &Job<'_>, engine: &Engine, dir: Rc<dyn Directory>) -> Result<SavedState> {
+pub(super) async fn restore(saver: &Saver<'_>, engine: &Engine, dir: Rc<dyn Directory>) -> Result<SavedState> {
     let label = dir.label();
     if dir.size(OPTIMIZER_FILE).await?.is_none() {
         return Err(Error::file(
             label,
             "this checkpoint has no optimizer.safetensors (save_only_model was set): it cannot be resumed; \
-             give it as model_name_or_path to train on from its weights",
+             give it as model_name_or_path (an adapter: adapter_name_or_path) to train on from its weights",
         ));
     }
     let bytes = dir.read(STATE_FILE).await?;
     let state: SavedState = serde_json::from_slice(&bytes)
         .map_err(|e| Error::line(format!("{label}/{STATE_FILE}"), e.line(), format!("this is not a state that this program wrote: {e}")))?;
-    let now = fingerprint(job);
+    let now = saver.fingerprint();
     if state.fingerprint != now {
         return Err(Error::recipe(
             "resume_from_checkpoint",
@@ -236,23 +290,9 @@ pub(super) async fn restore(job: &Job<'_>, engine: &Engine, dir: Rc<dyn Director
             ),
         ));
     }
-    load_weights(engine, dir.clone()).await?;
+    saver.load_weights(engine, dir.clone()).await?;
     let file = TensorFile::open(dir, OPTIMIZER_FILE).await?;
     engine.load_trained(Part::Moment1, &SavedPart { file: &file, prefix: "exp_avg", declarations: &engine.declarations }).await?;
     engine.load_trained(Part::Moment2, &SavedPart { file: &file, prefix: "exp_avg_sq", declarations: &engine.declarations }).await?;
     Ok(state)
-}
-
-/// Brings only the weights of a checkpoint back, at full precision where it has them.
-pub(super) async fn load_weights(engine: &Engine, dir: Rc<dyn Directory>) -> Result<()> {
-    if dir.size(OPTIMIZER_FILE).await?.is_some() {
-        let file = TensorFile::open(dir.clone(), OPTIMIZER_FILE).await?;
-        if file.tensors().iter().any(|t| t.name.starts_with("master.")) {
-            return engine
-                .load_trained(Part::Weights, &SavedPart { file: &file, prefix: "master", declarations: &engine.declarations })
-                .await;
-        }
-    }
-    let checkpoint = Checkpoint::open(dir).await?;
-    engine.load_trained(Part::Weights, &checkpoint).await
 }

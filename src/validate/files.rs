@@ -11,7 +11,7 @@ use super::json;
 use super::repair::Repair;
 use super::report::Finding;
 use super::view::{Source, Tensor, View};
-use crate::checkpoint::TensorFile;
+use crate::checkpoint::{TensorFile, TorchFile};
 use crate::error::Error;
 use crate::platform::{Directory, Entry};
 
@@ -38,7 +38,7 @@ pub(super) async fn open(dir: &Rc<dyn Directory>, entries: &[Entry], view: &mut 
     } else if !safetensors.is_empty() {
         without_index(&safetensors, findings)
     } else {
-        return pickles(dir, entries, &names, findings).await;
+        return pickles(dir, entries, &names, view, findings).await;
     };
     for name in chosen {
         match TensorFile::open(dir.clone(), &name).await {
@@ -230,7 +230,7 @@ fn without_index(names: &[&str], findings: &mut Vec<Finding>) -> Vec<String> {
 }
 
 /// No safetensors file at all.
-async fn pickles(dir: &Rc<dyn Directory>, entries: &[Entry], names: &[&str], findings: &mut Vec<Finding>) {
+async fn pickles(dir: &Rc<dyn Directory>, entries: &[Entry], names: &[&str], view: &mut View, findings: &mut Vec<Finding>) {
     let mut pickles: Vec<String> = names.iter().filter(|name| !name.ends_with(".json")).map(ToString::to_string).collect();
     if pickles.iter().any(|name| name == "pytorch_model.bin") {
         pickles = vec!["pytorch_model.bin".into()];
@@ -254,5 +254,23 @@ async fn pickles(dir: &Rc<dyn Directory>, entries: &[Entry], names: &[&str], fin
             n - 1
         ),
     };
-    findings.push(Finding::new(Code::PickleWeights, message).file(first).repair(Repair::ConvertPickle(pickles)));
+    let refused = findings.len();
+    for name in &pickles {
+        match TorchFile::open(dir.clone(), name).await {
+            Ok(torch) => {
+                add(view, torch.file, findings);
+                for tensor in view.tensors.iter_mut().filter(|tensor| torch.transposed.contains(&tensor.name)) {
+                    tensor.transpose();
+                }
+            }
+            Err(error) => {
+                let finding = damaged(name, &error);
+                let code = if finding.code == Code::DamagedFile { Code::PickleWeights } else { finding.code };
+                findings.push(Finding { code, severity: code.fault().severity, ..finding });
+            }
+        }
+    }
+    if findings.len() == refused {
+        findings.push(Finding::new(Code::PickleWeights, message).file(first).repair(Repair::ConvertPickle(pickles)));
+    }
 }

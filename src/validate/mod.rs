@@ -35,7 +35,7 @@ use std::rc::Rc;
 pub use code::{Code, Fault, Group};
 pub use docs::markdown;
 pub use open::{Opened, open};
-pub use repair::{Candidate, Repair};
+pub use repair::{Candidate, Fixed, Repair, fix};
 pub use report::{Finding, Kind, Report, Severity, Verdict};
 pub use source::ViewParams;
 pub use view::{Source, Tensor, View};
@@ -83,6 +83,8 @@ pub struct Validation {
     pub view: View,
     /// The configuration read, where it is readable after all repairs.
     pub config: Option<ModelConfig>,
+    /// Where the model is: the directory, or the checkpoint in it.
+    pub dir: Rc<dyn Directory>,
 }
 
 /// Judges a directory. However damaged it is, that is a report.
@@ -280,7 +282,7 @@ impl Case {
     }
 
     fn conclude(self) -> Validation {
-        let Case { kind, view, config, findings, loss, .. } = self;
+        let Case { dir, kind, view, config, findings, loss, .. } = self;
         let parameters = match &config {
             Some(config) => Some(config.parameter_count()),
             None if view.tensors.is_empty() => None,
@@ -293,6 +295,6 @@ impl Case {
         };
         let mut report = Report { verdict: Verdict::Unusable, kind, model_type, parameters, lora_targets, loss, findings };
         report.conclude();
-        Validation { report, view, config }
+        Validation { report, view, config, dir }
     }
 }

@@ -24,7 +24,12 @@ pub struct Opened {
 /// [`Error::NotReady`] with every fault.
 pub async fn open(directory: Rc<dyn Directory>) -> Result<Opened> {
     let mut case = examined(&directory).await?;
-    let loaded = tokenizer::check(&*directory, &case.entries, &case.view, case.config.as_ref(), None, &mut case.findings).await;
+    let loaded = match case.kind {
+        Kind::Model | Kind::ModelAndAdapter => {
+            tokenizer::check(&*directory, &case.entries, &case.view, case.config.as_ref(), None, &mut case.findings).await
+        }
+        _ => None,
+    };
     let warnings = case.findings.iter().filter(|finding| finding.severity == Severity::Warning).map(Finding::to_string).collect();
     let checkpoint = checkpoint(directory.clone(), case)?;
     let tokenizer = match loaded {

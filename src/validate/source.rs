@@ -41,6 +41,29 @@ impl View {
                     }
                     Ok(out)
                 }
+                Source::Merged { base, a, b, scale } => {
+                    let mut out = self.rows(base, rows.clone()).await?;
+                    let (rank, width) = matrix(a);
+                    let a = self.rows(a, 0..rank).await?;
+                    let b = self.rows(b, rows).await?;
+                    for (out, b) in out.chunks_exact_mut(width as usize).zip(b.chunks_exact(rank as usize)) {
+                        for (col, out) in out.iter_mut().enumerate() {
+                            let delta: f32 = b.iter().zip(a[col..].iter().step_by(width as usize)).map(|(b, a)| b * a).sum();
+                            *out += *scale as f32 * delta;
+                        }
+                    }
+                    Ok(out)
+                }
+                Source::Extended(inner) => {
+                    let (there, width) = matrix(inner);
+                    let mut out = self.rows(inner, rows.start.min(there)..rows.end.min(there)).await?;
+                    let added = rows.end.max(there) - rows.start.max(there);
+                    if added > 0 {
+                        let mean = self.mean_row(inner).await?;
+                        out.extend(mean.iter().copied().cycle().take((added * width) as usize));
+                    }
+                    Ok(out)
+                }
                 Source::Transposed(inner) => {
                     // The inner rows are our columns; they are read whole, since the wanted part of each is mostly all of it.
                     let (inner_rows, inner_cols) = matrix(inner);
@@ -62,6 +85,26 @@ impl View {
                 }
             }
         })
+    }
+}
+
+impl View {
+    /// The mean of a matrix's rows.
+    async fn mean_row(&self, tensor: &Tensor) -> Result<Vec<f32>> {
+        let (rows, width) = matrix(tensor);
+        let mut sum = vec![0f64; width as usize];
+        let step = (PIECE / width.max(1)).max(1);
+        let mut at = 0;
+        while at < rows {
+            let end = (at + step).min(rows);
+            for row in self.rows(tensor, at..end).await?.chunks_exact(width as usize) {
+                for (sum, value) in sum.iter_mut().zip(row) {
+                    *sum += f64::from(*value);
+                }
+            }
+            at = end;
+        }
+        Ok(sum.iter().map(|sum| (sum / rows.max(1) as f64) as f32).collect())
     }
 }
 

@@ -50,6 +50,19 @@ pub enum Source {
     Rows(Box<Tensor>, Range<u64>),
     /// Several below each other.
     Joined(Vec<Tensor>),
+    /// W + scale · B·A, rounded once when it is written.
+    Merged {
+        /// W, (out, in).
+        base: Box<Tensor>,
+        /// A, (r, in).
+        a: Box<Tensor>,
+        /// B, (out, r).
+        b: Box<Tensor>,
+        /// lora_alpha / r, or with rsLoRA lora_alpha / √r.
+        scale: f64,
+    },
+    /// The rows of another, then as many as are wanted, each the mean of those.
+    Extended(Box<Tensor>),
 }
 
 impl Tensor {
@@ -62,7 +75,8 @@ impl Tensor {
     pub fn origin(&self) -> (usize, &str) {
         match &self.source {
             Source::Stored { file, tensor } => (*file, tensor),
-            Source::Transposed(inner) | Source::Rows(inner, _) => inner.origin(),
+            Source::Transposed(inner) | Source::Rows(inner, _) | Source::Extended(inner) => inner.origin(),
+            Source::Merged { base, .. } => base.origin(),
             Source::Joined(parts) => parts.first().map_or((0, ""), Tensor::origin),
         }
     }
@@ -108,6 +122,41 @@ impl View {
             let source = Source::Rows(Box::new(whole.clone()), first..first + rows);
             self.tensors.insert(at + i, Tensor { name: name.clone(), dtype: whole.dtype, shape, source });
             first += rows;
+        }
+    }
+
+    /// Adds LoRA factors to the base layers that they stand beside (`q_proj.base_layer.weight`, `q_proj.lora_A.default.weight`), and
+    /// takes the trained copy of modules that were trained whole (`modules_to_save`).
+    pub(super) fn merge_lora(&mut self, scale: f64) {
+        let (factors, mut rest): (Vec<Tensor>, Vec<Tensor>) =
+            std::mem::take(&mut self.tensors).into_iter().partition(|tensor| tensor.name.contains(".lora_"));
+        rest.retain(|tensor| !tensor.name.contains(".original_module."));
+        for tensor in &mut rest {
+            if let Some((front, rest)) = tensor.name.split_once(".modules_to_save.") {
+                // The name of the adapter comes next.
+                tensor.name = format!("{front}.{}", rest.split_once('.').map_or(rest, |(_, rest)| rest));
+            }
+            let Some((module, kind)) = tensor.name.split_once(".base_layer.") else { continue };
+            let find = |letter: &str| factors.iter().find(|factor| factor.name.starts_with(&format!("{module}.lora_{letter}.")));
+            let name = format!("{module}.{kind}");
+            if let (Some(a), Some(b), "weight") = (find("A"), find("B"), kind) {
+                let base = Box::new(tensor.clone());
+                tensor.source = Source::Merged { base, a: Box::new(a.clone()), b: Box::new(b.clone()), scale };
+            }
+            tensor.name = name;
+        }
+        self.tensors = rest;
+    }
+
+    /// Adds rows to a matrix.
+    pub(super) fn extend(&mut self, name: &str, rows: u64) {
+        if let Some(tensor) = self.tensors.iter_mut().find(|tensor| tensor.name == name)
+            && tensor.shape.len() == 2
+            && tensor.shape[0] < rows
+        {
+            let inner = Box::new(tensor.clone());
+            tensor.shape[0] = rows;
+            tensor.source = Source::Extended(inner);
         }
     }
 

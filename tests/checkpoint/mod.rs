@@ -4,6 +4,7 @@ mod config;
 mod golden;
 mod header;
 mod inventory;
+mod pickle;
 mod round_trip;
 mod support;
 mod tensor_file;

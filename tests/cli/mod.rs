@@ -13,6 +13,8 @@ mod demo;
 mod generate;
 mod interruption;
 mod serve;
+mod tuning;
+mod validate;
 
 /// A folder with a model, data and room for results; paths in recipes are relative to it.
 pub(crate) struct Workspace {

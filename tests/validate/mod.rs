@@ -3,3 +3,4 @@
 mod cases;
 mod large;
 mod page;
+mod repair;

@@ -154,7 +154,10 @@ fn a_run_is_planned_trained_sampled_kept_and_talked_with() {
     let query = deltas.iter().find(|d| d.layer == Some(0) && d.module == "self_attn.q_proj").expect("it is trained");
     let squares: f64 = query.singular_values.iter().map(|s| s * s).sum();
     assert!(
-        (squares.sqrt() / query.delta_norm - 1.0).abs() < 1e-6 && query.delta_norm > 0.0 && query.delta_norm < query.weight_norm,
+        squares.sqrt() / query.delta_norm > 0.9
+            && squares.sqrt() / query.delta_norm < 1.0001
+            && query.delta_norm > 0.0
+            && query.delta_norm < query.weight_norm,
         "{query:?}"
     );
 
@@ -235,6 +238,84 @@ fn a_lost_device_is_said_and_the_run_goes_on_by_itself() {
     all.sort_unstable();
     all.dedup();
     assert_eq!(all, expected, "the third step came twice, with the same bits");
+}
+
+#[test]
+fn an_adapter_is_trained_goes_on_answers_and_is_merged() {
+    let page = Page::new();
+    // Given as files: the page keeps a copy, so that the adapter is of use after a reload.
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/embedded-model");
+    let files = open_directory(std::path::Path::new(folder)).expect("the model is there");
+    let open = Request::Open { source: BaseSource::Files { name: "village".into() } };
+    let call = Call::new(1, Some(Rc::new(files)), Rc::new(|_| {}));
+    block_on(page.session.handle(open, call)).unwrap_or_else(|e| panic!("{e}"));
+    let mut settings = recipe(&[("lora_rank", 4.0), ("learning_rate", 1e-2)]);
+    settings.insert("finetuning_type".into(), SettingValue::Text("lora".into()));
+    page.prepare(&settings);
+    let Reply::Plan(plan) = page.call(Request::Plan { recipe: settings.clone() }) else { panic!("no plan") };
+    assert!(plan.trainable < plan.parameters / 10, "{plan:?}");
+
+    let session = page.session.clone();
+    let stop = move |event: &Event| {
+        if matches!(event, Event::Step { line } if line.current_steps == 3) {
+            let call = Call::new(2, None, Rc::new(|_| {}));
+            block_on(session.handle(Request::Stop, call)).unwrap_or_else(|e| panic!("{e}"));
+        }
+    };
+    let train = Request::Train { recipe: settings, samples: no_samples() };
+    let (reply, first) = page.try_call(train, stop).unwrap_or_else(|e| panic!("{e}"));
+    let Reply::Ended(stopped) = reply else { panic!("{reply:?}") };
+    assert!(!stopped.finished && !stopped.run.model && stopped.run.step == 3, "{stopped:?}");
+    let page = Page::over(page.store.clone());
+    let (reply, rest) =
+        page.try_call(Request::GoOn { run: stopped.run.id, samples: no_samples() }, |_| {}).unwrap_or_else(|e| panic!("{e}"));
+    let Reply::Ended(ended) = reply else { panic!("{reply:?}") };
+    assert!(ended.finished && losses(&first).len() + losses(&rest).len() == 6, "{ended:?}");
+
+    let Reply::Deltas(deltas) = page.call(Request::Deltas) else { panic!("no deltas") };
+    let query = deltas.iter().find(|d| d.layer == Some(1) && d.module == "self_attn.q_proj").expect("it is adapted");
+    assert!(query.delta_norm > 0.0 && (1..=4).contains(&query.singular_values.len()), "of rank 4: {query:?}");
+    assert!(deltas.iter().filter(|d| d.module.ends_with("norm")).all(|d| d.delta_norm == 0.0 && d.singular_values.is_empty()));
+
+    let text = "Lena keeps the bees.";
+    let of = |page: &Page, which| match page.call(Request::Losses { which, text: text.into() }) {
+        Reply::Losses(losses) => losses.into_iter().filter_map(|t| t.loss).collect::<Vec<f64>>(),
+        other => panic!("{other:?}"),
+    };
+    let (base, adapted) = (of(&page, Which::Base), of(&page, Which::Tuned));
+    assert!(base.iter().zip(&adapted).any(|(b, a)| (b - a).abs() > 1e-3), "the adapter changes something");
+    let Reply::Run(merged) = page.call(Request::Merge) else { panic!("not merged") };
+    assert!(merged.usable && merged.model && merged.finished, "{merged:?}");
+    page.call(Request::Tuned { id: merged.id.clone() });
+    let after = of(&page, Which::Tuned);
+    let worst = adapted.iter().zip(&after).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    // The merged weights are rounded to the base's bfloat16 or kept in f32; either is far below what the adapter changed.
+    assert!(worst < 0.05, "merged it says the same: {worst}");
+    assert!(page.fault(Request::Merge).contains("whole model"));
+    let copy = match page.call(Request::Runs) {
+        Reply::Runs(runs) => runs.into_iter().find(|run| run.name == "village").expect("the base's copy is kept"),
+        other => panic!("{other:?}"),
+    };
+    assert!(page.fault(Request::Remove { id: copy.id }).contains("delete that one first"));
+}
+
+#[test]
+fn a_broken_folder_is_repaired() {
+    let page = Page::new();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/validate/broken");
+    let broken = std::fs::read_dir(folder).expect("there are cases").filter_map(|e| e.ok()).map(|e| e.path());
+    let case = broken.filter(|path| path.to_string_lossy().contains("prefix")).min().expect("a case of prefixed names");
+    let files: Rc<dyn Directory> = Rc::new(open_directory(&case).expect("it is there"));
+    let call = || Call::new(1, Some(files.clone()), Rc::new(|_| {}));
+    let open = Request::Open { source: BaseSource::Files { name: "broken".into() } };
+    let Ok(Reply::Base(base)) = block_on(page.session.handle(open, call())) else { panic!("not even a report") };
+    assert_eq!(base.report.verdict, rootstock::validate::Verdict::Repairable, "{:?}", base.report);
+    let Reply::Repaired(repaired) = page.call(Request::Repair) else { panic!("not repaired") };
+    assert_eq!(repaired.base.report.verdict, rootstock::validate::Verdict::Ready, "{:?}", repaired.base.report);
+    assert!(!repaired.done.is_empty());
+    let again = Page::over(page.store.clone());
+    let Reply::Base(base) = again.call(Request::Open { source: BaseSource::Run { id: repaired.id } }) else { panic!("not kept") };
+    assert_eq!(base.report.verdict, rootstock::validate::Verdict::Ready);
 }
 
 #[test]

@@ -1,9 +1,13 @@
 //! What can be mended, as data: a rule that finds a fault says here how to undo it, the validator goes on judging the view
 //! that is mended so far ([`View::apply`]), and `--fix` writes that view.
 
+mod fix;
+
 use std::fmt;
 
 use serde_json::{Map, Value};
+
+pub use fix::{Fixed, fix};
 
 use super::view::View;
 
@@ -184,9 +188,12 @@ impl View {
                     tensor.transpose();
                 }
             }
-            Repair::MergeLora { .. } => {
-                self.tensors.retain(|tensor| !tensor.name.contains(".lora_"));
-                self.rename(|name| name.contains(".base_layer.").then(|| name.replace(".base_layer.", ".")));
+            Repair::MergeLora { scale } => self.merge_lora(scale.unwrap_or(0.0)),
+            Repair::AddEmbeddingRows { rows } => {
+                for name in ["model.embed_tokens.weight", "transformer.wte.weight", "lm_head.weight"] {
+                    self.extend(name, *rows);
+                }
+                set(&mut self.config, "vocab_size", (*rows).into());
             }
             Repair::Split(fused) => {
                 for (name, parts) in fused {

@@ -1,62 +1,64 @@
 //! Where the tuned model differs from its base: the size and the spectrum of every parameter's update.
 
-use std::rc::Rc;
-
-use nalgebra::DMatrix;
-
 use super::super::messages::{Delta, Unit, Which};
 use super::{Call, Session};
-use crate::checkpoint::Checkpoint;
+use crate::adapter::svd::{Rank, low_rank};
+use crate::adapter::{Adapter, Merged, is_adapter};
+use crate::checkpoint::{Checkpoint, ModelSource};
 use crate::error::{Error, Result};
-use crate::model::ParamDecl;
-use crate::platform::Directory;
 
 /// Numbers of a parameter that are compared at once.
 const PIECE: usize = 1 << 20;
-/// Multiplications for the spectrum of one matrix beyond which it is left out (large embeddings): a few seconds of a tab.
-const MOST_WORK: u64 = 4_000_000_000;
+/// Numbers of a matrix beyond which its spectrum is left out (large embeddings).
+const MOST_NUMBERS: usize = 16 << 20;
+/// Singular values that are shown.
+const SHOWN: usize = 64;
 
 impl Session {
-    /// Compares the tuned model with its base, parameter by parameter.
+    /// Compares the tuned model with its base, parameter by parameter; an adapter as it changes the weights.
     pub(super) async fn deltas(&self, call: &Call) -> Result<Vec<Delta>> {
         let base = Checkpoint::open(self.directory_of(Which::Base, call).await?).await?;
-        let tuned: Rc<dyn Directory> = self.directory_of(Which::Tuned, call).await?;
-        let tuned = Checkpoint::open(tuned).await?;
-        let total = base.params().len() as u64;
-        let mut deltas = Vec::with_capacity(base.params().len());
-        for (done, param) in base.params().iter().enumerate() {
-            if call.cancelled.get() {
-                return Err(Error::Interrupted { reason: "the comparison was ended".into() });
-            }
-            call.progress("Comparing weights", done as u64, Some(total), Unit::Tensors);
-            let Some(other) = tuned.params().iter().find(|p| p.name == param.name && (p.rows, p.cols) == (param.rows, param.cols)) else {
-                return Err(Error::tensor(tuned.directory().label(), &param.name, "is not there, or of another shape than in the base"));
-            };
-            deltas.push(compare(&base, param, &tuned, other).await?);
+        let directory = self.directory_of(Which::Tuned, call).await?;
+        if is_adapter(&*directory).await? {
+            let adapters = [Adapter::open(directory, &base).await?];
+            compare_all(&base, &Merged::new(&base, &adapters)?, call).await
+        } else {
+            compare_all(&base, &Checkpoint::open(directory).await?, call).await
         }
-        Ok(deltas)
     }
 }
 
-async fn compare(base: &Checkpoint, param: &ParamDecl, tuned: &Checkpoint, other: &ParamDecl) -> Result<Delta> {
-    let mut update = Update::new(param.rows, param.cols);
-    let step = (PIECE / param.cols).max(1);
-    for first in (0..param.rows).step_by(step) {
-        let rows = first..(first + step).min(param.rows);
-        let before = base.read_rows(param, rows.clone()).await?;
-        let after = tuned.read_rows(other, rows).await?;
-        update.add(&before, &after);
+async fn compare_all(base: &Checkpoint, tuned: &dyn ModelSource, call: &Call) -> Result<Vec<Delta>> {
+    let total = base.params().len() as u64;
+    let mut deltas = Vec::with_capacity(base.params().len());
+    for (index, param) in base.params().iter().enumerate() {
+        if call.cancelled.get() {
+            return Err(Error::Interrupted { reason: "the comparison was ended".into() });
+        }
+        call.progress("Comparing weights", index as u64, Some(total), Unit::Tensors);
+        let same = tuned.params().iter().position(|p| p.name == param.name && (p.rows, p.cols) == (param.rows, param.cols));
+        let Some(other) = same else {
+            return Err(Error::tensor("the tuned model", &param.name, "is not there, or of another shape than in the base"));
+        };
+        let mut update = Update::new(param.rows, param.cols);
+        let step = (PIECE / param.cols).max(1);
+        for first in (0..param.rows).step_by(step) {
+            let rows = first..(first + step).min(param.rows);
+            let before = base.read_rows(param, rows.clone()).await?;
+            let after = tuned.read_rows(other, rows).await?;
+            update.add(&before, &after);
+        }
+        deltas.push(Delta {
+            name: param.name.clone(),
+            layer: param.layer,
+            module: module_of(&param.name, param.layer),
+            delta_norm: update.delta.sqrt(),
+            weight_norm: update.weight.sqrt(),
+            singular_values: update.spectrum(&param.name)?,
+            shape: vec![param.rows, param.cols],
+        });
     }
-    let (module, layer) = (module_of(&param.name, param.layer), param.layer);
-    Ok(Delta {
-        name: param.name.clone(),
-        layer,
-        module,
-        delta_norm: update.delta.sqrt(),
-        weight_norm: update.weight.sqrt(),
-        singular_values: update.spectrum(),
-        shape: vec![param.rows, param.cols],
-    })
+    Ok(deltas)
 }
 
 /// `model.layers.3.self_attn.q_proj.weight` → `self_attn.q_proj`; outside the layers the name without its ending.
@@ -74,57 +76,32 @@ struct Update {
     /// Sums of squares.
     delta: f64,
     weight: f64,
-    /// ΔᵀΔ (cols, cols), or all of Δ where it has fewer rows than columns; nothing where the spectrum is left out.
-    gram: Option<DMatrix<f64>>,
-    wide: Option<Vec<f64>>,
-    rows: usize,
+    /// All of it, row after row, where a spectrum is wanted.
+    matrix: Option<Vec<f32>>,
 }
 
 impl Update {
     fn new(rows: usize, cols: usize) -> Update {
-        let small = rows.min(cols) as u64;
-        let wanted = small > 1 && small * small * (rows.max(cols) as u64) <= MOST_WORK;
-        Update {
-            rows,
-            cols,
-            delta: 0.0,
-            weight: 0.0,
-            gram: (wanted && rows >= cols).then(|| DMatrix::zeros(cols, cols)),
-            wide: (wanted && rows < cols).then(|| Vec::with_capacity(rows * cols)),
-        }
+        let wanted = rows > 1 && cols > 1 && rows * cols <= MOST_NUMBERS;
+        Update { cols, delta: 0.0, weight: 0.0, matrix: wanted.then(|| Vec::with_capacity(rows * cols)) }
     }
 
     /// Adds whole rows.
     fn add(&mut self, before: &[f32], after: &[f32]) {
-        let delta: Vec<f64> = before.iter().zip(after).map(|(b, a)| f64::from(*a) - f64::from(*b)).collect();
-        self.delta += delta.iter().map(|x| x * x).sum::<f64>();
+        let delta = before.iter().zip(after).map(|(b, a)| a - b);
+        self.delta += delta.clone().map(|x| f64::from(x) * f64::from(x)).sum::<f64>();
         self.weight += before.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>();
-        if let Some(gram) = &mut self.gram {
-            // nalgebra's matrices are stored by columns, so our rows are its columns.
-            let piece = DMatrix::from_column_slice(self.cols, delta.len() / self.cols, &delta);
-            gram.gemm(1.0, &piece, &piece.transpose(), 1.0);
-        } else if let Some(wide) = &mut self.wide {
-            wide.extend(delta);
+        if let Some(matrix) = &mut self.matrix {
+            matrix.extend(delta);
         }
     }
 
-    /// Singular values of Δ, largest first: the roots of the eigenvalues of the smaller of ΔᵀΔ and ΔΔᵀ. What is below 1e-8 of the
-    /// largest is rounding.
-    fn spectrum(self) -> Vec<f64> {
-        if self.delta == 0.0 {
-            return Vec::new();
+    /// The largest singular values, descending; none where nothing changed or it was left out.
+    fn spectrum(self, name: &str) -> Result<Vec<f64>> {
+        match self.matrix {
+            Some(matrix) => Ok(low_rank(name, &matrix, self.cols, Rank::Fixed(SHOWN))?.sigma.into_iter().map(f64::from).collect()),
+            None => Ok(Vec::new()),
         }
-        let gram = match (self.gram, self.wide) {
-            (Some(gram), _) => gram,
-            (None, Some(wide)) => {
-                let delta = DMatrix::from_column_slice(self.cols, self.rows, &wide);
-                delta.transpose() * delta
-            }
-            (None, None) => return Vec::new(),
-        };
-        let mut values: Vec<f64> = gram.symmetric_eigenvalues().iter().map(|x| x.max(0.0).sqrt()).collect();
-        values.sort_by(|a, b| b.total_cmp(a));
-        values
     }
 }
 
@@ -145,8 +122,8 @@ mod tests {
                 update.add(&vec![1.0; cols], &after);
             }
             assert!((update.delta.sqrt() - 9.25f64.sqrt()).abs() < 1e-5 && (update.weight.sqrt() - 12f64.sqrt()).abs() < 1e-9);
-            let values = update.spectrum();
-            assert_eq!(values.len(), 3);
+            let values = update.spectrum("w").unwrap_or_else(|e| panic!("{e}"));
+            assert!(values.len() >= 2, "{values:?}");
             for (value, expected) in values.iter().zip([3.0, 0.5, 0.0]) {
                 assert!((value - expected).abs() < 1e-5, "{values:?}");
             }

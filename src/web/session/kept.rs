@@ -15,7 +15,7 @@ const KEPT: &str = "kept";
 const ABOUT: &str = "about.json";
 const DATA: &str = "data.json";
 /// The output directory.
-const OUT: &str = "out";
+pub(super) const OUT: &str = "out";
 const LOG: &str = "trainer_log.jsonl";
 
 /// What a kept thing says about itself.
@@ -44,7 +44,7 @@ pub(super) fn now() -> f64 {
 }
 
 impl Session {
-    fn kept(&self, id: &str) -> Result<Box<dyn OutputDirectory>> {
+    pub(super) fn kept(&self, id: &str) -> Result<Box<dyn OutputDirectory>> {
         if id.is_empty() || !id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
             return Err(Error::file(id, "nothing of this name is kept here"));
         }

@@ -6,6 +6,7 @@
 mod base;
 mod data;
 mod delta;
+mod keep;
 mod kept;
 mod plan;
 mod settings;
@@ -111,7 +112,7 @@ impl Session {
             Request::Adapter => Reply::Adapter(self.gpu().await.ok().map(|gpu| adapter(&gpu))),
             Request::Open { source } => Reply::Base(Box::new(self.open_base(source, call).await?)),
             Request::Validate => Reply::Report(Box::new(self.validate_base(call).await?)),
-            Request::Repair => return Err(Error::file("repair", "repairs are not there yet")),
+            Request::Repair => Reply::Repaired(Box::new(self.repair(call).await?)),
             Request::Examples => Reply::Examples(self.examples().await?),
             Request::Prepare { data, evaluation, recipe, first, count } => {
                 let prepared = self.prepare_data(&data, evaluation.as_ref(), &recipe).await?;
@@ -141,7 +142,7 @@ impl Session {
             Request::Chat { which, messages, sampling } => Reply::Answered(self.chat(which, &messages, &sampling, call).await?),
             Request::Losses { which, text } => Reply::Losses(self.losses(which, &text, call).await?),
             Request::Deltas => Reply::Deltas(self.deltas(call).await?),
-            Request::Merge => return Err(Error::file("merge", "this is not there yet")),
+            Request::Merge => Reply::Run(self.merge(call).await?),
             Request::Files { id } => Reply::Files(self.files_to_take(&id).await?),
             Request::Cancel { request } => {
                 if let Some(cancelled) = self.cancels.borrow().get(&request) {

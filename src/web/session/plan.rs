@@ -16,7 +16,7 @@ impl Session {
         let gpu = self.gpu().await?;
         let profile = gpu.profile();
         let samples = (&prepared.prepared.train.samples, &prepared.prepared.eval.samples);
-        let planned = plan_run(&recipe, &model.checkpoint, profile, samples.0, samples.1)?;
+        let planned = plan_run(&recipe, &model.checkpoint, profile, samples.0, samples.1).await?;
         let Planned { loader, memory, .. } = &planned;
         let obstacle = match memory.check(profile, recipe.gradient_checkpointing) {
             Err(error @ Error::TooLittleMemory { .. }) => Some(error.to_string()),

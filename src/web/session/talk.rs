@@ -63,7 +63,7 @@ impl Session {
             (Which::Base, Some(id)) => {
                 let about = self.about(&id).await?;
                 let open = self.base.borrow().clone();
-                match open.filter(|open| open.source == about.base && open.name == about.base_name) {
+                match open.filter(|open| open.source == about.base) {
                     Some(open) => Ok(open.directory.clone()),
                     None if matches!(about.base, BaseSource::Files { .. }) => Err(Error::file(
                         &about.base_name,

@@ -12,14 +12,14 @@ use super::kept::{About, KeptData, now};
 use super::steer::Steering;
 use super::{Call, Session, data};
 use crate::checkpoint::Carry;
-use crate::config::{FinetuningType, Recipe, Resume, Stage};
+use crate::config::{FinetuningType, Recipe, Resume};
 use crate::data::{Loader, Message, Prepared, Tokenizer};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::generate::{AnswerOptions, Generator, GeneratorOptions, SamplingOptions, chat_prompt, stop_ids};
 use crate::gpu::Gpu;
 use crate::platform::OutputDirectory;
-use crate::train::{Event as TrainEvent, Job, LogEntry, Observer, Outcome, Wish, newest_checkpoint, train};
+use crate::train::{Event as TrainEvent, Job, LogEntry, Observer, Outcome, Wish, carried_files, newest_checkpoint, train};
 
 /// A snapshot is written when this much time has passed since the last one, whatever the settings say: a closed tab loses no more.
 const SNAPSHOT_SECONDS: u64 = 120;
@@ -46,11 +46,12 @@ impl Session {
             FinetuningType::Lora => RunMethod::Lora,
             FinetuningType::Freeze => RunMethod::Freeze,
         };
+        let source = if method == RunMethod::Lora { self.lasting(&base, call).await? } else { base.source.clone() };
         let about = About {
             name: run_name(&settings, &base.name, &kept_data, method),
             method,
             base_name: base.name.clone(),
-            base: base.source.clone(),
+            base: source,
             recipe: settings,
             steps: 0,
             created: now(),
@@ -90,7 +91,7 @@ impl Session {
     /// What a kept run was started from. A run that trains the model itself has all of it in its snapshots.
     async fn base_of(&self, id: &str, about: &About, call: &Call) -> Result<Rc<OpenBase>> {
         let open = self.base.borrow().clone();
-        if let Some(open) = open.filter(|open| open.source == about.base && open.name == about.base_name) {
+        if let Some(open) = open.filter(|open| open.source == about.base) {
             return Ok(open);
         }
         let own_weights = about.method != RunMethod::Lora && newest_checkpoint(&*self.kept_out(id).await?).await?.is_some();
@@ -116,11 +117,7 @@ impl Session {
         call: &Call,
     ) -> Result<Ended> {
         let out = self.kept_out(id).await?;
-        let mut carry = Carry::load(&**material.model.checkpoint.directory()).await?;
-        let template = material.model.tokenizer.template();
-        if template.is_fallback() && material.recipe.stage == Stage::Sft {
-            carry.set_file("chat_template.jinja", template.source().as_bytes().to_vec())?;
-        }
+        let carry = carried_files(&material.model.checkpoint, &material.model.tokenizer, material.recipe.stage).await?;
         // Now, not at the end: a closed tab must leave a run that the list can tell of.
         about.steps = Loader::new(material.prepared.train.samples.len(), &material.recipe)?.total_steps();
         self.write_about(id, &about).await?;

@@ -1,0 +1,278 @@
+//! What a full fine-tune changed, as a LoRA adapter of its base: the difference of each matrix, truncated to a low rank. What has no
+//! low rank worth the name is kept whole in `modules_to_save`, or named where PEFT's format has no place for it.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use async_trait::async_trait;
+use serde::Serialize;
+
+use super::config::{AdapterConfig, TargetModules};
+use super::svd::{LowRank, Rank, low_rank};
+use super::targets::{AdapterParam, AdapterPlan, AdapterRole, TargetKind};
+use crate::checkpoint::{Checkpoint, ParamSource};
+use crate::error::{Error, Result};
+use crate::model::{ParamDecl, ParamKind};
+
+/// Embeddings and heads that keep less than this at the rank asked for are stored whole: single tokens' rows, which training
+/// changes one by one, have no common directions.
+const ENOUGH_OF_AN_EMBEDDING: f64 = 0.9;
+
+/// What became of one changed module.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ExtractedModule {
+    /// Its name in the base.
+    pub module: String,
+    /// The rank; 0 for one that is stored whole.
+    pub rank: usize,
+    /// The share of the squared change that is kept, 0 to 1.
+    pub energy: f64,
+    /// ‖change‖ / ‖base weight‖, in Frobenius norms.
+    pub change: f64,
+}
+
+/// An adapter made from two models.
+pub struct Extracted {
+    /// Its configuration.
+    pub config: AdapterConfig,
+    /// What that means for the base.
+    pub plan: AdapterPlan,
+    /// What became of each changed module, in the order of the model.
+    pub modules: Vec<ExtractedModule>,
+    /// Changed parameters that the adapter cannot hold: biases beside an adapted matrix.
+    pub lost: Vec<String>,
+    /// The share of the squared change of all parameters that is kept, 0 to 1.
+    pub energy: f64,
+    tensors: Vec<(AdapterParam, Vec<f32>)>,
+}
+
+#[async_trait(?Send)]
+impl ParamSource for Extracted {
+    async fn read_rows(&self, param: usize, rows: Range<usize>) -> Result<Vec<f32>> {
+        let (tensor, values) = &self.tensors[param];
+        let cols = tensor.decl.cols;
+        Ok(values[rows.start * cols..rows.end * cols].to_vec())
+    }
+}
+
+/// A parameter of the tuned model and the one of the base that it came from.
+struct Pair {
+    /// Index in the base; of the embedding for a head that the base has tied.
+    base: usize,
+    /// Index in the tuned model; of the embedding where the head is tied.
+    tuned: usize,
+    name: String,
+}
+
+/// Extracts an adapter. `progress` hears the name of each matrix before it is decomposed.
+///
+/// # Errors
+/// [`Error::Tensor`] when the two models have not the same shapes, [`Error::File`] when they are equal, and what reading fails with.
+pub async fn extract(base: &Checkpoint, tuned: &Checkpoint, rank: Rank, progress: &mut dyn FnMut(&str)) -> Result<Extracted> {
+    let mut modules = Vec::new();
+    let mut factors: BTreeMap<String, LowRank> = BTreeMap::new();
+    let (mut saved, mut biases) = (Vec::new(), Vec::new());
+    let (mut total, mut kept) = (0.0, 0.0);
+    for pair in pairs(base, tuned)? {
+        let (theirs, ours) = (&tuned.params()[pair.tuned], &base.params()[pair.base]);
+        progress(&pair.name);
+        let before = base.read_rows(ours, 0..ours.rows).await?;
+        let mut delta = tuned.read_rows(theirs, 0..theirs.rows).await?;
+        for (d, w) in delta.iter_mut().zip(&before) {
+            *d -= w;
+        }
+        if !delta.iter().all(|x| x.is_finite()) {
+            return Err(Error::tensor(
+                tuned.directory().label(),
+                &pair.name,
+                "or the base's holds numbers that are not finite; validate both models",
+            ));
+        }
+        let squared = squares(&delta);
+        if squared == 0.0 {
+            continue;
+        }
+        total += squared;
+        let change = (squared / squares(&before).max(f64::MIN_POSITIVE)).sqrt();
+        let Some(module) = pair.name.strip_suffix(".weight") else {
+            biases.push((pair.name.clone(), squared));
+            continue;
+        };
+        let mut module = ExtractedModule { module: module.to_string(), rank: 0, energy: 1.0, change };
+        let found = match kind(&pair.name, ours.kind) {
+            Some(kind) => {
+                let found = low_rank(&pair.name, &delta, ours.cols, rank)?;
+                let numbers = found.sigma.len() * (ours.rows + ours.cols);
+                let enough = if let Rank::Energy(share) = rank { share } else { ENOUGH_OF_AN_EMBEDDING };
+                let whole = numbers as u64 >= ours.elements() || (kind != TargetKind::Linear && found.energy < enough);
+                (!whole).then_some(found)
+            }
+            None => None,
+        };
+        match found {
+            Some(found) => {
+                (module.rank, module.energy) = (found.sigma.len(), found.energy);
+                factors.insert(module.module.clone(), found);
+            }
+            None => saved.push(module.module.clone()),
+        }
+        kept += module.energy * squared;
+        modules.push(module);
+    }
+    if total == 0.0 {
+        return Err(Error::file(
+            tuned.directory().label(),
+            format!("is the same as {} in every number: there is nothing to extract", base.directory().label()),
+        ));
+    }
+    // A bias is stored with its module, or has no place.
+    let mut lost = Vec::new();
+    for (bias, squared) in biases {
+        let module = bias.rsplit_once('.').map_or("", |(module, _)| module).to_string();
+        if saved.contains(&module) {
+            kept += squared;
+        } else if factors.contains_key(&module) {
+            lost.push(bias);
+        } else {
+            // Its matrix did not change: the module is stored whole for the bias's sake.
+            kept += squared;
+            saved.push(module.clone());
+            modules.push(ExtractedModule { module, rank: 0, energy: 1.0, change: 0.0 });
+        }
+    }
+    let config = configuration(base, &factors, &saved);
+    let plan = AdapterPlan::resolve(&config, base.config(), base.params())?;
+    let tensors = tensors(base, tuned, &plan, &factors).await?;
+    Ok(Extracted { config, plan, modules, lost, energy: kept / total, tensors })
+}
+
+fn squares(values: &[f32]) -> f64 {
+    values.iter().map(|&x| f64::from(x) * f64::from(x)).sum()
+}
+
+/// What LoRA may adapt; `None` for norms, biases and positions.
+fn kind(name: &str, kind: ParamKind) -> Option<TargetKind> {
+    match kind {
+        ParamKind::Linear => Some(TargetKind::Linear),
+        _ if name == "lm_head.weight" => Some(TargetKind::Head),
+        ParamKind::Embedding => Some(TargetKind::Embedding),
+        _ => None,
+    }
+}
+
+/// Which parameters belong together. Where the base or both have the head tied, the head counts as a parameter of its own: an
+/// adapter on the embedding alone does not change it.
+fn pairs(base: &Checkpoint, tuned: &Checkpoint) -> Result<Vec<Pair>> {
+    let (ours, theirs) = (base.config().architecture, tuned.config().architecture);
+    if ours != theirs {
+        return Err(Error::config(
+            tuned.directory().label(),
+            "model_type",
+            format!(
+                "the tuned model is a {}, the base a {}; give the model that it was trained from",
+                theirs.model_type(),
+                ours.model_type()
+            ),
+        ));
+    }
+    let find = |params: &[ParamDecl], name: &str| params.iter().position(|p| p.name == name);
+    let embedding = |params: &[ParamDecl]| params.iter().position(|p| p.kind == ParamKind::Embedding).unwrap_or(0);
+    let mut names: Vec<String> = tuned.params().iter().map(|p| p.name.clone()).collect();
+    if !names.iter().any(|name| name == "lm_head.weight") {
+        names.push("lm_head.weight".into());
+    }
+    let mut pairs = Vec::with_capacity(names.len());
+    for name in names {
+        let is_head = name == "lm_head.weight";
+        let at = |params: &[ParamDecl]| find(params, &name).or_else(|| is_head.then(|| embedding(params)));
+        let (Some(base_at), Some(tuned_at)) = (at(base.params()), at(tuned.params())) else {
+            return Err(Error::tensor(
+                base.directory().label(),
+                name,
+                "is in the tuned model, not in the base; give the model that it was trained from",
+            ));
+        };
+        let (a, b) = (&base.params()[base_at], &tuned.params()[tuned_at]);
+        if (a.rows, a.cols) != (b.rows, b.cols) {
+            return Err(Error::tensor(
+                tuned.directory().label(),
+                name,
+                format!("is {} × {}, in the base {} × {}; give the model that it was trained from", b.rows, b.cols, a.rows, a.cols),
+            ));
+        }
+        pairs.push(Pair { base: base_at, tuned: tuned_at, name });
+    }
+    if let Some(gone) = base.params().iter().find(|p| !pairs.iter().any(|pair| base.params()[pair.base].name == p.name)) {
+        return Err(Error::tensor(
+            tuned.directory().label(),
+            &gone.name,
+            "is in the base, not in the tuned model; give the model that it was trained from",
+        ));
+    }
+    Ok(pairs)
+}
+
+/// Scale 1 everywhere: α is the rank, module by module where ranks differ.
+fn configuration(base: &Checkpoint, factors: &BTreeMap<String, LowRank>, saved: &[String]) -> AdapterConfig {
+    let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
+    for found in factors.values() {
+        *counts.entry(found.sigma.len()).or_default() += 1;
+    }
+    let most = counts.into_iter().max_by_key(|&(rank, count)| (count, rank)).map_or(1, |(rank, _)| rank);
+    let other: Vec<(String, usize)> =
+        factors.iter().filter(|(_, f)| f.sigma.len() != most).map(|(m, f)| (m.clone(), f.sigma.len())).collect();
+    AdapterConfig {
+        base_model_name_or_path: Some(base.directory().label()),
+        r: most,
+        lora_alpha: most as f64,
+        target_modules: Some(TargetModules::Names(factors.keys().cloned().collect())),
+        alpha_pattern: other.iter().map(|(module, rank)| (module.clone(), *rank as f64)).collect(),
+        rank_pattern: other,
+        modules_to_save: saved.to_vec(),
+        ..AdapterConfig::default()
+    }
+}
+
+/// B = U·√σ and A = √σ·Vᵀ, so that both have the same size.
+async fn tensors(
+    base: &Checkpoint,
+    tuned: &Checkpoint,
+    plan: &AdapterPlan,
+    factors: &BTreeMap<String, LowRank>,
+) -> Result<Vec<(AdapterParam, Vec<f32>)>> {
+    let mut tensors = Vec::new();
+    for param in plan.declarations(base.params()) {
+        let values = match param.role {
+            AdapterRole::A(target) | AdapterRole::B(target) => {
+                let target = &plan.targets[target];
+                let found = &factors[&target.module];
+                let roots: Vec<f32> = found.sigma.iter().map(|s| s.sqrt()).collect();
+                let rank = roots.len();
+                let cols = found.vt.len() / rank;
+                let by_rows = |at: usize| roots[at % rank]; // U: (rows, rank)
+                let u = || found.u.iter().enumerate().map(|(at, u)| u * by_rows(at)).collect::<Vec<f32>>();
+                let vt = || found.vt.iter().enumerate().map(|(at, v)| v * roots[at / cols]).collect::<Vec<f32>>();
+                match (param.role, target.kind) {
+                    // An embedding's A has a row for each token, its B one for each feature.
+                    (AdapterRole::A(_), TargetKind::Embedding) => u(),
+                    (AdapterRole::B(_), TargetKind::Embedding) => {
+                        let vt = vt();
+                        (0..cols).flat_map(|col| (0..rank).map(move |k| (k, col))).map(|(k, col)| vt[k * cols + col]).collect()
+                    }
+                    (AdapterRole::A(_), _) => vt(),
+                    _ => u(),
+                }
+            }
+            AdapterRole::Saved(index) => {
+                let name = &plan.saved[index].name;
+                let at = tuned.params().iter().find(|p| p.name == *name);
+                let source = at.or_else(|| tuned.params().iter().find(|p| p.kind == ParamKind::Embedding));
+                let source = source.expect("a head that is tied is the embedding, which every architecture has");
+                tuned.read_rows(source, 0..source.rows).await?
+            }
+            AdapterRole::Magnitude(_) => Vec::new(), // no DoRA is extracted
+        };
+        tensors.push((param, values));
+    }
+    Ok(tensors)
+}

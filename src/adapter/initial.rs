@@ -1,0 +1,75 @@
+//! How a new adapter begins, as in PEFT's `reset_lora_parameters`: the adapted model computes what the base does.
+
+use std::ops::Range;
+
+use async_trait::async_trait;
+
+use super::targets::{AdapterParam, AdapterPlan, AdapterRole, TargetKind};
+use crate::checkpoint::{Checkpoint, ParamSource};
+use crate::error::Result;
+use crate::random::Random;
+
+/// The tensors of a new adapter, by their index in [`AdapterPlan::declarations`]. Every row is drawn from the seed on its own, so that
+/// it is the same in whatever pieces it is read.
+pub struct NewAdapter<'a> {
+    plan: &'a AdapterPlan,
+    params: Vec<AdapterParam>,
+    base: &'a Checkpoint,
+    seed: u64,
+}
+
+/// Separates these random numbers from those of the data's order and of dropout.
+const STREAM: u64 = 0x6c6f_7261 << 32;
+
+impl<'a> NewAdapter<'a> {
+    /// A new adapter of `base`.
+    pub fn new(plan: &'a AdapterPlan, base: &'a Checkpoint, seed: u64) -> NewAdapter<'a> {
+        NewAdapter { plan, params: plan.declarations(base.params()), base, seed }
+    }
+
+    fn draw(&self, param: usize, rows: Range<usize>, value: impl Fn(&mut Random) -> f64) -> Vec<f32> {
+        let cols = self.params[param].decl.cols;
+        let mut out = Vec::with_capacity(rows.len() * cols);
+        for row in rows {
+            let mut random = Random::new(self.seed ^ STREAM, ((param as u64) << 32) | row as u64);
+            out.extend((0..cols).map(|_| value(&mut random) as f32));
+        }
+        out
+    }
+}
+
+#[async_trait(?Send)]
+impl ParamSource for NewAdapter<'_> {
+    async fn read_rows(&self, param: usize, rows: Range<usize>) -> Result<Vec<f32>> {
+        let decl = &self.params[param].decl;
+        let zeros = vec![0.0; rows.len() * decl.cols];
+        let kind = |target: usize| self.plan.targets[target].kind;
+        match self.params[param].role {
+            AdapterRole::A(target) if kind(target) == TargetKind::Embedding => Ok(zeros),
+            AdapterRole::B(target) if kind(target) == TargetKind::Embedding => Ok(self.draw(param, rows, Random::normal)),
+            // torch's kaiming_uniform_ with a = √5: ±√(6 / ((1 + 5) · in)).
+            AdapterRole::A(_) => {
+                let bound = 1.0 / (decl.cols as f64).sqrt();
+                Ok(self.draw(param, rows, |random| (2.0 * random.unit() - 1.0) * bound))
+            }
+            AdapterRole::B(_) => Ok(zeros),
+            AdapterRole::Magnitude(target) => row_norms(self.base, self.plan.targets[target].param).await,
+            AdapterRole::Saved(saved) => ParamSource::read_rows(self.base, self.plan.saved[saved].param, rows).await,
+        }
+    }
+}
+
+/// Rows of a weight that are read at once.
+const ROWS: usize = 1024;
+
+/// The length of each row of a weight: with it for a magnitude, DoRA begins as the base.
+async fn row_norms(base: &Checkpoint, param: usize) -> Result<Vec<f32>> {
+    let decl = &base.params()[param];
+    let mut norms = Vec::with_capacity(decl.rows);
+    for first in (0..decl.rows).step_by(ROWS) {
+        let values = base.read_rows(decl, first..(first + ROWS).min(decl.rows)).await?;
+        let norm = |row: &[f32]| row.iter().map(|&w| f64::from(w) * f64::from(w)).sum::<f64>().sqrt() as f32;
+        norms.extend(values.chunks_exact(decl.cols).map(norm));
+    }
+    Ok(norms)
+}

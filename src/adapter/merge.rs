@@ -1,0 +1,262 @@
+//! A base with adapters added to its weights: read row by row, never whole in memory. Written out it is a standalone model; loaded
+//! as it is, it runs base and adapters without a copy on disk.
+
+use std::cell::RefCell;
+use std::ops::Range;
+use std::rc::Rc;
+
+use async_trait::async_trait;
+use serde_json::json;
+
+use super::format::Adapter;
+use super::targets::{AdapterPlan, AdapterRole, AdapterTarget, TargetKind};
+use crate::checkpoint::{Checkpoint, Dtype, ModelSource, ParamSource};
+use crate::error::{Error, Result};
+use crate::model::{ModelConfig, ParamDecl, ParamKind, params};
+
+/// One change of a parameter.
+enum Change {
+    /// Replaced by the adapter's tensor of this index.
+    Saved { adapter: usize, param: usize },
+    /// W + scale · B·A, with the indices of the adapter's tensors.
+    Added { adapter: usize, target: usize, a: usize, b: usize, magnitude: Option<usize> },
+}
+
+/// Where the numbers of a parameter come from.
+struct Origin {
+    /// Index among the base's declarations: of the embedding for a head that was tied.
+    base: usize,
+    changes: Vec<Change>,
+}
+
+/// A base with adapters.
+pub struct Merged<'a> {
+    base: &'a Checkpoint,
+    adapters: &'a [Adapter],
+    config: ModelConfig,
+    params: Vec<ParamDecl>,
+    origins: Vec<Origin>,
+    /// A and B that were read last: row after row needs the same ones.
+    factors: RefCell<Option<(usize, usize, Rc<Factors>)>>,
+}
+
+/// A and B of one target, and DoRA's magnitudes.
+struct Factors {
+    a: Vec<f32>,
+    b: Vec<f32>,
+    magnitude: Option<Vec<f32>>,
+}
+
+impl<'a> Merged<'a> {
+    /// Adds `adapters`, opened for `base`, to it. Where the head is tied and only one of embedding and head changes, the head becomes
+    /// a tensor of its own.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the adapters do not go together: two replace the same module, one replaces what another adds to, or
+    /// DoRA is among several.
+    pub fn new(base: &'a Checkpoint, adapters: &'a [Adapter]) -> Result<Merged<'a>> {
+        if adapters.len() > 1
+            && let Some(dora) = adapters.iter().find(|adapter| adapter.plan.use_dora)
+        {
+            return Err(Error::config(
+                dora.label(),
+                "use_dora",
+                "is a DoRA adapter, which rescales the whole weight and cannot be added beside others; merge one, then the next into the result",
+            ));
+        }
+        let mut config = base.config().clone();
+        if adapters.iter().any(|adapter| adapter.plan.unties(base.config(), base.params())) {
+            config.tie_word_embeddings = false;
+            config.raw.insert("tie_word_embeddings".into(), json!(false));
+        }
+        let params = params(&config);
+        let mut origins: Vec<Origin> = Vec::with_capacity(params.len());
+        for param in &params {
+            let same = base.params().iter().position(|p| p.name == param.name);
+            let embedding = || base.params().iter().position(|p| p.kind == ParamKind::Embedding);
+            let index = same.or_else(embedding).expect("a head that was tied is the embedding, which every architecture has");
+            origins.push(Origin { base: index, changes: Vec::new() });
+        }
+        for (index, adapter) in adapters.iter().enumerate() {
+            for (param, tensor) in adapter.params.iter().enumerate() {
+                let (name, change) = match tensor.role {
+                    AdapterRole::Saved(saved) => (adapter.plan.saved[saved].name.clone(), Change::Saved { adapter: index, param }),
+                    AdapterRole::A(target) => {
+                        let find = |role| adapter.params.iter().position(|p| p.role == role);
+                        let b = find(AdapterRole::B(target)).expect("a plan declares B beside A");
+                        let magnitude = find(AdapterRole::Magnitude(target));
+                        let name = format!("{}.weight", adapter.plan.targets[target].module);
+                        (name, Change::Added { adapter: index, target, a: param, b, magnitude })
+                    }
+                    AdapterRole::B(_) | AdapterRole::Magnitude(_) => continue,
+                };
+                let at = params.iter().position(|p| p.name == name).expect("a plan names parameters of its base");
+                let others = &mut origins[at].changes;
+                let replaces = |change: &Change| matches!(change, Change::Saved { .. });
+                if !others.is_empty() && (replaces(&change) || others.iter().any(replaces)) {
+                    return Err(Error::config(
+                        adapter.label(),
+                        "modules_to_save",
+                        format!("and another adapter both change {name}, and one of them replaces it; they cannot be used together"),
+                    ));
+                }
+                others.push(change);
+            }
+        }
+        Ok(Merged { base, adapters, config, params, origins, factors: RefCell::new(None) })
+    }
+
+    /// Whether the head was tied to the embedding and is not any more.
+    pub fn unties(&self) -> bool {
+        self.config.tie_word_embeddings != self.base.config().tie_word_embeddings
+    }
+
+    /// The type that the base's numbers are stored in, for the result; F32 where types differ.
+    pub fn base_dtype(&self) -> Dtype {
+        let mut dtypes = self.base.params().iter().map(|param| self.base.dtype(param));
+        match dtypes.next() {
+            Some(first @ (Dtype::BF16 | Dtype::F16)) if dtypes.all(|dtype| dtype == first) => first,
+            _ => Dtype::F32,
+        }
+    }
+
+    async fn factors(&self, adapter: usize, a: usize, b: usize, magnitude: Option<usize>) -> Result<Rc<Factors>> {
+        if let Some((of, at, factors)) = &*self.factors.borrow()
+            && (*of, *at) == (adapter, a)
+        {
+            return Ok(factors.clone());
+        }
+        let source = &self.adapters[adapter];
+        let magnitude = match magnitude {
+            Some(param) => Some(source.read(param).await?),
+            None => None,
+        };
+        let factors = Rc::new(Factors { a: source.read(a).await?, b: source.read(b).await?, magnitude });
+        *self.factors.borrow_mut() = Some((adapter, a, factors.clone()));
+        Ok(factors)
+    }
+}
+
+/// Adds scale · B·A to rows of W, in f32; with magnitudes, then gives each row its length.
+fn add(weight: &mut [f32], rows: Range<usize>, cols: usize, target: &AdapterTarget, factors: &Factors) {
+    let rank = target.rank;
+    // A linear map's row i is Σ B[i,k]·A[k,:]; an embedding's Σ A[i,k]·B[:,k]. Both as a row of coefficients and a matrix (r, cols).
+    let transposed;
+    let (coefficients, matrix) = if target.kind == TargetKind::Embedding {
+        transposed = (0..rank).flat_map(|k| (0..cols).map(move |col| factors.b[col * rank + k])).collect::<Vec<f32>>();
+        (&factors.a, &transposed)
+    } else {
+        (&factors.b, &factors.a)
+    };
+    let mut delta = vec![0f32; cols];
+    for (row, weight) in rows.zip(weight.chunks_exact_mut(cols)) {
+        delta.fill(0.0);
+        for (&coefficient, part) in coefficients[row * rank..(row + 1) * rank].iter().zip(matrix.chunks_exact(cols)) {
+            for (sum, &x) in delta.iter_mut().zip(part) {
+                *sum = (f64::from(coefficient) * f64::from(x) + f64::from(*sum)) as f32; // one rounding, as fused multiply-add has
+            }
+        }
+        for (w, &d) in weight.iter_mut().zip(&delta) {
+            *w += d * target.scale;
+        }
+        if let Some(magnitude) = &factors.magnitude {
+            let norm = weight.iter().map(|&w| f64::from(w) * f64::from(w)).sum::<f64>().sqrt() as f32;
+            let factor = magnitude[row] / norm;
+            for w in weight.iter_mut() {
+                *w *= factor;
+            }
+        }
+    }
+}
+
+#[async_trait(?Send)]
+impl ParamSource for Merged<'_> {
+    async fn read_rows(&self, param: usize, rows: Range<usize>) -> Result<Vec<f32>> {
+        let origin = &self.origins[param];
+        if let [Change::Saved { adapter, param }] = origin.changes[..] {
+            return self.adapters[adapter].read_rows(param, rows).await;
+        }
+        let base = &self.base.params()[origin.base];
+        let mut values = self.base.read_rows(base, rows.clone()).await?;
+        for change in &origin.changes {
+            if let Change::Added { adapter, target, a, b, magnitude } = *change {
+                let factors = self.factors(adapter, a, b, magnitude).await?;
+                let target = &self.adapters[adapter].plan.targets[target];
+                add(&mut values, rows.clone(), base.cols, target, &factors);
+            }
+        }
+        if let Some(bad) = values.iter().find(|x| !x.is_finite()) {
+            return Err(Error::tensor(
+                self.adapters.first().map_or("", Adapter::label),
+                &self.params[param].name,
+                format!("becomes {bad} with the adapter added (a row of length zero under DoRA, or numbers too large)"),
+            ));
+        }
+        Ok(values)
+    }
+
+    async fn read_rows_half(&self, param: usize, rows: Range<usize>) -> Result<Vec<u16>> {
+        self.base.read_rows_half(&self.base.params()[self.origins[param].base], rows).await
+    }
+}
+
+impl ModelSource for Merged<'_> {
+    fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    fn params(&self) -> &[ParamDecl] {
+        &self.params
+    }
+
+    /// What no adapter changes keeps its type; the rest is computed in f32.
+    fn dtype(&self, param: &ParamDecl) -> Dtype {
+        match self.params.iter().position(|p| p.name == param.name).map(|at| &self.origins[at]) {
+            Some(origin) if origin.changes.is_empty() => self.base.dtype(&self.base.params()[origin.base]),
+            _ => Dtype::F32,
+        }
+    }
+}
+
+/// A base with adapters, as the GPU runs it: a single adapter is left apart, and the base stays as it is stored. Several, and one
+/// that replaces norms or biases, are added to the weights while these are loaded.
+pub struct Adapted<'a> {
+    model: Model<'a>,
+    apart: Option<(Rc<AdapterPlan>, &'a Adapter)>,
+}
+
+enum Model<'a> {
+    Base(&'a Checkpoint),
+    Merged(Box<Merged<'a>>),
+}
+
+impl<'a> Adapted<'a> {
+    /// Puts together a base and any number of adapters that were opened for it.
+    ///
+    /// # Errors
+    /// As [`Merged::new`].
+    pub fn new(base: &'a Checkpoint, adapters: &'a [Adapter]) -> Result<Adapted<'a>> {
+        let is_matrix =
+            |param: usize| !matches!(base.params()[param].kind, ParamKind::Norm | ParamKind::Bias | ParamKind::PositionEmbedding);
+        match adapters {
+            [] => Ok(Adapted { model: Model::Base(base), apart: None }),
+            [one] if one.plan.saved.iter().all(|saved| is_matrix(saved.param)) => {
+                Ok(Adapted { model: Model::Base(base), apart: Some((Rc::new(one.plan.clone()), one)) })
+            }
+            _ => Ok(Adapted { model: Model::Merged(Box::new(Merged::new(base, adapters)?)), apart: None }),
+        }
+    }
+
+    /// What to load.
+    pub fn model(&self) -> &dyn ModelSource {
+        match &self.model {
+            Model::Base(base) => *base,
+            Model::Merged(merged) => &**merged,
+        }
+    }
+
+    /// The adapter to put on it.
+    pub fn apart(&self) -> Option<(Rc<AdapterPlan>, &dyn ParamSource)> {
+        self.apart.as_ref().map(|(plan, adapter)| (plan.clone(), *adapter as &dyn ParamSource))
+    }
+}

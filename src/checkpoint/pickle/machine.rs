@@ -1,0 +1,582 @@
+//! The stack machine that a pickle is a program for, with everything taken away that could do harm: it builds texts, numbers, lists,
+//! dictionaries and descriptions of tensors, and refuses every other call by its name. (The opcodes: Python's pickletools.)
+//!
+//! Whatever is compound lies in one list and is referred to by its place, so no nesting is deep enough to overflow a stack when it is
+//! dropped, and nothing that refers to itself leaks.
+
+use std::collections::HashMap;
+
+use safetensors::Dtype;
+
+/// No tensor of a model has more.
+const MAX_DIMENSIONS: usize = 8;
+/// Bytes of a storage's key; torch counts its storages.
+const MAX_KEY: usize = 64;
+
+/// A value on the stack; compound ones are places in [`Machine`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Value {
+    None,
+    Bool(bool),
+    /// `None` for one beyond 64 bits.
+    Int(Option<i64>),
+    Text(usize),
+    Tuple(usize),
+    List(usize),
+    Dict(usize),
+    Storage(usize),
+    Tensor(usize),
+    /// One of the names in [`CALLS`].
+    Function(Call),
+    /// The type of a storage, or of a tensor's elements; `None` where it is bytes.
+    Type(Option<Dtype>),
+    /// Something without harm and without use: a float, bytes, a set, a device.
+    Other,
+}
+
+/// A storage that tensors are views of.
+#[derive(Debug, Clone)]
+pub(super) struct StorageRef {
+    pub(super) key: String,
+    /// `None`: its length is counted in bytes.
+    pub(super) dtype: Option<Dtype>,
+}
+
+/// A tensor, as it is described.
+#[derive(Debug, Clone)]
+pub(super) struct TensorRef {
+    pub(super) storage: usize,
+    /// Where it begins in the storage, in elements.
+    pub(super) offset: u64,
+    pub(super) shape: Vec<u64>,
+    /// In elements.
+    pub(super) stride: Vec<u64>,
+    /// Where the storage does not have it.
+    pub(super) dtype: Option<Dtype>,
+}
+
+/// How a run ended.
+pub(super) enum Outcome {
+    /// The program is complete: its value, and how many bytes it had.
+    Done { value: Value, length: usize },
+    /// The bytes ended before the program did.
+    CutShort,
+}
+
+/// What may be called, or named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Call {
+    OrderedDict,
+    RebuildTensor,
+    /// With the type of the elements after the hooks.
+    RebuildTensor3,
+    RebuildParameter,
+    /// torch.Size: its argument is what it gives.
+    Size,
+    /// What makes something without use of its arguments.
+    Useless,
+}
+
+const CALLS: [(&str, &str, Call); 15] = [
+    ("collections", "OrderedDict", Call::OrderedDict),
+    ("torch._utils", "_rebuild_tensor", Call::RebuildTensor),
+    ("torch._utils", "_rebuild_tensor_v2", Call::RebuildTensor),
+    ("torch._utils", "_rebuild_tensor_v3", Call::RebuildTensor3),
+    ("torch._utils", "_rebuild_parameter", Call::RebuildParameter),
+    ("torch._utils", "_rebuild_parameter_with_state", Call::RebuildParameter),
+    ("torch", "Size", Call::Size),
+    ("torch", "device", Call::Useless),
+    ("torch.serialization", "_get_layout", Call::Useless),
+    ("_codecs", "encode", Call::Useless),
+    ("builtins", "set", Call::Useless),
+    ("__builtin__", "set", Call::Useless),
+    ("builtins", "bytearray", Call::Useless),
+    ("builtins", "complex", Call::Useless),
+    ("__builtin__", "complex", Call::Useless),
+];
+
+const TYPES: [(&str, &str, Dtype); 14] = [
+    ("DoubleStorage", "float64", Dtype::F64),
+    ("FloatStorage", "float32", Dtype::F32),
+    ("HalfStorage", "float16", Dtype::F16),
+    ("BFloat16Storage", "bfloat16", Dtype::BF16),
+    ("LongStorage", "int64", Dtype::I64),
+    ("IntStorage", "int32", Dtype::I32),
+    ("ShortStorage", "int16", Dtype::I16),
+    ("CharStorage", "int8", Dtype::I8),
+    ("ByteStorage", "uint8", Dtype::U8),
+    ("BoolStorage", "bool", Dtype::BOOL),
+    ("Float8_e4m3fnStorage", "float8_e4m3fn", Dtype::F8_E4M3),
+    ("Float8_e5m2Storage", "float8_e5m2", Dtype::F8_E5M2),
+    ("ComplexFloatStorage", "complex64", Dtype::C64),
+    ("UInt32Storage", "uint32", Dtype::U32),
+];
+
+fn global(module: &str, name: &str) -> Option<Value> {
+    if let Some((.., call)) = CALLS.iter().find(|(m, n, _)| (*m, *n) == (module, name)) {
+        return Some(Value::Function(*call));
+    }
+    match (module, name) {
+        ("torch.storage", "UntypedStorage" | "_UntypedStorage") | ("torch", "UntypedStorage") => Some(Value::Type(None)),
+        ("torch" | "torch.cuda", _) => {
+            TYPES.iter().find(|(storage, dtype, _)| *storage == name || *dtype == name).map(|(.., dtype)| Value::Type(Some(*dtype)))
+        }
+        _ => None,
+    }
+}
+
+/// The machine, with all that its programs have built. Several programs may run one after the other (torch before 1.6).
+#[derive(Debug, Default)]
+pub(super) struct Machine {
+    texts: Vec<String>,
+    lists: Vec<Vec<Value>>,
+    dicts: Vec<Vec<(Value, Value)>>,
+    storages: Vec<StorageRef>,
+    tensors: Vec<TensorRef>,
+    stack: Vec<Value>,
+    marks: Vec<usize>,
+    memo: HashMap<u64, Value>,
+}
+
+type Step<T> = Result<T, Stop>;
+
+/// Why a program does not go on.
+enum Stop {
+    CutShort,
+    Refused(String),
+}
+
+fn broken() -> Stop {
+    Stop::Refused("the pickle is damaged; get the file again".into())
+}
+
+/// The bytes of a program, with a place in them.
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, count: u64) -> Step<&'a [u8]> {
+        let end = usize::try_from(count).ok().and_then(|count| self.at.checked_add(count)).ok_or(Stop::CutShort)?;
+        let taken = self.bytes.get(self.at..end).ok_or(Stop::CutShort)?;
+        self.at = end;
+        Ok(taken)
+    }
+
+    /// A little-endian number of so many (at most eight) bytes.
+    fn number(&mut self, width: u64) -> Step<u64> {
+        Ok(self.take(width)?.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+    }
+
+    fn line(&mut self) -> Step<&'a str> {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let length = rest.iter().position(|byte| *byte == b'\n').ok_or(Stop::CutShort)?;
+        self.at += length + 1;
+        std::str::from_utf8(&rest[..length]).map_err(|_| broken())
+    }
+}
+
+impl Machine {
+    /// Runs a program from its first byte.
+    ///
+    /// # Errors
+    /// The sentence that says what it was about to do, or that it is damaged.
+    pub(super) fn run(&mut self, bytes: &[u8]) -> Result<Outcome, String> {
+        (self.stack, self.marks, self.memo) = Default::default();
+        let mut reader = Reader { bytes, at: 0 };
+        loop {
+            match self.step(&mut reader) {
+                Ok(None) => {}
+                Ok(Some(value)) => return Ok(Outcome::Done { value, length: reader.at }),
+                Err(Stop::CutShort) => return Ok(Outcome::CutShort),
+                Err(Stop::Refused(reason)) => return Err(reason),
+            }
+        }
+    }
+
+    /// The entries of a dictionary.
+    pub(super) fn dict(&self, value: Value) -> Option<&[(Value, Value)]> {
+        match value {
+            Value::Dict(at) => self.dicts.get(at).map(Vec::as_slice),
+            _ => None,
+        }
+    }
+
+    /// The items of a list or tuple.
+    pub(super) fn items(&self, value: Value) -> Option<&[Value]> {
+        match value {
+            Value::List(at) | Value::Tuple(at) => self.lists.get(at).map(Vec::as_slice),
+            _ => None,
+        }
+    }
+
+    pub(super) fn text(&self, value: Value) -> Option<&str> {
+        match value {
+            Value::Text(at) => self.texts.get(at).map(String::as_str),
+            _ => None,
+        }
+    }
+
+    pub(super) fn tensor(&self, value: Value) -> Option<TensorRef> {
+        match value {
+            Value::Tensor(at) => self.tensors.get(at).cloned(),
+            _ => None,
+        }
+    }
+
+    /// All storages that were named.
+    pub(super) fn storages(&self) -> &[StorageRef] {
+        &self.storages
+    }
+
+    fn pop(&mut self) -> Step<Value> {
+        if self.marks.last().is_some_and(|mark| *mark >= self.stack.len()) {
+            return Err(broken());
+        }
+        self.stack.pop().ok_or_else(broken)
+    }
+
+    fn pop_to_mark(&mut self) -> Step<Vec<Value>> {
+        let mark = self.marks.pop().filter(|mark| *mark <= self.stack.len()).ok_or_else(broken)?;
+        Ok(self.stack.split_off(mark))
+    }
+
+    fn push_text(&mut self, bytes: &[u8]) -> Step<()> {
+        let text = std::str::from_utf8(bytes).map_err(|_| broken())?;
+        self.texts.push(text.to_string());
+        self.stack.push(Value::Text(self.texts.len() - 1));
+        Ok(())
+    }
+
+    fn new_list(&mut self, items: Vec<Value>) -> usize {
+        self.lists.push(items);
+        self.lists.len() - 1
+    }
+
+    fn push_tuple(&mut self, items: Vec<Value>) {
+        let at = self.new_list(items);
+        self.stack.push(Value::Tuple(at));
+    }
+
+    fn push_dict(&mut self, items: Vec<Value>) -> Step<()> {
+        let at = self.dicts.len();
+        self.dicts.push(Vec::new());
+        self.stack.push(Value::Dict(at));
+        self.set_items(items)
+    }
+
+    /// Puts key, value, key, value … into the dictionary on top.
+    fn set_items(&mut self, items: Vec<Value>) -> Step<()> {
+        let (pairs, rest) = items.as_chunks::<2>();
+        match self.stack.last() {
+            Some(Value::Dict(at)) if rest.is_empty() => {
+                let dict = self.dicts.get_mut(*at).ok_or_else(broken)?;
+                dict.extend(pairs.iter().map(|[key, value]| (*key, *value)));
+                Ok(())
+            }
+            Some(Value::Other) => Ok(()),
+            _ => Err(broken()),
+        }
+    }
+
+    fn append(&mut self, items: Vec<Value>) -> Step<()> {
+        match self.stack.last() {
+            Some(Value::List(at)) => {
+                self.lists.get_mut(*at).ok_or_else(broken)?.extend(items);
+                Ok(())
+            }
+            Some(Value::Other) => Ok(()),
+            _ => Err(broken()),
+        }
+    }
+
+    fn store(&mut self, key: u64) -> Step<()> {
+        let top = *self.stack.last().ok_or_else(broken)?;
+        self.memo.insert(key, top);
+        Ok(())
+    }
+
+    fn fetch(&mut self, key: u64) -> Step<()> {
+        let value = *self.memo.get(&key).ok_or_else(broken)?;
+        self.stack.push(value);
+        Ok(())
+    }
+
+    fn name(&mut self, module: &str, name: &str) -> Step<()> {
+        let value = global(module, name).ok_or_else(|| {
+            Stop::Refused(format!(
+                "this pickle wants to call {}.{}, which no model's weights need; it was not run. If you trust its maker, load it with torch \
+                 where it was made and save the tensors as safetensors",
+                printable(module),
+                printable(name)
+            ))
+        })?;
+        self.stack.push(value);
+        Ok(())
+    }
+
+    /// One instruction; the value when it was the last.
+    fn step(&mut self, reader: &mut Reader<'_>) -> Step<Option<Value>> {
+        match reader.number(1)? as u8 {
+            b'.' => return self.pop().map(Some),
+            0x80 => _ = reader.number(1)?, // protocol
+            0x95 => _ = reader.number(8)?, // frame
+            b'(' => self.marks.push(self.stack.len()),
+            b'0' => _ = self.pop()?,
+            b'1' => _ = self.pop_to_mark()?,
+            b'2' => {
+                let top = *self.stack.last().ok_or_else(broken)?;
+                self.stack.push(top);
+            }
+            b'N' => self.stack.push(Value::None),
+            0x88 => self.stack.push(Value::Bool(true)),
+            0x89 => self.stack.push(Value::Bool(false)),
+            b'I' => match reader.line()? {
+                "01" => self.stack.push(Value::Bool(true)),
+                "00" => self.stack.push(Value::Bool(false)),
+                number => self.stack.push(Value::Int(number.parse().ok())),
+            },
+            b'L' => {
+                let number = reader.line()?;
+                self.stack.push(Value::Int(number.trim_end_matches('L').parse().ok()));
+            }
+            b'J' => {
+                let number = reader.number(4)? as u32;
+                self.stack.push(Value::Int(Some(i64::from(number.cast_signed()))));
+            }
+            b'K' => self.small(reader, 1)?,
+            b'M' => self.small(reader, 2)?,
+            0x8a => {
+                let length = reader.number(1)?;
+                self.long(reader.take(length)?);
+            }
+            0x8b => {
+                let length = reader.number(4)?;
+                self.long(reader.take(length)?);
+            }
+            b'F' => {
+                reader.line()?;
+                self.stack.push(Value::Other);
+            }
+            b'G' => {
+                reader.take(8)?;
+                self.stack.push(Value::Other);
+            }
+            // Texts of protocol 0 in quotes; torch's own are without special characters.
+            b'S' => {
+                let line = reader.line()?;
+                let inner = line.strip_prefix(['\'', '"']).and_then(|line| line.strip_suffix(['\'', '"'])).ok_or_else(broken)?;
+                self.push_text(inner.as_bytes())?;
+            }
+            b'V' => {
+                let line = reader.line()?;
+                self.push_text(line.as_bytes())?;
+            }
+            b'U' | 0x8c => self.counted_text(reader, 1)?,
+            b'T' | b'X' => self.counted_text(reader, 4)?,
+            0x8d => self.counted_text(reader, 8)?,
+            b'C' => self.counted_bytes(reader, 1)?,
+            b'B' => self.counted_bytes(reader, 4)?,
+            0x8e | 0x96 => self.counted_bytes(reader, 8)?,
+            b')' => self.push_tuple(Vec::new()),
+            b't' => {
+                let items = self.pop_to_mark()?;
+                self.push_tuple(items);
+            }
+            count @ 0x85..=0x87 => {
+                let mut items = Vec::with_capacity(3);
+                for _ in 0x85..=count {
+                    items.push(self.pop()?);
+                }
+                items.reverse();
+                self.push_tuple(items);
+            }
+            b']' => {
+                let at = self.new_list(Vec::new());
+                self.stack.push(Value::List(at));
+            }
+            b'l' => {
+                let items = self.pop_to_mark()?;
+                let at = self.new_list(items);
+                self.stack.push(Value::List(at));
+            }
+            b'}' => self.push_dict(Vec::new())?,
+            b'd' => {
+                let items = self.pop_to_mark()?;
+                self.push_dict(items)?;
+            }
+            b'a' => {
+                let item = self.pop()?;
+                self.append(vec![item])?;
+            }
+            b'e' => {
+                let items = self.pop_to_mark()?;
+                self.append(items)?;
+            }
+            b's' => {
+                let value = self.pop()?;
+                let key = self.pop()?;
+                self.set_items(vec![key, value])?;
+            }
+            b'u' => {
+                let items = self.pop_to_mark()?;
+                self.set_items(items)?;
+            }
+            0x8f => self.stack.push(Value::Other),
+            0x90 => _ = self.pop_to_mark()?,
+            0x91 => {
+                self.pop_to_mark()?;
+                self.stack.push(Value::Other);
+            }
+            b'p' => {
+                let key = reader.line()?.parse().map_err(|_| broken())?;
+                self.store(key)?;
+            }
+            b'q' => {
+                let key = reader.number(1)?;
+                self.store(key)?;
+            }
+            b'r' => {
+                let key = reader.number(4)?;
+                self.store(key)?;
+            }
+            0x94 => self.store(self.memo.len() as u64)?,
+            b'g' => {
+                let key = reader.line()?.parse().map_err(|_| broken())?;
+                self.fetch(key)?;
+            }
+            b'h' => {
+                let key = reader.number(1)?;
+                self.fetch(key)?;
+            }
+            b'j' => {
+                let key = reader.number(4)?;
+                self.fetch(key)?;
+            }
+            b'c' => {
+                let (module, name) = (reader.line()?, reader.line()?);
+                self.name(module, name)?;
+            }
+            0x93 => {
+                let (name, module) = (self.pop()?, self.pop()?);
+                let both = self.text(module).zip(self.text(name)).map(|(m, n)| (m.to_string(), n.to_string()));
+                let (module, name) = both.ok_or_else(broken)?;
+                self.name(&module, &name)?;
+            }
+            b'Q' => {
+                let id = self.pop()?;
+                self.storage(id)?;
+            }
+            b'R' | 0x81 => {
+                let (arguments, function) = (self.pop()?, self.pop()?);
+                let result = self.call(function, arguments)?;
+                self.stack.push(result);
+            }
+            // The state of an object: only dictionaries (`_metadata`) and what is of no use have one.
+            b'b' => {
+                self.pop()?;
+                if !matches!(self.stack.last(), Some(Value::Dict(_) | Value::Other)) {
+                    return Err(broken());
+                }
+            }
+            opcode => {
+                return Err(Stop::Refused(format!(
+                    "this pickle has an instruction (0x{opcode:02x}) that no model's weights need; it was not run"
+                )));
+            }
+        }
+        Ok(None)
+    }
+
+    fn small(&mut self, reader: &mut Reader<'_>, width: u64) -> Step<()> {
+        let number = reader.number(width)?;
+        self.stack.push(Value::Int(i64::try_from(number).ok()));
+        Ok(())
+    }
+
+    /// Two's complement, little-endian, of any length.
+    fn long(&mut self, bytes: &[u8]) {
+        let negative = bytes.last().is_some_and(|byte| *byte >= 0x80);
+        let mut number = [if negative { 0xff } else { 0 }; 8];
+        let fits = bytes.len() <= 8;
+        if fits {
+            number[..bytes.len()].copy_from_slice(bytes);
+        }
+        self.stack.push(Value::Int(fits.then(|| i64::from_le_bytes(number))));
+    }
+
+    fn counted_text(&mut self, reader: &mut Reader<'_>, width: u64) -> Step<()> {
+        let length = reader.number(width)?;
+        let text = reader.take(length)?;
+        self.push_text(text)
+    }
+
+    fn counted_bytes(&mut self, reader: &mut Reader<'_>, width: u64) -> Step<()> {
+        let length = reader.number(width)?;
+        reader.take(length)?;
+        self.stack.push(Value::Other);
+        Ok(())
+    }
+
+    /// `('storage', type, key, device, number of elements[, view])`.
+    fn storage(&mut self, id: Value) -> Step<()> {
+        let items = self.items(id).ok_or_else(broken)?;
+        let &[kind, Value::Type(dtype), key, _, _, ref view @ ..] = items else { return Err(broken()) };
+        if self.text(kind) != Some("storage") {
+            return Err(broken());
+        }
+        if view.iter().any(|view| *view != Value::None) {
+            return Err(Stop::Refused(
+                "it holds views of storages, as torch before 0.4 wrote them; save it again with a newer torch".into(),
+            ));
+        }
+        let key = self.text(key).filter(|key| key.len() <= MAX_KEY).ok_or_else(broken)?.to_string();
+        self.storages.push(StorageRef { key, dtype });
+        self.stack.push(Value::Storage(self.storages.len() - 1));
+        Ok(())
+    }
+
+    fn call(&mut self, function: Value, arguments: Value) -> Step<Value> {
+        let Value::Function(call) = function else { return Err(broken()) };
+        let arguments = self.items(arguments).ok_or_else(broken)?;
+        match (call, arguments) {
+            (Call::OrderedDict, []) => {
+                self.dicts.push(Vec::new());
+                Ok(Value::Dict(self.dicts.len() - 1))
+            }
+            (Call::RebuildTensor | Call::RebuildTensor3, &[Value::Storage(storage), offset, shape, stride, ref rest @ ..]) => {
+                let dtype = match (call, rest) {
+                    (Call::RebuildTensor3, &[_, _, Value::Type(dtype), ..]) => dtype,
+                    (Call::RebuildTensor3, _) => return Err(broken()),
+                    _ => None,
+                };
+                let count = |value: Value| match value {
+                    Value::Int(Some(number)) => u64::try_from(number).ok(),
+                    _ => None,
+                };
+                // What is built must not be larger than what is read, though a text or tuple can be named again and again.
+                let counts = |value: Value| {
+                    self.items(value)
+                        .filter(|items| items.len() <= MAX_DIMENSIONS)?
+                        .iter()
+                        .map(|value| count(*value))
+                        .collect::<Option<Vec<u64>>>()
+                };
+                let parts = (count(offset), counts(shape), counts(stride));
+                let (Some(offset), Some(shape), Some(stride)) = parts else { return Err(broken()) };
+                self.tensors.push(TensorRef { storage, offset, shape, stride, dtype });
+                Ok(Value::Tensor(self.tensors.len() - 1))
+            }
+            (Call::RebuildParameter, &[tensor @ Value::Tensor(_), ..]) => Ok(tensor),
+            (Call::Size, &[tuple @ Value::Tuple(_)]) => Ok(tuple),
+            (Call::Useless, _) => Ok(Value::Other),
+            _ => Err(broken()),
+        }
+    }
+}
+
+/// A name from a stranger, short and without control characters.
+fn printable(name: &str) -> String {
+    name.chars().take(60).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}

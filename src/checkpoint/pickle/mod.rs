@@ -1,0 +1,168 @@
+//! Weights that `torch.save` wrote (`pytorch_model.bin`, `.pt`, `.pth`), read without Python and without running anything.
+//!
+//! A pickle is a program for a small stack machine that may call any function by name. [`machine`] knows the few calls that
+//! tensors are made of and refuses every other by its name. What remains is where each tensor's bytes lie in the file: they are
+//! read when asked for, as those of a safetensors file are. Since torch 1.6 the file is a zip archive of stored (never compressed)
+//! entries, `data.pkl` and one for each storage; before, several pickles and then the storages one after the other.
+
+mod machine;
+mod storage;
+mod zip;
+
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+
+use safetensors::Dtype;
+
+use self::machine::{Machine, Outcome, TensorRef, Value};
+use super::header::{Header, TensorEntry};
+use super::tensor_file::TensorFile;
+use crate::error::{Error, Result};
+use crate::platform::Directory;
+
+/// The longest pickle that is taken seriously, the tensors' bytes not counted: it names some hundred thousand tensors.
+const MAX_PICKLE: u64 = 32 << 20;
+/// What files of torch before 1.6 begin with: protocol 2, then their magic number.
+const LEGACY_MAGIC: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
+const LFS_POINTER: &[u8] = b"version https://git-lfs";
+/// Under which of its keys a training checkpoint keeps the weights.
+const WEIGHTS_KEYS: [&str; 5] = ["state_dict", "model_state_dict", "model", "module", "weights"];
+
+/// A pickle's tensors.
+pub struct TorchFile {
+    /// Where the tensors lie, as if it were a safetensors file.
+    pub file: TensorFile,
+    /// The matrices whose bytes stand column after column; in [`TorchFile::file`] they have the transposed shape.
+    pub transposed: Vec<String>,
+}
+
+/// Whether a file of that name is one that torch writes weights into.
+pub fn is_pickle_name(name: &str) -> bool {
+    [".bin", ".pt", ".pth", ".ckpt"].iter().any(|ending| name.ends_with(ending))
+}
+
+impl TorchFile {
+    /// Opens `name` in `dir`. Reads the pickle, not the tensors.
+    ///
+    /// # Errors
+    /// [`Error::File`] when it is not torch's, is cut short, or would call a function that has nothing to do with tensors;
+    /// [`Error::Tensor`] for a tensor that is laid out in a way that no checkpoint needs.
+    pub async fn open(dir: Rc<dyn Directory>, name: &str) -> Result<TorchFile> {
+        let size = dir.size(name).await?.ok_or_else(|| Error::file(format!("{}/{name}", dir.label()), "there is no such file"))?;
+        let head = dir.read_range(name, 0..size.min(LFS_POINTER.len() as u64)).await?;
+        if head.starts_with(LFS_POINTER) {
+            return Err(Error::file(name, "this is a git-lfs pointer, not the weights themselves; run git lfs pull"));
+        }
+        let found = if head.starts_with(b"PK\x03\x04") {
+            storage::read_zip(&*dir, name, size).await?
+        } else if head.starts_with(LEGACY_MAGIC) {
+            storage::read_legacy(&*dir, name, size).await?
+        } else {
+            return Err(Error::file(
+                name,
+                "this is no file that torch.save writes (or one that was never downloaded); get it again, or save the model as safetensors",
+            ));
+        };
+        let mut tensors = Vec::new();
+        let mut transposed = Vec::new();
+        for (tensor_name, tensor) in weights(name, &found.machine, found.root)? {
+            let fail = |reason: String| Error::tensor(name, &tensor_name, reason);
+            let storage = &found.machine.storages()[tensor.storage];
+            let dtype = tensor.dtype.or(storage.dtype).ok_or_else(|| fail("nothing says what type its numbers have".into()))?;
+            let place = found.places.get(&storage.key).ok_or_else(|| fail(format!("its data (storage {}) are missing", storage.key)))?;
+            let (shape, turned) = layout(&tensor).map_err(&fail)?;
+            let width = dtype.bitsize() as u64 / 8;
+            let bytes = shape.iter().try_fold(width, |product, &n| product.checked_mul(n));
+            let begin = tensor.offset.checked_mul(width);
+            let (Some(bytes), Some(begin)) = (bytes, begin) else {
+                return Err(fail(format!("the shape {shape:?} is impossible")));
+            };
+            if begin.checked_add(bytes).is_none_or(|end| end > place.bytes) {
+                return Err(fail(format!("its data are cut short: {} of {bytes} bytes are there", place.bytes.saturating_sub(begin))));
+            }
+            if turned {
+                transposed.push(tensor_name.clone());
+            }
+            tensors.push(TensorEntry { name: tensor_name, dtype, shape, offset: place.offset + begin, bytes });
+        }
+        tensors.sort_by(|a, b| (a.offset, a.bytes, &a.name).cmp(&(b.offset, b.bytes, &b.name)));
+        let header = Header { tensors, metadata: Default::default() };
+        Ok(TorchFile { file: TensorFile::from_header(dir, name, header), transposed })
+    }
+}
+
+/// The dictionary of tensors in what was pickled: the thing itself, or one of its entries with a usual name. Where a key stands
+/// twice, the later wins, as in Python.
+fn weights(file: &str, machine: &Machine, root: Value) -> Result<Vec<(String, TensorRef)>> {
+    let tensors_of = |value: Value| -> BTreeMap<&str, Value> {
+        let entries = machine.dict(value).unwrap_or_default();
+        entries
+            .iter()
+            .filter(|(_, value)| matches!(value, Value::Tensor(_)))
+            .filter_map(|(key, value)| Some((machine.text(*key)?, *value)))
+            .collect()
+    };
+    let mut found = tensors_of(root);
+    for key in WEIGHTS_KEYS {
+        let inner = machine.dict(root).and_then(|entries| entries.iter().rev().find(|(name, _)| machine.text(*name) == Some(key)));
+        if let (true, Some((_, inner))) = (found.is_empty(), inner) {
+            found = tensors_of(*inner);
+        }
+    }
+    if found.is_empty() {
+        return Err(Error::file(file, "this pickle holds no dictionary of tensors, so it is not a model's weights"));
+    }
+    Ok(found.into_iter().filter_map(|(name, tensor)| Some((name.to_string(), machine.tensor(tensor)?))).collect())
+}
+
+/// The shape in which a tensor's bytes stand, and whether that is the transpose of its own. Strides of dimensions of
+/// length 1 mean nothing.
+fn layout(tensor: &TensorRef) -> Result<(Vec<u64>, bool), String> {
+    let (shape, stride) = (&tensor.shape, &tensor.stride);
+    fn dense(mut dims: impl Iterator<Item = (u64, u64)>) -> bool {
+        let mut expected = 1u64;
+        dims.all(|(length, stride)| {
+            let good = length == 1 || stride == expected;
+            expected = expected.saturating_mul(length);
+            good
+        })
+    }
+    let pairs = || shape.iter().copied().zip(stride.iter().copied());
+    if shape.len() != stride.len() {
+        return Err(format!("has {} dimensions and {} strides", shape.len(), stride.len()));
+    }
+    if shape.contains(&0) || dense(pairs().rev()) {
+        return Ok((shape.clone(), false));
+    }
+    if shape.len() == 2 && dense(pairs()) {
+        return Ok((vec![shape[1], shape[0]], true));
+    }
+    Err(format!("is a view with gaps (shape {shape:?}, strides {stride:?}), which is not read; save it with .contiguous()"))
+}
+
+/// What a reader of one of the two formats found.
+struct Found {
+    machine: Machine,
+    root: Value,
+    places: HashMap<String, Place>,
+}
+
+/// Where a storage's bytes lie.
+struct Place {
+    offset: u64,
+    bytes: u64,
+}
+
+/// The bytes of one element of a storage of this type; for one without a type, 1 (its length is in bytes).
+fn width(dtype: Option<Dtype>) -> u64 {
+    dtype.map_or(1, |dtype| dtype.bitsize() as u64 / 8)
+}
+
+/// Runs a pickle from its first byte; `None` when `bytes` end before it does.
+fn run(file: &str, machine: &mut Machine, bytes: &[u8]) -> Result<Option<(Value, usize)>> {
+    match machine.run(bytes) {
+        Ok(Outcome::Done { value, length }) => Ok(Some((value, length))),
+        Ok(Outcome::CutShort) => Ok(None),
+        Err(reason) => Err(Error::file(file, reason)),
+    }
+}

@@ -1,0 +1,251 @@
+//! `--fix`: the mended view, written as a directory of its own.
+//!
+//! The validator has applied every repair to its view; what is left are the files beside the weights, and writing. The original is
+//! only read. The new directory grows under another name, is judged as any other, and appears only if it is ready.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::rc::Rc;
+
+use async_trait::async_trait;
+use serde_json::{Map, Value};
+
+use super::super::source::ViewParams;
+use super::super::{Code, Finding, Options, Progress, Report, Validation, Verdict, examine};
+use super::{Repair, set};
+use crate::checkpoint::{Carry, Dtype, WriteOptions, dtype_name, write_checkpoint};
+use crate::error::{Error, Result};
+use crate::model::config::{CONFIG_FILE, parse_object};
+use crate::model::{ModelConfig, ParamDecl};
+use crate::platform::{Directory, Entry, OutputDirectory, as_directory};
+
+const GENERATION_CONFIG: &str = "generation_config.json";
+const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+
+/// What a repair did.
+pub struct Fixed {
+    /// The judgement of the original.
+    pub before: Report,
+    /// What was done and what was assumed, a sentence each; empty when nothing had to be done, and then nothing was written.
+    pub steps: Vec<String>,
+    /// The judgement of what was written.
+    pub after: Option<Report>,
+}
+
+/// Judges `dir` and, if it is repairable, writes what it should be as `name` in `parent`, which must not hold that name yet. Streams
+/// the weights in blocks of rows.
+///
+/// # Errors
+/// [`Error::File`] when the name exists, when reading or writing fails, or when the result is not ready (nothing is left behind then).
+pub async fn fix(
+    dir: Rc<dyn Directory>,
+    parent: &dyn OutputDirectory,
+    name: &str,
+    options: &Options,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Fixed> {
+    let label = dir.label();
+    // A directory that is promised to be ready must have been looked at.
+    let options = &Options { quick: false, ..options.clone() };
+    let validation = examine(dir, options, progress).await?;
+    let repairs = || validation.report.findings.iter().filter_map(|finding| Some((finding, finding.repair.as_ref()?)));
+    if validation.report.verdict == Verdict::Unusable || repairs().next().is_none() {
+        return Ok(Fixed { before: validation.report, steps: Vec::new(), after: None });
+    }
+    // Readings that only a run of the model decides, and nothing that could run it.
+    if let Some((finding, _)) = repairs().find(|(_, repair)| matches!(repair, Repair::Score(_))) {
+        let reason = format!("{finding}. This needs a graphics adapter, or the base (--base DIR); nothing was written");
+        return Err(Error::file(label, reason));
+    }
+    if repairs().any(|(_, repair)| *repair == Repair::MergeAdapter) {
+        let reason = "an adapter is merged into its base by `rootstock merge --model BASE --adapter DIR --out OUT`; nothing was written";
+        return Err(Error::file(label, reason));
+    }
+    let partial = format!(".{name}.partial");
+    parent.remove(&partial).await?;
+    let out = parent.subdirectory(&partial);
+    let outcome = write(&validation, &*out, options).await;
+    let outcome = match outcome {
+        Ok(steps) => check(as_directory(out).into(), options, progress).await.map(|after| (steps, after)),
+        Err(error) => Err(error),
+    };
+    let outcome = match outcome {
+        Ok(done) => parent.rename(&partial, name).await.map(|()| done),
+        Err(error) => Err(error),
+    };
+    match outcome {
+        Ok((steps, after)) => Ok(Fixed { before: validation.report, steps, after: Some(after) }),
+        Err(error) => {
+            parent.remove(&partial).await?;
+            Err(error)
+        }
+    }
+}
+
+/// Judges what was written; the base has been compared with already.
+async fn check(dir: Rc<dyn Directory>, options: &Options, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Report> {
+    let options = Options { base: None, ..options.clone() };
+    let report = examine(dir.clone(), &options, progress).await?.report;
+    if report.verdict == Verdict::Ready {
+        return Ok(report);
+    }
+    let faults: Vec<String> = report.errors().map(ToString::to_string).collect();
+    let reason = format!("what came out is not ready and was removed again: {}", faults.join("; "));
+    Err(Error::file(dir.label(), reason))
+}
+
+async fn write(validation: &Validation, out: &dyn OutputDirectory, options: &Options) -> Result<Vec<String>> {
+    let dir = &validation.dir;
+    let mut view = validation.view.clone();
+    let mut files = Patched { dir: dir.clone(), changed: BTreeMap::new() };
+    let mut steps: Vec<String> = Vec::new();
+    for finding in &validation.report.findings {
+        let Some(repair) = &finding.repair else { continue };
+        let step = step(finding, repair);
+        if !steps.contains(&step) {
+            steps.push(step);
+        }
+        if let Repair::AddEmbeddingRows { .. } = repair {
+            view.apply(repair);
+        }
+        beside(repair, &mut files, options).await?;
+    }
+    let config = ModelConfig::from_map(CONFIG_FILE, view.config.clone())?;
+    let source = ViewParams::new(&view, &config);
+    let dtype = common_dtype(&source.params, |name| view.get(name).map(|tensor| tensor.dtype));
+    if dtype.1 {
+        let name = dtype_name(dtype.0).unwrap_or_default();
+        steps.push(format!("write all weights as {name}, since they were of several types, of which it holds every number"));
+    }
+    let carry = Carry::load(&files).await?;
+    let write_options = WriteOptions { dtype: dtype.0, ..WriteOptions::default() };
+    write_checkpoint(out, &write_options, &config, &source.params, &source, &carry).await?;
+    out.sync().await?;
+    let left: Vec<String> = left_behind(&files, out, validation).await?;
+    if !left.is_empty() {
+        steps.push(format!("leave behind what is no part of a model: {}", left.join(", ")));
+    }
+    Ok(steps)
+}
+
+/// What was done, for which finding, and what had to be assumed for it.
+fn step(finding: &Finding, repair: &Repair) -> String {
+    let assumed = match (finding.code, repair) {
+        (Code::MissingConfig, Repair::ConfigFromBase) => {
+            ". Assumed: what the tensors do not show (heads, positions, epsilon, activation) is as in the base"
+        }
+        (Code::MissingField | Code::MissingConfig, _) => ". Assumed: what the tensors do not show has the architecture's defaults",
+        (_, Repair::Split(_) | Repair::Join(_)) => ". Assumed: queries, keys and values (gate before up) lie one below the other",
+        (_, Repair::AddEmbeddingRows { .. }) => ". Assumed: the new tokens mean nothing yet; each new row is the mean of those there",
+        (Code::HeadSplit, _) => ". Assumed: the reading with by far the lowest loss is right",
+        _ => "",
+    };
+    format!("{repair}{assumed}")
+}
+
+/// Repairs of the small files.
+async fn beside(repair: &Repair, files: &mut Patched, options: &Options) -> Result<()> {
+    match repair {
+        Repair::CopyFromBase(names) => {
+            let Some(base) = &options.base else { return Ok(()) };
+            for name in names {
+                files.changed.insert(name.clone(), Some(base.read(name).await?));
+            }
+        }
+        Repair::StripByteOrderMark(name) => {
+            let bytes = files.read(name).await?;
+            let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").map_or(bytes.clone(), <[u8]>::to_vec);
+            files.changed.insert(name.clone(), Some(bytes));
+        }
+        Repair::WriteGenerationConfig => {
+            files.changed.insert(GENERATION_CONFIG.into(), None);
+        }
+        Repair::SetGenerationConfig(fields) => files.edit(GENERATION_CONFIG, fields).await?,
+        Repair::SetTokenizerConfig { key, value } => files.edit(TOKENIZER_CONFIG, &[(key.clone(), value.clone())]).await?,
+        _ => {}
+    }
+    Ok(())
+}
+
+/// The type that all parameters are stored in, or one that holds every number of theirs; whether they differ.
+fn common_dtype(params: &[ParamDecl], dtype_of: impl Fn(&str) -> Option<Dtype>) -> (Dtype, bool) {
+    let mut dtypes = params.iter().filter_map(|param| dtype_of(&param.name));
+    let first = dtypes.next().unwrap_or(Dtype::F32);
+    let same = dtypes.all(|dtype| dtype == first);
+    match (same, dtype_name(first)) {
+        (true, Some(_)) => (first, false),
+        _ => (Dtype::F32, true),
+    }
+}
+
+/// Files of the original that the new directory has not, weights aside.
+async fn left_behind(files: &Patched, out: &dyn OutputDirectory, validation: &Validation) -> Result<Vec<String>> {
+    let written: Vec<String> = out.list().await?.into_iter().map(|entry| entry.name).collect();
+    let is_weights = |name: &str| {
+        validation.view.files.iter().any(|file| file.name() == name) || name.ends_with(".index.json") || name == GENERATION_CONFIG
+    };
+    let entries = files.dir.list().await?;
+    Ok(entries.into_iter().map(|entry| entry.name).filter(|name| !written.contains(name) && !is_weights(name)).collect())
+}
+
+/// A directory some of whose small files are changed, or gone.
+struct Patched {
+    dir: Rc<dyn Directory>,
+    changed: BTreeMap<String, Option<Vec<u8>>>,
+}
+
+impl Patched {
+    async fn edit(&mut self, name: &str, fields: &[(String, Value)]) -> Result<()> {
+        let mut map: Map<String, Value> = match self.size(name).await? {
+            Some(_) => parse_object(name, &self.read(name).await?)?,
+            None => Map::new(),
+        };
+        for (key, value) in fields {
+            set(&mut map, key, value.clone());
+        }
+        self.changed.insert(name.to_string(), Some(format!("{:#}\n", Value::Object(map)).into_bytes()));
+        Ok(())
+    }
+}
+
+#[async_trait(?Send)]
+impl Directory for Patched {
+    fn label(&self) -> String {
+        self.dir.label()
+    }
+
+    async fn list(&self) -> Result<Vec<Entry>> {
+        let mut entries = self.dir.list().await?;
+        entries.retain(|entry| !self.changed.contains_key(&entry.name));
+        entries
+            .extend(self.changed.iter().filter_map(|(name, bytes)| Some(Entry { name: name.clone(), size: bytes.as_ref()?.len() as u64 })));
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(entries)
+    }
+
+    async fn size(&self, name: &str) -> Result<Option<u64>> {
+        match self.changed.get(name) {
+            Some(bytes) => Ok(bytes.as_ref().map(|bytes| bytes.len() as u64)),
+            None => self.dir.size(name).await,
+        }
+    }
+
+    async fn read_range(&self, name: &str, range: Range<u64>) -> Result<Vec<u8>> {
+        match self.changed.get(name) {
+            None => self.dir.read_range(name, range).await,
+            Some(_) => {
+                let bytes = self.read(name).await?;
+                let part = bytes.get(range.start as usize..range.end as usize);
+                part.map(<[u8]>::to_vec).ok_or_else(|| Error::file(name, format!("the file ends at byte {}", bytes.len())))
+            }
+        }
+    }
+
+    async fn read(&self, name: &str) -> Result<Vec<u8>> {
+        match self.changed.get(name) {
+            None => self.dir.read(name).await,
+            Some(Some(bytes)) => Ok(bytes.clone()),
+            Some(None) => Err(Error::file(name, "there is no such file")),
+        }
+    }
+}

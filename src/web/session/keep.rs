@@ -1,0 +1,126 @@
+//! Models that are made or copied here and kept: a merged adapter, a repaired copy, a base that an adapter needs.
+
+use super::super::messages::{BaseSource, Repaired, Run, RunMethod, Settings, Unit, Which};
+use super::base::OpenBase;
+use super::kept::{About, now};
+use super::{Call, Session};
+use crate::adapter::{Adapter, Merged, is_adapter};
+use crate::checkpoint::{Carry, Checkpoint, ModelSource, WriteOptions, write_checkpoint};
+use crate::error::{Error, Result};
+use crate::platform::{Directory, OutputDirectory};
+use crate::validate::{Options, Verdict, fix};
+
+/// Bytes that are copied at once.
+const PIECE: u64 = 8 << 20;
+/// Weight files of one shard, as transformers writes them.
+const SHARD_BYTES: u64 = 5_000_000_000;
+/// Endings of the files that a model consists of.
+const BELONGS: [&str; 5] = ["safetensors", "json", "jinja", "txt", "model"];
+
+impl Session {
+    /// Merges the tuned adapter into its base.
+    pub(super) async fn merge(&self, call: &Call) -> Result<Run> {
+        let directory = self.directory_of(Which::Tuned, call).await?;
+        if !is_adapter(&*directory).await? {
+            return Err(Error::file(directory.label(), "this is a whole model already; only adapters are merged"));
+        }
+        let tuned = self.tuned.borrow().clone().unwrap_or_default();
+        let of = self.about(&tuned).await?;
+        let base = Checkpoint::open(self.directory_of(Which::Base, call).await?).await?;
+        let adapters = [Adapter::open(directory.clone(), &base).await?];
+        let merged = Merged::new(&base, &adapters)?;
+        let carries = directory.size("tokenizer.json").await?.is_some();
+        let carry = Carry::load(if carries { &*directory } else { &**base.directory() }).await?;
+        call.progress("Merging", 0, None, Unit::Tensors);
+        let about = about(format!("{}, merged", of.name), RunMethod::Merge, of.base_name, of.base);
+        let options = WriteOptions { dtype: merged.base_dtype(), max_shard_size: SHARD_BYTES };
+        let write =
+            async |out: &dyn OutputDirectory| write_checkpoint(out, &options, merged.config(), merged.params(), &merged, &carry).await;
+        let id = self.make(about, write).await?;
+        self.run(&id).await
+    }
+
+    /// Writes a repaired copy of the open base and opens that.
+    pub(super) async fn repair(&self, call: &Call) -> Result<Repaired> {
+        let base = self.base()?;
+        let about = about(format!("{}, repaired", base.name), RunMethod::Repair, base.name.clone(), base.source.clone());
+        let id = self.keep(&about, None).await?;
+        let parent = self.kept(&id)?;
+        let options = Options { gpu: self.gpu().await.ok(), ..Options::default() };
+        let fixed = fix(base.directory.clone(), &*parent, super::kept::OUT, &options, &mut |at| {
+            call.progress(at.what, at.done, Some(at.total), Unit::Bytes);
+        })
+        .await;
+        let steps = match fixed {
+            Ok(fixed) if fixed.after.is_some() => fixed.steps,
+            other => {
+                let before = other.map(|fixed| fixed.before);
+                self.remove(&id).await?;
+                return Err(match before? {
+                    report if report.verdict == Verdict::Ready => Error::file(&base.name, "there is nothing to repair"),
+                    _ => Error::file(&base.name, "this cannot be repaired; the report says what stands in the way"),
+                });
+            }
+        };
+        self.write_about(&id, &About { finished: true, ..about }).await?;
+        let base = self.open_base(BaseSource::Run { id: id.clone() }, call).await?;
+        Ok(Repaired { base, done: steps, id })
+    }
+
+    /// A base that an adapter can be used with after a reload: one that was given as files or by an address is copied. Where there is
+    /// no room for a copy, it stays where it is.
+    pub(super) async fn lasting(&self, base: &OpenBase, call: &Call) -> Result<BaseSource> {
+        if !matches!(base.source, BaseSource::Files { .. } | BaseSource::Url { .. }) {
+            return Ok(base.source.clone());
+        }
+        for run in self.runs().await? {
+            if run.method == RunMethod::Copy && run.base == base.name && self.about(&run.id).await?.base == base.source {
+                return Ok(BaseSource::Run { id: run.id });
+            }
+        }
+        let about = about(base.name.clone(), RunMethod::Copy, base.name.clone(), base.source.clone());
+        match self.make(about, async |out: &dyn OutputDirectory| copy(&*base.directory, out, call).await).await {
+            Ok(id) => Ok(BaseSource::Run { id }),
+            Err(Error::NoSpace { .. }) => Ok(base.source.clone()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Keeps a model that `write` writes; what fails half-way is not kept.
+    async fn make(&self, about: About, write: impl AsyncFnOnce(&dyn OutputDirectory) -> Result<()>) -> Result<String> {
+        let id = self.keep(&about, None).await?;
+        let out = self.kept_out(&id).await?;
+        if let Err(error) = write(&*out).await {
+            self.remove(&id).await?;
+            return Err(error);
+        }
+        self.write_about(&id, &About { finished: true, ..about }).await?;
+        Ok(id)
+    }
+}
+
+fn about(name: String, method: RunMethod, base_name: String, base: BaseSource) -> About {
+    About { name, method, base_name, base, recipe: Settings::new(), steps: 0, created: now(), finished: false }
+}
+
+/// Copies a model's files in pieces.
+async fn copy(from: &dyn Directory, to: &dyn OutputDirectory, call: &Call) -> Result<()> {
+    let belongs = |name: &str| name.rsplit_once('.').is_some_and(|(_, ending)| BELONGS.contains(&ending));
+    let entries: Vec<_> = from.list().await?.into_iter().filter(|entry| belongs(&entry.name)).collect();
+    let total = entries.iter().map(|entry| entry.size).sum();
+    let mut done = 0;
+    for entry in entries {
+        let mut file = to.create(&entry.name).await?;
+        for first in (0..entry.size).step_by(PIECE as usize) {
+            if call.cancelled.get() {
+                return Err(Error::Interrupted { reason: "the copy was ended".into() });
+            }
+            let last = (first + PIECE).min(entry.size);
+            file.write(&from.read_range(&entry.name, first..last).await?).await?;
+            done += last - first;
+            call.progress("Keeping a copy of the base for the adapter", done, Some(total), Unit::Bytes);
+        }
+        file.finish().await?;
+    }
+    Ok(())
+}

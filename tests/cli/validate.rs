@@ -1,0 +1,72 @@
+//! `rootstock validate`: exit codes, one JSON document, no colours where nobody sees them.
+
+use std::fs;
+
+use super::Workspace;
+
+#[test]
+fn the_exit_code_is_the_verdict() {
+    let ws = Workspace::new();
+    let said = ws.run(&["validate", "model", "--quick"]).good();
+    assert!(said.stdout.contains("model: a model (llama, 80,860 parameters)"), "{}", said.stdout);
+    assert!(said.stdout.contains("ready: it can be trained on, also as the base for LoRA (lora_target: q_proj, k_proj"), "{}", said.stdout);
+    assert!(!said.stdout.contains('\x1b') && said.stderr.is_empty(), "{said:?}");
+
+    let mut config = ws.json("model/config.json");
+    config["vocab_size"] = 300.into();
+    config["architectures"] = serde_json::Value::Null;
+    ws.write("model/config.json", &config.to_string());
+    let said = ws.run(&["validate", "model", "--quick"]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.stderr.is_empty(), "the report says it all: {}", said.stderr);
+    for words in
+        ["error [vocab_size] config.json", "warning [wrong_architectures]", "repair: in config.json set vocab_size to 307", "repairable"]
+    {
+        assert!(said.stdout.contains(words), "'{words}' in: {}", said.stdout);
+    }
+    let json = ws.run(&["validate", "model", "--quick", "--json"]).json();
+    assert_eq!(json["verdict"], "repairable");
+    assert_eq!((&json["model_type"], &json["parameters"]), (&"llama".into(), &80_860.into()));
+    assert_eq!(json["findings"][0]["code"], "vocab_size");
+}
+
+/// The same sentences refuse a run.
+#[test]
+fn a_run_is_refused_by_the_same_rules() {
+    let ws = Workspace::new();
+    fs::remove_file(ws.path("model/tokenizer.json")).expect("it was there");
+    let mut config = ws.json("model/config.json");
+    config["num_key_value_heads"] = 1.into();
+    ws.write("model/config.json", &config.to_string());
+    let fault = ws.run(&["eval", "--model", "model", "--dataset", "test.jsonl"]);
+    assert_eq!(fault.code, Some(1));
+    for words in ["model is no model that can be used", "4 heads of 20 (2 for keys and values)", "there is no tokenizer"] {
+        assert!(fault.stderr.contains(words), "'{words}' in: {}", fault.stderr);
+    }
+}
+
+/// NaN is found by the scan, with the run left out.
+#[test]
+fn numbers_are_read_unless_quick() {
+    let ws = Workspace::new();
+    let mut bytes = ws.read("model/model.safetensors");
+    let end = bytes.len();
+    bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+    fs::write(ws.path("model/model.safetensors"), bytes).expect("it can be written");
+    ws.run(&["validate", "model", "--quick"]).good();
+    let said = ws.run(&["validate", "model"]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.stdout.contains("error [not_finite] model.safetensors") && said.stdout.contains("1 NaN among"), "{}", said.stdout);
+    assert!(said.stdout.contains("unusable"), "{}", said.stdout);
+}
+
+#[test]
+fn what_is_no_directory() {
+    let ws = Workspace::new();
+    let fault = ws.run(&["validate", "modle"]).fault();
+    assert!(fault.contains("modle") && fault.contains("no such file or directory"), "{fault}");
+    let fault = ws.run(&["validate", "model/config.json"]).fault();
+    assert!(fault.contains("this is a file"), "{fault}");
+    let fault = ws.run(&["validate", "model", "--base", "nowhere"]).fault();
+    assert!(fault.contains("nowhere"), "{fault}");
+}

@@ -1,0 +1,114 @@
+//! `--fix` on every case that can be repaired: the new directory is ready and computes what the healthy one does.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use rootstock::checkpoint::Checkpoint;
+use rootstock::generate::{Generator, GeneratorOptions};
+use rootstock::platform::{Directory, MemoryDirectory, OutputDirectory, as_directory, block_on};
+use rootstock::validate::{Fixed, Options, Verdict, fix};
+
+use super::cases::{cases, fixture};
+use crate::kernels::gpu;
+
+/// A merge by PEFT rounds the difference and then the sum to bf16, ours the sum only: two steps of 2⁻⁸ apart at most.
+const BF16_STEPS: f32 = 2.0 / 256.0;
+
+/// What `--fix` writes of a case, with the judgement.
+fn repaired(case: &str, base: Option<&str>) -> (Fixed, Rc<dyn Directory>) {
+    let options = Options { base: base.map(|base| fixture(&format!("healthy/{base}"))), gpu: Some(gpu()), quick: false };
+    let parent = MemoryDirectory::new("out");
+    let dir = fixture(&format!("broken/{case}"));
+    let fixed = block_on(fix(dir, &parent, "repaired", &options, &mut |_| {})).unwrap_or_else(|e| panic!("{case}: {e}"));
+    assert!(
+        block_on(parent.list()).expect("it lists").iter().all(|entry| entry.name.starts_with("repaired/")),
+        "{case}: something is left"
+    );
+    (fixed, as_directory(parent.subdirectory("repaired")).into())
+}
+
+fn open(dir: Rc<dyn Directory>) -> Checkpoint {
+    block_on(Checkpoint::open(dir)).unwrap_or_else(|e| panic!("{e}"))
+}
+
+fn logits(checkpoint: &Checkpoint) -> Vec<Vec<f32>> {
+    let options = GeneratorOptions { context: Some(8), chunk: None };
+    block_on(async {
+        let mut generator = Generator::load(gpu(), checkpoint, options).await.expect("it loads");
+        generator.logits(&[1, 5, 9, 30, 12, 7, 7, 40]).await.expect("it computes")
+    })
+}
+
+#[test]
+fn every_repair_gives_the_model_back() {
+    let mut healthy: HashMap<String, (Checkpoint, Vec<Vec<f32>>)> = HashMap::new();
+    let mut steps = String::new();
+    let mut wrong = Vec::new();
+    for case in cases() {
+        let text = |key: &str| case[key].as_str().unwrap_or_default().to_string();
+        let name = text("name");
+        if text("verdict") != "repairable" {
+            continue;
+        }
+        let (fixed, dir) = repaired(&name, case["base"].as_str());
+        steps.push_str(&format!("{name}: {}\n", text("about")));
+        fixed.steps.iter().for_each(|step| steps.push_str(&format!("  - {step}\n")));
+        let Some(after) = &fixed.after else {
+            wrong.push(format!("{name}: nothing was written"));
+            continue;
+        };
+        assert_eq!(after.verdict, Verdict::Ready, "{name}");
+        let Some(original) = case["repaired"].as_str() else { continue };
+        let (expected, expected_logits) = healthy.entry(original.to_string()).or_insert_with(|| {
+            let checkpoint = open(fixture(&format!("healthy/{original}")));
+            let logits = logits(&checkpoint);
+            (checkpoint, logits)
+        });
+        let found = open(dir);
+        let merged = name.contains("peft-trained");
+        for param in expected.params() {
+            let read = |checkpoint: &Checkpoint| block_on(checkpoint.read_rows(param, 0..param.rows)).expect("it reads");
+            let (a, b) = (read(&found), read(expected));
+            let same = if merged { a.iter().zip(&b).all(|(a, b)| (a - b).abs() <= BF16_STEPS * b.abs() + 1e-4) } else { a == b };
+            if !same {
+                wrong.push(format!("{name}: {} differs", param.name));
+            }
+        }
+        if !merged && logits(&found) != *expected_logits {
+            wrong.push(format!("{name}: other logits"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    insta::assert_snapshot!("steps", steps);
+}
+
+/// Rows for tokens that had none: the logits of all others stay, the new rows are the mean of the old.
+#[test]
+fn added_rows_leave_the_others_alone() {
+    let (_, dir) = repaired("34-tokenizer-larger", None);
+    let (found, expected) = (open(dir), open(fixture("healthy/llama-v5")));
+    assert_eq!(found.config().vocab_size, 59);
+    for (a, b) in logits(&found).iter().zip(logits(&expected)) {
+        assert_eq!(a[..56], b[..]);
+    }
+}
+
+/// Nothing is written for what is unusable or has nothing to repair, and an existing name is left alone.
+#[test]
+fn nothing_is_written_where_nothing_can_be_promised() {
+    let parent = MemoryDirectory::new("out");
+    let options = Options::default();
+    let unusable = block_on(fix(fixture("broken/20-missing-shard"), &parent, "repaired", &options, &mut |_| {})).expect("a judgement");
+    assert!(unusable.after.is_none() && unusable.before.verdict == Verdict::Unusable);
+    assert!(block_on(parent.list()).expect("it lists").is_empty());
+    let parent = parent.with("repaired/mine.txt", "mine");
+    let error = block_on(fix(fixture("broken/33-vocabulary"), &parent, "repaired", &options, &mut |_| {}));
+    let error = error.err().expect("the name exists").to_string();
+    assert!(error.contains("exists already"), "{error}");
+    assert_eq!(block_on(parent.list()).expect("it lists").len(), 1);
+    // Without an adapter to run the model on, the cut of the heads is asked for.
+    let error = block_on(fix(fixture("broken/01-no-config-no-base"), &MemoryDirectory::new("out"), "x", &options, &mut |_| {}));
+    if let Err(error) = error {
+        assert!(error.to_string().contains("--base DIR"), "{error}");
+    }
+}
