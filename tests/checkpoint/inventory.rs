@@ -48,7 +48,7 @@ fn weights_that_cannot_be_read() {
     let config = || empty().with("config.json", llama().to_string());
     let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n";
     assert_refused(config(), &["there is a configuration but no weights"]);
-    assert_refused(config().with("pytorch_model.bin", "PK"), &["pytorch_model.bin: is a Python pickle", "safetensors"]);
+    assert_refused(config().with("pytorch_model.bin", "PK"), &["pytorch_model.bin: this is no file that torch.save writes", "safetensors"]);
     assert_refused(config().with("model.gguf", "GGUF"), &["llama.cpp"]);
     assert_refused(config().with("global_step10/zero_pp_rank_0.pt", ""), &["zero_to_fp32.py"]);
     assert_refused(config().with("pytorch_model_fsdp_0/__0_0.distcp", ""), &["FSDP"]);

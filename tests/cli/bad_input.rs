@@ -52,7 +52,8 @@ fn recipes_that_say_nonsense() {
     ws.recipe("");
     refused(&ws, &["cutof_len=5"], &["cutof_len", "did you mean cutoff_len?"]);
     refused(&ws, &["learning_rate=fast"], &["learning_rate", "fast", "not a number"]);
-    refused(&ws, &["finetuning_type=lora"], &["finetuning_type", "lora is not there yet", "full"]);
+    refused(&ws, &["finetuning_type=oft"], &["finetuning_type", "oft", "full"]);
+    refused(&ws, &["finetuning_type=lora", "pissa_init=true"], &["pissa_init", "not there yet"]);
     ws.recipe("learning_rate: fast");
     refused(&ws, &[], &["recipe.yaml, line ", "learning_rate", "fast"]);
     ws.write("recipe.yaml", "model_name_or_path: [model\n");

@@ -128,14 +128,6 @@ export type Request = {
   request: number
 };
 
-/** A message of a conversation. */
-export type ChatMessage = {
-  /** system, user or assistant. */
-  role: string,
-  /** What was said. */
-  content: string
-};
-
 /** What a model shall learn from. */
 export type DataSource = {
   "kind": "example",
@@ -156,6 +148,35 @@ export type DataFile = {
   text: string
 };
 
+/** Which of two models. */
+export type Which = "base"
+  | "tuned";
+
+/** How tokens are chosen. */
+export type Sampling = {
+  /** 0 takes the likeliest token. */
+  temperature: number,
+  /** Keep the likeliest tokens that together reach this probability; 1 keeps all. */
+  top_p: number,
+  /** Most tokens of the answer. */
+  max_new_tokens: number,
+  /** Seed of the draws. */
+  seed: number
+};
+
+/** The value of a recipe's key. */
+export type SettingValue = boolean
+  | number
+  | string;
+
+/** A message of a conversation. */
+export type ChatMessage = {
+  /** system, user or assistant. */
+  role: string,
+  /** What was said. */
+  content: string
+};
+
 /** What the model is asked while it learns. */
 export type Samples = {
   /** Every so many steps; 0 never. */
@@ -165,15 +186,6 @@ export type Samples = {
   /** Most tokens of an answer. */
   max_new_tokens: number
 };
-
-/** Which of two models. */
-export type Which = "base"
-  | "tuned";
-
-/** The value of a recipe's key. */
-export type SettingValue = boolean
-  | number
-  | string;
 
 /** Where a base is. */
 export type BaseSource = {
@@ -193,18 +205,6 @@ export type BaseSource = {
   "kind": "run",
   /** Its id. */
   id: string
-};
-
-/** How tokens are chosen. */
-export type Sampling = {
-  /** 0 takes the likeliest token. */
-  temperature: number,
-  /** Keep the likeliest tokens that together reach this probability; 1 keeps all. */
-  top_p: number,
-  /** Most tokens of the answer. */
-  max_new_tokens: number,
-  /** Seed of the draws. */
-  seed: number
 };
 
 /** The replies, by the request's kind. Requests that are not named answer nothing. */
@@ -236,6 +236,204 @@ export type Replies = {
   files: Array<StoredFile>,
   cancel: null
 };
+
+/** A dataset that comes with the page. */
+export type Example = {
+  /** Its name. */
+  name: string,
+  /** What it teaches. */
+  about: string,
+  /** Its records. */
+  records: number,
+  /** The example to evaluate on. */
+  held_out: string | null
+};
+
+/** What a run would need and do. */
+export type Plan = {
+  /** Parameters that are trained. */
+  trainable: number,
+  /** All parameters. */
+  parameters: number,
+  /** GPU memory. */
+  memory: PlanMemory,
+  /** What the adapter offers; unknown in many browsers. */
+  available: number | null,
+  /** Whether it fits, as far as that is known. */
+  fits: boolean,
+  /** A sentence where it does not. */
+  obstacle: string | null,
+  /** What would make it fit. */
+  suggestions: Array<Suggestion>,
+  /** Optimiser steps. */
+  steps: number,
+  /** Bytes that the run's snapshots and its result will take in this browser. */
+  storage_bytes: number,
+  /** Seconds that it would take; unknown before anything was measured here. */
+  seconds: number | null,
+  /** What to know about the settings. */
+  notices: Array<string>
+};
+
+/** GPU memory of a run in bytes, as planned. */
+export type PlanMemory = {
+  weights: number,
+  gradients: number,
+  optimizer: number,
+  activations: number,
+  other: number,
+  peak: number
+};
+
+/** What would make a run smaller. */
+export type Suggestion = {
+  /** In words. */
+  words: string,
+  /** As keys to set; empty where a person has to choose. */
+  set: Settings
+};
+
+/** A key of recipes, from the table that `docs/recipes.md` is written from. */
+export type RecipeKey = {
+  /** The key. */
+  name: string,
+  /** The part of a recipe that it belongs to. */
+  group: string,
+  /** What values it takes, in words. */
+  values: string,
+  /** What stands for it when it is absent; empty for nothing. */
+  default: string,
+  /** One line on what it does. */
+  help: string
+};
+
+/** An opened base. */
+export type Base = {
+  /** What to call it. */
+  name: string,
+  /** Its files. */
+  files: Array<FileSize>,
+  /** The judgement by headers. */
+  report: Report,
+  /** Fields of config.json that a person compares. */
+  config: Settings,
+  /** Whether it brings a chat template. */
+  chat_template: boolean
+};
+
+/** A file and its size. */
+export type FileSize = {
+  /** Path inside the directory. */
+  name: string,
+  /** Bytes. */
+  bytes: number
+};
+
+/** The whole judgement of a directory. */
+export type Report = {
+  /** In one word. */
+  verdict: Verdict,
+  /** What the directory holds. */
+  kind: Kind,
+  /** The architecture, where it is known. */
+  model_type: string | null,
+  /** Number of parameters, a tied head counted once; of what the weight files hold, where the architecture is not known. */
+  parameters: number | null,
+  /** The names that `lora_target` may have, in the order of a layer; empty where the directory is no base for LoRA. */
+  lora_targets: Array<string>,
+  /** Loss of the self-test in nats a token, where it ran. */
+  loss?: number,
+  /** What blocks most comes first. */
+  findings: Array<Finding>
+};
+
+/** What a directory holds. */
+export type Kind = "model"
+  | "adapter"
+  | "model_and_adapter"
+  | "run"
+  | "zero"
+  | "fsdp"
+  | "meta"
+  | "gguf"
+  | "unknown";
+
+/** What can be said in one word. */
+export type Verdict = "ready"
+  | "repairable"
+  | "unusable";
+
+/** How bad a finding is. */
+export type Severity = "error"
+  | "warning"
+  | "info";
+
+/** A finding of the validator, as its report writes it. */
+export type Finding = {
+  /** Which fault of the table in docs/checkpoint-faults.md. */
+  code: string,
+  severity: Severity,
+  /** Plain words. */
+  message: string,
+  file: string | null,
+  tensor: string | null,
+  /** What a repair does, or nothing where a person has to act. */
+  repair: string | null
+};
+
+/** What computes. */
+export type Adapter = {
+  /** As the browser tells it. */
+  name: string,
+  /** Computes on the processor: correct, and slow. */
+  software: boolean,
+  /** Half precision in shaders. */
+  f16: boolean,
+  /** Subgroup operations. */
+  subgroups: boolean,
+  /** The largest buffer. */
+  max_buffer_bytes: number,
+  /** The largest part of a buffer that a shader sees at once. */
+  max_binding_bytes: number,
+  /** Memory for buffers, where the browser tells. */
+  memory_bytes: number | null
+};
+
+/** A run or a model that is kept in this browser. */
+export type Run = {
+  /** Its id. */
+  id: string,
+  /** What to call it. */
+  name: string,
+  /** How it came about. */
+  method: RunMethod,
+  /** The name of what it was made from. */
+  base: string,
+  /** What it takes in this browser. */
+  bytes: number,
+  /** Steps done. */
+  step: number,
+  /** Steps of the run; 0 for what was not trained. */
+  steps: number,
+  /** Whether it came to its end. One that did not can go on. */
+  finished: boolean,
+  /** Whether there is something that can be used: a result or a snapshot. */
+  usable: boolean,
+  /** Whether it is a whole model, which can be a base; an adapter is not. */
+  model: boolean,
+  /** Milliseconds since 1970. */
+  created: number,
+  /** The last loss, evaluated or else trained. */
+  loss: number | null
+};
+
+/** How a stored model came about. */
+export type RunMethod = "full"
+  | "lora"
+  | "freeze"
+  | "merge"
+  | "repair"
+  | "copy";
 
 /** What a tokenizer makes of data. */
 export type Preview = {
@@ -291,16 +489,12 @@ export type StoredFile = {
   path: Array<string>
 };
 
-/** An answer that has ended. */
-export type Answered = {
-  /** The whole text. */
+/** A token of a text and how well it was foreseen. */
+export type TokenLoss = {
+  /** Its text. */
   text: string,
-  /** Tokens of the answer. */
-  tokens: number,
-  /** Tokens a second. */
-  tokens_per_second: number,
-  /** stop, length, context or cancelled. */
-  finish: string
+  /** In nats; the first token has none. */
+  loss: number | null
 };
 
 /** One parameter's update. */
@@ -321,212 +515,6 @@ export type Delta = {
   shape: Array<number>
 };
 
-/** What a run would need and do. */
-export type Plan = {
-  /** Parameters that are trained. */
-  trainable: number,
-  /** All parameters. */
-  parameters: number,
-  /** GPU memory. */
-  memory: PlanMemory,
-  /** What the adapter offers; unknown in many browsers. */
-  available: number | null,
-  /** Whether it fits, as far as that is known. */
-  fits: boolean,
-  /** A sentence where it does not. */
-  obstacle: string | null,
-  /** What would make it fit. */
-  suggestions: Array<Suggestion>,
-  /** Optimiser steps. */
-  steps: number,
-  /** Bytes that the run's snapshots and its result will take in this browser. */
-  storage_bytes: number,
-  /** Seconds that it would take; unknown before anything was measured here. */
-  seconds: number | null,
-  /** What to know about the settings. */
-  notices: Array<string>
-};
-
-/** GPU memory of a run in bytes, as planned. */
-export type PlanMemory = {
-  weights: number,
-  gradients: number,
-  optimizer: number,
-  activations: number,
-  other: number,
-  peak: number
-};
-
-/** What would make a run smaller. */
-export type Suggestion = {
-  /** In words. */
-  words: string,
-  /** As keys to set; empty where a person has to choose. */
-  set: Settings
-};
-
-/** A run or a model that is kept in this browser. */
-export type Run = {
-  /** Its id. */
-  id: string,
-  /** What to call it. */
-  name: string,
-  /** How it came about. */
-  method: RunMethod,
-  /** The name of what it was made from. */
-  base: string,
-  /** What it takes in this browser. */
-  bytes: number,
-  /** Steps done. */
-  step: number,
-  /** Steps of the run; 0 for what was not trained. */
-  steps: number,
-  /** Whether it came to its end. One that did not can go on. */
-  finished: boolean,
-  /** Whether there is something that can be used: a result or a snapshot. */
-  usable: boolean,
-  /** Whether it is a whole model, which can be a base; an adapter is not. */
-  model: boolean,
-  /** Milliseconds since 1970. */
-  created: number,
-  /** The last loss, evaluated or else trained. */
-  loss: number | null
-};
-
-/** How a stored model came about. */
-export type RunMethod = "full"
-  | "lora"
-  | "freeze"
-  | "merge"
-  | "repair"
-  | "copy";
-
-/** What computes. */
-export type Adapter = {
-  /** As the browser tells it. */
-  name: string,
-  /** Computes on the processor: correct, and slow. */
-  software: boolean,
-  /** Half precision in shaders. */
-  f16: boolean,
-  /** Subgroup operations. */
-  subgroups: boolean,
-  /** The largest buffer. */
-  max_buffer_bytes: number,
-  /** The largest part of a buffer that a shader sees at once. */
-  max_binding_bytes: number,
-  /** Memory for buffers, where the browser tells. */
-  memory_bytes: number | null
-};
-
-/** The whole judgement of a directory. */
-export type Report = {
-  /** In one word. */
-  verdict: Verdict,
-  /** What the directory holds. */
-  kind: Kind,
-  /** The architecture, where it is known. */
-  model_type: string | null,
-  /** Number of parameters, a tied head counted once; of what the weight files hold, where the architecture is not known. */
-  parameters: number | null,
-  /** The names that `lora_target` may have, in the order of a layer; empty where the directory is no base for LoRA. */
-  lora_targets: Array<string>,
-  /** Loss of the self-test in nats a token, where it ran. */
-  loss?: number,
-  /** What blocks most comes first. */
-  findings: Array<Finding>
-};
-
-/** How bad a finding is. */
-export type Severity = "error"
-  | "warning"
-  | "info";
-
-/** A finding of the validator, as its report writes it. */
-export type Finding = {
-  /** Which fault of the table in docs/checkpoint-faults.md. */
-  code: string,
-  severity: Severity,
-  /** Plain words. */
-  message: string,
-  file: string | null,
-  tensor: string | null,
-  /** What a repair does, or nothing where a person has to act. */
-  repair: string | null
-};
-
-/** What a directory holds. */
-export type Kind = "model"
-  | "adapter"
-  | "model_and_adapter"
-  | "run"
-  | "zero"
-  | "fsdp"
-  | "meta"
-  | "gguf"
-  | "unknown";
-
-/** What can be said in one word. */
-export type Verdict = "ready"
-  | "repairable"
-  | "unusable";
-
-/** A token of a text and how well it was foreseen. */
-export type TokenLoss = {
-  /** Its text. */
-  text: string,
-  /** In nats; the first token has none. */
-  loss: number | null
-};
-
-/** A key of recipes, from the table that `docs/recipes.md` is written from. */
-export type RecipeKey = {
-  /** The key. */
-  name: string,
-  /** The part of a recipe that it belongs to. */
-  group: string,
-  /** What values it takes, in words. */
-  values: string,
-  /** What stands for it when it is absent; empty for nothing. */
-  default: string,
-  /** One line on what it does. */
-  help: string
-};
-
-/** An opened base. */
-export type Base = {
-  /** What to call it. */
-  name: string,
-  /** Its files. */
-  files: Array<FileSize>,
-  /** The judgement by headers. */
-  report: Report,
-  /** Fields of config.json that a person compares. */
-  config: Settings,
-  /** Whether it brings a chat template. */
-  chat_template: boolean
-};
-
-/** A file and its size. */
-export type FileSize = {
-  /** Path inside the directory. */
-  name: string,
-  /** Bytes. */
-  bytes: number
-};
-
-/** A dataset that comes with the page. */
-export type Example = {
-  /** Its name. */
-  name: string,
-  /** What it teaches. */
-  about: string,
-  /** Its records. */
-  records: number,
-  /** The example to evaluate on. */
-  held_out: string | null
-};
-
 /** How a run ended. */
 export type Ended = {
   /** The run, as it is kept. */
@@ -543,6 +531,28 @@ export type Ended = {
   tokens_per_second: number | null,
   /** The most GPU memory in use at one time. */
   peak_bytes: number | null
+};
+
+/** A repaired base. */
+export type Repaired = {
+  /** The repaired copy, open. */
+  base: Base,
+  /** What was done, a sentence each. */
+  done: Array<string>,
+  /** Its id among the stored models. */
+  id: string
+};
+
+/** An answer that has ended. */
+export type Answered = {
+  /** The whole text. */
+  text: string,
+  /** Tokens of the answer. */
+  tokens: number,
+  /** Tokens a second. */
+  tokens_per_second: number,
+  /** stop, length, context or cancelled. */
+  finish: string
 };
 
 /** What this origin stores. */
@@ -563,16 +573,6 @@ export type ReadRecipe = {
   recipe: Settings,
   /** What to know: keys that have no meaning here, paths that were left out. */
   notes: Array<string>
-};
-
-/** A repaired base. */
-export type Repaired = {
-  /** The repaired copy, open. */
-  base: Base,
-  /** What was done, a sentence each. */
-  done: Array<string>,
-  /** Its id among the stored models. */
-  id: string
 };
 
 /** What happens while a request is worked on. */
@@ -651,6 +651,14 @@ export type Event = {
   run: string
 };
 
+/** An evaluation. */
+export type EvalLine = {
+  /** Steps done. */
+  current_steps: number,
+  /** Loss on the evaluation samples. */
+  eval_loss: number
+};
+
 /** A line of `trainer_log.jsonl`, in numbers. */
 export type StepLine = {
   /** Steps done. */
@@ -690,11 +698,3 @@ export type Unit = "bytes"
   | "steps"
   | "samples"
   | "tensors";
-
-/** An evaluation. */
-export type EvalLine = {
-  /** Steps done. */
-  current_steps: number,
-  /** Loss on the evaluation samples. */
-  eval_loss: number
-};

@@ -59,8 +59,20 @@ fn setting(value: &Value) -> SettingValue {
         Value::Text(text) => {
             text.trim().parse().ok().filter(|n: &f64| n.is_finite()).map_or_else(|| SettingValue::Text(text.clone()), SettingValue::Number)
         }
+        Value::Map(entries) => SettingValue::Text(flow(entries)),
         other => other.as_list().map_or_else(|_| SettingValue::Text(other.to_string()), |list| SettingValue::Text(list.join(","))),
     }
+}
+
+/// A mapping on one line, as recipes may write it.
+fn flow(entries: &[(String, Value)]) -> String {
+    let one = |value: &Value| match setting(value) {
+        SettingValue::Text(text) if matches!(value, Value::Map(_)) => text,
+        other => scalar(&other),
+    };
+    let quoted = |name: &str| serde_json::Value::from(name).to_string();
+    let entries: Vec<String> = entries.iter().map(|(name, value)| format!("{}: {}", quoted(name), one(value))).collect();
+    format!("{{{}}}", entries.join(", "))
 }
 
 /// A recipe as YAML, in the order of the table of keys.
