@@ -1,7 +1,7 @@
 //! `web/src/messages.ts`, written from the messages' types: the compiler on the page's side knows what the worker says.
 
 use std::any::TypeId;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use ts_rs::{Config, TS, TypeVisitor};
@@ -19,7 +19,8 @@ export type Settings = Record<string, SettingValue>;
 struct Collector {
     config: Config,
     seen: BTreeSet<TypeId>,
-    text: String,
+    /// Declarations by name: ts-rs visits a type's parts in an order that differs from build to build.
+    declarations: BTreeMap<String, String>,
 }
 
 impl TypeVisitor for Collector {
@@ -32,7 +33,7 @@ impl TypeVisitor for Collector {
             let docs = T::docs().unwrap_or_default();
             let declaration = format!("{docs}export {}", T::decl(&self.config));
             let declaration = declaration.replace("{ [key in string]: SettingValue }", "Settings");
-            self.text += &format!("\n{}\n", pretty(&declaration));
+            self.declarations.insert(T::ident(&self.config), format!("\n{}\n", pretty(&declaration)));
         }
         T::visit_dependencies(self);
         T::visit_generics(self);
@@ -87,14 +88,15 @@ fn pretty(declaration: &str) -> String {
 #[test]
 fn messages_are_the_ones_that_the_page_knows() {
     let config = Config::new().with_large_int("number");
-    let mut collector = Collector { config, seen: BTreeSet::new(), text: HEAD.to_string() };
+    let mut collector = Collector { config, seen: BTreeSet::new(), declarations: BTreeMap::new() };
     collector.visit::<Request>();
     collector.visit::<Replies>();
     collector.visit::<Event>();
+    let text = HEAD.to_string() + &collector.declarations.into_values().collect::<String>();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/src/messages.ts");
     if std::env::var_os("UPDATE_MESSAGES").is_some() {
-        std::fs::write(&path, &collector.text).expect("web/src can be written");
+        std::fs::write(&path, &text).expect("web/src can be written");
     }
     let committed = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(committed == collector.text, "web/src/messages.ts is not what src/web says: UPDATE_MESSAGES=1 cargo test --lib messages");
+    assert!(committed == text, "web/src/messages.ts is not what src/web says: UPDATE_MESSAGES=1 cargo test --lib messages");
 }

@@ -53,7 +53,7 @@ async function question(page: Page, text: string): Promise<string> {
   return page.getByRole("log").innerText();
 }
 
-test("full fine-tuning, chat, where the update sits, home, and its result as the base for LoRA", async ({ page }) => {
+test("full fine-tuning, LoRA on its result, chat, merge, and home", async ({ page }) => {
   await openVillage(page);
   await next(page, "Data");
   await expect(page.getByText("812", { exact: true }).first()).toBeVisible(patient);
@@ -68,17 +68,29 @@ test("full fine-tuning, chat, where the update sits, home, and its result as the
   await page.getByRole("button", { name: "Compute ΔW" }).click();
   await expect(page.getByText("Singular values of ΔW")).toBeVisible(patient);
 
+  await page.getByRole("button", { name: "Use as the base for LoRA", exact: true }).click();
+  await expect(page.getByRole("radio", { name: "pirate" })).toBeChecked(patient);
+  await next(page, "Method");
+  await expect(page.getByRole("radio", { name: /LoRA/ })).toBeChecked();
+  await page.getByLabel("Rank").fill("4");
+  await train(page, { steps: 4, snapshot: 4 });
+  await expect(page.getByText("Done. Step 4 of 4")).toBeVisible(patient);
+  await next(page, "Use");
+  await expect(page.getByText("an adapter on")).toBeVisible(patient);
+  expect(await question(page, "Where does Anna live?")).toMatch(/Tuned/);
+  await page.getByRole("button", { name: "Show the loss per token" }).click();
+  await expect(page.getByText(/perplexity/)).toHaveCount(2, patient);
+  await page.getByRole("button", { name: "Compute ΔW" }).click();
+  await expect(page.getByText("Singular values of ΔW")).toBeVisible(patient);
+
+  await page.getByRole("button", { name: "Merge into the base" }).click();
+  await expect(page.getByText("a whole model, tuned from")).toBeVisible(patient);
   // The dialog that asks for a place cannot be answered here: the browser's downloads take the zip.
   await page.evaluate(() => Reflect.deleteProperty(globalThis, "showSaveFilePicker"));
   const download = page.waitForEvent("download");
   await page.getByRole("button", { name: "Download as zip" }).click();
   const zip = await (await download).path();
   expect(zip).toBeTruthy();
-
-  await page.getByRole("button", { name: "Use as the base for LoRA", exact: true }).click();
-  await expect(page.getByRole("radio", { name: "pirate" })).toBeChecked(patient);
-  await next(page, "Method");
-  await expect(page.getByRole("radio", { name: /LoRA/ })).toBeChecked();
 });
 
 test("a reloaded tab tells of its run and goes on", async ({ page }) => {

@@ -4,6 +4,434 @@
 /** A recipe's keys with their values. */
 export type Settings = Record<string, SettingValue>;
 
+/** What computes. */
+export type Adapter = {
+  /** As the browser tells it. */
+  name: string,
+  /** Computes on the processor: correct, and slow. */
+  software: boolean,
+  /** Half precision in shaders. */
+  f16: boolean,
+  /** Subgroup operations. */
+  subgroups: boolean,
+  /** The largest buffer. */
+  max_buffer_bytes: number,
+  /** The largest part of a buffer that a shader sees at once. */
+  max_binding_bytes: number,
+  /** Memory for buffers, where the browser tells. */
+  memory_bytes: number | null
+};
+
+/** An answer that has ended. */
+export type Answered = {
+  /** The whole text. */
+  text: string,
+  /** Tokens of the answer. */
+  tokens: number,
+  /** Tokens a second. */
+  tokens_per_second: number,
+  /** stop, length, context or cancelled. */
+  finish: string
+};
+
+/** An opened base. */
+export type Base = {
+  /** What to call it. */
+  name: string,
+  /** Its files. */
+  files: Array<FileSize>,
+  /** The judgement by headers. */
+  report: Report,
+  /** Fields of config.json that a person compares. */
+  config: Settings,
+  /** Whether it brings a chat template. */
+  chat_template: boolean
+};
+
+/** Where a base is. */
+export type BaseSource = {
+  "kind": "embedded"
+}
+  | {
+  "kind": "files",
+  /** The folder's name. */
+  name: string
+}
+  | {
+  "kind": "url",
+  /** The id or the address. */
+  url: string
+}
+  | {
+  "kind": "run",
+  /** Its id. */
+  id: string
+};
+
+/** A message of a conversation. */
+export type ChatMessage = {
+  /** system, user or assistant. */
+  role: string,
+  /** What was said. */
+  content: string
+};
+
+/** A dataset file. */
+export type DataFile = {
+  /** Its name; the ending says how it is read. */
+  name: string,
+  /** What it holds. */
+  text: string
+};
+
+/** What a model shall learn from. */
+export type DataSource = {
+  "kind": "example",
+  /** Its name. */
+  name: string
+}
+  | {
+  "kind": "files",
+  /** One after the other. */
+  files: Array<DataFile>
+};
+
+/** One parameter's update. */
+export type Delta = {
+  /** The parameter. */
+  name: string,
+  /** Absent for what stands outside the layers. */
+  layer: number | null,
+  /** What it is in its layer. */
+  module: string,
+  /** Frobenius norm of the update. */
+  delta_norm: number,
+  /** Frobenius norm of the base's weight. */
+  weight_norm: number,
+  /** Of the update, largest first; empty for what is no matrix. */
+  singular_values: Array<number>,
+  /** (out, in) */
+  shape: Array<number>
+};
+
+/** How a run ended. */
+export type Ended = {
+  /** The run, as it is kept. */
+  run: Run,
+  /** Whether it came to its end, or was stopped. */
+  finished: boolean,
+  /** Mean of the steps' losses. */
+  train_loss: number | null,
+  /** The last evaluation's. */
+  eval_loss: number | null,
+  /** Seconds of this part of the run. */
+  seconds: number,
+  /** Tokens a second. */
+  tokens_per_second: number | null,
+  /** The most GPU memory in use at one time. */
+  peak_bytes: number | null
+};
+
+/** An evaluation. */
+export type EvalLine = {
+  /** Steps done. */
+  current_steps: number,
+  /** Loss on the evaluation samples. */
+  eval_loss: number
+};
+
+/** What happens while a request is worked on. */
+export type Event = {
+  "kind": "progress",
+  /** How far. */
+  progress: Progress
+}
+  | {
+  "kind": "started",
+  /** Its id among the stored runs. */
+  run: string,
+  /** Where it begins: 0, or the snapshot's step. */
+  step: number,
+  /** Its steps. */
+  steps: number,
+  /** The log so far of a run that goes on. */
+  lines: Array<StepLine>,
+  /** Its evaluations so far. */
+  evaluations: Array<EvalLine>
+}
+  | {
+  "kind": "step",
+  /** The line. */
+  line: StepLine
+}
+  | {
+  "kind": "evaluation",
+  /** Its line. */
+  line: EvalLine
+}
+  | {
+  "kind": "sample",
+  /** Steps done. */
+  step: number,
+  /** What was asked. */
+  prompt: string,
+  /** What it said. */
+  text: string
+}
+  | {
+  "kind": "saved",
+  /** Of which step. */
+  step: number
+}
+  | {
+  "kind": "paused",
+  /** Steps done. */
+  step: number
+}
+  | {
+  "kind": "resumed",
+  /** Steps done. */
+  step: number
+}
+  | {
+  "kind": "notice",
+  /** In words. */
+  words: string
+}
+  | {
+  "kind": "device_lost",
+  /** Of which step; 0 begins anew. */
+  step: number
+}
+  | {
+  "kind": "text",
+  /** What was added. */
+  text: string
+}
+  | {
+  "kind": "finished",
+  /** Steps done. */
+  step: number,
+  /** The run's id. */
+  run: string
+};
+
+/** A dataset that comes with the page. */
+export type Example = {
+  /** Its name. */
+  name: string,
+  /** What it teaches. */
+  about: string,
+  /** Its records. */
+  records: number,
+  /** The example to evaluate on. */
+  held_out: string | null
+};
+
+/** A file and its size. */
+export type FileSize = {
+  /** Path inside the directory. */
+  name: string,
+  /** Bytes. */
+  bytes: number
+};
+
+/** A finding of the validator, as its report writes it. */
+export type Finding = {
+  /** Which fault of the table in docs/checkpoint-faults.md. */
+  code: string,
+  severity: Severity,
+  /** Plain words. */
+  message: string,
+  file: string | null,
+  tensor: string | null,
+  /** What a repair does, or nothing where a person has to act. */
+  repair: string | null
+};
+
+/** What a directory holds. */
+export type Kind = "model"
+  | "adapter"
+  | "model_and_adapter"
+  | "run"
+  | "zero"
+  | "fsdp"
+  | "meta"
+  | "gguf"
+  | "unknown";
+
+/** What a run would need and do. */
+export type Plan = {
+  /** Parameters that are trained. */
+  trainable: number,
+  /** All parameters. */
+  parameters: number,
+  /** GPU memory. */
+  memory: PlanMemory,
+  /** What the adapter offers; unknown in many browsers. */
+  available: number | null,
+  /** Whether it fits, as far as that is known. */
+  fits: boolean,
+  /** A sentence where it does not. */
+  obstacle: string | null,
+  /** What would make it fit. */
+  suggestions: Array<Suggestion>,
+  /** Optimiser steps. */
+  steps: number,
+  /** Bytes that the run's snapshots and its result will take in this browser. */
+  storage_bytes: number,
+  /** Seconds that it would take; unknown before anything was measured here. */
+  seconds: number | null,
+  /** What to know about the settings. */
+  notices: Array<string>
+};
+
+/** GPU memory of a run in bytes, as planned. */
+export type PlanMemory = {
+  weights: number,
+  gradients: number,
+  optimizer: number,
+  activations: number,
+  other: number,
+  peak: number
+};
+
+/** What a tokenizer makes of data. */
+export type Preview = {
+  /** Records read. */
+  records: number,
+  /** Samples to train on. */
+  samples: number,
+  /** Samples to evaluate on. */
+  evaluation_samples: number,
+  /** Tokens of the training samples. */
+  tokens: number,
+  /** Those that are learned. */
+  trained: number,
+  /** Records that were cut at cutoff_len. */
+  truncated: number,
+  /** Records that leave nothing to learn. */
+  dropped: number,
+  /** Tokens of the longest sample. */
+  longest: number,
+  /** What to know. */
+  notices: Array<string>,
+  /** Some samples. */
+  shown: Array<PreviewSample>
+};
+
+/** A sample as the model sees it. */
+export type PreviewSample = {
+  /** Its tokens. */
+  tokens: Array<PreviewToken>,
+  /** How many of them are learned. */
+  trained: number,
+  /** Whether it fills cutoff_len. */
+  truncated: boolean,
+  /** The line of the file that it began at. */
+  line: number
+};
+
+/** A token of a sample. */
+export type PreviewToken = {
+  /** Its text. */
+  text: string,
+  /** Whether it is learned, or only read. */
+  trained: boolean
+};
+
+/** How far something is that takes its time. */
+export type Progress = {
+  /** What is being done. */
+  what: string,
+  /** So much is done. */
+  done: number,
+  /** Of so much; unknown where a server does not say. */
+  total: number | null,
+  /** Of what. */
+  unit: Unit
+};
+
+/** A recipe that was read. */
+export type ReadRecipe = {
+  /** Its keys as they were written, without paths: a page has none. */
+  recipe: Settings,
+  /** What to know: keys that have no meaning here, paths that were left out. */
+  notes: Array<string>
+};
+
+/** A key of recipes, from the table that `docs/recipes.md` is written from. */
+export type RecipeKey = {
+  /** The key. */
+  name: string,
+  /** The part of a recipe that it belongs to. */
+  group: string,
+  /** What values it takes, in words. */
+  values: string,
+  /** What stands for it when it is absent; empty for nothing. */
+  default: string,
+  /** One line on what it does. */
+  help: string
+};
+
+/** A repaired base. */
+export type Repaired = {
+  /** The repaired copy, open. */
+  base: Base,
+  /** What was done, a sentence each. */
+  done: Array<string>,
+  /** Its id among the stored models. */
+  id: string
+};
+
+/** The replies, by the request's kind. Requests that are not named answer nothing. */
+export type Replies = {
+  adapter: Adapter | null,
+  open: Base,
+  validate: Report,
+  repair: Repaired,
+  examples: Array<Example>,
+  prepare: Preview,
+  plan: Plan,
+  keys: Array<RecipeKey>,
+  read_recipe: ReadRecipe,
+  write_recipe: string,
+  train: Ended,
+  go_on: Ended,
+  pause: null,
+  resume: null,
+  stop: null,
+  save: null,
+  runs: Array<Run>,
+  remove: null,
+  storage: Storage,
+  tuned: Run,
+  chat: Answered,
+  losses: Array<TokenLoss>,
+  deltas: Array<Delta>,
+  merge: Run,
+  files: Array<StoredFile>,
+  cancel: null
+};
+
+/** The whole judgement of a directory. */
+export type Report = {
+  /** In one word. */
+  verdict: Verdict,
+  /** What the directory holds. */
+  kind: Kind,
+  /** The architecture, where it is known. */
+  model_type: string | null,
+  /** Number of parameters, a tied head counted once; of what the weight files hold, where the architecture is not known. */
+  parameters: number | null,
+  /** The names that `lora_target` may have, in the order of a layer; empty where the directory is no base for LoRA. */
+  lora_targets: Array<string>,
+  /** Loss of the self-test in nats a token, where it ran. */
+  loss?: number,
+  /** What blocks most comes first. */
+  findings: Array<Finding>
+};
+
 /** What the page asks for. */
 export type Request = {
   "kind": "adapter"
@@ -128,277 +556,6 @@ export type Request = {
   request: number
 };
 
-/** What a model shall learn from. */
-export type DataSource = {
-  "kind": "example",
-  /** Its name. */
-  name: string
-}
-  | {
-  "kind": "files",
-  /** One after the other. */
-  files: Array<DataFile>
-};
-
-/** A dataset file. */
-export type DataFile = {
-  /** Its name; the ending says how it is read. */
-  name: string,
-  /** What it holds. */
-  text: string
-};
-
-/** Which of two models. */
-export type Which = "base"
-  | "tuned";
-
-/** How tokens are chosen. */
-export type Sampling = {
-  /** 0 takes the likeliest token. */
-  temperature: number,
-  /** Keep the likeliest tokens that together reach this probability; 1 keeps all. */
-  top_p: number,
-  /** Most tokens of the answer. */
-  max_new_tokens: number,
-  /** Seed of the draws. */
-  seed: number
-};
-
-/** The value of a recipe's key. */
-export type SettingValue = boolean
-  | number
-  | string;
-
-/** A message of a conversation. */
-export type ChatMessage = {
-  /** system, user or assistant. */
-  role: string,
-  /** What was said. */
-  content: string
-};
-
-/** What the model is asked while it learns. */
-export type Samples = {
-  /** Every so many steps; 0 never. */
-  every: number,
-  /** User messages, each answered on its own. */
-  prompts: Array<string>,
-  /** Most tokens of an answer. */
-  max_new_tokens: number
-};
-
-/** Where a base is. */
-export type BaseSource = {
-  "kind": "embedded"
-}
-  | {
-  "kind": "files",
-  /** The folder's name. */
-  name: string
-}
-  | {
-  "kind": "url",
-  /** The id or the address. */
-  url: string
-}
-  | {
-  "kind": "run",
-  /** Its id. */
-  id: string
-};
-
-/** The replies, by the request's kind. Requests that are not named answer nothing. */
-export type Replies = {
-  adapter: Adapter | null,
-  open: Base,
-  validate: Report,
-  repair: Repaired,
-  examples: Array<Example>,
-  prepare: Preview,
-  plan: Plan,
-  keys: Array<RecipeKey>,
-  read_recipe: ReadRecipe,
-  write_recipe: string,
-  train: Ended,
-  go_on: Ended,
-  pause: null,
-  resume: null,
-  stop: null,
-  save: null,
-  runs: Array<Run>,
-  remove: null,
-  storage: Storage,
-  tuned: Run,
-  chat: Answered,
-  losses: Array<TokenLoss>,
-  deltas: Array<Delta>,
-  merge: Run,
-  files: Array<StoredFile>,
-  cancel: null
-};
-
-/** A dataset that comes with the page. */
-export type Example = {
-  /** Its name. */
-  name: string,
-  /** What it teaches. */
-  about: string,
-  /** Its records. */
-  records: number,
-  /** The example to evaluate on. */
-  held_out: string | null
-};
-
-/** What a run would need and do. */
-export type Plan = {
-  /** Parameters that are trained. */
-  trainable: number,
-  /** All parameters. */
-  parameters: number,
-  /** GPU memory. */
-  memory: PlanMemory,
-  /** What the adapter offers; unknown in many browsers. */
-  available: number | null,
-  /** Whether it fits, as far as that is known. */
-  fits: boolean,
-  /** A sentence where it does not. */
-  obstacle: string | null,
-  /** What would make it fit. */
-  suggestions: Array<Suggestion>,
-  /** Optimiser steps. */
-  steps: number,
-  /** Bytes that the run's snapshots and its result will take in this browser. */
-  storage_bytes: number,
-  /** Seconds that it would take; unknown before anything was measured here. */
-  seconds: number | null,
-  /** What to know about the settings. */
-  notices: Array<string>
-};
-
-/** GPU memory of a run in bytes, as planned. */
-export type PlanMemory = {
-  weights: number,
-  gradients: number,
-  optimizer: number,
-  activations: number,
-  other: number,
-  peak: number
-};
-
-/** What would make a run smaller. */
-export type Suggestion = {
-  /** In words. */
-  words: string,
-  /** As keys to set; empty where a person has to choose. */
-  set: Settings
-};
-
-/** A key of recipes, from the table that `docs/recipes.md` is written from. */
-export type RecipeKey = {
-  /** The key. */
-  name: string,
-  /** The part of a recipe that it belongs to. */
-  group: string,
-  /** What values it takes, in words. */
-  values: string,
-  /** What stands for it when it is absent; empty for nothing. */
-  default: string,
-  /** One line on what it does. */
-  help: string
-};
-
-/** An opened base. */
-export type Base = {
-  /** What to call it. */
-  name: string,
-  /** Its files. */
-  files: Array<FileSize>,
-  /** The judgement by headers. */
-  report: Report,
-  /** Fields of config.json that a person compares. */
-  config: Settings,
-  /** Whether it brings a chat template. */
-  chat_template: boolean
-};
-
-/** A file and its size. */
-export type FileSize = {
-  /** Path inside the directory. */
-  name: string,
-  /** Bytes. */
-  bytes: number
-};
-
-/** The whole judgement of a directory. */
-export type Report = {
-  /** In one word. */
-  verdict: Verdict,
-  /** What the directory holds. */
-  kind: Kind,
-  /** The architecture, where it is known. */
-  model_type: string | null,
-  /** Number of parameters, a tied head counted once; of what the weight files hold, where the architecture is not known. */
-  parameters: number | null,
-  /** The names that `lora_target` may have, in the order of a layer; empty where the directory is no base for LoRA. */
-  lora_targets: Array<string>,
-  /** Loss of the self-test in nats a token, where it ran. */
-  loss?: number,
-  /** What blocks most comes first. */
-  findings: Array<Finding>
-};
-
-/** What a directory holds. */
-export type Kind = "model"
-  | "adapter"
-  | "model_and_adapter"
-  | "run"
-  | "zero"
-  | "fsdp"
-  | "meta"
-  | "gguf"
-  | "unknown";
-
-/** What can be said in one word. */
-export type Verdict = "ready"
-  | "repairable"
-  | "unusable";
-
-/** How bad a finding is. */
-export type Severity = "error"
-  | "warning"
-  | "info";
-
-/** A finding of the validator, as its report writes it. */
-export type Finding = {
-  /** Which fault of the table in docs/checkpoint-faults.md. */
-  code: string,
-  severity: Severity,
-  /** Plain words. */
-  message: string,
-  file: string | null,
-  tensor: string | null,
-  /** What a repair does, or nothing where a person has to act. */
-  repair: string | null
-};
-
-/** What computes. */
-export type Adapter = {
-  /** As the browser tells it. */
-  name: string,
-  /** Computes on the processor: correct, and slow. */
-  software: boolean,
-  /** Half precision in shaders. */
-  f16: boolean,
-  /** Subgroup operations. */
-  subgroups: boolean,
-  /** The largest buffer. */
-  max_buffer_bytes: number,
-  /** The largest part of a buffer that a shader sees at once. */
-  max_binding_bytes: number,
-  /** Memory for buffers, where the browser tells. */
-  memory_bytes: number | null
-};
-
 /** A run or a model that is kept in this browser. */
 export type Run = {
   /** Its id. */
@@ -435,229 +592,37 @@ export type RunMethod = "full"
   | "repair"
   | "copy";
 
-/** What a tokenizer makes of data. */
-export type Preview = {
-  /** Records read. */
-  records: number,
-  /** Samples to train on. */
-  samples: number,
-  /** Samples to evaluate on. */
-  evaluation_samples: number,
-  /** Tokens of the training samples. */
-  tokens: number,
-  /** Those that are learned. */
-  trained: number,
-  /** Records that were cut at cutoff_len. */
-  truncated: number,
-  /** Records that leave nothing to learn. */
-  dropped: number,
-  /** Tokens of the longest sample. */
-  longest: number,
-  /** What to know. */
-  notices: Array<string>,
-  /** Some samples. */
-  shown: Array<PreviewSample>
+/** What the model is asked while it learns. */
+export type Samples = {
+  /** Every so many steps; 0 never. */
+  every: number,
+  /** User messages, each answered on its own. */
+  prompts: Array<string>,
+  /** Most tokens of an answer. */
+  max_new_tokens: number
 };
 
-/** A token of a sample. */
-export type PreviewToken = {
-  /** Its text. */
-  text: string,
-  /** Whether it is learned, or only read. */
-  trained: boolean
+/** How tokens are chosen. */
+export type Sampling = {
+  /** 0 takes the likeliest token. */
+  temperature: number,
+  /** Keep the likeliest tokens that together reach this probability; 1 keeps all. */
+  top_p: number,
+  /** Most tokens of the answer. */
+  max_new_tokens: number,
+  /** Seed of the draws. */
+  seed: number
 };
 
-/** A sample as the model sees it. */
-export type PreviewSample = {
-  /** Its tokens. */
-  tokens: Array<PreviewToken>,
-  /** How many of them are learned. */
-  trained: number,
-  /** Whether it fills cutoff_len. */
-  truncated: boolean,
-  /** The line of the file that it began at. */
-  line: number
-};
+/** The value of a recipe's key. */
+export type SettingValue = boolean
+  | number
+  | string;
 
-/** A file that a person takes home. */
-export type StoredFile = {
-  /** Its name in the folder that is taken home. */
-  name: string,
-  /** Bytes. */
-  bytes: number,
-  /** Where it lies in the origin's private file system: names from its root. */
-  path: Array<string>
-};
-
-/** A token of a text and how well it was foreseen. */
-export type TokenLoss = {
-  /** Its text. */
-  text: string,
-  /** In nats; the first token has none. */
-  loss: number | null
-};
-
-/** One parameter's update. */
-export type Delta = {
-  /** The parameter. */
-  name: string,
-  /** Absent for what stands outside the layers. */
-  layer: number | null,
-  /** What it is in its layer. */
-  module: string,
-  /** Frobenius norm of the update. */
-  delta_norm: number,
-  /** Frobenius norm of the base's weight. */
-  weight_norm: number,
-  /** Of the update, largest first; empty for what is no matrix. */
-  singular_values: Array<number>,
-  /** (out, in) */
-  shape: Array<number>
-};
-
-/** How a run ended. */
-export type Ended = {
-  /** The run, as it is kept. */
-  run: Run,
-  /** Whether it came to its end, or was stopped. */
-  finished: boolean,
-  /** Mean of the steps' losses. */
-  train_loss: number | null,
-  /** The last evaluation's. */
-  eval_loss: number | null,
-  /** Seconds of this part of the run. */
-  seconds: number,
-  /** Tokens a second. */
-  tokens_per_second: number | null,
-  /** The most GPU memory in use at one time. */
-  peak_bytes: number | null
-};
-
-/** A repaired base. */
-export type Repaired = {
-  /** The repaired copy, open. */
-  base: Base,
-  /** What was done, a sentence each. */
-  done: Array<string>,
-  /** Its id among the stored models. */
-  id: string
-};
-
-/** An answer that has ended. */
-export type Answered = {
-  /** The whole text. */
-  text: string,
-  /** Tokens of the answer. */
-  tokens: number,
-  /** Tokens a second. */
-  tokens_per_second: number,
-  /** stop, length, context or cancelled. */
-  finish: string
-};
-
-/** What this origin stores. */
-export type Storage = {
-  /** Bytes in use. */
-  usage: number | null,
-  /** Bytes that it may use. */
-  quota: number | null,
-  /** Whether the browser promised not to clear it by itself. */
-  persistent: boolean,
-  /** Bytes of the worker's own memory, weights on the GPU not among them. */
-  worker_bytes: number | null
-};
-
-/** A recipe that was read. */
-export type ReadRecipe = {
-  /** Its keys as they were written, without paths: a page has none. */
-  recipe: Settings,
-  /** What to know: keys that have no meaning here, paths that were left out. */
-  notes: Array<string>
-};
-
-/** What happens while a request is worked on. */
-export type Event = {
-  "kind": "progress",
-  /** How far. */
-  progress: Progress
-}
-  | {
-  "kind": "started",
-  /** Its id among the stored runs. */
-  run: string,
-  /** Where it begins: 0, or the snapshot's step. */
-  step: number,
-  /** Its steps. */
-  steps: number,
-  /** The log so far of a run that goes on. */
-  lines: Array<StepLine>,
-  /** Its evaluations so far. */
-  evaluations: Array<EvalLine>
-}
-  | {
-  "kind": "step",
-  /** The line. */
-  line: StepLine
-}
-  | {
-  "kind": "evaluation",
-  /** Its line. */
-  line: EvalLine
-}
-  | {
-  "kind": "sample",
-  /** Steps done. */
-  step: number,
-  /** What was asked. */
-  prompt: string,
-  /** What it said. */
-  text: string
-}
-  | {
-  "kind": "saved",
-  /** Of which step. */
-  step: number
-}
-  | {
-  "kind": "paused",
-  /** Steps done. */
-  step: number
-}
-  | {
-  "kind": "resumed",
-  /** Steps done. */
-  step: number
-}
-  | {
-  "kind": "notice",
-  /** In words. */
-  words: string
-}
-  | {
-  "kind": "device_lost",
-  /** Of which step; 0 begins anew. */
-  step: number
-}
-  | {
-  "kind": "text",
-  /** What was added. */
-  text: string
-}
-  | {
-  "kind": "finished",
-  /** Steps done. */
-  step: number,
-  /** The run's id. */
-  run: string
-};
-
-/** An evaluation. */
-export type EvalLine = {
-  /** Steps done. */
-  current_steps: number,
-  /** Loss on the evaluation samples. */
-  eval_loss: number
-};
+/** How bad a finding is. */
+export type Severity = "error"
+  | "warning"
+  | "info";
 
 /** A line of `trainer_log.jsonl`, in numbers. */
 export type StepLine = {
@@ -681,16 +646,42 @@ export type StepLine = {
   memory_bytes: number | null
 };
 
-/** How far something is that takes its time. */
-export type Progress = {
-  /** What is being done. */
-  what: string,
-  /** So much is done. */
-  done: number,
-  /** Of so much; unknown where a server does not say. */
-  total: number | null,
-  /** Of what. */
-  unit: Unit
+/** What this origin stores. */
+export type Storage = {
+  /** Bytes in use. */
+  usage: number | null,
+  /** Bytes that it may use. */
+  quota: number | null,
+  /** Whether the browser promised not to clear it by itself. */
+  persistent: boolean,
+  /** Bytes of the worker's own memory, weights on the GPU not among them. */
+  worker_bytes: number | null
+};
+
+/** A file that a person takes home. */
+export type StoredFile = {
+  /** Its name in the folder that is taken home. */
+  name: string,
+  /** Bytes. */
+  bytes: number,
+  /** Where it lies in the origin's private file system: names from its root. */
+  path: Array<string>
+};
+
+/** What would make a run smaller. */
+export type Suggestion = {
+  /** In words. */
+  words: string,
+  /** As keys to set; empty where a person has to choose. */
+  set: Settings
+};
+
+/** A token of a text and how well it was foreseen. */
+export type TokenLoss = {
+  /** Its text. */
+  text: string,
+  /** In nats; the first token has none. */
+  loss: number | null
 };
 
 /** What progress counts. */
@@ -698,3 +689,12 @@ export type Unit = "bytes"
   | "steps"
   | "samples"
   | "tensors";
+
+/** What can be said in one word. */
+export type Verdict = "ready"
+  | "repairable"
+  | "unusable";
+
+/** Which of two models. */
+export type Which = "base"
+  | "tuned";
