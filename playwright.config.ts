@@ -10,6 +10,7 @@ export default defineConfig({
   // One adapter, on the CPU as a rule: tests side by side would only slow each other down.
   workers: 1,
   timeout: 600_000, // SwiftShader compiles each shader for the CPU
+  expect: { timeout: 30_000 }, // two busy cores
   forbidOnly: process.env["CI"] !== undefined,
   reporter: "list",
   use: {
