@@ -214,8 +214,12 @@ fn join(view: &mut View, findings: &mut Vec<Finding>) {
     findings.push(Finding::new(Code::SplitProjection, message).file(file).tensor(first).repair(repair));
 }
 
-/// lora_alpha / r of an adapter's configuration.
+/// lora_alpha / r of an adapter's configuration, if it is one for all modules.
 pub(super) fn lora_scale(config: &serde_json::Map<String, Value>) -> Option<f64> {
+    let varies = |key: &str| config.get(key).and_then(Value::as_object).is_some_and(|pattern| !pattern.is_empty());
+    if varies("rank_pattern") || varies("alpha_pattern") {
+        return None;
+    }
     let (alpha, r) = (config.get("lora_alpha")?.as_f64()?, config.get("r")?.as_f64()?);
     let rank_stabilised = config.get("use_rslora").and_then(Value::as_bool).unwrap_or(false);
     (r > 0.0).then(|| if rank_stabilised { alpha / r.sqrt() } else { alpha / r })

@@ -132,12 +132,19 @@ fn unmerged(view: &mut View, findings: &mut Vec<Finding>) {
     };
     let finding = Finding::new(Code::UnmergedPeft, message).file(file).tensor(name);
     let repair = if factors == 0 { Repair::StripInside("base_layer.".into()) } else { Repair::MergeLora { scale: view.lora_scale } };
-    let known = factors == 0 || view.lora_scale.is_some();
-    findings.push(if known {
+    // Magnitudes (DoRA), factors of an embedding: to leave them out would give another model without a word.
+    let other = view.tensors.iter().find(|t| is_factor(&t.name) && !t.name.contains(".lora_A.") && !t.name.contains(".lora_B."));
+    findings.push(if let Some(other) = other {
+        let message = format!(
+            "{}. {} is none of the plain factors A and B (is it DoRA, or an adapter on an embedding?), and only these are merged here",
+            finding.message, other.name
+        );
+        Finding { message, ..finding }
+    } else if factors == 0 || view.lora_scale.is_some() {
         finding.repair(repair.clone())
     } else {
         let message = format!(
-            "{}. Their scale (lora_alpha / r) stands nowhere: put the run's adapter_config.json beside them and they can be merged here",
+            "{}. No scale (lora_alpha / r) is known that holds for all: put the run's adapter_config.json beside them and they can be merged here",
             finding.message
         );
         Finding { message, ..finding }

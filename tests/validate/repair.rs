@@ -6,7 +6,8 @@ use std::rc::Rc;
 use rootstock::checkpoint::Checkpoint;
 use rootstock::generate::{Generator, GeneratorOptions};
 use rootstock::platform::{Directory, MemoryDirectory, OutputDirectory, as_directory, block_on};
-use rootstock::validate::{Fixed, Options, Verdict, fix};
+use rootstock::validate::{Fixed, Options, Report, Verdict, fix, validate};
+use serde_json::Value;
 
 use super::cases::{cases, fixture};
 use crate::kernels::gpu;
@@ -111,4 +112,36 @@ fn nothing_is_written_where_nothing_can_be_promised() {
     if let Err(error) = error {
         assert!(error.to_string().contains("--base DIR"), "{error}");
     }
+}
+
+/// What merging A and B alone would lose, or scale wrongly, is not repaired but said.
+#[test]
+fn an_unmerged_state_is_merged_whole_or_not_at_all() {
+    const CASE: &str = "broken/28-47-unmerged-peft-trained";
+    let original = fixture(CASE);
+    let read = |name: &str| block_on(original.read(name)).expect("it reads");
+    let judge = |name: &str, bytes: Vec<u8>| {
+        let mut directory = MemoryDirectory::new("unmerged");
+        for entry in block_on(original.list()).expect("the fixture is there") {
+            directory = directory.with(&entry.name, read(&entry.name));
+        }
+        let directory: Rc<dyn Directory> = Rc::new(directory.with(name, bytes));
+        block_on(validate(directory, &Options { quick: true, ..Options::default() }, &mut |_| {})).expect("a report")
+    };
+    let said = |report: &Report| report.findings.iter().map(|finding| finding.message.clone()).collect::<String>();
+
+    let weights = read("model.safetensors");
+    assert_eq!(judge("model.safetensors", weights.clone()).verdict, Verdict::Repairable);
+    let mut magnitude = weights;
+    let at = magnitude.windows(8).position(|w| w == b".lora_B.").expect("it has factors");
+    magnitude[at..at + 8].copy_from_slice(b".lora_M.");
+    let report = judge("model.safetensors", magnitude);
+    assert_eq!(report.verdict, Verdict::Unusable);
+    assert!(said(&report).contains("none of the plain factors"), "{}", said(&report));
+
+    let mut config: Value = serde_json::from_slice(&read("adapter_config.json")).expect("JSON");
+    config["rank_pattern"] = serde_json::json!({"q_proj": 3});
+    let report = judge("adapter_config.json", config.to_string().into_bytes());
+    assert_eq!(report.verdict, Verdict::Unusable);
+    assert!(said(&report).contains("No scale (lora_alpha / r) is known that holds for all"), "{}", said(&report));
 }
