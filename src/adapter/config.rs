@@ -49,11 +49,6 @@ pub enum AdapterInit {
     KaimingUniform,
     /// A normal with standard deviation 1/r, B zero.
     Gaussian,
-    /// The principal singular vectors of the weight, which the base then loses.
-    Pissa {
-        /// Iterations of the fast randomised decomposition; `None` for the exact one.
-        iterations: Option<usize>,
-    },
 }
 
 /// What `adapter_config.json` says, in PEFT's words.

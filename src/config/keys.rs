@@ -177,7 +177,6 @@ const LORA: &[Key] = &[
     used("LoRA", "use_rslora", Kind::Bool, "false", "Scale by lora_alpha / sqrt(lora_rank)."),
     used("LoRA", "use_dora", Kind::Bool, "false", "Train magnitudes beside the low-rank part (DoRA)."),
     used("LoRA", "loraplus_lr_ratio", Kind::Positive, "", "The learning rate of B over that of A (LoRA+)."),
-    used("LoRA", "pissa_init", Kind::Bool, "false", "Start from the principal singular vectors of the weights. Not there yet: an error says so."),
     used("LoRA", "create_new_adapter", Kind::Bool, "false", "Train a new adapter on top of others. Merge those first (`rootstock merge`) and train on the result: with adapter_name_or_path it is refused, without it has nothing to do."),
 ];
 
@@ -272,8 +271,8 @@ const IGNORED: &[Key] = &[
     ignored("max_new_tokens", "Sampling is chosen by `generate` and `chat`."),
     ignored("repetition_penalty", "Sampling is chosen by `generate` and `chat`."),
     ignored("predict_with_generate", "Evaluation computes the loss."),
-    ignored("pissa_convert", "Always: the shipped adapter fits the original model."),
-    ignored("pissa_iter", "The singular vectors are exact."),
+    ignored("pissa_convert", "Belongs to pissa_init."),
+    ignored("pissa_iter", "Belongs to pissa_init."),
     ignored("loraplus_lr_embedding", "Embedding adapters train at the learning rate."),
     ignored("enable_thinking", "The checkpoint's chat template decides."),
 ];
@@ -287,6 +286,7 @@ const REFUSED: &[Key] = &[
     only("hub_strategy", &["every_save"], "nothing is uploaded"),
     only("double_quantization", &["true"], "weights are not quantised"),
     only("quantization_type", &["nf4"], "weights are not quantised"),
+    refused("pissa_init", "starting from the principal singular vectors is not there yet; without it A begins at random and B at zero"),
     refused("trust_remote_code", "code from a checkpoint is never run; if the weights have a known layout they are loaded without it"),
     refused("deepspeed", "one device only; take this recipe to LLaMA-Factory for DeepSpeed"),
     refused("fsdp", "one device only; take this recipe to LLaMA-Factory for FSDP"),

@@ -162,7 +162,6 @@ impl Recipe {
                 use_rslora: s.bool("use_rslora"),
                 use_dora: s.bool("use_dora"),
                 loraplus_lr_ratio: s.number("loraplus_lr_ratio"),
-                pissa_init: s.bool("pissa_init"),
                 create_new_adapter: s.bool("create_new_adapter"),
             },
             freeze: Freeze {
@@ -325,7 +324,7 @@ impl Recipe {
         if self.finetuning_type == FinetuningType::Lora {
             return self.refuse_adapter_combinations(s);
         }
-        for name in ["loraplus_lr_ratio", "use_rslora", "use_dora", "pissa_init", "rank_pattern", "alpha_pattern"] {
+        for name in ["loraplus_lr_ratio", "use_rslora", "use_dora", "rank_pattern", "alpha_pattern"] {
             if s.get(name).is_some_and(|value| !value.is_off()) {
                 return Err(s.error(name, "this needs finetuning_type: lora"));
             }
@@ -347,9 +346,6 @@ impl Recipe {
         }
         if self.adapter_name_or_path.len() > 1 && self.do_train {
             return Err(s.error("adapter_name_or_path", format!("a run goes on from one adapter; for several, {merge}")));
-        }
-        if self.lora.pissa_init {
-            return Err(s.error("pissa_init", "this start is not there yet; leave it out: A then begins at random and B at zero"));
         }
         Ok(())
     }

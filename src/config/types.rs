@@ -132,7 +132,6 @@ pub struct Lora {
     pub use_rslora: bool,
     pub use_dora: bool,
     pub loraplus_lr_ratio: Option<f64>,
-    pub pissa_init: bool,
     pub create_new_adapter: bool,
 }
 

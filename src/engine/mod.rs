@@ -15,14 +15,16 @@ use crate::graph::{Param, ParamId, Purpose, WeightType};
 use crate::model::{ModelConfig, ParamDecl, forward};
 use crate::ops::dora;
 use crate::optim::{AdamW, update_program};
-use crate::plan::{Memory, Options, ParamLayout, ParamStore, Part, Pool, Prepared, Program, Runner, StepValues, compile};
+use crate::plan::{Memory, Options, ParamLayout, ParamStore, Part, Pool, Runner, StepValues, compile};
 
+mod bound;
 mod feed;
 mod load;
 mod params;
 mod plans;
 mod stats;
 
+pub use bound::Bound;
 pub use feed::{encode, plan_tokens};
 pub use load::{stored_type, upload};
 pub use params::{Method, check_adapter_fits, parameters};
@@ -55,9 +57,9 @@ pub struct Engine {
     params: Rc<Vec<Param>>,
     options: EngineOptions,
     plans: Plans<(Kind, usize)>,
-    update: Option<(Program, Prepared)>,
+    update: Option<Bound>,
     /// Computes the lengths that DoRA divides by.
-    norms: Option<(Program, Prepared)>,
+    norms: Option<Bound>,
     /// Whether A and B changed since those were computed.
     norms_due: Cell<bool>,
 }
@@ -137,11 +139,9 @@ impl Engine {
         let mut runner = Runner::new(gpu.clone(), store.clone()).await?;
         let mut update = None;
         if training {
-            let program = update_program(&store.layout, gpu.profile(), &options.adamw);
-            let prepared = runner.prepare(&program, None).await?;
-            update = Some((program, prepared));
+            update = Bound::new(&mut runner, update_program(&store.layout, gpu.profile(), &options.adamw)).await?;
         }
-        let norms = prepare_norms(&mut runner).await?;
+        let norms = Bound::new(&mut runner, dora::norm_program(&store.params, &store.layout, gpu.profile())).await?;
         Ok(Engine {
             config,
             declarations,
@@ -264,10 +264,10 @@ impl Engine {
     /// # Errors
     /// [`crate::Error::Gpu`] when the device failed.
     pub async fn catch_up(&mut self) -> Result<()> {
-        if self.norms_due.replace(false) {
-            refresh_norms(&mut self.runner, &mut self.norms).await?;
+        match &mut self.norms {
+            Some(norms) if self.norms_due.replace(false) => norms.run(&mut self.runner, &StepValues::default()).await,
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Queues the norm, clipping and AdamW.
@@ -275,12 +275,10 @@ impl Engine {
     /// # Errors
     /// [`crate::Error::Gpu`] when the device failed.
     pub async fn update(&mut self, step: &StepValues) -> Result<()> {
-        let Some((program, prepared)) = &mut self.update else { return Ok(()) };
-        if !self.runner.is_current(prepared) {
-            *prepared = self.runner.prepare(program, None).await?;
-        }
-        self.runner.run(prepared, step, &[])?;
-        refresh_norms(&mut self.runner, &mut self.norms).await
+        let Some(update) = &mut self.update else { return Ok(()) };
+        update.run(&mut self.runner, step).await?;
+        self.norms_due.set(true);
+        self.catch_up().await
     }
 
     /// Sum of the losses over a batch's targets, and their number; waits for the result.
@@ -336,31 +334,6 @@ impl Engine {
     pub async fn print_plan(&mut self, tokens: usize) -> Result<String> {
         Ok(self.plan(Kind::Train, plan_tokens(tokens)).await?.program.to_string())
     }
-}
-
-/// The program of the lengths that DoRA divides by, bound; none without DoRA.
-///
-/// # Errors
-/// [`crate::Error::Gpu`] when memory is short.
-pub async fn prepare_norms(runner: &mut Runner) -> Result<Option<(Program, Prepared)>> {
-    let program = dora::norm_program(&runner.store.params, &runner.store.layout, runner.gpu.profile());
-    if program.dispatches.is_empty() {
-        return Ok(None);
-    }
-    let prepared = runner.prepare(&program, None).await?;
-    Ok(Some((program, prepared)))
-}
-
-/// Queues the computation of those lengths, after A or B changed.
-///
-/// # Errors
-/// [`crate::Error::Gpu`] when the device failed.
-pub async fn refresh_norms(runner: &mut Runner, norms: &mut Option<(Program, Prepared)>) -> Result<()> {
-    let Some((program, prepared)) = norms else { return Ok(()) };
-    if !runner.is_current(prepared) {
-        *prepared = runner.prepare(program, None).await?;
-    }
-    runner.run(prepared, &StepValues::default(), &[])
 }
 
 /// A source whose numbering begins elsewhere.

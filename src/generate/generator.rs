@@ -4,11 +4,12 @@ use std::rc::Rc;
 
 use crate::adapter::targets::AdapterPlan;
 use crate::checkpoint::{ModelSource, ParamSource};
-use crate::engine::{Engine, Method, Plan, Plans, check_adapter_fits, parameters, prepare_norms, refresh_norms, stored_type, upload};
+use crate::engine::{Bound, Engine, Method, Plan, Plans, check_adapter_fits, parameters, stored_type, upload};
 use crate::error::{Error, Result};
 use crate::gpu::{AdapterClass, Gpu, Profile, human_bytes};
 use crate::graph::{Graph, Param, Purpose};
 use crate::model::{ModelConfig, RopeKind, forward};
+use crate::ops::dora;
 use crate::plan::{Input, InputLayout, Memory, Options, ParamLayout, ParamStore, Part, Pool, Runner, StepValues, compile};
 
 /// The longest sequence where nobody asks for another: enough for a conversation, and its caches stay small.
@@ -98,8 +99,10 @@ impl Generator {
         upload(&generator.runner, base, 0, Part::Weights, model).await?;
         if let Some((_, source)) = adapter {
             upload(&generator.runner, &declarations[base.len()..], base.len(), Part::Weights, source).await?;
-            let mut norms = prepare_norms(&mut generator.runner).await?;
-            refresh_norms(&mut generator.runner, &mut norms).await?;
+            let norms = dora::norm_program(&generator.params, &generator.runner.store.layout, generator.runner.gpu.profile());
+            if let Some(mut norms) = Bound::new(&mut generator.runner, norms).await? {
+                norms.run(&mut generator.runner, &StepValues::default()).await?;
+            }
         }
         Ok(generator)
     }

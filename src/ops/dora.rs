@@ -66,8 +66,8 @@ pub fn norm_program(params: &[Param], layout: &ParamLayout, profile: &Profile) -
             let bindings = dora_norm::Bindings {
                 w: Bind { resource: Resource::Weights(piece.arena), offset: piece.offset, size: piece.bytes },
                 a: whole(*a),
-                b: super::low_rank::rows_from(whole(*b), first * u64::from(b_shape.stride4()) * 16),
-                inverse: super::low_rank::rows_from(whole(m.inverse_norm), first * 4),
+                b: whole(*b).after(first * u64::from(b_shape.stride4()) * 16),
+                inverse: whole(m.inverse_norm).after(first * 4),
             };
             let groups = workgroups(piece.rows.len().div_ceil(constants.WORKGROUP as usize));
             let dispatch = dora_norm::dispatch(super::embedding::version(param.weight_type), kernel_params, constants, bindings, groups);

@@ -6,7 +6,7 @@ use super::elementwise::{add_in_place, column_sum, copy};
 use super::matmul::{self, Operand, Product};
 use super::{dora, dropout, low_rank};
 use crate::graph::{Graph, LowRank, ParamId, Shape, ValueId};
-use crate::plan::{Bind, Emit, When};
+use crate::plan::{Emit, When};
 
 #[derive(Debug)]
 struct Linear {
@@ -81,7 +81,7 @@ impl Linear {
         let (x, y) = (Operand::value(e, x), Operand::value(e, y));
         for piece in e.pieces(self.weight) {
             // A bias is cut like its weight: its floats from the piece's first row on.
-            let bias = self.bias.filter(|_| bias).map(|b| low_rank::rows_from(e.piece(b).weight, piece.first_row as u64 * 4));
+            let bias = self.bias.filter(|_| bias).map(|b| e.piece(b).weight.after(piece.first_row as u64 * 4));
             let second = u.map(|(l, u)| low_rank::widen(e, l, u, piece.first_row));
             let product = Product { bias, second, accumulate, ..Product::default() };
             let dispatch = matmul::forward(e, x, self.weight, &piece, product, y.columns_from(piece.first_row));
@@ -121,7 +121,7 @@ impl Linear {
         self.product(e, dropped, Some((l, u)), false, false, z);
         dora::forward(e, magnitude, self.bias, z, y);
         if dropped != x {
-            let rest = self.difference(e, x, dropped);
+            let rest = difference(e, x, dropped);
             self.product(e, rest, None, false, true, y);
         }
         vec![u, z]
@@ -151,19 +151,19 @@ impl Linear {
                 e.run(dispatch);
             }
         } else {
-            let rest = self.difference(e, dz, dy);
+            let rest = difference(e, dz, dy);
             self.back_product(e, rest, Some((l, t)), false, through);
         }
         dropout::mask(e, l.dropout, self.id, through, target.value, true, When::Always);
     }
+}
 
-    /// a − b in a new matrix.
-    fn difference(&self, e: &mut Emit<'_>, a: ValueId, b: ValueId) -> ValueId {
-        let shape = e.shape(a);
-        let out = e.matrix(shape.rows, shape.cols);
-        let (a, b, to): (Bind, Bind, Bind) = (e.bind(a), e.bind(b), e.bind(out));
-        e.run(copy(shape, a, to));
-        e.run(add_in_place(shape, -1.0, b, to));
-        out
-    }
+/// a − b in a new matrix.
+fn difference(e: &mut Emit<'_>, a: ValueId, b: ValueId) -> ValueId {
+    let shape = e.shape(a);
+    let out = e.matrix(shape.rows, shape.cols);
+    let (a, b, to) = (e.bind(a), e.bind(b), e.bind(out));
+    e.run(copy(shape, a, to));
+    e.run(add_in_place(shape, -1.0, b, to));
+    out
 }

@@ -6,7 +6,7 @@
 use super::dropout;
 use super::matmul::{self, Operand, Product, Second};
 use crate::graph::{LowRank, ParamId, ValueId};
-use crate::plan::{Bind, Emit, When};
+use crate::plan::{Emit, When};
 
 /// x with dropout in training, x itself otherwise. `id` tells the dropouts of a model apart.
 pub(super) fn dropped(e: &mut Emit<'_>, low_rank: &LowRank, id: u32, x: ValueId, when: When) -> ValueId {
@@ -33,7 +33,7 @@ pub(super) fn narrow(e: &mut Emit<'_>, low_rank: &LowRank, x: ValueId, when: Whe
 /// u·Bᵀ as the second product of a forward; `first_row` is where a piece of W begins.
 pub(super) fn widen(e: &Emit<'_>, low_rank: &LowRank, u: ValueId, first_row: usize) -> Second {
     let shape = e.param(low_rank.b).shape;
-    let weight = rows_from(e.piece(low_rank.b).weight, first_row as u64 * u64::from(shape.stride4()) * 16);
+    let weight = e.piece(low_rank.b).weight.after(first_row as u64 * u64::from(shape.stride4()) * 16);
     Second { x: Operand::value(e, u), weight, stride4: shape.stride4(), rank: shape.cols }
 }
 
@@ -64,9 +64,4 @@ pub(super) fn gradient(e: &mut Emit<'_>, param: ParamId, y: ValueId, x: ValueId,
     for dispatch in matmul::backward_weight(e.profile, y, x, shape.rows, shape.cols, dw, mode) {
         e.run(dispatch.when(when));
     }
-}
-
-/// What is left of a binding after its first bytes.
-pub(super) fn rows_from(bind: Bind, bytes: u64) -> Bind {
-    Bind { offset: bind.offset + bytes, size: bind.size - bytes, ..bind }
 }

@@ -47,6 +47,13 @@ pub struct Bind {
     pub size: u64,
 }
 
+impl Bind {
+    /// What is left after its first bytes.
+    pub fn after(self, bytes: u64) -> Bind {
+        Bind { offset: self.offset + bytes, size: self.size - bytes, ..self }
+    }
+}
+
 /// When a dispatch of a replayed plan runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {

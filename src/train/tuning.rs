@@ -105,7 +105,7 @@ impl Tuning {
         };
         let config = AdapterConfig { base_model_name_or_path: None, ..adapter.config.clone() };
         let config = serde_json::Value::Object(config.to_json());
-        format!(", base {base}, LoRA+ {:?}, PiSSA {}, adapter {config}", recipe.lora.loraplus_lr_ratio, recipe.lora.pissa_init)
+        format!(", base {base}, LoRA+ {:?}, adapter {config}", recipe.lora.loraplus_lr_ratio)
     }
 }
 
