@@ -56,12 +56,9 @@ async function allSteps(page: Page, at: (name: string) => Promise<void>): Promis
   await expect(page.getByRole("link", { name: "Next: Use" })).toBeVisible();
   await at("train");
   await page.getByRole("link", { name: "Next: Use" }).click();
-  // On a busy machine the question may be typed before both models are there to answer it.
-  await expect(async () => {
-    await page.getByLabel("Question", { exact: true }).fill("Who lives in the red house?");
-    await page.keyboard.press("Enter");
-    await expect(page.getByRole("log")).toContainText("Anna lives in the red house.", { timeout: 4000 });
-  }).toPass();
+  await page.getByLabel("Question", { exact: true }).fill("Who lives in the red house?");
+  await page.keyboard.press("Enter");
+  await expect(page.getByRole("log")).toContainText("Anna lives in the red house. (1)");
   await page.getByRole("button", { name: "Show the loss per token" }).click();
   await page.getByRole("button", { name: "Compute ΔW" }).click();
   await expect(page.getByText("Singular values of ΔW")).toBeVisible();

@@ -1,4 +1,4 @@
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import type { FunctionComponent } from "preact";
 import { Button } from "./parts/Button.js";
 import { Choice } from "./parts/Choice.js";
@@ -116,7 +116,8 @@ function StepView() {
   const { title, line, Body } = BODIES[step];
   const main = useRef<HTMLElement>(null);
   const first = useRef(true);
-  useEffect(() => {
+  // Before the new step is painted: later it would take the focus from what a person already types into.
+  useLayoutEffect(() => {
     document.title = `${title} – Rootstock`;
     // A new step is read from its top; the first one keeps the browser's own focus.
     if (!first.current) {
