@@ -254,6 +254,8 @@ pub enum Event {
     DeviceLost {
         /// Of which step; 0 begins anew.
         step: u64,
+        /// What the browser said of it.
+        cause: String,
     },
     /// More of an answer.
     Text {

@@ -201,7 +201,9 @@ export type Event = {
   | {
   "kind": "device_lost",
   /** Of which step; 0 begins anew. */
-  step: number
+  step: number,
+  /** What the browser said of it. */
+  cause: string
 }
   | {
   "kind": "text",

@@ -132,11 +132,10 @@ impl Session {
             match self.attempt(id, &material, &carry, &*out, &samples, &steering, call).await {
                 Err(error) if self.device_is_lost() && lost < LOST_DEVICES => {
                     lost += 1;
-                    tracing::warn!("{error}");
                     let step = newest_checkpoint(&*out).await?.and_then(|name| name.strip_prefix("checkpoint-")?.parse().ok()).unwrap_or(0);
                     self.drop_lost_device();
                     material.recipe.resume_from_checkpoint = Resume::Newest;
-                    (call.emit)(Event::DeviceLost { step });
+                    (call.emit)(Event::DeviceLost { step, cause: error.to_string() });
                 }
                 other => break other,
             }

@@ -128,8 +128,8 @@ function hear(event: Event): void {
     case "device_lost":
       told(
         event.step > 0
-          ? `The GPU was lost. The run goes on from its snapshot of step ${event.step}.`
-          : "The GPU was lost before the first snapshot. The run begins anew.",
+          ? `The GPU was lost (${event.cause}). The run goes on from its snapshot of step ${event.step}.`
+          : `The GPU was lost before the first snapshot (${event.cause}). The run begins anew.`,
       );
       return;
     case "text":
