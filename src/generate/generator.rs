@@ -210,7 +210,7 @@ impl Generator {
     }
 
     /// Calls `each` with every position of a text and the logits there; a part of them is in memory at a time.
-    async fn each_logits(&mut self, ids: &[u32], mut each: impl FnMut(usize, Vec<f32>)) -> Result<()> {
+    pub(crate) async fn each_logits(&mut self, ids: &[u32], mut each: impl FnMut(usize, Vec<f32>)) -> Result<()> {
         self.check(ids)?;
         self.clear();
         self.begin(ids);

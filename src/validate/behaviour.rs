@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::code::Code;
 use super::config::candidate;
 use super::infer::{head_splits, shapes};
+use super::knowledge::{KNOWS, OTHER_TEXTS, evidence};
 use super::repair::{Candidate, Repair, set};
 use super::report::Finding;
 use super::source::ViewParams;
@@ -33,7 +34,7 @@ const PROMPT: &str = "In the morning the gardener";
 /// Tokens of the text that are looked at, and tokens of the line.
 const TOKENS: usize = 192;
 const LINE: usize = 24;
-/// Above this share of ln V the model predicts nothing: random weights are within a few hundredths of it.
+/// Above this share of ln V a loss shows nothing: random weights are within a few hundredths of it.
 const CHANCE: f64 = 0.97;
 /// Above this share of ln V a cut of the heads that fits the shapes but not the model is possible (it costs whole nats).
 const SUSPICIOUS: f64 = 0.5;
@@ -51,19 +52,29 @@ pub(super) struct SelfTest<'a> {
 
 /// What running the model showed.
 pub(super) struct Behaviour {
-    pub(super) loss: f64,
+    pub(super) outcome: Outcome,
     /// What it wrote after [`PROMPT`]; `None` when it could not.
     line: Option<String>,
+}
+
+/// How a reading of the tensors does on a text.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Outcome {
+    /// Mean loss, in nats a token.
+    pub(super) loss: f64,
+    /// The text that it predicts better than a random model would; `None`: none was found.
+    knows: Option<&'static str>,
+}
+
+impl Outcome {
+    /// A reading that cannot be.
+    const IMPOSSIBLE: Outcome = Outcome { loss: f64::INFINITY, knows: None };
 }
 
 impl<'a> SelfTest<'a> {
     /// The text in the tokens of the model; `Err` says why there are none.
     pub(super) fn new(gpu: &'a Rc<Gpu>, tokenizer: &'a Tokenizer, config: &ModelConfig) -> Result<Self, String> {
-        let mut ids = tokenizer.encode(TEXT, true).map_err(|error| error.to_string())?;
-        ids.truncate(TOKENS.min(config.max_position_embeddings));
-        if ids.len() < 2 || ids.iter().any(|id| *id as usize >= config.vocab_size) {
-            return Err("the tokenizer does not fit the vocabulary".into());
-        }
+        let ids = tokens(tokenizer, config, TEXT)?;
         let labels = ids.iter().map(|id| *id as i32).collect();
         Ok(SelfTest { gpu, tokenizer, sample: Sample::new(ids, labels, 1) })
     }
@@ -83,29 +94,40 @@ impl<'a> SelfTest<'a> {
         Ok(engine)
     }
 
-    /// Mean loss on the text, in nats a token.
+    /// How a reading does on the text.
     ///
     /// # Errors
     /// When memory is short, or the device or a file fails.
-    async fn loss(&self, view: &View, config: &ModelConfig) -> Result<f64> {
+    async fn outcome(&self, view: &View, config: &ModelConfig) -> Result<Outcome> {
         let mut engine = self.engine(view, config).await?;
-        self.loss_of(&mut engine).await
+        self.outcome_of(&mut engine, &[]).await
     }
 
-    async fn loss_of(&self, engine: &mut Engine) -> Result<f64> {
+    /// How a model does on the text; where its loss shows nothing, whether it predicts that text or one of `others` nevertheless.
+    async fn outcome_of(&self, engine: &mut Engine, others: &[(&'static str, &'static str)]) -> Result<Outcome> {
         let (sum, targets) = engine.loss(&Batch::of(&[&self.sample])).await?;
-        Ok(sum / targets.max(1) as f64)
+        let loss = sum / targets.max(1) as f64;
+        if loss <= CHANCE * (engine.config.vocab_size as f64).ln() {
+            return Ok(Outcome { loss, knows: Some("English") });
+        }
+        for (language, text) in std::iter::once(&("English", TEXT)).chain(others) {
+            let Ok(ids) = tokens(self.tokenizer, &engine.config, text) else { continue };
+            if evidence(engine, &ids).await? >= KNOWS {
+                return Ok(Outcome { loss, knows: Some(language) });
+            }
+        }
+        Ok(Outcome { loss, knows: None })
     }
 
-    /// Loss and a line.
+    /// How the model does, and a line of its own.
     ///
     /// # Errors
-    /// As [`SelfTest::loss`].
+    /// As [`SelfTest::outcome`].
     pub(super) async fn run(&self, view: &View, config: &ModelConfig) -> Result<Behaviour> {
         let mut engine = self.engine(view, config).await?;
-        let loss = self.loss_of(&mut engine).await?;
+        let outcome = self.outcome_of(&mut engine, &OTHER_TEXTS).await?;
         let line = self.line(&engine, config).await.ok();
-        Ok(Behaviour { loss, line })
+        Ok(Behaviour { outcome, line })
     }
 
     async fn line(&self, engine: &Engine, config: &ModelConfig) -> Result<String> {
@@ -122,38 +144,38 @@ impl<'a> SelfTest<'a> {
         Ok(line)
     }
 
-    /// Mean losses of several readings, in their order; a reading that cannot be is infinitely bad.
+    /// How several readings do, in their order.
     ///
     /// # Errors
-    /// As [`SelfTest::loss`].
-    async fn scores(&self, view: &View, candidates: &[Candidate], progress: &mut dyn FnMut(Progress<'_>)) -> Result<Vec<f64>> {
-        let mut scores = Vec::with_capacity(candidates.len());
+    /// As [`SelfTest::outcome`].
+    async fn outcomes(&self, view: &View, candidates: &[Candidate], progress: &mut dyn FnMut(Progress<'_>)) -> Result<Vec<Outcome>> {
+        let mut outcomes = Vec::with_capacity(candidates.len());
         for (done, candidate) in candidates.iter().enumerate() {
             progress(Progress { what: "trying the readings", done: done as u64, total: candidates.len() as u64 });
-            scores.push(match reading(view, candidate) {
+            outcomes.push(match reading(view, candidate) {
                 Some(config) => {
-                    let loss = self.loss(view, &config).await?;
-                    if loss.is_nan() { f64::INFINITY } else { loss }
+                    let outcome = self.outcome(view, &config).await?;
+                    if outcome.loss.is_nan() { Outcome::IMPOSSIBLE } else { outcome }
                 }
-                None => f64::INFINITY,
+                None => Outcome::IMPOSSIBLE,
             });
         }
-        Ok(scores)
+        Ok(outcomes)
     }
 
     /// Decides what findings left to the loss: the reading that stands out becomes the repair; where none does, there is none.
     ///
     /// # Errors
-    /// As [`SelfTest::loss`].
+    /// As [`SelfTest::outcome`].
     pub(super) async fn resolve(&self, view: &mut View, findings: &mut [Finding], progress: &mut dyn FnMut(Progress<'_>)) -> Result<()> {
         for finding in findings {
             let Some(Repair::Score(candidates)) = finding.repair.clone() else { continue };
-            let scores = self.scores(view, &candidates, progress).await?;
+            let outcomes = self.outcomes(view, &candidates, progress).await?;
             let chance = ln_vocabulary(&view.config);
             let table: Vec<String> =
-                candidates.iter().zip(&scores).map(|(candidate, score)| format!("{}: {score:.3}", candidate.label)).collect();
+                candidates.iter().zip(&outcomes).map(|(candidate, outcome)| format!("{}: {:.3}", candidate.label, outcome.loss)).collect();
             let table = format!("Loss on a text, in nats a token (chance is {chance:.2}): {}", table.join("; "));
-            match standing_out(&scores, chance) {
+            match standing_out(&outcomes) {
                 Some(best) => {
                     finding.message = format!("{}. {table}", finding.message);
                     let repair = Repair::SetConfig(candidates[best].config.clone());
@@ -173,7 +195,7 @@ impl<'a> SelfTest<'a> {
     /// Says what the model showed; where it is suspicious, tries the other cuts of the heads that its shapes allow.
     ///
     /// # Errors
-    /// As [`SelfTest::loss`].
+    /// As [`SelfTest::outcome`].
     pub(super) async fn judge(
         &self,
         behaviour: &Behaviour,
@@ -182,7 +204,7 @@ impl<'a> SelfTest<'a> {
         findings: &mut Vec<Finding>,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<()> {
-        let (loss, chance) = (behaviour.loss, (config.vocab_size as f64).ln());
+        let (Outcome { loss, knows }, chance) = (behaviour.outcome, (config.vocab_size as f64).ln());
         let line = match &behaviour.line {
             Some(line) => format!("; it goes on with “{PROMPT}” by “{}”", line.trim_end().replace('\n', " ⏎ ")),
             None => String::new(),
@@ -192,23 +214,36 @@ impl<'a> SelfTest<'a> {
             findings.push(Finding::new(Code::SelfTest, seen));
             return Ok(());
         }
-        if config.parameter_count() <= TRIED
-            && let Some(finding) = self.other_heads(view, config, loss, progress).await?
-        {
+        let other_heads = match config.parameter_count() <= TRIED {
+            true => self.other_heads(view, config, behaviour.outcome, progress).await?,
+            false => None,
+        };
+        let explained = other_heads.is_some();
+        if let Some(finding) = other_heads {
             if let Some(repair) = &finding.repair {
                 view.apply(repair);
             }
             findings.push(finding);
-        } else if loss.is_nan() || loss > CHANCE * chance {
-            let message = format!(
-                "{seen}. It predicts no better than chance. A model fresh from its initialisation is like that; if this one should be trained, its \
-                 weights or settings are not those that it was trained with (other tools would train on from here without a word): compare it \
-                 with its base (--base DIR)"
-            );
-            findings.push(Finding::new(Code::LossNearChance, message));
-            return Ok(());
         }
-        findings.push(Finding::new(Code::SelfTest, seen));
+        findings.push(match knows {
+            _ if explained || loss <= CHANCE * chance => Finding::new(Code::SelfTest, seen),
+            Some(language) => {
+                let message = format!(
+                    "{seen}. It was trained on something narrower or other than this text: its loss is above chance, but in {language} it tells what                      comes next from other words of the text, which no random model does"
+                );
+                Finding::new(Code::SelfTest, message)
+            }
+            None => {
+                let others: Vec<&str> = OTHER_TEXTS.iter().map(|(language, _)| *language).collect();
+                let message = format!(
+                    "{seen}. What it predicts has nothing to do with what it reads, neither in English nor in {}. A model fresh from its \
+                     initialisation is like that; if this one should be trained (on one of these), its weights or settings are not those that it was \
+                     trained with, and other tools would train on from here without a word: compare it with its base (--base DIR)",
+                    others.join(", ")
+                );
+                Finding::new(Code::LossNearChance, message)
+            }
+        });
         Ok(())
     }
 
@@ -216,7 +251,7 @@ impl<'a> SelfTest<'a> {
         &self,
         view: &View,
         config: &ModelConfig,
-        loss: f64,
+        configured: Outcome,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Option<Finding>> {
         let shapes = shapes(view, config.architecture);
@@ -228,14 +263,12 @@ impl<'a> SelfTest<'a> {
         if others.is_empty() {
             return Ok(None);
         }
-        let scores = self.scores(view, &others, progress).await?;
-        let mut all = scores.clone();
-        all.push(loss);
-        let Some(best) = standing_out(&all, (config.vocab_size as f64).ln()).filter(|best| *best < others.len()) else { return Ok(None) };
+        let mut all = self.outcomes(view, &others, progress).await?;
+        all.push(configured);
+        let Some(best) = standing_out(&all).filter(|best| *best < others.len()) else { return Ok(None) };
         let message = format!(
-            "all shapes fit, but the model does not behave: with {} heads of {}, as config.json says, its loss on a text is {loss:.3}, with {} it \
-             is {:.3}. Other tools compute nonsense without a word",
-            config.num_attention_heads, config.head_dim, others[best].label, scores[best]
+            "all shapes fit, but the model does not behave: with {} heads of {}, as config.json says, its loss on a text is {:.3}, with {} it              is {:.3}. Other tools compute nonsense without a word",
+            config.num_attention_heads, config.head_dim, configured.loss, others[best].label, all[best].loss
         );
         Ok(Some(Finding::new(Code::HeadSplit, message).file(CONFIG).repair(Repair::SetConfig(others[best].config.clone()))))
     }
@@ -254,11 +287,22 @@ fn ln_vocabulary(config: &Map<String, Value>) -> f64 {
     config.get("vocab_size").and_then(Value::as_f64).unwrap_or(1.0).ln()
 }
 
-/// The best of several losses, if it is better than chance and than every other by a margin.
-fn standing_out(scores: &[f64], chance: f64) -> Option<usize> {
-    let best = (0..scores.len()).min_by(|a, b| scores[*a].total_cmp(&scores[*b]))?;
-    let next = (0..scores.len()).filter(|i| *i != best).map(|i| scores[i]).fold(f64::INFINITY, f64::min);
-    (scores[best] < CHANCE * chance && scores[best] + MARGIN < next).then_some(best)
+/// The best of several readings, if it predicts something and is better than every other by a margin.
+fn standing_out(outcomes: &[Outcome]) -> Option<usize> {
+    let loss = |i: usize| outcomes[i].loss;
+    let best = (0..outcomes.len()).min_by(|a, b| loss(*a).total_cmp(&loss(*b)))?;
+    let next = (0..outcomes.len()).filter(|i| *i != best).map(loss).fold(f64::INFINITY, f64::min);
+    (outcomes[best].knows.is_some() && loss(best) + MARGIN < next).then_some(best)
+}
+
+/// The beginning of a text in the tokens of a model; `Err` says why there is none.
+fn tokens(tokenizer: &Tokenizer, config: &ModelConfig, text: &str) -> Result<Vec<u32>, String> {
+    let mut ids = tokenizer.encode(text, true).map_err(|error| error.to_string())?;
+    ids.truncate(TOKENS.min(config.max_position_embeddings));
+    if ids.len() < 2 || ids.iter().any(|id| *id as usize >= config.vocab_size) {
+        return Err("the tokenizer does not fit the vocabulary".into());
+    }
+    Ok(ids)
 }
 
 /// That it was not run, and why.
@@ -272,12 +316,16 @@ mod tests {
 
     #[test]
     fn only_what_is_clearly_best_stands_out() {
-        let chance = 5.545;
-        assert_eq!(standing_out(&[4.07, 1.18, 4.5], chance), Some(1));
-        assert_eq!(standing_out(&[1.18, 1.20], chance), None, "too close");
-        assert_eq!(standing_out(&[5.5, 5.9], chance), None, "no better than chance");
-        assert_eq!(standing_out(&[1.2], chance), Some(0));
-        assert_eq!(standing_out(&[f64::INFINITY], chance), None);
-        assert_eq!(standing_out(&[], chance), None);
+        let outcomes = |losses: &[(f64, bool)]| -> Vec<Outcome> {
+            losses.iter().map(|(loss, knows)| Outcome { loss: *loss, knows: knows.then_some("English") }).collect()
+        };
+        let stands = |losses: &[(f64, bool)]| standing_out(&outcomes(losses));
+        assert_eq!(stands(&[(4.07, true), (1.18, true), (4.5, true)]), Some(1));
+        assert_eq!(stands(&[(1.18, true), (1.20, true)]), None, "too close");
+        assert_eq!(stands(&[(5.5, false), (5.9, false)]), None, "no better than chance");
+        assert_eq!(stands(&[(8.1, true), (9.5, false)]), Some(0), "narrow, but not blind");
+        assert_eq!(stands(&[(1.2, true)]), Some(0));
+        assert_eq!(standing_out(&[Outcome::IMPOSSIBLE]), None);
+        assert_eq!(stands(&[]), None);
     }
 }

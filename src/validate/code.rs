@@ -409,13 +409,13 @@ faults! {
             "Nothing",
             "The training run was about to diverge: compare with an earlier checkpoint.";
         RandomWeights "random_weights" Warning:
-            "A tensor that has nothing in common with the base's.",
-            "Nothing",
-            "Compare with the base: rootstock validate DIR --base BASE.";
+            "Weights that look as an initialisation leaves them, or have nothing in common with the base's.",
+            "Nothing. “Some weights … were not initialized … and are newly initialized” was said when the model was loaded and saved the last time",
+            "If they should be trained, take the weights from before. Compare with the base: rootstock validate DIR --base BASE.";
     }
     Behaviour {
         LossNearChance "loss_near_chance" Warning:
-            "The model predicts no better than chance.",
+            "What the model predicts has nothing to do with what it reads.",
             "Nothing: training begins with a loss of ln(vocabulary) and goes on",
             "A model fresh from its initialisation is like that. If it should be trained, weights or configuration are not those that it \
              was trained with: compare with the base (--base).";

@@ -15,8 +15,10 @@ mod config;
 mod directory;
 mod docs;
 mod files;
+mod fresh;
 mod infer;
 mod json;
+mod knowledge;
 mod layout;
 mod names;
 mod numbers;
@@ -159,6 +161,7 @@ impl Case {
         }
         if let Some(config) = &self.config {
             numbers::scan(&self.view, config, &mut self.findings, progress).await?;
+            fresh::scan(&self.view, config, &mut self.findings).await?;
         }
         let comparable = !self.view.tensors.is_empty() && !self.has(Code::OtherBase);
         if let (Some(_), Some(base), true) = (&self.config, base, comparable) {
@@ -193,7 +196,7 @@ impl Case {
             test.resolve(&mut self.view, &mut self.findings, progress).await?;
             let Ok(config) = ModelConfig::from_map(CONFIG, self.view.config.clone()) else { return Ok(()) };
             let behaviour = test.run(&self.view, &config).await?;
-            self.loss = Some(behaviour.loss).filter(|loss| loss.is_finite());
+            self.loss = Some(behaviour.outcome.loss).filter(|loss| loss.is_finite());
             test.judge(&behaviour, &mut self.view, &config, &mut self.findings, progress).await?;
             self.config = ModelConfig::from_map(CONFIG, self.view.config.clone()).ok();
             Ok(())

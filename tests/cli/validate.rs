@@ -70,3 +70,26 @@ fn what_is_no_directory() {
     let fault = ws.run(&["validate", "model", "--base", "nowhere"]).fault();
     assert!(fault.contains("nowhere"), "{fault}");
 }
+
+/// Full runs, their checkpoints and merged adapters: also of a model that knows one village and no other English.
+#[test]
+fn what_the_program_writes_raises_no_alarm() {
+    let ws = Workspace::new();
+    let embedded = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/embedded-model");
+    let quiet = |name: &str| {
+        let report = ws.run(&["validate", name, "--json"]).good().json();
+        let loud: Vec<&serde_json::Value> =
+            report["findings"].as_array().expect("a list").iter().filter(|finding| finding["severity"] != "info").collect();
+        assert!(loud.is_empty(), "{name}: {loud:?}");
+        assert_eq!(report["verdict"], "ready", "{name}");
+        assert!(report["loss"].is_f64(), "{name}: the model was not run");
+    };
+    quiet(embedded);
+    ws.recipe(&format!("model_name_or_path: {embedded}\noutput_dir: full\nmax_steps: 4\nsave_steps: 2"));
+    ws.run(&["train", "recipe.yaml"]).good();
+    quiet("full");
+    quiet("full/checkpoint-2");
+    ws.run(&["train", "recipe.yaml", "model_name_or_path=full", "finetuning_type=lora", "output_dir=lora"]).good();
+    ws.run(&["merge", "--model", "full", "--adapter", "lora", "--out", "merged"]).good();
+    quiet("merged");
+}
