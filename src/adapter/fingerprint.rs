@@ -3,7 +3,7 @@
 use half::bf16;
 use sha2::{Digest, Sha256};
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::ModelSource;
 use crate::error::Result;
 
 /// Places in each tensor that are looked at: beginning, two inner ones, end.
@@ -15,16 +15,16 @@ const SAMPLE: u64 = 16;
 /// the model in another precision or in other shards mostly keeps its fingerprint, a model that was trained on does not.
 ///
 /// # Errors
-/// What reading the checkpoint fails with.
-pub async fn fingerprint(base: &Checkpoint) -> Result<String> {
+/// What reading the model fails with.
+pub async fn fingerprint(base: &dyn ModelSource) -> Result<String> {
     let mut hash = Sha256::new();
     hash.update(base.config().architecture.model_type());
-    for param in base.params() {
+    for (index, param) in base.params().iter().enumerate() {
         hash.update(format!("\n{} {} {} ", param.name, param.rows, param.cols));
         let last = param.elements().saturating_sub(SAMPLE);
         for place in 0..PLACES {
             let first = last * place / (PLACES - 1);
-            let values = base.read_stored(param, first..(first + SAMPLE).min(param.elements())).await?;
+            let values = base.read_stored(index, first..(first + SAMPLE).min(param.elements())).await?;
             for value in values {
                 hash.update(bf16::from_f32(value).to_le_bytes());
             }

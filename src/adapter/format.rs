@@ -10,8 +10,9 @@ use serde_json::Value;
 
 use super::config::{ADAPTER_CONFIG, AdapterConfig, AdapterInit, TargetModules};
 use super::fingerprint::fingerprint;
+use super::merge::Merged;
 use super::targets::{AdapterParam, AdapterPlan, KEY_PREFIX, TargetKind};
-use crate::checkpoint::{Carry, Checkpoint, Dtype, ParamSource, TensorFile, write_params};
+use crate::checkpoint::{Carry, Checkpoint, Dtype, ModelSource, ParamSource, TensorFile, write_params};
 use crate::error::{Error, Result};
 use crate::model::{Layout, ParamDecl};
 use crate::platform::{Directory, OutputDirectory, write_file};
@@ -46,7 +47,32 @@ impl Adapter {
     ///
     /// # Errors
     /// One sentence on whatever keeps the directory from being an adapter of this base.
-    pub async fn open(directory: Rc<dyn Directory>, base: &Checkpoint) -> Result<Adapter> {
+    pub async fn open(directory: Rc<dyn Directory>, base: &dyn ModelSource) -> Result<Adapter> {
+        Adapter::open_among(directory, base, &[]).await
+    }
+
+    /// Opens adapters that are put on a base one after the other. Each may have been made on the base alone, or on the base with those
+    /// before it added.
+    ///
+    /// # Errors
+    /// As [`Adapter::open`], of the first that fails.
+    pub async fn open_all(directories: Vec<Rc<dyn Directory>>, base: &Checkpoint) -> Result<Vec<Adapter>> {
+        let mut adapters: Vec<Adapter> = Vec::with_capacity(directories.len());
+        for directory in directories {
+            // Adapters that do not go together are told of when they are used together.
+            let before = Merged::new(base, &adapters).ok().filter(|_| !adapters.is_empty());
+            let others = before.as_ref().map(|merged| merged as &dyn ModelSource);
+            let adapter = Adapter::open_among(directory, base, others.as_slice()).await?;
+            adapters.push(adapter);
+        }
+        Ok(adapters)
+    }
+
+    /// Opens a directory as an adapter of `base` that may as well have been made on one of `others`.
+    ///
+    /// # Errors
+    /// As [`Adapter::open`].
+    pub async fn open_among(directory: Rc<dyn Directory>, base: &dyn ModelSource, others: &[&dyn ModelSource]) -> Result<Adapter> {
         let label = directory.label();
         let config = read_config(&*directory).await?;
         let plan = AdapterPlan::resolve(&config, base.config(), base.params()).map_err(|e| within(&label, e))?;
@@ -55,7 +81,7 @@ impl Adapter {
         let keys = match_keys(&file, &plan, &params, base).await.map_err(|e| within(&label, e))?;
         let mut adapter = Adapter { config, plan, params, notes: Vec::new(), label, file, keys };
         adapter.check_finite().await.map_err(|e| within(&adapter.label, e))?;
-        adapter.add_notes(base).await?;
+        adapter.add_notes(base, others).await?;
         Ok(adapter)
     }
 
@@ -95,20 +121,23 @@ impl Adapter {
         Ok(())
     }
 
-    async fn add_notes(&mut self, base: &Checkpoint) -> Result<()> {
+    async fn add_notes(&mut self, base: &dyn ModelSource, others: &[&dyn ModelSource]) -> Result<()> {
         for name in &self.plan.unmatched {
             self.notes.push(format!("{}: \"{name}\" in {ADAPTER_CONFIG} is no module of this base; PEFT ignores it as well", self.label));
         }
         let Some(made_on) = self.file.metadata(BASE_FINGERPRINT) else { return Ok(()) };
-        if made_on != fingerprint(base).await? {
-            let named = self.config.base_model_name_or_path.as_deref().unwrap_or("another model");
-            self.notes.push(format!(
-                "warning: {} was made on other weights than those of {} (it names {named}): the shapes fit, the numbers do not; \
-                 expect wrong answers unless you know better",
-                self.label,
-                base.directory().label()
-            ));
+        for base in std::iter::once(&base).chain(others) {
+            if made_on == fingerprint(*base).await? {
+                return Ok(());
+            }
         }
+        let named = self.config.base_model_name_or_path.as_deref().unwrap_or("another model");
+        self.notes.push(format!(
+            "warning: {} was made on other weights than those of {} (it names {named}): the shapes fit, the numbers do not; \
+             expect wrong answers unless you know better",
+            self.label,
+            base.label()
+        ));
         Ok(())
     }
 
@@ -213,7 +242,7 @@ fn normal_key(key: &str) -> String {
 }
 
 /// Finds each declared tensor in the file, in the right shape and type, and nothing else; returns their names there.
-async fn match_keys(file: &TensorFile, plan: &AdapterPlan, params: &[AdapterParam], base: &Checkpoint) -> Result<Vec<String>> {
+async fn match_keys(file: &TensorFile, plan: &AdapterPlan, params: &[AdapterParam], base: &dyn ModelSource) -> Result<Vec<String>> {
     let mut found: BTreeMap<String, &str> = BTreeMap::new();
     for tensor in file.tensors() {
         if !tensor.name.starts_with(KEY_PREFIX) || tensor.name[KEY_PREFIX.len()..].starts_with(KEY_PREFIX) {
@@ -306,7 +335,7 @@ async fn drop_copies_of_the_base(
     file: &TensorFile,
     found: &mut BTreeMap<String, &str>,
     plan: &AdapterPlan,
-    base: &Checkpoint,
+    base: &dyn ModelSource,
 ) -> Result<()> {
     let mut copies: Vec<(String, usize)> = Vec::new();
     for target in plan.targets.iter().filter(|t| t.kind != TargetKind::Linear) {
@@ -329,7 +358,7 @@ async fn drop_copies_of_the_base(
         let elements = decl.elements();
         for first in (0..elements).step_by(PIECE) {
             let range = first..(first + PIECE as u64).min(elements);
-            let (ours, theirs) = (base.read_stored(decl, range.clone()).await?, file.read_f32(key, range).await?);
+            let (ours, theirs) = (base.read_stored(param, range.clone()).await?, file.read_f32(key, range).await?);
             // A copy may have been rounded to bf16 by the program that trained.
             if ours.iter().zip(&theirs).any(|(a, b)| (a - b).abs() > a.abs() / 128.0 + f32::MIN_POSITIVE) {
                 return Err(Error::tensor(

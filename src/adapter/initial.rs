@@ -5,7 +5,7 @@ use std::ops::Range;
 use async_trait::async_trait;
 
 use super::targets::{AdapterParam, AdapterPlan, AdapterRole, TargetKind};
-use crate::checkpoint::{Checkpoint, ParamSource};
+use crate::checkpoint::{ModelSource, ParamSource};
 use crate::error::Result;
 use crate::random::Random;
 
@@ -14,7 +14,7 @@ use crate::random::Random;
 pub struct NewAdapter<'a> {
     plan: &'a AdapterPlan,
     params: Vec<AdapterParam>,
-    base: &'a Checkpoint,
+    base: &'a dyn ModelSource,
     seed: u64,
 }
 
@@ -23,7 +23,7 @@ const STREAM: u64 = 0x6c6f_7261 << 32;
 
 impl<'a> NewAdapter<'a> {
     /// A new adapter of `base`.
-    pub fn new(plan: &'a AdapterPlan, base: &'a Checkpoint, seed: u64) -> NewAdapter<'a> {
+    pub fn new(plan: &'a AdapterPlan, base: &'a dyn ModelSource, seed: u64) -> NewAdapter<'a> {
         NewAdapter { plan, params: plan.declarations(base.params()), base, seed }
     }
 
@@ -54,7 +54,7 @@ impl ParamSource for NewAdapter<'_> {
             }
             AdapterRole::B(_) => Ok(zeros),
             AdapterRole::Magnitude(target) => row_norms(self.base, self.plan.targets[target].param).await,
-            AdapterRole::Saved(saved) => ParamSource::read_rows(self.base, self.plan.saved[saved].param, rows).await,
+            AdapterRole::Saved(saved) => self.base.read_rows(self.plan.saved[saved].param, rows).await,
         }
     }
 }
@@ -63,11 +63,11 @@ impl ParamSource for NewAdapter<'_> {
 const ROWS: usize = 1024;
 
 /// The length of each row of a weight: with it for a magnitude, DoRA begins as the base.
-async fn row_norms(base: &Checkpoint, param: usize) -> Result<Vec<f32>> {
+async fn row_norms(base: &dyn ModelSource, param: usize) -> Result<Vec<f32>> {
     let decl = &base.params()[param];
     let mut norms = Vec::with_capacity(decl.rows);
     for first in (0..decl.rows).step_by(ROWS) {
-        let values = base.read_rows(decl, first..(first + ROWS).min(decl.rows)).await?;
+        let values = base.read_rows(param, first..(first + ROWS).min(decl.rows)).await?;
         let norm = |row: &[f32]| row.iter().map(|&w| f64::from(w) * f64::from(w)).sum::<f64>().sqrt() as f32;
         norms.extend(values.chunks_exact(decl.cols).map(norm));
     }

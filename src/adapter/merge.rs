@@ -41,29 +41,19 @@ pub struct Merged<'a> {
 }
 
 /// A and B of one target, and DoRA's magnitudes.
-struct Factors {
-    a: Vec<f32>,
-    b: Vec<f32>,
-    magnitude: Option<Vec<f32>>,
+pub(super) struct Factors {
+    pub(super) a: Vec<f32>,
+    pub(super) b: Vec<f32>,
+    pub(super) magnitude: Option<Vec<f32>>,
 }
 
 impl<'a> Merged<'a> {
-    /// Adds `adapters`, opened for `base`, to it. Where the head is tied and only one of embedding and head changes, the head becomes
-    /// a tensor of its own.
+    /// Adds `adapters`, opened for `base`, to it, one after the other as LLaMA-Factory does: a DoRA adapter gives its lengths to the rows
+    /// that those before it left. Where the head is tied and only one of embedding and head changes, the head becomes a tensor of its own.
     ///
     /// # Errors
-    /// [`Error::Config`] when the adapters do not go together: two replace the same module, one replaces what another adds to, or
-    /// DoRA is among several.
+    /// [`Error::Config`] when the adapters do not go together: two replace the same module, or one replaces what another adds to.
     pub fn new(base: &'a Checkpoint, adapters: &'a [Adapter]) -> Result<Merged<'a>> {
-        if adapters.len() > 1
-            && let Some(dora) = adapters.iter().find(|adapter| adapter.plan.use_dora)
-        {
-            return Err(Error::config(
-                dora.label(),
-                "use_dora",
-                "is a DoRA adapter, which rescales the whole weight and cannot be added beside others; merge one, then the next into the result",
-            ));
-        }
         let mut config = base.config().clone();
         if adapters.iter().any(|adapter| adapter.plan.unties(base.config(), base.params())) {
             config.tie_word_embeddings = false;
@@ -138,7 +128,7 @@ impl<'a> Merged<'a> {
 }
 
 /// Adds scale · B·A to rows of W, in f32; with magnitudes, then gives each row its length.
-fn add(weight: &mut [f32], rows: Range<usize>, cols: usize, target: &AdapterTarget, factors: &Factors) {
+pub(super) fn add(weight: &mut [f32], rows: Range<usize>, cols: usize, target: &AdapterTarget, scale: f32, factors: &Factors) {
     let rank = target.rank;
     // A linear map's row i is Σ B[i,k]·A[k,:]; an embedding's Σ A[i,k]·B[:,k]. Both as a row of coefficients and a matrix (r, cols).
     let transposed;
@@ -157,7 +147,7 @@ fn add(weight: &mut [f32], rows: Range<usize>, cols: usize, target: &AdapterTarg
             }
         }
         for (w, &d) in weight.iter_mut().zip(&delta) {
-            *w += d * target.scale;
+            *w += d * scale;
         }
         if let Some(magnitude) = &factors.magnitude {
             let norm = weight.iter().map(|&w| f64::from(w) * f64::from(w)).sum::<f64>().sqrt() as f32;
@@ -182,7 +172,7 @@ impl ParamSource for Merged<'_> {
             if let Change::Added { adapter, target, a, b, magnitude } = *change {
                 let factors = self.factors(adapter, a, b, magnitude).await?;
                 let target = &self.adapters[adapter].plan.targets[target];
-                add(&mut values, rows.clone(), base.cols, target, &factors);
+                add(&mut values, rows.clone(), base.cols, target, target.scale, &factors);
             }
         }
         if let Some(bad) = values.iter().find(|x| !x.is_finite()) {
@@ -200,7 +190,13 @@ impl ParamSource for Merged<'_> {
     }
 }
 
+#[async_trait(?Send)]
 impl ModelSource for Merged<'_> {
+    fn label(&self) -> String {
+        let labels = std::iter::once(self.base.label()).chain(self.adapters.iter().map(|adapter| adapter.label().to_string()));
+        labels.collect::<Vec<_>>().join(" + ")
+    }
+
     fn config(&self) -> &ModelConfig {
         &self.config
     }
@@ -245,6 +241,18 @@ impl<'a> Adapted<'a> {
             }
             _ => Ok(Adapted { model: Model::Merged(Box::new(Merged::new(base, adapters)?)), apart: None }),
         }
+    }
+
+    /// The same with all adapters added to the weights while these are loaded, so that another can be trained on the sum.
+    ///
+    /// # Errors
+    /// As [`Merged::new`].
+    pub fn added(base: &'a Checkpoint, adapters: &'a [Adapter]) -> Result<Adapted<'a>> {
+        let model = match adapters {
+            [] => Model::Base(base),
+            _ => Model::Merged(Box::new(Merged::new(base, adapters)?)),
+        };
+        Ok(Adapted { model, apart: None })
     }
 
     /// What to load.

@@ -7,6 +7,7 @@ pub mod fingerprint;
 pub mod format;
 pub mod initial;
 pub mod merge;
+pub mod pissa;
 pub mod svd;
 pub mod targets;
 

@@ -39,6 +39,20 @@ pub struct LowRank {
 /// # Errors
 /// [`Error::Tensor`] when the iteration does not converge, which numbers that are not finite cause.
 pub fn low_rank(name: &str, matrix: &[f32], cols: usize, rank: Rank) -> Result<LowRank> {
+    decompose(name, matrix, cols, rank, Some(POWER_ITERATIONS))
+}
+
+/// The largest singular values of a matrix of high rank, whose small ones do not fade away by themselves: with as many power
+/// iterations as asked for, or exactly.
+///
+/// # Errors
+/// As [`low_rank`].
+pub fn principal(name: &str, matrix: &[f32], cols: usize, rank: usize, iterations: Option<usize>) -> Result<LowRank> {
+    decompose(name, matrix, cols, Rank::Fixed(rank), iterations)
+}
+
+/// `iterations` of the randomised method for large matrices; all are decomposed exactly without.
+fn decompose(name: &str, matrix: &[f32], cols: usize, rank: Rank, iterations: Option<usize>) -> Result<LowRank> {
     let rows = matrix.len() / cols;
     let total: f64 = matrix.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
     if total == 0.0 {
@@ -53,10 +67,14 @@ pub fn low_rank(name: &str, matrix: &[f32], cols: usize, rank: Rank) -> Result<L
     };
     let (u, sigma, v) = loop {
         let exact = side <= EXACT || (tried + OVERSAMPLING) * 4 >= side;
-        let (u, sigma, v) =
-            if exact { exact_svd(m).ok_or_else(failed)? } else { randomised_svd(m, tried + OVERSAMPLING).ok_or_else(failed)? };
+        let iterations = iterations.filter(|_| !exact);
+        let found = match iterations {
+            Some(iterations) => randomised_svd(m, tried + OVERSAMPLING, iterations),
+            None => exact_svd(m),
+        };
+        let (u, sigma, v) = found.ok_or_else(failed)?;
         match rank {
-            Rank::Energy(share) if !exact && held(&sigma[..tried], total) < share => tried *= 2,
+            Rank::Energy(share) if iterations.is_some() && held(&sigma[..tried], total) < share => tried *= 2,
             _ => break (u, sigma, v),
         }
     };
@@ -87,11 +105,11 @@ fn exact_svd(m: MatRef<'_, f32>) -> Option<Svd> {
 }
 
 /// The range of M is found by what it makes of random columns; inside it, the decomposition is small.
-fn randomised_svd(m: MatRef<'_, f32>, columns: usize) -> Option<Svd> {
+fn randomised_svd(m: MatRef<'_, f32>, columns: usize, iterations: usize) -> Option<Svd> {
     let mut random = Random::new(0, 0);
     let omega = Mat::from_fn(m.ncols(), columns, |_, _| random.normal() as f32);
     let mut q = (m * &omega).qr().compute_thin_Q();
-    for _ in 0..POWER_ITERATIONS {
+    for _ in 0..iterations {
         let back = (m.transpose() * &q).qr().compute_thin_Q();
         q = (m * &back).qr().compute_thin_Q();
     }

@@ -178,8 +178,12 @@ impl Checkpoint {
     }
 }
 
-/// A model to load: a checkpoint, or one with adapters added while it is read.
+/// A model to load: a checkpoint, or one that is changed while it is read.
+#[async_trait(?Send)]
 pub trait ModelSource: ParamSource {
+    /// What messages call it: a directory, and what was added to it.
+    fn label(&self) -> String;
+
     /// The resolved configuration.
     fn config(&self) -> &ModelConfig;
 
@@ -188,9 +192,31 @@ pub trait ModelSource: ParamSource {
 
     /// The type that a parameter is stored in; F32 for what is computed.
     fn dtype(&self, param: &ParamDecl) -> Dtype;
+
+    /// A few of a parameter's elements as f32, in the order of the file.
+    ///
+    /// # Errors
+    /// As [`ParamSource::read_rows`].
+    async fn read_stored(&self, param: usize, elements: Range<u64>) -> Result<Vec<f32>> {
+        let decl = &self.params()[param];
+        let (rows, cols, elements) = (decl.rows, decl.cols, elements.start as usize..elements.end as usize);
+        let place = |at: usize| match decl.layout {
+            Layout::AsStored => (at / cols, at % cols),
+            Layout::Transposed => (at % rows, at / rows),
+        };
+        let used = elements.clone().map(|at| place(at).0);
+        let (Some(first), Some(last)) = (used.clone().min(), used.max()) else { return Ok(Vec::new()) };
+        let values = self.read_rows(param, first..last + 1).await?;
+        Ok(elements.map(place).map(|(row, col)| values[(row - first) * cols + col]).collect())
+    }
 }
 
+#[async_trait(?Send)]
 impl ModelSource for Checkpoint {
+    fn label(&self) -> String {
+        self.directory.label()
+    }
+
     fn config(&self) -> &ModelConfig {
         &self.config
     }
@@ -201,6 +227,10 @@ impl ModelSource for Checkpoint {
 
     fn dtype(&self, param: &ParamDecl) -> Dtype {
         self.stored_dtype(param).unwrap_or(Dtype::F32)
+    }
+
+    async fn read_stored(&self, param: usize, elements: Range<u64>) -> Result<Vec<f32>> {
+        Checkpoint::read_stored(self, &self.params[param], elements).await
     }
 }
 

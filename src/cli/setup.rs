@@ -95,9 +95,9 @@ impl Model {
 /// # Errors
 /// What keeps one from being an adapter of this base.
 pub(super) async fn open_adapters(base: &Checkpoint, paths: &[String], console: Console) -> Result<Vec<Adapter>> {
-    let mut adapters = Vec::with_capacity(paths.len());
-    for path in paths {
-        let adapter = Adapter::open(Rc::new(open_directory(Path::new(path))?), base).await?;
+    let directories = paths.iter().map(|path| Ok(Rc::new(open_directory(Path::new(path))?) as Rc<dyn Directory>)).collect::<Result<_>>()?;
+    let adapters = Adapter::open_all(directories, base).await?;
+    for (path, adapter) in paths.iter().zip(&adapters) {
         let numbers = adapter.params.iter().map(|p| p.decl.elements()).sum();
         let mut parts = vec![count(adapter.plan.targets.len(), "adapted matrix").replace("matrixs", "matrices")];
         if !adapter.plan.saved.is_empty() {
@@ -110,7 +110,6 @@ pub(super) async fn open_adapters(base: &Checkpoint, paths: &[String], console: 
         for note in &adapter.notes {
             console.say(note);
         }
-        adapters.push(adapter);
     }
     Ok(adapters)
 }

@@ -5,17 +5,18 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use clap::Args;
+use rootstock::adapter::Adapted;
 use rootstock::config::{Recipe, Resume};
 use rootstock::gpu::human_bytes;
 use rootstock::platform::{NativeDirectory, write_file};
-use rootstock::train::{Job, Outcome, check_output, score, train};
+use rootstock::train::{Job, Outcome, check_output, score_adapted, train};
 use rootstock::{Error, Result};
 use serde_json::json;
 
 use super::Global;
 use super::console::{self, Console, count, duration, thousands};
 use super::progress::Progress;
-use super::setup::{Setup, load_recipe};
+use super::setup::{Setup, load_recipe, open_adapters};
 
 /// Trains a model as a recipe says
 #[derive(Debug, Args)]
@@ -118,9 +119,12 @@ pub(super) fn files(path: &Path) -> String {
 
 async fn evaluate_only(recipe: Recipe, global: &Global, console: Console) -> Result<()> {
     let setup = Setup::of(recipe, console).await?;
+    let checkpoint = &setup.model.checkpoint;
+    let adapters = open_adapters(checkpoint, &setup.recipe.adapter_name_or_path, console).await?;
+    let adapted = Adapted::new(checkpoint, &adapters)?;
     let gpu = Rc::new(global.gpu().await?);
     let batch = setup.recipe.per_device_eval_batch_size;
-    let score = score(&gpu, &setup.model.checkpoint, &setup.data.eval.samples, batch).await?;
+    let score = score_adapted(&gpu, adapted.model(), adapted.apart(), &setup.data.eval.samples, batch).await?;
     console::print(&format!("eval_loss {:.6} (perplexity {:.4}) over {}", score.loss, score.perplexity, count(score.tokens, "token")))?;
     if !setup.recipe.output_dir.is_empty() {
         let out = NativeDirectory::new(&setup.recipe.output_dir);

@@ -88,7 +88,7 @@ pub(super) const SCHEDULES: &[&str] =
 #[rustfmt::skip]
 const MODEL: &[Key] = &[
     used("Model and method", "model_name_or_path", Kind::Text, "", "The directory of the model to train (a Hugging Face checkpoint on this machine). Required."),
-    used("Model and method", "adapter_name_or_path", Kind::List, "", "An adapter's directory to go on from; its rank, targets and the like are kept."),
+    used("Model and method", "adapter_name_or_path", Kind::List, "", "An adapter's directory to go on from; its rank, targets and the like are kept. Of several, comma-separated, those before the last are added to the model first."),
     used("Model and method", "stage", Kind::OneOf(&["sft", "pt"]), "sft", "sft: conversations, loss on the answers. pt: plain text, loss on every token."),
     used("Model and method", "finetuning_type", Kind::OneOf(&["lora", "full", "freeze"]), "lora", "Which parameters are trained: an adapter, all, or some layers."),
     used("Model and method", "do_train", Kind::Bool, "true", "Train. (LLaMA-Factory wants it written; here `train` trains unless it is false.)"),
@@ -177,7 +177,10 @@ const LORA: &[Key] = &[
     used("LoRA", "use_rslora", Kind::Bool, "false", "Scale by lora_alpha / sqrt(lora_rank)."),
     used("LoRA", "use_dora", Kind::Bool, "false", "Train magnitudes beside the low-rank part (DoRA)."),
     used("LoRA", "loraplus_lr_ratio", Kind::Positive, "", "The learning rate of B over that of A (LoRA+)."),
-    used("LoRA", "create_new_adapter", Kind::Bool, "false", "Train a new adapter on top of others. Merge those first (`rootstock merge`) and train on the result: with adapter_name_or_path it is refused, without it has nothing to do."),
+    used("LoRA", "create_new_adapter", Kind::Bool, "false", "Add all adapters of adapter_name_or_path to the model and train a new one on the sum."),
+    used("LoRA", "pissa_init", Kind::Bool, "false", "Begin with the weights' principal singular vectors, and freeze what is left of the weights (PiSSA)."),
+    used("LoRA", "pissa_iter", Kind::Integer, "16", "Iterations in which these are found; -1 finds them exactly, which takes long for large matrices."),
+    used("LoRA", "pissa_convert", Kind::Bool, "false", "What pissa_init trains is always converted, into an adapter of twice the rank for the model as it is; this only silences the remark."),
 ];
 
 #[rustfmt::skip]
@@ -271,8 +274,6 @@ const IGNORED: &[Key] = &[
     ignored("max_new_tokens", "Sampling is chosen by `generate` and `chat`."),
     ignored("repetition_penalty", "Sampling is chosen by `generate` and `chat`."),
     ignored("predict_with_generate", "Evaluation computes the loss."),
-    ignored("pissa_convert", "Belongs to pissa_init."),
-    ignored("pissa_iter", "Belongs to pissa_init."),
     ignored("loraplus_lr_embedding", "Embedding adapters train at the learning rate."),
     ignored("enable_thinking", "The checkpoint's chat template decides."),
 ];
@@ -286,7 +287,6 @@ const REFUSED: &[Key] = &[
     only("hub_strategy", &["every_save"], "nothing is uploaded"),
     only("double_quantization", &["true"], "weights are not quantised"),
     only("quantization_type", &["nf4"], "weights are not quantised"),
-    refused("pissa_init", "starting from the principal singular vectors is not there yet; without it A begins at random and B at zero"),
     refused("trust_remote_code", "code from a checkpoint is never run; if the weights have a known layout they are loaded without it"),
     refused("deepspeed", "one device only; take this recipe to LLaMA-Factory for DeepSpeed"),
     refused("fsdp", "one device only; take this recipe to LLaMA-Factory for FSDP"),

@@ -163,6 +163,8 @@ impl Recipe {
                 use_dora: s.bool("use_dora"),
                 loraplus_lr_ratio: s.number("loraplus_lr_ratio"),
                 create_new_adapter: s.bool("create_new_adapter"),
+                pissa_init: s.bool("pissa_init"),
+                pissa_iter: s.integer("pissa_iter").and_then(|n| usize::try_from(n).ok()),
             },
             freeze: Freeze {
                 trainable_layers: s.integer("freeze_trainable_layers").unwrap_or(2),
@@ -239,6 +241,17 @@ impl Recipe {
         }
         if s.has("warmup_ratio") && s.has("warmup_steps") && s.number("warmup_steps").is_some_and(|n| n > 0.0) {
             s.notices.push("warmup_steps and warmup_ratio are both given: warmup_steps is used".into());
+        }
+        let told = s.bool("pissa_convert");
+        if self.lora.pissa_init && !told {
+            s.notices.push(
+                "pissa_init: what is written is converted (pissa_convert: true), an adapter of twice the rank for the model as it is; \
+                 without that it would belong to a model that only this run has had"
+                    .into(),
+            );
+        }
+        if self.lora.pissa_init && !self.lora.create_new_adapter && !self.adapter_name_or_path.is_empty() {
+            s.notices.push("pissa_init has nothing to do: the adapter that is trained exists (create_new_adapter makes a new one)".into());
         }
         if self.stage == Stage::Pt && (self.train_on_prompt || self.mask_history || self.neat_packing) {
             s.notices.push("train_on_prompt, mask_history and neat_packing mean nothing in stage pt: every token is learned".into());
@@ -322,9 +335,12 @@ impl Recipe {
 
     fn refuse_adapter_keys(&self, s: &Settings) -> Result<()> {
         if self.finetuning_type == FinetuningType::Lora {
-            return self.refuse_adapter_combinations(s);
+            return match s.integer("pissa_iter") {
+                Some(n) if n < -1 => Err(s.error("pissa_iter", "write a number of iterations, or -1 for exact singular vectors")),
+                _ => Ok(()),
+            };
         }
-        for name in ["loraplus_lr_ratio", "use_rslora", "use_dora", "rank_pattern", "alpha_pattern"] {
+        for name in ["loraplus_lr_ratio", "use_rslora", "use_dora", "rank_pattern", "alpha_pattern", "pissa_init"] {
             if s.get(name).is_some_and(|value| !value.is_off()) {
                 return Err(s.error(name, "this needs finetuning_type: lora"));
             }
@@ -334,18 +350,6 @@ impl Recipe {
                 "adapter_name_or_path",
                 "full and freeze train the model itself; merge the adapter first (`rootstock merge`), or use finetuning_type: lora",
             ));
-        }
-        Ok(())
-    }
-
-    fn refuse_adapter_combinations(&self, s: &Settings) -> Result<()> {
-        let merge = "merge them first (`rootstock merge --model … --adapter … --out DIR`) and train on DIR: \
-                     the new adapter belongs to the merged model, which must be on the disk to use it";
-        if self.lora.create_new_adapter && !self.adapter_name_or_path.is_empty() {
-            return Err(s.error("create_new_adapter", merge));
-        }
-        if self.adapter_name_or_path.len() > 1 && self.do_train {
-            return Err(s.error("adapter_name_or_path", format!("a run goes on from one adapter; for several, {merge}")));
         }
         Ok(())
     }

@@ -133,6 +133,9 @@ pub struct Lora {
     pub use_dora: bool,
     pub loraplus_lr_ratio: Option<f64>,
     pub create_new_adapter: bool,
+    pub pissa_init: bool,
+    /// Iterations of the randomised decomposition; exact without.
+    pub pissa_iter: Option<usize>,
 }
 
 /// The freeze keys.

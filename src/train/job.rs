@@ -9,7 +9,7 @@ use super::tuning::Tuning;
 use crate::checkpoint::{Carry, Checkpoint};
 use crate::config::{Recipe, Stage};
 use crate::data::{Batch, Loader, Sample, Tokenizer};
-use crate::engine::{Engine, EngineOptions, Method, estimate, stored_type};
+use crate::engine::{Engine, EngineOptions, Method, estimate};
 use crate::error::Result;
 use crate::gpu::{Gpu, Profile};
 use crate::optim::AdamW;
@@ -167,8 +167,11 @@ pub struct Planned {
 
 impl Planned {
     /// Parameters that are trained.
-    pub fn trainable(&self, checkpoint: &Checkpoint) -> u64 {
-        self.tuning.count(checkpoint).1
+    ///
+    /// # Errors
+    /// As [`Tuning::count`].
+    pub fn trainable(&self, checkpoint: &Checkpoint) -> Result<u64> {
+        Ok(self.tuning.count(checkpoint)?.1)
     }
 }
 
@@ -181,7 +184,9 @@ pub async fn plan_run(recipe: &Recipe, checkpoint: &Checkpoint, profile: &Profil
     let loader = Loader::new(train.len(), recipe)?;
     let options = engine_options(recipe, tuning.method.clone(), train, eval);
     let largest = largest_micro_batches(&loader, recipe, train, eval);
-    let memory = estimate(checkpoint.config(), checkpoint.params(), |d| stored_type(checkpoint, d), profile, &options, largest);
+    let base = tuning.base(checkpoint)?;
+    let base = base.model();
+    let memory = estimate(base.config(), base.params(), |d| tuning.stored_type(base, d), profile, &options, largest);
     Ok(Planned { loader, options, largest, memory, tuning })
 }
 

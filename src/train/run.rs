@@ -31,16 +31,29 @@ pub async fn train(job: &Job<'_>, observer: &mut dyn Observer) -> Result<Outcome
     let Planned { loader, options, largest, memory, tuning } = planned;
     memory.check(job.gpu.profile(), job.recipe.gradient_checkpointing)?;
 
-    job.gpu.reset_peak();
-    let mut engine = Engine::load(job.gpu.clone(), job.checkpoint, options).await?;
-    engine.reserve(largest[0], largest[1]).await?;
     for notice in &tuning.notices {
         observer.event(Event::Notice(notice.clone()));
     }
-    let (parameters, trainable) = tuning.count(job.checkpoint);
-    tuning.begin(&engine, job.checkpoint, job.recipe.seed).await?;
-    let mut run = Run::new(Saver::new(job, tuning).await?, engine, loader);
-    run.resume(observer).await?;
+    let base = tuning.base(job.checkpoint)?;
+    let base = base.model();
+    let mut saver = Saver::new(job, tuning.clone(), base).await?;
+    let earlier = find_earlier(&saver, observer).await?;
+    let directory = earlier.as_ref().map(|(directory, _)| directory.clone());
+    if let Some(count) = tuning.decomposed().filter(|_| directory.is_none()) {
+        observer.event(Event::Notice(format!("looking for the principal directions of {count} matrices …")));
+    }
+    saver.principal = tuning.find_principal(base, directory, job.recipe.seed).await?;
+
+    job.gpu.reset_peak();
+    let mut engine = match saver.residual() {
+        Some(residual) => Engine::load(job.gpu.clone(), &residual, options).await?,
+        None => Engine::load(job.gpu.clone(), base, options).await?,
+    };
+    engine.reserve(largest[0], largest[1]).await?;
+    let (parameters, trainable) = tuning.count(job.checkpoint)?;
+    tuning.begin(&engine, base, saver.principal.as_ref(), job.recipe.seed).await?;
+    let mut run = Run::new(saver, engine, loader);
+    run.resume(earlier).await?;
     let start = Start {
         parameters,
         trainable,
@@ -69,6 +82,25 @@ pub async fn evaluate(engine: &mut Engine, samples: &[Sample], batch_size: usize
         count += targets;
     }
     Ok((sum, count))
+}
+
+/// The checkpoint that a run goes on from, and what it knows about itself.
+async fn find_earlier(saver: &Saver<'_>, observer: &mut dyn Observer) -> Result<Option<(Rc<dyn Directory>, SavedState)>> {
+    let out = saver.job.out;
+    let dir: Rc<dyn Directory> = match &saver.job.recipe.resume_from_checkpoint {
+        Resume::No => return Ok(None),
+        Resume::Newest => match state::newest_checkpoint(out).await? {
+            Some(name) => Rc::from(crate::platform::as_directory(out.subdirectory(&name))),
+            None => {
+                let place = out.label();
+                observer.event(Event::Notice(format!("there is no whole checkpoint in {place} yet: starting from the beginning")));
+                return Ok(None);
+            }
+        },
+        Resume::From(path) => Rc::from(crate::platform::open(path)?),
+    };
+    let state = state::read(saver, &*dir).await?;
+    Ok(Some((dir, state)))
 }
 
 /// A step whose statistics are on their way back.
@@ -129,21 +161,10 @@ impl<'a> Run<'a> {
         }
     }
 
-    async fn resume(&mut self, observer: &mut dyn Observer) -> Result<()> {
+    async fn resume(&mut self, earlier: Option<(Rc<dyn Directory>, SavedState)>) -> Result<()> {
         output::clear(self.job.out, self.job.recipe.resume_from_checkpoint == Resume::No).await?;
-        let dir: Rc<dyn Directory> = match &self.job.recipe.resume_from_checkpoint {
-            Resume::No => return self.history.rewrite(self.job.out).await,
-            Resume::Newest => match state::newest_checkpoint(self.job.out).await? {
-                Some(name) => Rc::from(crate::platform::as_directory(self.job.out.subdirectory(&name))),
-                None => {
-                    let place = self.job.out.label();
-                    observer.event(Event::Notice(format!("there is no whole checkpoint in {place} yet: starting from the beginning")));
-                    return self.history.rewrite(self.job.out).await;
-                }
-            },
-            Resume::From(path) => Rc::from(crate::platform::open(path)?),
-        };
-        let mut state = state::restore(&self.saver, &self.engine, dir).await?;
+        let Some((dir, mut state)) = earlier else { return self.history.rewrite(self.job.out).await };
+        state::restore(&self.saver, &self.engine, dir).await?;
         self.history.entries = std::mem::take(&mut state.trainer_log);
         self.history.rewrite(self.job.out).await?;
         self.first_step = state.global_step;

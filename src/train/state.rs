@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::history::{History, LogEntry};
 use super::job::Job;
 use super::tuning::Tuning;
+use crate::adapter::pissa::{Converted, Principal, Residual, TrainedHalf};
 use crate::adapter::{self, Adapter, AdapterFiles, write_adapter};
-use crate::checkpoint::{Checkpoint, ParamSource, TensorFile, TensorFileWriter, TensorInfo, WriteOptions, write_checkpoint};
+use crate::checkpoint::{Checkpoint, ModelSource, ParamSource, TensorFile, TensorFileWriter, TensorInfo, WriteOptions, write_checkpoint};
 use crate::config::{ExportDtype, Recipe};
 use crate::engine::{Engine, Method, Shifted};
 use crate::error::{Error, Result};
@@ -98,17 +99,27 @@ pub(super) struct Saver<'a> {
     pub(super) job: &'a Job<'a>,
     /// What is trained.
     tuning: Tuning,
-    /// The base's fingerprint, where only a part of what the run computes with is saved.
-    base: String,
+    /// The model that it is trained on.
+    base: &'a dyn ModelSource,
+    /// Its fingerprint, where only a part of what the run computes with is saved.
+    fingerprint: String,
+    /// What a PiSSA run begins with.
+    pub(super) principal: Option<Principal>,
 }
 
 impl<'a> Saver<'a> {
-    pub(super) async fn new(job: &'a Job<'a>, tuning: Tuning) -> Result<Saver<'a>> {
-        let base = match tuning.method {
+    pub(super) async fn new(job: &'a Job<'a>, tuning: Tuning, base: &'a dyn ModelSource) -> Result<Saver<'a>> {
+        let fingerprint = match tuning.method {
             Method::Full => String::new(),
-            _ => adapter::fingerprint(job.checkpoint).await?,
+            _ => adapter::fingerprint(base).await?,
         };
-        Ok(Saver { job, tuning, base })
+        Ok(Saver { job, tuning, base, fingerprint, principal: None })
+    }
+
+    /// What a PiSSA run stands on.
+    pub(super) fn residual(&self) -> Option<Residual<'_>> {
+        let (adapter, principal) = (self.tuning.adapter.as_ref()?, self.principal.as_ref()?);
+        Some(Residual::new(self.base, &adapter.plan, principal))
     }
 
     /// What a resumed run must have in common with the interrupted one.
@@ -129,7 +140,7 @@ impl<'a> Saver<'a> {
             r.max_grad_norm,
             r.max_steps,
             r.num_train_epochs,
-            self.tuning.describe(r, &self.base),
+            self.tuning.describe(r, &self.fingerprint),
         )
     }
 
@@ -138,9 +149,12 @@ impl<'a> Saver<'a> {
         let job = self.job;
         let weights = engine.part(Part::Weights);
         if let Some(adapter) = &self.tuning.adapter {
-            let (base, carry) = (job.checkpoint.params(), job.carry);
-            let files = AdapterFiles { config: &adapter.config, plan: &adapter.plan, base, fingerprint: &self.base, carry };
-            return write_adapter(out, &files, &Shifted { source: &weights, by: engine.base_count }).await;
+            let (base, written, carry) = (self.base.params(), &adapter.written, job.carry);
+            let files = AdapterFiles { config: &written.config, plan: &written.plan, base, fingerprint: &self.fingerprint, carry };
+            let trained = Shifted { source: &weights, by: engine.base_count };
+            let Some(principal) = &self.principal else { return write_adapter(out, &files, &trained).await };
+            let converted = Converted { trained: &trained, params: adapter.plan.declarations(base), principal };
+            return write_adapter(out, &files, &converted).await;
         }
         let options = WriteOptions { dtype: export_dtype(job.recipe, job.checkpoint), max_shard_size: job.recipe.max_shard_size };
         write_checkpoint(out, &options, &engine.config, &engine.declarations, &weights, job.carry).await
@@ -154,7 +168,11 @@ impl<'a> Saver<'a> {
     /// Brings only the trained weights of a checkpoint back, at full precision where it has them.
     pub(super) async fn load_weights(&self, engine: &Engine, dir: Rc<dyn Directory>) -> Result<()> {
         if self.tuning.adapter.is_some() {
-            return engine.load_adapter(&Adapter::open(dir, self.job.checkpoint).await?).await;
+            let saved = Adapter::open(dir, self.base).await?;
+            return match self.principal {
+                Some(_) => engine.load_adapter(&TrainedHalf(&saved)).await,
+                None => engine.load_adapter(&saved).await,
+            };
         }
         if dir.size(OPTIMIZER_FILE).await?.is_some() {
             let file = TensorFile::open(dir.clone(), OPTIMIZER_FILE).await?;
@@ -267,8 +285,8 @@ impl ParamSource for SavedPart<'_> {
     }
 }
 
-/// Brings weights, moments and the state of a checkpoint back.
-pub(super) async fn restore(saver: &Saver<'_>, engine: &Engine, dir: Rc<dyn Directory>) -> Result<SavedState> {
+/// What a checkpoint knows about itself, if this run can go on from it.
+pub(super) async fn read(saver: &Saver<'_>, dir: &dyn Directory) -> Result<SavedState> {
     let label = dir.label();
     if dir.size(OPTIMIZER_FILE).await?.is_none() {
         return Err(Error::file(
@@ -290,9 +308,13 @@ pub(super) async fn restore(saver: &Saver<'_>, engine: &Engine, dir: Rc<dyn Dire
             ),
         ));
     }
+    Ok(state)
+}
+
+/// Brings weights and moments of a checkpoint back.
+pub(super) async fn restore(saver: &Saver<'_>, engine: &Engine, dir: Rc<dyn Directory>) -> Result<()> {
     saver.load_weights(engine, dir.clone()).await?;
     let file = TensorFile::open(dir, OPTIMIZER_FILE).await?;
     engine.load_trained(Part::Moment1, &SavedPart { file: &file, prefix: "exp_avg", declarations: &engine.declarations }).await?;
-    engine.load_trained(Part::Moment2, &SavedPart { file: &file, prefix: "exp_avg_sq", declarations: &engine.declarations }).await?;
-    Ok(state)
+    engine.load_trained(Part::Moment2, &SavedPart { file: &file, prefix: "exp_avg_sq", declarations: &engine.declarations }).await
 }

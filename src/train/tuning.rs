@@ -4,12 +4,15 @@ use std::rc::Rc;
 
 use super::freeze::freeze_selection;
 use crate::adapter::initial::NewAdapter;
-use crate::adapter::{Adapter, AdapterConfig, AdapterPlan, TargetModules};
-use crate::checkpoint::Checkpoint;
+use crate::adapter::pissa::{self, Beginning, Principal};
+use crate::adapter::{Adapted, Adapter, AdapterConfig, AdapterPlan, TargetModules};
+use crate::checkpoint::{Checkpoint, ModelSource};
 use crate::config::{FinetuningType, Recipe};
-use crate::engine::{Engine, Method, parameters};
+use crate::engine::{Engine, Method, parameters, stored_type};
 use crate::error::{Error, Result};
 use crate::graph::WeightType;
+use crate::model::ParamDecl;
+use crate::platform::Directory;
 
 /// What is trained.
 #[derive(Clone)]
@@ -18,17 +21,38 @@ pub struct Tuning {
     pub method: Method,
     /// What the user should know.
     pub notices: Vec<String>,
+    /// Adapters that are added to the model before anything is trained.
+    added: Rc<Vec<Adapter>>,
     pub(super) adapter: Option<Rc<TunedAdapter>>,
 }
 
 /// An adapter that is trained.
 pub(super) struct TunedAdapter {
-    /// What will stand in its `adapter_config.json`.
+    /// What it is while it is trained.
+    config: AdapterConfig,
+    /// What that means for the base.
+    pub(super) plan: Rc<AdapterPlan>,
+    /// What is written of it.
+    pub(super) written: Written,
+    begins: Begins,
+}
+
+/// An adapter's directory, as a run writes it.
+pub(super) struct Written {
+    /// What will stand in `adapter_config.json`.
     pub(super) config: AdapterConfig,
     /// What that means for the base.
     pub(super) plan: Rc<AdapterPlan>,
-    /// The adapter to go on from.
-    from: Option<Adapter>,
+}
+
+/// How an adapter begins.
+enum Begins {
+    /// As one that changes nothing.
+    New,
+    /// As the weights' strongest directions, which are found with so many iterations, or exactly.
+    Principal(Option<usize>),
+    /// Where an earlier run left it.
+    From(Box<Adapter>),
 }
 
 impl Tuning {
@@ -37,7 +61,7 @@ impl Tuning {
     /// # Errors
     /// [`crate::Error::Recipe`] for modules that the model has not, and what opening `adapter_name_or_path` fails with.
     pub async fn of(recipe: &Recipe, checkpoint: &Checkpoint) -> Result<Tuning> {
-        let of_base = |method| Tuning { method, notices: Vec::new(), adapter: None };
+        let of_base = |method| Tuning { method, notices: Vec::new(), added: Rc::default(), adapter: None };
         match recipe.finetuning_type {
             FinetuningType::Full => Ok(of_base(Method::Full)),
             FinetuningType::Freeze => {
@@ -49,48 +73,137 @@ impl Tuning {
         }
     }
 
+    /// As LLaMA-Factory: the adapters of `adapter_name_or_path` are added to the model, but for the last where it is trained on.
     async fn of_adapter(recipe: &Recipe, checkpoint: &Checkpoint) -> Result<Tuning> {
-        let (config, plan, from, notices) = match recipe.adapter_name_or_path.first() {
-            Some(path) => {
-                let mut adapter = Adapter::open(Rc::from(crate::platform::open(path)?), checkpoint).await?;
-                let notices = std::mem::take(&mut adapter.notes);
-                (adapter.config.clone(), adapter.plan.clone(), Some(adapter), notices)
+        let mut paths =
+            recipe.adapter_name_or_path.iter().map(|path| crate::platform::open(path).map(Rc::from)).collect::<Result<Vec<_>>>()?;
+        let last = if recipe.lora.create_new_adapter { None } else { paths.pop() };
+        let added = Adapter::open_all(paths, checkpoint).await?;
+        let sum = Adapted::added(checkpoint, &added)?;
+        let base = sum.model();
+        let mut notices: Vec<String> = added.iter().flat_map(|adapter| adapter.notes.iter().cloned()).collect();
+        if !added.is_empty() {
+            let named = format!("base_model_name_or_path: {}", base.label());
+            notices.push(format!(
+                "the model that is trained on is {}, added up in memory; the result belongs to that sum ({named}): use it with the \
+                 same adapters before it, or on what `rootstock merge` makes of them",
+                base.label()
+            ));
+        }
+        let (config, plan, begins) = match last {
+            Some(directory) => {
+                let alone: &[&dyn ModelSource] = if added.is_empty() { &[] } else { &[checkpoint] };
+                let mut adapter = Adapter::open_among(directory, base, alone).await?;
+                notices.append(&mut adapter.notes);
+                (adapter.config.clone(), adapter.plan.clone(), Begins::From(Box::new(adapter)))
             }
             None => {
                 let config = new_config(recipe);
-                let plan = AdapterPlan::resolve(&config, checkpoint.config(), checkpoint.params()).map_err(|e| in_recipe(e, recipe))?;
-                if let Some(error) = plan.unmatched_error(checkpoint.config(), checkpoint.params()) {
+                let plan = AdapterPlan::resolve(&config, base.config(), base.params()).map_err(|e| in_recipe(e, recipe))?;
+                if let Some(error) = plan.unmatched_error(base.config(), base.params()) {
                     return Err(error);
                 }
-                (config, plan, None, Vec::new())
+                let begins = if recipe.lora.pissa_init { Begins::Principal(recipe.lora.pissa_iter) } else { Begins::New };
+                (config, plan, begins)
             }
         };
+        let named = if added.is_empty() { recipe.model_name_or_path.clone() } else { base.label() };
+        let config = AdapterConfig { base_model_name_or_path: Some(named), ..config };
         let plan = Rc::new(plan);
-        let config = AdapterConfig { base_model_name_or_path: Some(recipe.model_name_or_path.clone()), ..config };
+        let written = match begins {
+            Begins::Principal(_) => {
+                pissa::check(&plan, base).map_err(|e| in_recipe(e, recipe))?;
+                let config = pissa::converted(&config);
+                let plan = AdapterPlan::resolve(&config, base.config(), base.params()).map_err(|e| match e {
+                    Error::Config { field, reason, .. } if field == "r" => {
+                        Error::recipe("lora_rank", format!("pissa_init ships an adapter of twice the rank: {reason}"))
+                    }
+                    other => in_recipe(other, recipe),
+                })?;
+                Written { config, plan: Rc::new(plan) }
+            }
+            _ => Written { config: config.clone(), plan: plan.clone() },
+        };
         let loraplus_lr_ratio = recipe.lora.loraplus_lr_ratio.unwrap_or(1.0) as f32;
         let method = Method::Adapter { plan: plan.clone(), loraplus_lr_ratio };
-        Ok(Tuning { method, notices, adapter: Some(Rc::new(TunedAdapter { config, plan, from })) })
+        let adapter = Some(Rc::new(TunedAdapter { config, plan, written, begins }));
+        Ok(Tuning { method, notices, added: Rc::new(added), adapter })
+    }
+
+    /// The model that is trained on: the one of the recipe, with adapters added where it says so.
+    ///
+    /// # Errors
+    /// As [`Adapted::added`].
+    pub fn base<'a>(&'a self, checkpoint: &'a Checkpoint) -> Result<Adapted<'a>> {
+        Adapted::added(checkpoint, &self.added)
+    }
+
+    /// How a parameter of that model is kept on the GPU while it is not trained.
+    pub fn stored_type(&self, base: &dyn ModelSource, param: &ParamDecl) -> WeightType {
+        let is_target = |plan: &AdapterPlan| plan.targets.iter().any(|target| base.params()[target.param].name == param.name);
+        match self.principal() {
+            // What is left of it is computed.
+            Some((plan, _)) if is_target(plan) => WeightType::F32,
+            _ => stored_type(base, param),
+        }
+    }
+
+    /// How many matrices are decomposed before the first step of a new run.
+    pub(super) fn decomposed(&self) -> Option<usize> {
+        self.principal().map(|(plan, _)| plan.targets.len())
+    }
+
+    fn principal(&self) -> Option<(&Rc<AdapterPlan>, Option<usize>)> {
+        let adapter = self.adapter.as_ref()?;
+        let Begins::Principal(iterations) = adapter.begins else { return None };
+        Some((&adapter.plan, iterations))
+    }
+
+    /// The directions that a run begins with where that is PiSSA: those of the base, or of the `checkpoint-N` that it goes on from.
+    ///
+    /// # Errors
+    /// What reading fails with.
+    pub(super) async fn find_principal(
+        &self,
+        base: &dyn ModelSource,
+        earlier: Option<Rc<dyn Directory>>,
+        seed: u64,
+    ) -> Result<Option<Principal>> {
+        let Some((plan, iterations)) = self.principal() else { return Ok(None) };
+        match earlier {
+            Some(directory) => Principal::of_converted(&Adapter::open(directory, base).await?, plan).await.map(Some),
+            None => Principal::of(plan, base, iterations, seed).await.map(Some),
+        }
     }
 
     /// All parameters of a model with what is trained beside it, and those that are trained.
-    pub fn count(&self, checkpoint: &Checkpoint) -> (u64, u64) {
-        let (declarations, params) = parameters(checkpoint.params(), &self.method, |_| WeightType::F32);
+    ///
+    /// # Errors
+    /// As [`Tuning::base`].
+    pub fn count(&self, checkpoint: &Checkpoint) -> Result<(u64, u64)> {
+        let base = self.base(checkpoint)?;
+        let (declarations, params) = parameters(base.model().params(), &self.method, |_| WeightType::F32);
         let sum = |only_trained: bool| {
             let counted = declarations.iter().zip(&params).filter(|(_, p)| p.trainable || !only_trained);
             counted.map(|(d, _)| d.elements()).sum()
         };
-        (sum(false), sum(true))
+        Ok((sum(false), sum(true)))
     }
 
     /// Gives the engine the adapter that training begins with.
     ///
     /// # Errors
     /// What reading fails with.
-    pub(super) async fn begin(&self, engine: &Engine, checkpoint: &Checkpoint, seed: u64) -> Result<()> {
+    pub(super) async fn begin(&self, engine: &Engine, base: &dyn ModelSource, principal: Option<&Principal>, seed: u64) -> Result<()> {
         let Some(adapter) = &self.adapter else { return Ok(()) };
-        match &adapter.from {
-            Some(from) => engine.load_adapter(from).await,
-            None => engine.load_adapter(&NewAdapter::new(&adapter.plan, checkpoint, seed)).await,
+        let new = || NewAdapter::new(&adapter.plan, base, seed);
+        match (&adapter.begins, principal) {
+            (Begins::From(from), _) => engine.load_adapter(&**from).await,
+            (_, Some(principal)) => {
+                let params = adapter.plan.declarations(base.params());
+                engine.load_adapter(&Beginning::new(new(), params, principal)).await
+            }
+            (_, None) => engine.load_adapter(&new()).await,
         }
     }
 
@@ -105,7 +218,8 @@ impl Tuning {
         };
         let config = AdapterConfig { base_model_name_or_path: None, ..adapter.config.clone() };
         let config = serde_json::Value::Object(config.to_json());
-        format!(", base {base}, LoRA+ {:?}, adapter {config}", recipe.lora.loraplus_lr_ratio)
+        let begins = if self.principal().is_some() { " (PiSSA)" } else { "" };
+        format!(", base {base}, LoRA+ {:?}, adapter {config}{begins}", recipe.lora.loraplus_lr_ratio)
     }
 }
 
@@ -135,6 +249,7 @@ fn in_recipe(error: Error, recipe: &Recipe) -> Error {
         "modules_to_save" => Error::recipe("additional_target", format!("{} {reason}", recipe.lora.additional_target.join(","))),
         "r" => Error::recipe("lora_rank", format!("the rank {reason}")),
         "use_dora" => Error::recipe("use_dora", reason),
+        "init_lora_weights" => Error::recipe("pissa_init", reason),
         "rank_pattern" => Error::recipe("rank_pattern", reason),
         "alpha_pattern" => Error::recipe("alpha_pattern", reason),
         _ => error,

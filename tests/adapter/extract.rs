@@ -86,6 +86,9 @@ impl ParamSource for Changed<'_> {
 }
 
 impl ModelSource for Changed<'_> {
+    fn label(&self) -> String {
+        "changed".into()
+    }
     fn config(&self) -> &rootstock::model::ModelConfig {
         self.0.config()
     }

@@ -107,7 +107,7 @@ fn adapter_on(base: &Checkpoint, module: &str, rank: usize, alpha: f64) -> Adapt
     open(Rc::new(out), base).expect("it opens")
 }
 
-/// Two plain adapters add up, in any order; what cannot be combined is said.
+/// Adapters add up one after the other; what cannot be combined is said.
 #[test]
 fn several_adapters() {
     let case = case("llama");
@@ -121,10 +121,22 @@ fn several_adapters() {
     });
     assert_eq!(a, b);
 
+    // DoRA rescales what it finds: the same as merging one after the other, and the order counts.
     let dora = super::support::case("llama-dora");
-    let dora_adapter = open(dora.directory.clone(), &dora.base).expect("it opens");
-    let found = Merged::new(&dora.base, &[dora_adapter.clone(), dora_adapter]).err().expect("it is refused").to_string();
-    assert!(found.contains("DoRA adapter, which rescales the whole weight"), "{found}");
+    let rescaling = || open(dora.directory.clone(), &dora.base).expect("it opens");
+    let plain = || adapter_on(&dora.base, "q_proj", 2, 0.5);
+    for (first, second) in [(plain(), rescaling()), (rescaling(), plain())] {
+        let at_once = merged(&dora.base, &[first.clone(), second.clone()], Some(Dtype::F32));
+        let step = merged(&dora.base, &[first], Some(Dtype::F32));
+        let by_steps = merged(&step, &[second], Some(Dtype::F32));
+        block_on(async {
+            for (a, b) in at_once.params().iter().zip(by_steps.params()) {
+                let (x, y) =
+                    (at_once.read_rows(a, 0..a.rows).await.expect("it reads"), by_steps.read_rows(b, 0..b.rows).await.expect("it reads"));
+                assert!(x == y, "{}", a.name);
+            }
+        });
+    }
     let saved = super::support::case("llama-modules-to-save");
     let whole = open(saved.directory.clone(), &saved.base).expect("it opens");
     let found = Merged::new(&saved.base, &[whole, adapter_on(&saved.base, "lm_head", 1, 1.0)]).err().expect("refused").to_string();

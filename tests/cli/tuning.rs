@@ -105,6 +105,101 @@ fn new_adapters_begin_as_the_base_and_others_where_they_were_left() {
     }
 }
 
+/// Puts a checkpoint of the run in `whole` into `out`, goes on from there, and compares.
+fn goes_on_to_the_same_bits(ws: &Workspace, checkpoint: &str, files: &[&str]) {
+    let (from, to) = (ws.path("whole").join(checkpoint), ws.path("out").join(checkpoint));
+    std::fs::create_dir_all(&to).expect("it is new");
+    for entry in std::fs::read_dir(from).expect("it is there").flatten() {
+        std::fs::copy(entry.path(), to.join(entry.file_name())).expect("it can be copied");
+    }
+    let said = ws.run(&["train", "recipe.yaml", "resume_from_checkpoint=true"]).good();
+    assert!(said.stderr.contains("going on after step"), "{}", said.stderr);
+    for file in files {
+        assert!(ws.read(&format!("out/{file}")) == ws.read(&format!("whole/{file}")), "{file}");
+    }
+}
+
+fn loss(ws: &Workspace, args: &[&str]) -> (f64, String) {
+    let said = ws.run(&[&["eval", "--dataset", "test.jsonl", "--json"], args].concat()).good();
+    (said.json()["loss"].as_f64().expect("a loss"), said.stderr)
+}
+
+#[test]
+fn pissa_ships_an_adapter_of_the_base_and_goes_on_to_the_same_bits() {
+    let ws = Workspace::new();
+    ws.recipe(
+        "finetuning_type: lora\npissa_init: true\nlora_rank: 4\nlora_alpha: 6\nlora_dropout: 0.1\nlora_target: q_proj,down_proj\nuse_rslora: true\n\
+         rank_pattern: {down_proj: 2}\nadditional_target: norm\nmax_steps: 4\nsave_steps: 2\neval_dataset: test.jsonl\ndo_eval: true",
+    );
+    let said = ws.run(&["train", "recipe.yaml", "output_dir=whole"]).good();
+    assert!(said.stderr.contains("principal directions of 4 matrices") && said.stderr.contains("twice the rank"), "{}", said.stderr);
+    let config = ws.json("whole/adapter_config.json");
+    assert_eq!((config["r"].as_u64(), &config["rank_pattern"]), (Some(8), &serde_json::json!({"down_proj": 4})));
+    assert!((config["lora_alpha"].as_f64().expect("a number") - 6.0 * 2f64.sqrt()).abs() < 1e-9, "{config}");
+    // On the base as it is, the adapter is what the run ended with.
+    let ended = ws.json("whole/eval_results.json")["eval_loss"].as_f64().expect("a loss");
+    let (shipped, words) = loss(&ws, &["--model", "model", "--adapter", "whole"]);
+    assert!((ended - shipped).abs() < 1e-5 && !words.contains("warning"), "{ended}, {shipped}: {words}");
+    assert!((loss(&ws, &["--model", "model"]).0 - shipped).abs() > 1e-2, "nothing was learned");
+    goes_on_to_the_same_bits(
+        &ws,
+        "checkpoint-2",
+        &["adapter_model.safetensors", "adapter_config.json", "checkpoint-4/optimizer.safetensors"],
+    );
+    within_five_percent(&ws);
+    let fault = ws.run(&["train", "recipe.yaml", "resume_from_checkpoint=true", "pissa_init=false"]).fault();
+    assert!(fault.contains("PiSSA") && fault.contains("same recipe"), "{fault}");
+}
+
+/// A new adapter on another, and going on with the last of two: each belongs to the sum below it, and says so.
+#[test]
+fn adapters_are_trained_on_top_of_others() {
+    let ws = Workspace::new();
+    ws.recipe(
+        "finetuning_type: lora\nuse_dora: true\nlora_target: v_proj,up_proj\nlearning_rate: 1.0e-2\nsave_strategy: no\noutput_dir: first",
+    );
+    ws.run(&["train", "recipe.yaml"]).good();
+    let (first, _) = loss(&ws, &["--model", "model", "--adapter", "first"]);
+
+    // It begins as the sum.
+    let new = "finetuning_type: lora\nlora_rank: 4\nlora_target: all\nadditional_target: lm_head\nadapter_name_or_path: first\ncreate_new_adapter: true";
+    ws.recipe(&format!(
+        "{new}\nlearning_rate: 1.0e-30\nmax_steps: 1\nsave_strategy: no\neval_dataset: test.jsonl\ndo_eval: true\noutput_dir: still"
+    ));
+    ws.run(&["train", "recipe.yaml"]).good();
+    let began = ws.json("still/eval_results.json")["eval_loss"].as_f64().expect("a loss");
+    assert!((began - first).abs() < 1e-5, "{began}, base and adapter {first}");
+
+    ws.recipe(&format!("{new}\nmax_steps: 4\nsave_steps: 2\nlora_dropout: 0.1"));
+    let said = ws.run(&["train", "recipe.yaml", "output_dir=whole"]).good();
+    assert!(said.stderr.contains("model + first"), "{}", said.stderr);
+    assert_eq!(ws.json("whole/adapter_config.json")["base_model_name_or_path"], "model + first");
+    goes_on_to_the_same_bits(&ws, "checkpoint-2", &["adapter_model.safetensors", "adapter_config.json"]);
+    within_five_percent(&ws);
+
+    let (alone, words) = loss(&ws, &["--model", "model", "--adapter", "whole"]);
+    assert!(words.contains("warning: whole was made on other weights than those of model (it names model + first)"), "{words}");
+    let (both, words) = loss(&ws, &["--model", "model", "--adapter", "first", "--adapter", "whole"]);
+    assert!(!words.contains("warning"), "{words}");
+    assert!((both - alone).abs() > 1e-3, "the first adapter does something");
+    ws.run(&["merge", "--model", "model", "--adapter", "first", "--out", "merged"]).good();
+    let (on_merged, words) = loss(&ws, &["--model", "merged", "--adapter", "whole"]);
+    assert!((both - on_merged).abs() < 1e-5 && !words.contains("warning"), "{both}, {on_merged}: {words}");
+
+    // Both named: the last is trained on, on top of the first.
+    ws.recipe(
+        "finetuning_type: lora\nadapter_name_or_path: first,whole\nlearning_rate: 1.0e-30\nmax_steps: 1\neval_dataset: test.jsonl\ndo_eval: true\noutput_dir: further",
+    );
+    let said = ws.run(&["train", "recipe.yaml"]).good();
+    assert!(!said.stderr.contains("warning"), "{}", said.stderr);
+    let on = ws.json("further/eval_results.json")["eval_loss"].as_f64().expect("a loss");
+    assert!((on - both).abs() < 1e-5, "{on}, {both}");
+    ws.recipe("finetuning_type: lora\nadapter_name_or_path: first,whole\ndo_train: false\ndo_eval: true\neval_dataset: test.jsonl\noutput_dir: scored");
+    ws.run(&["train", "recipe.yaml"]).good();
+    let scored = ws.json("scored/eval_results.json")["eval_loss"].as_f64().expect("a loss");
+    assert!((scored - both).abs() < 1e-6, "{scored}, {both}");
+}
+
 #[test]
 fn a_frozen_run_changes_only_what_it_trains() {
     let ws = Workspace::new();
@@ -139,7 +234,9 @@ fn what_cannot_be_trained_is_said() {
     refused("finetuning_type: lora\nlora_dropout: 1", &["lora_dropout", "below 1"]);
     refused("finetuning_type: lora\nadapter_name_or_path: nowhere", &["nowhere"]);
     refused("finetuning_type: lora\nadapter_name_or_path: model", &["model", "not an adapter"]);
-    refused("finetuning_type: lora\nadapter_name_or_path: a,b", &["adapter_name_or_path", "rootstock merge"]);
+    refused("finetuning_type: lora\nadapter_name_or_path: a,b", &["a: "]);
+    refused("finetuning_type: lora\npissa_init: true\nlora_target: embed_tokens,q_proj", &["pissa_init", "embed_tokens"]);
+    refused("finetuning_type: lora\npissa_init: true\nlora_target: q_proj\nlora_rank: 45", &["lora_rank", "twice the rank", "90"]);
     refused("finetuning_type: lora\nrank_pattern: {q_proj: -1}", &["rank_pattern", "q_proj"]);
     refused("finetuning_type: freeze\nfreeze_trainable_modules: attention", &["freeze_trainable_modules", "self_attn"]);
     refused("finetuning_type: freeze\nadapter_name_or_path: a", &["adapter_name_or_path", "merge"]);

@@ -2,6 +2,7 @@
 //! (tests/fixtures/golden/README.md, tests/fixtures/peft/README.md).
 
 mod peft;
+mod pissa;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;

@@ -23,7 +23,7 @@ impl Session {
             other => other.map(|()| None)?,
         };
         let parameters: u64 = model.checkpoint.params().iter().map(|p| p.elements()).sum();
-        let trainable = planned.trainable(&model.checkpoint);
+        let trainable = planned.trainable(&model.checkpoint)?;
         let named = memory.weights_bytes + memory.gradients_bytes + memory.optimizer_bytes + memory.activations_bytes;
         let suggestions = memory.remedies(recipe.gradient_checkpointing);
         let snapshots = recipe.save_total_limit.unwrap_or(1).max(1) as u64 + 1;

@@ -1,0 +1,230 @@
+//! PiSSA (Meng, Wang and Zhang 2024, arXiv 2404.02948): A and B begin as the strongest singular directions of W, and what is left
+//! of W without them stays frozen. The run stands on that remainder, which nobody else has; what is shipped is therefore the change
+//! since the beginning, s·(B·A − B₀·A₀), as one adapter of twice the rank for W itself. As it holds A₀ and B₀ as they are, a run goes on
+//! from it to the same bits.
+
+use std::ops::Range;
+
+use async_trait::async_trait;
+
+use super::config::{AdapterConfig, field_error};
+use super::format::Adapter;
+use super::initial::NewAdapter;
+use super::merge::{Factors, add};
+use super::svd::principal;
+use super::targets::{AdapterParam, AdapterPlan, AdapterRole, AdapterTarget, TargetKind};
+use crate::checkpoint::{Dtype, ModelSource, ParamSource};
+use crate::error::Result;
+use crate::model::{ModelConfig, ParamDecl};
+
+/// Refuses what PiSSA is not defined for.
+///
+/// # Errors
+/// [`crate::Error::Config`] where the embedding is targeted, or a head that is the embedding: what is left of it would be both.
+pub fn check(plan: &AdapterPlan, base: &dyn ModelSource) -> Result<()> {
+    let shared = |target: &&AdapterTarget| target.kind == TargetKind::Head && base.config().tie_word_embeddings;
+    match plan.targets.iter().find(|t| t.kind == TargetKind::Embedding || shared(t)) {
+        Some(target) => {
+            Err(field_error("init_lora_weights", format!("is PiSSA's, which is for linear maps, and {} is targeted", target.module)))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The configuration of what is shipped: twice the rank, α such that the scale stays the same.
+pub fn converted(config: &AdapterConfig) -> AdapterConfig {
+    let factor = if config.use_rslora { 2f64.sqrt() } else { 2.0 };
+    AdapterConfig {
+        r: 2 * config.r,
+        lora_alpha: factor * config.lora_alpha,
+        rank_pattern: config.rank_pattern.iter().map(|(name, rank)| (name.clone(), 2 * rank)).collect(),
+        alpha_pattern: config.alpha_pattern.iter().map(|(name, alpha)| (name.clone(), factor * alpha)).collect(),
+        ..config.clone()
+    }
+}
+
+/// A₀ and B₀ of every target, by its index.
+pub struct Principal(Vec<Factors>);
+
+impl Principal {
+    /// Takes them from the weights. Directions that a matrix has not, beyond its own rank, begin as in a plain adapter.
+    ///
+    /// # Errors
+    /// What reading fails with; [`crate::Error::Tensor`] when a decomposition does not converge.
+    pub async fn of(plan: &AdapterPlan, base: &dyn ModelSource, iterations: Option<usize>, seed: u64) -> Result<Principal> {
+        let plain = NewAdapter::new(plan, base, seed);
+        let mut all = Vec::with_capacity(plan.targets.len());
+        let params = plan.declarations(base.params());
+        for (index, target) in plan.targets.iter().enumerate() {
+            let decl = &base.params()[target.param];
+            let weight = base.read_rows(target.param, 0..decl.rows).await?;
+            let found = principal(&decl.name, &weight, decl.cols, target.rank, iterations)?;
+            let at = params.iter().position(|p| p.role == AdapterRole::A(index)).expect("a plan declares A of each target");
+            let mut a = plain.read_rows(at, 0..target.rank).await?;
+            let mut b = vec![0f32; decl.rows * target.rank];
+            for (k, (sigma, vt)) in found.sigma.iter().zip(found.vt.chunks_exact(decl.cols)).enumerate() {
+                let root = (sigma / target.scale).sqrt();
+                for (a, v) in a[k * decl.cols..].iter_mut().zip(vt) {
+                    *a = root * v;
+                }
+                for row in 0..decl.rows {
+                    b[row * target.rank + k] = found.u[row * found.sigma.len() + k] * root;
+                }
+            }
+            all.push(Factors { a, b, magnitude: None });
+        }
+        Ok(Principal(all))
+    }
+
+    /// Takes them from the second half of what an earlier part of the run wrote; `plan` is that of the run.
+    ///
+    /// # Errors
+    /// What reading fails with.
+    pub async fn of_converted(written: &Adapter, plan: &AdapterPlan) -> Result<Principal> {
+        let mut all: Vec<Factors> = plan.targets.iter().map(|_| Factors { a: Vec::new(), b: Vec::new(), magnitude: None }).collect();
+        for (index, param) in written.params.iter().enumerate() {
+            match param.role {
+                AdapterRole::A(target) => {
+                    let rows = param.decl.rows;
+                    all[target].a = written.read_rows(index, rows / 2..rows).await?;
+                }
+                AdapterRole::B(target) => {
+                    let values = written.read(index).await?;
+                    let rank = plan.targets[target].rank;
+                    all[target].b = values.chunks_exact(2 * rank).flat_map(|row| row[rank..].iter().map(|x| -x)).collect();
+                }
+                AdapterRole::Magnitude(_) | AdapterRole::Saved(_) => {}
+            }
+        }
+        Ok(Principal(all))
+    }
+}
+
+/// W − s·B₀·A₀ for the targets, in f32: rounded to half precision, it would not add up to W again.
+pub struct Residual<'a> {
+    base: &'a dyn ModelSource,
+    plan: &'a AdapterPlan,
+    principal: &'a Principal,
+}
+
+impl<'a> Residual<'a> {
+    /// What a run stands on.
+    pub fn new(base: &'a dyn ModelSource, plan: &'a AdapterPlan, principal: &'a Principal) -> Residual<'a> {
+        Residual { base, plan, principal }
+    }
+}
+
+#[async_trait(?Send)]
+impl ParamSource for Residual<'_> {
+    async fn read_rows(&self, param: usize, rows: Range<usize>) -> Result<Vec<f32>> {
+        let mut values = self.base.read_rows(param, rows.clone()).await?;
+        if let Some(index) = self.plan.targets.iter().position(|target| target.param == param) {
+            let (target, cols) = (&self.plan.targets[index], self.base.params()[param].cols);
+            add(&mut values, rows, cols, target, -target.scale, &self.principal.0[index]);
+        }
+        Ok(values)
+    }
+
+    async fn read_rows_half(&self, param: usize, rows: Range<usize>) -> Result<Vec<u16>> {
+        self.base.read_rows_half(param, rows).await
+    }
+}
+
+#[async_trait(?Send)]
+impl ModelSource for Residual<'_> {
+    fn label(&self) -> String {
+        self.base.label()
+    }
+
+    fn config(&self) -> &ModelConfig {
+        self.base.config()
+    }
+
+    fn params(&self) -> &[ParamDecl] {
+        self.base.params()
+    }
+
+    fn dtype(&self, param: &ParamDecl) -> Dtype {
+        match self.plan.targets.iter().any(|target| self.base.params()[target.param].name == param.name) {
+            true => Dtype::F32,
+            false => self.base.dtype(param),
+        }
+    }
+}
+
+/// The adapter that a run begins with.
+pub struct Beginning<'a> {
+    plain: NewAdapter<'a>,
+    params: Vec<AdapterParam>,
+    principal: &'a Principal,
+}
+
+impl<'a> Beginning<'a> {
+    /// A₀ and B₀; all else as `plain` has it.
+    pub fn new(plain: NewAdapter<'a>, params: Vec<AdapterParam>, principal: &'a Principal) -> Beginning<'a> {
+        Beginning { plain, params, principal }
+    }
+}
+
+#[async_trait(?Send)]
+impl ParamSource for Beginning<'_> {
+    async fn read_rows(&self, param: usize, rows: Range<usize>) -> Result<Vec<f32>> {
+        let cols = self.params[param].decl.cols;
+        let part = |values: &[f32]| values[rows.start * cols..rows.end * cols].to_vec();
+        match self.params[param].role {
+            AdapterRole::A(target) => Ok(part(&self.principal.0[target].a)),
+            AdapterRole::B(target) => Ok(part(&self.principal.0[target].b)),
+            AdapterRole::Magnitude(_) | AdapterRole::Saved(_) => self.plain.read_rows(param, rows).await,
+        }
+    }
+}
+
+/// What is shipped: A over A₀, and B beside −B₀.
+pub struct Converted<'a> {
+    /// The trained adapter, by the run's declarations.
+    pub trained: &'a dyn ParamSource,
+    /// The run's declarations.
+    pub params: Vec<AdapterParam>,
+    /// What it began with.
+    pub principal: &'a Principal,
+}
+
+#[async_trait(?Send)]
+impl ParamSource for Converted<'_> {
+    async fn read_rows(&self, param: usize, rows: Range<usize>) -> Result<Vec<f32>> {
+        let AdapterParam { decl, role } = &self.params[param];
+        match *role {
+            AdapterRole::A(target) => {
+                let (rank, cols) = (decl.rows, decl.cols);
+                let mut values = self.trained.read_rows(param, rows.start.min(rank)..rows.end.min(rank)).await?;
+                let of_beginning = rows.start.max(rank) - rank..rows.end.max(rank) - rank;
+                values.extend_from_slice(&self.principal.0[target].a[of_beginning.start * cols..of_beginning.end * cols]);
+                Ok(values)
+            }
+            AdapterRole::B(target) => {
+                let rank = decl.cols;
+                let trained = self.trained.read_rows(param, rows.clone()).await?;
+                let beginning = &self.principal.0[target].b[rows.start * rank..rows.end * rank];
+                let pairs = trained.chunks_exact(rank).zip(beginning.chunks_exact(rank));
+                Ok(pairs.flat_map(|(b, b0)| b.iter().copied().chain(b0.iter().map(|x| -x))).collect())
+            }
+            AdapterRole::Magnitude(_) | AdapterRole::Saved(_) => self.trained.read_rows(param, rows).await,
+        }
+    }
+}
+
+/// The trained half of what was shipped, by the run's declarations.
+pub struct TrainedHalf<'a>(pub &'a Adapter);
+
+#[async_trait(?Send)]
+impl ParamSource for TrainedHalf<'_> {
+    async fn read_rows(&self, param: usize, rows: Range<usize>) -> Result<Vec<f32>> {
+        // A's first rows are the trained ones.
+        let values = self.0.read_rows(param, rows).await?;
+        let AdapterParam { decl, role } = &self.0.params[param];
+        match role {
+            AdapterRole::B(_) => Ok(values.chunks_exact(decl.cols).flat_map(|row| row[..decl.cols / 2].to_vec()).collect()),
+            _ => Ok(values),
+        }
+    }
+}
