@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+mod adapters;
 mod artefacts;
 mod bad_input;
 mod demo;
