@@ -18,9 +18,16 @@ const FILES: &[(&str, &[u8])] = embed![
     "embedded-model/tokenizer_config.json",
     "embedded-model/chat_template.jinja",
     "demo/dataset_info.json",
+    "demo/newcomers.jsonl",
+    "demo/newcomers.yaml",
+    "demo/newcomers_held_out.jsonl",
+    "demo/pirate.jsonl",
+    "demo/pirate.yaml",
+    "demo/pirate_held_out.jsonl",
     "demo/village.jsonl",
-    "demo/village_held_out.jsonl",
     "demo/village.yaml",
+    "demo/village_hard.jsonl",
+    "demo/village_held_out.jsonl",
 ];
 
 /// The files of a folder of `assets/`, which messages call by its path in the repository.

@@ -1,5 +1,6 @@
 //! `rootstock merge`.
 
+use std::fmt::{self, Display, Formatter};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -8,13 +9,14 @@ use rootstock::adapter::{Adapted, Adapter, Merged};
 use rootstock::checkpoint::{Carry, Checkpoint, Dtype, ModelSource, WriteOptions, write_checkpoint};
 use rootstock::generate::{Generator, GeneratorOptions};
 use rootstock::gpu::{Gpu, human_bytes};
+use rootstock::model::ModelConfig;
 use rootstock::platform::{Directory, NativeDirectory, OutputDirectory, as_directory, open_directory, parent_and_name};
 use rootstock::random::Random;
 use rootstock::validate::{self, Options, Verdict};
 use rootstock::{Error, Result};
 
 use super::Global;
-use super::console::{self, Console, count};
+use super::console::{self, Console, count, thousands};
 use super::setup::{open_adapters, open_model_directory};
 
 /// Adds LoRA adapters to their base: a complete model of its own comes out
@@ -81,103 +83,150 @@ pub(super) async fn run(args: &MergeArgs, global: &Global) -> Result<()> {
     console.say(&format!("model    {}", args.model));
     let adapters = open_adapters(&base, &args.adapters, console).await?;
     let gpu = Rc::new(global.gpu().await?);
-    let merged = merge(&base, &adapters, &args.adapters, args.dtype.map(Dtype::from), &gpu, &place, console).await?;
-    console::print(&merged)
+    let merge = Merge { base: &base, adapters: &adapters, paths: &args.adapters, dtype: args.dtype.map(Dtype::from) };
+    let agreement = merge.write(&gpu, &place, &[random_ids(base.config())], console).await?;
+    let (adapters, out) = (count(adapters.len(), "adapter"), place.path.display());
+    console::print(&format!("merged {adapters} into {out} ({}, {}); {agreement}", human_bytes(agreement.bytes), agreement.dtype))
 }
 
-/// Merges into a new directory and says what came out.
-///
-/// # Errors
-/// When the result is not what it should be; nothing is left then.
-pub(super) async fn merge(
-    base: &Checkpoint,
-    adapters: &[Adapter],
-    paths: &[String],
-    dtype: Option<Dtype>,
-    gpu: &Rc<Gpu>,
-    place: &NewDirectory,
-    console: Console,
-) -> Result<String> {
-    let merged = Merged::new(base, adapters)?;
-    let dtype = dtype.unwrap_or(merged.base_dtype());
-    if merged.unties() {
-        console.say("note: embedding and head were one tensor; as only one of them is changed, the head becomes a tensor of its own");
-    }
-    let mut carry = Carry::load(&**base.directory()).await?;
-    for path in paths {
-        carry.replace_by(Carry::load(&open_directory(Path::new(path))?).await?);
-    }
-    let partial = place.begin().await?;
-    let found = async {
-        let options = WriteOptions { dtype, ..WriteOptions::default() };
-        write_checkpoint(&*partial, &options, merged.config(), merged.params(), &merged, &carry).await?;
-        let directory: Rc<dyn Directory> = Rc::from(as_directory(place.partial()));
-        let report = validate::validate(directory.clone(), &Options::default(), &mut |_| {}).await?;
-        if report.verdict != Verdict::Ready {
-            // What the base lacks, a tokenizer perhaps, is not made up; what merging brought about is a fault.
-            let before = validate::validate(base.directory().clone(), &Options { quick: true, ..Options::default() }, &mut |_| {}).await?;
-            let (old, new): (Vec<_>, Vec<_>) = report.errors().partition(|finding| before.has(finding.code));
-            if !new.is_empty() {
-                let why: Vec<String> = new.iter().map(|finding| finding.message.clone()).collect();
-                return Err(Error::file(place.path.display().to_string(), format!("the merged model is not sound: {}", why.join("; "))));
-            }
-            for finding in old {
-                console.say(&format!("warning: as in the base: {}", finding.message));
-            }
-        }
-        console.say("running the result beside base and adapter …");
-        compare(base, adapters, &merged, &Checkpoint::open(directory).await?, dtype, gpu).await
-    };
-    let agreement = match found.await {
-        Ok(agreement) => agreement,
-        Err(error) => {
-            place.give_up().await?;
-            return Err(error);
-        }
-    };
-    place.finish().await?;
-    let bytes: u64 = merged.params().iter().map(|p| p.elements() * dtype.bitsize() as u64 / 8).sum();
-    Ok(format!("merged {} into {} ({}, {dtype}); {agreement}", count(adapters.len(), "adapter"), place.path.display(), human_bytes(bytes)))
-}
-
-/// Runs base and adapter, the sum in f32, and what was written, on the same tokens.
-async fn compare(
-    base: &Checkpoint,
-    adapters: &[Adapter],
-    merged: &Merged<'_>,
-    written: &Checkpoint,
-    dtype: Dtype,
-    gpu: &Rc<Gpu>,
-) -> Result<String> {
+/// Tokens to run the result on where nobody has better ones.
+fn random_ids(config: &ModelConfig) -> Vec<u32> {
     let mut random = Random::new(0, 0);
-    let config = base.config();
-    let length = PROBE.min(config.max_position_embeddings);
-    let ids: Vec<u32> = (0..length).map(|_| random.below(config.vocab_size as u64) as u32).collect();
-    let options = GeneratorOptions { context: Some(length), chunk: None };
-    let adapted = Adapted::new(base, adapters)?;
-    let expected = Generator::load_adapted(gpu.clone(), adapted.model(), adapted.apart(), options).await?.logits(&ids).await?;
-    let wrong = |what: &str, by: f32| {
-        Error::file(
-            written.directory().label(),
-            format!(
-                "{what} computes logits that differ from those of base and adapter by {by:.1e} of the largest; this is a fault of the program, nothing was kept"
-            ),
+    (0..PROBE.min(config.max_position_embeddings)).map(|_| random.below(config.vocab_size as u64) as u32).collect()
+}
+
+/// What is merged.
+pub(super) struct Merge<'a> {
+    pub(super) base: &'a Checkpoint,
+    pub(super) adapters: &'a [Adapter],
+    /// Where the adapters lie.
+    pub(super) paths: &'a [String],
+    /// The type to store weights in; the base's when absent.
+    pub(super) dtype: Option<Dtype>,
+}
+
+/// How well a merged model agrees with base and adapters.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Agreement {
+    /// What the weights take.
+    pub(super) bytes: u64,
+    pub(super) dtype: Dtype,
+    /// Largest difference of logits over the largest logit.
+    pub(super) difference: f32,
+    /// Positions that were looked at, and those at which both find the same token likeliest.
+    pub(super) positions: usize,
+    pub(super) same: usize,
+}
+
+impl Display for Agreement {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let why = if self.dtype == Dtype::F32 { String::new() } else { format!(", from rounding to {}", self.dtype) };
+        let Agreement { difference, same, positions, .. } = self;
+        write!(
+            f,
+            "its logits are within {difference:.1e} of base + adapter's{why}, the likeliest token is the same at {} of {} positions",
+            thousands(*same as u64),
+            thousands(*positions as u64)
         )
-    };
-    let sum = Generator::load(gpu.clone(), merged, options).await?.logits(&ids).await?;
-    let by = difference(&sum, &expected);
-    if by > SAME || by.is_nan() {
-        return Err(wrong("the sum of base and adapter in f32", by));
     }
-    let found = Generator::load(gpu.clone(), written, options).await?.logits(&ids).await?;
-    let by = difference(&found, &expected);
-    if by > rounding(dtype) || by.is_nan() {
-        return Err(wrong("the merged model", by));
+}
+
+impl Merge<'_> {
+    /// Merges into a new directory, which appears when it has been validated and computes for `texts` (token ids) what base and
+    /// adapters do.
+    ///
+    /// # Errors
+    /// When the result is not what it should be; nothing is left then.
+    pub(super) async fn write(&self, gpu: &Rc<Gpu>, place: &NewDirectory, texts: &[Vec<u32>], console: Console) -> Result<Agreement> {
+        let merged = Merged::new(self.base, self.adapters)?;
+        let dtype = self.dtype.unwrap_or(merged.base_dtype());
+        if merged.unties() {
+            console.say("note: embedding and head were one tensor; as only one of them is changed, the head becomes a tensor of its own");
+        }
+        let mut carry = Carry::load(&**self.base.directory()).await?;
+        for path in self.paths {
+            carry.replace_by(Carry::load(&open_directory(Path::new(path))?).await?);
+        }
+        let partial = place.begin().await?;
+        let found = async {
+            let options = WriteOptions { dtype, ..WriteOptions::default() };
+            write_checkpoint(&*partial, &options, merged.config(), merged.params(), &merged, &carry).await?;
+            let directory: Rc<dyn Directory> = Rc::from(as_directory(place.partial()));
+            let report = validate::validate(directory.clone(), &Options::default(), &mut |_| {}).await?;
+            if report.verdict != Verdict::Ready {
+                // What the base lacks, a tokenizer perhaps, is not made up; what merging brought about is a fault.
+                let before =
+                    validate::validate(self.base.directory().clone(), &Options { quick: true, ..Options::default() }, &mut |_| {}).await?;
+                let (old, new): (Vec<_>, Vec<_>) = report.errors().partition(|finding| before.has(finding.code));
+                if !new.is_empty() {
+                    let why: Vec<String> = new.iter().map(|finding| finding.message.clone()).collect();
+                    return Err(Error::file(
+                        place.path.display().to_string(),
+                        format!("the merged model is not sound: {}", why.join("; ")),
+                    ));
+                }
+                for finding in old {
+                    console.say(&format!("warning: as in the base: {}", finding.message));
+                }
+            }
+            console.say("running the result beside base and adapter …");
+            self.compare(&merged, &Checkpoint::open(directory).await?, dtype, gpu, texts).await
+        };
+        let agreement = match found.await {
+            Ok(agreement) => agreement,
+            Err(error) => {
+                place.give_up().await?;
+                return Err(error);
+            }
+        };
+        place.finish().await?;
+        Ok(agreement)
     }
-    let first = |row: &Vec<f32>| row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map(|(at, _)| at);
-    let same = found.iter().zip(&expected).filter(|(a, b)| first(a) == first(b)).count();
-    let why = if dtype == Dtype::F32 { String::new() } else { format!(", from rounding to {dtype}") };
-    Ok(format!("its logits are within {by:.1e} of base + adapter's{why}, the likeliest token is the same at {same} of {length} positions"))
+
+    /// Runs base and adapters, the sum in f32, and what was written, on the same tokens.
+    async fn compare(
+        &self,
+        merged: &Merged<'_>,
+        written: &Checkpoint,
+        dtype: Dtype,
+        gpu: &Rc<Gpu>,
+        texts: &[Vec<u32>],
+    ) -> Result<Agreement> {
+        let options = GeneratorOptions { context: texts.iter().map(Vec::len).max(), chunk: None };
+        let adapted = Adapted::new(self.base, self.adapters)?;
+        let expected = logits(Generator::load_adapted(gpu.clone(), adapted.model(), adapted.apart(), options).await?, texts).await?;
+        let wrong = |what: &str, by: f32| {
+            Error::file(
+                written.directory().label(),
+                format!(
+                    "{what} computes logits that differ from those of base and adapter by {by:.1e} of the largest; this is a fault of the program, nothing was kept"
+                ),
+            )
+        };
+        let sum = logits(Generator::load(gpu.clone(), merged, options).await?, texts).await?;
+        let by = difference(&sum, &expected);
+        if by > SAME || by.is_nan() {
+            return Err(wrong("the sum of base and adapter in f32", by));
+        }
+        let found = logits(Generator::load(gpu.clone(), written, options).await?, texts).await?;
+        let by = difference(&found, &expected);
+        if by > rounding(dtype) || by.is_nan() {
+            return Err(wrong("the merged model", by));
+        }
+        let first = |row: &Vec<f32>| row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map(|(at, _)| at);
+        let same = found.iter().zip(&expected).filter(|(a, b)| first(a) == first(b)).count();
+        let bytes = merged.params().iter().map(|p| p.elements() * dtype.bitsize() as u64 / 8).sum();
+        Ok(Agreement { bytes, dtype, difference: by, positions: expected.len(), same })
+    }
+}
+
+/// The rows of logits of several texts, one after the other.
+async fn logits(mut generator: Generator, texts: &[Vec<u32>]) -> Result<Vec<Vec<f32>>> {
+    let mut rows = Vec::new();
+    for ids in texts {
+        rows.append(&mut generator.logits(ids).await?);
+    }
+    Ok(rows)
 }
 
 /// Largest difference over the largest magnitude.
@@ -214,6 +263,23 @@ impl NewDirectory {
             return fault("name a new directory for the result");
         }
         Ok(NewDirectory { path: path.to_path_buf(), parent: NativeDirectory::new(parent), name })
+    }
+
+    /// The same where an earlier result may stand, which is removed: only files of these names.
+    ///
+    /// # Errors
+    /// [`Error::File`] when anything else is there.
+    pub(super) fn replacing(path: &Path, names: &[String]) -> Result<NewDirectory> {
+        let entries: Vec<PathBuf> = std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+        let known =
+            |entry: &PathBuf| entry.is_file() && names.iter().any(|name| entry.file_name().is_some_and(|found| found == name.as_str()));
+        if let Some(other) = entries.iter().find(|entry| !known(entry)) {
+            return Err(Error::file(other.display().to_string(), "is in the way of the result; move it, or name another directory"));
+        }
+        for entry in entries {
+            std::fs::remove_file(&entry).map_err(|e| Error::file(entry.display().to_string(), e.to_string()))?;
+        }
+        NewDirectory::of(path)
     }
 
     fn partial_name(&self) -> String {

@@ -17,22 +17,29 @@ pub(super) struct Progress {
     console: Console,
     bar: Option<ProgressBar>,
     memory: String,
+    started: Option<Start>,
+    training: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
 }
 
 impl Progress {
-    /// Watches a run and lets Ctrl-C end it: once after the step, twice at once. One per process.
+    /// Watches one run after the other and lets Ctrl-C end them: once after the step, twice at once. One per process.
     pub(super) fn new(console: Console) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let pressed = stop.clone();
+        let (training, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let (running, pressed) = (training.clone(), stop.clone());
         // Without a handler Ctrl-C ends the program at once, as ever; what is on the disk is whole all the same.
         let _ = ctrlc::set_handler(move || {
-            if pressed.swap(true, Ordering::Relaxed) {
+            if !running.load(Ordering::Relaxed) || pressed.swap(true, Ordering::Relaxed) {
                 std::process::exit(130);
             }
             console::say("\nstopping after this step and saving; press Ctrl-C again to stop at once");
         });
-        Progress { console, bar: None, memory: String::new(), stop }
+        Progress { console, bar: None, memory: String::new(), started: None, training, stop }
+    }
+
+    /// What was told when the last run began.
+    pub(super) fn started(&self) -> Option<&Start> {
+        self.started.as_ref()
     }
 
     fn say(&self, text: &str) {
@@ -43,6 +50,8 @@ impl Progress {
     }
 
     fn start(&mut self, start: &Start) {
+        self.training.store(true, Ordering::Relaxed);
+        self.started = Some(start.clone());
         let m = &start.memory;
         self.memory = format!("{} GPU", human_bytes(m.peak_bytes()));
         let trained = if start.trainable == start.parameters {
@@ -86,8 +95,9 @@ impl Progress {
         self.say(&format!("step {}: eval_loss {:.4} (perplexity {:.2})", line.current_steps, line.eval_loss, line.eval_loss.exp()));
     }
 
-    /// Takes the bar away.
+    /// The run is over: takes the bar away.
     pub(super) fn finish(&mut self) {
+        self.training.store(false, Ordering::Relaxed);
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }

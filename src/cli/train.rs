@@ -56,13 +56,13 @@ pub(super) async fn run(args: &TrainArgs, global: &Global) -> Result<()> {
     let out = Output::open(&recipe)?;
     check_output(&out.directory, &recipe).await?;
     let setup = Setup::of(recipe, console).await?;
-    let outcome = run_training(&setup, &out.directory, global, Progress::new(console)).await?;
+    let outcome = run_training(&setup, &out.directory, global, &mut Progress::new(console)).await?;
     console::print(&summary(&setup.recipe, &outcome))?;
     console::print(&files(out.directory.path()))
 }
 
 /// Trains what was set up, while `progress` watches.
-pub(super) async fn run_training(setup: &Setup, out: &NativeDirectory, global: &Global, mut progress: Progress) -> Result<Outcome> {
+pub(super) async fn run_training(setup: &Setup, out: &NativeDirectory, global: &Global, progress: &mut Progress) -> Result<Outcome> {
     let job = Job {
         recipe: &setup.recipe,
         gpu: Rc::new(global.gpu().await?),
@@ -72,7 +72,7 @@ pub(super) async fn run_training(setup: &Setup, out: &NativeDirectory, global: &
         eval: &setup.data.eval.samples,
         out,
     };
-    let outcome = train(&job, &mut progress).await;
+    let outcome = train(&job, progress).await;
     progress.finish();
     outcome
 }

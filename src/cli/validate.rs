@@ -59,14 +59,32 @@ pub(super) async fn run(args: &ValidateArgs, global: &Global) -> Result<()> {
         bar.finish();
         return show_fixed(&fixed?, out, args);
     }
-    let report = validate::validate(dir, &options, &mut |progress| bar.show(progress)).await;
-    bar.finish();
-    let report = report?;
+    let report = judge(dir, &options, &mut bar).await?;
     if args.json {
         console::print_json(&report)?;
     } else {
         console::print(&render(&report, &args.directory, Style::of_stdout()))?;
     }
+    conclude(&report)
+}
+
+async fn judge(dir: Rc<dyn Directory>, options: &Options, bar: &mut Bar) -> Result<Report> {
+    let report = validate::validate(dir, options, &mut |progress| bar.show(progress)).await;
+    bar.finish();
+    report
+}
+
+/// Judges a directory and shows the report: what the command does when nothing else is asked for.
+///
+/// # Errors
+/// [`Error::Judged`] when it is not ready.
+pub(super) async fn show_judgement(dir: Rc<dyn Directory>, name: &str, options: &Options, console: Console) -> Result<()> {
+    let report = judge(dir, options, &mut Bar::new(console)).await?;
+    console::print(&render(&report, name, Style::of_stdout()))?;
+    conclude(&report)
+}
+
+fn conclude(report: &Report) -> Result<()> {
     match report.verdict {
         Verdict::Ready => Ok(()),
         _ => Err(Error::Judged),

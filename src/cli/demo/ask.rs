@@ -1,0 +1,137 @@
+//! Asks a model the held-out questions, once each, and scores the answers on both tasks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use rootstock::Result;
+use rootstock::config::Recipe;
+use rootstock::data::{Content, Encoding, Message, Sample, Tokenizer, encode_records, load_datasets};
+use rootstock::generate::{AnswerOptions, Generator, GeneratorOptions, SamplingOptions, chat_prompt, stop_ids, text_prompt};
+use rootstock::gpu::Gpu;
+use rootstock::train::score_adapted;
+
+use crate::cli::embedded;
+use crate::cli::setup::Model;
+
+/// Longer than any answer of the village.
+const MAX_NEW_TOKENS: usize = 32;
+
+/// A question that was not trained on, and the answer that the dataset gives.
+pub(super) struct Question {
+    messages: Vec<Message>,
+    expected: String,
+}
+
+impl Question {
+    pub(super) fn text(&self) -> &str {
+        self.messages.last().map_or("", |message| message.content.as_str())
+    }
+
+    /// Right when the answer holds the expected one, whatever punctuation ends it.
+    pub(super) fn is_answered_by(&self, answer: &str) -> bool {
+        let mut expected = self.expected.clone();
+        expected.pop();
+        answer.contains(&expected)
+    }
+}
+
+/// What is asked for one task.
+pub(super) struct Task {
+    pub(super) questions: Vec<Question>,
+    /// The same as the loss sees them.
+    pub(super) samples: Vec<Sample>,
+    batch: usize,
+}
+
+impl Task {
+    /// The `eval_dataset` of a recipe.
+    pub(super) async fn of(recipe: &Recipe, tokenizer: &Tokenizer) -> Result<Task> {
+        let records = load_datasets(&recipe.eval_dataset, &recipe.dataset_dir, recipe.max_samples, &embedded::open).await?;
+        let encoded = encode_records(&recipe.eval_dataset.join(", "), &records, tokenizer, &Encoding::evaluation(recipe))?;
+        let question = |content: Content| match content {
+            Content::Conversation(mut messages) => messages.pop().map(|answer| Question { messages, expected: answer.content }),
+            Content::Text(_) => None,
+        };
+        let questions = records.into_iter().filter_map(|record| question(record.content)).collect();
+        Ok(Task { questions, samples: encoded.samples, batch: recipe.per_device_eval_batch_size })
+    }
+}
+
+/// Both tasks.
+pub(super) struct Exam {
+    /// Answering.
+    pub(super) skill: Task,
+    /// Answering like a pirate.
+    pub(super) style: Task,
+}
+
+/// How a model did.
+pub(super) struct Marks {
+    /// What it answered, by question.
+    answers: BTreeMap<String, String>,
+    /// Held-out losses.
+    pub(super) skill_loss: f64,
+    pub(super) style_loss: f64,
+}
+
+impl Marks {
+    pub(super) fn answer(&self, question: &Question) -> &str {
+        self.answers.get(question.text()).map_or("", String::as_str)
+    }
+
+    /// Whether each question of a task was answered right.
+    pub(super) fn right(&self, task: &Task) -> Vec<bool> {
+        task.questions.iter().map(|question| question.is_answered_by(self.answer(question))).collect()
+    }
+}
+
+impl Exam {
+    /// Asks a model, with the adapters that lie on it.
+    pub(super) async fn take(&self, gpu: &Rc<Gpu>, model: &Model) -> Result<Marks> {
+        let adapted = model.adapted()?;
+        let score = async |task: &Task| Ok(score_adapted(gpu, adapted.model(), adapted.apart(), &task.samples, task.batch).await?.loss);
+        let (skill_loss, style_loss) = (score(&self.skill).await?, score(&self.style).await?);
+        let mut asked = Asked::open(gpu, model).await?;
+        let mut answers = BTreeMap::new();
+        for question in self.skill.questions.iter().chain(&self.style.questions) {
+            if !answers.contains_key(question.text()) {
+                let answer = asked.complete(&chat_prompt(asked.tokenizer, &question.messages)?).await?;
+                answers.insert(question.text().to_string(), answer);
+            }
+        }
+        Ok(Marks { answers, skill_loss, style_loss })
+    }
+}
+
+/// A model that is asked.
+pub(super) struct Asked<'a> {
+    generator: Generator,
+    tokenizer: &'a Tokenizer,
+    stop_ids: BTreeSet<u32>,
+}
+
+impl<'a> Asked<'a> {
+    pub(super) async fn open(gpu: &Rc<Gpu>, model: &'a Model) -> Result<Asked<'a>> {
+        let adapted = model.adapted()?;
+        let options = GeneratorOptions::default();
+        let generator = Generator::load_adapted(gpu.clone(), adapted.model(), adapted.apart(), options).await?;
+        let stop_ids = stop_ids(generator.config(), &model.tokenizer);
+        Ok(Asked { generator, tokenizer: &model.tokenizer, stop_ids })
+    }
+
+    /// What it goes on with after a text.
+    pub(super) async fn continuation(&mut self, text: &str) -> Result<String> {
+        self.complete(&text_prompt(self.tokenizer, text)?).await
+    }
+
+    async fn complete(&mut self, prompt: &[u32]) -> Result<String> {
+        let sampling = SamplingOptions { greedy: true, ..SamplingOptions::default() };
+        let options = AnswerOptions { sampling, max_new_tokens: MAX_NEW_TOKENS, stop_ids: self.stop_ids.clone() };
+        let mut answer = self.generator.answer(prompt, options).await?.text(self.tokenizer, true);
+        let mut text = String::new();
+        while let Some(piece) = answer.next_text().await? {
+            text.push_str(&piece);
+        }
+        Ok(text)
+    }
+}
