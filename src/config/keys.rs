@@ -160,7 +160,7 @@ const OUTPUT: &[Key] = &[
     used("Output", "save_steps", Kind::Steps, "500", "Every so many steps; below 1 a share of all steps."),
     used("Output", "save_total_limit", Kind::Integer, "", "Keep only so many checkpoints, the newest and the best."),
     used("Output", "save_only_model", Kind::Bool, "false", "Leave optimiser state out of checkpoint-N: smaller, but the run cannot be resumed from it."),
-    used("Output", "plot_loss", Kind::Bool, "false", "Draw training_loss.png."),
+    used("Output", "plot_loss", Kind::Bool, "true", "Draw training_loss.png. LLaMA-Factory does so only when asked."),
     used("Output", "export_dtype", Kind::OneOf(DTYPES), "auto", "The number type of the written weights; auto keeps the model's. Also written infer_dtype."),
     used("Output", "max_shard_size", Kind::Size, "5GB", "The largest weights file, as 5GB or 500MB; a bare number counts GB. Also written export_size."),
 ];

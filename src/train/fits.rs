@@ -48,6 +48,10 @@ impl Memory {
             list.extend([Remedy::SmallerBatch, Remedy::ShorterCutoff]);
         }
         if self.gradients_bytes > 0 && fixed > self.activations_bytes {
+            let trained = self.gradients_bytes + self.optimizer_bytes;
+            if trained > self.weights_bytes {
+                list.push(Remedy::Adapter { trained });
+            }
             list.push(Remedy::SmallerModel { fixed });
         }
         list
@@ -63,6 +67,11 @@ pub enum Remedy {
     SmallerBatch,
     /// Shorter samples.
     ShorterCutoff,
+    /// LoRA, where most of the memory is for training all parameters.
+    Adapter {
+        /// Bytes of gradients and moments.
+        trained: u64,
+    },
     /// A smaller model.
     SmallerModel {
         /// Bytes of weights, gradients and moments.
@@ -76,6 +85,9 @@ impl fmt::Display for Remedy {
             Remedy::GradientCheckpointing => f.write_str("set gradient_checkpointing: true"),
             Remedy::SmallerBatch => f.write_str("lower per_device_train_batch_size (and raise gradient_accumulation_steps by as much)"),
             Remedy::ShorterCutoff => f.write_str("lower cutoff_len"),
+            Remedy::Adapter { trained } => {
+                write!(f, "train an adapter (finetuning_type: lora): gradients and moments alone are {}", human_bytes(*trained))
+            }
             Remedy::SmallerModel { fixed } => {
                 write!(f, "take a smaller model: weights, gradients and moments alone are {}", human_bytes(*fixed))
             }

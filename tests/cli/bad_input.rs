@@ -110,7 +110,8 @@ fn too_little_memory_is_said_before_the_run() {
     ws.recipe("");
     let said = ws.run(&["train", "recipe.yaml", "--memory-limit", "1MiB"]);
     let fault = said.fault();
-    assert!(fault.contains("needs") && fault.contains("offers 1.0 MiB") && fault.contains("smaller model"), "{fault}");
+    assert!(fault.contains("needs") && fault.contains("offers 1.0 MiB") && fault.contains("finetuning_type: lora"), "{fault}");
+    assert!(fault.contains("smaller model"), "{fault}");
     assert!(!ws.path("out").exists(), "nothing was left behind");
     let estimate = ws.run(&["estimate", "recipe.yaml", "--memory-limit", "1MiB", "--json"]).good().json();
     assert_eq!(estimate["fits"], false);

@@ -66,6 +66,7 @@ fn what_cannot_be_generated_is_said() {
         assert!(words.iter().all(|word| fault.contains(word)), "{words:?} in: {fault}");
     };
     refused(&["--prompt", "Hi", "--temperature", "0"], &["temperature", "greedy"]);
+    refused(&["--prompt", "Hi", "--temperature", "-1"], &["temperature", "-1"]);
     refused(&["--prompt", "Hi", "--top-p", "2"], &["top_p"]);
     refused(&["--prompt", &"very ".repeat(50)], &["prompt", "96"]);
     refused(&["--prompt", "Hi", "--context", "97"], &["context", "96"]);

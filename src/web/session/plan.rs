@@ -70,7 +70,8 @@ fn suggestion(remedy: &Remedy, recipe: &crate::config::Recipe, settings: &Settin
             vec![("per_device_train_batch_size", number(half)), ("gradient_accumulation_steps", number(accumulation))]
         }
         Remedy::ShorterCutoff if recipe.cutoff_len > 32 => vec![("cutoff_len", number(recipe.cutoff_len / 2))],
-        _ => Vec::new(),
+        Remedy::Adapter { .. } => vec![("finetuning_type", SettingValue::Text("lora".to_string()))],
+        Remedy::SmallerBatch | Remedy::ShorterCutoff | Remedy::SmallerModel { .. } => Vec::new(),
     };
     let set = changes
         .into_iter()
