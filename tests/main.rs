@@ -13,3 +13,7 @@ mod reference;
 mod train;
 mod validate;
 mod web;
+
+/// Tests of hostile files ask it how much memory they took; see fuzz/src/readers.rs.
+#[global_allocator]
+static ALLOCATOR: validate::counting::Counting = validate::counting::Counting;

@@ -120,6 +120,9 @@ fn quiet_vulkan_layer() {
 pub(crate) fn main() -> ExitCode {
     quiet_vulkan_layer();
     std::panic::set_hook(Box::new(|panic| {
+        if rootstock::platform::is_guarded() {
+            return;
+        }
         console::error(&format!(
             "this is a bug in rootstock {}: {panic}\nPlease report it with the command that you ran: {}/issues",
             env!("CARGO_PKG_VERSION"),

@@ -34,6 +34,9 @@ pub(super) struct ValidateArgs {
     /// The model that it was made from: shows what was changed, and fills gaps
     #[arg(long, value_name = "DIR")]
     base: Option<String>,
+    /// Judge it as what --adapter or adapter_name_or_path would take: a whole model is a mistake then
+    #[arg(long)]
+    as_adapter: bool,
     /// Leave out what takes time: reading the weights, and running the model
     #[arg(long)]
     quick: bool,
@@ -52,7 +55,7 @@ pub(super) async fn run(args: &ValidateArgs, global: &Global) -> Result<()> {
     let base = args.base.as_deref().map(open).transpose()?;
     // A machine without a graphics adapter can validate too; the report says that the model was not run.
     let gpu = if args.quick { None } else { global.gpu().await.ok().map(Rc::new) };
-    let options = Options { base, quick: args.quick, gpu };
+    let options = Options { base, quick: args.quick, as_adapter: args.as_adapter, gpu };
     let mut bar = Bar::new(console);
     if let Some(out) = &args.fix {
         let fixed = write_fixed(dir, out, &options, &mut bar).await;

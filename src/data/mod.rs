@@ -10,6 +10,7 @@ mod prepare;
 mod samples;
 mod template;
 mod tokenizer;
+mod well_formed;
 
 pub use batch::{Batch, Buckets};
 pub use dataset_info::{OpenPath, load_datasets};

@@ -163,11 +163,11 @@ fn without_generation_tags(source: &str) -> String {
     while let Some(at) = rest.find("{%") {
         let (before, tag) = rest.split_at(at);
         text.push_str(before);
-        let Some(end) = tag.find("%}") else {
+        let Some(inner) = tag[2..].find("%}").map(|length| &tag[2..2 + length]) else {
             rest = tag;
             break;
         };
-        let inner = &tag[2..end];
+        let end = 2 + inner.len();
         let word = inner.trim_matches(|c: char| c.is_whitespace() || c == '-' || c == '+');
         match word {
             "generation" | "endgeneration" => {

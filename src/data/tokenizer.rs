@@ -7,8 +7,9 @@ use serde_json::Value as Json;
 use tokenizers::AddedToken;
 
 use super::template::ChatTemplate;
+use super::well_formed::WellFormed;
 use crate::error::{Error, Result};
-use crate::platform::Directory;
+use crate::platform::{Directory, guard};
 
 /// The special tokens that transformers names, in the order of its `special_tokens_map`.
 const NAMED: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
@@ -72,7 +73,7 @@ impl Tokenizer {
         eos_ids.dedup();
         let eos = eos.or_else(|| ids(&model["eos_token_id"]).first().copied()).or_else(|| eos_ids.first().copied());
 
-        let adds_bos = match inner.encode_fast("", true) {
+        let adds_bos = match guarded(|| inner.encode_fast("", true)) {
             Ok(encoding) => bos.is_some() && encoding.get_ids().first() == bos.as_ref(),
             Err(_) => false,
         };
@@ -87,7 +88,8 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Config`] when the tokenizer cannot express the text (a vocabulary without a token for unknown characters).
     pub fn encode(&self, text: &str, add_special: bool) -> Result<Vec<u32>> {
-        self.inner.encode_fast(text, add_special).map(|e| e.get_ids().to_vec()).map_err(|e| encode_fault(&e))
+        let encoding = guarded(|| self.inner.encode_fast(text, add_special)).map_err(encode_fault)?;
+        Ok(encoding.get_ids().to_vec())
     }
 
     /// Token ids of a text, nothing added, with the bytes of the text that each token stands for.
@@ -95,7 +97,7 @@ impl Tokenizer {
     /// # Errors
     /// As `encode`.
     pub fn encode_with_offsets(&self, text: &str) -> Result<(Vec<u32>, Vec<ByteRange>)> {
-        let encoding = self.inner.encode(text, false).map_err(|e| encode_fault(&e))?;
+        let encoding = guarded(|| self.inner.encode(text, false)).map_err(encode_fault)?;
         Ok((encoding.get_ids().to_vec(), encoding.get_offsets().to_vec()))
     }
 
@@ -104,7 +106,8 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Config`] when the tokenizer's decoder fails.
     pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String> {
-        self.inner.decode(ids, skip_special).map_err(|e| Error::config("tokenizer.json", "decoder", format!("decoding failed: {e}")))
+        guarded(|| self.inner.decode(ids, skip_special))
+            .map_err(|reason| Error::config("tokenizer.json", "decoder", format!("decoding failed: {reason}")))
     }
 
     /// A decoder for text that grows token by token after `context` (the last tokens of the prompt decide about a leading space).
@@ -251,16 +254,26 @@ async fn load_inner(dir: &dyn Directory) -> Result<tokenizers::Tokenizer> {
     if bytes.starts_with(b"version https://git-lfs") {
         return Err(Error::file(path, "this is a git-lfs pointer, not the file; run `git lfs pull` in the model's repository"));
     }
-    let mut inner = tokenizers::Tokenizer::from_bytes(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes))
-        .map_err(|e| Error::config(&path, "", format!("the tokenizers library cannot read it: {e}; take it from the base model anew")))?;
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    let fault = |reason: String| {
+        Error::config(&path, "", format!("the tokenizers library cannot read it: {reason}; take it from the base model anew"))
+    };
+    // The library panics on some texts that are no JSON, and on some JSON that is no tokenizer.
+    serde_json::from_slice::<WellFormed>(bytes).map_err(|e| fault(e.to_string()))?;
+    let mut inner = guarded(|| tokenizers::Tokenizer::from_bytes(bytes)).map_err(fault)?;
     // A tokenizer saved by a training run keeps that run's truncation; lengths are decided here.
     inner.with_padding(None);
     inner.with_truncation(None).map_err(|e| Error::config(&path, "truncation", e.to_string()))?;
     Ok(inner)
 }
 
-fn encode_fault(error: &tokenizers::Error) -> Error {
-    Error::config("tokenizer.json", "model", format!("the tokenizer cannot express this text: {error}"))
+/// Calls the tokenizers library, which may panic where a stranger's file contradicts itself.
+fn guarded<T>(call: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
+    guard(call)?.map_err(|error| error.to_string())
+}
+
+fn encode_fault(reason: String) -> Error {
+    Error::config("tokenizer.json", "model", format!("the tokenizer cannot express this text: {reason}"))
 }
 
 async fn optional_json(dir: &dyn Directory, name: &str) -> Result<Option<Json>> {
@@ -320,7 +333,8 @@ fn add_configured_tokens(inner: &mut tokenizers::Tokenizer, config: &Json) -> Re
             .lstrip(flag("lstrip"))
             .rstrip(flag("rstrip"))
             .normalized(token["normalized"].as_bool().unwrap_or(!special));
-        inner.add_tokens(&[added]);
+        guarded(|| Ok(inner.add_tokens(&[added])))
+            .map_err(|reason| Error::config("tokenizer_config.json", "added_tokens_decoder", reason))?;
         let got = inner.token_to_id(text);
         if got != Some(id) {
             return Err(Error::config(

@@ -146,6 +146,31 @@ pub async fn storage(persist: bool) -> StorageState {
     browser::storage(persist).await
 }
 
+thread_local! {
+    static GUARDED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// Calls a library that may panic on a stranger's file, and makes an error of that: its message. In the browser nothing catches a
+/// panic; there the worker ends, and the page says so.
+///
+/// # Errors
+/// The panic's message.
+pub fn guard<T>(run: impl FnOnce() -> T) -> std::result::Result<T, String> {
+    let outer = GUARDED.replace(true);
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+    GUARDED.set(outer);
+    outcome.map_err(|payload| match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
+        (Some(text), _) => (*text).to_string(),
+        (_, Some(text)) => text.clone(),
+        _ => "it panicked".to_string(),
+    })
+}
+
+/// Whether this thread is inside [`guard`], so that a panic is no bug of this program and will be reported as an error.
+pub fn is_guarded() -> bool {
+    GUARDED.get()
+}
+
 /// Writes a whole small file in one step.
 ///
 /// # Errors

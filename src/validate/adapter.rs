@@ -2,15 +2,25 @@
 
 use std::rc::Rc;
 
+use super::ADAPTER_CONFIG;
 use super::base::Base;
 use super::code::Code;
 use super::repair::Repair;
 use super::report::Finding;
 use crate::adapter::Adapter;
 use crate::adapter::format::read_config;
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, TensorFile};
 use crate::error::Error;
 use crate::platform::{Directory, Entry};
+
+/// That a whole model was given where an adapter was wanted.
+pub(super) fn whole_model(label: &str) -> Finding {
+    let message = format!(
+        "this is a whole model, not an adapter (PEFT says \"Can't find '{ADAPTER_CONFIG}' at …\"); give it as the base: \
+         model_name_or_path: {label} in a recipe, or --model {label}"
+    );
+    Finding::new(Code::FullModelAsAdapter, message)
+}
 
 /// Judges the adapter in `dir`, after it was said that it is one; with a sound base it can be merged.
 pub(super) async fn check(dir: &Rc<dyn Directory>, entries: &[Entry], base: Option<&Base>, findings: &mut Vec<Finding>) {
@@ -21,7 +31,19 @@ pub(super) async fn check(dir: &Rc<dyn Directory>, entries: &[Entry], base: Opti
     }
     let weights = entries.iter().find(|entry| entry.name.starts_with("adapter_model."));
     match weights.map(|entry| entry.name.as_str()) {
-        Some(name) if name.ends_with(".safetensors") => {}
+        Some(name) if name.ends_with(".safetensors") => {
+            if let Ok(file) = TensorFile::open(dir.clone(), name).await
+                && let Some(tensor) = file.tensors().iter().find(|tensor| tensor.name.contains("attn."))
+                && file.tensors().iter().all(|tensor| !tensor.name.contains("lora_"))
+            {
+                let message = format!(
+                    "holds a whole model's {} tensors and no factor of an adapter (lora_A, lora_B): PEFT would load none of them and only warn. \
+                     Called model.safetensors beside its config.json it is a model, and can be the base",
+                    file.tensors().len()
+                );
+                findings.push(Finding::new(Code::FullModelAsAdapter, message).file(name).tensor(&tensor.name));
+            }
+        }
         Some(name) => {
             let message =
                 "is a Python pickle, which can run code when it is loaded; save the adapter as safetensors (save_pretrained does)";

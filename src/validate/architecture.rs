@@ -393,7 +393,7 @@ pub(super) fn without_config(view: &mut View, base: Option<&Base>, findings: &mu
     fields.extend(keys.iter().filter_map(|key| Some(((*key).to_string(), shapes.field(key)?))));
     let message = format!(
         "there are weights but no config.json ({elsewhere}); the tensors are those of {}. Copy it from the base model (--base DIR): what \
-         they do not show (rotary positions, norm epsilon, activation) is assumed to be the architecture's default otherwise",
+         they do not show (norm epsilon, activation, windows) is assumed to be the architecture's default otherwise",
         architecture.model_type()
     );
     let repair = Repair::SetConfig(fields);

@@ -8,13 +8,14 @@ use serde_json::{Map, Value};
 use super::code::Code;
 use super::config::candidate;
 use super::infer::{head_splits, shapes};
-use super::knowledge::{KNOWS, OTHER_TEXTS, evidence};
+use super::knowledge::{KNOWS, OTHER_TEXTS, read, standard_errors};
 use super::repair::{Candidate, Repair, set};
 use super::report::Finding;
+use super::rope;
 use super::source::ViewParams;
 use super::view::View;
 use super::{CONFIG, Progress};
-use crate::data::{Batch, Sample, Tokenizer};
+use crate::data::Tokenizer;
 use crate::engine::{Engine, EngineOptions, Method, estimate};
 use crate::error::Result;
 use crate::generate::{AnswerOptions, Generator, GeneratorOptions, SamplingOptions, stop_ids, text_prompt};
@@ -38,8 +39,10 @@ const LINE: usize = 24;
 const CHANCE: f64 = 0.97;
 /// Above this share of ln V a cut of the heads that fits the shapes but not the model is possible (it costs whole nats).
 const SUSPICIOUS: f64 = 0.5;
-/// Nats by which the best reading must be better than the next; wrong heads cost more than one, wrong positions 0.2 and more.
-const MARGIN: f64 = 0.1;
+/// By how much the best reading must be better than every other, in nats a token (wrong heads cost more than one, wrong positions 0.2 and
+/// more in a model that uses them) and in standard errors of the difference, token by token.
+const MARGIN: f64 = 0.02;
+const CERTAIN: f64 = 3.0;
 /// Above so many parameters other readings are not tried without being asked.
 const TRIED: u64 = 2_000_000_000;
 
@@ -47,7 +50,7 @@ const TRIED: u64 = 2_000_000_000;
 pub(super) struct SelfTest<'a> {
     gpu: &'a Rc<Gpu>,
     tokenizer: &'a Tokenizer,
-    sample: Sample,
+    ids: Vec<u32>,
 }
 
 /// What running the model showed.
@@ -58,37 +61,47 @@ pub(super) struct Behaviour {
 }
 
 /// How a reading of the tensors does on a text.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Outcome {
-    /// Mean loss, in nats a token.
-    pub(super) loss: f64,
+    /// The loss of each token, in nats; none for a reading that cannot be.
+    losses: Vec<f64>,
     /// The text that it predicts better than a random model would; `None`: none was found.
     knows: Option<&'static str>,
 }
 
 impl Outcome {
     /// A reading that cannot be.
-    const IMPOSSIBLE: Outcome = Outcome { loss: f64::INFINITY, knows: None };
+    const IMPOSSIBLE: Outcome = Outcome { losses: Vec::new(), knows: None };
+
+    /// Mean loss, in nats a token.
+    pub(super) fn loss(&self) -> f64 {
+        if self.losses.is_empty() { f64::INFINITY } else { self.losses.iter().sum::<f64>() / self.losses.len() as f64 }
+    }
+
+    /// Whether it is better than another by more than chance.
+    fn is_clearly_better_than(&self, other: &Outcome) -> bool {
+        let differences: Vec<f64> = self.losses.iter().zip(&other.losses).map(|(own, other)| other - own).collect();
+        other.loss() - self.loss() >= MARGIN && (other.losses.is_empty() || standard_errors(&differences) >= CERTAIN)
+    }
 }
 
 impl<'a> SelfTest<'a> {
     /// The text in the tokens of the model; `Err` says why there are none.
     pub(super) fn new(gpu: &'a Rc<Gpu>, tokenizer: &'a Tokenizer, config: &ModelConfig) -> Result<Self, String> {
         let ids = tokens(tokenizer, config, TEXT)?;
-        let labels = ids.iter().map(|id| *id as i32).collect();
-        Ok(SelfTest { gpu, tokenizer, sample: Sample::new(ids, labels, 1) })
+        Ok(SelfTest { gpu, tokenizer, ids })
     }
 
     async fn engine(&self, view: &View, config: &ModelConfig) -> Result<Engine> {
         let options = EngineOptions {
             method: Method::Inference(None),
             gradient_checkpointing: false,
-            sequence: self.sample.ids.len(),
+            sequence: self.ids.len(),
             adamw: AdamW::default(),
         };
         let (declared, profile) = (params(config), self.gpu.profile());
         let frozen = |_: &ParamDecl| WeightType::F32;
-        estimate(config, &declared, frozen, profile, &options, [0, self.sample.ids.len()]).check(profile, true)?;
+        estimate(config, &declared, frozen, profile, &options, [0, self.ids.len()]).check(profile, true)?;
         let engine = Engine::new(self.gpu.clone(), config.clone(), &declared, frozen, options).await?;
         engine.load_base(&ViewParams::new(view, config)).await?;
         Ok(engine)
@@ -99,24 +112,25 @@ impl<'a> SelfTest<'a> {
     /// # Errors
     /// When memory is short, or the device or a file fails.
     async fn outcome(&self, view: &View, config: &ModelConfig) -> Result<Outcome> {
-        let mut engine = self.engine(view, config).await?;
-        self.outcome_of(&mut engine, &[]).await
+        self.outcome_of(&self.engine(view, config).await?, &[]).await
     }
 
     /// How a model does on the text; where its loss shows nothing, whether it predicts that text or one of `others` nevertheless.
-    async fn outcome_of(&self, engine: &mut Engine, others: &[(&'static str, &'static str)]) -> Result<Outcome> {
-        let (sum, targets) = engine.loss(&Batch::of(&[&self.sample])).await?;
-        let loss = sum / targets.max(1) as f64;
-        if loss <= CHANCE * (engine.config.vocab_size as f64).ln() {
-            return Ok(Outcome { loss, knows: Some("English") });
+    async fn outcome_of(&self, engine: &Engine, others: &[(&'static str, &'static str)]) -> Result<Outcome> {
+        let english = read(engine, &self.ids).await?;
+        let mut outcome = Outcome { losses: english.losses, knows: None };
+        if outcome.loss() <= CHANCE * (engine.config.vocab_size as f64).ln() || english.evidence >= KNOWS {
+            outcome.knows = Some("English");
+            return Ok(outcome);
         }
-        for (language, text) in std::iter::once(&("English", TEXT)).chain(others) {
+        for (language, text) in others {
             let Ok(ids) = tokens(self.tokenizer, &engine.config, text) else { continue };
-            if evidence(engine, &ids).await? >= KNOWS {
-                return Ok(Outcome { loss, knows: Some(language) });
+            if read(engine, &ids).await?.evidence >= KNOWS {
+                outcome.knows = Some(language);
+                break;
             }
         }
-        Ok(Outcome { loss, knows: None })
+        Ok(outcome)
     }
 
     /// How the model does, and a line of its own.
@@ -124,8 +138,8 @@ impl<'a> SelfTest<'a> {
     /// # Errors
     /// As [`SelfTest::outcome`].
     pub(super) async fn run(&self, view: &View, config: &ModelConfig) -> Result<Behaviour> {
-        let mut engine = self.engine(view, config).await?;
-        let outcome = self.outcome_of(&mut engine, &OTHER_TEXTS).await?;
+        let engine = self.engine(view, config).await?;
+        let outcome = self.outcome_of(&engine, &OTHER_TEXTS).await?;
         let line = self.line(&engine, config).await.ok();
         Ok(Behaviour { outcome, line })
     }
@@ -155,7 +169,7 @@ impl<'a> SelfTest<'a> {
             outcomes.push(match reading(view, candidate) {
                 Some(config) => {
                     let outcome = self.outcome(view, &config).await?;
-                    if outcome.loss.is_nan() { Outcome::IMPOSSIBLE } else { outcome }
+                    if outcome.loss().is_nan() { Outcome::IMPOSSIBLE } else { outcome }
                 }
                 None => Outcome::IMPOSSIBLE,
             });
@@ -172,8 +186,11 @@ impl<'a> SelfTest<'a> {
             let Some(Repair::Score(candidates)) = finding.repair.clone() else { continue };
             let outcomes = self.outcomes(view, &candidates, progress).await?;
             let chance = ln_vocabulary(&view.config);
-            let table: Vec<String> =
-                candidates.iter().zip(&outcomes).map(|(candidate, outcome)| format!("{}: {:.3}", candidate.label, outcome.loss)).collect();
+            let table: Vec<String> = candidates
+                .iter()
+                .zip(&outcomes)
+                .map(|(candidate, outcome)| format!("{}: {:.3}", candidate.label, outcome.loss()))
+                .collect();
             let table = format!("Loss on a text, in nats a token (chance is {chance:.2}): {}", table.join("; "));
             match standing_out(&outcomes) {
                 Some(best) => {
@@ -204,22 +221,24 @@ impl<'a> SelfTest<'a> {
         findings: &mut Vec<Finding>,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<()> {
-        let (Outcome { loss, knows }, chance) = (behaviour.outcome, (config.vocab_size as f64).ln());
+        let (loss, knows, chance) = (behaviour.outcome.loss(), behaviour.outcome.knows, (config.vocab_size as f64).ln());
         let line = match &behaviour.line {
             Some(line) => format!("; it goes on with “{PROMPT}” by “{}”", line.trim_end().replace('\n', " ⏎ ")),
             None => String::new(),
         };
         let seen = format!("loss on an English text: {loss:.3} nats a token (chance is {chance:.2}){line}");
-        if loss < SUSPICIOUS * chance {
-            findings.push(Finding::new(Code::SelfTest, seen));
-            return Ok(());
+        let suspicious = loss.is_nan() || loss >= SUSPICIOUS * chance;
+        let mut better = None;
+        if config.parameter_count() <= TRIED {
+            if suspicious {
+                better = self.other_heads(view, config, &behaviour.outcome, progress).await?;
+            }
+            if better.is_none() && (suspicious || !rope::is_given(&view.config)) {
+                better = self.other_positions(view, config, &behaviour.outcome, progress).await?;
+            }
         }
-        let other_heads = match config.parameter_count() <= TRIED {
-            true => self.other_heads(view, config, behaviour.outcome, progress).await?,
-            false => None,
-        };
-        let explained = other_heads.is_some();
-        if let Some(finding) = other_heads {
+        let explained = better.is_some();
+        if let Some(finding) = better {
             if let Some(repair) = &finding.repair {
                 view.apply(repair);
             }
@@ -251,7 +270,7 @@ impl<'a> SelfTest<'a> {
         &self,
         view: &View,
         config: &ModelConfig,
-        configured: Outcome,
+        configured: &Outcome,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Option<Finding>> {
         let shapes = shapes(view, config.architecture);
@@ -264,13 +283,48 @@ impl<'a> SelfTest<'a> {
             return Ok(None);
         }
         let mut all = self.outcomes(view, &others, progress).await?;
-        all.push(configured);
+        all.push(configured.clone());
         let Some(best) = standing_out(&all).filter(|best| *best < others.len()) else { return Ok(None) };
         let message = format!(
             "all shapes fit, but the model does not behave: with {} heads of {}, as config.json says, its loss on a text is {:.3}, with {} it              is {:.3}. Other tools compute nonsense without a word",
-            config.num_attention_heads, config.head_dim, configured.loss, others[best].label, all[best].loss
+            config.num_attention_heads,
+            config.head_dim,
+            configured.loss(),
+            others[best].label,
+            all[best].loss()
         );
         Ok(Some(Finding::new(Code::HeadSplit, message).file(CONFIG).repair(Repair::SetConfig(others[best].config.clone()))))
+    }
+
+    /// Rotary positions that fit better than those of the configuration, or than the default where it gives none.
+    async fn other_positions(
+        &self,
+        view: &View,
+        config: &ModelConfig,
+        configured: &Outcome,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Option<Finding>> {
+        let mut others = rope::candidates(config.architecture);
+        others.retain(|candidate| reading(view, candidate).is_some_and(|other| other.ropes != config.ropes));
+        if others.is_empty() {
+            return Ok(None);
+        }
+        let mut all = self.outcomes(view, &others, progress).await?;
+        all.push(configured.clone());
+        let Some(best) = standing_out(&all).filter(|best| *best < others.len()) else { return Ok(None) };
+        let given = match rope::is_given(&view.config) {
+            true => "as config.json says",
+            false => "which transformers takes where config.json says nothing",
+        };
+        let message = format!(
+            "the rotary positions are not those that the model was trained with: with {}, {given}, its loss on a text is {:.3}, with {} it is \
+             {:.3}. Other tools compute worse without a word",
+            rope::describe(config),
+            configured.loss(),
+            others[best].label,
+            all[best].loss()
+        );
+        Ok(Some(Finding::new(Code::RopeUnclear, message).file(CONFIG).repair(Repair::SetConfig(others[best].config.clone()))))
     }
 }
 
@@ -287,12 +341,11 @@ fn ln_vocabulary(config: &Map<String, Value>) -> f64 {
     config.get("vocab_size").and_then(Value::as_f64).unwrap_or(1.0).ln()
 }
 
-/// The best of several readings, if it predicts something and is better than every other by a margin.
+/// The best of several readings, if it predicts something and is clearly better than every other.
 fn standing_out(outcomes: &[Outcome]) -> Option<usize> {
-    let loss = |i: usize| outcomes[i].loss;
-    let best = (0..outcomes.len()).min_by(|a, b| loss(*a).total_cmp(&loss(*b)))?;
-    let next = (0..outcomes.len()).filter(|i| *i != best).map(loss).fold(f64::INFINITY, f64::min);
-    (outcomes[best].knows.is_some() && loss(best) + MARGIN < next).then_some(best)
+    let best = (0..outcomes.len()).min_by(|a, b| outcomes[*a].loss().total_cmp(&outcomes[*b].loss()))?;
+    let clearly = |other: usize| other == best || outcomes[best].is_clearly_better_than(&outcomes[other]);
+    (outcomes[best].knows.is_some() && (0..outcomes.len()).all(clearly)).then_some(best)
 }
 
 /// The beginning of a text in the tokens of a model; `Err` says why there is none.
@@ -316,16 +369,21 @@ mod tests {
 
     #[test]
     fn only_what_is_clearly_best_stands_out() {
-        let outcomes = |losses: &[(f64, bool)]| -> Vec<Outcome> {
-            losses.iter().map(|(loss, knows)| Outcome { loss: *loss, knows: knows.then_some("English") }).collect()
+        let outcome = |losses: &[f64], knows: bool| Outcome { losses: losses.to_vec(), knows: knows.then_some("English") };
+        let all = |losses: &[(f64, bool)]| {
+            let outcomes: Vec<Outcome> = losses.iter().map(|(loss, knows)| outcome(&[*loss, loss + 0.1, loss - 0.1], *knows)).collect();
+            standing_out(&outcomes)
         };
-        let stands = |losses: &[(f64, bool)]| standing_out(&outcomes(losses));
-        assert_eq!(stands(&[(4.07, true), (1.18, true), (4.5, true)]), Some(1));
-        assert_eq!(stands(&[(1.18, true), (1.20, true)]), None, "too close");
-        assert_eq!(stands(&[(5.5, false), (5.9, false)]), None, "no better than chance");
-        assert_eq!(stands(&[(8.1, true), (9.5, false)]), Some(0), "narrow, but not blind");
-        assert_eq!(stands(&[(1.2, true)]), Some(0));
+        assert_eq!(all(&[(4.07, true), (1.18, true), (4.5, true)]), Some(1));
+        assert_eq!(all(&[(1.18, true), (1.19, true)]), None, "too close");
+        assert_eq!(all(&[(5.5, false), (5.9, false)]), None, "no better than chance");
+        assert_eq!(all(&[(8.1, true), (9.5, false)]), Some(0), "narrow, but not blind");
+        assert_eq!(all(&[(1.2, true)]), Some(0));
         assert_eq!(standing_out(&[Outcome::IMPOSSIBLE]), None);
-        assert_eq!(stands(&[]), None);
+        assert_eq!(standing_out(&[outcome(&[1.2], true), Outcome::IMPOSSIBLE]), Some(0));
+        assert_eq!(all(&[]), None);
+        // As good on average as on a few tokens that happened to fall well.
+        let (steady, lucky) = (outcome(&[1.0, 1.0, 1.0, 1.0], true), outcome(&[0.0, 2.0, 0.0, 1.0], true));
+        assert_eq!(standing_out(&[steady, lucky]), None);
     }
 }

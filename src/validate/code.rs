@@ -423,6 +423,10 @@ faults! {
             "The sizes allow several ways to cut the heads.",
             "Nothing: the model computes nonsense",
             "Take num_attention_heads and head_dim from the base. --fix scores the candidates by loss.";
+        RopeUnclear "rope_unclear" Error:
+            "The rotary positions (theta) are not given, or not those that the model was trained with.",
+            "Nothing: the default of the configuration's class is taken, and the model computes worse",
+            "Take rope_theta (or rope_parameters) from the base. --fix tries the usual values on a text, and asks where none stands out.";
         ConfigDiffers "config_differs_from_base" Error:
             "A setting that the tensors cannot show differs from the base's.",
             "Nothing: the model computes something else",

@@ -1,6 +1,6 @@
 //! The weight files and their index: which of them count, whether they are whole, whether they agree.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 use serde_json::Value;
@@ -53,9 +53,11 @@ pub(super) async fn open(dir: &Rc<dyn Directory>, entries: &[Entry], view: &mut 
 
 fn add(view: &mut View, file: TensorFile, findings: &mut Vec<Finding>) {
     let index = view.files.len();
+    // A stranger's header may list a million tensors: no search for each.
+    let known: HashMap<String, usize> = view.tensors.iter().map(|tensor| (tensor.name.clone(), tensor.origin().0)).collect();
     for entry in file.tensors() {
-        if let Some(other) = view.get(&entry.name) {
-            let message = format!("stands in {} too; the two shards are not of one model, get them again", view.file_of(other));
+        if let Some(other) = known.get(&entry.name) {
+            let message = format!("stands in {} too; the two shards are not of one model, get them again", view.files[*other].name());
             findings.push(Finding::new(Code::DuplicateTensor, message).file(file.name()).tensor(&entry.name));
             continue;
         }
@@ -146,7 +148,7 @@ fn missing_shards(map: &BTreeMap<String, String>, view: &View, entries: &[Entry]
         if entries.iter().any(|entry| entry.name == name) || lost == 0 {
             continue;
         }
-        if name.split(['/', '\\']).any(|part| part == ".." || part.is_empty()) || name.contains(':') {
+        if leads_outside(name) {
             let message = format!("names {name:?} as the file of {lost} tensors, which lies outside the directory and is not read");
             findings.push(Finding::new(Code::OutsideDirectory, message).file(INDEX));
         } else {
@@ -154,6 +156,11 @@ fn missing_shards(map: &BTreeMap<String, String>, view: &View, entries: &[Entry]
             findings.push(Finding::new(Code::MissingShard, message).file(name));
         }
     }
+}
+
+/// Whether a name in an index is none of a file in the directory.
+fn leads_outside(name: &str) -> bool {
+    name.split(['/', '\\']).any(|part| part == ".." || part.is_empty()) || name.contains(':')
 }
 
 /// The index against the headers, once all shards are open.
@@ -239,7 +246,13 @@ async fn pickles(dir: &Rc<dyn Directory>, entries: &[Entry], names: &[&str], vie
     {
         pickles = map.into_values().collect::<BTreeSet<_>>().into_iter().collect();
         for name in pickles.iter().filter(|name| !names.contains(&name.as_str())) {
-            findings.push(Finding::new(Code::MissingShard, "this shard is missing; get it again").file(name));
+            findings.push(match leads_outside(name) {
+                true => {
+                    let message = format!("names {name:?} as a shard, which lies outside the directory and is not read");
+                    Finding::new(Code::OutsideDirectory, message).file(PICKLE_INDEX)
+                }
+                false => Finding::new(Code::MissingShard, "this shard is missing; get it again").file(name),
+            });
         }
     }
     let Some(first) = pickles.first() else {
@@ -255,7 +268,8 @@ async fn pickles(dir: &Rc<dyn Directory>, entries: &[Entry], names: &[&str], vie
         ),
     };
     let refused = findings.len();
-    for name in &pickles {
+    // What an index names outside the directory, or what is not there, is not asked for.
+    for name in pickles.iter().filter(|name| entries.iter().any(|entry| entry.name == **name)) {
         match TorchFile::open(dir.clone(), name).await {
             Ok(torch) => {
                 add(view, torch.file, findings);

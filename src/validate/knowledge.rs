@@ -38,27 +38,38 @@ pub(super) const OTHER_TEXTS: [(&str, &str); 4] = [
     ),
 ];
 
-/// By how many standard errors the tokens that come are likelier than the other tokens of the text in their place: about 0 for
-/// a model whose predictions have nothing to do with what it reads. How sure or wrong it is otherwise cancels out.
+/// What a model makes of a text.
+pub(super) struct Reading {
+    /// The loss of every token but the first, in nats.
+    pub(super) losses: Vec<f64>,
+    /// By how many standard errors the tokens that come are likelier than the other tokens of the text in their place: about 0 for a model
+    /// whose predictions have nothing to do with what it reads. How sure or wrong it is otherwise cancels out.
+    pub(super) evidence: f64,
+}
+
+/// Lets a model read a text.
 ///
 /// # Errors
 /// When memory is short or the device fails.
-pub(super) async fn evidence(engine: &Engine, ids: &[u32]) -> Result<f64> {
+pub(super) async fn read(engine: &Engine, ids: &[u32]) -> Result<Reading> {
     let mut generator = Generator::sharing(engine, GeneratorOptions { context: Some(ids.len()), chunk: None }).await?;
-    let mut advantages = Vec::with_capacity(ids.len());
+    let (mut losses, mut advantages) = (Vec::with_capacity(ids.len()), Vec::with_capacity(ids.len()));
     generator
         .each_logits(ids, |at, row| {
             let Some(&next) = ids.get(at + 1) else { return };
             let logit = |id: &u32| f64::from(row[*id as usize]);
             let others = ids[1..].iter().map(logit).sum::<f64>() / (ids.len() - 1) as f64;
             advantages.push(logit(&next) - others);
+            let highest = f64::from(row.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+            let sum: f64 = row.iter().map(|x| (f64::from(*x) - highest).exp()).sum();
+            losses.push(sum.ln() + highest - logit(&next));
         })
         .await?;
-    Ok(standard_errors(&advantages))
+    Ok(Reading { losses, evidence: standard_errors(&advantages) })
 }
 
 /// The mean in units of its standard error.
-fn standard_errors(values: &[f64]) -> f64 {
+pub(super) fn standard_errors(values: &[f64]) -> f64 {
     let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n;
     let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0);

@@ -25,6 +25,7 @@ mod numbers;
 mod open;
 mod repair;
 mod report;
+mod rope;
 mod sizes;
 mod source;
 mod subdirectory;
@@ -62,6 +63,8 @@ pub struct Options {
     pub base: Option<Rc<dyn Directory>>,
     /// Leave out everything that reads the weights themselves.
     pub quick: bool,
+    /// The caller means to use it as an adapter: a whole model is a mistake then.
+    pub as_adapter: bool,
     /// Where to run the self-test; without it, it is left out.
     pub gpu: Option<Rc<Gpu>>,
 }
@@ -146,6 +149,10 @@ impl Case {
 
     async fn judge(&mut self, base: Option<&Base>, options: &Options, progress: &mut dyn FnMut(Progress<'_>)) -> Result<()> {
         self.structure(base, !options.quick).await?;
+        if options.as_adapter && matches!(self.kind, Kind::Model | Kind::Run) && !self.has(Code::ParentDirectory) {
+            self.findings = vec![adapter::whole_model(&self.dir.label())];
+            return Ok(());
+        }
         if self.kind == Kind::Adapter {
             adapter::check(&self.dir, &self.entries, base, &mut self.findings).await;
         }
@@ -196,7 +203,7 @@ impl Case {
             test.resolve(&mut self.view, &mut self.findings, progress).await?;
             let Ok(config) = ModelConfig::from_map(CONFIG, self.view.config.clone()) else { return Ok(()) };
             let behaviour = test.run(&self.view, &config).await?;
-            self.loss = Some(behaviour.outcome.loss).filter(|loss| loss.is_finite());
+            self.loss = Some(behaviour.outcome.loss()).filter(|loss| loss.is_finite());
             test.judge(&behaviour, &mut self.view, &config, &mut self.findings, progress).await?;
             self.config = ModelConfig::from_map(CONFIG, self.view.config.clone()).ok();
             Ok(())
@@ -244,6 +251,7 @@ impl Case {
             layout::normalise(view, architecture, &mut self.findings);
         }
         let Some(mut config) = config::read(view, architecture, base, complete && usable, &mut self.findings) else { return Ok(()) };
+        rope::open(architecture, view, &mut self.findings);
         config::check_spelling(&config, view, &mut self.findings);
         if complete && usable {
             tensors::check_head(view, &mut config, base, read_numbers, &mut self.findings).await?;

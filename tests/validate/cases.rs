@@ -47,6 +47,7 @@ fn every_way_to_fail_is_found() {
     for case in cases() {
         let text = |key: &str| case[key].as_str().unwrap_or_default();
         let (name, code) = (text("name"), text("code"));
+        let options = Options { as_adapter: case["as_adapter"].as_bool().unwrap_or(false), ..options.clone() };
         let report = judge(&format!("broken/{name}"), case["base"].as_str(), options.clone());
         let verdict = serde_json::to_value(report.verdict).expect("a word");
         let codes: Vec<&str> = report.findings.iter().map(|finding| finding.code.name()).collect();
@@ -54,7 +55,7 @@ fn every_way_to_fail_is_found() {
         if good == PENDING.contains(&name) {
             wrong.push(format!("{name}: {verdict} with {codes:?}, expected {} with {code}\n{}", text("verdict"), words(&report)));
         }
-        let quick = judge(&format!("broken/{name}"), case["base"].as_str(), Options { quick: true, ..Options::default() });
+        let quick = judge(&format!("broken/{name}"), case["base"].as_str(), Options { quick: true, gpu: None, ..options });
         let _ = write!(said, "{name}: {}\n{}", text("about"), words(&quick));
     }
     assert!(wrong.is_empty(), "{} cases are judged otherwise:\n{}", wrong.len(), wrong.join("\n"));
@@ -106,4 +107,16 @@ fn a_model_against_itself_and_against_another() {
     assert!(changed.len() == 1 && changed[0].contains("tensors differ from the base"), "{merged:?}");
     let other = judge("healthy/qwen3-v5", Some("llama-v5"), Options::default());
     assert!(other.findings.iter().any(|finding| finding.code.name() == "other_base"), "{other:?}");
+}
+
+/// Rows of the list of faults, whose cases are in cases.json.
+const ROWS: u64 = 48;
+
+#[test]
+fn every_row_of_the_list_has_a_case() {
+    let rows: std::collections::BTreeSet<u64> = cases()
+        .iter()
+        .flat_map(|case| case["rows"].as_array().expect("a list").iter().filter_map(Value::as_u64).collect::<Vec<_>>())
+        .collect();
+    assert_eq!(rows, (1..=ROWS).collect());
 }

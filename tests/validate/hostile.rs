@@ -12,6 +12,8 @@ use rootstock::random::Random;
 use rootstock::validate::{Options, Verdict, fix, validate};
 
 use super::cases::fixture;
+use super::counting::peak_of;
+use super::readers::READERS;
 
 /// Directories that between them have every kind of file that is read.
 const SEEDS: [&str; 14] = [
@@ -150,7 +152,7 @@ fn run(number: u64, seeds: &[Files]) -> Result<(), String> {
     }
     let dir = files.into_iter().fold(MemoryDirectory::new("model"), |dir, (name, bytes)| dir.with(&name, bytes));
     let base = (below(random, 3) == 0).then(|| fixture("healthy/llama-v5"));
-    let options = Options { base, quick: below(random, 4) > 0, gpu: None };
+    let options = Options { base, quick: below(random, 4) > 0, ..Options::default() };
     let report = block_on(validate(Rc::new(dir.clone()), &options, &mut |_| {})).map_err(|error| format!("no report: {error}"))?;
     if report.verdict == Verdict::Repairable && !options.quick {
         // Whether it can be promised without a run of the model is not asked here.
@@ -174,4 +176,26 @@ fn whatever_comes_there_is_a_report() {
     }
     assert!(wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong.join("\n"));
     assert!(!std::path::Path::new("/tmp/rootstock-pickle-ran").exists());
+}
+
+/// What the fuzz targets of fuzz/ begin with and have found so far, to the readers that they are for: no panic, and no more memory than a
+/// multiple of the files'.
+#[test]
+fn the_fuzz_corpus_is_read_within_its_bounds() {
+    let (_, peak) = peak_of(|| vec![0u8; 1 << 20]);
+    assert!(peak >= 1 << 20, "the counting allocator is at work");
+    let mut wrong = Vec::new();
+    for (name, read) in READERS {
+        let corpus = std::fs::read_dir(format!("fuzz/corpus/{name}")).expect("every reader has a corpus");
+        let mut files: Vec<_> = corpus.map(|entry| entry.expect("it can be listed").path()).collect();
+        files.sort();
+        assert!(files.len() > 1, "{name}");
+        for path in files {
+            let bytes = std::fs::read(&path).expect("it is part of the repository");
+            if catch_unwind(|| read(&bytes)).is_err() {
+                wrong.push(path.display().to_string());
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }

@@ -6,3 +6,10 @@ mod hostile;
 mod large;
 mod page;
 mod repair;
+
+#[path = "../../fuzz/src/counting.rs"]
+#[allow(unreachable_pub, reason = "shared with the fuzz targets, a crate of their own")]
+pub(crate) mod counting;
+#[path = "../../fuzz/src/readers.rs"]
+#[allow(unreachable_pub, reason = "shared with the fuzz targets, a crate of their own")]
+mod readers;

@@ -13,7 +13,8 @@ use serde_json::{Map, Value};
 use super::super::source::ViewParams;
 use super::super::{Code, Finding, Options, Progress, Report, Validation, Verdict, examine};
 use super::{Repair, set};
-use crate::checkpoint::{Carry, Dtype, WriteOptions, dtype_name, write_checkpoint};
+use crate::adapter::{Adapter, Merged};
+use crate::checkpoint::{Carry, Checkpoint, Dtype, ModelSource, WriteOptions, dtype_name, write_checkpoint};
 use crate::error::{Error, Result};
 use crate::model::config::{CONFIG_FILE, parse_object};
 use crate::model::{ModelConfig, ParamDecl};
@@ -57,14 +58,14 @@ pub async fn fix(
         let reason = format!("{finding}. This needs a graphics adapter, or the base (--base DIR); nothing was written");
         return Err(Error::file(label, reason));
     }
-    if repairs().any(|(_, repair)| *repair == Repair::MergeAdapter) {
-        let reason = "an adapter is merged into its base by `rootstock merge --model BASE --adapter DIR --out OUT`; nothing was written";
-        return Err(Error::file(label, reason));
-    }
     let partial = format!(".{name}.partial");
     parent.remove(&partial).await?;
     let out = parent.subdirectory(&partial);
-    let outcome = write(&validation, &*out, options).await;
+    let merges = repairs().any(|(_, repair)| *repair == Repair::MergeAdapter);
+    let outcome = match (&options.base, merges) {
+        (Some(base), true) => merge(&validation.dir, base, &*out).await,
+        _ => write(&validation, &*out, options).await,
+    };
     let outcome = match outcome {
         Ok(steps) => check(as_directory(out).into(), options, progress).await.map(|after| (steps, after)),
         Err(error) => Err(error),
@@ -84,7 +85,7 @@ pub async fn fix(
 
 /// Judges what was written; the base has been compared with already.
 async fn check(dir: Rc<dyn Directory>, options: &Options, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Report> {
-    let options = Options { base: None, ..options.clone() };
+    let options = Options { base: None, as_adapter: false, ..options.clone() };
     let report = examine(dir.clone(), &options, progress).await?.report;
     if report.verdict == Verdict::Ready {
         return Ok(report);
@@ -130,6 +131,24 @@ async fn write(validation: &Validation, out: &dyn OutputDirectory, options: &Opt
     Ok(steps)
 }
 
+/// Adds an adapter to its base.
+async fn merge(adapter: &Rc<dyn Directory>, base: &Rc<dyn Directory>, out: &dyn OutputDirectory) -> Result<Vec<String>> {
+    let checkpoint = Checkpoint::open(base.clone()).await?;
+    let adapters = [Adapter::open(adapter.clone(), &checkpoint).await?];
+    let merged = Merged::new(&checkpoint, &adapters)?;
+    let mut carry = Carry::load(&**base).await?;
+    carry.replace_by(Carry::load(&**adapter).await?);
+    let options = WriteOptions { dtype: merged.base_dtype(), ..WriteOptions::default() };
+    write_checkpoint(out, &options, merged.config(), merged.params(), &merged, &carry).await?;
+    out.sync().await?;
+    let mut steps =
+        vec![format!("merge the adapter into {}: the change is added in f32 and rounded once to {}", base.label(), options.dtype)];
+    if merged.unties() {
+        steps.push("write the head as a tensor of its own: it was one with the embedding, and only one of the two is changed".into());
+    }
+    Ok(steps)
+}
+
 /// What was done, for which finding, and what had to be assumed for it.
 fn step(finding: &Finding, repair: &Repair) -> String {
     let assumed = match (finding.code, repair) {
@@ -139,6 +158,7 @@ fn step(finding: &Finding, repair: &Repair) -> String {
         (Code::MissingField | Code::MissingConfig, _) => ". Assumed: what the tensors do not show has the architecture's defaults",
         (_, Repair::Split(_) | Repair::Join(_)) => ". Assumed: queries, keys and values (gate before up) lie one below the other",
         (_, Repair::AddEmbeddingRows { .. }) => ". Assumed: the new tokens mean nothing yet; each new row is the mean of those there",
+        (Code::RopeUnclear, _) => ". Assumed: the reading with the lowest loss is right, and positions are not stretched for long contexts",
         (Code::HeadSplit, _) => ". Assumed: the reading with by far the lowest loss is right",
         _ => "",
     };

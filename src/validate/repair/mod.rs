@@ -114,6 +114,7 @@ impl fmt::Display for Repair {
             }
             Repair::MergeLora { .. } => f.write_str("merge the LoRA factors into their layers"),
             Repair::MergeAdapter => f.write_str("merge the adapter into the base"),
+            Repair::Score(candidates) if candidates.len() == 1 => f.write_str("see by the loss on a text whether that is so"),
             Repair::Score(candidates) => write!(f, "score {} readings by the loss on a text and take the best", candidates.len()),
             Repair::AddEmbeddingRows { rows } => write!(f, "add rows to the embedding, up to {rows}"),
             Repair::SetTokenizerConfig { key, value } if value.is_null() => write!(f, "remove {key} from tokenizer_config.json"),

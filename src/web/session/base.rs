@@ -10,7 +10,7 @@ use crate::checkpoint::Checkpoint;
 use crate::data::Tokenizer;
 use crate::error::{Error, Result};
 use crate::platform::{Directory, MemoryDirectory};
-use crate::validate::{Options, Report, validate};
+use crate::validate::{Opened, Options, Report, open, validate};
 
 /// What the page calls the model that comes with it.
 const EMBEDDED: &str = "embedded-model";
@@ -49,9 +49,8 @@ pub(super) struct Model {
 
 impl Model {
     pub(super) async fn open(directory: Rc<dyn Directory>) -> Result<Model> {
-        let checkpoint = Checkpoint::open(directory.clone()).await?;
-        let tokenizer = Rc::new(Tokenizer::load(&*directory).await?);
-        Ok(Model { checkpoint, tokenizer })
+        let Opened { checkpoint, tokenizer, .. } = open(directory).await?;
+        Ok(Model { checkpoint, tokenizer: Rc::new(tokenizer) })
     }
 }
 

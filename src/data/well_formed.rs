@@ -1,0 +1,69 @@
+//! Whether a text is JSON to its last escape. Libraries that skip what they do not need at first fall over it later.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+
+/// Any JSON value, read to its end and kept nowhere.
+pub(super) struct WellFormed;
+
+impl<'de> Deserialize<'de> for WellFormed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(WellFormed)
+    }
+}
+
+impl<'de> Visitor<'de> for WellFormed {
+    type Value = WellFormed;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<WellFormed, E> {
+        Ok(self)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<WellFormed, E> {
+        Ok(self)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<WellFormed, E> {
+        Ok(self)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<WellFormed, E> {
+        Ok(self)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<WellFormed, E> {
+        Ok(self)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<WellFormed, E> {
+        Ok(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<WellFormed, A::Error> {
+        while items.next_element::<WellFormed>()?.is_some() {}
+        Ok(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<WellFormed, A::Error> {
+        while entries.next_entry::<WellFormed, WellFormed>()?.is_some() {}
+        Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::WellFormed;
+
+    #[test]
+    fn an_escape_that_is_no_character_is_found() {
+        let read = |text: &str| serde_json::from_str::<WellFormed>(text).map(drop).map_err(|error| error.to_string());
+        assert_eq!(read(r#"{"a": [1, -2, 3.5, "é\n\ud83c\udf33", null, true], "b": {}}"#), Ok(()));
+        assert!(read(r#"{"a": {"b": "\ud83c"}}"#).is_err(), "half of a pair");
+        assert!(read(r#"{"a": "\q"}"#).is_err() && read("[1").is_err() && read(&"[".repeat(1000)).is_err());
+    }
+}

@@ -1,0 +1,63 @@
+//! Rotary positions where nothing tells them: no tensor shows theta, so the usual values are tried on a text.
+
+use serde_json::{Map, Value, json};
+
+use super::CONFIG;
+use super::code::Code;
+use super::repair::{Candidate, Repair};
+use super::report::Finding;
+use super::view::View;
+use crate::model::{Architecture, ModelConfig};
+
+/// Those of nearly all models: Llama 2 and Mistral, SmolLM, Llama 3, Qwen and later Mistrals.
+const THETAS: [f64; 4] = [10_000.0, 100_000.0, 500_000.0, 1_000_000.0];
+/// Any of these in config.json says how positions are turned.
+const KEYS: [&str; 3] = ["rope_theta", "rope_parameters", "rope_scaling"];
+
+/// Whether a configuration says anything about its positions.
+pub(super) fn is_given(config: &Map<String, Value>) -> bool {
+    KEYS.iter().any(|key| config.get(*key).is_some_and(|value| !value.is_null()))
+}
+
+/// Positions that an architecture may have, the default of its class first. Stretching for long contexts changes little
+/// in a short text and is not among them.
+pub(super) fn candidates(architecture: Architecture) -> Vec<Candidate> {
+    let candidate = |label: String, theta: f64, more: Option<(&str, f64)>| {
+        let mut config =
+            vec![("rope_parameters".to_string(), Value::Null), ("rope_scaling".into(), Value::Null), ("rope_theta".into(), json!(theta))];
+        config.extend(more.map(|(key, value)| (key.to_string(), json!(value))));
+        Candidate { label, config }
+    };
+    match architecture {
+        Architecture::Gpt2 => Vec::new(),
+        Architecture::Gemma3Text => [1_000_000.0, 10_000.0]
+            .into_iter()
+            .map(|theta| candidate(format!("theta {theta} and 10000 in sliding layers"), theta, Some(("rope_local_base_freq", 10_000.0))))
+            .collect(),
+        _ => THETAS.into_iter().map(|theta| candidate(format!("theta {theta}"), theta, None)).collect(),
+    }
+}
+
+/// `theta 10000`.
+pub(super) fn describe(config: &ModelConfig) -> String {
+    let thetas: Vec<String> = config.ropes.iter().map(|rope| format!("theta {}", rope.theta)).collect();
+    thetas.join(" and ")
+}
+
+/// What is to be said where config.json was made from the tensors alone: the text decides, or the user is asked.
+pub(super) fn open(architecture: Architecture, view: &mut View, findings: &mut Vec<Finding>) {
+    let inferred =
+        findings.iter().any(|finding| finding.code == Code::MissingConfig && matches!(finding.repair, Some(Repair::SetConfig(_))));
+    let candidates = candidates(architecture);
+    if !inferred || candidates.is_empty() || is_given(&view.config) {
+        return;
+    }
+    let labels: Vec<&str> = candidates.iter().map(|candidate| candidate.label.as_str()).collect();
+    let message = format!(
+        "how the positions are turned (RoPE) cannot be seen in the tensors; usual are {}. Only the loss on a text tells (or the base: --base DIR)",
+        labels.join(", ")
+    );
+    let repair = Repair::Score(candidates);
+    view.apply(&repair);
+    findings.push(Finding::new(Code::RopeUnclear, message).file(CONFIG).repair(repair));
+}
