@@ -8,7 +8,7 @@ use rootstock::checkpoint::{Checkpoint, TensorFile};
 use rootstock::platform::{Directory, MemoryDirectory, NativeDirectory, block_on};
 use serde_json::Value;
 
-pub(super) const CASES: [&str; 11] = [
+pub(super) const CASES: [&str; 12] = [
     "gemma3",
     "gpt2",
     "gpt2-dora",
@@ -18,6 +18,7 @@ pub(super) const CASES: [&str; 11] = [
     "llama-rslora-patterns",
     "mistral-loraplus",
     "phi3",
+    "qwen2",
     "qwen3",
     "qwen3-embedding",
 ];
