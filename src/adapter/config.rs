@@ -189,7 +189,8 @@ impl AdapterConfig {
     }
 }
 
-fn is_set(value: &Value) -> bool {
+/// Whether a field says anything: null, false and empty do not.
+pub(crate) fn is_set(value: &Value) -> bool {
     match value {
         Value::Null => false,
         Value::Bool(set) => *set,

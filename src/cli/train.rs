@@ -174,6 +174,12 @@ impl Output {
                 return Err(fault(format!("the model {} lies inside it; a new run clears it, so name another directory", model.display())));
             }
         }
+        for name in &recipe.adapter_name_or_path {
+            let (Ok(out), Ok(adapter)) = (fs::canonicalize(path), fs::canonicalize(name)) else { continue };
+            if out == adapter || adapter.starts_with(&out) && recipe.resume_from_checkpoint == Resume::No {
+                return Err(fault(format!("the adapter {name} lies there; name another directory, so that it stays as it is")));
+            }
+        }
         Ok(output)
     }
 }

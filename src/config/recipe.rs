@@ -243,14 +243,15 @@ impl Recipe {
             s.notices.push("warmup_steps and warmup_ratio are both given: warmup_steps is used".into());
         }
         let told = s.bool("pissa_convert");
-        if self.lora.pissa_init && !told {
+        let goes_on = !self.lora.create_new_adapter && !self.adapter_name_or_path.is_empty();
+        if self.lora.pissa_init && self.do_train && !goes_on && !told {
             s.notices.push(
                 "pissa_init: what is written is converted (pissa_convert: true), an adapter of twice the rank for the model as it is; \
                  without that it would belong to a model that only this run has had"
                     .into(),
             );
         }
-        if self.lora.pissa_init && !self.lora.create_new_adapter && !self.adapter_name_or_path.is_empty() {
+        if self.lora.pissa_init && self.do_train && goes_on {
             s.notices.push("pissa_init has nothing to do: the adapter that is trained exists (create_new_adapter makes a new one)".into());
         }
         if self.stage == Stage::Pt && (self.train_on_prompt || self.mask_history || self.neat_packing) {

@@ -127,7 +127,7 @@ impl<'a> Saver<'a> {
         let (r, train) = (self.job.recipe, self.job.train);
         let tokens: usize = train.iter().map(|s| s.ids.len()).sum();
         format!(
-            "{} samples, {tokens} tokens, batch {} × {}, seed {}/{}, shuffling {}, learning rate {} {:?}, weight decay {}, clip {:?}, {:?} steps or {} epochs{}",
+            "{} samples, {tokens} tokens, batch {} × {}, seed {}/{}, shuffling {}, learning rate {} {:?}, weight decay {}, {}, {}{}",
             train.len(),
             r.per_device_train_batch_size,
             r.gradient_accumulation_steps,
@@ -137,9 +137,8 @@ impl<'a> Saver<'a> {
             r.learning_rate,
             r.lr_scheduler_type,
             r.weight_decay,
-            r.max_grad_norm,
-            r.max_steps,
-            r.num_train_epochs,
+            r.max_grad_norm.map_or("no clipping".to_string(), |norm| format!("clipping at {norm}")),
+            r.max_steps.map_or_else(|| format!("{} epochs", r.num_train_epochs), |steps| format!("{steps} steps")),
             self.tuning.describe(r, &self.fingerprint),
         )
     }
@@ -303,12 +302,20 @@ pub(super) async fn read(saver: &Saver<'_>, dir: &dyn Directory) -> Result<Saved
         return Err(Error::recipe(
             "resume_from_checkpoint",
             format!(
-                "{label} was trained with {}; this recipe has {now}; use the same recipe and data, or start anew from its weights",
-                state.fingerprint
+                "{label} was trained with {}, here it is {}; use the same recipe and data, or start anew from its weights",
+                beyond(&state.fingerprint, &now),
+                beyond(&now, &state.fingerprint)
             ),
         ));
     }
     Ok(state)
+}
+
+/// The parts of one description that are not in the other.
+fn beyond(one: &str, other: &str) -> String {
+    let others: Vec<&str> = other.split(", ").collect();
+    let parts: Vec<&str> = one.split(", ").filter(|part| !others.contains(part)).collect();
+    if parts.is_empty() { "less".into() } else { parts.join(", ") }
 }
 
 /// Brings weights and moments of a checkpoint back.

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::freeze::freeze_selection;
+use crate::adapter::config::is_set;
 use crate::adapter::initial::NewAdapter;
 use crate::adapter::pissa::{self, Beginning, Principal};
 use crate::adapter::{Adapted, Adapter, AdapterConfig, AdapterPlan, TargetModules};
@@ -217,9 +218,11 @@ impl Tuning {
             };
         };
         let config = AdapterConfig { base_model_name_or_path: None, ..adapter.config.clone() };
-        let config = serde_json::Value::Object(config.to_json());
-        let begins = if self.principal().is_some() { " (PiSSA)" } else { "" };
-        format!(", base {base}, LoRA+ {:?}, adapter {config}{begins}", recipe.lora.loraplus_lr_ratio)
+        let fields: Vec<String> =
+            config.to_json().iter().filter(|(_, value)| is_set(value)).map(|(key, value)| format!("{key} {value}")).collect();
+        let begins = if self.principal().is_some() { "PiSSA" } else { "no PiSSA" };
+        let ratio = recipe.lora.loraplus_lr_ratio.unwrap_or(1.0);
+        format!(", base {base}, LoRA+ {ratio}, {begins}, {}", fields.join(", "))
     }
 }
 

@@ -62,7 +62,8 @@ fn a_lora_run_leaves_an_adapter_and_its_checkpoints_go_on_to_the_same_bits() {
     }
     within_five_percent(&ws);
     let fault = ws.run(&["train", "recipe.yaml", "resume_from_checkpoint=true", "lora_rank=8"]).fault();
-    assert!(fault.contains("resume_from_checkpoint") && fault.contains("same recipe"), "{fault}");
+    let words = "was trained with lora_alpha 8, r 4, here it is lora_alpha 16, r 8; use the same recipe";
+    assert!(fault.contains("resume_from_checkpoint") && fault.contains(words), "{fault}");
 }
 
 /// With next to no learning rate the adapted model stays what it begins as: the base.
@@ -148,7 +149,7 @@ fn pissa_ships_an_adapter_of_the_base_and_goes_on_to_the_same_bits() {
     );
     within_five_percent(&ws);
     let fault = ws.run(&["train", "recipe.yaml", "resume_from_checkpoint=true", "pissa_init=false"]).fault();
-    assert!(fault.contains("PiSSA") && fault.contains("same recipe"), "{fault}");
+    assert!(fault.contains("was trained with PiSSA, here it is no PiSSA; use the same recipe"), "{fault}");
 }
 
 /// A new adapter on another, and going on with the last of two: each belongs to the sum below it, and says so.
@@ -185,6 +186,9 @@ fn adapters_are_trained_on_top_of_others() {
     ws.run(&["merge", "--model", "model", "--adapter", "first", "--out", "merged"]).good();
     let (on_merged, words) = loss(&ws, &["--model", "merged", "--adapter", "whole"]);
     assert!((both - on_merged).abs() < 1e-5 && !words.contains("warning"), "{both}, {on_merged}: {words}");
+
+    let fault = ws.run(&["train", "recipe.yaml", "output_dir=first", "overwrite_output_dir=true"]).fault();
+    assert!(fault.contains("output_dir") && fault.contains("the adapter first lies there"), "{fault}");
 
     // Both named: the last is trained on, on top of the first.
     ws.recipe(
