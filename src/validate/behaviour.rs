@@ -248,7 +248,7 @@ impl<'a> SelfTest<'a> {
             _ if explained || loss <= CHANCE * chance => Finding::new(Code::SelfTest, seen),
             Some(language) => {
                 let message = format!(
-                    "{seen}. It was trained on something narrower or other than this text: its loss is above chance, but in {language} it tells what                      comes next from other words of the text, which no random model does"
+                    "{seen}. It was trained on something narrower or other than this text: its loss is above chance, but in {language} it tells what comes next from other words of the text, which no random model does"
                 );
                 Finding::new(Code::SelfTest, message)
             }

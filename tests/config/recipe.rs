@@ -255,3 +255,24 @@ proptest::proptest! {
         }
     }
 }
+
+/// What is offered to begin with is accepted without a remark.
+#[test]
+fn the_recipes_of_the_repository_are_whole() {
+    let mut count = 0;
+    for folder in ["examples", "assets/demo"] {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        for entry in std::fs::read_dir(&folder).expect("it is there").flatten() {
+            let path = entry.path();
+            if path.extension().is_none_or(|extension| extension != "yaml") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).expect("it is text");
+            let recipe = Recipe::parse(&path.display().to_string(), &text, &[]).unwrap_or_else(|e| panic!("{e}"));
+            assert!(recipe.notices.is_empty(), "{}: {:?}", path.display(), recipe.notices);
+            assert!(!recipe.eval_dataset.is_empty() && !recipe.output_dir.is_empty(), "{}", path.display());
+            count += 1;
+        }
+    }
+    assert_eq!(count, 7);
+}
