@@ -24,8 +24,11 @@ const PER_BYTE: usize = 400;
 /// What it may take whatever the files are: the tables of a tokenizer, a template engine, a report.
 const AT_LEAST: usize = 4 << 20;
 
+/// A reader, as it is called with the bytes of a file.
+pub type Reader = fn(&[u8]);
+
 /// Every reader by its name, which is also its target's and its corpus's.
-pub const READERS: [(&str, fn(&[u8])); 7] = [
+pub const READERS: [(&str, Reader); 7] = [
     ("header", header),
     ("index", index),
     ("config", config),

@@ -121,7 +121,7 @@ impl Step<'_> {
     async fn validate(&self, directory: &str, base: Option<&str>) -> Result<()> {
         let open = |path: &str| -> Result<Rc<dyn Directory>> { Ok(Rc::new(open_directory(Path::new(path))?)) };
         let base = base.map(open).transpose()?;
-        let options = Options { base, quick: false, gpu: Some(self.gpu.clone()) };
+        let options = Options { base, gpu: Some(self.gpu.clone()), ..Options::default() };
         show_judgement(open(directory)?, directory, &options, self.console).await
     }
 
