@@ -1,5 +1,5 @@
 // A llama of the size of SmolLM2-135M with random weights, taken through the page in Chromium: opened as files, validated to the last
-// number, trained for a step and written. Prints how much memory the worker held. `npm run build:web` comes first; it takes minutes
+// number, trained for a step with all parameters and with LoRA, written and merged. Prints how much memory the worker held. `npm run build:web` comes first; it takes minutes
 // where SwiftShader computes, needs 4 GB of memory, and leaves the model in target/large-model.
 import { chromium } from "@playwright/test";
 import { copyFileSync, createWriteStream, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
@@ -127,13 +127,21 @@ async function run() {
   const opened = await step({ kind: "open", source: { kind: "files", name: "large-model" } });
   console.log(JSON.stringify(/** @type {import("../web/src/messages.js").Base} */ (opened.reply).report));
   await step({ kind: "validate" });
-  const recipe = { stage: "pt", finetuning_type: "full", cutoff_len: 16, max_steps: 1, logging_steps: 1, save_strategy: "no" };
+  const common = { stage: "pt", cutoff_len: 16, max_steps: 1, logging_steps: 1, save_strategy: "no" };
   const data = { kind: /** @type {const} */ ("files"), files: [{ name: "text.txt", text: "Lena keeps the bees by the old mill.\n" }] };
-  await step({ kind: "prepare", data, evaluation: null, recipe, first: 0, count: 0 });
-  await step({ kind: "plan", recipe });
-  const trained = await step({ kind: "train", recipe, samples: { every: 0, prompts: [], max_new_tokens: 1 } });
-  console.log(trained.events.filter(({ kind }) => kind === "step").map((event) => JSON.stringify(event)).join("\n"));
-  await step({ kind: "losses", which: "tuned", text: "Lena keeps the bees." });
+  for (const recipe of [{ ...common, finetuning_type: "full" }, { ...common, finetuning_type: "lora", lora_rank: 8 }]) {
+    console.log(recipe.finetuning_type);
+    await step({ kind: "prepare", data, evaluation: null, recipe, first: 0, count: 0 });
+    await step({ kind: "plan", recipe });
+    const trained = await step({ kind: "train", recipe, samples: { every: 0, prompts: [], max_new_tokens: 1 } });
+    const lines = trained.events.flatMap((event) => (event.kind === "step" ? [event.line] : []));
+    if (!lines.some(({ loss }) => Number.isFinite(loss))) throw new Error("the run took no step");
+    for (const { loss, memory_bytes } of lines) console.log(`  loss ${loss.toFixed(3)}, GPU ${((memory_bytes ?? 0) / 1e6).toFixed(0)} MB`);
+    await step({ kind: "losses", which: "tuned", text: "Lena keeps the bees." });
+  }
+  await step({ kind: "merge" });
+  const kept = /** @type {import("../web/src/messages.js").Run[]} */ ((await step({ kind: "runs" })).reply);
+  for (const run of kept) console.log(`  ${run.name}: ${(run.bytes / 1e6).toFixed(0)} MB`);
   await browser.close();
   close();
   const within = most < mostBytes;

@@ -1,16 +1,27 @@
 // The page: `node scripts/web.mjs build` leaves a folder in web/dist that any host can serve from any path, `node scripts/web.mjs
 // serve [PORT]` serves it on loopback.
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { brotliCompressSync } from "node:zlib";
 import { root, run } from "./lib/host.mjs";
 import { serve } from "./lib/serve.mjs";
 
 const [command, port] = process.argv.slice(2);
 const dist = join(root, "web/dist");
 
+/** What text and programs shrink by most, beside each of them: `npm start` and `rootstock serve` send it, other servers may. */
+function compress() {
+  for (const entry of readdirSync(dist, { recursive: true, encoding: "utf8" })) {
+    if (!/\.(html|js|css|json|wasm)$/.test(entry)) continue;
+    const file = join(dist, entry);
+    writeFileSync(`${file}.br`, brotliCompressSync(readFileSync(file)));
+  }
+}
+
 if (command === "build") {
   if (!run("node", ["scripts/wasm.mjs", "build"])) process.exit(1);
   if (!run(join(root, "node_modules/.bin/vite"), ["build", "--config", "web/vite.config.ts", "--logLevel", "warn"])) process.exit(1);
+  compress();
 } else if (command === "serve") {
   if (!existsSync(join(dist, "index.html"))) {
     console.error("The page is not built yet: `npm run build:web` does it.");

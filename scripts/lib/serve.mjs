@@ -1,4 +1,4 @@
-// A static server on loopback.
+// A static server on loopback; where a file lies compressed beside itself (`.br`), browsers that take that get it.
 import { createReadStream, statSync } from "node:fs";
 import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
@@ -37,8 +37,10 @@ export function serve(folders, port = 0) {
     const headers = { "Content-Type": types[extname(file)] ?? "application/octet-stream", "Accept-Ranges": "bytes" };
     const range = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? "");
     if (range === null) {
-      response.writeHead(200, { ...headers, "Content-Length": found.size });
-      createReadStream(file).pipe(response);
+      const small = /\bbr\b/.test(String(request.headers["accept-encoding"] ?? "")) && statSync(`${file}.br`, { throwIfNoEntry: false });
+      if (small) Object.assign(headers, { "Content-Encoding": "br", Vary: "Accept-Encoding" });
+      response.writeHead(200, { ...headers, "Content-Length": small ? small.size : found.size });
+      createReadStream(small ? `${file}.br` : file).pipe(response);
       return;
     }
     const [start, end] = [Number(range[1]), range[2] ? Math.min(Number(range[2]), found.size - 1) : found.size - 1];

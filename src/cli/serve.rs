@@ -54,8 +54,11 @@ pub(super) async fn run(args: &ServeArgs, global: &Global) -> Result<()> {
     })
 }
 
-/// One of the page's files.
-async fn file(uri: Uri) -> Response {
+/// What `scripts/web.mjs` adds to the name of a file's compressed twin.
+const COMPRESSED: &str = ".br";
+
+/// One of the page's files, compressed for those that take it so.
+async fn file(uri: Uri, asked: HeaderMap) -> Response {
     let path = uri.path().trim_start_matches('/');
     let path = if path.is_empty() { "index.html" } else { path };
     let Some(found) = Page::get(path) else { return (StatusCode::NOT_FOUND, "there is no such file").into_response() };
@@ -65,7 +68,27 @@ async fn file(uri: Uri) -> Response {
     // Files below assets/ have their content in their name; the others may change with the program.
     let caching = if path.starts_with("assets/") { "max-age=31536000, immutable" } else { "no-cache" };
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
-    (headers, found.data.into_owned()).into_response()
+    let small = Page::get(&format!("{path}{COMPRESSED}"));
+    if small.is_some() {
+        headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    }
+    match small.filter(|_| takes_brotli(&asked)) {
+        Some(small) => {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("br"));
+            (headers, small.data.into_owned()).into_response()
+        }
+        None => (headers, found.data.into_owned()).into_response(),
+    }
+}
+
+/// Whether `Accept-Encoding` names brotli without refusing it (`br;q=0`).
+fn takes_brotli(asked: &HeaderMap) -> bool {
+    let named = asked.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    named.flat_map(|value| value.split(',')).any(|coding| {
+        let mut parts = coding.split(';').map(str::trim);
+        let refused = |q: &str| q.strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0));
+        parts.next() == Some("br") && !parts.any(refused)
+    })
 }
 
 fn content_type(path: &str) -> &'static str {

@@ -9,7 +9,7 @@ use ts_rs::{Config, TS, TypeVisitor};
 use super::messages::{Event, Replies, Request};
 
 const HEAD: &str = "\
-// What the page and its worker say to each other. Generated from src/web/messages.rs by its unit test; to write it anew:
+// What the page and its worker say to each other. Generated from src/web/messages by its unit test; to write it anew:
 // UPDATE_MESSAGES=1 cargo test --lib messages
 
 /** A recipe's keys with their values. */

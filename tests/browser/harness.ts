@@ -1,5 +1,8 @@
 // What every browser test stands on: a page on loopback with a WebGPU adapter, and the wasm build in a worker.
 import { test as base, expect, type Page } from "@playwright/test";
+import { execFileSync } from "node:child_process";
+import { join } from "node:path";
+import { root } from "../../scripts/lib/host.mjs";
 import { serve } from "../../scripts/lib/serve.mjs";
 
 export { expect };
@@ -30,6 +33,12 @@ export const test = base.extend<{ rootstock: Rootstock }, { origin: string }>({
     await use(new Rootstock(page));
   },
 });
+
+/** The native program, built. */
+export function nativeProgram(): string {
+  execFileSync("cargo", ["build", "--quiet", "--bin", "rootstock"], { cwd: root, stdio: "inherit" });
+  return join(root, "target/debug/rootstock");
+}
 
 /** Says which adapter computes. A browser without one is a failed test, not a skipped one. */
 async function requireAdapter(page: Page): Promise<void> {

@@ -1,8 +1,12 @@
 // The whole way through the page as it is built, with the worker and the embedded model: what a person does, a few steps long.
+import { execFileSync } from "node:child_process";
+import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Page } from "@playwright/test";
 import { root } from "../../scripts/lib/host.mjs";
-import { expect, test as harness } from "./harness.js";
+import type { Report } from "../../web/src/messages.js";
+import { expect, nativeProgram, test as harness } from "./harness.js";
+import { unpack } from "./zip.js";
 
 /** Nothing may be asked of another host, and nothing may break on the way. */
 const test = harness.extend<{ watched: void }>({
@@ -53,7 +57,30 @@ async function question(page: Page, text: string): Promise<string> {
   return page.getByRole("log").innerText();
 }
 
+/** What comes down from the page stays here: `scripts/fixtures/check_downloads.py` loads it in transformers and PEFT. */
+const downloads = join(root, "target/downloads");
+
+/** Takes what the page shows home as a zip, unpacked; the native program judges it. */
+async function takeHome(page: Page, name: string, base?: string): Promise<string> {
+  // The dialog that asks for a place cannot be answered here: the browser's downloads take the zip.
+  await page.evaluate(() => Reflect.deleteProperty(globalThis, "showSaveFilePicker"));
+  const download = page.waitForEvent("download");
+  await page.getByRole("button", { name: "Download as zip" }).click();
+  const folder = join(downloads, name);
+  const names = unpack(await (await download).path(), folder);
+  const inside = join(folder, names[0]?.split("/")[0] ?? "");
+  expect(names.filter((file) => !file.startsWith(names[0]?.split("/")[0] ?? "")), "one folder").toEqual([]);
+  // It exits with 1 for anything but ready, and prints the report all the same.
+  const report = JSON.parse(
+    execFileSync(nativeProgram(), ["--quiet", "validate", inside, "--json", ...(base ? ["--base", base] : [])], { encoding: "utf8" }),
+  ) as Report;
+  expect(report.findings.filter(({ severity }) => severity !== "info"), name).toEqual([]);
+  expect(report.verdict).toBe("ready");
+  return inside;
+}
+
 test("full fine-tuning, LoRA on its result, chat, merge, and home", async ({ page }) => {
+  rmSync(downloads, { recursive: true, force: true });
   await openVillage(page);
   await next(page, "Data");
   await expect(page.getByText("812", { exact: true }).first()).toBeVisible(patient);
@@ -67,6 +94,7 @@ test("full fine-tuning, LoRA on its result, chat, merge, and home", async ({ pag
   expect(await question(page, "Where does Anna live?")).toMatch(/Base.*Tuned.*Anna/s);
   await page.getByRole("button", { name: "Compute ΔW" }).click();
   await expect(page.getByText("Singular values of ΔW")).toBeVisible(patient);
+  const full = await takeHome(page, "full");
 
   await page.getByRole("button", { name: "Use as the base for LoRA", exact: true }).click();
   await expect(page.getByRole("radio", { name: "pirate" })).toBeChecked(patient);
@@ -83,14 +111,12 @@ test("full fine-tuning, LoRA on its result, chat, merge, and home", async ({ pag
   await page.getByRole("button", { name: "Compute ΔW" }).click();
   await expect(page.getByText("Singular values of ΔW")).toBeVisible(patient);
 
+  const adapter = await takeHome(page, "adapter", full);
+  expect(readFileSync(join(adapter, "adapter_config.json"), "utf8")).toContain('"peft_type": "LORA"');
+
   await page.getByRole("button", { name: "Merge into the base" }).click();
   await expect(page.getByText("a whole model, tuned from")).toBeVisible(patient);
-  // The dialog that asks for a place cannot be answered here: the browser's downloads take the zip.
-  await page.evaluate(() => Reflect.deleteProperty(globalThis, "showSaveFilePicker"));
-  const download = page.waitForEvent("download");
-  await page.getByRole("button", { name: "Download as zip" }).click();
-  const zip = await (await download).path();
-  expect(zip).toBeTruthy();
+  await takeHome(page, "merged");
 });
 
 test("a reloaded tab tells of its run and goes on", async ({ page }) => {

@@ -161,21 +161,38 @@ test("a run is paused, goes on and is stopped; a full run becomes the base for L
   await expect(page.getByLabel("Learning rate")).toHaveValue("0.005");
 });
 
-test("thousands of points: no task of the page takes over 50 ms", async ({ page }) => {
+test("thousands of points: no task of the page takes over 50 ms", async ({ page, browser }) => {
   await openVillage(page, "?steps=8000&wait=4");
   await step(page, "Train");
-  await page.evaluate(() => {
-    const long: number[] = [];
-    new PerformanceObserver((list) => long.push(...list.getEntries().map(({ duration }) => duration))).observe({ type: "longtask" });
-    Object.assign(globalThis, { long });
-  });
+  // What a task computes, not how long it takes on the wall: other programs on the same cores stretch that at will.
+  await browser.startTracing(page, { categories: ["toplevel", "disabled-by-default-lifecycle"] });
   await page.getByRole("button", { name: "Start training" }).click();
   await expect(page.getByRole("link", { name: "Next: Use" })).toBeVisible({ timeout: 60_000 });
-  const long = await page.evaluate(() => (globalThis as unknown as { long: number[] }).long);
-  console.log(`  ${long.length} tasks over 50 ms: ${long.join(", ")}`);
-  // Two cores shared with everything else stretch a task now and then; a chart that redraws all points shows as dozens.
-  expect(long.length).toBeLessThanOrEqual(8);
+  const tasks = mainThreadTasks(await browser.stopTracing());
+  tasks.sort((a, b) => b - a);
+  console.log(`  ${tasks.length} tasks, the longest ${tasks.slice(0, 5).map((ms) => ms.toFixed(0)).join(", ")} ms`);
+  expect(tasks.length, "the page was watched").toBeGreaterThan(500);
+  expect(tasks.filter((ms) => ms > 50)).toEqual([]);
 });
+
+interface TraceEvent {
+  name: string;
+  ph: string;
+  pid: number;
+  tid: number;
+  /** Microseconds of processor time. */
+  tdur?: number;
+  args?: { name?: string };
+}
+
+/** Milliseconds of processor time of every task on a page's main thread. */
+function mainThreadTasks(trace: Buffer): number[] {
+  const { traceEvents } = JSON.parse(trace.toString()) as { traceEvents: TraceEvent[] };
+  const named = traceEvents.filter(({ name, args }) => name === "thread_name" && args?.name === "CrRendererMain");
+  const main = new Set(named.map(({ pid, tid }) => `${pid} ${tid}`));
+  const tasks = traceEvents.filter(({ name, ph, pid, tid }) => name === "ThreadControllerImpl::RunTask" && ph === "X" && main.has(`${pid} ${tid}`));
+  return tasks.flatMap(({ tdur }) => (tdur === undefined ? [] : [tdur / 1000]));
+}
 
 test("without WebGPU models are still checked", async ({ page }) => {
   await page.goto("./?gpu=none");

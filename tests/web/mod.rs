@@ -129,6 +129,12 @@ fn a_run_is_planned_trained_sampled_kept_and_talked_with() {
     assert_eq!(losses(&events).len(), 6);
     let sampled: Vec<u64> = events.iter().filter_map(|e| if let Event::Sample { step, .. } = e { Some(*step) } else { None }).collect();
     assert_eq!(sampled, [3, 6]);
+    // What it reached is known to the next visit: its plans say how long they take.
+    let later = Page::over(page.store.clone());
+    later.open();
+    later.prepare(&recipe(&[]));
+    let Reply::Plan(next) = later.call(Request::Plan { recipe: recipe(&[]) }) else { panic!("no plan") };
+    assert!(plan.seconds.is_none() && next.seconds.is_some_and(|s| s > 0.0), "{:?} {:?}", plan.seconds, next.seconds);
     // Answering between steps changes nothing.
     assert_eq!(losses(&events), whole_run(&Page::new()));
 

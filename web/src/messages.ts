@@ -1,4 +1,4 @@
-// What the page and its worker say to each other. Generated from src/web/messages.rs by its unit test; to write it anew:
+// What the page and its worker say to each other. Generated from src/web/messages by its unit test; to write it anew:
 // UPDATE_MESSAGES=1 cargo test --lib messages
 
 /** A recipe's keys with their values. */

@@ -12,8 +12,10 @@ use crate::error::{Error, Result};
 use crate::platform::{Directory, MemoryDirectory};
 use crate::validate::{Opened, Options, Report, open, validate};
 
-/// What the page calls the model that comes with it.
+/// Folder of the model that comes with the page.
 const EMBEDDED: &str = "embedded-model";
+/// What it is called.
+const EMBEDDED_NAME: &str = "village model";
 
 /// Fields of config.json that a person compares.
 const COMPARED: [&str; 12] = [
@@ -59,7 +61,7 @@ impl Session {
     pub(super) async fn open_base(&self, source: BaseSource, call: &Call) -> Result<Base> {
         let directory = self.base_directory(&source, call).await?;
         let name = match &source {
-            BaseSource::Embedded => EMBEDDED.to_string(),
+            BaseSource::Embedded => EMBEDDED_NAME.to_string(),
             BaseSource::Files { name } => name.clone(),
             BaseSource::Url { url } => url.clone(),
             BaseSource::Run { id } => self.kept_name(id).await?,
@@ -92,9 +94,9 @@ impl Session {
         let prefix = format!("{EMBEDDED}/");
         let entries: Vec<_> = self.assets.list().await?.into_iter().filter(|e| e.name.starts_with(&prefix)).collect();
         let total = entries.iter().map(|e| e.size).sum();
-        let (mut memory, mut done) = (MemoryDirectory::new(EMBEDDED), 0);
+        let (mut memory, mut done) = (MemoryDirectory::new(EMBEDDED_NAME), 0);
         for entry in entries {
-            call.progress("Loading the embedded model", done, Some(total), Unit::Bytes);
+            call.progress("Loading the village model", done, Some(total), Unit::Bytes);
             memory = memory.with(&entry.name[prefix.len()..], self.assets.read(&entry.name).await?);
             done += entry.size;
         }

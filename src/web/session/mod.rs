@@ -67,7 +67,7 @@ pub struct Session {
     /// The stored run that is looked at.
     tuned: RefCell<Option<String>>,
     talkers: Talkers,
-    /// Floating-point operations a second of the last run, by adapter; for the time that a plan would take.
+    /// Floating-point operations a second of the last run here; for the time that a plan would take.
     speed: Cell<Option<f64>>,
     /// Devices that were lost so far.
     lost_devices: Cell<usize>,

@@ -1,8 +1,12 @@
 //! What a run would need and do, before it is started.
 
+use std::collections::BTreeMap;
+
 use super::super::messages::{Plan, PlanMemory, SettingValue, Settings, Suggestion};
 use super::{Session, data};
+use crate::config::{FinetuningType, Recipe};
 use crate::error::{Error, Result};
+use crate::platform::write_file;
 use crate::train::{Planned, Remedy, plan_run};
 
 impl Session {
@@ -29,7 +33,7 @@ impl Session {
         let snapshots = recipe.save_total_limit.unwrap_or(1).max(1) as u64 + 1;
         let tokens = samples.0.iter().map(|s| s.ids.len() as u64).sum::<u64>();
         let epochs = loader.epoch_after(loader.total_steps());
-        let flops = 6.0 * parameters as f64 * tokens as f64 * epochs;
+        let flops = flops_per_token(&recipe, parameters, trainable) * tokens as f64 * epochs;
         Ok(Plan {
             trainable,
             parameters,
@@ -52,14 +56,59 @@ impl Session {
             steps: loader.total_steps(),
             // A snapshot holds weights and both moments, the result weights.
             storage_bytes: 4 * trainable * (3 * snapshots + 1),
-            seconds: self.speed.get().map(|speed| flops / speed),
+            seconds: self.speed_of(&profile.name).await.map(|speed| flops / speed),
             notices: recipe.notices.clone(),
         })
     }
 }
 
+/// Floating-point operations of a training step per token: two a parameter forwards, two for the gradient of what comes in, two for
+/// its own. What is frozen has no gradient of its own; below the lowest trained layer nothing goes backwards. Checkpointing goes
+/// forwards twice.
+pub(super) fn flops_per_token(recipe: &Recipe, parameters: u64, trainable: u64) -> f64 {
+    let (all, trained) = (parameters as f64, trainable as f64);
+    let forwards = if recipe.gradient_checkpointing { 4.0 } else { 2.0 };
+    match recipe.finetuning_type {
+        FinetuningType::Full => (forwards + 4.0) * all,
+        FinetuningType::Lora => (forwards + 2.0) * all + (forwards + 4.0) * trained,
+        FinetuningType::Freeze => forwards * all + 4.0 * trained,
+    }
+}
+
+/// Where measured speeds are kept: floating-point operations a second by the adapter's name.
+const SPEEDS: &str = "speeds.json";
+
+impl Session {
+    /// What runs on this adapter reached, in this visit or an earlier one.
+    async fn speed_of(&self, adapter: &str) -> Option<f64> {
+        if self.speed.get().is_none() {
+            self.speed.set(self.kept_speeds().await.get(adapter).copied().filter(|speed| *speed > 0.0));
+        }
+        self.speed.get()
+    }
+
+    async fn kept_speeds(&self) -> BTreeMap<String, f64> {
+        match self.store.size(SPEEDS).await {
+            // A damaged file is as good as none: the next run writes it anew.
+            Ok(Some(_)) => serde_json::from_slice(&self.store.read(SPEEDS).await.unwrap_or_default()).unwrap_or_default(),
+            _ => BTreeMap::new(),
+        }
+    }
+
+    /// Keeps what the last run reached, for the next visit's plans.
+    pub(super) async fn keep_speed(&self) {
+        let adapter = self.gpu.borrow().as_ref().map(|gpu| gpu.profile().name.clone());
+        if let (Some(adapter), Some(speed)) = (adapter, self.speed.get()) {
+            let mut speeds = self.kept_speeds().await;
+            speeds.insert(adapter, speed);
+            // Without room for it the next visit knows less; a run does not fail for that.
+            let _ = write_file(&*self.store, SPEEDS, &serde_json::to_vec(&speeds).unwrap_or_default()).await;
+        }
+    }
+}
+
 /// A remedy as keys to set.
-fn suggestion(remedy: &Remedy, recipe: &crate::config::Recipe, settings: &Settings) -> Suggestion {
+fn suggestion(remedy: &Remedy, recipe: &Recipe, settings: &Settings) -> Suggestion {
     let number = |n: usize| SettingValue::Number(n as f64);
     let changes = match remedy {
         Remedy::GradientCheckpointing => vec![("gradient_checkpointing", SettingValue::Flag(true))],
@@ -85,6 +134,23 @@ fn suggestion(remedy: &Remedy, recipe: &crate::config::Recipe, settings: &Settin
 mod tests {
     use super::super::settings::resolve;
     use super::*;
+
+    /// What is frozen costs no gradient of its own.
+    #[test]
+    fn an_adapter_costs_less_than_all_parameters_and_checkpointing_more() {
+        let places = [("model_name_or_path", "m".to_string()), ("dataset", "d.jsonl".into()), ("output_dir", "o".into())];
+        let flops = |keys: &[(&str, SettingValue)], trainable| {
+            let settings = keys.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
+            let recipe = resolve(&settings, &places).unwrap_or_else(|e| panic!("{e}"));
+            flops_per_token(&recipe, 1000, trainable)
+        };
+        let method = |name: &str| ("finetuning_type", SettingValue::Text(name.into()));
+        let checkpointing = ("gradient_checkpointing", SettingValue::Flag(true));
+        assert_eq!(flops(&[method("full")], 1000), 6000.0);
+        assert_eq!(flops(&[method("full"), checkpointing.clone()], 1000), 8000.0);
+        assert_eq!(flops(&[method("lora")], 10), 4060.0);
+        assert_eq!(flops(&[method("freeze")], 200), 2800.0);
+    }
 
     #[test]
     fn a_halved_batch_keeps_the_number_of_samples_a_step() {

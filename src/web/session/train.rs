@@ -9,6 +9,7 @@ use web_time::Instant;
 use super::super::messages::{Ended, EvalLine, Event, RunMethod, Samples, SettingValue, Settings, StepLine, Unit};
 use super::base::{Model, OpenBase};
 use super::kept::{About, KeptData, now};
+use super::plan::flops_per_token;
 use super::steer::Steering;
 use super::{Call, Session, data};
 use crate::checkpoint::Carry;
@@ -142,6 +143,7 @@ impl Session {
         };
         self.running.borrow_mut().take();
         self.running_id.borrow_mut().take();
+        self.keep_speed().await;
         let seconds = started.elapsed().as_secs_f64();
         let outcome = match result {
             Ok(outcome) => {
@@ -200,7 +202,8 @@ impl Session {
             sampled_at: None,
             held_with_snapshot: false,
             saved: Instant::now(),
-            parameters: 0,
+            recipe: &material.recipe,
+            flops_per_token: 0.0,
         };
         let job = Job {
             recipe: &material.recipe,
@@ -268,7 +271,8 @@ struct Watch<'a> {
     /// The snapshot that being held asks for is written.
     held_with_snapshot: bool,
     saved: Instant,
-    parameters: u64,
+    recipe: &'a Recipe,
+    flops_per_token: f64,
 }
 
 impl Watch<'_> {
@@ -349,13 +353,13 @@ impl Observer for Watch<'_> {
     fn event(&mut self, event: TrainEvent<'_>) {
         match event {
             TrainEvent::Start(start) => {
-                self.parameters = start.parameters;
+                self.flops_per_token = flops_per_token(self.recipe, start.parameters, start.trainable);
                 self.started(start);
             }
             TrainEvent::Notice(words) => self.emit(Event::Notice { words }),
             TrainEvent::Step(..) => {}
             TrainEvent::Log(line) => {
-                self.session.speed.set(Some(6.0 * self.parameters as f64 * line.tokens_per_second));
+                self.session.speed.set(Some(self.flops_per_token * line.tokens_per_second));
                 self.emit(Event::Step { line: self.step_line(line, true) });
             }
             TrainEvent::Evaluation(line) => {

@@ -5,6 +5,7 @@ import "uplot/dist/uPlot.min.css";
 import { figures } from "../numbers.js";
 import { colour, repaint } from "../theme.js";
 import { thin, type Points } from "./points.js";
+import { leave, takeTurn } from "./turns.js";
 
 export interface Line {
   name: string;
@@ -27,31 +28,27 @@ interface ChartProps {
   x?: string;
 }
 
-/** A live chart. It draws at most once a frame and never more points than it has columns of pixels for. */
+/** A live chart. It draws at most once a frame, in turn with the others, and never more points than it has columns of pixels for. */
 export function Chart({ label, lines, points, height = 140, log = false, x = "step" }: ChartProps) {
   const box = useRef<HTMLDivElement>(null);
   useLayoutEffect(() => {
     const place = box.current;
     if (!place) return;
     let plot: uPlot | null = null;
-    let frame = 0;
     const width = () => Math.max(120, Math.floor(place.clientWidth));
     const build = () => {
       plot?.destroy();
       plot = new uPlot(options(lines, { width: width(), height, log, x }), thin(points.peek(), width() * 2), place);
     };
-    const draw = () => {
-      frame = 0;
-      plot?.setData(thin(points.peek(), width() * 2));
-    };
+    const draw = () => plot?.setData(thin(points.peek(), width() * 2));
     const stop = [
       effect(() => {
         void repaint.value;
-        build();
+        takeTurn(build);
       }),
       effect(() => {
         void points.value;
-        frame ||= requestAnimationFrame(draw);
+        if (plot) takeTurn(draw); // a new one has all points already
       }),
     ];
     const resized = new ResizeObserver(() => {
@@ -61,11 +58,11 @@ export function Chart({ label, lines, points, height = 140, log = false, x = "st
     return () => {
       for (const end of stop) end();
       resized.disconnect();
-      cancelAnimationFrame(frame);
+      for (const turn of [build, draw]) leave(turn);
       plot?.destroy();
     };
   }, [points, lines, height, log, x]);
-  return <div class="chart" ref={box} role="img" aria-label={label} />;
+  return <div class="chart" ref={box} role="img" aria-label={label} style={{ minBlockSize: `${height}px` }} />;
 }
 
 /** Steps and ranks are whole: so are the distances between their ticks. */

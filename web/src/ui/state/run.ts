@@ -1,5 +1,5 @@
 // The run: what it tells, and the buttons that steer it.
-import { signal, type Signal } from "@preact/signals";
+import { batch, signal, type Signal } from "@preact/signals";
 import type { Points } from "../charts/points.js";
 import type { Ended, EvalLine, Event, Progress, Samples, StepLine } from "../../messages.js";
 import { listRuns } from "./base.js";
@@ -38,6 +38,7 @@ export const recent = signal<StepLine[]>([]);
 const RECENT = 8;
 
 function clear(): void {
+  arrived = [];
   curves.loss.value = [[], [], []];
   for (const name of ["lr", "grad_norm", "tokens_per_second", "memory_bytes"] as const) curves[name].value = [[], []];
   for (const list of [samples, notices, recent]) list.value = [];
@@ -62,6 +63,7 @@ export async function start(run: string | null = null): Promise<void> {
     phase.value = "failed";
     failed(error);
   } finally {
+    showArrived();
     progress.value = null;
     await listRuns();
   }
@@ -146,23 +148,47 @@ function told(words: string): void {
 }
 
 function evaluation(line: EvalLine): void {
+  showArrived(); // in the order of the steps
   lastEval.value = line;
   add("loss", line.current_steps, [null, line.eval_loss]);
 }
 
+/** Lines that came and are not shown yet: a quick model tells of more steps than a screen has frames. */
+let arrived: StepLine[] = [];
+let due: ReturnType<typeof setTimeout> | null = null;
+/** Milliseconds from a line to its being shown. */
+const SOON = 40;
+
 function step(line: StepLine): void {
-  last.value = line;
-  recent.value = [line, ...recent.peek()].slice(0, RECENT);
-  const at = line.current_steps;
-  add("loss", at, [line.loss, null]);
-  add("lr", at, [line.lr]);
-  add("grad_norm", at, [line.grad_norm]);
-  add("tokens_per_second", at, [line.tokens_per_second]);
-  if (line.memory_bytes !== null) add("memory_bytes", at, [line.memory_bytes]);
+  arrived.push(line);
+  due ??= setTimeout(showArrived, SOON);
   // Heard now and then, not at every step.
+  const at = line.current_steps;
   if (at % Math.max(1, Math.round(line.total_steps / 10)) === 0) {
     say(`Step ${at} of ${line.total_steps}, loss ${line.loss.toFixed(3)}.`);
   }
+}
+
+/** Shows what came, at once. */
+function showArrived(): void {
+  if (due !== null) clearTimeout(due);
+  due = null;
+  const lines = arrived;
+  arrived = [];
+  const newest = lines.at(-1);
+  if (!newest) return;
+  batch(() => {
+    last.value = newest;
+    recent.value = [...lines.toReversed(), ...recent.peek()].slice(0, RECENT);
+    for (const line of lines) {
+      const at = line.current_steps;
+      add("loss", at, [line.loss, null]);
+      add("lr", at, [line.lr]);
+      add("grad_norm", at, [line.grad_norm]);
+      add("tokens_per_second", at, [line.tokens_per_second]);
+      if (line.memory_bytes !== null) add("memory_bytes", at, [line.memory_bytes]);
+    }
+  });
 }
 
 /** Adds a point. The columns grow in place, for the old ones are not looked at again; a new outer list tells of it. */

@@ -29,6 +29,8 @@ export function CheckStep() {
   const verdict = VERDICTS[report.verdict];
   const order = ["error", "warning", "info"];
   const findings = report.findings.toSorted((a, b) => order.indexOf(a.severity) - order.indexOf(b.severity));
+  // One copy has all of them: half a repair would leave a directory that is not ready.
+  const repairable = findings.filter(({ repair }) => repair !== null).length;
   return (
     <>
       <Notice
@@ -59,7 +61,7 @@ export function CheckStep() {
         </h2>
         <ul class="findings">
           {findings.map((finding, index) => (
-            <FindingLine key={index} finding={finding} />
+            <FindingLine key={index} finding={finding} repairable={repairable} />
           ))}
         </ul>
         <div class="row spaced">
@@ -101,7 +103,7 @@ export function CheckStep() {
   );
 }
 
-function FindingLine({ finding }: { finding: Finding }) {
+function FindingLine({ finding, repairable }: { finding: Finding; repairable: number }) {
   const { kind, word } = SEVERITIES[finding.severity];
   const where = [finding.file, finding.tensor].filter((part) => part !== null);
   return (
@@ -117,10 +119,12 @@ function FindingLine({ finding }: { finding: Finding }) {
         {finding.repair !== null && <small class="line">Repair: {finding.repair}</small>}
       </div>
       {finding.repair !== null && (
-        <Button label={`Repair: ${finding.message}`} onPress={repair}>
-          Repair
+        <Button label={`${repairWords(repairable)}: ${finding.message}`} onPress={repair}>
+          {repairWords(repairable)}
         </Button>
       )}
     </li>
   );
 }
+
+const repairWords = (repairable: number) => (repairable === 1 ? "Repair" : `Repair all ${repairable}`);

@@ -1,0 +1,136 @@
+//! The base: what computes, where a model is, what opening and repairing it shows.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+#[cfg(test)]
+use ts_rs::TS;
+
+use super::SettingValue;
+use crate::validate::Report;
+#[cfg(test)]
+use crate::validate::Severity;
+
+/// What computes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(TS))]
+pub struct Adapter {
+    /// As the browser tells it.
+    pub name: String,
+    /// Computes on the processor: correct, and slow.
+    pub software: bool,
+    /// Half precision in shaders.
+    pub f16: bool,
+    /// Subgroup operations.
+    pub subgroups: bool,
+    /// The largest buffer.
+    pub max_buffer_bytes: u64,
+    /// The largest part of a buffer that a shader sees at once.
+    pub max_binding_bytes: u64,
+    /// Memory for buffers, where the browser tells.
+    pub memory_bytes: Option<u64>,
+}
+
+/// Where a base is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(TS))]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum BaseSource {
+    /// The model that comes with the page.
+    Embedded,
+    /// A folder that the user gave; its files travel beside the request.
+    Files {
+        /// The folder's name.
+        name: String,
+    },
+    /// A model's id on Hugging Face (`owner/name`, `owner/name@revision`) or the address of a folder. The network is used for this only.
+    Url {
+        /// The id or the address.
+        url: String,
+    },
+    /// A run or a model that is kept in this browser.
+    Run {
+        /// Its id.
+        id: String,
+    },
+}
+
+/// An opened base.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(TS))]
+pub struct Base {
+    /// What to call it.
+    pub name: String,
+    /// Its files.
+    pub files: Vec<FileSize>,
+    /// The judgement by headers.
+    pub report: Report,
+    /// Fields of config.json that a person compares.
+    pub config: BTreeMap<String, SettingValue>,
+    /// Whether it brings a chat template.
+    pub chat_template: bool,
+}
+
+/// A repaired base.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(TS))]
+pub struct Repaired {
+    /// The repaired copy, open.
+    pub base: Base,
+    /// What was done, a sentence each.
+    pub done: Vec<String>,
+    /// Its id among the stored models.
+    pub id: String,
+}
+
+/// A file and its size.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(TS))]
+pub struct FileSize {
+    /// Path inside the directory.
+    pub name: String,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// How far something is that takes its time.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(TS))]
+pub struct Progress {
+    /// What is being done.
+    pub what: String,
+    /// So much is done.
+    pub done: u64,
+    /// Of so much; unknown where a server does not say.
+    pub total: Option<u64>,
+    /// Of what.
+    pub unit: Unit,
+}
+
+/// What progress counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(TS))]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Unit {
+    Bytes,
+    Steps,
+    Samples,
+    Tensors,
+}
+
+/// A finding of the validator, as its report writes it.
+#[cfg(test)]
+#[derive(TS)]
+#[expect(dead_code, reason = "stands for the report's own serialisation in TypeScript")]
+pub(crate) struct Finding {
+    /// Which fault of the table in docs/checkpoint-faults.md.
+    code: String,
+    severity: Severity,
+    /// Plain words.
+    message: String,
+    file: Option<String>,
+    tensor: Option<String>,
+    /// What a repair does, or nothing where a person has to act.
+    repair: Option<String>,
+}

@@ -1,0 +1,96 @@
+//! Data: where it comes from, and what a tokenizer makes of it.
+
+use serde::{Deserialize, Serialize};
+#[cfg(test)]
+use ts_rs::TS;
+
+/// A dataset that comes with the page.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(TS))]
+pub struct Example {
+    /// Its name.
+    pub name: String,
+    /// What it teaches.
+    pub about: String,
+    /// Its records.
+    pub records: usize,
+    /// The example to evaluate on.
+    pub held_out: Option<String>,
+}
+
+/// What a model shall learn from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(TS))]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum DataSource {
+    /// One of the page's datasets.
+    Example {
+        /// Its name.
+        name: String,
+    },
+    /// Files, pasted or given.
+    Files {
+        /// One after the other.
+        files: Vec<DataFile>,
+    },
+}
+
+/// A dataset file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(TS))]
+pub struct DataFile {
+    /// Its name; the ending says how it is read.
+    pub name: String,
+    /// What it holds.
+    pub text: String,
+}
+
+/// What a tokenizer makes of data.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(TS))]
+pub struct Preview {
+    /// Records read.
+    pub records: usize,
+    /// Samples to train on.
+    pub samples: usize,
+    /// Samples to evaluate on.
+    pub evaluation_samples: usize,
+    /// Tokens of the training samples.
+    pub tokens: usize,
+    /// Those that are learned.
+    pub trained: usize,
+    /// Records that were cut at cutoff_len.
+    pub truncated: usize,
+    /// Records that leave nothing to learn.
+    pub dropped: usize,
+    /// Tokens of the longest sample.
+    pub longest: usize,
+    /// What to know.
+    pub notices: Vec<String>,
+    /// Some samples.
+    pub shown: Vec<PreviewSample>,
+}
+
+/// A sample as the model sees it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(TS))]
+pub struct PreviewSample {
+    /// Its tokens.
+    pub tokens: Vec<PreviewToken>,
+    /// How many of them are learned.
+    pub trained: usize,
+    /// Whether it fills cutoff_len.
+    pub truncated: bool,
+    /// The line of the file that it began at.
+    pub line: usize,
+}
+
+/// A token of a sample.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(TS))]
+pub struct PreviewToken {
+    /// Its text.
+    pub text: String,
+    /// Whether it is learned, or only read.
+    pub trained: bool,
+}

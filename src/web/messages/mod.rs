@@ -1,0 +1,282 @@
+//! What the page and its worker say to each other. `web/src/messages.ts` is written from these types (`typescript.rs`).
+//!
+//! A request has an id; its reply, its fault and the events on the way carry the same one. Names are those of recipes and logs:
+//! snake_case, sizes in bytes, losses in nats a token.
+
+mod base;
+mod data;
+mod plan;
+mod recipe;
+mod run;
+mod talk;
+
+use serde::{Deserialize, Serialize};
+#[cfg(test)]
+use ts_rs::TS;
+
+pub use base::*;
+pub use data::*;
+pub use plan::*;
+pub use recipe::*;
+pub use run::*;
+pub use talk::*;
+
+use crate::validate::Report;
+
+/// What the page asks for.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(TS))]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Request {
+    /// What computes here; nothing where the browser has no WebGPU.
+    Adapter,
+    /// Opens a base and judges it by its headers. The files of `source: files` travel beside the request.
+    Open {
+        /// Where it is.
+        source: BaseSource,
+    },
+    /// Judges the open base to the end: reads every weight, and lets it speak where there is a GPU.
+    Validate,
+    /// Writes a repaired copy of the open base, which becomes the base.
+    Repair,
+    /// The datasets that come with the page.
+    Examples,
+    /// Reads and tokenises data for the open base, and shows some of it.
+    Prepare {
+        /// What is trained on.
+        data: DataSource,
+        /// What is evaluated on; without it `val_size` holds records out.
+        evaluation: Option<DataSource>,
+        /// The settings.
+        recipe: Settings,
+        /// The first sample to show, from 0.
+        first: usize,
+        /// How many to show.
+        count: usize,
+    },
+    /// What a run of the prepared data would need and do.
+    Plan {
+        /// The settings.
+        recipe: Settings,
+    },
+    /// Every key that a recipe may have.
+    Keys,
+    /// Reads a LLaMA-Factory recipe.
+    ReadRecipe {
+        /// Its text.
+        yaml: String,
+    },
+    /// Writes one.
+    WriteRecipe {
+        /// The settings.
+        recipe: Settings,
+    },
+    /// Trains on the prepared data; answers when the run has ended, by itself or by `stop`.
+    Train {
+        /// The settings.
+        recipe: Settings,
+        /// What the model is asked while it learns.
+        samples: Samples,
+    },
+    /// Goes on with a stored run that was interrupted; answers as `train`.
+    GoOn {
+        /// The run.
+        run: String,
+        /// What the model is asked while it learns.
+        samples: Samples,
+    },
+    /// Holds the run after the present step, with a snapshot.
+    Pause,
+    /// Lets a held run go on.
+    Resume,
+    /// Ends the run after the present step; what it has learnt is kept, and it can go on later.
+    Stop,
+    /// Writes a snapshot after the present step.
+    Save,
+    /// The runs and models that are kept in this browser.
+    Runs,
+    /// Deletes one.
+    Remove {
+        /// Its id.
+        id: String,
+    },
+    /// What this origin may store, and what it does.
+    Storage,
+    /// Makes a stored run the tuned model that `chat`, `losses`, `deltas` and `merge` look at.
+    Tuned {
+        /// Its id.
+        id: String,
+    },
+    /// Lets a model answer; the text comes in events.
+    Chat {
+        /// Which model.
+        which: Which,
+        /// The conversation, ending with a user's message.
+        messages: Vec<ChatMessage>,
+        /// How tokens are chosen.
+        sampling: Sampling,
+    },
+    /// The loss of every token of a text.
+    Losses {
+        /// Which model.
+        which: Which,
+        /// The text.
+        text: String,
+    },
+    /// Where the tuned model differs from its base.
+    Deltas,
+    /// Merges the tuned adapter into its base; the result is kept as a model of its own.
+    Merge,
+    /// The files of a stored run or model that a person takes home.
+    Files {
+        /// Its id.
+        id: String,
+    },
+    /// Ends another request at its next chance; that one fails with a sentence, or ends with what it has.
+    Cancel {
+        /// The other request's id.
+        request: u32,
+    },
+}
+
+/// The replies, by the request's kind. Requests that are not named answer nothing.
+#[cfg(test)]
+#[derive(TS)]
+#[expect(dead_code, reason = "only TypeScript has a use for the mapping")]
+pub(super) struct Replies {
+    adapter: Option<Adapter>,
+    open: Base,
+    validate: Report,
+    repair: Repaired,
+    examples: Vec<Example>,
+    prepare: Preview,
+    plan: Plan,
+    keys: Vec<RecipeKey>,
+    read_recipe: ReadRecipe,
+    write_recipe: String,
+    train: Ended,
+    go_on: Ended,
+    pause: (),
+    resume: (),
+    stop: (),
+    save: (),
+    runs: Vec<Run>,
+    remove: (),
+    storage: Storage,
+    tuned: Run,
+    chat: Answered,
+    losses: Vec<TokenLoss>,
+    deltas: Vec<Delta>,
+    merge: Run,
+    files: Vec<StoredFile>,
+    cancel: (),
+}
+
+/// The reply to a request; see `Replies` for which.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+#[expect(missing_docs, reason = "each holds the type of its name")]
+pub enum Reply {
+    Nothing,
+    Adapter(Option<Adapter>),
+    Base(Box<Base>),
+    Report(Box<Report>),
+    Repaired(Box<Repaired>),
+    Examples(Vec<Example>),
+    Preview(Preview),
+    Plan(Plan),
+    Keys(Vec<RecipeKey>),
+    ReadRecipe(ReadRecipe),
+    Text(String),
+    Ended(Ended),
+    Runs(Vec<Run>),
+    Storage(Storage),
+    Run(Run),
+    Answered(Answered),
+    Losses(Vec<TokenLoss>),
+    Deltas(Vec<Delta>),
+    Files(Vec<StoredFile>),
+}
+
+/// What happens while a request is worked on.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(TS))]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Event {
+    /// How far it is.
+    Progress {
+        /// How far.
+        progress: Progress,
+    },
+    /// The run begins.
+    Started {
+        /// Its id among the stored runs.
+        run: String,
+        /// Where it begins: 0, or the snapshot's step.
+        step: u64,
+        /// Its steps.
+        steps: u64,
+        /// The log so far of a run that goes on.
+        lines: Vec<StepLine>,
+        /// Its evaluations so far.
+        evaluations: Vec<EvalLine>,
+    },
+    /// A line of the log.
+    Step {
+        /// The line.
+        line: StepLine,
+    },
+    /// An evaluation.
+    Evaluation {
+        /// Its line.
+        line: EvalLine,
+    },
+    /// What the model said to a prompt at a step.
+    Sample {
+        /// Steps done.
+        step: u64,
+        /// What was asked.
+        prompt: String,
+        /// What it said.
+        text: String,
+    },
+    /// A snapshot was written.
+    Saved {
+        /// Of which step.
+        step: u64,
+    },
+    /// The run is held.
+    Paused {
+        /// Steps done.
+        step: u64,
+    },
+    /// The run goes on.
+    Resumed {
+        /// Steps done.
+        step: u64,
+    },
+    /// Something to know.
+    Notice {
+        /// In words.
+        words: String,
+    },
+    /// The GPU was lost. The run goes on by itself from the snapshot of `step`.
+    DeviceLost {
+        /// Of which step; 0 begins anew.
+        step: u64,
+        /// What the browser said of it.
+        cause: String,
+    },
+    /// More of an answer.
+    Text {
+        /// What was added.
+        text: String,
+    },
+    /// The run has ended and its model is kept.
+    Finished {
+        /// Steps done.
+        step: u64,
+        /// The run's id.
+        run: String,
+    },
+}

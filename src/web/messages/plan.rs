@@ -1,0 +1,58 @@
+//! What a run would need and do.
+
+use serde::Serialize;
+#[cfg(test)]
+use ts_rs::TS;
+
+use super::Settings;
+
+/// What a run would need and do.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(TS))]
+pub struct Plan {
+    /// Parameters that are trained.
+    pub trainable: u64,
+    /// All parameters.
+    pub parameters: u64,
+    /// GPU memory.
+    pub memory: PlanMemory,
+    /// What the adapter offers; unknown in many browsers.
+    pub available: Option<u64>,
+    /// Whether it fits, as far as that is known.
+    pub fits: bool,
+    /// A sentence where it does not.
+    pub obstacle: Option<String>,
+    /// What would make it fit.
+    pub suggestions: Vec<Suggestion>,
+    /// Optimiser steps.
+    pub steps: u64,
+    /// Bytes that the run's snapshots and its result will take in this browser.
+    pub storage_bytes: u64,
+    /// Seconds that it would take; unknown before anything was measured here.
+    pub seconds: Option<f64>,
+    /// What to know about the settings.
+    pub notices: Vec<String>,
+}
+
+/// GPU memory of a run in bytes, as planned.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(TS))]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct PlanMemory {
+    pub weights: u64,
+    pub gradients: u64,
+    pub optimizer: u64,
+    pub activations: u64,
+    pub other: u64,
+    pub peak: u64,
+}
+
+/// What would make a run smaller.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(TS))]
+pub struct Suggestion {
+    /// In words.
+    pub words: String,
+    /// As keys to set; empty where a person has to choose.
+    pub set: Settings,
+}

@@ -1,0 +1,146 @@
+//! Runs: what they tell, how they end, and how they are kept.
+
+use serde::{Deserialize, Serialize};
+#[cfg(test)]
+use ts_rs::TS;
+
+/// What the model is asked while it learns.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(TS))]
+pub struct Samples {
+    /// Every so many steps; 0 never.
+    pub every: u64,
+    /// User messages, each answered on its own.
+    pub prompts: Vec<String>,
+    /// Most tokens of an answer.
+    pub max_new_tokens: usize,
+}
+
+/// A line of `trainer_log.jsonl`, in numbers.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(TS))]
+pub struct StepLine {
+    /// Steps done.
+    pub current_steps: u64,
+    /// Steps of the run.
+    pub total_steps: u64,
+    /// Mean loss a target token since the line before.
+    pub loss: f64,
+    /// Gradient norm before clipping.
+    pub grad_norm: f64,
+    /// Learning rate.
+    pub lr: f64,
+    /// Epochs done.
+    pub epoch: f64,
+    /// Tokens a second since the line before.
+    pub tokens_per_second: f64,
+    /// To the end at the present speed.
+    pub remaining_seconds: Option<f64>,
+    /// GPU memory in use.
+    pub memory_bytes: Option<u64>,
+}
+
+/// An evaluation.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(TS))]
+pub struct EvalLine {
+    /// Steps done.
+    pub current_steps: u64,
+    /// Loss on the evaluation samples.
+    pub eval_loss: f64,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(TS))]
+pub struct Ended {
+    /// The run, as it is kept.
+    pub run: Run,
+    /// Whether it came to its end, or was stopped.
+    pub finished: bool,
+    /// Mean of the steps' losses.
+    pub train_loss: Option<f64>,
+    /// The last evaluation's.
+    pub eval_loss: Option<f64>,
+    /// Seconds of this part of the run.
+    pub seconds: f64,
+    /// Tokens a second.
+    pub tokens_per_second: Option<f64>,
+    /// The most GPU memory in use at one time.
+    pub peak_bytes: Option<u64>,
+}
+
+/// A run or a model that is kept in this browser.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(TS))]
+pub struct Run {
+    /// Its id.
+    pub id: String,
+    /// What to call it.
+    pub name: String,
+    /// How it came about.
+    pub method: RunMethod,
+    /// The name of what it was made from.
+    pub base: String,
+    /// What it takes in this browser.
+    pub bytes: u64,
+    /// Steps done.
+    pub step: u64,
+    /// Steps of the run; 0 for what was not trained.
+    pub steps: u64,
+    /// Whether it came to its end. One that did not can go on.
+    pub finished: bool,
+    /// Whether there is something that can be used: a result or a snapshot.
+    pub usable: bool,
+    /// Whether it is a whole model, which can be a base; an adapter is not.
+    pub model: bool,
+    /// Milliseconds since 1970.
+    pub created: f64,
+    /// The last loss, evaluated or else trained.
+    pub loss: Option<f64>,
+}
+
+/// How a stored model came about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(TS))]
+#[serde(rename_all = "snake_case")]
+pub enum RunMethod {
+    /// All parameters trained.
+    Full,
+    /// An adapter trained.
+    Lora,
+    /// Some layers trained.
+    Freeze,
+    /// An adapter merged into its base.
+    Merge,
+    /// A repaired copy.
+    Repair,
+    /// A copy of a base that was given or fetched, which a run here needs.
+    Copy,
+}
+
+/// What this origin stores.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(TS))]
+pub struct Storage {
+    /// Bytes in use.
+    pub usage: Option<u64>,
+    /// Bytes that it may use.
+    pub quota: Option<u64>,
+    /// Whether the browser promised not to clear it by itself.
+    pub persistent: bool,
+    /// Bytes of the worker's own memory, weights on the GPU not among them.
+    pub worker_bytes: Option<u64>,
+}
+
+/// A file that a person takes home.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(TS))]
+pub struct StoredFile {
+    /// Its name in the folder that is taken home.
+    pub name: String,
+    /// Bytes.
+    pub bytes: u64,
+    /// Where it lies in the origin's private file system: names from its root.
+    pub path: Vec<String>,
+}
