@@ -5,50 +5,9 @@ import { join } from "node:path";
 import type { Page } from "@playwright/test";
 import { root } from "../../scripts/lib/host.mjs";
 import type { Report } from "../../web/src/messages.js";
-import { expect, nativeProgram, test as harness } from "./harness.js";
+import { expect, nativeProgram } from "./harness.js";
+import { next, openVillage, patient, test, train } from "./village.js";
 import { unpack } from "./zip.js";
-
-/** Nothing may be asked of another host, and nothing may break on the way. */
-const test = harness.extend<{ watched: void }>({
-  watched: [
-    async ({ page, origin }, use) => {
-      const faults: string[] = [];
-      page.on("request", (request) => {
-        if (!request.url().startsWith(origin) && !request.url().startsWith("blob:")) faults.push(`asks for ${request.url()}`);
-      });
-      page.on("pageerror", (error) => faults.push(String(error)));
-      page.on("console", (message) => {
-        if (/Content.Security.Policy|panicked/.test(message.text())) faults.push(message.text());
-      });
-      await use();
-      expect(faults).toEqual([]);
-    },
-    { auto: true },
-  ],
-});
-
-const patient = { timeout: 120_000 }; // SwiftShader, on cores that others use too
-const next = (page: Page, step: string) => page.getByRole("link", { name: `Next: ${step}` }).click();
-
-async function openVillage(page: Page): Promise<void> {
-  await page.goto("/page/");
-  await page.getByRole("button", { name: "Use the village model" }).click();
-  await expect(page.getByText("Ready.", { exact: true })).toBeVisible(patient);
-}
-
-/** From Data or Method: so many steps, a snapshot every so many, and no questions unless `ask`. */
-async function train(page: Page, { steps, snapshot, ask = 0 }: { steps: number; snapshot: number; ask?: number }): Promise<void> {
-  await page.getByText("More settings").click();
-  await page.getByRole("textbox", { name: "Steps" }).fill(String(steps));
-  await page.getByLabel("Snapshot every").fill(String(snapshot));
-  await page.getByLabel("Evaluate", { exact: true }).selectOption("no");
-  await expect(page.getByText("It fits.")).toBeVisible(patient);
-  await expect(page.locator("dt:text-is('Steps') + dd")).toHaveText(String(steps), patient);
-  await next(page, "Train");
-  await page.getByText("Ask it while it learns").click();
-  await page.getByLabel("Every").fill(String(ask));
-  await page.getByRole("button", { name: /^Start/ }).click();
-}
 
 async function question(page: Page, text: string): Promise<string> {
   await page.getByLabel("Question", { exact: true }).fill(text);
