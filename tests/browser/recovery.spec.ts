@@ -120,6 +120,6 @@ test("a model is dropped, picked as a folder, and fetched from an address", asyn
   await page.getByRole("button", { name: "Fetch" }).click();
   await opened();
   await page.getByLabel("Hub id or address").fill(`${origin}/fixtures/nowhere`);
-  await page.getByRole("button", { name: "Fetch" }).click();
+  await page.keyboard.press("Enter");
   await expect(page.getByRole("alert")).toHaveText(/no config\.json/, patient);
 });

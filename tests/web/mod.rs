@@ -182,6 +182,7 @@ fn a_run_is_planned_trained_sampled_kept_and_talked_with() {
     let Reply::Base(base) = page.call(Request::Open { source: BaseSource::Run { id: id.clone() } }) else { panic!("no base") };
     assert_eq!(base.report.verdict, rootstock::validate::Verdict::Ready);
     page.call(Request::Remove { id });
+    assert!(page.fault(Request::Validate).contains("choose one first"), "what is deleted is no base");
     assert_eq!(page.call(Request::Runs), Reply::Runs(Vec::new()));
     let left: Vec<String> = block_on(page.store.list()).expect("it is read").into_iter().map(|entry| entry.name).collect();
     assert_eq!(left, ["speeds.json"], "of the run nothing is left");

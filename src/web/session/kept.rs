@@ -191,6 +191,10 @@ impl Session {
         if self.tuned.borrow().as_deref() == Some(id) {
             self.tuned.borrow_mut().take();
         }
+        if self.base.borrow().as_ref().is_some_and(|base| base.source == BaseSource::Run { id: id.into() }) {
+            self.base.borrow_mut().take();
+            self.prepared.borrow_mut().take();
+        }
         self.forget_talkers();
         self.store.subdirectory(KEPT).remove(id).await
     }

@@ -62,7 +62,7 @@ export function Chart({ label, lines, points, height = 140, log = false, x = "st
       plot?.destroy();
     };
   }, [points, lines, height, log, x]);
-  return <div class="chart" ref={box} role="img" aria-label={label} style={{ minBlockSize: `${height}px` }} />;
+  return <div class="chart" data-lines={lines.length} ref={box} role="img" aria-label={label} style={{ minBlockSize: `${height}px` }} />;
 }
 
 /** Steps and ranks are whole: so are the distances between their ticks. */

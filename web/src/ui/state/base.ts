@@ -92,6 +92,10 @@ export async function listRuns(): Promise<void> {
 
 export async function removeRun(id: string): Promise<void> {
   await ask({ kind: "remove", id });
+  if (from?.source.kind === "run" && from.source.id === id) {
+    from = null;
+    base.value = null;
+  }
   await listRuns();
   say("It is deleted.");
 }

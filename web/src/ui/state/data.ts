@@ -16,6 +16,8 @@ export const example = signal("village");
 export const pasted = signal("");
 export const pastedFormat = signal<"jsonl" | "json" | "csv" | "txt">("jsonl");
 export const files = signal<{ name: string; text: string }[]>([]);
+/** Files to evaluate on. */
+export const heldOut = signal<{ name: string; text: string }[]>([]);
 export const written = signal<ChatMessage[][]>([
   [
     { role: "user", content: "" },
@@ -42,8 +44,9 @@ export const data = computed<DataSource | null>(() => {
   }
 });
 
-/** What is evaluated on, where an example brings it. Otherwise `val_size` holds records out. */
+/** What is evaluated on, where it was given or an example brings it. Otherwise `val_size` holds records out. */
 export const evaluation = computed<DataSource | null>(() => {
+  if (heldOut.value.length > 0) return { kind: "files", files: heldOut.value };
   const given = data.value;
   if (given?.kind !== "example") return null;
   const held = examples.value.find(({ name }) => name === given.name)?.held_out;

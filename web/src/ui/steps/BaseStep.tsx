@@ -11,6 +11,7 @@ import { Notice } from "../parts/Notice.js";
 import { go, href } from "../route.js";
 import type { BaseSource } from "../../messages.js";
 import { base, cancelOpening, interrupted, open, opening, runs, storage } from "../state/base.js";
+import { failed } from "../state/faults.js";
 import { active } from "../state/phase.js";
 
 /** Opens a base; a ready one leads on, one with findings to its report. */
@@ -115,6 +116,8 @@ function Stored() {
 
 function Hub() {
   const id = useSignal("");
+  const fetchIt = () => take({ kind: "url", url: id.value.trim() });
+  const disabled = active.value || opening.value !== null || id.value.trim() === "";
   return (
     <section class="sheet stack tight" aria-labelledby="hub">
       <h2 id="hub">A model from the network</h2>
@@ -123,6 +126,7 @@ function Hub() {
         class="row"
         onSubmit={(event) => {
           event.preventDefault();
+          if (!disabled) fetchIt().catch(failed);
         }}
       >
         <label class="unseen" for="hub-id">
@@ -138,7 +142,7 @@ function Hub() {
           value={id.value}
           onInput={(event) => (id.value = event.currentTarget.value)}
         />
-        <Button disabled={active.value || id.value.trim() === ""} onPress={() => take({ kind: "url", url: id.value.trim() })}>
+        <Button disabled={disabled} onPress={fetchIt}>
           Fetch
         </Button>
       </form>

@@ -1,3 +1,4 @@
+import type { Signal } from "@preact/signals";
 import { Choice } from "../parts/Choice.js";
 import { Drop } from "../parts/Drop.js";
 import { NumberField, SwitchField } from "../parts/Field.js";
@@ -8,7 +9,7 @@ import { Writer } from "../parts/Writer.js";
 import { bytes, count } from "../numbers.js";
 import { Button } from "../parts/Button.js";
 import { ready } from "../state/base.js";
-import { data, dataFault, example, examples, files, pasted, pastedFormat, preparing, preview, way, type Way } from "../state/data.js";
+import { data, dataFault, example, examples, files, heldOut, pasted, pastedFormat, preparing, preview, way, type Way } from "../state/data.js";
 import { flagOf, numberOf, set } from "../state/recipe.js";
 
 const WAYS: readonly (readonly [Way, string])[] = [
@@ -89,7 +90,7 @@ function Given() {
         </div>
       );
     case "files":
-      return <Files />;
+      return <Files list={files} />;
     case "write":
       return <Writer />;
   }
@@ -102,28 +103,28 @@ const PLACEHOLDERS = {
   txt: "One text per line. Every token of it is learnt.",
 };
 
-function Files() {
+function Files({ list }: { list: Signal<{ name: string; text: string }[]> }) {
   return (
     <div class="stack tight">
       <Drop
         accept=".jsonl,.json,.csv,.tsv,.txt"
         onFiles={async (given) => {
           const read = given.map(async ({ path, file }) => ({ name: path, text: await file.text() }));
-          files.value = await Promise.all(read);
+          list.value = await Promise.all(read);
         }}
       >
         <span>Drop files here (jsonl, json, csv or txt), or</span>
       </Drop>
-      {files.value.length > 0 && (
+      {list.value.length > 0 && (
         <ul class="stack tight">
-          {files.value.map(({ name, text }) => (
+          {list.value.map(({ name, text }) => (
             <li class="row" key={name}>
               <code>{name}</code>
               <small>{bytes(text.length)}</small>
               <Button
                 kind="danger"
                 label={`Take ${name} away`}
-                onPress={() => (files.value = files.value.filter((file) => file.name !== name))}
+                onPress={() => (list.value = list.value.filter((file) => file.name !== name))}
               >
                 Take away
               </Button>
@@ -163,6 +164,10 @@ function Settings() {
         value={numberOf("val_size")}
         onChange={(value) => set({ val_size: value })}
       />
+      <details class="spaced" open={heldOut.value.length > 0}>
+        <summary>Evaluate on files of their own</summary>
+        <Files list={heldOut} />
+      </details>
       <SwitchField
         name="Learn the questions too"
         help="Otherwise only the answers are learnt."
