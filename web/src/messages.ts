@@ -564,6 +564,8 @@ export type Run = {
   id: string,
   /** What to call it. */
   name: string,
+  /** The name of its folder when it is taken home. */
+  folder: string,
   /** How it came about. */
   method: RunMethod,
   /** The name of what it was made from. */

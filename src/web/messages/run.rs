@@ -78,6 +78,8 @@ pub struct Run {
     pub id: String,
     /// What to call it.
     pub name: String,
+    /// The name of its folder when it is taken home.
+    pub folder: String,
     /// How it came about.
     pub method: RunMethod,
     /// The name of what it was made from.

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use serde_json::Value as Json;
 
 use super::super::messages::{Base, BaseSource, Event, FileSize, Progress, SettingValue, Unit};
+use super::kept::folder_name;
 use super::{Call, Session};
 use crate::checkpoint::Checkpoint;
 use crate::data::Tokenizer;
@@ -40,6 +41,16 @@ pub(super) struct OpenBase {
     pub(super) directory: Rc<dyn Directory>,
     /// Checkpoint and tokenizer, or why there are none.
     pub(super) model: Result<Model>,
+}
+
+impl OpenBase {
+    /// What a recipe and an adapter call it: a hub id as it is, what is kept here as the folder that a person takes home.
+    pub(super) fn reference(&self) -> String {
+        match self.source {
+            BaseSource::Embedded | BaseSource::Run { .. } => folder_name(&self.name),
+            BaseSource::Files { .. } | BaseSource::Url { .. } => self.name.clone(),
+        }
+    }
 }
 
 /// A model that can be used.

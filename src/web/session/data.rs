@@ -108,7 +108,7 @@ impl Session {
         let base = self.base()?;
         let model = base.model.clone()?;
         let files = self.data_files(data, evaluation).await?;
-        let recipe = recipe_for(settings, &base.name, &files)?;
+        let recipe = recipe_for(settings, &base.reference(), &files)?;
         let key = key(&recipe);
         if let Some(known) = self.prepared.borrow().as_ref()
             && known.key == key

@@ -43,6 +43,14 @@ pub(super) fn now() -> f64 {
     web_time::SystemTime::now().duration_since(web_time::UNIX_EPOCH).map_or(0.0, |passed| passed.as_millis() as f64)
 }
 
+/// A name for a folder on any system: letters, digits, and `-`, `_`, `.` between them.
+pub(super) fn folder_name(name: &str) -> String {
+    let words = name.split(|c: char| !c.is_alphanumeric() && !"-_.".contains(c)).filter(|word| !word.is_empty());
+    let joined = words.collect::<Vec<_>>().join("-");
+    let plain = joined.trim_matches(['-', '.']);
+    if plain.is_empty() { "model".into() } else { plain.into() }
+}
+
 impl Session {
     pub(super) fn kept(&self, id: &str) -> Result<Box<dyn OutputDirectory>> {
         if id.is_empty() || !id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
@@ -149,6 +157,7 @@ impl Session {
         Ok(Run {
             id: id.into(),
             name: about.name.clone(),
+            folder: folder_name(&about.name),
             method: about.method,
             base: about.base_name.clone(),
             bytes,
@@ -217,5 +226,22 @@ impl Session {
             bytes: entry.size,
         };
         Ok(entries.map(file).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_have_names_that_every_system_takes() {
+        for (name, folder) in [
+            ("village model, tuned: village", "village-model-tuned-village"),
+            ("SmolLM2-135M, adapter: a b.jsonl", "SmolLM2-135M-adapter-a-b.jsonl"),
+            ("../..", "model"),
+            ("Bäume/2", "Bäume-2"),
+        ] {
+            assert_eq!(folder_name(name), folder);
+        }
     }
 }

@@ -195,7 +195,7 @@ impl Session {
     }
 
     fn places_to_write(&self) -> Vec<(&'static str, String)> {
-        let base = self.base.borrow().as_ref().map(|base| base.name.clone());
+        let base = self.base.borrow().as_ref().map(|base| base.reference());
         let named = [("model_name_or_path", base.unwrap_or_else(|| "MODEL".into())), ("dataset_dir", "data".into())];
         named.into_iter().chain([("dataset", "DATASET".into()), ("output_dir", "output".into())]).collect()
     }

@@ -16,7 +16,7 @@ impl Session {
         let model = base.model.clone()?;
         let prepared = self.prepared_again(settings).await?;
         let files = self.data_files(&prepared.data, prepared.evaluation.as_ref()).await?;
-        let recipe = data::recipe_for(settings, &base.name, &files)?;
+        let recipe = data::recipe_for(settings, &base.reference(), &files)?;
         let gpu = self.gpu().await?;
         let profile = gpu.profile();
         let samples = (&prepared.prepared.train.samples, &prepared.prepared.eval.samples);

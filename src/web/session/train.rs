@@ -104,7 +104,7 @@ impl Session {
     async fn material(&self, base: &OpenBase, settings: &Settings, kept: &KeptData) -> Result<Material> {
         let model = base.model.clone()?;
         let files = self.data_files(&kept.data, kept.evaluation.as_ref()).await?;
-        let recipe = data::recipe_for(settings, &base.name, &files)?;
+        let recipe = data::recipe_for(settings, &base.reference(), &files)?;
         let prepared = data::encode(&recipe, &files, &model).await?;
         Ok(Material { model, recipe, prepared })
     }

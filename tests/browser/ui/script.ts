@@ -176,6 +176,7 @@ function run(id: string, method: RunMethod, finished: boolean): Run {
   return {
     id,
     name: id,
+    folder: id,
     method,
     base: "village",
     bytes: 14_700_000,

@@ -24,7 +24,7 @@ export function HeatMap() {
   return (
     <section class="part" aria-labelledby="heat">
       <h2 id="heat">Where it is surprised</h2>
-      <p>The loss of each token of a text: the darker, the less the model expected it.</p>
+      <p>The loss of each token of a text: the stronger its colour, the less the model expected it.</p>
       <div class="stack tight">
         <label class="unseen" for="heat-text">
           Text

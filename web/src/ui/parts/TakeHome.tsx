@@ -36,8 +36,8 @@ export function TakeHome({ run }: { run: Run }) {
           : "A whole Hugging Face folder: transformers, vLLM and llama.cpp’s converter load it."}
       </p>
       <div class="row">
-        <Button onPress={() => busy(() => saveZip(run.name, files, written))}>Download as zip</Button>
-        {canWriteFolder && <Button onPress={() => busy(() => saveFolder(run.name, files, written))}>Save as a folder …</Button>}
+        <Button onPress={() => busy(() => saveZip(run.folder, files, written))}>Download as zip</Button>
+        {canWriteFolder && <Button onPress={() => busy(() => saveFolder(run.folder, files, written))}>Save as a folder …</Button>}
         {!run.model && <Button onPress={() => busy(merge)}>Merge into the base</Button>}
         <small>{bytes(run.bytes)} with its snapshots</small>
       </div>

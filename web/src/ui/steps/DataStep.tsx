@@ -165,7 +165,7 @@ function Settings() {
         onChange={(value) => set({ val_size: value })}
       />
       <details class="spaced" open={heldOut.value.length > 0}>
-        <summary>Evaluate on files of their own</summary>
+        <summary>Evaluate on other files</summary>
         <Files list={heldOut} />
       </details>
       <SwitchField
