@@ -97,7 +97,10 @@ impl Model {
 pub(super) async fn open_adapters(base: &Checkpoint, paths: &[String], console: Console) -> Result<Vec<Adapter>> {
     let directories = paths.iter().map(|path| Ok(Rc::new(open_directory(Path::new(path))?) as Rc<dyn Directory>)).collect::<Result<_>>()?;
     let adapters = Adapter::open_all(directories, base).await?;
-    for (path, adapter) in paths.iter().zip(&adapters) {
+    for (at, (path, adapter)) in paths.iter().zip(&adapters).enumerate() {
+        if paths[..at].contains(path) {
+            console.say(&format!("warning: {path} is given more than once, and its change is added as often"));
+        }
         let numbers = adapter.params.iter().map(|p| p.decl.elements()).sum();
         let mut parts = vec![count(adapter.plan.targets.len(), "adapted matrix").replace("matrixs", "matrices")];
         if !adapter.plan.saved.is_empty() {

@@ -73,6 +73,7 @@ fn merging_gives_a_model_that_computes_the_same() {
     let said =
         ws.run(&["merge", "--model", "model", "--adapter", "style", "--adapter", "style", "--out", "twice", "--dtype", "bf16"]).good();
     assert!(said.stdout.contains("merged 2 adapters into twice") && said.stdout.contains("from rounding to BF16"), "{}", said.stdout);
+    assert!(said.stderr.contains("warning: style is given more than once"), "{}", said.stderr);
 
     // What is there stays.
     let left = entries(&ws);
