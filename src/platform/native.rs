@@ -23,6 +23,9 @@ pub fn open_directory(path: &Path) -> Result<NativeDirectory> {
     let shown = path.display().to_string();
     match fs::metadata(path) {
         Ok(meta) if meta.is_dir() => Ok(NativeDirectory::new(path)),
+        Ok(_) if [".zip", ".tar", ".gz", ".tgz", ".7z", ".zst", ".xz"].iter().any(|ending| shown.ends_with(ending)) => {
+            Err(Error::file(shown, "this is an archive; unpack it and give the directory that comes out"))
+        }
         Ok(_) => {
             Err(Error::file(shown, format!("this is a file; give the directory that holds it ({})", parent_and_name(path).0.display())))
         }
@@ -80,7 +83,16 @@ impl NativeDirectory {
     fn join_existing(&self, name: &str) -> Result<PathBuf> {
         let path = self.join(name)?;
         let (Ok(real), Ok(root)) = (fs::canonicalize(&path), fs::canonicalize(&self.root)) else {
-            return Ok(path); // the caller's read reports what is wrong
+            return match fs::read_link(&path) {
+                Ok(target) => Err(Error::file(
+                    path.display().to_string(),
+                    format!(
+                        "this link leads nowhere (to {}); copy the file itself here (a snapshot of the Hugging Face cache needs the blobs beside it)",
+                        target.display()
+                    ),
+                )),
+                Err(_) => Ok(path), // the caller's read reports what is wrong
+            };
         };
         // The Hugging Face cache links snapshots/<commit>/model.safetensors to ../../blobs/<hash>.
         let blobs = root.parent().and_then(Path::parent).map(|p| p.join("blobs"));
@@ -97,11 +109,18 @@ impl NativeDirectory {
             let entry = entry.map_err(|e| io_error(&dir.display().to_string(), &e))?;
             let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
             // Follows links to files (the Hugging Face cache is made of them), never to directories.
-            let Ok(meta) = fs::metadata(entry.path()) else { continue };
+            let Ok(meta) = fs::metadata(entry.path()) else {
+                // A link that leads nowhere is there for who asks for it, and tells so.
+                if entry.file_type().is_ok_and(|t| t.is_symlink()) {
+                    entries.push(Entry { name, size: 0 });
+                }
+                continue;
+            };
             if meta.is_file() {
                 entries.push(Entry { name, size: meta.len() });
             } else if meta.is_dir() && depth < 4 && !entry.file_type().is_ok_and(|t| t.is_symlink()) {
-                self.walk(&entry.path(), &format!("{name}/"), depth + 1, entries)?;
+                // What lies in a folder that cannot be looked into is no part of the model.
+                let _ = self.walk(&entry.path(), &format!("{name}/"), depth + 1, entries);
             }
         }
         Ok(())

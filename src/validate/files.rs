@@ -78,6 +78,8 @@ fn damaged(name: &str, error: &Error) -> Finding {
         Code::LfsPointer
     } else if reason.contains("points outside") {
         Code::OutsideDirectory
+    } else if reason.contains("leads nowhere") || reason.contains("permission denied") {
+        Code::Unreadable
     } else if reason.contains("cut short") || reason.contains("the file has only") {
         Code::TruncatedFile
     } else {

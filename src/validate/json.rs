@@ -49,6 +49,11 @@ fn parse(name: &str, bytes: &[u8]) -> Result<Json, Box<Finding>> {
         let message = "this is a git-lfs pointer, not the file itself; run `git lfs pull` in the model's repository";
         return Err(Finding::new(Code::LfsPointer, message).file(name).into());
     }
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        let message =
+            "is UTF-16, which transformers does not read; save it as UTF-8 (in PowerShell: -Encoding utf8), or take it from the base model";
+        return Err(Finding::new(Code::InvalidJson, message).file(name).into());
+    }
     let (text, finding) = match bytes.strip_prefix(BYTE_ORDER_MARK) {
         Some(rest) => {
             let message = "begins with a byte order mark, which transformers takes for a mistake in the JSON; save it as UTF-8 without BOM";

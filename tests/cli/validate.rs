@@ -93,3 +93,27 @@ fn what_the_program_writes_raises_no_alarm() {
     ws.run(&["merge", "--model", "full", "--adapter", "lora", "--out", "merged"]).good();
     quiet("merged");
 }
+
+#[test]
+fn odd_inputs_are_told_in_plain_words() {
+    let ws = Workspace::new();
+    ws.write("model.zip", "PK");
+    assert!(ws.run(&["validate", "model.zip"]).fault().contains("unpack it"));
+    let says = |words: &str| {
+        let said = ws.run(&["validate", "model", "--quick"]);
+        assert!(said.code == Some(1) && said.stdout.contains(words), "'{words}' in: {}", said.stdout);
+    };
+    let config = ws.read("model/config.json");
+    let wide: Vec<u8> = std::iter::once(0xfeff).chain(String::from_utf8_lossy(&config).encode_utf16()).flat_map(u16::to_le_bytes).collect();
+    fs::write(ws.path("model/config.json"), wide).expect("it can be written");
+    says("is UTF-16");
+    fs::write(ws.path("model/config.json"), config).expect("it can be written");
+    #[cfg(unix)]
+    {
+        // A snapshot of the Hugging Face cache without its blobs.
+        fs::remove_file(ws.path("model/model.safetensors")).expect("it was there");
+        std::os::unix::fs::symlink("../../blobs/0123", ws.path("model/model.safetensors")).expect("it can be made");
+        says("error [unreadable_file] model.safetensors");
+        says("this link leads nowhere (to ../../blobs/0123)");
+    }
+}
