@@ -1,14 +1,11 @@
 //! What a run would need and do, before it is started.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 use super::super::messages::{Plan, PlanMemory, SettingValue, Settings, Suggestion};
 use super::{Session, data};
-use crate::bench::{self, Shape};
 use crate::config::{FinetuningType, Recipe};
 use crate::error::{Error, Result};
-use crate::gpu::Gpu;
 use crate::platform::write_file;
 use crate::train::{Planned, Remedy, plan_run};
 
@@ -59,7 +56,7 @@ impl Session {
             steps: loader.total_steps(),
             // A snapshot holds weights and both moments, the result weights.
             storage_bytes: 4 * trainable * (3 * snapshots + 1),
-            seconds: self.speed_of(&gpu).await.map(|speed| flops / speed),
+            seconds: self.speed_of(&profile.name).await.map(|speed| flops / speed),
             notices: recipe.notices.clone(),
         })
     }
@@ -78,28 +75,14 @@ pub(super) fn flops_per_token(recipe: &Recipe, parameters: u64, trainable: u64) 
     }
 }
 
-/// A step that takes a moment even where a processor computes.
-const CALIBRATION: Shape = Shape::EMBEDDED.with_batch(4);
-
-/// Floating-point operations a token of training all parameters.
-fn full_flops(parameters: u64) -> f64 {
-    6.0 * parameters as f64
-}
-
 /// Where measured speeds are kept: floating-point operations a second by the adapter's name.
 const SPEEDS: &str = "speeds.json";
 
 impl Session {
-    /// What runs on this adapter reached, in this visit or an earlier one; before the first run, what a few small steps reach, which is less
-    /// than larger models make of a graphics card.
-    async fn speed_of(&self, gpu: &Rc<Gpu>) -> Option<f64> {
+    /// What runs on this adapter reached, in this visit or an earlier one.
+    async fn speed_of(&self, adapter: &str) -> Option<f64> {
         if self.speed.get().is_none() {
-            self.speed.set(self.kept_speeds().await.get(&gpu.profile().name).copied().filter(|speed| *speed > 0.0));
-        }
-        if self.speed.get().is_none() && self.running.borrow().is_none() {
-            // A device that fails at this is told of by the run; a plan does without the time.
-            let measured = bench::speed(gpu, &CALIBRATION).await.ok();
-            self.speed.set(measured.map(|(tokens, parameters)| full_flops(parameters) * tokens));
+            self.speed.set(self.kept_speeds().await.get(adapter).copied().filter(|speed| *speed > 0.0));
         }
         self.speed.get()
     }
