@@ -248,7 +248,8 @@ impl<'a> SelfTest<'a> {
             _ if explained || loss <= CHANCE * chance => Finding::new(Code::SelfTest, seen),
             Some(language) => {
                 let message = format!(
-                    "{seen}. It was trained on something narrower or other than this text: its loss is above chance, but in {language} it tells what comes next from other words of the text, which no random model does"
+                    "{seen}. It was trained on something narrower or other than this text: its loss is above chance, \
+                     but in {language} it tells what comes next from other words of the text, which no random model does"
                 );
                 Finding::new(Code::SelfTest, message)
             }
@@ -286,7 +287,8 @@ impl<'a> SelfTest<'a> {
         all.push(configured.clone());
         let Some(best) = standing_out(&all).filter(|best| *best < others.len()) else { return Ok(None) };
         let message = format!(
-            "all shapes fit, but the model does not behave: with {} heads of {}, as config.json says, its loss on a text is {:.3}, with {} it              is {:.3}. Other tools compute nonsense without a word",
+            "all shapes fit, but the model does not behave: with {} heads of {}, as config.json says, its loss on a text is {:.3}, \
+             with {} it is {:.3}. Other tools compute nonsense without a word",
             config.num_attention_heads,
             config.head_dim,
             configured.loss(),

@@ -36,7 +36,7 @@ interface Ids {
   "aria-describedby": string;
 }
 
-interface NumberProps extends Named, Range {
+export interface NumberProps extends Named, Range {
   value: number | null;
   /** Shown where nothing is set: what is taken then. */
   otherwise?: string;
@@ -108,8 +108,13 @@ export function TextField({ name, help, value, otherwise, onChange }: TextProps)
   );
 }
 
+export interface SwitchProps extends Named {
+  value: boolean;
+  onChange: (value: boolean) => void;
+}
+
 /** Yes or no. */
-export function SwitchField({ name, help, value, onChange }: Named & { value: boolean; onChange: (value: boolean) => void }) {
+export function SwitchField({ name, help, value, onChange }: SwitchProps) {
   return (
     <Field
       name={name}

@@ -1,7 +1,7 @@
 import { bytes, count } from "../numbers.js";
 import { Options } from "../parts/Choice.js";
-import { More, Training } from "../parts/method/How.js";
-import { Freeze, Lora } from "../parts/method/What.js";
+import { More, Training } from "../parts/method/Training.js";
+import { Freeze, Lora } from "../parts/method/Tuning.js";
 import { Missing, Onward } from "../parts/Onward.js";
 import { Cost } from "../parts/Cost.js";
 import { RecipeFile } from "../parts/RecipeFile.js";

@@ -1,51 +1,47 @@
 // What learns: the settings of an adapter, and of a model of which some layers learn.
-import { flagOf, numberOf, set, textOf } from "../../state/recipe.js";
-import { NumberField, SwitchField, TextField } from "../Field.js";
+import { numberOf, set, textOf } from "../../state/recipe.js";
+import { TextField } from "../Field.js";
 import { Modules } from "../Modules.js";
+import { NumberKey, SwitchKey } from "./keys.js";
 
 export function Lora() {
   return (
     <section class="part" aria-label="LoRA">
       <h2>The adapter</h2>
-      <NumberField
+      <NumberKey
+        of="lora_rank"
         name="Rank"
         help="How wide the small matrices are: more can hold more, and costs more."
         whole
         least={1}
         most={1024}
-        value={numberOf("lora_rank")}
         otherwise="8"
-        onChange={(value) => set({ lora_rank: value })}
       />
-      <NumberField
+      <NumberKey
+        of="lora_alpha"
         name="Alpha"
         help="How strongly the adapter counts: its output is scaled by alpha / rank."
         least={1e-6}
-        value={numberOf("lora_alpha")}
         otherwise={String(2 * (numberOf("lora_rank") ?? 8))}
-        onChange={(value) => set({ lora_alpha: value })}
       />
       <Modules />
-      <NumberField
+      <NumberKey
+        of="lora_dropout"
         name="Dropout"
         help="Switches off this share of the adapter’s inputs at random, against learning by heart."
         least={0}
         most={0.99}
-        value={numberOf("lora_dropout")}
         otherwise="0"
-        onChange={(value) => set({ lora_dropout: value })}
       />
-      <SwitchField
+      <SwitchKey
+        of="use_dora"
         name="DoRA"
         help="Learns each weight row’s length apart from its direction: often better at a low rank, a little slower."
-        value={flagOf("use_dora")}
-        onChange={(value) => set({ use_dora: value || null })}
       />
-      <SwitchField
+      <SwitchKey
+        of="use_rslora"
         name="rsLoRA"
         help="Scales by alpha / √rank, so that a high rank does not learn ever more slowly."
-        value={flagOf("use_rslora")}
-        onChange={(value) => set({ use_rslora: value || null })}
       />
     </section>
   );
@@ -55,13 +51,12 @@ export function Freeze() {
   return (
     <section class="part" aria-label="Some layers">
       <h2>The layers</h2>
-      <NumberField
+      <NumberKey
+        of="freeze_trainable_layers"
         name="Layers that learn"
         help="So many from the end; a negative number counts from the start."
         whole
-        value={numberOf("freeze_trainable_layers")}
         otherwise="2"
-        onChange={(value) => set({ freeze_trainable_layers: value })}
       />
       <TextField
         name="Modules"
