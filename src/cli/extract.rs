@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::Global;
 use super::console::{self, count, thousands};
 use super::merge::NewDirectory;
-use super::setup::{open_dataset, open_model_directory};
+use super::setup::{open_dataset, open_given_directory};
 
 /// Turns what a full fine-tune changed into a LoRA adapter of its base
 ///
@@ -95,9 +95,9 @@ pub(super) async fn run(args: &ExtractArgs, global: &Global) -> Result<()> {
         Wanted::Auto => return Err(Error::recipe("--energy", format!("is {}; it is a share, from 0 to 1", args.energy))),
     };
     let place = NewDirectory::of(&args.out)?;
-    let base = Checkpoint::open(Rc::new(open_model_directory(&args.base)?)).await?;
+    let base = Checkpoint::open(Rc::new(open_given_directory(&args.base)?)).await?;
     console.say(&format!("base     {}", args.base));
-    let tuned = Checkpoint::open(Rc::new(open_model_directory(&args.tuned)?)).await?;
+    let tuned = Checkpoint::open(Rc::new(open_given_directory(&args.tuned)?)).await?;
     console.say(&format!("tuned    {}", args.tuned));
     let total = tuned.params().len();
     let mut done = 0;

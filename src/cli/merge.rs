@@ -17,7 +17,7 @@ use rootstock::{Error, Result};
 
 use super::Global;
 use super::console::{self, Console, count, thousands};
-use super::setup::{open_adapters, open_model_directory};
+use super::setup::{open_adapters, open_given_directory};
 
 /// Adds LoRA adapters to their base: a complete model of its own comes out
 ///
@@ -79,7 +79,7 @@ fn rounding(dtype: Dtype) -> f32 {
 pub(super) async fn run(args: &MergeArgs, global: &Global) -> Result<()> {
     let console = global.console();
     let place = NewDirectory::of(&args.out)?;
-    let base = Checkpoint::open(Rc::new(open_model_directory(&args.model)?)).await?;
+    let base = Checkpoint::open(Rc::new(open_given_directory(&args.model)?)).await?;
     console.say(&format!("model    {}", args.model));
     let adapters = open_adapters(&base, &args.adapters, console).await?;
     let gpu = Rc::new(global.gpu().await?);

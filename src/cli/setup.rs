@@ -56,7 +56,7 @@ impl Model {
     /// # Errors
     /// What keeps it from being one; for the name of a model on the hub, how to get it.
     pub(super) async fn open(path: &str) -> Result<Model> {
-        Model::of(Rc::new(open_model_directory(path)?)).await
+        Model::of(Rc::new(open_given_directory(path)?)).await
     }
 
     /// Opens a model's files, wherever they are.
@@ -95,7 +95,7 @@ impl Model {
 /// # Errors
 /// What keeps one from being an adapter of this base.
 pub(super) async fn open_adapters(base: &Checkpoint, paths: &[String], console: Console) -> Result<Vec<Adapter>> {
-    let directories = paths.iter().map(|path| Ok(Rc::new(open_directory(Path::new(path))?) as Rc<dyn Directory>)).collect::<Result<_>>()?;
+    let directories = paths.iter().map(|path| Ok(Rc::new(open_given_directory(path)?) as Rc<dyn Directory>)).collect::<Result<_>>()?;
     let adapters = Adapter::open_all(directories, base).await?;
     for (at, (path, adapter)) in paths.iter().zip(&adapters).enumerate() {
         if paths[..at].contains(path) {
@@ -117,13 +117,17 @@ pub(super) async fn open_adapters(base: &Checkpoint, paths: &[String], console: 
     Ok(adapters)
 }
 
-pub(super) fn open_model_directory(path: &str) -> Result<rootstock::platform::NativeDirectory> {
+/// Opens the directory of a model or adapter.
+///
+/// # Errors
+/// When there is none; where it looks like a name on Hugging Face, with how to get it.
+pub(super) fn open_given_directory(path: &str) -> Result<rootstock::platform::NativeDirectory> {
     let looks_like_hub_name = path.split('/').count() == 2 && !path.starts_with(['.', '/', '~']) && !path.ends_with('/');
     if looks_like_hub_name && !Path::new(path).exists() {
         return Err(Error::file(
             path,
             format!(
-                "there is no such directory; if this is a model's name on Hugging Face, nothing is downloaded here: \
+                "there is no such directory; if this is a name on Hugging Face, nothing is downloaded here: \
                  fetch it with `hf download {path} --local-dir DIR` and give DIR"
             ),
         ));

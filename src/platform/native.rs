@@ -21,6 +21,9 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
 /// [`Error::File`] when the path is missing or is a file (naming the directory that was probably meant).
 pub fn open_directory(path: &Path) -> Result<NativeDirectory> {
     let shown = path.display().to_string();
+    if shown.is_empty() {
+        return Err(Error::file("\"\"", "an empty name is no directory"));
+    }
     match fs::metadata(path) {
         Ok(meta) if meta.is_dir() => Ok(NativeDirectory::new(path)),
         Ok(_) if [".zip", ".tar", ".gz", ".tgz", ".7z", ".zst", ".xz"].iter().any(|ending| shown.ends_with(ending)) => {
