@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::gpu::Gpu;
 
 pub use peaks::{Peaks, measure as measure_peaks};
-pub use steps::{Shape, Tuned};
+pub use steps::{Shape, Tuned, speed};
 
 /// What a kernel reaches at one shape.
 #[derive(Debug, Clone, Serialize)]

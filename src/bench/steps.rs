@@ -96,48 +96,91 @@ fn lora_plan(config: &ModelConfig) -> Result<AdapterPlan> {
 /// Steps that are timed after the first; the median counts.
 const STEPS: usize = 3;
 
+/// A model of random weights on the GPU, and a batch for it.
+struct Bench {
+    engine: Engine,
+    batch: Batch,
+    step: StepValues,
+}
+
+impl Bench {
+    async fn open(gpu: &Rc<Gpu>, shape: &Shape, tuned: Tuned) -> Result<Bench> {
+        let config = shape.config()?;
+        let declarations = params(&config);
+        let (method, frozen) = match tuned {
+            Tuned::Full => (Method::Full, WeightType::F32),
+            Tuned::Lora => (Method::Adapter { plan: Rc::new(lora_plan(&config)?), loraplus_lr_ratio: 1.0 }, WeightType::Bf16),
+        };
+        let options = EngineOptions { method, gradient_checkpointing: false, sequence: shape.sequence, adamw: AdamW::default() };
+        let engine = Engine::new(gpu.clone(), config.clone(), &declarations, |_| frozen, options).await?;
+        fill(&engine);
+        let mut random = Random::new(1, 0);
+        let samples: Vec<Sample> = (0..shape.batch)
+            .map(|_| {
+                let ids: Vec<u32> = (0..shape.sequence).map(|_| random.below(config.vocab_size as u64) as u32).collect();
+                let labels = ids.iter().map(|i| *i as i32).collect();
+                Sample::new(ids, labels, 1)
+            })
+            .collect();
+        let batch = Batch::of(&samples.iter().collect::<Vec<_>>());
+        let step = StepValues {
+            loss_scale: 1.0 / batch.target_count() as f32,
+            learning_rate: 1e-5,
+            bias_correction1: 10.0,
+            bias_correction2: 1000.0,
+            max_grad_norm: 1.0,
+            ..StepValues::default()
+        };
+        Ok(Bench { engine, batch, step })
+    }
+
+    /// Seconds of a whole training step: the median of [`STEPS`] after one that compiles the kernels.
+    async fn seconds(&mut self) -> Result<f64> {
+        let mut times = Vec::new();
+        for _ in 0..=STEPS {
+            let start = Instant::now();
+            self.engine.micro_step(&self.batch, self.step).await?;
+            self.engine.update(&self.step).await?;
+            self.engine.stats().await?;
+            let seconds = start.elapsed().as_secs_f64();
+            self.engine.runner.observe(self.engine.planned_flops(self.batch.len()).unwrap_or(0), seconds);
+            times.push(seconds);
+        }
+        times.remove(0);
+        times.sort_by(f64::total_cmp);
+        Ok(times[times.len() / 2])
+    }
+}
+
+/// A step long enough that starting it does not count.
+const LONG_STEP: f64 = 0.05;
+
+/// About how many floating-point operations a second full fine-tuning reaches on this adapter, six a parameter and token, so that the time
+/// of a run can be guessed before there was one: the embedded model with ever more sequences a step, until a step takes [`LONG_STEP`].
+/// Larger models make more of a graphics card.
+///
+/// # Errors
+/// [`crate::Error::Gpu`] when the device fails, [`crate::Error::TooLittleMemory`] when it has no room for that.
+pub async fn speed(gpu: &Rc<Gpu>) -> Result<f64> {
+    let shape = Shape::EMBEDDED;
+    let parameters: u64 = params(&shape.config()?).iter().map(|p| p.elements()).sum();
+    let mut batch = 4;
+    loop {
+        let mut bench = Bench::open(gpu, &Shape { batch, ..shape }, Tuned::Full).await?;
+        let seconds = bench.seconds().await?;
+        if seconds >= LONG_STEP || batch >= 4 * shape.batch {
+            return Ok(6.0 * parameters as f64 * bench.batch.tokens as f64 / seconds);
+        }
+        batch *= 4;
+    }
+}
+
 /// Trains a few steps, then one with each kernel timed on its own.
 pub(super) async fn measure(gpu: &Rc<Gpu>, shape: &Shape, tuned: Tuned) -> Result<(StepResult, Vec<KernelResult>)> {
-    let config = shape.config()?;
-    let declarations = params(&config);
-    let (method, frozen) = match tuned {
-        Tuned::Full => (Method::Full, WeightType::F32),
-        Tuned::Lora => (Method::Adapter { plan: Rc::new(lora_plan(&config)?), loraplus_lr_ratio: 1.0 }, WeightType::Bf16),
-    };
-    let options = EngineOptions { method, gradient_checkpointing: false, sequence: shape.sequence, adamw: AdamW::default() };
     gpu.reset_peak();
-    let mut engine = Engine::new(gpu.clone(), config.clone(), &declarations, |_| frozen, options).await?;
-    fill(&engine);
-    let mut random = Random::new(1, 0);
-    let samples: Vec<Sample> = (0..shape.batch)
-        .map(|_| {
-            let ids: Vec<u32> = (0..shape.sequence).map(|_| random.below(config.vocab_size as u64) as u32).collect();
-            let labels = ids.iter().map(|i| *i as i32).collect();
-            Sample::new(ids, labels, 1)
-        })
-        .collect();
-    let batch = Batch::of(&samples.iter().collect::<Vec<_>>());
-    let step = StepValues {
-        loss_scale: 1.0 / batch.target_count() as f32,
-        learning_rate: 1e-5,
-        bias_correction1: 10.0,
-        bias_correction2: 1000.0,
-        max_grad_norm: 1.0,
-        ..StepValues::default()
-    };
-    let mut times = Vec::new();
-    for _ in 0..=STEPS {
-        let start = Instant::now();
-        engine.micro_step(&batch, step).await?;
-        engine.update(&step).await?;
-        engine.stats().await?;
-        let seconds = start.elapsed().as_secs_f64();
-        engine.runner.observe(engine.planned_flops(batch.len()).unwrap_or(0), seconds);
-        times.push(seconds);
-    }
-    times.remove(0); // compiles the kernels
-    times.sort_by(f64::total_cmp);
-    let seconds = times[times.len() / 2];
+    let mut bench = Bench::open(gpu, shape, tuned).await?;
+    let seconds = bench.seconds().await?;
+    let Bench { mut engine, batch, step } = bench;
     let peak_bytes = gpu.peak_bytes();
     let mut timings = engine.profile(&batch, step).await?;
     for _ in 1..STEPS {

@@ -160,10 +160,12 @@ impl Gpu {
         let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let raw = self.device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size: bytes, usage, mapped_at_creation: false });
-        if let Some(e) = validation.pop().await {
+        // Both are popped before anything is awaited: the scopes are a stack of the device, which others use meanwhile.
+        let (validation, memory) = (validation.pop(), memory.pop());
+        if let Some(e) = validation.await {
             return Err(full(e.to_string()));
         }
-        if memory.pop().await.is_some() {
+        if memory.await.is_some() {
             return Err(full("the adapter is out of memory".into()));
         }
         self.allocated.set(self.allocated.get() + bytes);

@@ -77,6 +77,26 @@ test("twenty steps as the native program takes them, also when held, reloaded an
   expect([...all], "to the same bits").toEqual(whole);
 });
 
+// All of them allocate, compile kernels and submit while the others wait for the device.
+test("a run's losses stay the same while others use the device", async ({ engine }) => {
+  const short: Settings = { ...recipe, max_steps: 6 };
+  await engine.prepare(short);
+  const alone = losses((await engine.call({ kind: "train", recipe: short, samples })).events);
+  const text = "Who keeps the bees?";
+  const sampling = { temperature: 0, top_p: 1, max_new_tokens: 8, seed: 1 };
+  await engine.load();
+  await engine.prepare(short);
+  const [run] = await Promise.all([
+    engine.call({ kind: "train", recipe: short, samples }),
+    engine.call({ kind: "measure" }),
+    engine.call({ kind: "validate" }),
+    engine.call({ kind: "chat", which: "base", messages: [{ role: "user", content: text }], sampling }),
+    engine.call({ kind: "plan", recipe: short }),
+  ]);
+  expect(run.reply.finished).toBe(true);
+  expect(losses(run.events), "to the same bits").toEqual(alone);
+});
+
 // One directory of every architecture, as transformers 5 writes it.
 for (const name of readdirSync(join(root, "tests/fixtures/validate/healthy")).filter((folder) => folder.endsWith("-v5"))) {
   test(`a folder of ${name} is opened, trained and asked`, async ({ engine }) => {

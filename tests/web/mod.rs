@@ -119,6 +119,9 @@ fn a_run_is_planned_trained_sampled_kept_and_talked_with() {
     let page = Page::new();
     page.open();
     page.prepare(&recipe(&[]));
+    let Reply::Plan(unmeasured) = page.call(Request::Plan { recipe: recipe(&[]) }) else { panic!("no plan") };
+    assert_eq!(unmeasured.seconds, None);
+    assert_eq!(page.call(Request::Measure), Reply::Nothing);
     let Reply::Plan(plan) = page.call(Request::Plan { recipe: recipe(&[]) }) else { panic!("no plan") };
     assert!(plan.fits && plan.steps == 6 && plan.trainable == plan.parameters, "{plan:?}");
 
@@ -134,7 +137,14 @@ fn a_run_is_planned_trained_sampled_kept_and_talked_with() {
     later.open();
     later.prepare(&recipe(&[]));
     let Reply::Plan(next) = later.call(Request::Plan { recipe: recipe(&[]) }) else { panic!("no plan") };
-    assert!(plan.seconds.is_none() && next.seconds.is_some_and(|s| s > 0.0), "{:?} {:?}", plan.seconds, next.seconds);
+    let positive = |seconds: Option<f64>| seconds.is_some_and(|s| s.is_finite() && s > 0.0);
+    assert!(
+        positive(plan.seconds) && positive(next.seconds),
+        "as measured, then as the run was: {:?} {:?}",
+        plan.seconds,
+        next.seconds
+    );
+    assert_ne!(plan.seconds, next.seconds);
     // Answering between steps changes nothing.
     assert_eq!(losses(&events), whole_run(&Page::new()));
 

@@ -59,6 +59,8 @@ pub enum Request {
         /// The settings.
         recipe: Settings,
     },
+    /// Measures how fast the adapter trains, where no run has told yet; plans know the time from then on.
+    Measure,
     /// Every key that a recipe may have.
     Keys,
     /// Reads a LLaMA-Factory recipe.
@@ -151,6 +153,7 @@ pub(super) struct Replies {
     examples: Vec<Example>,
     prepare: Preview,
     plan: Plan,
+    measure: (),
     keys: Vec<RecipeKey>,
     read_recipe: ReadRecipe,
     write_recipe: String,

@@ -67,7 +67,7 @@ pub struct Session {
     /// The stored run that is looked at.
     tuned: RefCell<Option<String>>,
     talkers: Talkers,
-    /// Floating-point operations a second of the last run here; for the time that a plan would take.
+    /// Floating-point operations a second of the last run here, or as measured; for the time that a plan would take.
     speed: Cell<Option<f64>>,
     /// Devices that were lost so far.
     lost_devices: Cell<usize>,
@@ -119,6 +119,10 @@ impl Session {
                 Reply::Preview(self.preview(&prepared, &recipe, first, count)?)
             }
             Request::Plan { recipe } => Reply::Plan(self.plan(&recipe).await?),
+            Request::Measure => {
+                self.measure_speed().await?;
+                Reply::Nothing
+            }
             Request::Keys => Reply::Keys(settings::recipe_keys()),
             Request::ReadRecipe { yaml } => Reply::ReadRecipe(settings::read(&yaml)?),
             Request::WriteRecipe { recipe } => Reply::Text(settings::write(&recipe, &self.places_to_write())),

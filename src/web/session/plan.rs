@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::messages::{Plan, PlanMemory, SettingValue, Settings, Suggestion};
 use super::{Session, data};
+use crate::bench;
 use crate::config::{FinetuningType, Recipe};
 use crate::error::{Error, Result};
 use crate::platform::write_file;
@@ -79,12 +80,22 @@ pub(super) fn flops_per_token(recipe: &Recipe, parameters: u64, trainable: u64) 
 const SPEEDS: &str = "speeds.json";
 
 impl Session {
-    /// What runs on this adapter reached, in this visit or an earlier one.
+    /// What runs on this adapter reached, in this visit or an earlier one, or what was measured.
     async fn speed_of(&self, adapter: &str) -> Option<f64> {
         if self.speed.get().is_none() {
             self.speed.set(self.kept_speeds().await.get(adapter).copied().filter(|speed| *speed > 0.0));
         }
         self.speed.get()
+    }
+
+    /// Measures how fast the adapter trains, so that plans know the time before the first run. A run that is started meanwhile tells better.
+    pub(super) async fn measure_speed(&self) -> Result<()> {
+        let gpu = self.gpu().await?;
+        if self.running.borrow().is_none() && self.speed_of(&gpu.profile().name).await.is_none() {
+            let speed = bench::speed(&gpu).await?;
+            self.speed.set(self.speed.get().or(Some(speed)));
+        }
+        Ok(())
     }
 
     async fn kept_speeds(&self) -> BTreeMap<String, f64> {

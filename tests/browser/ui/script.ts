@@ -46,6 +46,7 @@ const answers: Answers = {
     const shown = Array.from({ length: count }, (_, index) => ({ tokens, trained: 8, truncated: index === 2, line: first + index + 1 }));
     return { records: 1000, samples: 1000, evaluation_samples: 143, tokens: 22_110, trained: 9_820, truncated: 3, dropped: 0, longest: 41, notices: [], shown };
   },
+  measure: () => null,
   plan: ({ recipe }): Plan => {
     const lora = recipe["finetuning_type"] === "lora";
     const fits = asked.get("fits") !== "no" || recipe["gradient_checkpointing"] === true;

@@ -2,7 +2,7 @@ import type { Plan } from "../../messages.js";
 import { bytes, count, duration, percent } from "../numbers.js";
 import { adapter } from "../state/adapter.js";
 import { data } from "../state/data.js";
-import { plan, planFault, planning } from "../state/plan.js";
+import { measuring, plan, planFault, planning } from "../state/plan.js";
 import { set } from "../state/recipe.js";
 import { Button } from "./Button.js";
 import { Notice } from "./Notice.js";
@@ -47,7 +47,7 @@ function Planned({ plan: { trainable, parameters, memory, available, fits, obsta
         <dt>Stored in this browser</dt>
         <dd>{bytes(storage_bytes)}</dd>
         <dt>Time</dt>
-        <dd>{seconds === null ? "not known yet" : `about ${duration(seconds)}`}</dd>
+        <dd>{seconds !== null ? `about ${duration(seconds)}` : measuring.value ? "being measured …" : "not known yet"}</dd>
       </dl>
       <div class="stack tight">
         <h3>

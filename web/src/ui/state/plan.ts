@@ -1,5 +1,5 @@
 // What the settings cost: known before anything starts.
-import { effect, signal } from "@preact/signals";
+import { computed, effect, signal } from "@preact/signals";
 import type { Plan, Settings } from "../../messages.js";
 import { adapter } from "./adapter.js";
 import { ready } from "./base.js";
@@ -12,13 +12,28 @@ import { settled } from "./recipe.js";
 export const plan = signal<Plan | null>(null);
 export const planFault = signal<string | null>(null);
 export const planning = signal(false);
+/** How fast the adapter trains: asked for once, where no run has told yet. */
+const measured = signal<"no" | "asked" | "yes">("no");
+export const measuring = computed(() => measured.value === "asked");
+const isMeasured = computed(() => measured.value === "yes");
+
+async function measure(): Promise<void> {
+  measured.value = "asked";
+  try {
+    await ask({ kind: "measure" });
+  } catch {
+    // A device that fails at this is told of by the run; a plan does without the time.
+  }
+  measured.value = "yes";
+}
 
 /** Keeps the plan up to date with base, data and settings. */
 export function followPlan(): void {
   const plans = latest(200, (recipe: Settings) => ask({ kind: "plan", recipe }));
   effect(() => {
     const wanted = settled.value;
-        if (active.value) return;
+    if (active.value) return;
+    void isMeasured.value; // plans again then
     if (!ready.value || !adapter.value || !preview.value) {
       plan.value = null;
       return;
@@ -29,6 +44,7 @@ export function followPlan(): void {
         plan.value = found;
         planFault.value = null;
         planning.value = false;
+        if (found.seconds === null && measured.value === "no") void measure();
       },
       failed: (error) => {
         plan.value = null;
