@@ -395,6 +395,7 @@ export type Replies = {
   examples: Array<Example>,
   prepare: Preview,
   plan: Plan,
+  measure: null,
   keys: Array<RecipeKey>,
   read_recipe: ReadRecipe,
   write_recipe: string,
@@ -469,6 +470,9 @@ export type Request = {
   "kind": "plan",
   /** The settings. */
   recipe: Settings
+}
+  | {
+  "kind": "measure"
 }
   | {
   "kind": "keys"
