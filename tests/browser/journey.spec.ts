@@ -50,6 +50,7 @@ test("full fine-tuning, LoRA on its result, chat, merge, and home", async ({ pag
   await next(page, "Data");
   await expect(page.getByText("812", { exact: true }).first()).toBeVisible(patient);
   await next(page, "Method");
+  await expect(page.locator("dt:text-is('Time') + dd"), "known before the first run").toHaveText(/^about /, patient);
   await train(page, { steps: 6, snapshot: 6, ask: 6 });
   await expect(page.getByRole("link", { name: "Next: Use" })).toBeVisible(patient);
   await expect(page.getByRole("cell", { name: "Where is Emma at work?" })).toBeVisible();

@@ -138,12 +138,7 @@ fn a_run_is_planned_trained_sampled_kept_and_talked_with() {
     later.prepare(&recipe(&[]));
     let Reply::Plan(next) = later.call(Request::Plan { recipe: recipe(&[]) }) else { panic!("no plan") };
     let positive = |seconds: Option<f64>| seconds.is_some_and(|s| s.is_finite() && s > 0.0);
-    assert!(
-        positive(plan.seconds) && positive(next.seconds),
-        "as measured, then as the run was: {:?} {:?}",
-        plan.seconds,
-        next.seconds
-    );
+    assert!(positive(plan.seconds) && positive(next.seconds), "as measured, then as the run was: {:?} {:?}", plan.seconds, next.seconds);
     assert_ne!(plan.seconds, next.seconds);
     // Answering between steps changes nothing.
     assert_eq!(losses(&events), whole_run(&Page::new()));
