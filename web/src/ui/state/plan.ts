@@ -1,5 +1,5 @@
 // What the settings cost: known before anything starts.
-import { computed, effect, signal } from "@preact/signals";
+import { batch, effect, signal } from "@preact/signals";
 import type { Plan, Settings } from "../../messages.js";
 import { adapter } from "./adapter.js";
 import { ready } from "./base.js";
@@ -13,18 +13,20 @@ export const plan = signal<Plan | null>(null);
 export const planFault = signal<string | null>(null);
 export const planning = signal(false);
 /** How fast the adapter trains: asked for once, where no run has told yet. */
-const measured = signal<"no" | "asked" | "yes">("no");
-export const measuring = computed(() => measured.value === "asked");
-const isMeasured = computed(() => measured.value === "yes");
+export const measuring = signal(false);
+const measured = signal(false);
 
 async function measure(): Promise<void> {
-  measured.value = "asked";
+  measuring.value = true;
   try {
     await ask({ kind: "measure" });
   } catch {
     // A device that fails at this is told of by the run; a plan does without the time.
   }
-  measured.value = "yes";
+  batch(() => {
+    measuring.value = false;
+    measured.value = true;
+  });
 }
 
 /** Keeps the plan up to date with base, data and settings. */
@@ -33,7 +35,7 @@ export function followPlan(): void {
   effect(() => {
     const wanted = settled.value;
     if (active.value) return;
-    void isMeasured.value; // plans again then
+    void measured.value; // plans again then
     if (!ready.value || !adapter.value || !preview.value) {
       plan.value = null;
       return;
@@ -44,7 +46,7 @@ export function followPlan(): void {
         plan.value = found;
         planFault.value = null;
         planning.value = false;
-        if (found.seconds === null && measured.value === "no") void measure();
+        if (found.seconds === null && !measuring.value && !measured.value) void measure();
       },
       failed: (error) => {
         plan.value = null;
