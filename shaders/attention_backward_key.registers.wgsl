@@ -1,6 +1,6 @@
 // Attention backward, keys: d_v = p^T d_o and d_k = (p * (d_o v^T - delta))^T q * scale, summed over all query heads that share the key.
 // Saves the probabilities (recomputed from the log-sum-exp) and needs no atomics: each key has one owner, which walks over the queries that see it.
-// For CPU adapters without subgroups (browsers): four keys a thread and eight rows a step, no workgroup memory and no barrier, as both cost much there.
+// For CPU devices without subgroups (browsers): four keys a thread and eight rows a step, no workgroup memory and no barrier, as both cost much there.
 // use: shared/attention.wgsl
 
 @group(0) @binding(0) var<uniform> params: Params;

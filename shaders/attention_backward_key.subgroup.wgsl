@@ -1,6 +1,6 @@
 // Attention backward, keys: d_v = p^T d_o and d_k = (p * (d_o v^T - delta))^T q * scale, summed over all query heads that share the key.
 // Saves the probabilities (recomputed from the log-sum-exp) and needs no atomics: each key has one owner, which walks over the queries that see it.
-// For CPU adapters with subgroups of 8: a lane owns two keys; the lanes load 32 rows between them and broadcast, as loads cost far more than shuffles.
+// For CPU devices with subgroups of 8: a lane owns two keys; the lanes load 32 rows between them and broadcast, as loads cost far more than shuffles.
 // use: shared/attention.wgsl
 // use: shared/broadcast.wgsl
 

@@ -1,6 +1,6 @@
 // Attention backward, queries: d_q = (p * (d_o v^T - delta)) k * scale, with p recomputed from the log-sum-exp.
 // Saves the probabilities (nothing of size tokens x tokens is kept from the forward) and needs no atomics: each row of d_q has one owner.
-// For CPU adapters without subgroups (browsers): four rows a thread and eight keys a step, no workgroup memory and no barrier, as both cost much there.
+// For CPU devices without subgroups (browsers): four rows a thread and eight keys a step, no workgroup memory and no barrier, as both cost much there.
 // use: shared/attention.wgsl
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -1,6 +1,6 @@
 // Attention backward, queries: d_q = (p * (d_o v^T - delta)) k * scale, with p recomputed from the log-sum-exp.
 // Saves the probabilities (nothing of size tokens x tokens is kept from the forward) and needs no atomics: each row of d_q has one owner.
-// For CPU adapters with subgroups of 8: a lane owns two rows; the lanes load 32 keys between them and broadcast, as loads cost far more than shuffles.
+// For CPU devices with subgroups of 8: a lane owns two rows; the lanes load 32 keys between them and broadcast, as loads cost far more than shuffles.
 // use: shared/attention.wgsl
 // use: shared/broadcast.wgsl
 

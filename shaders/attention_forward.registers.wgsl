@@ -1,6 +1,6 @@
 // Attention forward: o = softmax(scale * q k^T) v with causal, per-sequence and sliding-window masks, and the log-sum-exp of each row.
 // Saves the scores: none of the tokens x tokens numbers ever reaches memory, and keys that no row of a thread sees are not read.
-// For CPU adapters without subgroups (browsers): four rows a thread and eight keys a step, no workgroup memory and no barrier, as both cost much there.
+// For CPU devices without subgroups (browsers): four rows a thread and eight keys a step, no workgroup memory and no barrier, as both cost much there.
 // use: shared/step.wgsl
 // use: shared/attention.wgsl
 

@@ -1,6 +1,6 @@
 // Attention forward: o = softmax(scale * q k^T) v with causal, per-sequence and sliding-window masks, and the log-sum-exp of each row.
 // Saves the scores: none of the tokens x tokens numbers ever reaches memory, and keys that no row of a tile sees are not read.
-// For CPU adapters with subgroups of 8: a lane owns two rows; the lanes load 32 keys between them and broadcast, as loads cost far more than shuffles.
+// For CPU devices with subgroups of 8: a lane owns two rows; the lanes load 32 keys between them and broadcast, as loads cost far more than shuffles.
 // use: shared/step.wgsl
 // use: shared/attention.wgsl
 // use: shared/broadcast.wgsl

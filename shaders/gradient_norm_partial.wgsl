@@ -2,7 +2,7 @@
 // Every range of parameters writes its own stretch of one partials buffer, and gradient_norm_final adds them all up.
 // Short chains, then a tree, then partials: the error grows with the chain's length, not with the number of parameters.
 
-/// Threads of a workgroup, a power of two: as few as a subgroup has on CPU adapters, where barriers are dear.
+/// Threads of a workgroup, a power of two: as few as a subgroup has on CPU devices, where barriers are dear.
 override WORKGROUP: u32 = 256u;
 /// Elements (vec4) that a thread sums: a workgroup covers WORKGROUP * ITEMS.
 override ITEMS: u32 = 16u;

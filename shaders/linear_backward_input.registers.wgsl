@@ -1,5 +1,5 @@
-// dx = dy·W + x2·W2 with nothing but registers: no subgroups, no workgroup memory, no barrier. Right on every adapter.
-// Saves loads, which cost CPU adapters in browsers (SwiftShader) ten times a multiply-add: 32 of four floats feed 1024 multiply-adds.
+// dx = dy·W + x2·W2 with nothing but registers: no subgroups, no workgroup memory, no barrier. Right on every device.
+// Saves loads, which cost CPU devices in browsers (SwiftShader) ten times a multiply-add: 32 of four floats feed 1024 multiply-adds.
 // A thread makes 16 rows x COLUMNS of dx. That many sums spill, but a spilled sum is cheaper than one more load from a buffer.
 // permute WEIGHT: f32 bf16 f16
 // use: shared/weight_{WEIGHT}.wgsl

@@ -1,4 +1,4 @@
-// dx = dy·W + x2·W2 for adapters with subgroups of exactly 8 lanes, one subgroup a workgroup (the CPU adapter lavapipe).
+// dx = dy·W + x2·W2 for devices with subgroups of exactly 8 lanes, one subgroup a workgroup (the CPU device lavapipe).
 // Saves loads, each one a loop over the lanes there: 12 loads feed 1024 vector FMAs, the rest are broadcasts from constant lanes.
 // A lane owns 4 rows of dx and keeps 4 x 64 sums; a row of W lies spread over the lanes and is broadcast. Neighbouring workgroups share columns of W.
 // permute WEIGHT: f32 bf16 f16

@@ -1,4 +1,4 @@
-// dW = dyᵀ·x for adapters with subgroups of exactly 8 lanes, one subgroup a workgroup (the CPU adapter lavapipe).
+// dW = dyᵀ·x for devices with subgroups of exactly 8 lanes, one subgroup a workgroup (the CPU device lavapipe).
 // Saves loads, each one a loop over the lanes there: 12 loads feed 1024 vector FMAs, the rest are broadcasts from constant lanes.
 // A lane owns 4 neighbouring rows of dW (one vec4 of dy) and keeps 4 x 64 sums; a row of x lies spread over the lanes and is broadcast.
 // use: shared/step.wgsl

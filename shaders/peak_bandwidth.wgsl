@@ -1,5 +1,5 @@
 // Copies a large buffer, four floats a thread: `count` elements of 16 bytes are read and as many written.
-// Gives the memory bandwidth of the adapter that the speed of memory-bound kernels is stated against.
+// Gives the memory bandwidth of the device that the speed of memory-bound kernels is stated against.
 // Neighbouring threads and neighbouring workgroups copy neighbouring elements, as the kernels that are compared with it do. No condition: THREADS divides the elements.
 struct Params {
     /// Workgroups of a row of them.

@@ -1,6 +1,6 @@
 // Runs chains of fused multiply-adds and nothing else: THREADS x repeats x 192 FMAs a workgroup.
-// Gives the arithmetic peak of the adapter that the speed of every other kernel is stated against.
-// Twelve independent scalar chains hide the latency of an FMA and still fit the registers of a CPU adapter, where 16 chains spill and show a quarter of the peak; a loop over fewer FMAs shows half of it.
+// Gives the arithmetic peak of the device that the speed of every other kernel is stated against.
+// Twelve independent scalar chains hide the latency of an FMA and still fit the registers of a CPU device, where 16 chains spill and show a quarter of the peak; a loop over fewer FMAs shows half of it.
 struct Params {
     /// Rounds of 192 FMAs that each thread does.
     repeats: u32,

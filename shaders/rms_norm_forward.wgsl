@@ -1,6 +1,6 @@
 // y = x / rms(x) * (weight_offset + w) for every group of columns of every row, in f32.
 // Keeps only 1/rms of each group, so that the backward pass reads x once more instead of a stored normalised copy.
-// The lanes of a row walk it together (one subgroup on CPU adapters); zero padding adds nothing to the sum and stays zero.
+// The lanes of a row walk it together (one subgroup on CPU devices); zero padding adds nothing to the sum and stays zero.
 // use: shared/row_sum.wgsl
 
 struct Params {

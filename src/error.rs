@@ -81,19 +81,19 @@ pub enum Error {
         /// What is wrong and what to do.
         reason: String,
     },
-    /// No adapter, or one that lacks what is needed.
+    /// No device, or one that lacks what is needed.
     #[error("{reason}")]
-    Adapter {
+    Device {
         /// What is missing and what to do.
         reason: String,
     },
-    /// The run does not fit into the memory of the adapter; said before anything is allocated.
-    #[error("this run needs {needed} of GPU memory and {adapter} offers {available}; {suggestion}")]
+    /// The run does not fit into the memory of the device; said before anything is allocated.
+    #[error("this run needs {needed} of GPU memory and {device} offers {available}; {suggestion}")]
     TooLittleMemory {
         /// Human-readable bytes of the plan.
         needed: String,
-        /// The adapter's name.
-        adapter: String,
+        /// The device's name.
+        device: String,
         /// Human-readable bytes that may be used.
         available: String,
         /// What would make it fit.
@@ -163,9 +163,9 @@ impl Error {
         Error::Dataset { dataset: dataset.into(), reason: reason.into() }
     }
 
-    /// A [`Error::Adapter`].
-    pub fn adapter(reason: impl Into<String>) -> Self {
-        Error::Adapter { reason: reason.into() }
+    /// A [`Error::Device`].
+    pub fn device(reason: impl Into<String>) -> Self {
+        Error::Device { reason: reason.into() }
     }
 
     /// A [`Error::Gpu`].

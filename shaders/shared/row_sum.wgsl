@@ -1,4 +1,4 @@
-/// Lanes that share one row, a power of two. CPU adapters want one subgroup and one row a workgroup, GPUs about a quarter of
+/// Lanes that share one row, a power of two. CPU devices want one subgroup and one row a workgroup, GPUs about a quarter of
 /// the row's vec4 count. LANES * ROWS <= 256.
 override LANES: u32 = 64u;
 /// Rows of a workgroup.
@@ -17,7 +17,7 @@ fn row_sum(slot: u32, lane: u32, value: f32) -> f32 {
     workgroupBarrier(); // what an earlier call left has been read
     lane_values[own] = value;
     if (LANES <= 16u) {
-        // On CPU adapters a barrier costs more than the additions that a tree would spare.
+        // On CPU devices a barrier costs more than the additions that a tree would spare.
         workgroupBarrier();
         var sum = 0.0;
         for (var i = 0u; i < LANES; i++) {

@@ -1,4 +1,4 @@
-//! `rootstock bench`: the adapter's own peaks, and every kernel and whole training steps against them, all in one run.
+//! `rootstock bench`: the device's own peaks, and every kernel and whole training steps against them, all in one run.
 
 mod peaks;
 mod steps;
@@ -61,8 +61,9 @@ pub struct StepResult {
 /// The document of `rootstock bench --json`.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// The adapter's name.
-    pub adapter: String,
+    /// The device's name.
+    #[serde(rename = "adapter")]
+    pub device: String,
     /// Driver.
     pub driver: String,
     /// Floating-point operations a second of FMA chains.
@@ -83,10 +84,10 @@ const METHODS: [Tuned; 2] = [Tuned::Full, Tuned::Lora];
 /// # Errors
 /// [`crate::Error::Gpu`] when the device fails or has too little memory.
 pub async fn run(gpu: &Rc<Gpu>, shapes: &[Shape], progress: &mut dyn FnMut(&str)) -> Result<Report> {
-    progress("the adapter's peaks");
+    progress("the device's peaks");
     let mut peaks = measure_peaks(gpu).await?;
     let mut report = Report {
-        adapter: gpu.profile().name.clone(),
+        device: gpu.profile().name.clone(),
         driver: gpu.profile().driver.clone(),
         peak_flops: 0.0,
         peak_bandwidth: 0.0,

@@ -1,4 +1,4 @@
-//! What the adapter can do at most: data sheets do not describe a browser or a software adapter.
+//! What the device can do at most: data sheets do not describe a browser or a software device.
 
 use std::rc::Rc;
 

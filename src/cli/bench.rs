@@ -10,7 +10,7 @@ use rootstock::{Error, Result};
 use super::Global;
 use super::console;
 
-/// Measures kernels and whole training steps against this adapter's own peaks
+/// Measures kernels and whole training steps against this device's own peaks
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The peaks are measured in the same run: chains of multiply-adds, and a copy that no cache holds. Close other programs
@@ -58,7 +58,7 @@ fn giga(value: f64) -> String {
 fn text(report: &Report, lines: usize) -> String {
     let mut out = format!(
         "{} ({})\npeaks, measured in this run: {} GFLOP/s, {} GB/s\n",
-        report.adapter,
+        report.device,
         report.driver,
         giga(report.peak_flops),
         giga(report.peak_bandwidth)

@@ -54,7 +54,7 @@ pub(super) async fn run(args: &ChatArgs, global: &Global) -> Result<()> {
         console.say("note: this model has no chat template; a plain one is used (User: …, Assistant: …)");
     }
     let gpu = Rc::new(global.gpu().await?);
-    console.say(&format!("adapter  {}", gpu.profile().name));
+    console.say(&format!("device   {}", gpu.profile().name));
     let options = GeneratorOptions { context: args.context, chunk: None };
     let adapted = model.adapted()?;
     let generator = Generator::load_adapted(gpu, adapted.model(), adapted.apart(), options).await?;

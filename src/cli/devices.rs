@@ -1,13 +1,13 @@
 //! `rootstock devices`.
 
 use clap::Args;
-use rootstock::gpu::{AdapterSummary, adapters, human_bytes};
+use rootstock::gpu::{DeviceSummary, devices, human_bytes};
 use rootstock::{Error, Result};
 
 use super::Global;
 use super::console;
 
-/// Lists the graphics adapters that can be used
+/// Lists the graphics devices that can be used
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -21,21 +21,21 @@ pub(super) struct DevicesArgs {
 }
 
 pub(super) async fn run(args: &DevicesArgs, global: &Global) -> Result<()> {
-    let list = adapters(&global.choice()).await;
+    let list = devices(&global.choice()).await;
     if args.json {
         return console::print_json(&list);
     }
     if list.is_empty() {
-        return Err(Error::adapter(
-            "no graphics adapter was found; install your GPU's driver, or a software one (Debian, Ubuntu: apt-get install mesa-vulkan-drivers)",
+        return Err(Error::device(
+            "no graphics device was found; install your GPU's driver, or a software one (Debian, Ubuntu: apt-get install mesa-vulkan-drivers)",
         ));
     }
-    let head = ["", "adapter", "kind", "backend", "memory", "largest buffer", "subgroups"].map(str::to_string).to_vec();
+    let head = ["", "device", "kind", "backend", "memory", "largest buffer", "subgroups"].map(str::to_string).to_vec();
     let rows: Vec<Vec<String>> = std::iter::once(head).chain(list.iter().map(row)).collect();
     console::print(&console::table(&rows))
 }
 
-fn row(a: &AdapterSummary) -> Vec<String> {
+fn row(a: &DeviceSummary) -> Vec<String> {
     let p = &a.profile;
     vec![
         format!("{}{}", a.index, if a.default { " *" } else { "" }),

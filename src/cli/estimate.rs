@@ -46,7 +46,8 @@ struct Estimate {
     largest_binding_bytes: u64,
     max_binding_bytes: u64,
     suggestions: Vec<String>,
-    adapter: String,
+    #[serde(rename = "adapter")]
+    device: String,
     total_steps: u64,
 }
 
@@ -73,7 +74,7 @@ pub(super) async fn run(args: &EstimateArgs, global: &Global) -> Result<()> {
         largest_binding_bytes: memory.largest_binding_bytes,
         max_binding_bytes: profile.max_binding,
         suggestions: if fits { Vec::new() } else { memory.suggestions(setup.recipe.gradient_checkpointing) },
-        adapter: profile.name.clone(),
+        device: profile.name.clone(),
         total_steps: loader.total_steps(),
     };
     if args.json { console::print_json(&estimate) } else { console::print(&human(&estimate)) }
@@ -90,8 +91,8 @@ fn human(e: &Estimate) -> String {
         row("peak", e.peak_bytes),
     ]);
     let offered = match e.available_bytes {
-        Some(bytes) => format!("{} offers {}", e.adapter, human_bytes(bytes)),
-        None => format!("{} does not tell how much it has", e.adapter),
+        Some(bytes) => format!("{} offers {}", e.device, human_bytes(bytes)),
+        None => format!("{} does not tell how much it has", e.device),
     };
     let verdict = if e.fits { "it fits" } else { "it does not fit" };
     text += &format!("\n\n{verdict}: {offered}. The run has {} steps.", thousands(e.total_steps));

@@ -57,7 +57,7 @@ pub(super) async fn run(args: &EvalArgs, global: &Global) -> Result<()> {
     console.notes(&encoded.notices);
 
     let gpu = Rc::new(global.gpu().await?);
-    console.say(&format!("adapter  {}", gpu.profile().name));
+    console.say(&format!("device   {}", gpu.profile().name));
     let adapted = model.adapted()?;
     let score = score_adapted(&gpu, adapted.model(), adapted.apart(), &encoded.samples, args.batch_size).await?;
     if args.json {

@@ -111,7 +111,7 @@ pub(super) async fn run(args: &GenerateArgs, global: &Global) -> Result<()> {
     let prompt = prompt(args, &model.tokenizer, console)?;
 
     let gpu = Rc::new(global.gpu().await?);
-    console.say(&format!("adapter  {}", gpu.profile().name));
+    console.say(&format!("device   {}", gpu.profile().name));
     let config = model.checkpoint.config();
     let needed = prompt.len().saturating_add(args.max_new_tokens).max(1);
     let context = args.context.unwrap_or_else(|| needed.min(context_limit(config, gpu.profile())));

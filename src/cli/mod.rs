@@ -22,13 +22,13 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use rootstock::config::value::Value;
-use rootstock::gpu::{AdapterChoice, Gpu};
+use rootstock::gpu::{DeviceChoice, Gpu};
 use rootstock::platform::block_on;
 use rootstock::{Error, Result};
 
 use console::Console;
 
-/// Fine-tunes small language models with WebGPU, on this machine's graphics adapter.
+/// Fine-tunes small language models with WebGPU, on this machine's graphics device.
 ///
 /// A Hugging Face model directory goes in; a directory comes out that transformers, vLLM and llama.cpp's converter can load.
 /// Nothing is downloaded and nothing leaves this machine.
@@ -52,15 +52,15 @@ const EXAMPLES: &str = "Examples:
   rootstock chat --model out                         talk with it
   rootstock merge --model m --adapter a --out n      a LoRA adapter and its base become one model
   rootstock extract --base m --tuned n --rank 16 …   a full fine-tune becomes a LoRA adapter
-  rootstock devices                                  which graphics adapters are there?
-  rootstock bench                                    how fast is this adapter?
+  rootstock devices                                  which graphics devices are there?
+  rootstock bench                                    how fast is this device?
   rootstock serve                                    the same in a browser tab, on this machine only
 
 docs/recipes.md lists everything that a recipe can say.";
 
 #[derive(Debug, Args)]
 struct Global {
-    /// The graphics adapter to use: part of its name, or its number in `rootstock devices`
+    /// The graphics device to use: part of its name, or its number in `rootstock devices`
     #[arg(long, global = true, value_name = "NAME|N", help_heading = "Everywhere")]
     device: Option<String>,
     /// Use at most this much GPU memory, for example 4GB or 512MiB
@@ -93,8 +93,8 @@ fn size(text: &str) -> Result<u64, String> {
 }
 
 impl Global {
-    fn choice(&self) -> AdapterChoice {
-        AdapterChoice { adapter: self.device.clone(), memory_limit: self.memory_limit, ..AdapterChoice::default() }
+    fn choice(&self) -> DeviceChoice {
+        DeviceChoice { device: self.device.clone(), memory_limit: self.memory_limit, ..DeviceChoice::default() }
     }
 
     async fn gpu(&self) -> Result<Gpu> {

@@ -60,8 +60,8 @@ impl Progress {
             format!("{} of {}", thousands(start.trainable), thousands(start.parameters))
         };
         self.console.say(&format!(
-            "adapter  {}: {} planned (weights {}, gradients {}, optimizer {}, activations {})",
-            start.adapter,
+            "device   {}: {} planned (weights {}, gradients {}, optimizer {}, activations {})",
+            start.device,
             human_bytes(m.peak_bytes()),
             human_bytes(m.weights_bytes),
             human_bytes(m.gradients_bytes),

@@ -53,7 +53,7 @@ pub(super) async fn run(args: &ValidateArgs, global: &Global) -> Result<()> {
     let open = |path: &str| -> Result<Rc<dyn Directory>> { Ok(Rc::new(open_directory(Path::new(path))?)) };
     let dir = open(&args.directory)?;
     let base = args.base.as_deref().map(open).transpose()?;
-    // A machine without a graphics adapter can validate too; the report says that the model was not run.
+    // A machine without a graphics device can validate too; the report says that the model was not run.
     let gpu = if args.quick { None } else { global.gpu().await.ok().map(Rc::new) };
     let options = Options { base, quick: args.quick, as_adapter: args.as_adapter, gpu };
     let mut bar = Bar::new(console);

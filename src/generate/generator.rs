@@ -6,7 +6,7 @@ use crate::adapter::targets::AdapterPlan;
 use crate::checkpoint::{ModelSource, ParamSource};
 use crate::engine::{Bound, Engine, Method, Plan, Plans, check_adapter_fits, parameters, stored_type, upload};
 use crate::error::{Error, Result};
-use crate::gpu::{AdapterClass, Gpu, Profile, human_bytes};
+use crate::gpu::{DeviceClass, Gpu, Profile, human_bytes};
 use crate::graph::{Graph, Param, Purpose};
 use crate::model::{ModelConfig, RopeKind, forward};
 use crate::ops::dora;
@@ -311,11 +311,11 @@ impl Settled {
             None => DEFAULT_CONTEXT.min(limit),
             Some(context) if (1..=limit).contains(&context) => context,
             Some(context) => {
-                return Err(Error::recipe("context", format!("{context} tokens cannot be; this model takes 1 to {limit} on this adapter")));
+                return Err(Error::recipe("context", format!("{context} tokens cannot be; this model takes 1 to {limit} on this device")));
             }
         };
         // A chunk costs the same whether it is full or not; a GPU needs more rows to be busy.
-        let chunk = options.chunk.unwrap_or(if profile.class == AdapterClass::Cpu { 64 } else { 256 });
+        let chunk = options.chunk.unwrap_or(if profile.class == DeviceClass::Cpu { 64 } else { 256 });
         Ok(Settled { context, chunk: chunk.clamp(1, context.max(2)) })
     }
 }
@@ -362,8 +362,8 @@ fn check_memory(settled: &Settled, config: &ModelConfig, params: &Rc<Vec<Param>>
     } else {
         format!("take a smaller model: the weights alone are {}", human_bytes(memory.weights_bytes))
     };
-    let adapter = profile.name.clone();
-    Err(Error::TooLittleMemory { needed: human_bytes(needed), adapter, available: human_bytes(available), suggestion })
+    let device = profile.name.clone();
+    Err(Error::TooLittleMemory { needed: human_bytes(needed), device, available: human_bytes(available), suggestion })
 }
 
 /// The batch for a plan of `tokens`: as much of it as generation reads. Filling tokens stand at position 0; nothing sees them.

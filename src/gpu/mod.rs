@@ -1,4 +1,4 @@
-//! The adapter, its limits, its buffers and its pipelines. Together with `plan` this is the only room that knows wgpu.
+//! The device, its limits, its buffers and its pipelines. Together with `plan` this is the only room that knows wgpu.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -8,20 +8,20 @@ use std::sync::{Arc, Mutex};
 use crate::error::{Error, Result};
 use crate::platform;
 
-mod adapters;
+mod devices;
 mod pipeline;
 mod profile;
 
-pub use adapters::{AdapterSummary, adapters};
+pub use devices::{DeviceSummary, devices};
 pub use pipeline::{Access, Pipeline, Shader};
-pub use profile::{AdapterClass, BINDING_ALIGNMENT, Profile};
+pub use profile::{BINDING_ALIGNMENT, DeviceClass, Profile};
 
-/// How to choose among several adapters.
+/// How to choose among several devices.
 #[derive(Debug, Clone, Default)]
-pub struct AdapterChoice {
-    /// Part of the adapter's name, or its index in `rootstock devices`; `None` takes the fastest kind there is.
-    pub adapter: Option<String>,
-    /// Pretend that the adapter offers no subgroups, as in a browser.
+pub struct DeviceChoice {
+    /// Part of the device's name, or its index in `rootstock devices`; `None` takes the fastest kind there is.
+    pub device: Option<String>,
+    /// Pretend that the device offers no subgroups, as in a browser.
     pub without_subgroups: bool,
     /// Never use more than this many bytes of GPU memory.
     pub memory_limit: Option<u64>,
@@ -69,12 +69,12 @@ impl Drop for Counted {
 }
 
 impl Gpu {
-    /// Opens the chosen adapter.
+    /// Opens the chosen device.
     ///
     /// # Errors
-    /// [`Error::Adapter`] when there is none, or none of that name, with what to install.
-    pub async fn open(choice: &AdapterChoice) -> Result<Gpu> {
-        let adapter = adapters::choose(choice).await?;
+    /// [`Error::Device`] when there is none, or none of that name, with what to install.
+    pub async fn open(choice: &DeviceChoice) -> Result<Gpu> {
+        let adapter = devices::choose(choice).await?;
         let profile = Profile::of(&adapter, choice);
         let mut features = wgpu::Features::empty();
         let wanted = [wgpu::Features::TIMESTAMP_QUERY, wgpu::Features::SUBGROUP];
@@ -98,7 +98,7 @@ impl Gpu {
                 ..Default::default()
             })
             .await
-            .map_err(|e| Error::adapter(format!("{} could not be opened: {e}", profile.name)))?;
+            .map_err(|e| Error::device(format!("{} could not be opened: {e}", profile.name)))?;
 
         let failure = Arc::new(Mutex::new(None::<String>));
         let seen = failure.clone();
@@ -112,7 +112,7 @@ impl Gpu {
         Ok(Gpu { device, queue, profile, pipelines: RefCell::default(), failure, allocated: Rc::default(), peak: Rc::default() })
     }
 
-    /// What this adapter is and may do.
+    /// What this device is and may do.
     pub fn profile(&self) -> &Profile {
         &self.profile
     }
@@ -135,7 +135,7 @@ impl Gpu {
     /// Allocates a zero-filled buffer for shaders, copies and uploads.
     ///
     /// # Errors
-    /// [`Error::Gpu`] when the adapter has not enough memory; nothing is lost, smaller requests still work.
+    /// [`Error::Gpu`] when the device has not enough memory; nothing is lost, smaller requests still work.
     pub async fn buffer(&self, label: &str, bytes: u64) -> Result<Rc<Buffer>> {
         use wgpu::BufferUsages as U;
         self.buffer_with(label, bytes, U::STORAGE | U::COPY_DST | U::COPY_SRC).await
@@ -166,7 +166,7 @@ impl Gpu {
             return Err(full(e.to_string()));
         }
         if memory.await.is_some() {
-            return Err(full("the adapter is out of memory".into()));
+            return Err(full("the device is out of memory".into()));
         }
         self.allocated.set(self.allocated.get() + bytes);
         self.peak.set(self.peak.get().max(self.allocated.get()));
@@ -231,7 +231,7 @@ impl Gpu {
     /// The pipeline of a shader with these override constants; compiled once per device.
     ///
     /// # Errors
-    /// [`Error::Gpu`] when the adapter's compiler refuses it.
+    /// [`Error::Gpu`] when the device's compiler refuses it.
     pub(crate) async fn pipeline(&self, shader: &'static Shader, constants: &[(&'static str, f64)]) -> Result<Rc<Pipeline>> {
         let key = pipeline::Key::new(shader, constants);
         if let Some(known) = self.pipelines.borrow().get(&key) {

@@ -1,18 +1,18 @@
-//! What the rest of the house needs to know about an adapter: plain data, so that a plan can be made without a device.
+//! What the rest of the house needs to know about a device: plain data, so that a plan can be made without a device.
 
-use super::AdapterChoice;
+use super::DeviceChoice;
 
 /// Which kind of processor runs the shaders; kernels have variants for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum AdapterClass {
-    /// A software adapter (lavapipe, SwiftShader, WARP): barriers and workgroup memory are slow.
+pub enum DeviceClass {
+    /// A software device (lavapipe, SwiftShader, WARP): barriers and workgroup memory are slow.
     Cpu,
     /// A graphics processor.
     Gpu,
 }
 
-/// An adapter in plain data.
+/// A device in plain data.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Profile {
     /// Name as the driver gives it.
@@ -22,7 +22,7 @@ pub struct Profile {
     /// Driver name and version where known.
     pub driver: String,
     /// CPU or GPU.
-    pub class: AdapterClass,
+    pub class: DeviceClass,
     /// The subgroup size when subgroup operations may be used in compute shaders and every subgroup has this size.
     pub subgroup: Option<u32>,
     /// Whether shaders could compute in half precision. The kernels need it nowhere.
@@ -31,49 +31,49 @@ pub struct Profile {
     pub max_binding: u64,
     /// Largest buffer in bytes.
     pub max_buffer: u64,
-    /// Bytes of memory that buffers may take in all, where the adapter tells.
+    /// Bytes of memory that buffers may take in all, where the device tells.
     pub memory: Option<u64>,
     /// The user's own limit in bytes.
     pub memory_limit: Option<u64>,
 }
 
-/// Offsets of storage and uniform bindings are multiples of this many bytes on every adapter.
+/// Offsets of storage and uniform bindings are multiples of this many bytes on every device.
 pub const BINDING_ALIGNMENT: u64 = 256;
 
 impl Profile {
-    pub(super) fn of(adapter: &wgpu::Adapter, choice: &AdapterChoice) -> Profile {
+    pub(super) fn of(adapter: &wgpu::Adapter, choice: &DeviceChoice) -> Profile {
         let info = adapter.get_info();
         let limits = adapter.limits();
-        // Browsers do not tell the device type; Chromium's software adapter is known by its name.
+        // Browsers do not tell the device type; Chromium's software device is known by its name.
         let software = info.device_type == wgpu::DeviceType::Cpu || info.name.to_lowercase().contains("swiftshader");
         let same_size = info.subgroup_min_size == info.subgroup_max_size && info.subgroup_max_size > 0;
         let subgroups = adapter.features().contains(wgpu::Features::SUBGROUP) && same_size && !choice.without_subgroups;
         Profile {
             backend: format!("{:?}", info.backend).to_lowercase(),
             driver: format!("{} {}", info.driver, info.driver_info).trim().to_string(),
-            class: if software { AdapterClass::Cpu } else { AdapterClass::Gpu },
+            class: if software { DeviceClass::Cpu } else { DeviceClass::Gpu },
             shader_f16: adapter.features().contains(wgpu::Features::SHADER_F16),
             subgroup: subgroups.then_some(info.subgroup_max_size),
             max_binding: choice.largest_binding.unwrap_or(u64::MAX).min(limits.max_storage_buffer_binding_size).min(limits.max_buffer_size),
             max_buffer: limits.max_buffer_size,
-            memory: crate::platform::adapter_memory(adapter),
+            memory: crate::platform::device_memory(adapter),
             memory_limit: choice.memory_limit,
             // Many browsers keep the name to themselves.
             name: match info.name.as_str() {
-                "" if software => "the browser's software adapter".into(),
-                "" => "the browser's graphics adapter".into(),
+                "" if software => "the browser's software device".into(),
+                "" => "the browser's graphics device".into(),
                 name => name.into(),
             },
         }
     }
 
-    /// The lavapipe adapter of the project's tests, for plans that are printed and compared without a device.
+    /// The lavapipe device of the project's tests, for plans that are printed and compared without a device.
     pub fn lavapipe() -> Profile {
         Profile {
             name: "llvmpipe".into(),
             backend: "vulkan".into(),
             driver: "Mesa".into(),
-            class: AdapterClass::Cpu,
+            class: DeviceClass::Cpu,
             subgroup: Some(8),
             shader_f16: true,
             max_binding: 128 << 20,
@@ -83,7 +83,7 @@ impl Profile {
         }
     }
 
-    /// Bytes that a run may use in all: the user's limit, else what the adapter tells.
+    /// Bytes that a run may use in all: the user's limit, else what the device tells.
     pub fn usable_memory(&self) -> Option<u64> {
         self.memory_limit.or(self.memory)
     }

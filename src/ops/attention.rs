@@ -5,7 +5,7 @@
 //! The queries' gradient and that of keys and values are two passes, so that every number has one owner and no atomics are needed.
 
 use super::Op;
-use crate::gpu::{AdapterClass, Profile};
+use crate::gpu::{DeviceClass, Profile};
 use crate::graph::{Graph, Purpose, Shape, ValueId};
 use crate::plan::kernels::{self, attention_backward_delta, cache_write};
 use crate::plan::{Bind, Dispatch, Emit, Input, Resource, workgroups};
@@ -46,12 +46,12 @@ impl Graph {
 /// The kernels' parameters: all of them declare the same struct (shaders/shared/attention.wgsl).
 type Params = attention_backward_delta::Params;
 
-/// Which version of the kernels an adapter gets.
+/// Which version of the kernels a device gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Variant {
-    /// Software adapters with subgroups of at least 8 lanes.
+    /// Software devices with subgroups of at least 8 lanes.
     Subgroup,
-    /// Software adapters in a browser.
+    /// Software devices in a browser.
     Registers,
     /// GPUs.
     Tiled,
@@ -60,9 +60,9 @@ enum Variant {
 impl Variant {
     fn of(profile: &Profile) -> Variant {
         match (profile.class, profile.subgroup) {
-            (AdapterClass::Gpu, _) => Variant::Tiled,
-            (AdapterClass::Cpu, Some(lanes)) if lanes >= 8 => Variant::Subgroup,
-            (AdapterClass::Cpu, _) => Variant::Registers,
+            (DeviceClass::Gpu, _) => Variant::Tiled,
+            (DeviceClass::Cpu, Some(lanes)) if lanes >= 8 => Variant::Subgroup,
+            (DeviceClass::Cpu, _) => Variant::Registers,
         }
     }
 
@@ -75,7 +75,7 @@ impl Variant {
     }
 }
 
-/// One dispatch of the version that the adapter gets; the versions of a kernel have the same parameters and bindings.
+/// One dispatch of the version that the device gets; the versions of a kernel have the same parameters and bindings.
 macro_rules! dispatch {
     ($variant:expr, [$subgroup:ident, $registers:ident, $tiled:ident], $params:expr, {$($constant:ident: $value:expr),*}, {$($binding:ident: $bind:expr),* $(,)?}, $groups:expr) => {
         match $variant {

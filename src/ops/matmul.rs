@@ -1,4 +1,4 @@
-//! The three orientations of a matrix product, for `linear` and the LM head: which kernel an adapter gets, and its workgroups.
+//! The three orientations of a matrix product, for `linear` and the LM head: which kernel a device gets, and its workgroups.
 //!
 //! Shapes: x (M, K) inputs, W (N, K) weight, y (M, N) outputs. Forward y = x·Wᵀ, input gradient dx = dy·W, weight gradient dW = dyᵀ·x.
 //! The weight may be a row range of a larger one (a [`Piece`]): y and dy are then column ranges, which start at a multiple of four.
@@ -79,7 +79,7 @@ fn version(weight_type: WeightType) -> kernels::Weight {
     }
 }
 
-/// Which version of a kernel an adapter gets.
+/// Which version of a kernel a device gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Variant {
     /// Lanes over rows, broadcasts from constant lanes: processors with subgroups of exactly 8 lanes.
@@ -91,7 +91,7 @@ pub enum Variant {
 }
 
 impl Variant {
-    /// The version for an adapter.
+    /// The version for a device.
     pub fn of(profile: &Profile) -> Variant {
         match (is_cpu(profile), profile.subgroup) {
             (true, Some(8)) => Variant::Subgroup,
@@ -352,11 +352,11 @@ mod tests {
     }
 
     #[test]
-    fn an_adapter_gets_its_variant() {
+    fn a_device_gets_its_variant() {
         let lavapipe = Profile::lavapipe();
         assert_eq!(Variant::of(&lavapipe), Variant::Subgroup);
         assert_eq!(Variant::of(&Profile { subgroup: None, ..lavapipe.clone() }), Variant::Registers);
         assert_eq!(Variant::of(&Profile { subgroup: Some(16), ..lavapipe.clone() }), Variant::Registers);
-        assert_eq!(Variant::of(&Profile { class: crate::gpu::AdapterClass::Gpu, subgroup: Some(32), ..lavapipe }), Variant::Tiled);
+        assert_eq!(Variant::of(&Profile { class: crate::gpu::DeviceClass::Gpu, subgroup: Some(32), ..lavapipe }), Variant::Tiled);
     }
 }

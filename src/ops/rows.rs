@@ -1,11 +1,11 @@
-//! How kernels that work row by row share a row among lanes, by class of adapter.
+//! How kernels that work row by row share a row among lanes, by class of device.
 
-use crate::gpu::{AdapterClass, Profile};
+use crate::gpu::{DeviceClass, Profile};
 use crate::plan::workgroups;
 
 /// Whether the shaders run on a processor: there a barrier costs more than the lanes save.
 pub fn is_cpu(profile: &Profile) -> bool {
-    profile.class == AdapterClass::Cpu
+    profile.class == DeviceClass::Cpu
 }
 
 /// Lanes of a row and rows of a workgroup for rows of `width` elements of four floats.

@@ -30,7 +30,7 @@ impl Default for AdamW {
 pub fn update_program(layout: &ParamLayout, profile: &Profile, hyper: &AdamW) -> Program {
     let trainable: Vec<(u32, u64)> =
         layout.arenas.iter().enumerate().filter(|(_, a)| a.group.trainable).map(|(i, a)| (i as u32, a.bytes / 16 * 16)).collect();
-    // Few lanes on CPU adapters, where barriers are dear; the sums stay short chains either way.
+    // Few lanes on CPU devices, where barriers are dear; the sums stay short chains either way.
     let (group, items) = if rows::is_cpu(profile) { (8usize, 128usize) } else { (256, 16) };
     let stats = Bind { resource: Resource::Stats, offset: 0, size: STATS_BYTES };
     let mut dispatches = Vec::new();

@@ -16,7 +16,7 @@ pub struct Options {
     pub gradient_checkpointing: bool,
 }
 
-/// Compiles a graph for an adapter.
+/// Compiles a graph for a device.
 pub fn compile(graph: &Graph, layout: &ParamLayout, profile: &Profile, options: Options) -> Program {
     let mut e = Emit::new(graph, layout, profile);
     let mut saved: Vec<Vec<ValueId>> = Vec::with_capacity(graph.nodes.len());

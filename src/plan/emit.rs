@@ -32,7 +32,7 @@ pub struct GradTarget {
 
 /// Collects the dispatches of a plan.
 pub struct Emit<'a> {
-    /// The adapter that the plan is for.
+    /// The device that the plan is for.
     pub profile: &'a Profile,
     /// The graph that is compiled.
     pub graph: &'a Graph,

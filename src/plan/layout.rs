@@ -54,7 +54,7 @@ pub struct ParamLayout {
 const ROW_UNIT: usize = 64;
 
 impl ParamLayout {
-    /// Lays the parameters out for this adapter.
+    /// Lays the parameters out for this device.
     pub fn new(params: &[Param], profile: &Profile) -> ParamLayout {
         let cap = profile.max_binding.min(profile.max_buffer) / 256 * 256;
         let mut arenas: Vec<Arena> = Vec::new();

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{BINDING_ALIGNMENT, Buffer, Gpu, Pipeline, Readback};
 use crate::graph::Graph;
 
-/// Bytes of one kernel's parameters in the uniform buffer: the alignment that every adapter takes.
+/// Bytes of one kernel's parameters in the uniform buffer: the alignment that every device takes.
 pub(super) const UNIFORM_SLOT: u64 = BINDING_ALIGNMENT;
 
 /// The step's uniform, field by field as in shaders/shared/step.wgsl (a test compares them).
@@ -126,7 +126,7 @@ impl Runner {
     /// Allocates what the program needs beyond what is there and binds it. Prepare the largest program first: the others then fit into its pool.
     ///
     /// # Errors
-    /// [`Error::Gpu`] when memory is short or the adapter's compiler refuses a kernel.
+    /// [`Error::Gpu`] when memory is short or the device's compiler refuses a kernel.
     pub async fn prepare(&mut self, program: &Program, graph: Option<&Graph>) -> Result<Prepared> {
         let slots = self.fit_pool(&program.slots).await?;
         self.grow(program, graph).await?;

@@ -42,7 +42,7 @@ impl ParamStore {
     /// Allocates zeros for all parameters; with `training`, also for gradients and moments.
     ///
     /// # Errors
-    /// [`crate::Error::Gpu`] when the adapter's memory does not suffice.
+    /// [`crate::Error::Gpu`] when the device's memory does not suffice.
     pub async fn allocate(gpu: &Gpu, params: Rc<Vec<Param>>, training: bool) -> Result<ParamStore> {
         let layout = ParamLayout::new(&params, gpu.profile());
         let mut weights = Vec::new();

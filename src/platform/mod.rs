@@ -201,10 +201,10 @@ pub(crate) fn wait_for_gpu(device: &wgpu::Device, submission: Option<wgpu::Submi
     let _ = (device, submission);
 }
 
-/// Bytes of memory that the adapter has for buffers, where the platform tells.
-pub(crate) fn adapter_memory(adapter: &wgpu::Adapter) -> Option<u64> {
+/// Bytes of memory that the device has for buffers, where the platform tells.
+pub(crate) fn device_memory(adapter: &wgpu::Adapter) -> Option<u64> {
     #[cfg(not(target_arch = "wasm32"))]
-    return native::adapter_memory(adapter);
+    return native::device_memory(adapter);
     #[cfg(target_arch = "wasm32")]
     {
         let _ = adapter;

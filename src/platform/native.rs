@@ -272,16 +272,16 @@ pub(super) fn wait_for_gpu(device: &wgpu::Device, submission: Option<wgpu::Submi
     let _ = device.poll(wgpu::PollType::Wait { submission_index: submission, timeout: None });
 }
 
-/// The largest device-local heap of a Vulkan adapter; other backends do not tell.
+/// The largest device-local heap of a Vulkan device; other backends do not tell.
 #[expect(unsafe_code, reason = "wgpu has no query for the memory's size; the handles are read while the adapter is borrowed")]
-pub(super) fn adapter_memory(adapter: &wgpu::Adapter) -> Option<u64> {
+pub(super) fn device_memory(adapter: &wgpu::Adapter) -> Option<u64> {
     // SAFETY: the raw handles do not outlive the adapter, and nothing is created, changed or destroyed.
     let hal = unsafe { adapter.as_hal::<wgpu::hal::api::Vulkan>() }?;
     let properties = unsafe { hal.shared_instance().raw_instance().get_physical_device_memory_properties(hal.raw_physical_device()) };
     let heaps = properties.memory_heaps.iter().take(properties.memory_heap_count as usize);
     // Bit 0 of the flags is VK_MEMORY_HEAP_DEVICE_LOCAL_BIT.
     let device_local = heaps.filter(|h| h.flags.as_raw() & 1 == 1).map(|h| h.size).max()?;
-    // A software adapter's heap is the machine's memory; leave what others use.
+    // A software device's heap is the machine's memory; leave what others use.
     let software = adapter.get_info().device_type == wgpu::DeviceType::Cpu;
     Some(if software { available_memory().map_or(device_local, |free| free.min(device_local)) } else { device_local })
 }

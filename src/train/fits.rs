@@ -1,4 +1,4 @@
-//! Whether a planned run fits the adapter, and what is said when it does not.
+//! Whether a planned run fits the device, and what is said when it does not.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use crate::gpu::{Profile, human_bytes};
 use crate::plan::Memory;
 
 impl Memory {
-    /// Refuses a plan that the adapter cannot hold, with what would make it fit.
+    /// Refuses a plan that the device cannot hold, with what would make it fit.
     ///
     /// # Errors
     /// [`Error::TooLittleMemory`].
@@ -19,14 +19,14 @@ impl Memory {
             }
             return Err(Error::TooLittleMemory {
                 needed: format!("one piece of {}", human_bytes(self.largest_binding_bytes)),
-                adapter: profile.name.clone(),
+                device: profile.name.clone(),
                 available: format!("pieces of at most {}", human_bytes(profile.max_binding)),
                 suggestion: self.suggestions(checkpointing).join("; or "),
             });
         };
         Err(Error::TooLittleMemory {
             needed: human_bytes(needed),
-            adapter: profile.name.clone(),
+            device: profile.name.clone(),
             available: human_bytes(available),
             suggestion: self.suggestions(checkpointing).join("; or "),
         })

@@ -51,8 +51,8 @@ pub struct Start {
     pub tokens: usize,
     /// Memory as planned.
     pub memory: Memory,
-    /// The adapter's name.
-    pub adapter: String,
+    /// The device's name.
+    pub device: String,
 }
 
 /// What happens during a run.

@@ -62,7 +62,7 @@ pub async fn train(job: &Job<'_>, observer: &mut dyn Observer) -> Result<Outcome
         samples: job.train.len(),
         tokens: job.train.iter().map(|s| s.ids.len()).sum(),
         memory,
-        adapter: job.gpu.profile().name.clone(),
+        device: job.gpu.profile().name.clone(),
     };
     observer.event(Event::Start(&start));
     run.steps(observer).await?;

@@ -446,7 +446,7 @@ faults! {
         NotRun "not_run" Info:
             "The model was not run.",
             "Nothing",
-            "Run the self-test on a machine with a graphics adapter.";
+            "Run the self-test on a machine with a graphics device.";
         SelfTest "self_test" Info:
             "What the model says.",
             "Nothing",

@@ -188,7 +188,7 @@ impl Case {
         let whole = !self.view.tensors.is_empty() && !hopeless;
         let (Some(config), Some(tokenizer), true) = (&self.config, tokenizer, whole) else { return };
         let Some(gpu) = &options.gpu else {
-            self.findings.push(behaviour::not_run("no graphics adapter was given"));
+            self.findings.push(behaviour::not_run("no graphics device was given"));
             return;
         };
         let test = match SelfTest::new(gpu, tokenizer, config) {

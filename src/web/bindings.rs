@@ -10,7 +10,7 @@ use wasm_bindgen::prelude::{JsError, JsValue, wasm_bindgen};
 use crate::checkpoint::{Checkpoint, ParamSource};
 use crate::data::{Batch, Sample};
 use crate::engine::{Engine, EngineOptions, Method};
-use crate::gpu::{AdapterChoice, Gpu};
+use crate::gpu::{DeviceChoice, Gpu};
 use crate::optim::AdamW;
 use crate::plan::{Part, StepValues, kernels};
 use crate::platform::{Directory, FileDirectory, HttpDirectory, MemoryDirectory, OpfsDirectory};
@@ -37,7 +37,7 @@ impl Session {
     pub async fn open(home: String) -> Result<Session, JsError> {
         let assets = HttpDirectory::listed(&home, "the page").await?;
         let store = OpfsDirectory::open().await?;
-        Ok(Session(session::Session::new(Rc::new(assets), Rc::new(store), AdapterChoice::default())))
+        Ok(Session(session::Session::new(Rc::new(assets), Rc::new(store), DeviceChoice::default())))
     }
 
     /// Works on a request (`Request` of `messages.ts`); `on` hears its events. `files` are `{path, file}`.
@@ -109,7 +109,7 @@ pub async fn loss_and_gradients(files: Object, samples: String) -> Result<JsValu
     let samples = read_samples(&samples, checkpoint.config().vocab_size)?;
     let batch = Batch::of(&samples.iter().collect::<Vec<_>>());
 
-    let gpu = Rc::new(Gpu::open(&AdapterChoice::default()).await?);
+    let gpu = Rc::new(Gpu::open(&DeviceChoice::default()).await?);
     let sequence = samples.iter().map(|s| s.ids.len()).max().unwrap_or(1);
     let options = EngineOptions { method: Method::Full, gradient_checkpointing: false, sequence, adamw: AdamW::default() };
     let mut engine = Engine::load(gpu, &checkpoint, options).await?;

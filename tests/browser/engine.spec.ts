@@ -34,7 +34,7 @@ const recipe: Settings = {
 /** The same arithmetic on the same adapter; browser and native program may choose other variants of a kernel. */
 const tolerance = 1e-4;
 
-/** Losses of the native program on the browser's own software adapter. */
+/** Losses of the native program on the browser's own software device. */
 function nativeLosses(): [number, number][] {
   const out = mkdtempSync(join(tmpdir(), "rootstock-"));
   const keys = { ...recipe, model_name_or_path: "assets/embedded-model", dataset_dir: "assets/demo", dataset: "village", output_dir: join(out, "run") };

@@ -1,4 +1,4 @@
-// What every browser test stands on: a page on loopback with a WebGPU adapter, and the wasm build in a worker.
+// What every browser test stands on: a page on loopback with a WebGPU device, and the wasm build in a worker.
 import { test as base, expect, type Page } from "@playwright/test";
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
@@ -46,8 +46,8 @@ async function requireAdapter(page: Page): Promise<void> {
     const adapter = await navigator.gpu?.requestAdapter();
     return adapter && `${adapter.info.vendor} ${adapter.info.architecture} ${adapter.info.description}`.trim();
   });
-  if (!found) throw new Error("This browser offers no WebGPU adapter, so nothing can be tested in it.");
-  console.log(`  WebGPU adapter: ${found}`);
+  if (!found) throw new Error("This browser offers no WebGPU device, so nothing can be tested in it.");
+  console.log(`  WebGPU device: ${found}`);
 }
 
 /** The wasm build, in a worker of its own per call. */

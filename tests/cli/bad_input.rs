@@ -172,5 +172,5 @@ fn wrong_usage_is_another_exit_code() {
         assert!(ws.run(args).good().stdout.contains("Examples:"), "{args:?}");
     }
     let fault = ws.run(&["eval", "--model", "model", "--dataset", "test.jsonl", "--device", "moon"]).fault();
-    assert!(fault.contains("no adapter is called 'moon'; there are: "), "{fault}");
+    assert!(fault.contains("no device is called 'moon'; there are: "), "{fault}");
 }

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use rootstock::generate::{Generator, GeneratorOptions};
-use rootstock::gpu::{AdapterChoice, Gpu};
+use rootstock::gpu::{DeviceChoice, Gpu};
 use rootstock::model::RopeKind;
 use rootstock::platform::block_on;
 
@@ -88,8 +88,8 @@ fn prompts_and_single_tokens_give_the_logits_of_transformers() {
 
 #[test]
 fn without_subgroups_the_logits_are_the_same() {
-    let choice = AdapterChoice { without_subgroups: true, ..AdapterChoice::default() };
-    let gpu = Rc::new(block_on(Gpu::open(&choice)).expect("an adapter"));
+    let choice = DeviceChoice { without_subgroups: true, ..DeviceChoice::default() };
+    let gpu = Rc::new(block_on(Gpu::open(&choice)).expect("a device"));
     for name in ["llama", "mistral-sliding", "gemma3"] {
         println!("{name}: {:.1e}", block_on(worst(&gpu, &block_on(open(name)), 11)));
     }

@@ -11,7 +11,7 @@ use rootstock::checkpoint::{Checkpoint, ParamSource, TensorFile};
 use rootstock::config::{SchedulerKwargs, SchedulerType};
 use rootstock::data::{Batch, Sample};
 use rootstock::engine::{Engine, EngineOptions, Method};
-use rootstock::gpu::{AdapterChoice, Gpu};
+use rootstock::gpu::{DeviceChoice, Gpu};
 use rootstock::model::{Layout, ParamDecl};
 use rootstock::optim::AdamW;
 use rootstock::plan::{Part, StepValues};
@@ -218,7 +218,7 @@ async fn steps(case: &Case, engine: &mut Engine, report: &mut Report) {
 }
 
 fn run(gpu: Rc<Gpu>, gradient_checkpointing: bool) {
-    println!("adapter: {}", gpu.profile().name);
+    println!("device: {}", gpu.profile().name);
     let mut failures = Vec::new();
     for name in cases() {
         block_on(async {
@@ -248,16 +248,16 @@ fn recomputation_changes_nothing() {
     run(gpu(), true);
 }
 
-/// Embeddings, heads and whatever else is larger than 20 KiB cut by rows, as a large vocabulary is on a real adapter.
+/// Embeddings, heads and whatever else is larger than 20 KiB cut by rows, as a large vocabulary is on a real device.
 #[test]
 fn matrices_cut_by_rows_change_nothing() {
-    let choice = AdapterChoice { largest_binding: Some(20 << 10), ..AdapterChoice::default() };
-    run(Rc::new(block_on(Gpu::open(&choice)).expect("an adapter")), false);
+    let choice = DeviceChoice { largest_binding: Some(20 << 10), ..DeviceChoice::default() };
+    run(Rc::new(block_on(Gpu::open(&choice)).expect("a device")), false);
 }
 
 /// The kernels that a browser gets on the same machine.
 #[test]
 fn kernels_without_subgroups_change_nothing() {
-    let choice = AdapterChoice { without_subgroups: true, ..AdapterChoice::default() };
-    run(Rc::new(block_on(Gpu::open(&choice)).expect("an adapter")), false);
+    let choice = DeviceChoice { without_subgroups: true, ..DeviceChoice::default() };
+    run(Rc::new(block_on(Gpu::open(&choice)).expect("a device")), false);
 }

@@ -75,13 +75,13 @@ fn recomputation_changes_nothing() {
 /// Embeddings, heads and whatever else is larger than 20 KiB cut by rows; B is then used a stretch at a time.
 #[test]
 fn matrices_cut_by_rows_change_nothing() {
-    let choice = AdapterChoice { largest_binding: Some(20 << 10), ..AdapterChoice::default() };
+    let choice = DeviceChoice { largest_binding: Some(20 << 10), ..DeviceChoice::default() };
     run_adapters(Rc::new(block_on(Gpu::open(&choice)).expect("an adapter")), false);
 }
 
 /// The kernels that a browser gets on the same machine.
 #[test]
 fn kernels_without_subgroups_change_nothing() {
-    let choice = AdapterChoice { without_subgroups: true, ..AdapterChoice::default() };
+    let choice = DeviceChoice { without_subgroups: true, ..DeviceChoice::default() };
     run_adapters(Rc::new(block_on(Gpu::open(&choice)).expect("an adapter")), false);
 }

@@ -78,7 +78,7 @@ impl Head {
         }
         let program = compile(&graph, &store.layout, profile, Options::default());
         let mut runner = block_on(Runner::new(gpu.clone(), store.clone())).expect("memory for a small test");
-        let prepared = block_on(runner.prepare(&program, Some(&graph))).expect("the adapter takes the kernels");
+        let prepared = block_on(runner.prepare(&program, Some(&graph))).expect("the device takes the kernels");
         runner.clear_stats();
         let loss_scale = 0.25;
         // Two micro-steps of one group.

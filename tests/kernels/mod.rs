@@ -14,24 +14,24 @@ mod update;
 
 use std::rc::Rc;
 
-use rootstock::gpu::{AdapterChoice, AdapterClass, Gpu, Profile};
+use rootstock::gpu::{DeviceChoice, DeviceClass, Gpu, Profile};
 use rootstock::graph::{Graph, Param, ParamId, Shape, ValueId, WeightType};
 use rootstock::ops::{Op, elementwise};
 use rootstock::plan::{Bind, Emit, Input, InputLayout, Resource};
 
-/// The adapter that the tests run on. Without one they fail: a kernel that was not run was not tested.
+/// The device that the tests run on. Without one they fail: a kernel that was not run was not tested.
 pub(crate) fn gpu() -> Rc<Gpu> {
-    let gpu = pollster::block_on(Gpu::open(&AdapterChoice::default()))
-        .expect("an adapter; on a machine without a GPU install mesa-vulkan-drivers");
+    let gpu =
+        pollster::block_on(Gpu::open(&DeviceChoice::default())).expect("a device; on a machine without a GPU install mesa-vulkan-drivers");
     Rc::new(gpu)
 }
 
-/// The adapter as it is, as it looks in a browser, and as if it were a GPU: every version of the kernels runs on it.
+/// The device as it is, as it looks in a browser, and as if it were a GPU: every version of the kernels runs on it.
 pub(crate) fn profiles(gpu: &Gpu) -> Vec<Profile> {
     let real = gpu.profile().clone();
-    let without_subgroups = Profile { class: AdapterClass::Cpu, subgroup: None, ..real.clone() };
-    let as_gpu = Profile { class: AdapterClass::Gpu, ..real.clone() };
-    let as_cpu = Profile { class: AdapterClass::Cpu, ..real };
+    let without_subgroups = Profile { class: DeviceClass::Cpu, subgroup: None, ..real.clone() };
+    let as_gpu = Profile { class: DeviceClass::Gpu, ..real.clone() };
+    let as_cpu = Profile { class: DeviceClass::Cpu, ..real };
     vec![as_cpu, without_subgroups, as_gpu]
 }
 

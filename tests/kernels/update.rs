@@ -43,7 +43,7 @@ fn ten_steps_then_a_nan() {
         let store = Rc::new(block_on(ParamStore::allocate(&gpu, params.clone(), true)).expect("memory for a small test"));
         let mut runner = block_on(Runner::new(gpu.clone(), store.clone())).expect("memory for a small test");
         let program = update_program(&store.layout, &profile, &HYPER);
-        let prepared = block_on(runner.prepare(&program, None)).expect("the adapter takes the kernels");
+        let prepared = block_on(runner.prepare(&program, None)).expect("the device takes the kernels");
         let upload = |part, i: usize, data: &[f64]| {
             store.upload(&gpu, part, ParamId(i as u32), 0, &data.iter().map(|v| *v as f32).collect::<Vec<_>>());
         };

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use rootstock::data::{Batch, Sample};
 use rootstock::engine::{Engine, EngineOptions, Method, Stats};
-use rootstock::gpu::{AdapterChoice, Gpu, Profile};
+use rootstock::gpu::{DeviceChoice, Gpu, Profile};
 use rootstock::graph::{ParamId, Purpose, WeightType};
 use rootstock::model::{ModelConfig, ParamKind, forward, params};
 use rootstock::optim::AdamW;
@@ -123,13 +123,13 @@ fn every_shader_is_valid_for_naga() {
     }
 }
 
-/// An embedding, and head, of more than lavapipe's 128 MiB: a vocabulary of 280,001 × 128. Whether it is cut where the adapter demands it
+/// An embedding, and head, of more than lavapipe's 128 MiB: a vocabulary of 280,001 × 128. Whether it is cut where the device demands it
 /// or into smaller pieces, loss and gradient norm are the same.
 #[test]
 fn a_matrix_may_be_larger_than_a_binding() {
     let run = |largest_binding: Option<u64>| {
         block_on(async {
-            let gpu = Gpu::open(&AdapterChoice { largest_binding, ..AdapterChoice::default() }).await.expect("an adapter");
+            let gpu = Gpu::open(&DeviceChoice { largest_binding, ..DeviceChoice::default() }).await.expect("a device");
             let config = config(280_001, 128, 1);
             let declarations = params(&config);
             assert!(declarations[0].elements() * 4 > 128 << 20);

@@ -1,9 +1,9 @@
-//! What the page's worker does, without a browser: the session on this machine's adapter, keeping its runs in memory.
+//! What the page's worker does, without a browser: the session on this machine's device, keeping its runs in memory.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use rootstock::gpu::AdapterChoice;
+use rootstock::gpu::DeviceChoice;
 use rootstock::platform::{Directory, MemoryDirectory, block_on, open_directory};
 use rootstock::web::messages::{
     BaseSource, ChatMessage, DataFile, DataSource, Event, Reply, Request, Samples, Sampling, SettingValue, Settings, Which,
@@ -24,7 +24,7 @@ impl Page {
     /// As after a reload: another worker, the same store.
     fn over(store: MemoryDirectory) -> Page {
         let assets = open_directory(std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/assets"))).expect("the assets are there");
-        Page { session: Session::new(Rc::new(assets), Rc::new(store.clone()), AdapterChoice::default()), store }
+        Page { session: Session::new(Rc::new(assets), Rc::new(store.clone()), DeviceChoice::default()), store }
     }
 
     fn try_call(&self, request: Request, on: impl Fn(&Event) + 'static) -> Result<(Reply, Vec<Event>), String> {

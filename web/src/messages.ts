@@ -270,7 +270,7 @@ export type Plan = {
   parameters: number,
   /** GPU memory. */
   memory: PlanMemory,
-  /** What the adapter offers; unknown in many browsers. */
+  /** What the device offers; unknown in many browsers. */
   available: number | null,
   /** Whether it fits, as far as that is known. */
   fits: boolean,

@@ -55,7 +55,7 @@ pub async fn fix(
     }
     // Readings that only a run of the model decides, and nothing that could run it.
     if let Some((finding, _)) = repairs().find(|(_, repair)| matches!(repair, Repair::Score(_))) {
-        let reason = format!("{finding}. This needs a graphics adapter, or the base (--base DIR); nothing was written");
+        let reason = format!("{finding}. This needs a graphics device, or the base (--base DIR); nothing was written");
         return Err(Error::file(label, reason));
     }
     let partial = format!(".{name}.partial");

@@ -16,7 +16,7 @@ pub struct Plan {
     pub parameters: u64,
     /// GPU memory.
     pub memory: PlanMemory,
-    /// What the adapter offers; unknown in many browsers.
+    /// What the device offers; unknown in many browsers.
     pub available: Option<u64>,
     /// Whether it fits, as far as that is known.
     pub fits: bool,

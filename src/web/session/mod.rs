@@ -25,7 +25,7 @@ use talk::Talkers;
 
 use super::messages::{Adapter, Event, Reply, Request, Storage};
 use crate::error::{Error, Result};
-use crate::gpu::{AdapterChoice, AdapterClass, Gpu};
+use crate::gpu::{DeviceChoice, DeviceClass, Gpu};
 use crate::platform::{Directory, OutputDirectory};
 
 /// Who hears the events of a request.
@@ -56,7 +56,7 @@ pub struct Session {
     assets: Rc<dyn Directory>,
     /// Where runs and models are kept.
     store: Rc<dyn OutputDirectory>,
-    choice: AdapterChoice,
+    choice: DeviceChoice,
     gpu: RefCell<Option<Rc<Gpu>>>,
     embedded: RefCell<Option<Rc<dyn Directory>>>,
     base: RefCell<Option<Rc<OpenBase>>>,
@@ -76,7 +76,7 @@ pub struct Session {
 
 impl Session {
     /// A session over the page's files and a place to keep runs in.
-    pub fn new(assets: Rc<dyn Directory>, store: Rc<dyn OutputDirectory>, choice: AdapterChoice) -> Rc<Session> {
+    pub fn new(assets: Rc<dyn Directory>, store: Rc<dyn OutputDirectory>, choice: DeviceChoice) -> Rc<Session> {
         Rc::new(Session {
             assets,
             store,
@@ -209,7 +209,7 @@ fn adapter(gpu: &Gpu) -> Adapter {
     let profile = gpu.profile();
     Adapter {
         name: profile.name.clone(),
-        software: profile.class == AdapterClass::Cpu,
+        software: profile.class == DeviceClass::Cpu,
         f16: profile.shader_f16,
         subgroups: profile.subgroup.is_some(),
         max_buffer_bytes: profile.max_buffer,

@@ -80,7 +80,7 @@ pub(super) fn flops_per_token(recipe: &Recipe, parameters: u64, trainable: u64) 
 const SPEEDS: &str = "speeds.json";
 
 impl Session {
-    /// What runs on this adapter reached, in this visit or an earlier one, or what was measured.
+    /// What runs on this device reached, in this visit or an earlier one, or what was measured.
     async fn speed_of(&self, adapter: &str) -> Option<f64> {
         if self.speed.get().is_none() {
             self.speed.set(self.kept_speeds().await.get(adapter).copied().filter(|speed| *speed > 0.0));

@@ -56,7 +56,7 @@ const answers: Answers = {
       memory: { weights: 4.2e6, gradients: lora ? 2e5 : 4.2e6, optimizer: lora ? 4e5 : 8.4e6, activations: 28e6, other: 1e6, peak: 46e6 },
       available: fits ? 1e9 : 40e6,
       fits,
-      obstacle: fits ? null : "It needs 46.0 MB, and this adapter offers 40.0 MB.",
+      obstacle: fits ? null : "It needs 46.0 MB, and this device offers 40.0 MB.",
       suggestions: fits ? [] : [{ words: "Compute activations again (gradient_checkpointing): 31.0 MB", set: { gradient_checkpointing: true } }],
       steps: 189,
       storage_bytes: 14.7e6,

@@ -72,7 +72,7 @@ function Planned({ plan: { trainable, parameters, memory, available, fits, obsta
       {fits ? (
         <Notice kind="good">It fits.</Notice>
       ) : (
-        <Notice kind="error">{obstacle ?? "It does not fit into what this adapter offers."}</Notice>
+        <Notice kind="error">{obstacle ?? "It does not fit into what this device offers."}</Notice>
       )}
       {notices.map((words) => (
         <Notice key={words} kind="info">

@@ -1,11 +1,11 @@
-//! Finding an adapter.
+//! Finding a device.
 
-use super::{AdapterChoice, Profile};
+use super::{DeviceChoice, Profile};
 use crate::error::{Error, Result};
 
 /// One line of `rootstock devices`.
 #[derive(Debug, Clone, serde::Serialize)]
-pub struct AdapterSummary {
+pub struct DeviceSummary {
     /// Its number, for `--device N`.
     pub index: usize,
     /// Whether it is taken when nothing is said.
@@ -17,10 +17,10 @@ pub struct AdapterSummary {
     pub profile: Profile,
 }
 
-/// All adapters that Rootstock can use, best first.
-pub async fn adapters(choice: &AdapterChoice) -> Vec<AdapterSummary> {
+/// All devices that Rootstock can use, best first.
+pub async fn devices(choice: &DeviceChoice) -> Vec<DeviceSummary> {
     let list = all().await;
-    let summaries = list.iter().enumerate().map(|(index, a)| AdapterSummary {
+    let summaries = list.iter().enumerate().map(|(index, a)| DeviceSummary {
         index,
         default: index == 0,
         kind: format!("{:?}", a.get_info().device_type),
@@ -53,22 +53,22 @@ async fn all() -> Vec<wgpu::Adapter> {
     list
 }
 
-pub(super) async fn choose(choice: &AdapterChoice) -> Result<wgpu::Adapter> {
+pub(super) async fn choose(choice: &DeviceChoice) -> Result<wgpu::Adapter> {
     let list = all().await;
     if list.is_empty() {
-        return Err(Error::adapter(
-            "no graphics adapter was found; install your GPU's driver, or a software one (Debian, Ubuntu: apt-get install mesa-vulkan-drivers), \
+        return Err(Error::device(
+            "no graphics device was found; install your GPU's driver, or a software one (Debian, Ubuntu: apt-get install mesa-vulkan-drivers), \
              in a browser use one with WebGPU (Chrome, Edge, Safari 26, Firefox 141 or later)",
         ));
     }
-    let Some(wanted) = &choice.adapter else {
-        return list.into_iter().next().ok_or_else(|| Error::adapter("no graphics adapter was found"));
+    let Some(wanted) = &choice.device else {
+        return list.into_iter().next().ok_or_else(|| Error::device("no graphics device was found"));
     };
     let names: Vec<String> = list.iter().map(|a| a.get_info().name).collect();
     let by_index = wanted.parse::<usize>().ok().filter(|i| *i < names.len());
     let by_name = names.iter().position(|n| n.to_lowercase().contains(&wanted.to_lowercase()));
     match by_index.or(by_name).and_then(|i| list.into_iter().nth(i)) {
         Some(adapter) => Ok(adapter),
-        None => Err(Error::adapter(format!("no adapter is called '{wanted}'; there are: {}", names.join(", ")))),
+        None => Err(Error::device(format!("no device is called '{wanted}'; there are: {}", names.join(", ")))),
     }
 }
