@@ -96,7 +96,7 @@ struct LabelledIds {
 /// parameter's name as a `Float32Array` (out, in).
 ///
 /// # Errors
-/// What reading the directory, opening the adapter or the step fails with, and samples that do not fit the model.
+/// What reading the directory, opening the device or the step fails with, and samples that do not fit the model.
 #[wasm_bindgen]
 pub async fn loss_and_gradients(files: Object, samples: String) -> Result<JsValue, JsError> {
     let mut directory = MemoryDirectory::new("the given files");

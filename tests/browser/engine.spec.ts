@@ -11,7 +11,7 @@ import { expect, nativeProgram, test as base } from "./harness.js";
 
 const test = base.extend<{ engine: Engine }>({
   engine: async ({ page, rootstock }, use) => {
-    void rootstock; // for the adapter and the console
+    void rootstock; // for the device and the console
     const engine = new Engine(page);
     await engine.load();
     await use(engine);
@@ -31,7 +31,7 @@ const recipe: Settings = {
   save_steps: 8,
 };
 
-/** The same arithmetic on the same adapter; browser and native program may choose other variants of a kernel. */
+/** The same arithmetic on the same device; browser and native program may choose other variants of a kernel. */
 const tolerance = 1e-4;
 
 /** Losses of the native program on the browser's own software device. */
@@ -39,8 +39,8 @@ function nativeLosses(): [number, number][] {
   const out = mkdtempSync(join(tmpdir(), "rootstock-"));
   const keys = { ...recipe, model_name_or_path: "assets/embedded-model", dataset_dir: "assets/demo", dataset: "village", output_dir: join(out, "run") };
   writeFileSync(join(out, "recipe.yaml"), Object.entries(keys).map(([key, value]) => `${key}: ${String(value)}\n`).join(""));
-  const adapter = join(findChromium()?.startsWith("/usr/bin/") ? "/usr/lib/chromium" : "", "vk_swiftshader_icd.json");
-  const env = { ...process.env, VK_DRIVER_FILES: adapter };
+  const driver = join(findChromium()?.startsWith("/usr/bin/") ? "/usr/lib/chromium" : "", "vk_swiftshader_icd.json");
+  const env = { ...process.env, VK_DRIVER_FILES: driver };
   execFileSync(nativeProgram(), ["--quiet", "train", join(out, "recipe.yaml")], { cwd: root, env, stdio: ["ignore", "ignore", "inherit"] });
   const lines = readFileSync(join(out, "run/trainer_log.jsonl"), "utf8").trim().split("\n");
   return lines.map((line) => JSON.parse(line) as { current_steps: number; loss: number }).map((line) => [line.current_steps, line.loss]);
@@ -91,7 +91,7 @@ test("a run's losses stay the same while others use the device", async ({ engine
     engine.call({ kind: "measure" }),
     engine.call({ kind: "validate" }),
     engine.call({ kind: "chat", which: "base", messages: [{ role: "user", content: text }], sampling }),
-    engine.call({ kind: "plan", recipe: short }),
+    engine.call({ kind: "estimate", recipe: short }),
   ]);
   expect(run.reply.finished).toBe(true);
   expect(losses(run.events), "to the same bits").toEqual(alone);
@@ -140,7 +140,7 @@ test("what is wrong is said, and what is stored can be seen and deleted", async 
       (request) => rootstock.call(request as Parameters<typeof rootstock.call>[0]).then(String, (error: Error) => error.message),
       request,
     );
-  expect(await fault({ kind: "plan", recipe })).toContain("choose one first");
+  expect(await fault({ kind: "estimate", recipe })).toContain("choose one first");
   expect(await fault({ kind: "open", source: { kind: "url", url: "no such thing" } })).toContain("owner/name");
   expect(await fault({ kind: "open", source: { kind: "run", id: "x" } })).toContain("nothing of this name");
   const { origin } = new URL(page.url());

@@ -29,7 +29,7 @@ export const test = base.extend<{ rootstock: Rootstock }, { origin: string }>({
     // What the page logs belongs beside the test's result: a panic's message and place stand there.
     page.on("console", (message) => console.log(`  [${message.type()}] ${message.text()}`));
     await page.goto("/");
-    await requireAdapter(page);
+    await requireDevice(page);
     await use(new Rootstock(page));
   },
 });
@@ -40,8 +40,8 @@ export function nativeProgram(): string {
   return join(root, "target/debug/rootstock");
 }
 
-/** Says which adapter computes. A browser without one is a failed test, not a skipped one. */
-async function requireAdapter(page: Page): Promise<void> {
+/** Says which device computes. A browser without one is a failed test, not a skipped one. */
+async function requireDevice(page: Page): Promise<void> {
   const found = await page.evaluate(async () => {
     const adapter = await navigator.gpu?.requestAdapter();
     return adapter && `${adapter.info.vendor} ${adapter.info.architecture} ${adapter.info.description}`.trim();

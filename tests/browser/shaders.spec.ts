@@ -33,7 +33,7 @@ test("every shader compiles in Tint, within WebGPU's default limits", async ({ p
     const adapter = await navigator.gpu.requestAdapter();
     // No limit is raised: a pipeline that needs more than WebGPU promises everywhere is a fault too.
     const device = await adapter?.requestDevice({ requiredFeatures: ["subgroups"] });
-    if (!device) throw new Error("no adapter with subgroups");
+    if (!device) throw new Error("no device with subgroups");
     const compile = async ({ name, wgsl }: (typeof sources)[number]) => {
       const module = device.createShaderModule({ code: wgsl });
       const messages = (await module.getCompilationInfo()).messages.filter(({ type }) => type === "error");
@@ -54,7 +54,7 @@ test("every shader compiles in Tint, within WebGPU's default limits", async ({ p
 });
 
 test("Tint's faults are seen", async ({ page, rootstock }) => {
-  void rootstock; // for the adapter
+  void rootstock; // for the device
   const errors = await page.evaluate(async () => {
     const device = await (await navigator.gpu.requestAdapter())?.requestDevice();
     const module = device?.createShaderModule({ code: "@compute @workgroup_size(1) fn main() { let x: u32 = 1.5; }" });

@@ -115,15 +115,15 @@ fn whole_run(page: &Page) -> Vec<(u64, u64)> {
 }
 
 #[test]
-fn a_run_is_planned_trained_sampled_kept_and_talked_with() {
+fn a_run_is_estimated_trained_sampled_kept_and_talked_with() {
     let page = Page::new();
     page.open();
     page.prepare(&recipe(&[]));
-    let Reply::Plan(unmeasured) = page.call(Request::Plan { recipe: recipe(&[]) }) else { panic!("no plan") };
+    let Reply::Estimate(unmeasured) = page.call(Request::Estimate { recipe: recipe(&[]) }) else { panic!("no estimate") };
     assert_eq!(unmeasured.seconds, None);
     assert_eq!(page.call(Request::Measure), Reply::Nothing);
-    let Reply::Plan(plan) = page.call(Request::Plan { recipe: recipe(&[]) }) else { panic!("no plan") };
-    assert!(plan.fits && plan.steps == 6 && plan.trainable == plan.parameters, "{plan:?}");
+    let Reply::Estimate(estimate) = page.call(Request::Estimate { recipe: recipe(&[]) }) else { panic!("no estimate") };
+    assert!(estimate.fits && estimate.steps == 6 && estimate.trainable == estimate.parameters, "{estimate:?}");
 
     let samples = Samples { every: 3, prompts: vec!["Who keeps the bees?".into()], max_new_tokens: 8 };
     let (reply, events) = page.try_call(Request::Train { recipe: recipe(&[]), samples }, |_| {}).unwrap_or_else(|e| panic!("{e}"));
@@ -132,14 +132,19 @@ fn a_run_is_planned_trained_sampled_kept_and_talked_with() {
     assert_eq!(losses(&events).len(), 6);
     let sampled: Vec<u64> = events.iter().filter_map(|e| if let Event::Sample { step, .. } = e { Some(*step) } else { None }).collect();
     assert_eq!(sampled, [3, 6]);
-    // What it reached is known to the next visit: its plans say how long they take.
+    // What it reached is known to the next visit: its estimates say how long a run takes.
     let later = Page::over(page.store.clone());
     later.open();
     later.prepare(&recipe(&[]));
-    let Reply::Plan(next) = later.call(Request::Plan { recipe: recipe(&[]) }) else { panic!("no plan") };
+    let Reply::Estimate(next) = later.call(Request::Estimate { recipe: recipe(&[]) }) else { panic!("no estimate") };
     let positive = |seconds: Option<f64>| seconds.is_some_and(|s| s.is_finite() && s > 0.0);
-    assert!(positive(plan.seconds) && positive(next.seconds), "as measured, then as the run was: {:?} {:?}", plan.seconds, next.seconds);
-    assert_ne!(plan.seconds, next.seconds);
+    assert!(
+        positive(estimate.seconds) && positive(next.seconds),
+        "as measured, then as the run was: {:?} {:?}",
+        estimate.seconds,
+        next.seconds
+    );
+    assert_ne!(estimate.seconds, next.seconds);
     // Answering between steps changes nothing.
     assert_eq!(losses(&events), whole_run(&Page::new()));
 
@@ -265,8 +270,8 @@ fn an_adapter_is_trained_goes_on_answers_and_is_merged() {
     let mut settings = recipe(&[("lora_rank", 4.0), ("learning_rate", 1e-2)]);
     settings.insert("finetuning_type".into(), SettingValue::Text("lora".into()));
     page.prepare(&settings);
-    let Reply::Plan(plan) = page.call(Request::Plan { recipe: settings.clone() }) else { panic!("no plan") };
-    assert!(plan.trainable < plan.parameters / 10, "{plan:?}");
+    let Reply::Estimate(estimate) = page.call(Request::Estimate { recipe: settings.clone() }) else { panic!("no estimate") };
+    assert!(estimate.trainable < estimate.parameters / 10, "{estimate:?}");
 
     let session = page.session.clone();
     let stop = move |event: &Event| {
@@ -338,7 +343,7 @@ fn what_is_wrong_is_said() {
     assert!(page.fault(prepare(conversations())).contains("choose one first"));
     assert!(page.fault(Request::Pause).contains("no run goes on"));
     page.open();
-    assert!(page.fault(Request::Plan { recipe: recipe(&[]) }).contains("no data is chosen"));
+    assert!(page.fault(Request::Estimate { recipe: recipe(&[]) }).contains("no data is chosen"));
     let broken = DataSource::Files { files: vec![DataFile { name: "a.jsonl".into(), text: "{\"text\": \"a\"}\n{\"text\"".into() }] };
     let fault = page.fault(prepare(broken));
     assert!(fault.contains("a.jsonl, line 2"), "{fault}");

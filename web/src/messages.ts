@@ -4,24 +4,6 @@
 /** A recipe's keys with their values. */
 export type Settings = Record<string, SettingValue>;
 
-/** What computes. */
-export type Adapter = {
-  /** As the browser tells it. */
-  name: string,
-  /** Computes on the processor: correct, and slow. */
-  software: boolean,
-  /** Half precision in shaders. */
-  f16: boolean,
-  /** Subgroup operations. */
-  subgroups: boolean,
-  /** The largest buffer. */
-  max_buffer_bytes: number,
-  /** The largest part of a buffer that a shader sees at once. */
-  max_binding_bytes: number,
-  /** Memory for buffers, where the browser tells. */
-  memory_bytes: number | null
-};
-
 /** An answer that has ended. */
 export type Answered = {
   /** The whole text. */
@@ -114,6 +96,24 @@ export type Delta = {
   shape: Array<number>
 };
 
+/** What computes. */
+export type Device = {
+  /** As the browser tells it. */
+  name: string,
+  /** Computes on the processor: correct, and slow. */
+  software: boolean,
+  /** Half precision in shaders. */
+  f16: boolean,
+  /** Subgroup operations. */
+  subgroups: boolean,
+  /** The largest buffer. */
+  max_buffer_bytes: number,
+  /** The largest part of a buffer that a shader sees at once. */
+  max_binding_bytes: number,
+  /** Memory for buffers, where the browser tells. */
+  memory_bytes: number | null
+};
+
 /** How a run ended. */
 export type Ended = {
   /** The run, as it is kept. */
@@ -130,6 +130,42 @@ export type Ended = {
   tokens_per_second: number | null,
   /** The most GPU memory in use at one time. */
   peak_bytes: number | null
+};
+
+/** What a run would need and do. */
+export type Estimate = {
+  /** Parameters that are trained. */
+  trainable: number,
+  /** All parameters. */
+  parameters: number,
+  /** GPU memory. */
+  memory: EstimateMemory,
+  /** What the device offers; unknown in many browsers. */
+  available: number | null,
+  /** Whether it fits, as far as that is known. */
+  fits: boolean,
+  /** A sentence where it does not. */
+  obstacle: string | null,
+  /** What would make it fit. */
+  suggestions: Array<Suggestion>,
+  /** Optimiser steps. */
+  steps: number,
+  /** Bytes that the run's snapshots and its result will take in this browser. */
+  storage_bytes: number,
+  /** Seconds that it would take; unknown before anything was measured here. */
+  seconds: number | null,
+  /** What to know about the settings. */
+  notices: Array<string>
+};
+
+/** GPU memory of a run in bytes, as planned. */
+export type EstimateMemory = {
+  weights: number,
+  gradients: number,
+  optimizer: number,
+  activations: number,
+  other: number,
+  peak: number
 };
 
 /** An evaluation. */
@@ -262,42 +298,6 @@ export type Kind = "model"
   | "gguf"
   | "unknown";
 
-/** What a run would need and do. */
-export type Plan = {
-  /** Parameters that are trained. */
-  trainable: number,
-  /** All parameters. */
-  parameters: number,
-  /** GPU memory. */
-  memory: PlanMemory,
-  /** What the device offers; unknown in many browsers. */
-  available: number | null,
-  /** Whether it fits, as far as that is known. */
-  fits: boolean,
-  /** A sentence where it does not. */
-  obstacle: string | null,
-  /** What would make it fit. */
-  suggestions: Array<Suggestion>,
-  /** Optimiser steps. */
-  steps: number,
-  /** Bytes that the run's snapshots and its result will take in this browser. */
-  storage_bytes: number,
-  /** Seconds that it would take; unknown before anything was measured here. */
-  seconds: number | null,
-  /** What to know about the settings. */
-  notices: Array<string>
-};
-
-/** GPU memory of a run in bytes, as planned. */
-export type PlanMemory = {
-  weights: number,
-  gradients: number,
-  optimizer: number,
-  activations: number,
-  other: number,
-  peak: number
-};
-
 /** What a tokenizer makes of data. */
 export type Preview = {
   /** Records read. */
@@ -388,13 +388,13 @@ export type Repaired = {
 
 /** The replies, by the request's kind. Requests that are not named answer nothing. */
 export type Replies = {
-  adapter: Adapter | null,
+  device: Device | null,
   open: Base,
   validate: Report,
   repair: Repaired,
   examples: Array<Example>,
   prepare: Preview,
-  plan: Plan,
+  estimate: Estimate,
   measure: null,
   keys: Array<RecipeKey>,
   read_recipe: ReadRecipe,
@@ -437,7 +437,7 @@ export type Report = {
 
 /** What the page asks for. */
 export type Request = {
-  "kind": "adapter"
+  "kind": "device"
 }
   | {
   "kind": "open",
@@ -467,7 +467,7 @@ export type Request = {
   count: number
 }
   | {
-  "kind": "plan",
+  "kind": "estimate",
   /** The settings. */
   recipe: Settings
 }

@@ -14,7 +14,7 @@ use crate::validate::Severity;
 /// What computes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(TS))]
-pub struct Adapter {
+pub struct Device {
     /// As the browser tells it.
     pub name: String,
     /// Computes on the processor: correct, and slow.

@@ -5,7 +5,7 @@
 
 mod base;
 mod data;
-mod plan;
+mod estimate;
 mod recipe;
 mod run;
 mod talk;
@@ -16,7 +16,7 @@ use ts_rs::TS;
 
 pub use base::*;
 pub use data::*;
-pub use plan::*;
+pub use estimate::*;
 pub use recipe::*;
 pub use run::*;
 pub use talk::*;
@@ -29,7 +29,7 @@ use crate::validate::Report;
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Request {
     /// What computes here; nothing where the browser has no WebGPU.
-    Adapter,
+    Device,
     /// Opens a base and judges it by its headers. The files of `source: files` travel beside the request.
     Open {
         /// Where it is.
@@ -55,11 +55,11 @@ pub enum Request {
         count: usize,
     },
     /// What a run of the prepared data would need and do.
-    Plan {
+    Estimate {
         /// The settings.
         recipe: Settings,
     },
-    /// Measures how fast the adapter trains, where no run has told yet; plans know the time from then on.
+    /// Measures how fast the device trains, where no run has told yet; estimates know the time from then on.
     Measure,
     /// Every key that a recipe may have.
     Keys,
@@ -146,13 +146,13 @@ pub enum Request {
 #[derive(TS)]
 #[expect(dead_code, reason = "only TypeScript has a use for the mapping")]
 pub(super) struct Replies {
-    adapter: Option<Adapter>,
+    device: Option<Device>,
     open: Base,
     validate: Report,
     repair: Repaired,
     examples: Vec<Example>,
     prepare: Preview,
-    plan: Plan,
+    estimate: Estimate,
     measure: (),
     keys: Vec<RecipeKey>,
     read_recipe: ReadRecipe,
@@ -181,13 +181,13 @@ pub(super) struct Replies {
 #[expect(missing_docs, reason = "each holds the type of its name")]
 pub enum Reply {
     Nothing,
-    Adapter(Option<Adapter>),
+    Device(Option<Device>),
     Base(Box<Base>),
     Report(Box<Report>),
     Repaired(Box<Repaired>),
     Examples(Vec<Example>),
     Preview(Preview),
-    Plan(Plan),
+    Estimate(Estimate),
     Keys(Vec<RecipeKey>),
     ReadRecipe(ReadRecipe),
     Text(String),

@@ -6,9 +6,9 @@
 mod base;
 mod data;
 mod delta;
+mod estimate;
 mod keep;
 mod kept;
-mod plan;
 mod settings;
 mod steer;
 mod talk;
@@ -23,7 +23,7 @@ use data::PreparedData;
 use steer::Steering;
 use talk::Talkers;
 
-use super::messages::{Adapter, Event, Reply, Request, Storage};
+use super::messages::{Device, Event, Reply, Request, Storage};
 use crate::error::{Error, Result};
 use crate::gpu::{DeviceChoice, DeviceClass, Gpu};
 use crate::platform::{Directory, OutputDirectory};
@@ -67,7 +67,7 @@ pub struct Session {
     /// The stored run that is looked at.
     tuned: RefCell<Option<String>>,
     talkers: Talkers,
-    /// Floating-point operations a second of the last run here, or as measured; for the time that a plan would take.
+    /// Floating-point operations a second of the last run here, or as measured; for the time that a run would take.
     speed: Cell<Option<f64>>,
     /// Devices that were lost so far.
     lost_devices: Cell<usize>,
@@ -109,7 +109,7 @@ impl Session {
 
     async fn work(self: &Rc<Self>, request: Request, call: &Call) -> Result<Reply> {
         Ok(match request {
-            Request::Adapter => Reply::Adapter(self.gpu().await.ok().map(|gpu| adapter(&gpu))),
+            Request::Device => Reply::Device(self.gpu().await.ok().map(|gpu| device(&gpu))),
             Request::Open { source } => Reply::Base(Box::new(self.open_base(source, call).await?)),
             Request::Validate => Reply::Report(Box::new(self.validate_base(call).await?)),
             Request::Repair => Reply::Repaired(Box::new(self.repair(call).await?)),
@@ -118,7 +118,7 @@ impl Session {
                 let prepared = self.prepare_data(&data, evaluation.as_ref(), &recipe).await?;
                 Reply::Preview(self.preview(&prepared, &recipe, first, count)?)
             }
-            Request::Plan { recipe } => Reply::Plan(self.plan(&recipe).await?),
+            Request::Estimate { recipe } => Reply::Estimate(self.estimate(&recipe).await?),
             Request::Measure => {
                 self.measure_speed().await?;
                 Reply::Nothing
@@ -205,9 +205,9 @@ impl Session {
     }
 }
 
-fn adapter(gpu: &Gpu) -> Adapter {
+fn device(gpu: &Gpu) -> Device {
     let profile = gpu.profile();
-    Adapter {
+    Device {
         name: profile.name.clone(),
         software: profile.class == DeviceClass::Cpu,
         f16: profile.shader_f16,

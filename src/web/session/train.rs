@@ -8,8 +8,8 @@ use web_time::Instant;
 
 use super::super::messages::{Ended, EvalLine, Event, RunMethod, Samples, SettingValue, Settings, StepLine, Unit};
 use super::base::{Model, OpenBase};
+use super::estimate::flops_per_token;
 use super::kept::{About, KeptData, now};
-use super::plan::flops_per_token;
 use super::steer::Steering;
 use super::{Call, Session, data};
 use crate::checkpoint::Carry;

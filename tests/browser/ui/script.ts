@@ -1,7 +1,7 @@
 // A worker by script: figures that look like those of the village model. Nothing is computed here, and nothing of this is in
 // the product; the address chooses what is told (`?gpu=none`, `?base=broken`, `?fits=no`, `?runs=none`, `?steps=5000`).
 import type { CallOptions } from "../../../web/src/client.js";
-import type { Base, BaseSource, Delta, Event, Plan, Preview, Replies, Report, Request, Run, RunMethod } from "../../../web/src/messages.js";
+import type { Base, BaseSource, Delta, Event, Estimate, Preview, Replies, Report, Request, Run, RunMethod } from "../../../web/src/messages.js";
 import type { Engine } from "../../../web/src/ui/state/engine.js";
 import { broken, deltas, losses, ready, runEvents, tokens } from "./figures.js";
 
@@ -20,9 +20,9 @@ type Kind = Request["kind"];
 type Answers = { [K in Kind]: (request: Extract<Request, { kind: K }>, options: CallOptions) => Replies[K] | Promise<Replies[K]> };
 
 const answers: Answers = {
-  adapter: () =>
+  device: () =>
     gpu
-      ? { name: "Scripted adapter", software: true, f16: false, subgroups: true, max_buffer_bytes: 2 ** 30, max_binding_bytes: 2 ** 27, memory_bytes: null }
+      ? { name: "Scripted device", software: true, f16: false, subgroups: true, max_buffer_bytes: 2 ** 30, max_binding_bytes: 2 ** 27, memory_bytes: null }
       : null,
   open: ({ source }, { files = [] }) => {
     if (source.kind === "files" && !files.some(({ path }) => path === "config.json")) {
@@ -47,7 +47,7 @@ const answers: Answers = {
     return { records: 1000, samples: 1000, evaluation_samples: 143, tokens: 22_110, trained: 9_820, truncated: 3, dropped: 0, longest: 41, notices: [], shown };
   },
   measure: () => null,
-  plan: ({ recipe }): Plan => {
+  estimate: ({ recipe }): Estimate => {
     const lora = recipe["finetuning_type"] === "lora";
     const fits = asked.get("fits") !== "no" || recipe["gradient_checkpointing"] === true;
     return {

@@ -4,7 +4,7 @@ import { Button } from "./parts/Button.js";
 import { Choice } from "./parts/Choice.js";
 import { Notice } from "./parts/Notice.js";
 import { href, route } from "./route.js";
-import { adapter } from "./state/adapter.js";
+import { device } from "./state/device.js";
 import { fault, spoken } from "./state/faults.js";
 import { rail } from "./state/rail.js";
 import { NAMES, STEPS, type Step } from "./state/steps.js";
@@ -54,7 +54,7 @@ function Head() {
         <Mark />
         Rootstock
       </a>
-      <span class="adapter">{adapterWords()}</span>
+      <span class="device">{deviceWords()}</span>
       <div class="theme">
         <Choice
           label="Colours"
@@ -71,8 +71,8 @@ function Head() {
   );
 }
 
-function adapterWords(): string {
-  const found = adapter.value;
+function deviceWords(): string {
+  const found = device.value;
   if (found === undefined) return "Looking for a GPU …";
   if (found === null) return "No WebGPU: checks models, cannot train";
   const name = found.name.trim() || "WebGPU";

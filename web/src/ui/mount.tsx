@@ -2,12 +2,12 @@
 import { render } from "preact";
 import { Shell } from "./Shell.js";
 import { followAddress } from "./route.js";
-import { findAdapter } from "./state/adapter.js";
+import { findDevice } from "./state/device.js";
 import { listRuns, reopen } from "./state/base.js";
 import { followData, listExamples } from "./state/data.js";
 import { connect, whenLost, type Engine } from "./state/engine.js";
 import { failed } from "./state/faults.js";
-import { followPlan } from "./state/plan.js";
+import { followEstimate } from "./state/estimate.js";
 import { followEnded } from "./state/tuned.js";
 import { applyTheme } from "./theme.js";
 import "./styles/tokens.css";
@@ -23,12 +23,12 @@ export function mount(place: HTMLElement, engine: Engine): void {
   whenLost(once(() => reopen().then(listRuns, failed)));
   followAddress();
   followData();
-  followPlan();
+  followEstimate();
   followEnded();
   render(<Shell />, place);
   // A drop beside the drop place would make the browser leave the page for the file.
   for (const name of ["dragover", "drop"]) addEventListener(name, (event) => event.preventDefault());
-  for (const first of [findAdapter, listExamples, listRuns]) first().catch(failed);
+  for (const first of [findDevice, listExamples, listRuns]) first().catch(failed);
 }
 
 /** Requests that die together tell of one loss: what follows is done once until it is done. */

@@ -1,8 +1,8 @@
-import type { Plan } from "../../messages.js";
+import type { Estimate } from "../../messages.js";
 import { bytes, count, duration, percent } from "../numbers.js";
-import { adapter } from "../state/adapter.js";
+import { device } from "../state/device.js";
 import { data } from "../state/data.js";
-import { measuring, plan, planFault, planning } from "../state/plan.js";
+import { measuring, estimate, estimateFault, estimating } from "../state/estimate.js";
 import { set } from "../state/recipe.js";
 import { Button } from "./Button.js";
 import { Notice } from "./Notice.js";
@@ -17,23 +17,23 @@ const PARTS = [
 
 /** Parameters, memory and time of the settings as they stand. */
 export function Cost() {
-  const planned = plan.value;
+  const estimated = estimate.value;
   return (
-    <section class="sheet stack" aria-busy={planning.value}>
+    <section class="sheet stack" aria-busy={estimating.value}>
       <h2>What it costs</h2>
-      {planFault.value !== null && <Notice kind="error">{planFault.value}</Notice>}
-      {planned ? <Planned plan={planned} /> : planFault.value === null && <p class="soft">{waiting()}</p>}
+      {estimateFault.value !== null && <Notice kind="error">{estimateFault.value}</Notice>}
+      {estimated ? <Estimated estimate={estimated} /> : estimateFault.value === null && <p class="soft">{waiting()}</p>}
     </section>
   );
 }
 
 function waiting(): string {
-  if (!adapter.value) return "Without WebGPU nothing can be trained here, so there is nothing to plan.";
+  if (!device.value) return "Without WebGPU nothing can be trained here, so there is nothing to estimate.";
   if (!data.value) return "Memory and time show once there is data.";
-  return "Planning …";
+  return "Estimating …";
 }
 
-function Planned({ plan: { trainable, parameters, memory, available, fits, obstacle, suggestions, steps, seconds, storage_bytes, notices } }: { plan: Plan }) {
+function Estimated({ estimate: { trainable, parameters, memory, available, fits, obstacle, suggestions, steps, seconds, storage_bytes, notices } }: { estimate: Estimate }) {
   const whole = Math.max(memory.peak, available ?? 0);
   return (
     <>

@@ -1,9 +1,9 @@
-import { adapter } from "../state/adapter.js";
+import { device } from "../state/device.js";
 import { Notice } from "./Notice.js";
 
 /** Says what can be done without WebGPU, and where it is to be had. */
 export function NoGpu() {
-  if (adapter.value !== null) return null;
+  if (device.value !== null) return null;
   return (
     <div class="spaced">
       <Notice kind="warning">

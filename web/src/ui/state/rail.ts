@@ -1,10 +1,10 @@
 // The facts of the rail, gathered.
 import { computed } from "@preact/signals";
 import { count, short } from "../numbers.js";
-import { adapter } from "./adapter.js";
+import { device } from "./device.js";
 import { base, opening } from "./base.js";
 import { dataFault, dataName, preview } from "./data.js";
-import { plan, planFault } from "./plan.js";
+import { estimate, estimateFault } from "./estimate.js";
 import { method } from "./recipe.js";
 import { phase } from "./phase.js";
 import { last } from "./run.js";
@@ -16,7 +16,7 @@ const METHODS = { full: "All parameters", lora: "LoRA", freeze: "Some layers" } 
 export const rail = computed(() => {
   const opened = base.value;
   const shown = preview.value;
-  const planned = plan.value;
+  const estimated = estimate.value;
   return standings({
     opening: opening.value !== null,
     base: opened && {
@@ -25,12 +25,12 @@ export const rail = computed(() => {
       verdict: opened.report.verdict,
       faults: opened.report.findings.filter(({ severity }) => severity === "error").length,
     },
-    gpu: Boolean(adapter.value),
+    gpu: Boolean(device.value),
     data: shown && { words: `${dataName.value}: ${count(shown.samples)} samples` },
     dataFault: dataFault.value !== null,
     method: {
-      words: planFault.value !== null ? "Cannot run as set" : planned?.fits === false ? "Does not fit" : planned ? `${METHODS[method.value]}, ${short(planned.trainable)} trained` : METHODS[method.value],
-      fits: planned ? planned.fits : planFault.value === null ? null : false,
+      words: estimateFault.value !== null ? "Cannot run as set" : estimated?.fits === false ? "Does not fit" : estimated ? `${METHODS[method.value]}, ${short(estimated.trainable)} trained` : METHODS[method.value],
+      fits: estimated ? estimated.fits : estimateFault.value === null ? null : false,
     },
     run: run(),
     tuned: tuned.value && `${tuned.value.name}`,

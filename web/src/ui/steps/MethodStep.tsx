@@ -6,7 +6,7 @@ import { Missing, Onward } from "../parts/Onward.js";
 import { Cost } from "../parts/Cost.js";
 import { RecipeFile } from "../parts/RecipeFile.js";
 import { ready } from "../state/base.js";
-import { plan } from "../state/plan.js";
+import { estimate } from "../state/estimate.js";
 import { method, set, type Method } from "../state/recipe.js";
 
 const METHODS: readonly (readonly [Method, string, string])[] = [
@@ -34,10 +34,10 @@ export function MethodStep() {
         <Cost />
       </aside>
       <div class="wide">
-        <Onward to="train" missing={plan.value?.fits === false ? "It does not fit yet." : null}>
-          {plan.value?.fits && (
+        <Onward to="train" missing={estimate.value?.fits === false ? "It does not fit yet." : null}>
+          {estimate.value?.fits && (
             <small class="number">
-              {count(plan.value.trainable)} parameters learn, {bytes(plan.value.memory.peak)} of memory, {count(plan.value.steps)} steps
+              {count(estimate.value.trainable)} parameters learn, {bytes(estimate.value.memory.peak)} of memory, {count(estimate.value.steps)} steps
             </small>
           )}
         </Onward>

@@ -8,12 +8,12 @@ import { Notice } from "../parts/Notice.js";
 import { Missing, Onward } from "../parts/Onward.js";
 import { Figure } from "../parts/Preview.js";
 import { RunList } from "../parts/RunList.js";
-import { adapter } from "../state/adapter.js";
+import { device } from "../state/device.js";
 import { base, interrupted, ready, runs } from "../state/base.js";
 import { data, dataName } from "../state/data.js";
 import { ask } from "../state/engine.js";
 import { active, phase } from "../state/phase.js";
-import { plan } from "../state/plan.js";
+import { estimate } from "../state/estimate.js";
 import { method, numberOf } from "../state/recipe.js";
 import {
   curves,
@@ -41,7 +41,7 @@ const SPEED: readonly Line[] = [{ name: "tokens / s", token: "slate", format: (v
 const MEMORY: readonly Line[] = [{ name: "memory", token: "slate", format: bytes }];
 
 export function TrainStep() {
-  if (adapter.value === null) return <NoGpu />;
+  if (device.value === null) return <NoGpu />;
   const missing = !ready.value ? "base" : !data.value ? "data" : null;
   return (
     <>
@@ -75,14 +75,14 @@ export function TrainStep() {
 const WORDS = { full: "all parameters", lora: "a LoRA adapter", freeze: "some layers" } as const;
 
 function Before() {
-  const fits = plan.value?.fits !== false;
+  const fits = estimate.value?.fits !== false;
   const again = phase.value !== "none";
   return (
     <section class="sheet stack">
       <p>
         {again ? "Next run: train" : "Train"} <strong>{WORDS[method.value]}</strong> of <strong>{base.value?.name}</strong> on{" "}
         <strong>{dataName.value}</strong>
-        {plan.value && `: ${count(plan.value.steps)} steps, ${short(plan.value.trainable)} parameters, ${bytes(plan.value.memory.peak)} of memory`}.
+        {estimate.value && `: ${count(estimate.value.steps)} steps, ${short(estimate.value.trainable)} parameters, ${bytes(estimate.value.memory.peak)} of memory`}.
       </p>
       <SampleSettings />
       <div class="row">

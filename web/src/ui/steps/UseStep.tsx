@@ -8,7 +8,7 @@ import { Missing } from "../parts/Onward.js";
 import { RunList } from "../parts/RunList.js";
 import { TakeHome } from "../parts/TakeHome.js";
 import { go } from "../route.js";
-import { adapter } from "../state/adapter.js";
+import { device } from "../state/device.js";
 import { open, ready } from "../state/base.js";
 import { example } from "../state/data.js";
 import { set } from "../state/recipe.js";
@@ -23,7 +23,7 @@ async function graft(id: string): Promise<void> {
 }
 
 export function UseStep() {
-  if (adapter.value === null) return <NoGpu />;
+  if (device.value === null) return <NoGpu />;
   const result = tuned.value;
   const whole = ready.value || result !== null;
   return (

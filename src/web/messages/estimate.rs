@@ -9,13 +9,13 @@ use super::Settings;
 /// What a run would need and do.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(TS))]
-pub struct Plan {
+pub struct Estimate {
     /// Parameters that are trained.
     pub trainable: u64,
     /// All parameters.
     pub parameters: u64,
     /// GPU memory.
-    pub memory: PlanMemory,
+    pub memory: EstimateMemory,
     /// What the device offers; unknown in many browsers.
     pub available: Option<u64>,
     /// Whether it fits, as far as that is known.
@@ -38,7 +38,7 @@ pub struct Plan {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(TS))]
 #[expect(missing_docs, reason = "the names say it")]
-pub struct PlanMemory {
+pub struct EstimateMemory {
     pub weights: u64,
     pub gradients: u64,
     pub optimizer: u64,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::messages::{Plan, PlanMemory, SettingValue, Settings, Suggestion};
+use super::super::messages::{Estimate, EstimateMemory, SettingValue, Settings, Suggestion};
 use super::{Session, data};
 use crate::bench;
 use crate::config::{FinetuningType, Recipe};
@@ -11,8 +11,8 @@ use crate::platform::write_file;
 use crate::train::{Planned, Remedy, plan_run};
 
 impl Session {
-    /// Plans a run of the prepared data with these settings.
-    pub(super) async fn plan(&self, settings: &Settings) -> Result<Plan> {
+    /// Estimates a run of the prepared data with these settings.
+    pub(super) async fn estimate(&self, settings: &Settings) -> Result<Estimate> {
         let base = self.base()?;
         let model = base.model.clone()?;
         let prepared = self.prepared_again(settings).await?;
@@ -35,10 +35,10 @@ impl Session {
         let tokens = samples.0.iter().map(|s| s.ids.len() as u64).sum::<u64>();
         let epochs = loader.epoch_after(loader.total_steps());
         let flops = flops_per_token(&recipe, parameters, trainable) * tokens as f64 * epochs;
-        Ok(Plan {
+        Ok(Estimate {
             trainable,
             parameters,
-            memory: PlanMemory {
+            memory: EstimateMemory {
                 weights: memory.weights_bytes,
                 gradients: memory.gradients_bytes,
                 optimizer: memory.optimizer_bytes,
@@ -76,19 +76,19 @@ pub(super) fn flops_per_token(recipe: &Recipe, parameters: u64, trainable: u64) 
     }
 }
 
-/// Where measured speeds are kept: floating-point operations a second by the adapter's name.
+/// Where measured speeds are kept: floating-point operations a second by the device's name.
 const SPEEDS: &str = "speeds.json";
 
 impl Session {
     /// What runs on this device reached, in this visit or an earlier one, or what was measured.
-    async fn speed_of(&self, adapter: &str) -> Option<f64> {
+    async fn speed_of(&self, device: &str) -> Option<f64> {
         if self.speed.get().is_none() {
-            self.speed.set(self.kept_speeds().await.get(adapter).copied().filter(|speed| *speed > 0.0));
+            self.speed.set(self.kept_speeds().await.get(device).copied().filter(|speed| *speed > 0.0));
         }
         self.speed.get()
     }
 
-    /// Measures how fast the adapter trains, so that plans know the time before the first run. A run that is started meanwhile tells better.
+    /// Measures how fast the device trains, so that estimates know the time before the first run. A run that is started meanwhile tells better.
     pub(super) async fn measure_speed(&self) -> Result<()> {
         let gpu = self.gpu().await?;
         if self.running.borrow().is_none() && self.speed_of(&gpu.profile().name).await.is_none() {
@@ -106,12 +106,12 @@ impl Session {
         }
     }
 
-    /// Keeps what the last run reached, for the next visit's plans.
+    /// Keeps what the last run reached, for the next visit's estimates.
     pub(super) async fn keep_speed(&self) {
-        let adapter = self.gpu.borrow().as_ref().map(|gpu| gpu.profile().name.clone());
-        if let (Some(adapter), Some(speed)) = (adapter, self.speed.get()) {
+        let device = self.gpu.borrow().as_ref().map(|gpu| gpu.profile().name.clone());
+        if let (Some(device), Some(speed)) = (device, self.speed.get()) {
             let mut speeds = self.kept_speeds().await;
-            speeds.insert(adapter, speed);
+            speeds.insert(device, speed);
             // Without room for it the next visit knows less; a run does not fail for that.
             let _ = write_file(&*self.store, SPEEDS, &serde_json::to_vec(&speeds).unwrap_or_default()).await;
         }

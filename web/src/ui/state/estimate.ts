@@ -1,0 +1,58 @@
+// What the settings cost: known before anything starts.
+import { batch, effect, signal } from "@preact/signals";
+import type { Estimate, Settings } from "../../messages.js";
+import { device } from "./device.js";
+import { ready } from "./base.js";
+import { preview } from "./data.js";
+import { ask } from "./engine.js";
+import { latest } from "./latest.js";
+import { active } from "./phase.js";
+import { settled } from "./recipe.js";
+
+export const estimate = signal<Estimate | null>(null);
+export const estimateFault = signal<string | null>(null);
+export const estimating = signal(false);
+/** How fast the device trains: asked for once, where no run has told yet. */
+export const measuring = signal(false);
+const measured = signal(false);
+
+async function measure(): Promise<void> {
+  measuring.value = true;
+  try {
+    await ask({ kind: "measure" });
+  } catch {
+    // A device that fails at this is told of by the run; an estimate does without the time.
+  }
+  batch(() => {
+    measuring.value = false;
+    measured.value = true;
+  });
+}
+
+/** Keeps the estimate up to date with base, data and settings. */
+export function followEstimate(): void {
+  const estimates = latest(200, (recipe: Settings) => ask({ kind: "estimate", recipe }));
+  effect(() => {
+    const wanted = settled.value;
+    if (active.value) return;
+    void measured.value; // estimates again then
+    if (!ready.value || !device.value || !preview.value) {
+      estimate.value = null;
+      return;
+    }
+    estimating.value = true;
+    estimates(wanted, {
+      done: (found) => {
+        estimate.value = found;
+        estimateFault.value = null;
+        estimating.value = false;
+        if (found.seconds === null && !measuring.value && !measured.value) void measure();
+      },
+      failed: (error) => {
+        estimate.value = null;
+        estimateFault.value = error instanceof Error ? error.message : String(error);
+        estimating.value = false;
+      },
+    });
+  });
+}
