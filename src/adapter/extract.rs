@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::config::{AdapterConfig, TargetModules};
 use super::svd::{LowRank, Rank, low_rank};
-use super::targets::{AdapterParam, AdapterPlan, AdapterRole, TargetKind};
+use super::targets::{AdapterParam, AdapterRole, ResolvedAdapter, TargetKind};
 use crate::checkpoint::{Checkpoint, ParamSource};
 use crate::error::{Error, Result};
 use crate::model::{ParamDecl, ParamKind};
@@ -36,7 +36,7 @@ pub struct Extracted {
     /// Its configuration.
     pub config: AdapterConfig,
     /// What that means for the base.
-    pub plan: AdapterPlan,
+    pub resolved: ResolvedAdapter,
     /// What became of each changed module, in the order of the model.
     pub modules: Vec<ExtractedModule>,
     /// Changed parameters that the adapter cannot hold: biases beside an adapted matrix.
@@ -150,9 +150,9 @@ pub async fn extract(base: &Checkpoint, tuned: &Checkpoint, rank: Rank, progress
         }
     }
     let config = configuration(base, &factors, &saved);
-    let plan = AdapterPlan::resolve(&config, base.config(), base.params())?;
-    let tensors = tensors(base, tuned, &plan, &factors).await?;
-    Ok(Extracted { config, plan, modules, lost, energy: kept / total, tensors })
+    let resolved = ResolvedAdapter::resolve(&config, base.config(), base.params())?;
+    let tensors = tensors(base, tuned, &resolved, &factors).await?;
+    Ok(Extracted { config, resolved, modules, lost, energy: kept / total, tensors })
 }
 
 fn squares(values: &[f32]) -> f64 {
@@ -246,14 +246,14 @@ fn configuration(base: &Checkpoint, factors: &BTreeMap<String, LowRank>, saved: 
 async fn tensors(
     base: &Checkpoint,
     tuned: &Checkpoint,
-    plan: &AdapterPlan,
+    resolved: &ResolvedAdapter,
     factors: &BTreeMap<String, LowRank>,
 ) -> Result<Vec<(AdapterParam, Vec<f32>)>> {
     let mut tensors = Vec::new();
-    for param in plan.declarations(base.params()) {
+    for param in resolved.declarations(base.params()) {
         let values = match param.role {
             AdapterRole::A(target) | AdapterRole::B(target) => {
-                let target = &plan.targets[target];
+                let target = &resolved.targets[target];
                 let found = &factors[&target.module];
                 let roots: Vec<f32> = found.sigma.iter().map(|s| s.sqrt()).collect();
                 let rank = roots.len();
@@ -273,7 +273,7 @@ async fn tensors(
                 }
             }
             AdapterRole::Saved(index) => {
-                let name = &plan.saved[index].name;
+                let name = &resolved.saved[index].name;
                 let at = tuned.params().iter().find(|p| p.name == *name);
                 let source = at.or_else(|| tuned.params().iter().find(|p| p.kind == ParamKind::Embedding));
                 let source = source.expect("a head that is tied is the embedding, which every architecture has");

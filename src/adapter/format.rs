@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::config::{ADAPTER_CONFIG, AdapterConfig, AdapterInit, TargetModules};
 use super::fingerprint::fingerprint;
 use super::merge::Merged;
-use super::targets::{AdapterParam, AdapterPlan, KEY_PREFIX, TargetKind};
+use super::targets::{AdapterParam, KEY_PREFIX, ResolvedAdapter, TargetKind};
 use crate::checkpoint::{Carry, Checkpoint, Dtype, ModelSource, ParamSource, TensorFile, write_params};
 use crate::error::{Error, Result};
 use crate::model::{Layout, ParamDecl};
@@ -31,7 +31,7 @@ pub struct Adapter {
     /// What `adapter_config.json` says.
     pub config: AdapterConfig,
     /// What that means for the base.
-    pub plan: AdapterPlan,
+    pub resolved: ResolvedAdapter,
     /// The tensors.
     pub params: Vec<AdapterParam>,
     /// What the user should know although it is no fault: another base, names that match nothing.
@@ -75,11 +75,11 @@ impl Adapter {
     pub async fn open_among(directory: Rc<dyn Directory>, base: &dyn ModelSource, others: &[&dyn ModelSource]) -> Result<Adapter> {
         let label = directory.label();
         let config = read_config(&*directory).await?;
-        let plan = AdapterPlan::resolve(&config, base.config(), base.params()).map_err(|e| within(&label, e))?;
-        let params = plan.declarations(base.params());
+        let resolved = ResolvedAdapter::resolve(&config, base.config(), base.params()).map_err(|e| within(&label, e))?;
+        let params = resolved.declarations(base.params());
         let file = TensorFile::open(directory, ADAPTER_WEIGHTS).await.map_err(|e| within(&label, e))?;
-        let keys = match_keys(&file, &plan, &params, base).await.map_err(|e| within(&label, e))?;
-        let mut adapter = Adapter { config, plan, params, notes: Vec::new(), label, file, keys };
+        let keys = match_keys(&file, &resolved, &params, base).await.map_err(|e| within(&label, e))?;
+        let mut adapter = Adapter { config, resolved, params, notes: Vec::new(), label, file, keys };
         adapter.check_finite().await.map_err(|e| within(&adapter.label, e))?;
         adapter.add_notes(base, others).await?;
         Ok(adapter)
@@ -122,7 +122,7 @@ impl Adapter {
     }
 
     async fn add_notes(&mut self, base: &dyn ModelSource, others: &[&dyn ModelSource]) -> Result<()> {
-        for name in &self.plan.unmatched {
+        for name in &self.resolved.unmatched {
             self.notes.push(format!("{}: \"{name}\" in {ADAPTER_CONFIG} is no module of this base; PEFT ignores it as well", self.label));
         }
         let Some(made_on) = self.file.metadata(BASE_FINGERPRINT) else { return Ok(()) };
@@ -242,7 +242,7 @@ fn normal_key(key: &str) -> String {
 }
 
 /// Finds each declared tensor in the file, in the right shape and type, and nothing else; returns their names there.
-async fn match_keys(file: &TensorFile, plan: &AdapterPlan, params: &[AdapterParam], base: &dyn ModelSource) -> Result<Vec<String>> {
+async fn match_keys(file: &TensorFile, resolved: &ResolvedAdapter, params: &[AdapterParam], base: &dyn ModelSource) -> Result<Vec<String>> {
     let mut found: BTreeMap<String, &str> = BTreeMap::new();
     for tensor in file.tensors() {
         if !tensor.name.starts_with(KEY_PREFIX) || tensor.name[KEY_PREFIX.len()..].starts_with(KEY_PREFIX) {
@@ -257,13 +257,13 @@ async fn match_keys(file: &TensorFile, plan: &AdapterPlan, params: &[AdapterPara
     for param in params {
         match found.remove(&param.decl.name) {
             Some(key) => {
-                check(file, key, param, plan)?;
+                check(file, key, param, resolved)?;
                 keys.push(key.to_string());
             }
             None => missing.push(&param.decl.name),
         }
     }
-    drop_copies_of_the_base(file, &mut found, plan, base).await?;
+    drop_copies_of_the_base(file, &mut found, resolved, base).await?;
     if let Some(first) = missing.first() {
         let others = match missing.len() {
             1 => String::new(),
@@ -304,7 +304,7 @@ fn explain_prefix(key: &str) -> String {
     }
 }
 
-fn check(file: &TensorFile, key: &str, param: &AdapterParam, plan: &AdapterPlan) -> Result<()> {
+fn check(file: &TensorFile, key: &str, param: &AdapterParam, resolved: &ResolvedAdapter) -> Result<()> {
     let fail = |reason: String| Err(Error::tensor(file.name(), key, reason));
     let Some(entry) = file.get(key) else { return fail("is missing".into()) };
     if !matches!(entry.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16 | Dtype::F64) {
@@ -318,7 +318,7 @@ fn check(file: &TensorFile, key: &str, param: &AdapterParam, plan: &AdapterPlan)
     if found.contains(&0) {
         return fail("is empty: it was saved under DeepSpeed ZeRO-3 without gathering the parameters".into());
     }
-    let rank = plan.targets.iter().find(|t| key.contains(&format!("{}.lora_", t.module))).map(|t| t.rank as u64);
+    let rank = resolved.targets.iter().find(|t| key.contains(&format!("{}.lora_", t.module))).map(|t| t.rank as u64);
     if let (Some(rank), [a, b]) = (rank, found.as_slice()) {
         let (rank_at, other_at) = if key.contains("lora_A") || key.contains("embedding_A") { (0, 1) } else { (1, 0) };
         let stored_rank = [a, b][rank_at];
@@ -334,11 +334,11 @@ fn check(file: &TensorFile, key: &str, param: &AdapterParam, plan: &AdapterPlan)
 async fn drop_copies_of_the_base(
     file: &TensorFile,
     found: &mut BTreeMap<String, &str>,
-    plan: &AdapterPlan,
+    resolved: &ResolvedAdapter,
     base: &dyn ModelSource,
 ) -> Result<()> {
     let mut copies: Vec<(String, usize)> = Vec::new();
-    for target in plan.targets.iter().filter(|t| t.kind != TargetKind::Linear) {
+    for target in resolved.targets.iter().filter(|t| t.kind != TargetKind::Linear) {
         copies.push((format!("{KEY_PREFIX}{}.base_layer.weight", target.module), target.param));
         copies.push((format!("{KEY_PREFIX}{}.weight", target.module), target.param));
     }
@@ -377,7 +377,7 @@ pub struct AdapterFiles<'a> {
     /// The configuration; `target_modules` is written as names where it says `all-linear` or nothing.
     pub config: &'a AdapterConfig,
     /// What it means for the base.
-    pub plan: &'a AdapterPlan,
+    pub resolved: &'a ResolvedAdapter,
     /// The base's declarations.
     pub base: &'a [ParamDecl],
     /// The base's [`fingerprint`].
@@ -387,13 +387,13 @@ pub struct AdapterFiles<'a> {
 }
 
 /// Writes an adapter that PEFT loads: weights in f32, the configuration, tokenizer and chat template. `source` gives the
-/// tensors of [`AdapterPlan::declarations`] by index. To make it appear at once, the caller gives a temporary sub-directory and
+/// tensors of [`ResolvedAdapter::declarations`] by index. To make it appear at once, the caller gives a temporary sub-directory and
 /// renames it afterwards.
 ///
 /// # Errors
 /// [`Error::NoSpace`] and [`Error::File`] from writing, and whatever `source` fails with.
 pub async fn write_adapter(out: &dyn OutputDirectory, files: &AdapterFiles<'_>, source: &dyn ParamSource) -> Result<()> {
-    let decls: Vec<ParamDecl> = files.plan.declarations(files.base).into_iter().map(|param| param.decl).collect();
+    let decls: Vec<ParamDecl> = files.resolved.declarations(files.base).into_iter().map(|param| param.decl).collect();
     let metadata = [("format".to_string(), "pt".to_string()), (BASE_FINGERPRINT.to_string(), files.fingerprint.to_string())];
     let all: Vec<usize> = (0..decls.len()).collect();
     write_params(out, ADAPTER_WEIGHTS, Dtype::F32, &decls, &all, source, &metadata).await?;
@@ -401,10 +401,10 @@ pub async fn write_adapter(out: &dyn OutputDirectory, files: &AdapterFiles<'_>, 
         write_file(out, name, bytes).await?;
     }
     let mut config = files.config.clone();
-    config.fan_in_fan_out = files.plan.fan_in_fan_out(files.base);
+    config.fan_in_fan_out = files.resolved.fan_in_fan_out(files.base);
     config.init = AdapterInit::default();
     if matches!(config.target_modules, None | Some(TargetModules::AllLinear)) {
-        config.target_modules = Some(TargetModules::Names(files.plan.target_names(files.base)));
+        config.target_modules = Some(TargetModules::Names(files.resolved.target_names(files.base)));
     }
     let json = format!("{:#}\n", Value::Object(config.to_json()));
     write_file(out, ADAPTER_CONFIG, json.as_bytes()).await

@@ -4,15 +4,15 @@ use std::ops::Range;
 
 use async_trait::async_trait;
 
-use super::targets::{AdapterParam, AdapterPlan, AdapterRole, TargetKind};
+use super::targets::{AdapterParam, AdapterRole, ResolvedAdapter, TargetKind};
 use crate::checkpoint::{ModelSource, ParamSource};
 use crate::error::Result;
 use crate::random::Random;
 
-/// The tensors of a new adapter, by their index in [`AdapterPlan::declarations`]. Every row is drawn from the seed on its own, so that
+/// The tensors of a new adapter, by their index in [`ResolvedAdapter::declarations`]. Every row is drawn from the seed on its own, so that
 /// it is the same in whatever pieces it is read.
 pub struct NewAdapter<'a> {
-    plan: &'a AdapterPlan,
+    resolved: &'a ResolvedAdapter,
     params: Vec<AdapterParam>,
     base: &'a dyn ModelSource,
     seed: u64,
@@ -23,8 +23,8 @@ const STREAM: u64 = 0x6c6f_7261 << 32;
 
 impl<'a> NewAdapter<'a> {
     /// A new adapter of `base`.
-    pub fn new(plan: &'a AdapterPlan, base: &'a dyn ModelSource, seed: u64) -> NewAdapter<'a> {
-        NewAdapter { plan, params: plan.declarations(base.params()), base, seed }
+    pub fn new(resolved: &'a ResolvedAdapter, base: &'a dyn ModelSource, seed: u64) -> NewAdapter<'a> {
+        NewAdapter { resolved, params: resolved.declarations(base.params()), base, seed }
     }
 
     fn draw(&self, param: usize, rows: Range<usize>, value: impl Fn(&mut Random) -> f64) -> Vec<f32> {
@@ -43,7 +43,7 @@ impl ParamSource for NewAdapter<'_> {
     async fn read_rows(&self, param: usize, rows: Range<usize>) -> Result<Vec<f32>> {
         let decl = &self.params[param].decl;
         let zeros = vec![0.0; rows.len() * decl.cols];
-        let kind = |target: usize| self.plan.targets[target].kind;
+        let kind = |target: usize| self.resolved.targets[target].kind;
         match self.params[param].role {
             AdapterRole::A(target) if kind(target) == TargetKind::Embedding => Ok(zeros),
             AdapterRole::B(target) if kind(target) == TargetKind::Embedding => Ok(self.draw(param, rows, Random::normal)),
@@ -53,8 +53,8 @@ impl ParamSource for NewAdapter<'_> {
                 Ok(self.draw(param, rows, |random| (2.0 * random.unit() - 1.0) * bound))
             }
             AdapterRole::B(_) => Ok(zeros),
-            AdapterRole::Magnitude(target) => row_norms(self.base, self.plan.targets[target].param).await,
-            AdapterRole::Saved(saved) => self.base.read_rows(self.plan.saved[saved].param, rows).await,
+            AdapterRole::Magnitude(target) => row_norms(self.base, self.resolved.targets[target].param).await,
+            AdapterRole::Saved(saved) => self.base.read_rows(self.resolved.saved[saved].param, rows).await,
         }
     }
 }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use serde_json::json;
 
 use super::format::Adapter;
-use super::targets::{AdapterPlan, AdapterRole, AdapterTarget, TargetKind};
+use super::targets::{AdapterRole, AdapterTarget, ResolvedAdapter, TargetKind};
 use crate::checkpoint::{Checkpoint, Dtype, ModelSource, ParamSource};
 use crate::error::{Error, Result};
 use crate::model::{ModelConfig, ParamDecl, ParamKind, params};
@@ -55,7 +55,7 @@ impl<'a> Merged<'a> {
     /// [`Error::Config`] when the adapters do not go together: two replace the same module, or one replaces what another adds to.
     pub fn new(base: &'a Checkpoint, adapters: &'a [Adapter]) -> Result<Merged<'a>> {
         let mut config = base.config().clone();
-        if adapters.iter().any(|adapter| adapter.plan.unties(base.config(), base.params())) {
+        if adapters.iter().any(|adapter| adapter.resolved.unties(base.config(), base.params())) {
             config.tie_word_embeddings = false;
             config.raw.insert("tie_word_embeddings".into(), json!(false));
         }
@@ -70,17 +70,17 @@ impl<'a> Merged<'a> {
         for (index, adapter) in adapters.iter().enumerate() {
             for (param, tensor) in adapter.params.iter().enumerate() {
                 let (name, change) = match tensor.role {
-                    AdapterRole::Saved(saved) => (adapter.plan.saved[saved].name.clone(), Change::Saved { adapter: index, param }),
+                    AdapterRole::Saved(saved) => (adapter.resolved.saved[saved].name.clone(), Change::Saved { adapter: index, param }),
                     AdapterRole::A(target) => {
                         let find = |role| adapter.params.iter().position(|p| p.role == role);
-                        let b = find(AdapterRole::B(target)).expect("a plan declares B beside A");
+                        let b = find(AdapterRole::B(target)).expect("a resolved adapter declares B beside A");
                         let magnitude = find(AdapterRole::Magnitude(target));
-                        let name = format!("{}.weight", adapter.plan.targets[target].module);
+                        let name = format!("{}.weight", adapter.resolved.targets[target].module);
                         (name, Change::Added { adapter: index, target, a: param, b, magnitude })
                     }
                     AdapterRole::B(_) | AdapterRole::Magnitude(_) => continue,
                 };
-                let at = params.iter().position(|p| p.name == name).expect("a plan names parameters of its base");
+                let at = params.iter().position(|p| p.name == name).expect("a resolved adapter names parameters of its base");
                 let others = &mut origins[at].changes;
                 let replaces = |change: &Change| matches!(change, Change::Saved { .. });
                 if !others.is_empty() && (replaces(&change) || others.iter().any(replaces)) {
@@ -171,7 +171,7 @@ impl ParamSource for Merged<'_> {
         for change in &origin.changes {
             if let Change::Added { adapter, target, a, b, magnitude } = *change {
                 let factors = self.factors(adapter, a, b, magnitude).await?;
-                let target = &self.adapters[adapter].plan.targets[target];
+                let target = &self.adapters[adapter].resolved.targets[target];
                 add(&mut values, rows.clone(), base.cols, target, target.scale, &factors);
             }
         }
@@ -218,7 +218,7 @@ impl ModelSource for Merged<'_> {
 /// that replaces norms or biases, are added to the weights while these are loaded.
 pub struct Adapted<'a> {
     model: Model<'a>,
-    apart: Option<(Rc<AdapterPlan>, &'a Adapter)>,
+    apart: Option<(Rc<ResolvedAdapter>, &'a Adapter)>,
 }
 
 enum Model<'a> {
@@ -236,8 +236,8 @@ impl<'a> Adapted<'a> {
             |param: usize| !matches!(base.params()[param].kind, ParamKind::Norm | ParamKind::Bias | ParamKind::PositionEmbedding);
         match adapters {
             [] => Ok(Adapted { model: Model::Base(base), apart: None }),
-            [one] if one.plan.saved.iter().all(|saved| is_matrix(saved.param)) => {
-                Ok(Adapted { model: Model::Base(base), apart: Some((Rc::new(one.plan.clone()), one)) })
+            [one] if one.resolved.saved.iter().all(|saved| is_matrix(saved.param)) => {
+                Ok(Adapted { model: Model::Base(base), apart: Some((Rc::new(one.resolved.clone()), one)) })
             }
             _ => Ok(Adapted { model: Model::Merged(Box::new(Merged::new(base, adapters)?)), apart: None }),
         }
@@ -264,7 +264,7 @@ impl<'a> Adapted<'a> {
     }
 
     /// The adapter to put on it.
-    pub fn apart(&self) -> Option<(Rc<AdapterPlan>, &dyn ParamSource)> {
-        self.apart.as_ref().map(|(plan, adapter)| (plan.clone(), *adapter as &dyn ParamSource))
+    pub fn apart(&self) -> Option<(Rc<ResolvedAdapter>, &dyn ParamSource)> {
+        self.apart.as_ref().map(|(resolved, adapter)| (resolved.clone(), *adapter as &dyn ParamSource))
     }
 }

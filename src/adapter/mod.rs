@@ -17,4 +17,4 @@ pub use fingerprint::fingerprint;
 pub use format::{ADAPTER_WEIGHTS, Adapter, AdapterFiles, is_adapter, write_adapter};
 pub use merge::{Adapted, Merged};
 pub use svd::Rank;
-pub use targets::{AdapterParam, AdapterPlan, AdapterRole, AdapterTarget, SavedParam, TargetKind, default_targets};
+pub use targets::{AdapterParam, AdapterRole, AdapterTarget, ResolvedAdapter, SavedParam, TargetKind, default_targets};

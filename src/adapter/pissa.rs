@@ -12,7 +12,7 @@ use super::format::Adapter;
 use super::initial::NewAdapter;
 use super::merge::{Factors, add};
 use super::svd::principal;
-use super::targets::{AdapterParam, AdapterPlan, AdapterRole, AdapterTarget, TargetKind};
+use super::targets::{AdapterParam, AdapterRole, AdapterTarget, ResolvedAdapter, TargetKind};
 use crate::checkpoint::{Dtype, ModelSource, ParamSource};
 use crate::error::Result;
 use crate::model::{ModelConfig, ParamDecl};
@@ -21,9 +21,9 @@ use crate::model::{ModelConfig, ParamDecl};
 ///
 /// # Errors
 /// [`crate::Error::Config`] where the embedding is targeted, or a head that is the embedding: what is left of it would be both.
-pub fn check(plan: &AdapterPlan, base: &dyn ModelSource) -> Result<()> {
+pub fn check(resolved: &ResolvedAdapter, base: &dyn ModelSource) -> Result<()> {
     let shared = |target: &&AdapterTarget| target.kind == TargetKind::Head && base.config().tie_word_embeddings;
-    match plan.targets.iter().find(|t| t.kind == TargetKind::Embedding || shared(t)) {
+    match resolved.targets.iter().find(|t| t.kind == TargetKind::Embedding || shared(t)) {
         Some(target) => {
             Err(field_error("init_lora_weights", format!("is PiSSA's, which is for linear maps, and {} is targeted", target.module)))
         }
@@ -51,15 +51,15 @@ impl Principal {
     ///
     /// # Errors
     /// What reading fails with; [`crate::Error::Tensor`] when a decomposition does not converge.
-    pub async fn of(plan: &AdapterPlan, base: &dyn ModelSource, iterations: Option<usize>, seed: u64) -> Result<Principal> {
-        let plain = NewAdapter::new(plan, base, seed);
-        let mut all = Vec::with_capacity(plan.targets.len());
-        let params = plan.declarations(base.params());
-        for (index, target) in plan.targets.iter().enumerate() {
+    pub async fn of(resolved: &ResolvedAdapter, base: &dyn ModelSource, iterations: Option<usize>, seed: u64) -> Result<Principal> {
+        let plain = NewAdapter::new(resolved, base, seed);
+        let mut all = Vec::with_capacity(resolved.targets.len());
+        let params = resolved.declarations(base.params());
+        for (index, target) in resolved.targets.iter().enumerate() {
             let decl = &base.params()[target.param];
             let weight = base.read_rows(target.param, 0..decl.rows).await?;
             let found = principal(&decl.name, &weight, decl.cols, target.rank, iterations)?;
-            let at = params.iter().position(|p| p.role == AdapterRole::A(index)).expect("a plan declares A of each target");
+            let at = params.iter().position(|p| p.role == AdapterRole::A(index)).expect("a resolved adapter declares A of each target");
             let mut a = plain.read_rows(at, 0..target.rank).await?;
             let mut b = vec![0f32; decl.rows * target.rank];
             for (k, (sigma, vt)) in found.sigma.iter().zip(found.vt.chunks_exact(decl.cols)).enumerate() {
@@ -76,12 +76,12 @@ impl Principal {
         Ok(Principal(all))
     }
 
-    /// Takes them from the second half of what an earlier part of the run wrote; `plan` is that of the run.
+    /// Takes them from the second half of what an earlier part of the run wrote; `resolved` is that of the run.
     ///
     /// # Errors
     /// What reading fails with.
-    pub async fn of_converted(written: &Adapter, plan: &AdapterPlan) -> Result<Principal> {
-        let mut all: Vec<Factors> = plan.targets.iter().map(|_| Factors { a: Vec::new(), b: Vec::new(), magnitude: None }).collect();
+    pub async fn of_converted(written: &Adapter, resolved: &ResolvedAdapter) -> Result<Principal> {
+        let mut all: Vec<Factors> = resolved.targets.iter().map(|_| Factors { a: Vec::new(), b: Vec::new(), magnitude: None }).collect();
         for (index, param) in written.params.iter().enumerate() {
             match param.role {
                 AdapterRole::A(target) => {
@@ -90,7 +90,7 @@ impl Principal {
                 }
                 AdapterRole::B(target) => {
                     let values = written.read(index).await?;
-                    let rank = plan.targets[target].rank;
+                    let rank = resolved.targets[target].rank;
                     all[target].b = values.chunks_exact(2 * rank).flat_map(|row| row[rank..].iter().map(|x| -x)).collect();
                 }
                 AdapterRole::Magnitude(_) | AdapterRole::Saved(_) => {}
@@ -103,14 +103,14 @@ impl Principal {
 /// W − s·B₀·A₀ for the targets, in f32: rounded to half precision, it would not add up to W again.
 pub struct Residual<'a> {
     base: &'a dyn ModelSource,
-    plan: &'a AdapterPlan,
+    resolved: &'a ResolvedAdapter,
     principal: &'a Principal,
 }
 
 impl<'a> Residual<'a> {
     /// What a run stands on.
-    pub fn new(base: &'a dyn ModelSource, plan: &'a AdapterPlan, principal: &'a Principal) -> Residual<'a> {
-        Residual { base, plan, principal }
+    pub fn new(base: &'a dyn ModelSource, resolved: &'a ResolvedAdapter, principal: &'a Principal) -> Residual<'a> {
+        Residual { base, resolved, principal }
     }
 }
 
@@ -118,8 +118,8 @@ impl<'a> Residual<'a> {
 impl ParamSource for Residual<'_> {
     async fn read_rows(&self, param: usize, rows: Range<usize>) -> Result<Vec<f32>> {
         let mut values = self.base.read_rows(param, rows.clone()).await?;
-        if let Some(index) = self.plan.targets.iter().position(|target| target.param == param) {
-            let (target, cols) = (&self.plan.targets[index], self.base.params()[param].cols);
+        if let Some(index) = self.resolved.targets.iter().position(|target| target.param == param) {
+            let (target, cols) = (&self.resolved.targets[index], self.base.params()[param].cols);
             add(&mut values, rows, cols, target, -target.scale, &self.principal.0[index]);
         }
         Ok(values)
@@ -145,7 +145,7 @@ impl ModelSource for Residual<'_> {
     }
 
     fn dtype(&self, param: &ParamDecl) -> Dtype {
-        match self.plan.targets.iter().any(|target| self.base.params()[target.param].name == param.name) {
+        match self.resolved.targets.iter().any(|target| self.base.params()[target.param].name == param.name) {
             true => Dtype::F32,
             false => self.base.dtype(param),
         }

@@ -53,9 +53,9 @@ impl SavedParam {
     }
 }
 
-/// An adapter's configuration, resolved for one base.
+/// An adapter's configuration, resolved for one base: which weights it changes, with which rank and scale.
 #[derive(Debug, Clone, PartialEq)]
-pub struct AdapterPlan {
+pub struct ResolvedAdapter {
     /// The adapted weights, in the order of the base's declarations, a tied head last.
     pub targets: Vec<AdapterTarget>,
     /// The parameters that are trained and stored whole, in the same order.
@@ -99,12 +99,12 @@ struct Module<'a> {
     kind: Option<TargetKind>,
 }
 
-impl AdapterPlan {
+impl ResolvedAdapter {
     /// Finds what `config` targets among the declarations of a base.
     ///
     /// # Errors
     /// [`Error::Config`] when nothing is targeted, a pattern is no regular expression, or a module is meant that cannot be adapted.
-    pub fn resolve(config: &AdapterConfig, model: &ModelConfig, declarations: &[ParamDecl]) -> Result<AdapterPlan> {
+    pub fn resolve(config: &AdapterConfig, model: &ModelConfig, declarations: &[ParamDecl]) -> Result<ResolvedAdapter> {
         let defaults;
         let wanted = match &config.target_modules {
             Some(modules) => modules,
@@ -156,7 +156,7 @@ impl AdapterPlan {
             ));
         }
         let unmatched = unmatched(config, wanted, &modules, &saved);
-        Ok(AdapterPlan { targets, saved, use_dora: config.use_dora, dropout: config.lora_dropout as f32, unmatched })
+        Ok(ResolvedAdapter { targets, saved, use_dora: config.use_dora, dropout: config.lora_dropout as f32, unmatched })
     }
 
     /// The adapter's tensors, in the order in which PEFT's state dict lists them: by module, A before B before the magnitude;
@@ -415,7 +415,7 @@ fn suggestion(modules: &[Module<'_>]) -> String {
     format!("it has {}", names.join(", "))
 }
 
-impl AdapterPlan {
+impl ResolvedAdapter {
     /// The sentence for a recipe that names modules which are not there; `None` when all are.
     pub fn unmatched_error(&self, model: &ModelConfig, declarations: &[ParamDecl]) -> Option<Error> {
         let first = self.unmatched.first()?;

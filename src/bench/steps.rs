@@ -6,7 +6,7 @@ use std::rc::Rc;
 use web_time::Instant;
 
 use super::{KernelResult, StepResult};
-use crate::adapter::{AdapterConfig, AdapterPlan, TargetModules};
+use crate::adapter::{AdapterConfig, ResolvedAdapter, TargetModules};
 use crate::data::{Batch, Sample};
 use crate::engine::{Engine, EngineOptions, Method};
 use crate::error::Result;
@@ -59,7 +59,7 @@ impl Shape {
         let config = self.config()?;
         let (each, added) = match tuned {
             Tuned::Full => (6.0, 0),
-            Tuned::Lora => (4.0, lora_plan(&config)?.declarations(&params(&config)).iter().map(|p| p.decl.elements()).sum()),
+            Tuned::Lora => (4.0, lora_adapter(&config)?.declarations(&params(&config)).iter().map(|p| p.decl.elements()).sum()),
         };
         let linear: u64 =
             params(&config).iter().filter(|p| matches!(p.kind, ParamKind::Linear | ParamKind::Head)).map(|p| p.elements()).sum();
@@ -88,9 +88,9 @@ impl Tuned {
     }
 }
 
-fn lora_plan(config: &ModelConfig) -> Result<AdapterPlan> {
+fn lora_adapter(config: &ModelConfig) -> Result<ResolvedAdapter> {
     let adapter = AdapterConfig { target_modules: Some(TargetModules::AllLinear), ..AdapterConfig::default() };
-    AdapterPlan::resolve(&adapter, config, &params(config))
+    ResolvedAdapter::resolve(&adapter, config, &params(config))
 }
 
 /// Steps that are timed after the first; the median counts.
@@ -109,7 +109,7 @@ impl Bench {
         let declarations = params(&config);
         let (method, frozen) = match tuned {
             Tuned::Full => (Method::Full, WeightType::F32),
-            Tuned::Lora => (Method::Adapter { plan: Rc::new(lora_plan(&config)?), loraplus_lr_ratio: 1.0 }, WeightType::Bf16),
+            Tuned::Lora => (Method::Adapter { resolved: Rc::new(lora_adapter(&config)?), loraplus_lr_ratio: 1.0 }, WeightType::Bf16),
         };
         let options = EngineOptions { method, gradient_checkpointing: false, sequence: shape.sequence, adamw: AdamW::default() };
         let engine = Engine::new(gpu.clone(), config.clone(), &declarations, |_| frozen, options).await?;

@@ -115,7 +115,8 @@ pub(super) async fn run(args: &ExtractArgs, global: &Global) -> Result<()> {
     let fingerprint = fingerprint(&base).await?;
     let carry = Carry::load(&**tuned.directory()).await?;
     let base_params = base.params();
-    let files = AdapterFiles { config: &found.config, plan: &found.plan, base: base_params, fingerprint: &fingerprint, carry: &carry };
+    let files =
+        AdapterFiles { config: &found.config, resolved: &found.resolved, base: base_params, fingerprint: &fingerprint, carry: &carry };
     write_adapter(&*partial, &files, &found).await?;
     let directory: Rc<dyn Directory> = Rc::from(as_directory(place.partial()));
     let adapter = Adapter::open(directory, &base).await?;

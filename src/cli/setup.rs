@@ -102,11 +102,11 @@ pub(super) async fn open_adapters(base: &Checkpoint, paths: &[String], console: 
             console.say(&format!("warning: {path} is given more than once, and its change is added as often"));
         }
         let numbers = adapter.params.iter().map(|p| p.decl.elements()).sum();
-        let mut parts = vec![count(adapter.plan.targets.len(), "adapted matrix").replace("matrixs", "matrices")];
-        if !adapter.plan.saved.is_empty() {
-            parts.push(count(adapter.plan.saved.len(), "whole parameter"));
+        let mut parts = vec![count(adapter.resolved.targets.len(), "adapted matrix").replace("matrixs", "matrices")];
+        if !adapter.resolved.saved.is_empty() {
+            parts.push(count(adapter.resolved.saved.len(), "whole parameter"));
         }
-        if adapter.plan.use_dora {
+        if adapter.resolved.use_dora {
             parts.push("DoRA".into());
         }
         console.say(&format!("lora     {path} ({} parameters: {})", thousands(numbers), parts.join(", ")));

@@ -178,9 +178,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Streams an adapter's tensors to the GPU; `source` counts them from 0, as [`AdapterPlan::declarations`] does.
+    /// Streams an adapter's tensors to the GPU; `source` counts them from 0, as [`ResolvedAdapter::declarations`] does.
     ///
-    /// [`AdapterPlan::declarations`]: crate::adapter::targets::AdapterPlan::declarations
+    /// [`ResolvedAdapter::declarations`]: crate::adapter::targets::ResolvedAdapter::declarations
     ///
     /// # Errors
     /// What the source fails with.

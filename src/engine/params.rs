@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use crate::adapter::targets::{AdapterParam, AdapterPlan, AdapterRole, TargetKind};
+use crate::adapter::targets::{AdapterParam, AdapterRole, ResolvedAdapter, TargetKind};
 use crate::error::{Error, Result};
 use crate::gpu::{Profile, human_bytes};
 use crate::graph::{Change, LowRank, Magnitude, Param, ParamId, Shape, WeightType};
@@ -13,7 +13,7 @@ use crate::model::{ParamDecl, ParamKind, forward};
 #[derive(Debug, Clone, PartialEq)]
 pub enum Method {
     /// Nothing is trained: evaluation and generation, perhaps with an adapter.
-    Inference(Option<Rc<AdapterPlan>>),
+    Inference(Option<Rc<ResolvedAdapter>>),
     /// All parameters are trained.
     Full,
     /// Some of the base's parameters are trained: those whose place holds true.
@@ -21,7 +21,7 @@ pub enum Method {
     /// An adapter is trained, the base stays as it is stored.
     Adapter {
         /// What the adapter changes.
-        plan: Rc<AdapterPlan>,
+        resolved: Rc<ResolvedAdapter>,
         /// The learning rate of B over that of A (LoRA+, Hayou et al., 2024); 1 without.
         loraplus_lr_ratio: f32,
     },
@@ -34,10 +34,10 @@ impl Method {
     }
 
     /// The adapter, if there is one.
-    pub fn adapter(&self) -> Option<&Rc<AdapterPlan>> {
+    pub fn adapter(&self) -> Option<&Rc<ResolvedAdapter>> {
         match self {
-            Method::Inference(plan) => plan.as_ref(),
-            Method::Adapter { plan, .. } => Some(plan),
+            Method::Inference(resolved) => resolved.as_ref(),
+            Method::Adapter { resolved, .. } => Some(resolved),
             Method::Full | Method::Freeze(_) => None,
         }
     }
@@ -59,35 +59,35 @@ pub fn parameters(base: &[ParamDecl], method: &Method, frozen: impl Fn(&ParamDec
         params.push(forward::graph_param(decl, method.trains_base(index), &frozen));
     }
     let mut declarations = base.to_vec();
-    if let Some(plan) = method.adapter() {
+    if let Some(resolved) = method.adapter() {
         let b_rate = if let Method::Adapter { loraplus_lr_ratio, .. } = method { *loraplus_lr_ratio } else { 1.0 };
-        adapt(plan, base, method.trains(), b_rate, &mut declarations, &mut params);
+        adapt(resolved, base, method.trains(), b_rate, &mut declarations, &mut params);
     }
     (declarations, params)
 }
 
 /// Adds an adapter's parameters and says on the base's what becomes of them.
-fn adapt(plan: &AdapterPlan, base: &[ParamDecl], trained: bool, b_rate: f32, decls: &mut Vec<ParamDecl>, params: &mut Vec<Param>) {
+fn adapt(resolved: &ResolvedAdapter, base: &[ParamDecl], trained: bool, b_rate: f32, decls: &mut Vec<ParamDecl>, params: &mut Vec<Param>) {
     let mut ids: HashMap<AdapterRole, ParamId> = HashMap::new();
-    for AdapterParam { decl, role } in plan.declarations(base) {
+    for AdapterParam { decl, role } in resolved.declarations(base) {
         ids.insert(role, ParamId(params.len() as u32));
         let mut param = forward::graph_param(&decl, trained, |_| WeightType::F32);
         // As PEFT's LoRA+ does: B and all vectors. The embedding's adapter learns at the recipe's rate, not at a rate of its own.
-        let is_b = matches!(role, AdapterRole::B(i) if plan.targets[i].kind != TargetKind::Embedding);
+        let is_b = matches!(role, AdapterRole::B(i) if resolved.targets[i].kind != TargetKind::Embedding);
         if is_b || decl.rows == 1 && !matches!(role, AdapterRole::A(_) | AdapterRole::B(_)) {
             param.lr_scale = b_rate;
         }
         params.push(param);
         decls.push(decl);
     }
-    for (index, target) in plan.targets.iter().enumerate() {
+    for (index, target) in resolved.targets.iter().enumerate() {
         let magnitude = ids.get(&AdapterRole::Magnitude(index)).map(|&magnitude| {
             let inverse_norm = ParamId(params.len() as u32);
             params.push(inverse_norms(&base[target.param]));
             Magnitude { magnitude, inverse_norm }
         });
         let (a, b) = (ids[&AdapterRole::A(index)], ids[&AdapterRole::B(index)]);
-        let dropout = if target.kind == TargetKind::Embedding { 0.0 } else { plan.dropout };
+        let dropout = if target.kind == TargetKind::Embedding { 0.0 } else { resolved.dropout };
         let change = Some(Change::LowRank(LowRank { a, b, scale: target.scale, magnitude, dropout }));
         let adapted = &mut params[target.param].adapted;
         match target.kind {
@@ -95,7 +95,7 @@ fn adapt(plan: &AdapterPlan, base: &[ParamDecl], trained: bool, b_rate: f32, dec
             TargetKind::Linear | TargetKind::Head => adapted.matrix = change,
         }
     }
-    for (index, saved) in plan.saved.iter().enumerate() {
+    for (index, saved) in resolved.saved.iter().enumerate() {
         let change = Some(Change::Replaced(ids[&AdapterRole::Saved(index)]));
         let adapted = &mut params[saved.param].adapted;
         match base[saved.param].kind {

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::adapter::targets::AdapterPlan;
+use crate::adapter::targets::ResolvedAdapter;
 use crate::checkpoint::{ModelSource, ParamSource};
 use crate::engine::{Bound, Engine, Method, Plan, Plans, check_adapter_fits, parameters, stored_type, upload};
 use crate::error::{Error, Result};
@@ -76,19 +76,19 @@ impl Generator {
     }
 
     /// Opens a model with an adapter on it, which is not merged: what it changes, and its tensors in the order of
-    /// [`AdapterPlan::declarations`].
+    /// [`ResolvedAdapter::declarations`].
     ///
     /// # Errors
     /// As [`Generator::load`].
     pub async fn load_adapted(
         gpu: Rc<Gpu>,
         model: &dyn ModelSource,
-        adapter: Option<(Rc<AdapterPlan>, &dyn ParamSource)>,
+        adapter: Option<(Rc<ResolvedAdapter>, &dyn ParamSource)>,
         options: GeneratorOptions,
     ) -> Result<Generator> {
         let config = model.config();
         let base = model.params();
-        let method = Method::Inference(adapter.as_ref().map(|(plan, _)| plan.clone()));
+        let method = Method::Inference(adapter.as_ref().map(|(resolved, _)| resolved.clone()));
         let (declarations, params) = parameters(base, &method, |d| stored_type(model, d));
         let params = Rc::new(params);
         check_adapter_fits(&params[base.len()..], gpu.profile())?;

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::run::evaluate;
-use crate::adapter::AdapterPlan;
+use crate::adapter::ResolvedAdapter;
 use crate::checkpoint::{ModelSource, ParamSource};
 use crate::data::Sample;
 use crate::engine::{Engine, EngineOptions, Method, estimate, stored_type};
@@ -34,19 +34,19 @@ pub async fn score(gpu: &Rc<Gpu>, model: &dyn ModelSource, samples: &[Sample], b
 }
 
 /// The same with an adapter on the model, which is not merged: what it changes, and its tensors in the order of
-/// [`AdapterPlan::declarations`].
+/// [`ResolvedAdapter::declarations`].
 ///
 /// # Errors
 /// As [`score`].
 pub async fn score_adapted(
     gpu: &Rc<Gpu>,
     model: &dyn ModelSource,
-    adapter: Option<(Rc<AdapterPlan>, &dyn ParamSource)>,
+    adapter: Option<(Rc<ResolvedAdapter>, &dyn ParamSource)>,
     samples: &[Sample],
     batch_size: usize,
 ) -> Result<Score> {
     let sequence = samples.iter().map(|s| s.ids.len()).max().unwrap_or(1);
-    let method = Method::Inference(adapter.as_ref().map(|(plan, _)| plan.clone()));
+    let method = Method::Inference(adapter.as_ref().map(|(resolved, _)| resolved.clone()));
     let options = EngineOptions { method, gradient_checkpointing: false, sequence, adamw: AdamW::default() };
     let largest = |batch: usize| samples.chunks(batch).map(|c| c.iter().map(|s| s.ids.len()).sum::<usize>()).max().unwrap_or(0);
     let frozen = |d: &ParamDecl| stored_type(model, d);

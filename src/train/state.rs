@@ -119,7 +119,7 @@ impl<'a> Saver<'a> {
     /// What a PiSSA run stands on.
     pub(super) fn residual(&self) -> Option<Residual<'_>> {
         let (adapter, principal) = (self.tuning.adapter.as_ref()?, self.principal.as_ref()?);
-        Some(Residual::new(self.base, &adapter.plan, principal))
+        Some(Residual::new(self.base, &adapter.resolved, principal))
     }
 
     /// What a resumed run must have in common with the interrupted one.
@@ -149,10 +149,10 @@ impl<'a> Saver<'a> {
         let weights = engine.part(Part::Weights);
         if let Some(adapter) = &self.tuning.adapter {
             let (base, written, carry) = (self.base.params(), &adapter.written, job.carry);
-            let files = AdapterFiles { config: &written.config, plan: &written.plan, base, fingerprint: &self.fingerprint, carry };
+            let files = AdapterFiles { config: &written.config, resolved: &written.resolved, base, fingerprint: &self.fingerprint, carry };
             let trained = Shifted { source: &weights, by: engine.base_count };
             let Some(principal) = &self.principal else { return write_adapter(out, &files, &trained).await };
-            let converted = Converted { trained: &trained, params: adapter.plan.declarations(base), principal };
+            let converted = Converted { trained: &trained, params: adapter.resolved.declarations(base), principal };
             return write_adapter(out, &files, &converted).await;
         }
         let options = WriteOptions { dtype: export_dtype(job.recipe, job.checkpoint), max_shard_size: job.recipe.max_shard_size };

@@ -6,7 +6,7 @@ use super::freeze::freeze_selection;
 use crate::adapter::config::is_set;
 use crate::adapter::initial::NewAdapter;
 use crate::adapter::pissa::{self, Beginning, Principal};
-use crate::adapter::{Adapted, Adapter, AdapterConfig, AdapterPlan, TargetModules};
+use crate::adapter::{Adapted, Adapter, AdapterConfig, ResolvedAdapter, TargetModules};
 use crate::checkpoint::{Checkpoint, ModelSource};
 use crate::config::{FinetuningType, Recipe};
 use crate::engine::{Engine, Method, parameters, stored_type};
@@ -32,7 +32,7 @@ pub(super) struct TunedAdapter {
     /// What it is while it is trained.
     config: AdapterConfig,
     /// What that means for the base.
-    pub(super) plan: Rc<AdapterPlan>,
+    pub(super) resolved: Rc<ResolvedAdapter>,
     /// What is written of it.
     pub(super) written: Written,
     begins: Begins,
@@ -43,7 +43,7 @@ pub(super) struct Written {
     /// What will stand in `adapter_config.json`.
     pub(super) config: AdapterConfig,
     /// What that means for the base.
-    pub(super) plan: Rc<AdapterPlan>,
+    pub(super) resolved: Rc<ResolvedAdapter>,
 }
 
 /// How an adapter begins.
@@ -91,43 +91,43 @@ impl Tuning {
                 base.label()
             ));
         }
-        let (config, plan, begins) = match last {
+        let (config, resolved, begins) = match last {
             Some(directory) => {
                 let alone: &[&dyn ModelSource] = if added.is_empty() { &[] } else { &[checkpoint] };
                 let mut adapter = Adapter::open_among(directory, base, alone).await?;
                 notices.append(&mut adapter.notes);
-                (adapter.config.clone(), adapter.plan.clone(), Begins::From(Box::new(adapter)))
+                (adapter.config.clone(), adapter.resolved.clone(), Begins::From(Box::new(adapter)))
             }
             None => {
                 let config = new_config(recipe);
-                let plan = AdapterPlan::resolve(&config, base.config(), base.params()).map_err(|e| in_recipe(e, recipe))?;
-                if let Some(error) = plan.unmatched_error(base.config(), base.params()) {
+                let resolved = ResolvedAdapter::resolve(&config, base.config(), base.params()).map_err(|e| in_recipe(e, recipe))?;
+                if let Some(error) = resolved.unmatched_error(base.config(), base.params()) {
                     return Err(error);
                 }
                 let begins = if recipe.lora.pissa_init { Begins::Principal(recipe.lora.pissa_iter) } else { Begins::New };
-                (config, plan, begins)
+                (config, resolved, begins)
             }
         };
         let named = if added.is_empty() { recipe.model_name_or_path.clone() } else { base.label() };
         let config = AdapterConfig { base_model_name_or_path: Some(named), ..config };
-        let plan = Rc::new(plan);
+        let resolved = Rc::new(resolved);
         let written = match begins {
             Begins::Principal(_) => {
-                pissa::check(&plan, base).map_err(|e| in_recipe(e, recipe))?;
+                pissa::check(&resolved, base).map_err(|e| in_recipe(e, recipe))?;
                 let config = pissa::converted(&config);
-                let plan = AdapterPlan::resolve(&config, base.config(), base.params()).map_err(|e| match e {
+                let resolved = ResolvedAdapter::resolve(&config, base.config(), base.params()).map_err(|e| match e {
                     Error::Config { field, reason, .. } if field == "r" => {
                         Error::recipe("lora_rank", format!("pissa_init ships an adapter of twice the rank: {reason}"))
                     }
                     other => in_recipe(other, recipe),
                 })?;
-                Written { config, plan: Rc::new(plan) }
+                Written { config, resolved: Rc::new(resolved) }
             }
-            _ => Written { config: config.clone(), plan: plan.clone() },
+            _ => Written { config: config.clone(), resolved: resolved.clone() },
         };
         let loraplus_lr_ratio = recipe.lora.loraplus_lr_ratio.unwrap_or(1.0) as f32;
-        let method = Method::Adapter { plan: plan.clone(), loraplus_lr_ratio };
-        let adapter = Some(Rc::new(TunedAdapter { config, plan, written, begins }));
+        let method = Method::Adapter { resolved: resolved.clone(), loraplus_lr_ratio };
+        let adapter = Some(Rc::new(TunedAdapter { config, resolved, written, begins }));
         Ok(Tuning { method, notices, added: Rc::new(added), adapter })
     }
 
@@ -141,23 +141,23 @@ impl Tuning {
 
     /// How a parameter of that model is kept on the GPU while it is not trained.
     pub fn stored_type(&self, base: &dyn ModelSource, param: &ParamDecl) -> WeightType {
-        let is_target = |plan: &AdapterPlan| plan.targets.iter().any(|target| base.params()[target.param].name == param.name);
+        let is_target = |resolved: &ResolvedAdapter| resolved.targets.iter().any(|target| base.params()[target.param].name == param.name);
         match self.principal() {
             // What is left of it is computed.
-            Some((plan, _)) if is_target(plan) => WeightType::F32,
+            Some((resolved, _)) if is_target(resolved) => WeightType::F32,
             _ => stored_type(base, param),
         }
     }
 
     /// How many matrices are decomposed before the first step of a new run.
     pub(super) fn decomposed(&self) -> Option<usize> {
-        self.principal().map(|(plan, _)| plan.targets.len())
+        self.principal().map(|(resolved, _)| resolved.targets.len())
     }
 
-    fn principal(&self) -> Option<(&Rc<AdapterPlan>, Option<usize>)> {
+    fn principal(&self) -> Option<(&Rc<ResolvedAdapter>, Option<usize>)> {
         let adapter = self.adapter.as_ref()?;
         let Begins::Principal(iterations) = adapter.begins else { return None };
-        Some((&adapter.plan, iterations))
+        Some((&adapter.resolved, iterations))
     }
 
     /// The directions that a run begins with where that is PiSSA: those of the base, or of the `checkpoint-N` that it goes on from.
@@ -170,10 +170,10 @@ impl Tuning {
         earlier: Option<Rc<dyn Directory>>,
         seed: u64,
     ) -> Result<Option<Principal>> {
-        let Some((plan, iterations)) = self.principal() else { return Ok(None) };
+        let Some((resolved, iterations)) = self.principal() else { return Ok(None) };
         match earlier {
-            Some(directory) => Principal::of_converted(&Adapter::open(directory, base).await?, plan).await.map(Some),
-            None => Principal::of(plan, base, iterations, seed).await.map(Some),
+            Some(directory) => Principal::of_converted(&Adapter::open(directory, base).await?, resolved).await.map(Some),
+            None => Principal::of(resolved, base, iterations, seed).await.map(Some),
         }
     }
 
@@ -197,11 +197,11 @@ impl Tuning {
     /// What reading fails with.
     pub(super) async fn begin(&self, engine: &Engine, base: &dyn ModelSource, principal: Option<&Principal>, seed: u64) -> Result<()> {
         let Some(adapter) = &self.adapter else { return Ok(()) };
-        let new = || NewAdapter::new(&adapter.plan, base, seed);
+        let new = || NewAdapter::new(&adapter.resolved, base, seed);
         match (&adapter.begins, principal) {
             (Begins::From(from), _) => engine.load_adapter(&**from).await,
             (_, Some(principal)) => {
-                let params = adapter.plan.declarations(base.params());
+                let params = adapter.resolved.declarations(base.params());
                 engine.load_adapter(&Beginning::new(new(), params, principal)).await
             }
             (_, None) => engine.load_adapter(&new()).await,

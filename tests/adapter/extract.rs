@@ -23,8 +23,13 @@ fn extracted(base: &Checkpoint, tuned: &Checkpoint, rank: Rank) -> (Adapter, roo
         let found = extract(base, tuned, rank, &mut |_| {}).await.expect("it can be extracted");
         let (out, carry) = (MemoryDirectory::new("adapter"), Carry::nothing());
         let fingerprint = fingerprint(base).await.expect("it reads");
-        let files =
-            AdapterFiles { config: &found.config, plan: &found.plan, base: base.params(), fingerprint: &fingerprint, carry: &carry };
+        let files = AdapterFiles {
+            config: &found.config,
+            resolved: &found.resolved,
+            base: base.params(),
+            fingerprint: &fingerprint,
+            carry: &carry,
+        };
         write_adapter(&out, &files, &found).await.expect("it can be written");
         (Adapter::open(Rc::new(out), base).await.expect("it opens"), found)
     })
@@ -61,8 +66,8 @@ fn a_merged_adapter_comes_back() {
         let tuned = write(&Merged::new(&case.base, &adapters).expect("good"));
         let (again, found) = extracted(&case.base, &tuned, Rank::Energy(0.999_999));
         assert!(found.energy > 0.999 && found.lost.is_empty(), "{name}: {} {:?}", found.energy, found.lost);
-        for target in &again.plan.targets {
-            let before = adapters[0].plan.targets.iter().find(|t| t.module == target.module);
+        for target in &again.resolved.targets {
+            let before = adapters[0].resolved.targets.iter().find(|t| t.module == target.module);
             assert!(before.is_some_and(|t| target.rank <= t.rank), "{name}: {} has rank {}", target.module, target.rank);
         }
         let again = [again];

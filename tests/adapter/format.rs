@@ -149,8 +149,13 @@ fn written(adapter: &Adapter, base: &Checkpoint) -> MemoryDirectory {
     block_on(async {
         let fingerprint = fingerprint(base).await.expect("it can be read");
         let carry = Carry::nothing();
-        let files =
-            AdapterFiles { config: &adapter.config, plan: &adapter.plan, base: base.params(), fingerprint: &fingerprint, carry: &carry };
+        let files = AdapterFiles {
+            config: &adapter.config,
+            resolved: &adapter.resolved,
+            base: base.params(),
+            fingerprint: &fingerprint,
+            carry: &carry,
+        };
         write_adapter(&out, &files, adapter).await.expect("it can be written");
     });
     out
@@ -164,7 +169,7 @@ fn what_is_written_is_what_was_read() {
         let out = written(&adapter, &case.base);
         let again = open(Rc::new(out.clone()), &case.base).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert!(again.notes.is_empty(), "{name}: {:?}", again.notes);
-        assert_eq!(again.plan, adapter.plan, "{name}");
+        assert_eq!(again.resolved, adapter.resolved, "{name}");
         assert_eq!(again.config, adapter.config, "{name}");
         // The bytes of each tensor are PEFT's.
         let (ours, theirs) = (bytes(&out, WEIGHTS), block_on(case.directory.read(WEIGHTS)).expect("it is there"));

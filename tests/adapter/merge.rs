@@ -28,7 +28,7 @@ fn merging_gives_pefts_bytes() {
     for name in CASES {
         let case = case(name);
         let adapter = open(case.directory.clone(), &case.base).expect("it opens");
-        let dora = adapter.plan.use_dora;
+        let dora = adapter.resolved.use_dora;
         let result = merged(&case.base, &[adapter], None);
         let mut changed = 0;
         for param in result.params() {
@@ -85,7 +85,7 @@ fn a_tied_head_is_untied() {
 
 /// An adapter with all of A one and all of B a half.
 fn adapter_on(base: &Checkpoint, module: &str, rank: usize, alpha: f64) -> Adapter {
-    use rootstock::adapter::{AdapterConfig, AdapterFiles, AdapterPlan, TargetModules, write_adapter};
+    use rootstock::adapter::{AdapterConfig, AdapterFiles, ResolvedAdapter, TargetModules, write_adapter};
     struct Constant(Vec<(f32, usize)>);
     #[async_trait::async_trait(?Send)]
     impl ParamSource for Constant {
@@ -95,13 +95,13 @@ fn adapter_on(base: &Checkpoint, module: &str, rank: usize, alpha: f64) -> Adapt
     }
     let target_modules = Some(TargetModules::Names(vec![module.into()]));
     let config = AdapterConfig { r: rank, lora_alpha: alpha, target_modules, ..AdapterConfig::default() };
-    let plan = AdapterPlan::resolve(&config, base.config(), base.params()).expect("it resolves");
-    let params = plan.declarations(base.params());
+    let resolved = ResolvedAdapter::resolve(&config, base.config(), base.params()).expect("it resolves");
+    let params = resolved.declarations(base.params());
     let values = params.iter().map(|p| (if p.decl.name.contains("_A") { 1.0 } else { 0.5 }, p.decl.cols)).collect();
     let out = MemoryDirectory::new("adapter");
     block_on(async {
         let carry = Carry::nothing();
-        let files = AdapterFiles { config: &config, plan: &plan, base: base.params(), fingerprint: "", carry: &carry };
+        let files = AdapterFiles { config: &config, resolved: &resolved, base: base.params(), fingerprint: "", carry: &carry };
         write_adapter(&out, &files, &Constant(values)).await.expect("it can be written");
     });
     open(Rc::new(out), base).expect("it opens")

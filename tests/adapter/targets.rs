@@ -1,16 +1,16 @@
 //! Which modules an adapter's configuration means: PEFT's rules.
 
-use rootstock::adapter::{AdapterConfig, AdapterPlan, TargetKind};
+use rootstock::adapter::{AdapterConfig, ResolvedAdapter, TargetKind};
 use rootstock::checkpoint::Checkpoint;
 use serde_json::{Value, json};
 
 use super::support::base;
 
-fn resolve(base: &Checkpoint, fields: Value) -> Result<AdapterPlan, String> {
+fn resolve(base: &Checkpoint, fields: Value) -> Result<ResolvedAdapter, String> {
     let mut all = json!({"peft_type": "LORA"});
     all.as_object_mut().expect("an object").extend(fields.as_object().expect("an object").clone());
     AdapterConfig::parse("adapter_config.json", all.to_string().as_bytes())
-        .and_then(|config| AdapterPlan::resolve(&config, base.config(), base.params()))
+        .and_then(|config| ResolvedAdapter::resolve(&config, base.config(), base.params()))
         .map_err(|e| e.to_string())
 }
 
@@ -31,8 +31,8 @@ fn names_are_whole_or_suffixes_after_a_dot() {
     assert_eq!(modules(&llama, json!({"target_modules": [q[0]]})), q[..1]);
     let found = refusal(&llama, json!({"target_modules": ["proj"]}));
     assert!(found.contains("names no module of this llama model; it has embed_tokens, q_proj"), "{found}");
-    let plan = resolve(&llama, json!({"target_modules": ["q_proj", "c_attn"], "modules_to_save": ["score"]})).expect("one is there");
-    assert_eq!(plan.unmatched, ["c_attn", "score"]);
+    let resolved = resolve(&llama, json!({"target_modules": ["q_proj", "c_attn"], "modules_to_save": ["score"]})).expect("one is there");
+    assert_eq!(resolved.unmatched, ["c_attn", "score"]);
 }
 
 #[test]
@@ -51,19 +51,19 @@ fn all_linear_is_all_but_the_head() {
         ("phi3", 8, "down_proj gate_up_proj o_proj qkv_proj"),
     ] {
         let base = base(name);
-        let plan = resolve(&base, json!({"target_modules": "all-linear"})).expect("it resolves");
-        assert_eq!(plan.targets.len(), linears, "{name}");
-        assert!(plan.targets.iter().all(|t| t.kind == TargetKind::Linear));
-        assert_eq!(plan.target_names(base.params()).join(" "), names);
-        assert_eq!(plan.fan_in_fan_out(base.params()), name == "gpt2");
+        let resolved = resolve(&base, json!({"target_modules": "all-linear"})).expect("it resolves");
+        assert_eq!(resolved.targets.len(), linears, "{name}");
+        assert!(resolved.targets.iter().all(|t| t.kind == TargetKind::Linear));
+        assert_eq!(resolved.target_names(base.params()).join(" "), names);
+        assert_eq!(resolved.fan_in_fan_out(base.params()), name == "gpt2");
     }
 }
 
 #[test]
 fn names_that_would_mean_more_are_written_whole() {
     let base = base("gpt2");
-    let plan = resolve(&base, json!({"target_modules": ["mlp.c_proj"]})).expect("it resolves");
-    assert_eq!(plan.target_names(base.params()), ["transformer.h.0.mlp.c_proj", "transformer.h.1.mlp.c_proj"]);
+    let resolved = resolve(&base, json!({"target_modules": ["mlp.c_proj"]})).expect("it resolves");
+    assert_eq!(resolved.target_names(base.params()), ["transformer.h.0.mlp.c_proj", "transformer.h.1.mlp.c_proj"]);
 }
 
 #[test]
@@ -71,9 +71,10 @@ fn what_is_excluded_or_saved_is_not_adapted() {
     let llama = base("llama");
     assert_eq!(modules(&llama, json!({"target_modules": ["q_proj", "v_proj"], "exclude_modules": ["v_proj"]})).len(), 2);
     assert_eq!(modules(&llama, json!({"target_modules": ["q_proj"], "exclude_modules": r".*\.0\..*"})).len(), 1);
-    let plan = resolve(&llama, json!({"target_modules": ["q_proj", "gate_proj"], "modules_to_save": ["mlp", "lm_head"]})).expect("good");
-    assert_eq!(plan.targets.len(), 2);
-    let saved: Vec<&str> = plan.saved.iter().map(|s| s.name.as_str()).collect();
+    let resolved =
+        resolve(&llama, json!({"target_modules": ["q_proj", "gate_proj"], "modules_to_save": ["mlp", "lm_head"]})).expect("good");
+    assert_eq!(resolved.targets.len(), 2);
+    let saved: Vec<&str> = resolved.saved.iter().map(|s| s.name.as_str()).collect();
     assert_eq!(saved.len(), 7, "{saved:?}");
     assert!(saved.contains(&"model.layers.1.mlp.up_proj.weight") && saved.contains(&"lm_head.weight"));
 }
@@ -89,13 +90,13 @@ fn layers_can_be_chosen() {
 #[test]
 fn the_first_pattern_wins_and_rslora_divides_by_the_root() {
     let llama = base("llama");
-    let plan = resolve(
+    let resolved = resolve(
         &llama,
         json!({"target_modules": ["q_proj", "k_proj"], "r": 4, "lora_alpha": 6, "use_rslora": true,
             "rank_pattern": {"0.self_attn.q_proj": 9, "q_proj": 2, "roj": 7}, "alpha_pattern": {"k_proj": 8}}),
     )
     .expect("it resolves");
-    let found: Vec<(usize, f32)> = plan.targets.iter().map(|t| (t.rank, t.scale)).collect();
+    let found: Vec<(usize, f32)> = resolved.targets.iter().map(|t| (t.rank, t.scale)).collect();
     assert_eq!(found, [(9, 2.0), (4, 4.0), (2, (6.0 / 2f64.sqrt()) as f32), (4, 4.0)]);
 }
 
@@ -105,9 +106,9 @@ fn tied_heads_and_embeddings_are_apart() {
     let tied = base("llama-tied-bias");
     let embedding = tied.params().iter().position(|p| p.name == "model.embed_tokens.weight").expect("it has one");
     for (module, kind) in [("lm_head", TargetKind::Head), ("embed_tokens", TargetKind::Embedding)] {
-        let plan = resolve(&tied, json!({"target_modules": [module]})).expect("it resolves");
-        assert_eq!((plan.targets.len(), plan.targets[0].kind, plan.targets[0].param), (1, kind, embedding));
-        assert!(plan.unties(tied.config(), tied.params()));
+        let resolved = resolve(&tied, json!({"target_modules": [module]})).expect("it resolves");
+        assert_eq!((resolved.targets.len(), resolved.targets[0].kind, resolved.targets[0].param), (1, kind, embedding));
+        assert!(resolved.unties(tied.config(), tied.params()));
         let saved = resolve(&tied, json!({"target_modules": ["q_proj"], "modules_to_save": [module]})).expect("it resolves");
         assert_eq!((saved.saved.len(), saved.saved[0].is_head(), saved.saved[0].param), (1, kind == TargetKind::Head, embedding));
         assert!(saved.unties(tied.config(), tied.params()));

@@ -1,7 +1,7 @@
 //! Adapters against PEFT: loss, every gradient, twenty optimiser steps from a stored adapter, the base frozen as it is stored.
 
 use rootstock::adapter::config::AdapterConfig;
-use rootstock::adapter::targets::AdapterPlan;
+use rootstock::adapter::targets::ResolvedAdapter;
 
 use super::*;
 
@@ -27,10 +27,11 @@ async fn open_adapter(name: &str) -> (Case, Stored) {
     let base = open(golden["base"].as_str().expect("a name")).await;
     let bytes = directory.read("adapter_config.json").await.expect("adapter_config.json");
     let config = AdapterConfig::parse("adapter_config.json", &bytes).unwrap_or_else(|e| panic!("{name}: {e}"));
-    let plan = AdapterPlan::resolve(&config, base.checkpoint.config(), base.checkpoint.params()).unwrap_or_else(|e| panic!("{name}: {e}"));
-    let trained: Vec<ParamDecl> = plan.declarations(base.checkpoint.params()).into_iter().map(|p| p.decl).collect();
+    let resolved =
+        ResolvedAdapter::resolve(&config, base.checkpoint.config(), base.checkpoint.params()).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let trained: Vec<ParamDecl> = resolved.declarations(base.checkpoint.params()).into_iter().map(|p| p.decl).collect();
     let ratio = golden["train"]["loraplus_lr_ratio"].as_f64().unwrap_or(1.0) as f32;
-    let method = Method::Adapter { plan: Rc::new(plan), loraplus_lr_ratio: ratio };
+    let method = Method::Adapter { resolved: Rc::new(resolved), loraplus_lr_ratio: ratio };
     let tensors = TensorFile::open(directory.clone(), "golden.safetensors").await.expect("golden.safetensors");
     let file = TensorFile::open(directory, "adapter_model.safetensors").await.expect("adapter_model.safetensors");
     let first = base.checkpoint.params().len();

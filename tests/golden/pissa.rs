@@ -3,7 +3,7 @@
 use rootstock::adapter::config::AdapterConfig;
 use rootstock::adapter::initial::NewAdapter;
 use rootstock::adapter::pissa::{self, Beginning, Converted, Principal, Residual};
-use rootstock::adapter::{Adapter, AdapterFiles, AdapterPlan, AdapterRole, fingerprint, write_adapter};
+use rootstock::adapter::{Adapter, AdapterFiles, AdapterRole, ResolvedAdapter, fingerprint, write_adapter};
 use rootstock::checkpoint::Carry;
 use rootstock::engine::Shifted;
 use rootstock::generate::{Generator, GeneratorOptions};
@@ -17,19 +17,19 @@ const TOLERANCE_OF_DIRECTIONS: f64 = 1e-4;
 const _: () = assert!(TOLERANCE_OF_DIRECTIONS <= 1e-4, "the promise is 1e-4");
 
 /// A configuration from LoraConfig's fields, and what it means.
-fn plan(case: &Case, fields: &Value) -> (AdapterConfig, Rc<AdapterPlan>) {
+fn resolved(case: &Case, fields: &Value) -> (AdapterConfig, Rc<ResolvedAdapter>) {
     let mut fields = fields.clone();
     fields["peft_type"] = json!("LORA");
     let config = AdapterConfig::parse("config", fields.to_string().as_bytes()).expect("PEFT took it");
-    let plan = AdapterPlan::resolve(&config, case.checkpoint.config(), case.checkpoint.params()).expect("PEFT took it");
-    (config, Rc::new(plan))
+    let resolved = ResolvedAdapter::resolve(&config, case.checkpoint.config(), case.checkpoint.params()).expect("PEFT took it");
+    (config, Rc::new(resolved))
 }
 
 /// scale · B·A of each target by its module.
-async fn products(plan: &AdapterPlan, base: &[ParamDecl], source: &dyn ParamSource) -> Vec<(String, Vec<f32>)> {
-    let params = plan.declarations(base);
+async fn products(resolved: &ResolvedAdapter, base: &[ParamDecl], source: &dyn ParamSource) -> Vec<(String, Vec<f32>)> {
+    let params = resolved.declarations(base);
     let mut found = Vec::new();
-    for (index, target) in plan.targets.iter().enumerate() {
+    for (index, target) in resolved.targets.iter().enumerate() {
         let at = |role| params.iter().position(|p| p.role == role).expect("it is declared");
         let (a, b) = (at(AdapterRole::A(index)), at(AdapterRole::B(index)));
         let cols = params[a].decl.cols;
@@ -47,7 +47,7 @@ async fn products(plan: &AdapterPlan, base: &[ParamDecl], source: &dyn ParamSour
 }
 
 async fn logits(gpu: &Rc<Gpu>, case: &Case, adapter: &Adapter) -> Vec<f32> {
-    let apart = Some((Rc::new(adapter.plan.clone()), adapter as &dyn ParamSource));
+    let apart = Some((Rc::new(adapter.resolved.clone()), adapter as &dyn ParamSource));
     let mut generator = Generator::load_adapted(gpu.clone(), &case.checkpoint, apart, GeneratorOptions::default()).await.expect("it loads");
     let mut found = Vec::new();
     for index in case.golden["batch"].as_array().expect("a list") {
@@ -67,23 +67,23 @@ fn pissa_begins_trains_and_ships_what_peft_does() {
             let golden: Value = serde_json::from_slice(&directory.read("golden.json").await.expect("golden.json")).expect("JSON");
             let base = open(golden["base"].as_str().expect("a name")).await;
             let tensors = TensorFile::open(directory.clone(), "golden.safetensors").await.expect("golden.safetensors");
-            let (config, plan) = plan(&base, &golden["config"]);
-            let method = Method::Adapter { plan: plan.clone(), loraplus_lr_ratio: 1.0 };
+            let (config, resolved) = resolved(&base, &golden["config"]);
+            let method = Method::Adapter { resolved: resolved.clone(), loraplus_lr_ratio: 1.0 };
             let case = Case { name: name.clone(), golden, tensors, method, trained: Vec::new(), ..base };
             let model = &case.checkpoint;
             let mut report = Report::default();
 
-            let principal = Principal::of(&plan, model, None, 0).await.expect("it can be decomposed");
-            let params = plan.declarations(model.params());
-            let beginning = Beginning::new(NewAdapter::new(&plan, model, 0), params.clone(), &principal);
-            for (module, found) in products(&plan, model.params(), &beginning).await {
+            let principal = Principal::of(&resolved, model, None, 0).await.expect("it can be decomposed");
+            let params = resolved.declarations(model.params());
+            let beginning = Beginning::new(NewAdapter::new(&resolved, model, 0), params.clone(), &principal);
+            for (module, found) in products(&resolved, model.params(), &beginning).await {
                 let want = case.tensors.read_f32(&format!("principal/{module}"), 0..found.len() as u64).await.expect("it is there");
                 report.check("principal part", &module, difference(&found, &want), TOLERANCE_OF_DIRECTIONS);
             }
 
             let adamw = AdamW { weight_decay: number(&case.golden["train"]["weight_decay"]), ..AdamW::default() };
             let options = EngineOptions { method: case.method.clone(), gradient_checkpointing: false, sequence: case.sequence(), adamw };
-            let mut engine = Engine::load(gpu.clone(), &Residual::new(model, &plan, &principal), options).await.expect("it loads");
+            let mut engine = Engine::load(gpu.clone(), &Residual::new(model, &resolved, &principal), options).await.expect("it loads");
             engine.load_adapter(&beginning).await.expect("it loads");
             steps(&case, &mut engine, &mut report).await;
 
@@ -91,14 +91,19 @@ fn pissa_begins_trains_and_ships_what_peft_does() {
             let trained = Shifted { source: &weights, by: engine.base_count };
             let out = MemoryDirectory::new("shipped");
             let config = pissa::converted(&config);
-            let shipped = AdapterPlan::resolve(&config, model.config(), model.params()).expect("twice the rank is possible");
+            let shipped = ResolvedAdapter::resolve(&config, model.config(), model.params()).expect("twice the rank is possible");
             let fingerprint = fingerprint(model).await.expect("it reads");
-            let files =
-                AdapterFiles { config: &config, plan: &shipped, base: model.params(), fingerprint: &fingerprint, carry: &Carry::nothing() };
+            let files = AdapterFiles {
+                config: &config,
+                resolved: &shipped,
+                base: model.params(),
+                fingerprint: &fingerprint,
+                carry: &Carry::nothing(),
+            };
             write_adapter(&out, &files, &Converted { trained: &trained, params, principal: &principal }).await.expect("it is written");
             let ours = Adapter::open(Rc::new(out), model).await.expect("it was just written");
             assert!(ours.notes.is_empty(), "{:?}", ours.notes);
-            for (module, found) in products(&ours.plan, model.params(), &ours).await {
+            for (module, found) in products(&ours.resolved, model.params(), &ours).await {
                 let want = case.tensors.read_f32(&format!("change/{module}"), 0..found.len() as u64).await.expect("it is there");
                 report.check("change", &module, difference(&found, &want), TOLERANCE_AFTER_TRAINING);
             }
@@ -128,15 +133,15 @@ fn pissa_begins_as_the_base() {
         block_on(async {
             let case = open(name).await;
             let (model, batch) = (&case.checkpoint, case.batch(&case.golden["batch"]["sequences"]));
-            let (_, plan) = plan(&case, &fields);
-            let principal = Principal::of(&plan, model, Some(16), 7).await.expect("it can be decomposed");
+            let (_, resolved) = resolved(&case, &fields);
+            let principal = Principal::of(&resolved, model, Some(16), 7).await.expect("it can be decomposed");
             let options =
                 |method| EngineOptions { method, gradient_checkpointing: false, sequence: case.sequence(), adamw: AdamW::default() };
             let mut base = Engine::load(gpu.clone(), model, options(Method::Inference(None))).await.expect("it loads");
-            let method = Method::Adapter { plan: plan.clone(), loraplus_lr_ratio: 1.0 };
-            let mut run = Engine::load(gpu.clone(), &Residual::new(model, &plan, &principal), options(method)).await.expect("it loads");
-            let params = plan.declarations(model.params());
-            run.load_adapter(&Beginning::new(NewAdapter::new(&plan, model, 7), params, &principal)).await.expect("it loads");
+            let method = Method::Adapter { resolved: resolved.clone(), loraplus_lr_ratio: 1.0 };
+            let mut run = Engine::load(gpu.clone(), &Residual::new(model, &resolved, &principal), options(method)).await.expect("it loads");
+            let params = resolved.declarations(model.params());
+            run.load_adapter(&Beginning::new(NewAdapter::new(&resolved, model, 7), params, &principal)).await.expect("it loads");
             let ((found, _), (want, _)) = (run.loss(&batch).await.expect("a loss"), base.loss(&batch).await.expect("a loss"));
             assert!((found - want).abs() <= TOLERANCE * want, "{name}: {found}, the base {want}");
         });

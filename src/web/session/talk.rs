@@ -91,8 +91,8 @@ impl Session {
             if directory.size("tokenizer.json").await?.is_some() {
                 tokenizer = Rc::new(Tokenizer::load(&*directory).await?);
             }
-            let plan = Rc::new(adapter.plan.clone());
-            Generator::load_adapted(gpu, &checkpoint, Some((plan, &adapter)), options).await?
+            let resolved = Rc::new(adapter.resolved.clone());
+            Generator::load_adapted(gpu, &checkpoint, Some((resolved, &adapter)), options).await?
         } else {
             Generator::load(gpu, &checkpoint, options).await?
         };
