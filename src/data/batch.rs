@@ -1,6 +1,6 @@
 //! A batch as the kernels see it: sequences one after the other in one row of tokens, no padding between them.
 
-use super::samples::{IGNORE, Sample};
+use super::sample::{IGNORE, Sample};
 
 /// What one micro-batch feeds to the model. All vectors but the scalars have one entry per token. (T)
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

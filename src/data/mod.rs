@@ -7,6 +7,7 @@ mod formats;
 mod loader;
 mod packing;
 mod prepare;
+mod sample;
 mod samples;
 mod template;
 mod tokenizer;
@@ -18,6 +19,7 @@ pub use formats::{AlpacaColumns, Content, Layout, MessageColumns, Record, read_r
 pub use loader::{Loader, split};
 pub use packing::share_length;
 pub use prepare::{Prepared, check_fits_model, prepare};
-pub use samples::{Encoded, Encoding, IGNORE, Sample, encode_records};
+pub use sample::{IGNORE, Sample};
+pub use samples::{Encoded, Encoding, encode_records};
 pub use template::{ChatTemplate, Message};
 pub use tokenizer::{ByteRange, TextStream, Tokenizer};

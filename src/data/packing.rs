@@ -1,7 +1,7 @@
 //! How `cutoff_len` is shared out: between prompt and answer of a turn, and between samples of a pack. Both as LLaMA-Factory
 //! does it (`data/processor/processor_utils.py`), so that a recipe sees the same tokens here and there.
 
-use super::samples::Sample;
+use super::sample::Sample;
 
 /// LLaMA-Factory packs within groups of this many samples (its `preprocessing_batch_size`).
 const GROUP: usize = 1000;

@@ -2,7 +2,8 @@
 
 use super::dataset_info::{OpenPath, load_datasets};
 use super::loader::split;
-use super::samples::{Encoded, Encoding, Sample, encode_records};
+use super::sample::Sample;
+use super::samples::{Encoded, Encoding, encode_records};
 use super::tokenizer::Tokenizer;
 use crate::config::Recipe;
 use crate::error::{Error, Result};

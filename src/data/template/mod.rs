@@ -1,14 +1,19 @@
 //! Chat templates: Jinja, set up as transformers' `apply_chat_template` sets it up (`utils/chat_template_utils.py`).
 
+mod date;
+mod json;
+
 use std::collections::BTreeMap;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, Serde, ValueKind};
+use minijinja::value::{Serde, ValueKind};
 use minijinja::{Environment, ErrorKind, Output, State, Value};
 use minijinja_contrib::pycompat::unknown_method_callback;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use self::date::strftime;
+use self::json::tojson;
 use crate::error::{Error, Result};
 
 /// One turn of a conversation.
@@ -182,142 +187,4 @@ fn without_generation_tags(source: &str) -> String {
     }
     text.push_str(rest);
     text
-}
-
-/// transformers' `tojson`: `json.dumps` with `ensure_ascii=False`, keys in their order, nothing escaped for HTML.
-fn tojson(value: &Value, indent: Option<usize>, kwargs: Kwargs) -> Result<String, minijinja::Error> {
-    let indent = match indent {
-        Some(indent) => Some(indent),
-        None => kwargs.get::<Option<usize>>("indent")?,
-    };
-    let ensure_ascii = kwargs.get::<Option<bool>>("ensure_ascii")?.unwrap_or(false);
-    let sort_keys = kwargs.get::<Option<bool>>("sort_keys")?.unwrap_or(false);
-    let separators = kwargs.get::<Option<Vec<String>>>("separators")?;
-    kwargs.assert_all_used()?;
-    let default_item = if indent.is_some() { "," } else { ", " };
-    let (item, key) = match separators.as_deref() {
-        Some([item, key]) => (item.as_str(), key.as_str()),
-        _ => (default_item, ": "),
-    };
-    let json = serde_json::to_value(value)
-        .map_err(|e| minijinja::Error::new(ErrorKind::BadSerialization, "this value cannot be written as JSON").with_source(e))?;
-    let mut out = String::new();
-    Dumps { indent, item, key, ensure_ascii, sort_keys }.write(&json, 0, &mut out);
-    Ok(out)
-}
-
-/// The options of Python's `json.dumps`.
-struct Dumps<'a> {
-    indent: Option<usize>,
-    item: &'a str,
-    key: &'a str,
-    ensure_ascii: bool,
-    sort_keys: bool,
-}
-
-impl Dumps<'_> {
-    fn write(&self, value: &Json, depth: usize, out: &mut String) {
-        match value {
-            Json::String(text) => self.write_text(text, out),
-            Json::Array(items) => self.write_all('[', ']', items.iter().map(|item| (None, item)).collect(), depth, out),
-            Json::Object(map) => {
-                let mut entries: Vec<_> = map.iter().map(|(key, value)| (Some(key.as_str()), value)).collect();
-                if self.sort_keys {
-                    entries.sort_by_key(|(key, _)| *key);
-                }
-                self.write_all('{', '}', entries, depth, out);
-            }
-            other => out.push_str(&other.to_string()),
-        }
-    }
-
-    fn write_all(&self, open: char, close: char, entries: Vec<(Option<&str>, &Json)>, depth: usize, out: &mut String) {
-        let line = |depth: usize, out: &mut String| {
-            if let Some(indent) = self.indent {
-                out.push('\n');
-                out.extend(std::iter::repeat_n(' ', indent * depth));
-            }
-        };
-        out.push(open);
-        for (i, (key, value)) in entries.iter().enumerate() {
-            if i > 0 {
-                out.push_str(self.item);
-            }
-            line(depth + 1, out);
-            if let Some(key) = key {
-                self.write_text(key, out);
-                out.push_str(self.key);
-            }
-            self.write(value, depth + 1, out);
-        }
-        if !entries.is_empty() {
-            line(depth, out);
-        }
-        out.push(close);
-    }
-
-    fn write_text(&self, text: &str, out: &mut String) {
-        let quoted = Json::from(text).to_string();
-        if !self.ensure_ascii {
-            out.push_str(&quoted);
-            return;
-        }
-        for unit in quoted.encode_utf16() {
-            match u8::try_from(unit) {
-                Ok(byte) if byte.is_ascii() => out.push(byte as char),
-                _ => out.push_str(&format!("\\u{unit:04x}")),
-            }
-        }
-    }
-}
-
-/// The parts of `strftime` that chat templates use; anything else is an error rather than a wrong date.
-fn strftime(format: &str, now: i64) -> Result<String, minijinja::Error> {
-    const MONTHS: [&str; 12] =
-        ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
-    const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
-    let (days, seconds) = (now.div_euclid(86_400), now.rem_euclid(86_400));
-    let (year, month, day) = civil_from_days(days);
-    let month_name = MONTHS[month as usize - 1];
-    let day_name = DAYS[(days + 4).rem_euclid(7) as usize];
-    let mut out = String::new();
-    let mut characters = format.chars();
-    while let Some(c) = characters.next() {
-        if c != '%' {
-            out.push(c);
-            continue;
-        }
-        match characters.next() {
-            Some('d') => out.push_str(&format!("{day:02}")),
-            Some('m') => out.push_str(&format!("{month:02}")),
-            Some('b') => out.push_str(&month_name[..3]),
-            Some('B') => out.push_str(month_name),
-            Some('a') => out.push_str(&day_name[..3]),
-            Some('A') => out.push_str(day_name),
-            Some('y') => out.push_str(&format!("{:02}", year.rem_euclid(100))),
-            Some('Y') => out.push_str(&year.to_string()),
-            Some('H') => out.push_str(&format!("{:02}", seconds / 3600)),
-            Some('M') => out.push_str(&format!("{:02}", seconds / 60 % 60)),
-            Some('S') => out.push_str(&format!("{:02}", seconds % 60)),
-            Some('%') => out.push('%'),
-            other => {
-                let code = other.map(String::from).unwrap_or_default();
-                return Err(minijinja::Error::new(ErrorKind::InvalidOperation, format!("strftime_now does not know %{code}")));
-            }
-        }
-    }
-    Ok(out)
-}
-
-/// Year, month and day of a number of days since 1970-01-01 (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468; // days since 0000-03-01
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }

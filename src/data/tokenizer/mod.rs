@@ -1,0 +1,185 @@
+//! A checkpoint's tokenizer: `tokenizer.json` through the tokenizers library, and what the files beside it say about
+//! special tokens and the chat template.
+
+mod read;
+mod stream;
+
+use std::collections::BTreeSet;
+
+use serde_json::Value as Json;
+
+use self::read::{add_configured_tokens, ids, load_inner, load_template, optional_json, special_tokens};
+pub use self::stream::TextStream;
+use super::template::ChatTemplate;
+use crate::error::{Error, Result};
+use crate::platform::{Directory, guard};
+
+/// How many tokens of the prompt are decoded again in front of an answer's: a decoder looks at its neighbours.
+const CONTEXT: usize = 6;
+
+/// Begin and end of a token in the bytes of its text.
+pub type ByteRange = (usize, usize);
+
+/// A tokenizer with its chat template.
+#[derive(Debug)]
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    bos: Option<u32>,
+    eos: Option<u32>,
+    pad: Option<u32>,
+    /// What ends generation: also the end of a turn, where the checkpoint names it.
+    eos_ids: Vec<u32>,
+    special_ids: BTreeSet<u32>,
+    largest_id: u32,
+    adds_bos: bool,
+    template: ChatTemplate,
+}
+
+impl Tokenizer {
+    /// Reads the tokenizer of a model directory.
+    ///
+    /// # Errors
+    /// [`Error::File`] when there is no `tokenizer.json` (naming what to do with what is there), [`Error::Config`] when a
+    /// file is broken.
+    pub async fn load(dir: &dyn Directory) -> Result<Self> {
+        let now = web_time::SystemTime::now().duration_since(web_time::UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
+        Self::load_at(dir, now).await
+    }
+
+    /// Like `load` with the time (in seconds since 1970) that chat templates which write the date are told: a resumed run must
+    /// write the date that it began with.
+    ///
+    /// # Errors
+    /// As `load`.
+    pub async fn load_at(dir: &dyn Directory, now: i64) -> Result<Self> {
+        let mut inner = load_inner(dir).await?;
+        let config = optional_json(dir, "tokenizer_config.json").await?.unwrap_or(Json::Null);
+        let map = optional_json(dir, "special_tokens_map.json").await?.unwrap_or(Json::Null);
+        let generation = optional_json(dir, "generation_config.json").await?.unwrap_or(Json::Null);
+        let model = optional_json(dir, "config.json").await?.unwrap_or(Json::Null);
+        add_configured_tokens(&mut inner, &config)?;
+
+        let special_tokens = special_tokens(&config, &map);
+        let id_of = |name: &str| {
+            let (_, token) = special_tokens.iter().find(|(n, _)| n == name)?;
+            inner.token_to_id(token)
+        };
+        let (bos, eos, pad) = (id_of("bos_token"), id_of("eos_token"), id_of("pad_token"));
+        // transformers stops at generation_config's ids; without that file it derives one from config.json.
+        let stops = if generation.is_null() { &model } else { &generation };
+        let mut eos_ids = ids(&stops["eos_token_id"]);
+        eos_ids.extend(eos);
+        eos_ids.sort_unstable();
+        eos_ids.dedup();
+        let eos = eos.or_else(|| ids(&model["eos_token_id"]).first().copied()).or_else(|| eos_ids.first().copied());
+
+        let adds_bos = match guarded(|| inner.encode_fast("", true)) {
+            Ok(encoding) => bos.is_some() && encoding.get_ids().first() == bos.as_ref(),
+            Err(_) => false,
+        };
+        let template = load_template(dir, &config, &special_tokens, adds_bos, now).await?;
+        let special_ids = inner.get_added_tokens_decoder().iter().filter(|(_, t)| t.special).map(|(id, _)| *id).collect();
+        let largest_id = inner.get_vocab(true).values().copied().max().unwrap_or(0);
+        Ok(Tokenizer { inner, bos, eos, pad, eos_ids, special_ids, largest_id, adds_bos, template })
+    }
+
+    /// Token ids of a text; `add_special` lets the tokenizer add what it adds by itself (mostly bos, or nothing).
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the tokenizer cannot express the text (a vocabulary without a token for unknown characters).
+    pub fn encode(&self, text: &str, add_special: bool) -> Result<Vec<u32>> {
+        let encoding = guarded(|| self.inner.encode_fast(text, add_special)).map_err(encode_fault)?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// Token ids of a text, nothing added, with the bytes of the text that each token stands for.
+    ///
+    /// # Errors
+    /// As `encode`.
+    pub fn encode_with_offsets(&self, text: &str) -> Result<(Vec<u32>, Vec<ByteRange>)> {
+        let encoding = guarded(|| self.inner.encode(text, false)).map_err(encode_fault)?;
+        Ok((encoding.get_ids().to_vec(), encoding.get_offsets().to_vec()))
+    }
+
+    /// The text of token ids. Ids that the vocabulary lacks stand for nothing.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when the tokenizer's decoder fails.
+    pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String> {
+        guarded(|| self.inner.decode(ids, skip_special))
+            .map_err(|reason| Error::config("tokenizer.json", "decoder", format!("decoding failed: {reason}")))
+    }
+
+    /// A decoder for text that grows token by token after `context` (the last tokens of the prompt decide about a leading space).
+    pub fn stream(&self, context: &[u32], skip_special: bool) -> TextStream<'_> {
+        // A few tokens will do, but not from the middle of a character.
+        let last = |n: usize| &context[context.len().saturating_sub(n)..];
+        let whole = |ids: &[u32]| self.decode(ids, skip_special).is_ok_and(|text| !text.starts_with('\u{fffd}'));
+        let ids = (CONTEXT..CONTEXT + 8).map(last).find(|ids| whole(ids)).unwrap_or_default().to_vec();
+        TextStream { tokenizer: self, skip_special, read: ids.len(), ids }
+    }
+
+    /// The begin-of-sequence token.
+    pub fn bos(&self) -> Option<u32> {
+        self.bos
+    }
+
+    /// The token that ends a text: what training appends to plain text.
+    pub fn eos(&self) -> Option<u32> {
+        self.eos
+    }
+
+    /// The padding token.
+    pub fn pad(&self) -> Option<u32> {
+        self.pad
+    }
+
+    /// All tokens at which generation stops, ascending.
+    pub fn eos_ids(&self) -> &[u32] {
+        &self.eos_ids
+    }
+
+    /// Whether a token is a special one (never part of a text).
+    pub fn is_special(&self, id: u32) -> bool {
+        self.special_ids.contains(&id)
+    }
+
+    /// Whether the tokenizer begins every text with its bos token by itself.
+    pub fn adds_bos(&self) -> bool {
+        self.adds_bos
+    }
+
+    /// How many tokens it has, added ones included.
+    pub fn vocab_size(&self) -> usize {
+        self.inner.get_vocab_size(true)
+    }
+
+    /// The largest id it can give: the model's embedding needs a row for it.
+    pub fn largest_id(&self) -> u32 {
+        self.largest_id
+    }
+
+    /// The id of a token by its spelling in the vocabulary.
+    pub fn token_to_id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// A token's spelling in the vocabulary.
+    pub fn id_to_token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
+    /// The chat template.
+    pub fn template(&self) -> &ChatTemplate {
+        &self.template
+    }
+}
+
+/// Calls the tokenizers library, which may panic where a stranger's file contradicts itself.
+fn guarded<T>(call: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, String> {
+    guard(call)?.map_err(|error| error.to_string())
+}
+
+fn encode_fault(reason: String) -> Error {
+    Error::config("tokenizer.json", "model", format!("the tokenizer cannot express this text: {reason}"))
+}
