@@ -22,14 +22,17 @@ const browserReport = join(root, "target/browser-tests.json");
 const ready = await execute("setup", "node", ["scripts/setup.mjs"], 3600);
 if (ready.code !== 0) process.exit(1);
 
-await check("format", "cargo", ["fmt", "--check", "--", "-l"]);
+await check("format", "cargo", ["fmt", "--all", "--check", "--", "-l"]);
 await check("TypeScript types", "node_modules/.bin/tsc", []);
 await check("TypeScript lints", "node_modules/.bin/eslint", ["--max-warnings=0", "."]);
 await check("licences", toolPaths(cargoDeny).program, ["check", "licenses", "bans", "sources"]);
 if (!process.env["CI"]) await advisories();
 await check("Rust lints", "cargo", ["clippy", "--all-targets", "--", "-D", "warnings"]);
+// The member depends on the library without its features: the library is linted so as well.
+await check("Rust lints, library", "cargo", ["clippy", "--package", "library-user", "--all-targets", "--", "-D", "warnings"]);
 await check("Rust lints, browser", "node", ["scripts/wasm.mjs", "clippy"]);
-await rustTests();
+await rustTests("Rust tests", []);
+await rustTests("library user", ["--package", "library-user"]);
 await browserTests();
 summary();
 
@@ -107,10 +110,14 @@ async function advisories() {
   await execute("advisories", program, ["--offline", "check", "advisories"], 60);
 }
 
-/** Unit, integration and documentation tests. Cargo's last words of each program hold its counts. */
-async function rustTests() {
-  const suite = "Rust tests";
-  const { code, text, seconds } = await execute(suite, "cargo", ["test", "--no-fail-fast"], 3600);
+/**
+ * Unit, integration and documentation tests. Cargo's last words of each program hold its counts.
+ *
+ * @param {string} suite
+ * @param {string[]} args which package, if not the main one
+ */
+async function rustTests(suite, args) {
+  const { code, text, seconds } = await execute(suite, "cargo", ["test", "--no-fail-fast", ...args], 3600);
   const count = { passed: 0, failed: 0, skipped: 0 };
   for (const [, passed, failed, ignored] of text.matchAll(/^test result: .*?(\d+) passed; (\d+) failed; (\d+) ignored/gm)) {
     count.passed += Number(passed);

@@ -30,13 +30,14 @@ function optimise(file) {
 }
 
 if (command === "build") {
-  cargo(toolchain.cargo, ["build", "--lib", "--profile", profile, ...toolchain.args]);
+  const library = ["--lib", "--crate-type", "cdylib", "--no-default-features"]; // an rlib is of no use here
+  cargo(toolchain.cargo, ["rustc", ...library, "--profile", profile, ...toolchain.args]);
   const built = join(toolchain.env.CARGO_TARGET_DIR, target, profile, "rootstock.wasm");
   if (!run(bindgen, [built, "--target", "web", "--out-dir", out, "--no-typescript"])) process.exit(1);
   optimise(join(out, "rootstock_bg.wasm"));
 } else if (command === "clippy") {
   const env = { CLIPPY_CONF_DIR: join(root, "clippy-wasm") };
-  cargo(toolchain.clippy, ["--lib", ...toolchain.args, "--", "-D", "warnings"], env);
+  cargo(toolchain.clippy, ["--lib", "--no-default-features", ...toolchain.args, "--", "-D", "warnings"], env);
 } else {
   console.error("usage: node scripts/wasm.mjs build | clippy");
   process.exit(2);

@@ -14,7 +14,7 @@ mod browser;
 mod memory;
 #[cfg(not(target_arch = "wasm32"))]
 mod native;
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(all(feature = "plot", not(target_arch = "wasm32")))]
 mod plot;
 
 #[cfg(target_arch = "wasm32")]
@@ -181,12 +181,12 @@ pub async fn write_file(dir: &dyn OutputDirectory, name: &str, bytes: &[u8]) -> 
     file.finish().await
 }
 
-/// Draws losses by step as a PNG: `train` raw and smoothed, `eval` as points. `None` in a browser, where the page draws its
-/// own, and when there is nothing to draw.
+/// Draws losses by step as a PNG: `train` raw and smoothed, `eval` as points. `None` when there is nothing to draw, without the
+/// feature `plot`, and in a browser, where the page draws its own.
 pub fn loss_plot(train: &[(u64, f64)], eval: &[(u64, f64)]) -> Option<Vec<u8>> {
-    #[cfg(not(target_arch = "wasm32"))]
+    #[cfg(all(feature = "plot", not(target_arch = "wasm32")))]
     return plot::loss_plot(train, eval);
-    #[cfg(target_arch = "wasm32")]
+    #[cfg(not(all(feature = "plot", not(target_arch = "wasm32"))))]
     {
         let _ = (train, eval);
         None
