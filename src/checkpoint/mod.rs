@@ -4,6 +4,7 @@
 mod carry;
 mod convert;
 mod header;
+mod open;
 mod pickle;
 mod tensor_file;
 mod write;
@@ -17,6 +18,7 @@ pub use carry::Carry;
 pub(crate) use carry::SAMPLING_SETTINGS;
 pub use convert::dtype_name;
 pub use header::{Header, MAX_HEADER, TensorEntry};
+pub(crate) use open::{HEAD, INDEX, WEIGHTS, is_buffer, is_other_head};
 pub use pickle::{TorchFile, is_pickle_name};
 pub use safetensors::Dtype;
 pub use tensor_file::{TensorFile, TensorFileWriter, TensorInfo};
@@ -53,8 +55,8 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// A directory whose files are open and were found to hold every parameter of this configuration in the right shape
-    /// (`Checkpoint::open` in [`validate`](crate::validate) sees to that).
+    /// A directory whose files are open and were found to hold every parameter of this configuration in the right shape, as
+    /// [`Checkpoint::open`] makes sure.
     pub(crate) fn assemble(
         directory: Rc<dyn Directory>,
         config: ModelConfig,

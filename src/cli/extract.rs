@@ -10,6 +10,7 @@ use rootstock::data::{Encoding, Tokenizer, check_fits_model, encode_records, loa
 use rootstock::gpu::human_bytes;
 use rootstock::platform::{Directory, as_directory, open_directory};
 use rootstock::train::{Score, score, score_adapted};
+use rootstock::validate::open_checkpoint;
 use rootstock::{Error, Result};
 use serde::Serialize;
 
@@ -95,9 +96,9 @@ pub(super) async fn run(args: &ExtractArgs, global: &Global) -> Result<()> {
         Wanted::Auto => return Err(Error::recipe("--energy", format!("is {}; it is a share, from 0 to 1", args.energy))),
     };
     let place = NewDirectory::of(&args.out)?;
-    let base = Checkpoint::open(Rc::new(open_given_directory(&args.base)?)).await?;
+    let base = open_checkpoint(Rc::new(open_given_directory(&args.base)?)).await?;
     console.say(&format!("base     {}", args.base));
-    let tuned = Checkpoint::open(Rc::new(open_given_directory(&args.tuned)?)).await?;
+    let tuned = open_checkpoint(Rc::new(open_given_directory(&args.tuned)?)).await?;
     console.say(&format!("tuned    {}", args.tuned));
     let total = tuned.params().len();
     let mut done = 0;

@@ -12,7 +12,7 @@ use rootstock::gpu::{Gpu, human_bytes};
 use rootstock::model::ModelConfig;
 use rootstock::platform::{Directory, NativeDirectory, OutputDirectory, as_directory, open_directory, parent_and_name};
 use rootstock::random::Random;
-use rootstock::validate::{self, Options, Verdict};
+use rootstock::validate::{self, Options, Verdict, open_checkpoint};
 use rootstock::{Error, Result};
 
 use super::Global;
@@ -79,7 +79,7 @@ fn rounding(dtype: Dtype) -> f32 {
 pub(super) async fn run(args: &MergeArgs, global: &Global) -> Result<()> {
     let console = global.console();
     let place = NewDirectory::of(&args.out)?;
-    let base = Checkpoint::open(Rc::new(open_given_directory(&args.model)?)).await?;
+    let base = open_checkpoint(Rc::new(open_given_directory(&args.model)?)).await?;
     console.say(&format!("model    {}", args.model));
     let adapters = open_adapters(&base, &args.adapters, console).await?;
     let gpu = Rc::new(global.gpu().await?);
@@ -170,7 +170,7 @@ impl Merge<'_> {
                 }
             }
             console.say("running the result beside base and adapter …");
-            self.compare(&merged, &Checkpoint::open(directory).await?, dtype, gpu, texts).await
+            self.compare(&merged, &open_checkpoint(directory).await?, dtype, gpu, texts).await
         };
         let agreement = match found.await {
             Ok(agreement) => agreement,

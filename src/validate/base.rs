@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::view::View;
 use super::{config, files, json, names};
+use crate::checkpoint::HEAD;
 use crate::error::{Error, Result};
 use crate::model::config::CONFIG_FILE;
 use crate::model::{Architecture, ModelConfig};
@@ -56,7 +57,6 @@ impl Base {
 
     /// Whether names and shapes are the same (a tied head may be written out in one of the two).
     pub(super) fn has_the_same_tensors(&self, view: &View) -> bool {
-        const HEAD: &str = "lm_head.weight";
         let names = |view: &View| view.tensors.iter().filter(|tensor| tensor.name != HEAD).count();
         let same = |tensor: &super::view::Tensor| match self.view.get(&tensor.name) {
             Some(other) => other.shape == tensor.shape,

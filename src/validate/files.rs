@@ -11,12 +11,10 @@ use super::json;
 use super::repair::Repair;
 use super::report::Finding;
 use super::view::{Source, Tensor, View};
-use crate::checkpoint::{TensorFile, TorchFile};
+use crate::checkpoint::{INDEX, TensorFile, TorchFile, WEIGHTS};
 use crate::error::Error;
 use crate::platform::{Directory, Entry};
 
-pub(super) const WEIGHTS: &str = "model.safetensors";
-pub(super) const INDEX: &str = "model.safetensors.index.json";
 const PICKLE_INDEX: &str = "pytorch_model.bin.index.json";
 
 /// Opens the weight files of a directory into `view`, by their headers only.

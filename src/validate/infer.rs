@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::view::View;
+use crate::checkpoint::HEAD;
 use crate::model::{Architecture, ModelConfig, params};
 
 /// A name with the layer's number replaced by `#`, and that number.
@@ -42,7 +43,6 @@ fn smallest(architecture: Architecture, attention_bias: bool, mlp_bias: bool) ->
 
 /// The architectures whose tensors these are by name, exactly (the head may be missing).
 pub(super) fn families(view: &View) -> Vec<Architecture> {
-    const HEAD: &str = "lm_head.weight";
     let found: BTreeSet<String> = view.tensors.iter().map(|tensor| leaf(&tensor.name).0).filter(|name| name != HEAD).collect();
     let fits = |architecture: &Architecture| {
         [(false, false), (true, false), (false, true), (true, true)].into_iter().any(|(attention_bias, mlp_bias)| {

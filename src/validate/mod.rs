@@ -37,7 +37,7 @@ use std::rc::Rc;
 
 pub use code::{Code, Fault, Group};
 pub use docs::markdown;
-pub use open::{Opened, open};
+pub use open::{Opened, open, open_checkpoint};
 pub use repair::{Candidate, Fixed, Repair, fix};
 pub use report::{Finding, Kind, Report, Severity, Verdict};
 pub use source::ViewParams;

@@ -4,6 +4,7 @@ use super::code::Code;
 use super::repair::Repair;
 use super::report::Finding;
 use super::view::View;
+use crate::checkpoint::{is_buffer, is_other_head};
 
 /// What wrappers put in front of every name, and who does.
 const PREFIXES: [(&str, &str); 5] = [
@@ -20,10 +21,6 @@ const INSIDE: [(&str, &str); 4] = [
     ("_checkpoint_wrapped_module.", "activation checkpointing"),
     ("model.language_model.", "a model with a vision part"),
 ];
-/// Heads of other purposes that training tools save beside the language model.
-const OTHER_HEADS: [&str; 3] = ["v_head.", "score.", "value_head."];
-/// Buffers that old versions of transformers saved and nobody reads: they are computed.
-const COMPUTED: [&str; 3] = ["rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias"];
 
 /// Whether more than half of the names fulfil this: what a wrapper did, it did to all of the model.
 fn most(view: &View, holds: impl Fn(&str) -> bool) -> bool {
@@ -34,7 +31,7 @@ fn most(view: &View, holds: impl Fn(&str) -> bool) -> bool {
 
 /// Takes wrappers' prefixes away.
 pub(super) fn unwrap(view: &mut View, findings: &mut Vec<Finding>) {
-    view.tensors.retain(|tensor| !COMPUTED.iter().any(|computed| tensor.name.ends_with(computed)));
+    view.tensors.retain(|tensor| !is_buffer(&tensor.name));
     // Each round takes one layer of wrapping away.
     for _ in 0..8 {
         let Some(finding) = wrapped(view) else { break };
@@ -153,8 +150,7 @@ fn unmerged(view: &mut View, findings: &mut Vec<Finding>) {
 }
 
 fn other_heads(view: &mut View, findings: &mut Vec<Finding>) {
-    let is_other = |name: &str| OTHER_HEADS.iter().any(|head| name.starts_with(head));
-    let names: Vec<String> = view.tensors.iter().filter(|tensor| is_other(&tensor.name)).map(|tensor| tensor.name.clone()).collect();
+    let names: Vec<String> = view.tensors.iter().filter(|tensor| is_other_head(&tensor.name)).map(|tensor| tensor.name.clone()).collect();
     let Some(tensor) = names.first().and_then(|name| view.get(name)) else { return };
     let message = "this is a reward or value head, which a language model does not have; it is ignored (transformers says \"Some weights \
                    of the model checkpoint were not used\")";

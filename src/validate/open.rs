@@ -1,4 +1,4 @@
-//! Opening a model to use it: the validator's own rules, all that headers and small files tell.
+//! Opening a model to use it, with its tokenizer, by the validator's rules: every fault is named, and what is odd is a warning.
 
 use std::rc::Rc;
 
@@ -31,12 +31,22 @@ pub async fn open(directory: Rc<dyn Directory>) -> Result<Opened> {
         _ => None,
     };
     let warnings = case.findings.iter().filter(|finding| finding.severity == Severity::Warning).map(Finding::to_string).collect();
-    let checkpoint = checkpoint(directory.clone(), case)?;
+    let checkpoint = assemble(directory.clone(), case)?;
     let tokenizer = match loaded {
         Some(tokenizer) => tokenizer,
         None => Tokenizer::load(&*directory).await?,
     };
     Ok(Opened { checkpoint, tokenizer, warnings })
+}
+
+/// Opens the weights alone, without the tokenizer. Accepts and opens what [`Checkpoint::open`] does, and names every fault where that
+/// names the first.
+///
+/// # Errors
+/// [`Error::NotReady`] with every fault that keeps the directory from being the model that its configuration declares.
+pub async fn open_checkpoint(directory: Rc<dyn Directory>) -> Result<Checkpoint> {
+    let case = examined(&directory).await?;
+    assemble(directory, case)
 }
 
 async fn examined(directory: &Rc<dyn Directory>) -> Result<Case> {
@@ -45,7 +55,7 @@ async fn examined(directory: &Rc<dyn Directory>) -> Result<Case> {
     Ok(case)
 }
 
-fn checkpoint(directory: Rc<dyn Directory>, mut case: Case) -> Result<Checkpoint> {
+fn assemble(directory: Rc<dyn Directory>, mut case: Case) -> Result<Checkpoint> {
     case.findings.sort_by_key(|finding| finding.severity);
     let faults: Vec<String> = case.findings.iter().filter(|finding| finding.is_error()).map(Finding::to_string).collect();
     let Some(config) = case.config.filter(|_| faults.is_empty()) else {
@@ -58,16 +68,4 @@ fn checkpoint(directory: Rc<dyn Directory>, mut case: Case) -> Result<Checkpoint
     };
     let places = case.view.tensors.iter().filter_map(place).collect();
     Ok(Checkpoint::assemble(directory, config, case.view.files, places))
-}
-
-impl Checkpoint {
-    /// Opens a directory without its tokenizer: reads `config.json`, the index and the headers of the weight files, and judges them as
-    /// [`validate`](crate::validate::validate()) does. Numbers are read only where a tied model stores its head once more.
-    ///
-    /// # Errors
-    /// [`Error::NotReady`] with every fault that keeps the directory from being the model that its configuration declares.
-    pub async fn open(directory: Rc<dyn Directory>) -> Result<Checkpoint> {
-        let case = examined(&directory).await?;
-        checkpoint(directory, case)
-    }
 }

@@ -11,11 +11,10 @@ use super::infer::embedding_name;
 use super::repair::{Candidate, Repair};
 use super::report::Finding;
 use super::view::{Source, View};
-use crate::checkpoint::TensorFile;
+use crate::checkpoint::{HEAD, TensorFile};
 use crate::error::Result;
 use crate::model::{Architecture, ModelConfig, ParamDecl, params};
 
-pub(super) const HEAD: &str = "lm_head.weight";
 /// So many tensors are named one by one; the rest is counted.
 const NAMED: usize = 6;
 /// Elements compared at once.

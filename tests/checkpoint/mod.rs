@@ -3,8 +3,8 @@
 mod config;
 mod golden;
 mod header;
-mod inventory;
+mod open;
 mod pickle;
 mod round_trip;
-mod support;
+pub(crate) mod support;
 mod tensor_file;

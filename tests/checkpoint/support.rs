@@ -10,7 +10,7 @@ use rootstock::{Error, Result};
 use serde_json::{Map, Value, json};
 
 /// The names of the golden fixtures' folders.
-pub(super) fn golden_names() -> Vec<String> {
+pub(crate) fn golden_names() -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(golden_root())
         .expect("tests/fixtures/golden is there")
         .map(|entry| entry.expect("it can be listed"))
@@ -26,28 +26,20 @@ fn golden_root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/golden")
 }
 
-pub(super) fn golden_directory(name: &str) -> NativeDirectory {
+pub(crate) fn golden_directory(name: &str) -> NativeDirectory {
     open_directory(&golden_root().join(name)).expect("the fixture is there")
 }
 
-pub(super) fn open_golden(name: &str) -> Checkpoint {
+pub(crate) fn open_golden(name: &str) -> Checkpoint {
     open(Rc::new(golden_directory(name))).unwrap_or_else(|e| panic!("{name}: {e}"))
 }
 
-pub(super) fn open(dir: Rc<dyn Directory>) -> Result<Checkpoint> {
+pub(crate) fn open(dir: Rc<dyn Directory>) -> Result<Checkpoint> {
     block_on(Checkpoint::open(dir))
 }
 
-/// The sentence that a user sees when this directory is opened.
-pub(super) fn refusal(dir: MemoryDirectory) -> String {
-    match open(Rc::new(dir)) {
-        Ok(_) => panic!("the directory was accepted"),
-        Err(error) => error.to_string(),
-    }
-}
-
 /// `config.json` of a llama with two layers, two query heads and one key/value head.
-pub(super) fn llama() -> Value {
+pub(crate) fn llama() -> Value {
     json!({
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
@@ -66,7 +58,7 @@ pub(super) fn llama() -> Value {
 }
 
 /// `base` with fields changed; `null` removes a field.
-pub(super) fn with(base: &Value, changes: Value) -> Value {
+pub(crate) fn with(base: &Value, changes: Value) -> Value {
     let mut out: Map<String, Value> = base.as_object().expect("an object").clone();
     for (key, value) in changes.as_object().expect("an object") {
         match value {
@@ -77,12 +69,12 @@ pub(super) fn with(base: &Value, changes: Value) -> Value {
     Value::Object(out)
 }
 
-pub(super) fn parse(config: &Value) -> Result<ModelConfig> {
+pub(crate) fn parse(config: &Value) -> Result<ModelConfig> {
     ModelConfig::parse("config.json", config.to_string().as_bytes())
 }
 
 /// Element i of parameter p is a number that depends on both and is exact in bf16.
-pub(super) struct Numbers(pub(super) Vec<ParamDecl>);
+pub(crate) struct Numbers(pub(crate) Vec<ParamDecl>);
 
 #[async_trait::async_trait(?Send)]
 impl ParamSource for Numbers {
@@ -94,11 +86,11 @@ impl ParamSource for Numbers {
 }
 
 /// A complete directory for a configuration.
-pub(super) fn directory(config: &Value) -> MemoryDirectory {
+pub(crate) fn directory(config: &Value) -> MemoryDirectory {
     directory_as(config, WriteOptions { dtype: Dtype::F32, max_shard_size: u64::MAX })
 }
 
-pub(super) fn directory_as(config: &Value, options: WriteOptions) -> MemoryDirectory {
+pub(crate) fn directory_as(config: &Value, options: WriteOptions) -> MemoryDirectory {
     let config = parse(config).expect("the configuration is good");
     let params = params(&config);
     let dir = MemoryDirectory::new("model");
@@ -107,16 +99,16 @@ pub(super) fn directory_as(config: &Value, options: WriteOptions) -> MemoryDirec
     dir
 }
 
-pub(super) fn read(dir: &dyn Directory, name: &str) -> Vec<u8> {
+pub(crate) fn read(dir: &dyn Directory, name: &str) -> Vec<u8> {
     block_on(dir.read(name)).unwrap_or_else(|e| panic!("{e}"))
 }
 
-pub(super) fn read_json(dir: &dyn Directory, name: &str) -> Value {
+pub(crate) fn read_json(dir: &dyn Directory, name: &str) -> Value {
     serde_json::from_slice(&read(dir, name)).unwrap_or_else(|e| panic!("{name}: {e}"))
 }
 
 /// A safetensors file made by the `safetensors` crate: names with shapes, all F32 zeros unless a value is given.
-pub(super) fn safetensors_file(tensors: &[(&str, &[usize], f32)]) -> Vec<u8> {
+pub(crate) fn safetensors_file(tensors: &[(&str, &[usize], f32)]) -> Vec<u8> {
     let data: Vec<Vec<u8>> = tensors.iter().map(|(_, shape, value)| value.to_le_bytes().repeat(shape.iter().product())).collect();
     let views = tensors.iter().zip(&data).map(|((name, shape, _), bytes)| {
         let view = safetensors::tensor::TensorView::new(Dtype::F32, shape.to_vec(), bytes).expect("shapes fit");
@@ -126,6 +118,6 @@ pub(super) fn safetensors_file(tensors: &[(&str, &[usize], f32)]) -> Vec<u8> {
 }
 
 /// The tensors that a llama's configuration declares, for [`safetensors_file`].
-pub(super) fn declared(config: &Value) -> Vec<(String, Vec<usize>)> {
+pub(crate) fn declared(config: &Value) -> Vec<(String, Vec<usize>)> {
     params(&parse(config).expect("good")).iter().map(|p| (p.name.clone(), p.stored_shape())).collect()
 }

@@ -5,6 +5,7 @@ mod cases;
 mod hostile;
 mod large;
 mod page;
+mod refused;
 mod repair;
 
 #[path = "../../fuzz/src/counting.rs"]

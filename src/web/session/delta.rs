@@ -6,6 +6,7 @@ use crate::adapter::svd::{Rank, low_rank};
 use crate::adapter::{Adapter, Merged, is_adapter};
 use crate::checkpoint::{Checkpoint, ModelSource};
 use crate::error::{Error, Result};
+use crate::validate::open_checkpoint;
 
 /// Numbers of a parameter that are compared at once.
 const PIECE: usize = 1 << 20;
@@ -17,13 +18,13 @@ const SHOWN: usize = 64;
 impl Session {
     /// Compares the tuned model with its base, parameter by parameter; an adapter as it changes the weights.
     pub(super) async fn deltas(&self, call: &Call) -> Result<Vec<Delta>> {
-        let base = Checkpoint::open(self.directory_of(Which::Base, call).await?).await?;
+        let base = open_checkpoint(self.directory_of(Which::Base, call).await?).await?;
         let directory = self.directory_of(Which::Tuned, call).await?;
         if is_adapter(&*directory).await? {
             let adapters = [Adapter::open(directory, &base).await?];
             compare_all(&base, &Merged::new(&base, &adapters)?, call).await
         } else {
-            compare_all(&base, &Checkpoint::open(directory).await?, call).await
+            compare_all(&base, &open_checkpoint(directory).await?, call).await
         }
     }
 }

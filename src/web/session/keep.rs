@@ -5,10 +5,10 @@ use super::base::OpenBase;
 use super::kept::{About, now};
 use super::{Call, Session};
 use crate::adapter::{Adapter, Merged, is_adapter};
-use crate::checkpoint::{Carry, Checkpoint, ModelSource, WriteOptions, write_checkpoint};
+use crate::checkpoint::{Carry, ModelSource, WriteOptions, write_checkpoint};
 use crate::error::{Error, Result};
 use crate::platform::{Directory, OutputDirectory};
-use crate::validate::{Options, Verdict, fix};
+use crate::validate::{Options, Verdict, fix, open_checkpoint};
 
 /// Bytes that are copied at once.
 const PIECE: u64 = 8 << 20;
@@ -26,7 +26,7 @@ impl Session {
         }
         let tuned = self.tuned.borrow().clone().unwrap_or_default();
         let of = self.about(&tuned).await?;
-        let base = Checkpoint::open(self.directory_of(Which::Base, call).await?).await?;
+        let base = open_checkpoint(self.directory_of(Which::Base, call).await?).await?;
         let adapters = [Adapter::open(directory.clone(), &base).await?];
         let merged = Merged::new(&base, &adapters)?;
         let carries = directory.size("tokenizer.json").await?.is_some();

@@ -1,12 +1,26 @@
-//! Directories that are not the model they should be: one clear sentence each.
+//! Directories that are not the model they should be, opened with every fault named: one clear sentence each.
 
 use std::rc::Rc;
 
-use rootstock::checkpoint::{Dtype, WriteOptions};
-use rootstock::platform::{MemoryDirectory, block_on};
+use rootstock::Result;
+use rootstock::checkpoint::{Checkpoint, Dtype, WriteOptions};
+use rootstock::platform::{Directory, MemoryDirectory, block_on};
+use rootstock::validate::open_checkpoint;
 use serde_json::{Value, json};
 
-use super::support::{declared, directory, directory_as, llama, open, open_golden, read, refusal, safetensors_file, with};
+use crate::checkpoint::support::{declared, directory, directory_as, llama, open_golden, read, safetensors_file, with};
+
+fn open(dir: Rc<dyn Directory>) -> Result<Checkpoint> {
+    block_on(open_checkpoint(dir))
+}
+
+/// The sentence that a user sees when this directory is opened.
+fn refusal(dir: MemoryDirectory) -> String {
+    match open(Rc::new(dir)) {
+        Ok(_) => panic!("the directory was accepted"),
+        Err(error) => error.to_string(),
+    }
+}
 
 fn empty() -> MemoryDirectory {
     MemoryDirectory::new("model")
