@@ -1,7 +1,7 @@
 //! What may stand in an output directory when a run begins.
 
+use super::checkpoints::{checkpoint_name, checkpoints, remove_checkpoint};
 use super::history::LOG_FILE;
-use super::state::checkpoint_name;
 use crate::config::{Recipe, Resume};
 use crate::error::{Error, Result};
 use crate::platform::OutputDirectory;
@@ -20,7 +20,7 @@ pub async fn check_output(out: &dyn OutputDirectory, recipe: &Recipe) -> Result<
         return Ok(());
     }
     let place = out.label();
-    let reason = match super::state::checkpoints(out).await?.last() {
+    let reason = match checkpoints(out).await?.last() {
         Some(step) => format!(
             "{place} holds an earlier run with {}; add resume_from_checkpoint=true to go on from there, overwrite_output_dir=true to \
              begin anew, or name another directory",
@@ -46,8 +46,8 @@ pub(super) async fn clear(out: &dyn OutputDirectory, anew: bool) -> Result<()> {
         out.remove(&name).await?;
     }
     if anew {
-        for step in super::state::checkpoints(out).await? {
-            super::state::remove_checkpoint(out, &checkpoint_name(step)).await?;
+        for step in checkpoints(out).await? {
+            remove_checkpoint(out, &checkpoint_name(step)).await?;
         }
     }
     Ok(())

@@ -5,13 +5,15 @@ use std::rc::Rc;
 
 use web_time::Instant;
 
-use super::history::{EvalLine, History, LogEntry, LogLine, clock};
+use super::checkpoints::{checkpoint_name, newest_checkpoint};
+use super::history::{History, LogEntry, LogLine, clock};
 use super::job::{Event, Job, Observer, Outcome, Planned, Start, Wish, batch_of, plan_run};
 use super::output;
+use super::saver::{self, Saver};
 use super::schedule::Schedule;
-use super::state::{self, SavedState, Saver, checkpoint_name};
+use super::state::{self, SavedState};
 use crate::config::{Resume, Strategy};
-use crate::data::{Loader, Sample};
+use crate::data::Loader;
 use crate::engine::{Engine, Stats};
 use crate::error::{Error, Result};
 use crate::gpu::Readback;
@@ -69,27 +71,12 @@ pub async fn train(job: &Job<'_>, observer: &mut dyn Observer) -> Result<Outcome
     run.finish(observer).await
 }
 
-/// Loss over samples: sum over target tokens / number of target tokens. Returns the sum and the number.
-///
-/// # Errors
-/// [`Error::Gpu`] when the device failed.
-pub async fn evaluate(engine: &mut Engine, samples: &[Sample], batch_size: usize) -> Result<(f64, usize)> {
-    let (mut sum, mut count) = (0.0, 0);
-    let indices: Vec<usize> = (0..samples.len()).collect();
-    for chunk in indices.chunks(batch_size.max(1)) {
-        let (loss, targets) = engine.loss(&batch_of(samples, chunk)).await?;
-        sum += loss;
-        count += targets;
-    }
-    Ok((sum, count))
-}
-
 /// The checkpoint that a run goes on from, and what it knows about itself.
 async fn find_earlier(saver: &Saver<'_>, observer: &mut dyn Observer) -> Result<Option<(Rc<dyn Directory>, SavedState)>> {
     let out = saver.job.out;
     let dir: Rc<dyn Directory> = match &saver.job.recipe.resume_from_checkpoint {
         Resume::No => return Ok(None),
-        Resume::Newest => match state::newest_checkpoint(out).await? {
+        Resume::Newest => match newest_checkpoint(out).await? {
             Some(name) => Rc::from(crate::platform::as_directory(out.subdirectory(&name))),
             None => {
                 let place = out.label();
@@ -110,26 +97,26 @@ struct InFlight {
     readback: Readback,
 }
 
-struct Run<'a> {
-    job: &'a Job<'a>,
-    saver: Saver<'a>,
-    engine: Engine,
+pub(super) struct Run<'a> {
+    pub(super) job: &'a Job<'a>,
+    pub(super) saver: Saver<'a>,
+    pub(super) engine: Engine,
     loader: Loader,
     schedule: Schedule,
-    total_steps: u64,
-    state: SavedState,
-    history: History,
+    pub(super) total_steps: u64,
+    pub(super) state: SavedState,
+    pub(super) history: History,
     in_flight: VecDeque<InFlight>,
     /// (loss, grad_norm) of the steps since the last log line.
     since_log: Vec<(f64, f64)>,
     tokens_since_log: usize,
-    tokens: usize,
-    samples: usize,
+    pub(super) tokens: usize,
+    pub(super) samples: usize,
     last_lr: f64,
-    started: Instant,
-    logged: Instant,
-    first_step: u64,
-    stopped_early: bool,
+    pub(super) started: Instant,
+    pub(super) logged: Instant,
+    pub(super) first_step: u64,
+    pub(super) stopped_early: bool,
     saved_at: Option<u64>,
 }
 
@@ -137,7 +124,7 @@ impl<'a> Run<'a> {
     fn new(saver: Saver<'a>, engine: Engine, loader: Loader) -> Run<'a> {
         let job = saver.job;
         let total_steps = loader.total_steps();
-        let state = SavedState { max_steps: total_steps, fingerprint: saver.fingerprint(), ..SavedState::default() };
+        let state = SavedState { max_steps: total_steps, fingerprint: saver.run_fingerprint(), ..SavedState::default() };
         Run {
             schedule: Schedule::of(job.recipe, total_steps),
             job,
@@ -164,7 +151,7 @@ impl<'a> Run<'a> {
     async fn resume(&mut self, earlier: Option<(Rc<dyn Directory>, SavedState)>) -> Result<()> {
         output::clear(self.job.out, self.job.recipe.resume_from_checkpoint == Resume::No).await?;
         let Some((dir, mut state)) = earlier else { return self.history.rewrite(self.job.out).await };
-        state::restore(&self.saver, &self.engine, dir).await?;
+        saver::restore(&self.saver, &self.engine, dir).await?;
         self.history.entries = std::mem::take(&mut state.trainer_log);
         self.history.rewrite(self.job.out).await?;
         self.first_step = state.global_step;
@@ -268,7 +255,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    async fn drain(&mut self) -> Result<()> {
+    pub(super) async fn drain(&mut self) -> Result<()> {
         while !self.in_flight.is_empty() {
             self.take_result().await?;
         }
@@ -285,7 +272,7 @@ impl<'a> Run<'a> {
         let kept = if step == 0 {
             "nothing was trained yet".to_string()
         } else {
-            let name = state::save(&self.saver, &self.engine, &self.state, &self.history).await?;
+            let name = saver::save(&self.saver, &self.engine, &self.state, &self.history).await?;
             format!("the weights of step {step} are kept in {}/{name}", self.job.out.label())
         };
         let lr = self.last_lr;
@@ -333,98 +320,25 @@ impl<'a> Run<'a> {
         self.history.add(self.job.out, LogEntry::Step(line)).await
     }
 
-    fn percentage(&self) -> f64 {
+    pub(super) fn percentage(&self) -> f64 {
         (self.state.global_step as f64 / self.total_steps.max(1) as f64 * 10_000.0).round() / 100.0
     }
 
-    fn remaining(&self) -> f64 {
+    pub(super) fn remaining(&self) -> f64 {
         let done = (self.state.global_step - self.first_step).max(1) as f64;
         self.started.elapsed().as_secs_f64() / done * (self.total_steps - self.state.global_step) as f64
     }
 
-    /// Evaluates, and tells whether this was the best so far.
-    async fn evaluate(&mut self, observer: &mut dyn Observer) -> Result<bool> {
-        self.drain().await?;
-        let (sum, count) = evaluate(&mut self.engine, self.job.eval, self.job.recipe.per_device_eval_batch_size).await?;
-        let eval_loss = sum / count.max(1) as f64;
-        let line = EvalLine {
-            current_steps: self.state.global_step,
-            total_steps: self.total_steps,
-            eval_loss,
-            epoch: self.state.epoch,
-            percentage: self.percentage(),
-            elapsed_time: clock(self.started.elapsed().as_secs_f64()),
-            remaining_time: clock(self.remaining()),
-        };
-        observer.event(Event::Evaluation(&line));
-        self.history.add(self.job.out, LogEntry::Evaluation(line)).await?;
-        self.logged = Instant::now();
-        let improved = self.state.best_metric.is_none_or(|best| eval_loss < best);
-        if improved {
-            self.state.best_metric = Some(eval_loss);
-            self.state.best_model_checkpoint = Some(checkpoint_name(self.state.global_step));
-            self.state.evaluations_without_improvement = 0;
-        } else {
-            self.state.evaluations_without_improvement += 1;
-        }
-        let patience = self.job.recipe.early_stopping_steps;
-        self.stopped_early = patience.is_some_and(|p| self.state.evaluations_without_improvement >= p);
-        Ok(improved)
-    }
-
-    async fn save(&mut self, observer: &mut dyn Observer) -> Result<()> {
+    pub(super) async fn save(&mut self, observer: &mut dyn Observer) -> Result<()> {
         if self.saved_at == Some(self.state.global_step) {
             return Ok(());
         }
         self.drain().await?;
-        let name = state::save(&self.saver, &self.engine, &self.state, &self.history).await?;
+        let name = saver::save(&self.saver, &self.engine, &self.state, &self.history).await?;
         self.saved_at = Some(self.state.global_step);
         self.logged = Instant::now();
         observer.event(Event::Saved(&name));
         Ok(())
-    }
-
-    /// Last evaluation, last checkpoint, the best weights if asked for, the model itself and the results.
-    async fn finish(mut self, observer: &mut dyn Observer) -> Result<Outcome> {
-        self.drain().await?;
-        let recipe = self.job.recipe;
-        let seconds = self.started.elapsed().as_secs_f64();
-        let evaluated = matches!(self.history.entries.last(), Some(LogEntry::Evaluation(l)) if l.current_steps == self.state.global_step);
-        if recipe.do_eval && !self.job.eval.is_empty() && !evaluated {
-            self.evaluate(observer).await?;
-        }
-        if recipe.save_strategy != Strategy::No {
-            self.save(observer).await?;
-        }
-        let best = self.state.best_metric.zip(self.state.best_model_checkpoint.clone());
-        let mut eval_loss = self.history.eval_losses().last().map(|(_, l)| *l);
-        if recipe.load_best_model_at_end
-            && let Some((loss, name)) = &best
-        {
-            if *name != checkpoint_name(self.state.global_step) {
-                let dir: Rc<dyn Directory> = Rc::from(crate::platform::as_directory(self.job.out.subdirectory(name)));
-                self.saver.load_weights(&self.engine, dir).await?;
-                observer.event(Event::Notice(format!("the result is the best checkpoint, {name} (eval_loss {loss:.4})")));
-            }
-            eval_loss = Some(*loss);
-        }
-        self.saver.write_model(&self.engine, self.job.out).await?;
-        let here = (self.state.global_step - self.first_step) as f64;
-        let outcome = Outcome {
-            epoch: self.state.epoch,
-            steps: self.state.global_step,
-            train_loss: self.state.loss_total / self.state.global_step.max(1) as f64,
-            train_runtime: seconds,
-            train_samples_per_second: self.samples as f64 / seconds.max(1e-9),
-            train_steps_per_second: here / seconds.max(1e-9),
-            tokens_per_second: self.tokens as f64 / seconds.max(1e-9),
-            peak_bytes: self.engine.runner.gpu.peak_bytes(),
-            eval_loss,
-            best,
-            stopped_early: self.stopped_early,
-        };
-        super::results::write(self.job, &outcome, &self.state, &self.history).await?;
-        Ok(outcome)
     }
 }
 

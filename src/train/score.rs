@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::run::evaluate;
+use super::evaluation::evaluate;
 use crate::adapter::ResolvedAdapter;
 use crate::checkpoint::{ModelSource, ParamSource};
 use crate::data::Sample;

@@ -1,0 +1,58 @@
+//! Evaluation: during a run, and of a model that is not trained.
+
+use web_time::Instant;
+
+use super::checkpoints::checkpoint_name;
+use super::history::{EvalLine, LogEntry, clock};
+use super::job::{Event, Observer, batch_of};
+use super::run::Run;
+use crate::data::Sample;
+use crate::engine::Engine;
+use crate::error::Result;
+
+/// Loss over samples: sum over target tokens / number of target tokens. Returns the sum and the number.
+///
+/// # Errors
+/// [`Error::Gpu`] when the device failed.
+pub async fn evaluate(engine: &mut Engine, samples: &[Sample], batch_size: usize) -> Result<(f64, usize)> {
+    let (mut sum, mut count) = (0.0, 0);
+    let indices: Vec<usize> = (0..samples.len()).collect();
+    for chunk in indices.chunks(batch_size.max(1)) {
+        let (loss, targets) = engine.loss(&batch_of(samples, chunk)).await?;
+        sum += loss;
+        count += targets;
+    }
+    Ok((sum, count))
+}
+
+impl Run<'_> {
+    /// Evaluates, and tells whether this was the best so far.
+    pub(super) async fn evaluate(&mut self, observer: &mut dyn Observer) -> Result<bool> {
+        self.drain().await?;
+        let (sum, count) = evaluate(&mut self.engine, self.job.eval, self.job.recipe.per_device_eval_batch_size).await?;
+        let eval_loss = sum / count.max(1) as f64;
+        let line = EvalLine {
+            current_steps: self.state.global_step,
+            total_steps: self.total_steps,
+            eval_loss,
+            epoch: self.state.epoch,
+            percentage: self.percentage(),
+            elapsed_time: clock(self.started.elapsed().as_secs_f64()),
+            remaining_time: clock(self.remaining()),
+        };
+        observer.event(Event::Evaluation(&line));
+        self.history.add(self.job.out, LogEntry::Evaluation(line)).await?;
+        self.logged = Instant::now();
+        let improved = self.state.best_metric.is_none_or(|best| eval_loss < best);
+        if improved {
+            self.state.best_metric = Some(eval_loss);
+            self.state.best_model_checkpoint = Some(checkpoint_name(self.state.global_step));
+            self.state.evaluations_without_improvement = 0;
+        } else {
+            self.state.evaluations_without_improvement += 1;
+        }
+        let patience = self.job.recipe.early_stopping_steps;
+        self.stopped_early = patience.is_some_and(|p| self.state.evaluations_without_improvement >= p);
+        Ok(improved)
+    }
+}
