@@ -114,30 +114,26 @@ impl Recipe {
     }
 
     fn resolve(s: &mut Settings) -> Result<Self> {
-        let interval =
-            |s: &Settings, name: &str| s.number(name).map(|n| if n < 1.0 { Interval::Share(n) } else { Interval::Steps(n as u64) });
-        let nonzero = |s: &Settings, name: &str| s.number(name).filter(|n| *n > 0.0);
-        let stage = if s.word("stage") == "pt" { Stage::Pt } else { Stage::Sft };
+        let stage = s.one_of("stage");
         let neat_packing = s.bool("neat_packing");
-        let logging_steps = interval(s, "logging_steps").unwrap_or(Interval::Steps(500));
-        let seed = s.integer("seed").unwrap_or(42) as u64;
-        let lora_rank = s.count("lora_rank").unwrap_or(8);
-        let eval_strategy = match strategy(&s.word("eval_strategy")) {
+        let logging_steps = Interval::of(s.number("logging_steps"));
+        let seed = s.integer("seed") as u64;
+        let lora_rank = s.count("lora_rank");
+        let eval_strategy = match s.one_of("eval_strategy") {
             Strategy::No if s.has("eval_steps") && !s.has("eval_strategy") => {
                 s.notices.push("eval_steps without eval_strategy: evaluating every eval_steps steps (eval_strategy: steps)".into());
                 Strategy::Steps
             }
             other => other,
         };
+        // Both are read: 0 means without.
+        let warmup_steps = Some(s.number("warmup_steps")).filter(|n| *n > 0.0).map(Interval::of);
+        let warmup_ratio = Some(s.number("warmup_ratio")).filter(|n| *n > 0.0).map(Interval::Share);
         let mut recipe = Recipe {
-            model_name_or_path: s.text("model_name_or_path").unwrap_or_default(),
+            model_name_or_path: s.text_if_given("model_name_or_path").unwrap_or_default(),
             adapter_name_or_path: s.list("adapter_name_or_path"),
             stage,
-            finetuning_type: match s.word("finetuning_type").as_str() {
-                "full" => FinetuningType::Full,
-                "freeze" => FinetuningType::Freeze,
-                _ => FinetuningType::Lora,
-            },
+            finetuning_type: s.one_of("finetuning_type"),
             do_train: s.bool("do_train"),
             do_eval: s.bool("do_eval") || eval_strategy != Strategy::No,
             resume_from_checkpoint: match s.get("resume_from_checkpoint") {
@@ -150,8 +146,8 @@ impl Recipe {
             },
             lora: Lora {
                 rank: lora_rank,
-                alpha: s.number("lora_alpha").unwrap_or(2.0 * lora_rank as f64),
-                dropout: s.number("lora_dropout").unwrap_or(0.0),
+                alpha: s.number_if_given("lora_alpha").unwrap_or(2.0 * lora_rank as f64),
+                dropout: s.number("lora_dropout"),
                 target: s.list("lora_target"),
                 rank_pattern: pattern(s, "rank_pattern", |v| match v.as_integer() {
                     Ok(n) if n > 0 => Ok(n as usize),
@@ -161,67 +157,58 @@ impl Recipe {
                 additional_target: s.list("additional_target"),
                 use_rslora: s.bool("use_rslora"),
                 use_dora: s.bool("use_dora"),
-                loraplus_lr_ratio: s.number("loraplus_lr_ratio"),
+                loraplus_lr_ratio: s.number_if_given("loraplus_lr_ratio"),
                 create_new_adapter: s.bool("create_new_adapter"),
                 pissa_init: s.bool("pissa_init"),
-                pissa_iter: s.integer("pissa_iter").and_then(|n| usize::try_from(n).ok()),
+                pissa_iter: usize::try_from(s.integer("pissa_iter")).ok(),
             },
             freeze: Freeze {
-                trainable_layers: s.integer("freeze_trainable_layers").unwrap_or(2),
+                trainable_layers: s.integer("freeze_trainable_layers"),
                 trainable_modules: s.list("freeze_trainable_modules"),
                 extra_modules: s.list("freeze_extra_modules"),
             },
             dataset: s.list("dataset"),
             eval_dataset: s.list("eval_dataset"),
-            dataset_dir: s.text("dataset_dir").unwrap_or_default(),
-            cutoff_len: s.count("cutoff_len").unwrap_or(2048),
-            max_samples: s.count("max_samples"),
+            dataset_dir: s.text("dataset_dir"),
+            cutoff_len: s.count("cutoff_len"),
+            max_samples: s.count_if_given("max_samples"),
             train_on_prompt: s.bool("train_on_prompt"),
             mask_history: s.bool("mask_history"),
-            packing: neat_packing || s.get("packing").map_or(stage == Stage::Pt, |v| v.as_bool() == Ok(true)),
+            packing: neat_packing || s.bool_if_given("packing").unwrap_or(stage == Stage::Pt),
             neat_packing,
-            val_size: s.number("val_size").unwrap_or(0.0),
+            val_size: s.number("val_size"),
             disable_shuffling: s.bool("disable_shuffling"),
             seed,
-            data_seed: s.integer("data_seed").map_or(seed, |n| n as u64),
-            per_device_train_batch_size: s.count("per_device_train_batch_size").unwrap_or(8),
-            gradient_accumulation_steps: s.count("gradient_accumulation_steps").unwrap_or(1),
-            learning_rate: s.number("learning_rate").unwrap_or(5e-5),
-            num_train_epochs: s.number("num_train_epochs").unwrap_or(3.0),
-            max_steps: s.integer("max_steps").filter(|n| *n > 0).map(|n| n as u64),
-            lr_scheduler_type: scheduler_type(&s.word("lr_scheduler_type")),
+            data_seed: s.integer_if_given("data_seed").map_or(seed, |n| n as u64),
+            per_device_train_batch_size: s.count("per_device_train_batch_size"),
+            gradient_accumulation_steps: s.count("gradient_accumulation_steps"),
+            learning_rate: s.number("learning_rate"),
+            num_train_epochs: s.number("num_train_epochs"),
+            max_steps: u64::try_from(s.integer("max_steps")).ok().filter(|n| *n > 0),
+            lr_scheduler_type: s.one_of("lr_scheduler_type"),
             lr_scheduler_kwargs: scheduler_kwargs(s)?,
-            warmup: nonzero(s, "warmup_steps").map(|n| if n < 1.0 { Interval::Share(n) } else { Interval::Steps(n as u64) }).or(nonzero(
-                s,
-                "warmup_ratio",
-            )
-            .map(Interval::Share)),
-            weight_decay: s.number("weight_decay").unwrap_or(0.0),
-            adam_beta1: s.number("adam_beta1").unwrap_or(0.9),
-            adam_beta2: s.number("adam_beta2").unwrap_or(0.999),
-            adam_epsilon: s.number("adam_epsilon").unwrap_or(1e-8),
-            max_grad_norm: nonzero(s, "max_grad_norm"),
+            warmup: warmup_steps.or(warmup_ratio),
+            weight_decay: s.number("weight_decay"),
+            adam_beta1: s.number("adam_beta1"),
+            adam_beta2: s.number("adam_beta2"),
+            adam_epsilon: s.number("adam_epsilon"),
+            max_grad_norm: Some(s.number("max_grad_norm")).filter(|n| *n > 0.0),
             gradient_checkpointing: s.bool("gradient_checkpointing"),
             eval_strategy,
-            eval_steps: interval(s, "eval_steps").unwrap_or(logging_steps),
-            per_device_eval_batch_size: s.count("per_device_eval_batch_size").unwrap_or(8),
+            eval_steps: s.number_if_given("eval_steps").map_or(logging_steps, Interval::of),
+            per_device_eval_batch_size: s.count("per_device_eval_batch_size"),
             load_best_model_at_end: s.bool("load_best_model_at_end"),
-            early_stopping_steps: s.count("early_stopping_steps"),
-            output_dir: s.text("output_dir").unwrap_or_default(),
+            early_stopping_steps: s.count_if_given("early_stopping_steps"),
+            output_dir: s.text_if_given("output_dir").unwrap_or_default(),
             overwrite_output_dir: s.bool("overwrite_output_dir"),
             logging_steps,
-            save_strategy: strategy(&s.word("save_strategy")),
-            save_steps: interval(s, "save_steps").unwrap_or(Interval::Steps(500)),
-            save_total_limit: s.integer("save_total_limit").filter(|n| *n > 0).map(|n| n as usize),
+            save_strategy: s.one_of("save_strategy"),
+            save_steps: Interval::of(s.number("save_steps")),
+            save_total_limit: s.integer_if_given("save_total_limit").and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0),
             save_only_model: s.bool("save_only_model"),
             plot_loss: s.bool("plot_loss"),
-            export_dtype: match s.word("export_dtype").as_str() {
-                "float32" => ExportDtype::Float32,
-                "float16" => ExportDtype::Float16,
-                "bfloat16" => ExportDtype::Bfloat16,
-                _ => ExportDtype::Auto,
-            },
-            max_shard_size: s.bytes("max_shard_size").unwrap_or(5_000_000_000),
+            export_dtype: s.one_of("export_dtype"),
+            max_shard_size: s.bytes("max_shard_size"),
             notices: Vec::new(),
         };
         recipe.give_notices(s);
@@ -236,10 +223,10 @@ impl Recipe {
         if !halves.is_empty() {
             s.notices.push(format!("{}: the arithmetic is f32 here; export_dtype chooses what is written", halves.join(", ")));
         }
-        if let Some(template) = s.text("template") {
+        if let Some(template) = s.text_if_given("template") {
             s.notices.push(format!("template: {template} is not used; the checkpoint's own chat template is"));
         }
-        if s.has("warmup_ratio") && s.has("warmup_steps") && s.number("warmup_steps").is_some_and(|n| n > 0.0) {
+        if s.has("warmup_ratio") && s.number("warmup_steps") > 0.0 {
             s.notices.push("warmup_steps and warmup_ratio are both given: warmup_steps is used".into());
         }
         let told = s.bool("pissa_convert");
@@ -280,7 +267,7 @@ impl Recipe {
         if self.learning_rate == 0.0 && self.do_train {
             return Err(s.error("learning_rate", "a learning rate of 0 changes nothing; write for example 5e-5"));
         }
-        if s.integer("max_steps") == Some(0) {
+        if s.integer("max_steps") == 0 {
             return Err(s.error("max_steps", "0 steps train nothing; leave it out to train num_train_epochs"));
         }
         if self.val_size >= 1.0 && self.val_size.fract() != 0.0 {
@@ -336,10 +323,10 @@ impl Recipe {
 
     fn refuse_adapter_keys(&self, s: &Settings) -> Result<()> {
         if self.finetuning_type == FinetuningType::Lora {
-            return match s.integer("pissa_iter") {
-                Some(n) if n < -1 => Err(s.error("pissa_iter", "write a number of iterations, or -1 for exact singular vectors")),
-                _ => Ok(()),
-            };
+            if s.integer("pissa_iter") < -1 {
+                return Err(s.error("pissa_iter", "write a number of iterations, or -1 for exact singular vectors"));
+            }
+            return Ok(());
         }
         for name in ["loraplus_lr_ratio", "use_rslora", "use_dora", "rank_pattern", "alpha_pattern", "pissa_init"] {
             if s.get(name).is_some_and(|value| !value.is_off()) {
@@ -365,28 +352,9 @@ fn pattern<T>(s: &Settings, key: &'static str, read: impl Fn(&Value) -> Result<T
     s.map(key).into_iter().map(entry).collect()
 }
 
-fn strategy(word: &str) -> Strategy {
-    match word {
-        "steps" => Strategy::Steps,
-        "epoch" => Strategy::Epoch,
-        _ => Strategy::No,
-    }
-}
-
-fn scheduler_type(word: &str) -> SchedulerType {
-    match word {
-        "constant" => SchedulerType::Constant,
-        "constant_with_warmup" => SchedulerType::ConstantWithWarmup,
-        "cosine" => SchedulerType::Cosine,
-        "cosine_with_min_lr" => SchedulerType::CosineWithMinLr,
-        "warmup_stable_decay" => SchedulerType::WarmupStableDecay,
-        _ => SchedulerType::Linear,
-    }
-}
-
 fn scheduler_kwargs(s: &Settings) -> Result<SchedulerKwargs> {
     let mut kwargs = SchedulerKwargs::default();
-    let schedule = scheduler_type(&s.word("lr_scheduler_type"));
+    let schedule: SchedulerType = s.one_of("lr_scheduler_type");
     let fault = |reason: String| s.error("lr_scheduler_kwargs", reason);
     for (name, value) in s.map("lr_scheduler_kwargs") {
         use SchedulerType::{Cosine, CosineWithMinLr, WarmupStableDecay};

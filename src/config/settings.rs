@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{MapAccess, Visitor};
+use serde::de::value::StrDeserializer;
+use serde::de::{DeserializeOwned, IntoDeserializer, MapAccess, Visitor};
 use serde_saphyr::Spanned;
 
 use super::keys::{self, Key, Support};
@@ -137,50 +138,89 @@ impl Settings {
         self.given.get(key.name).map(|(value, _)| value.clone()).or_else(default)
     }
 
-    fn typed<T>(&self, name: &str, read: impl Fn(&Value) -> Result<T, String>) -> Option<T> {
+    fn if_given<T>(&self, name: &str, read: impl Fn(&Value) -> Result<T, String>) -> Option<T> {
         self.get(name).map(|value| read(&value).expect("the value was checked against the key's kind when it was set"))
     }
 
+    /// The value of a key that has a default in the table.
+    fn value<T>(&self, name: &str, read: impl Fn(&Value) -> Result<T, String>) -> T {
+        self.if_given(name, read).expect("the table has a default for this key; a test resolves a recipe that gives none")
+    }
+
     pub(super) fn bool(&self, name: &str) -> bool {
-        self.typed(name, Value::as_bool).unwrap_or(false)
+        self.value(name, Value::as_bool)
     }
 
-    pub(super) fn count(&self, name: &str) -> Option<usize> {
-        self.typed(name, Value::as_integer).map(|n| n.max(0) as usize)
+    pub(super) fn bool_if_given(&self, name: &str) -> Option<bool> {
+        self.if_given(name, Value::as_bool)
     }
 
-    pub(super) fn integer(&self, name: &str) -> Option<i64> {
-        self.typed(name, Value::as_integer)
+    pub(super) fn count(&self, name: &str) -> usize {
+        self.value(name, as_count)
     }
 
-    pub(super) fn number(&self, name: &str) -> Option<f64> {
-        self.typed(name, Value::as_number)
+    pub(super) fn count_if_given(&self, name: &str) -> Option<usize> {
+        self.if_given(name, as_count)
     }
 
-    pub(super) fn text(&self, name: &str) -> Option<String> {
-        self.typed(name, Value::as_text)
+    pub(super) fn integer(&self, name: &str) -> i64 {
+        self.value(name, Value::as_integer)
     }
 
+    pub(super) fn integer_if_given(&self, name: &str) -> Option<i64> {
+        self.if_given(name, Value::as_integer)
+    }
+
+    pub(super) fn number(&self, name: &str) -> f64 {
+        self.value(name, Value::as_number)
+    }
+
+    pub(super) fn number_if_given(&self, name: &str) -> Option<f64> {
+        self.if_given(name, Value::as_number)
+    }
+
+    pub(super) fn text(&self, name: &str) -> String {
+        self.value(name, Value::as_text)
+    }
+
+    pub(super) fn text_if_given(&self, name: &str) -> Option<String> {
+        self.if_given(name, Value::as_text)
+    }
+
+    /// The word of a key that takes one of several.
     pub(super) fn word(&self, name: &str) -> String {
-        self.typed(name, Kind::word).unwrap_or_default()
+        self.value(name, Kind::word)
     }
 
+    /// The same as the type whose variants are these words.
+    pub(super) fn one_of<T: DeserializeOwned>(&self, name: &str) -> T {
+        let word = self.word(name);
+        let deserializer: StrDeserializer<'_, serde::de::value::Error> = word.as_str().into_deserializer();
+        T::deserialize(deserializer).expect("the type has the words of the table; a test tries all of them")
+    }
+
+    /// A list; empty when it was not given.
     pub(super) fn list(&self, name: &str) -> Vec<String> {
-        self.typed(name, Value::as_list).unwrap_or_default()
+        self.if_given(name, Value::as_list).unwrap_or_default()
     }
 
+    /// A mapping; empty when it was not given.
     pub(super) fn map(&self, name: &str) -> Vec<(String, Value)> {
-        self.typed(name, Value::as_map).unwrap_or_default()
+        self.if_given(name, Value::as_map).unwrap_or_default()
     }
 
-    pub(super) fn bytes(&self, name: &str) -> Option<u64> {
-        self.typed(name, Value::as_bytes)
+    pub(super) fn bytes(&self, name: &str) -> u64 {
+        self.value(name, Value::as_bytes)
     }
 
     /// The keys that were asked for so far.
     pub(super) fn keys_read(&self) -> BTreeSet<&'static str> {
         self.read.borrow().clone()
     }
+}
+
+fn as_count(value: &Value) -> Result<usize, String> {
+    Ok(value.as_integer()?.max(0) as usize)
 }
 
 /// A recipe's keys as they were given, and what to know about them.

@@ -1,9 +1,9 @@
 //! The types of a recipe's values.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What the samples are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
     /// Plain text, every token learned.
@@ -13,7 +13,7 @@ pub enum Stage {
 }
 
 /// Which parameters are trained.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FinetuningType {
     /// All of them.
@@ -25,7 +25,7 @@ pub enum FinetuningType {
 }
 
 /// When something happens during training.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Strategy {
     /// Never.
@@ -47,6 +47,11 @@ pub enum Interval {
 }
 
 impl Interval {
+    /// What a number of steps means in a recipe: below 1 a share.
+    pub(super) fn of(number: f64) -> Interval {
+        if number < 1.0 { Interval::Share(number) } else { Interval::Steps(number as u64) }
+    }
+
     /// The interval in steps, at least 1; a share is rounded up as transformers does.
     pub fn steps(self, total_steps: u64) -> u64 {
         match self {
@@ -57,7 +62,7 @@ impl Interval {
 }
 
 /// How the learning rate goes, by transformers' names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names are transformers' own, explained where they are computed")]
 pub enum SchedulerType {
@@ -91,7 +96,7 @@ pub struct SchedulerKwargs {
 }
 
 /// The number type of written weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ExportDtype {
     /// The type that the model was stored in.

@@ -229,6 +229,13 @@ fn the_table_and_the_recipe_agree() {
         let value = rootstock::config::value::Value::parse(key.default);
         assert_eq!(key.kind.check(&value), Ok(()), "the default of {}", key.name);
     }
+    for key in keys() {
+        let rootstock::config::value::Kind::OneOf(words) = key.kind else { continue };
+        for word in words {
+            // Some words contradict the minimal recipe; each must have its variant.
+            let _ = Recipe::parse("r.yaml", MINIMAL, &[format!("{}={word}", key.name)]);
+        }
+    }
 }
 
 /// The committed page is the generated one. `UPDATE_DOCS=1 cargo test` writes it.
