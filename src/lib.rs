@@ -19,5 +19,6 @@ pub mod random;
 pub mod train;
 pub mod validate;
 pub mod web;
+pub mod workflow;
 
 pub use error::{Error, Result};

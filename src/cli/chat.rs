@@ -6,14 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
-use rootstock::data::{Message, Tokenizer};
-use rootstock::generate::{AnswerOptions, Generator, GeneratorOptions, chat_prompt, stop_ids};
+use rootstock::data::Message;
+use rootstock::generate::{GeneratorOptions, SamplingOptions};
+use rootstock::workflow::{Fitted, Responder};
 use rootstock::{Error, Result};
 
 use super::Global;
 use super::console::{self, Console};
 use super::generate::{SamplingArgs, summary};
-use super::setup::{AdapterArgs, Model};
+use super::setup::{AdapterArgs, open_adapted};
 
 /// Talks with a model
 ///
@@ -49,30 +50,16 @@ const HELP: &str = "Every line is a message. /clear begins a new conversation, /
 pub(super) async fn run(args: &ChatArgs, global: &Global) -> Result<()> {
     let console = global.console();
     args.sampling.options(0).check()?;
-    let model = Model::open_adapted(&args.model, &args.adapters, console).await?;
+    let model = open_adapted(&args.model, &args.adapters, console).await?;
     if model.tokenizer.template().is_fallback() {
         console.say("note: this model has no chat template; a plain one is used (User: …, Assistant: …)");
     }
     let gpu = Rc::new(global.gpu().await?);
     console.say(&format!("device   {}", gpu.profile().name));
     let options = GeneratorOptions { context: args.context, chunk: None };
-    let adapted = model.adapted()?;
-    let generator = Generator::load_adapted(gpu, adapted.model(), adapted.apart(), options).await?;
+    let responder = model.responder(gpu, options).await?;
     let interrupt = Interrupt::install()?;
-    let mut chat = Chat {
-        args,
-        console,
-        options: AnswerOptions {
-            sampling: args.sampling.options(0),
-            max_new_tokens: args.max_new_tokens,
-            stop_ids: stop_ids(generator.config(), &model.tokenizer),
-        },
-        tokenizer: &model.tokenizer,
-        generator,
-        interrupt,
-        messages: Vec::new(),
-        turns: 0,
-    };
+    let mut chat = Chat { args, console, responder, interrupt, messages: Vec::new(), turns: 0 };
     chat.clear();
     chat.talk().await
 }
@@ -115,9 +102,7 @@ impl Interrupt {
 struct Chat<'a> {
     args: &'a ChatArgs,
     console: Console,
-    tokenizer: &'a Tokenizer,
-    generator: Generator,
-    options: AnswerOptions,
+    responder: Responder,
     interrupt: Interrupt,
     messages: Vec<Message>,
     turns: u64,
@@ -168,30 +153,22 @@ impl Chat<'_> {
 
     /// The conversation's tokens, without its oldest turns where it would leave no room for an answer.
     fn prompt(&mut self) -> Result<Vec<u32>> {
-        let room = self.options.max_new_tokens.min(self.generator.context() / 4).max(1);
-        let first = usize::from(self.args.system.is_some());
-        let mut forgotten = false;
-        loop {
-            let prompt = chat_prompt(self.tokenizer, &self.messages)?;
-            // A turn is a question and its answer; the last question stays.
-            if prompt.len() + room <= self.generator.context() || self.messages.len() < first + 3 {
-                if forgotten {
-                    self.console.say("note: the conversation fills the context; its oldest turns are forgotten");
-                }
-                return Ok(prompt);
-            }
-            self.messages.drain(first..first + 2);
-            forgotten = true;
+        let Fitted { prompt, forgotten } = self.responder.fit(&self.messages, self.args.max_new_tokens)?;
+        if forgotten > 0 {
+            let first = usize::from(self.args.system.is_some());
+            self.messages.drain(first..first + forgotten);
+            self.console.say("note: the conversation fills the context; its oldest turns are forgotten");
         }
+        Ok(prompt)
     }
 
     /// Writes the answer to the last message; false when stdout was closed.
     async fn answer(&mut self) -> Result<bool> {
         let prompt = self.prompt()?;
-        self.options.sampling = self.args.sampling.options(self.turns);
+        let sampling = self.args.sampling.options(self.turns);
         self.turns += 1;
         self.interrupt.begin();
-        let written = write_answer(&mut self.generator, &prompt, &self.options, self.tokenizer, &self.interrupt).await;
+        let written = write_answer(&mut self.responder, &prompt, sampling, self.args.max_new_tokens, &self.interrupt).await;
         self.interrupt.end();
         let (text, summary, open) = written?;
         self.console.say(&summary);
@@ -202,13 +179,13 @@ impl Chat<'_> {
 
 /// The answer's text, how it went, and whether somebody still reads.
 async fn write_answer(
-    generator: &mut Generator,
+    responder: &mut Responder,
     prompt: &[u32],
-    options: &AnswerOptions,
-    tokenizer: &Tokenizer,
+    sampling: SamplingOptions,
+    max_new_tokens: usize,
     interrupt: &Interrupt,
 ) -> Result<(String, String, bool)> {
-    let mut stream = generator.answer(prompt, options.clone()).await?.text(tokenizer, true);
+    let mut stream = responder.begin(prompt, sampling, max_new_tokens).await?;
     let (mut text, mut open) = (String::new(), true);
     while open && !interrupt.came() {
         let Some(piece) = stream.next_text().await? else { break };

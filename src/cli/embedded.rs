@@ -1,6 +1,10 @@
 //! The model, the data and the recipe that the program carries, so that it can show what it does anywhere.
 
+use std::rc::Rc;
+
+use async_trait::async_trait;
 use rootstock::platform::{Directory, MemoryDirectory};
+use rootstock::workflow::{Paths, Places};
 use rootstock::{Error, Result};
 
 macro_rules! embed {
@@ -45,5 +49,19 @@ pub(super) fn open(path: &str) -> Result<(Box<dyn Directory>, String)> {
     match path.strip_prefix("assets/").and_then(|p| p.rsplit_once('/')) {
         Some((folder, file)) => Ok((Box::new(directory(folder)), file.to_string())),
         None => Err(Error::file(path, "the program does not carry this file")),
+    }
+}
+
+/// Datasets from what is embedded, models and adapters from this machine's paths.
+pub(super) struct Embedded;
+
+#[async_trait(?Send)]
+impl Places for Embedded {
+    async fn directory(&self, name: &str) -> Result<Rc<dyn Directory>> {
+        Paths.directory(name).await
+    }
+
+    fn dataset(&self, path: &str) -> Result<(Box<dyn Directory>, String)> {
+        open(path)
     }
 }

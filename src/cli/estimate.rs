@@ -5,12 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use rootstock::Result;
 use rootstock::gpu::human_bytes;
-use rootstock::train::{Planned, plan_run};
 use serde::Serialize;
 
 use super::Global;
 use super::console::{self, thousands};
-use super::setup::{Setup, load_recipe};
+use super::setup::{load_recipe, open_run};
 
 /// Tells how much GPU memory a recipe needs, and whether it fits
 ///
@@ -54,13 +53,13 @@ struct Estimate {
 pub(super) async fn run(args: &EstimateArgs, global: &Global) -> Result<()> {
     let console = global.console();
     let recipe = load_recipe(&args.recipe, &args.overrides).await?;
-    let setup = Setup::of(recipe, console).await?;
+    let run = open_run(recipe, console).await?;
+    let checkpointing = run.input.recipe.gradient_checkpointing;
     let gpu = global.gpu().await?;
     let profile = gpu.profile();
-    let data = &setup.data;
-    let Planned { memory, loader, .. } =
-        plan_run(&setup.recipe, &setup.model.checkpoint, profile, &data.train.samples, &data.eval.samples).await?;
-    let fits = memory.check(profile, setup.recipe.gradient_checkpointing).is_ok();
+    let planned = run.plan(profile).await?;
+    let memory = &planned.memory;
+    let fits = memory.check(profile, checkpointing).is_ok();
     let named = memory.weights_bytes + memory.gradients_bytes + memory.optimizer_bytes + memory.activations_bytes;
     let estimate = Estimate {
         peak_bytes: memory.peak_bytes(),
@@ -73,9 +72,9 @@ pub(super) async fn run(args: &EstimateArgs, global: &Global) -> Result<()> {
         fits,
         largest_binding_bytes: memory.largest_binding_bytes,
         max_binding_bytes: profile.max_binding,
-        suggestions: if fits { Vec::new() } else { memory.suggestions(setup.recipe.gradient_checkpointing) },
+        suggestions: if fits { Vec::new() } else { memory.suggestions(checkpointing) },
         device: profile.name.clone(),
-        total_steps: loader.total_steps(),
+        total_steps: planned.loader.total_steps(),
     };
     if args.json { console::print_json(&estimate) } else { console::print(&human(&estimate)) }
 }

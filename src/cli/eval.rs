@@ -5,11 +5,11 @@ use std::rc::Rc;
 use clap::Args;
 use rootstock::Result;
 use rootstock::data::{Encoding, check_fits_model, encode_records, load_datasets};
-use rootstock::train::score_adapted;
+use rootstock::platform::open_beside;
 
 use super::Global;
 use super::console::{self, count, thousands};
-use super::setup::{AdapterArgs, Model, open_dataset};
+use super::setup::{AdapterArgs, open_adapted};
 
 /// Measures how well a model predicts texts or answers
 ///
@@ -46,9 +46,9 @@ pub(super) struct EvalArgs {
 
 pub(super) async fn run(args: &EvalArgs, global: &Global) -> Result<()> {
     let console = global.console();
-    let model = Model::open_adapted(&args.model, &args.adapters, console).await?;
-    let config = model.checkpoint.config();
-    let records = load_datasets(&args.dataset, &args.dataset_dir, None, &open_dataset).await?;
+    let model = open_adapted(&args.model, &args.adapters, console).await?;
+    let config = model.config();
+    let records = load_datasets(&args.dataset, &args.dataset_dir, None, &open_beside).await?;
     let name = args.dataset.join(", ");
     let cutoff_len = args.cutoff_len.unwrap_or(config.max_position_embeddings).max(2);
     let encoded = encode_records(&name, &records, &model.tokenizer, &Encoding::scoring(cutoff_len))?;
@@ -58,8 +58,7 @@ pub(super) async fn run(args: &EvalArgs, global: &Global) -> Result<()> {
 
     let gpu = Rc::new(global.gpu().await?);
     console.say(&format!("device   {}", gpu.profile().name));
-    let adapted = model.adapted()?;
-    let score = score_adapted(&gpu, adapted.model(), adapted.apart(), &encoded.samples, args.batch_size).await?;
+    let score = model.score(&gpu, &encoded.samples, args.batch_size).await?;
     if args.json {
         return console::print_json(&score);
     }

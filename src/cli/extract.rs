@@ -8,16 +8,16 @@ use rootstock::adapter::{Adapted, Adapter, AdapterFiles, Extracted, ExtractedMod
 use rootstock::checkpoint::{Carry, Checkpoint};
 use rootstock::data::{Encoding, Tokenizer, check_fits_model, encode_records, load_datasets};
 use rootstock::gpu::human_bytes;
-use rootstock::platform::{Directory, as_directory, open_directory};
+use rootstock::platform::{Directory, as_directory, open_beside, open_directory};
 use rootstock::train::{Score, score, score_adapted};
 use rootstock::validate::open_checkpoint;
+use rootstock::workflow::{Paths, Places};
 use rootstock::{Error, Result};
 use serde::Serialize;
 
 use super::Global;
 use super::console::{self, count, thousands};
 use super::merge::NewDirectory;
-use super::setup::{open_dataset, open_given_directory};
 
 /// Turns what a full fine-tune changed into a LoRA adapter of its base
 ///
@@ -96,9 +96,9 @@ pub(super) async fn run(args: &ExtractArgs, global: &Global) -> Result<()> {
         Wanted::Auto => return Err(Error::recipe("--energy", format!("is {}; it is a share, from 0 to 1", args.energy))),
     };
     let place = NewDirectory::of(&args.out)?;
-    let base = open_checkpoint(Rc::new(open_given_directory(&args.base)?)).await?;
+    let base = open_checkpoint(Paths.directory(&args.base).await?).await?;
     console.say(&format!("base     {}", args.base));
-    let tuned = open_checkpoint(Rc::new(open_given_directory(&args.tuned)?)).await?;
+    let tuned = open_checkpoint(Paths.directory(&args.tuned).await?).await?;
     console.say(&format!("tuned    {}", args.tuned));
     let total = tuned.params().len();
     let mut done = 0;
@@ -142,7 +142,7 @@ pub(super) async fn run(args: &ExtractArgs, global: &Global) -> Result<()> {
 
 async fn losses(args: &ExtractArgs, global: &Global, base: &Checkpoint, tuned: &Checkpoint) -> Result<Losses> {
     const BATCH: usize = 8;
-    let records = load_datasets(&args.dataset, &args.dataset_dir, None, &open_dataset).await?;
+    let records = load_datasets(&args.dataset, &args.dataset_dir, None, &open_beside).await?;
     let name = args.dataset.join(", ");
     let tokenizer = Tokenizer::load(&**base.directory()).await?;
     let config = base.config();

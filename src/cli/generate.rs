@@ -5,15 +5,13 @@ use std::rc::Rc;
 
 use clap::Args;
 use rootstock::data::{Message, Tokenizer};
-use rootstock::generate::{
-    Answer, AnswerOptions, FinishReason, Generator, GeneratorOptions, SamplingOptions, chat_prompt, context_limit, stop_ids, text_prompt,
-};
+use rootstock::generate::{Answer, FinishReason, GeneratorOptions, SamplingOptions, chat_prompt, context_limit, text_prompt};
 use rootstock::{Error, Result};
 use serde::Serialize;
 
 use super::Global;
 use super::console::{self, Console, count};
-use super::setup::{AdapterArgs, Model};
+use super::setup::{AdapterArgs, open_adapted};
 
 /// Writes an answer to a prompt, or goes on with a text
 ///
@@ -107,20 +105,18 @@ pub(super) async fn run(args: &GenerateArgs, global: &Global) -> Result<()> {
     let console = global.console();
     let sampling = args.sampling.options(0);
     sampling.check()?;
-    let model = Model::open_adapted(&args.model, &args.adapters, console).await?;
+    let model = open_adapted(&args.model, &args.adapters, console).await?;
     let prompt = prompt(args, &model.tokenizer, console)?;
 
     let gpu = Rc::new(global.gpu().await?);
     console.say(&format!("device   {}", gpu.profile().name));
-    let config = model.checkpoint.config();
+    let config = model.config();
     let needed = prompt.len().saturating_add(args.max_new_tokens).max(1);
     let context = args.context.unwrap_or_else(|| needed.min(context_limit(config, gpu.profile())));
     let options = GeneratorOptions { context: Some(context), chunk: None };
-    let adapted = model.adapted()?;
-    let mut generator = Generator::load_adapted(gpu, adapted.model(), adapted.apart(), options).await?;
-    let options = AnswerOptions { sampling, max_new_tokens: args.max_new_tokens, stop_ids: stop_ids(config, &model.tokenizer) };
+    let mut responder = model.responder(gpu, options).await?;
 
-    let mut stream = generator.answer(&prompt, options).await?.text(&model.tokenizer, true);
+    let mut stream = responder.begin(&prompt, sampling, args.max_new_tokens).await?;
     let mut text = String::new();
     while let Some(piece) = stream.next_text().await? {
         text.push_str(&piece);

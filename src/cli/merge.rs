@@ -13,11 +13,12 @@ use rootstock::model::ModelConfig;
 use rootstock::platform::{Directory, NativeDirectory, OutputDirectory, as_directory, open_directory, parent_and_name};
 use rootstock::random::Random;
 use rootstock::validate::{self, Options, Verdict, open_checkpoint};
+use rootstock::workflow::{Paths, Places};
 use rootstock::{Error, Result};
 
 use super::Global;
 use super::console::{self, Console, count, thousands};
-use super::setup::{open_adapters, open_given_directory};
+use super::setup::open_adapters;
 
 /// Adds LoRA adapters to their base: a complete model of its own comes out
 ///
@@ -79,7 +80,7 @@ fn rounding(dtype: Dtype) -> f32 {
 pub(super) async fn run(args: &MergeArgs, global: &Global) -> Result<()> {
     let console = global.console();
     let place = NewDirectory::of(&args.out)?;
-    let base = open_checkpoint(Rc::new(open_given_directory(&args.model)?)).await?;
+    let base = open_checkpoint(Paths.directory(&args.model).await?).await?;
     console.say(&format!("model    {}", args.model));
     let adapters = open_adapters(&base, &args.adapters, console).await?;
     let gpu = Rc::new(global.gpu().await?);

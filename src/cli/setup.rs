@@ -1,27 +1,16 @@
-//! What several commands open before they begin: models, datasets, recipes.
+//! What several commands open before they begin, and what they say about it.
 
 use std::path::Path;
 use std::rc::Rc;
 
-use rootstock::adapter::{Adapted, Adapter};
-use rootstock::checkpoint::{Carry, Checkpoint};
+use rootstock::adapter::Adapter;
+use rootstock::checkpoint::Checkpoint;
 use rootstock::config::Recipe;
-use rootstock::data::{OpenPath, Prepared, Tokenizer, prepare};
-use rootstock::platform::{Directory, open_directory, parent_and_name};
-use rootstock::train::carried_files;
-use rootstock::validate::{self, Opened};
+use rootstock::platform::{open_directory, parent_and_name};
+use rootstock::workflow::{Model, Paths, Places, Run};
 use rootstock::{Error, Result};
 
 use super::console::{Console, count, thousands};
-
-/// A model directory, open.
-pub(super) struct Model {
-    pub(super) checkpoint: Checkpoint,
-    pub(super) tokenizer: Tokenizer,
-    warnings: Vec<String>,
-    /// What `--adapter` names.
-    pub(super) adapters: Vec<Adapter>,
-}
 
 /// Adapters on a model: the same option for all commands that run one.
 #[derive(Debug, clap::Args)]
@@ -31,62 +20,37 @@ pub(super) struct AdapterArgs {
     pub(super) adapters: Vec<String>,
 }
 
-impl Model {
-    /// Opens a model's directory and adapters for it, and tells about them.
-    ///
-    /// # Errors
-    /// What keeps them from being what they should be.
-    pub(super) async fn open_adapted(path: &str, adapters: &AdapterArgs, console: Console) -> Result<Model> {
-        let mut model = Model::open(path).await?;
-        model.introduce(path, console);
-        model.adapters = open_adapters(&model.checkpoint, &adapters.adapters, console).await?;
-        Ok(model)
-    }
+/// Opens the directory of a model.
+///
+/// # Errors
+/// What keeps it from being one.
+pub(super) async fn open_model(path: &str) -> Result<Model> {
+    Model::open(Paths.directory(path).await?).await
+}
 
-    /// The model with its adapters, to be loaded.
-    ///
-    /// # Errors
-    /// When the adapters do not go together.
-    pub(super) fn adapted(&self) -> Result<Adapted<'_>> {
-        Adapted::new(&self.checkpoint, &self.adapters)
-    }
+/// Opens a model's directory and adapters for it, and tells about them.
+///
+/// # Errors
+/// What keeps them from being what they should be.
+pub(super) async fn open_adapted(path: &str, adapters: &AdapterArgs, console: Console) -> Result<Model> {
+    let mut model = open_model(path).await?;
+    introduce(&model, path, console);
+    model.adapters = Rc::new(open_adapters(&model.checkpoint, &adapters.adapters, console).await?);
+    Ok(model)
+}
 
-    /// Opens the directory of a model.
-    ///
-    /// # Errors
-    /// What keeps it from being one; for the name of a model on the hub, how to get it.
-    pub(super) async fn open(path: &str) -> Result<Model> {
-        Model::of(Rc::new(open_given_directory(path)?)).await
-    }
-
-    /// Opens a model's files, wherever they are.
-    ///
-    /// # Errors
-    /// What keeps them from being a model.
-    pub(super) async fn of(directory: Rc<dyn Directory>) -> Result<Model> {
-        let Opened { checkpoint, tokenizer, warnings } = validate::open(directory).await?;
-        Ok(Model { checkpoint, tokenizer, warnings, adapters: Vec::new() })
-    }
-
-    /// Says what it is and what is odd about it.
-    pub(super) fn introduce(&self, path: &str, console: Console) {
-        console.say(&format!("model    {path} ({})", self.describe()));
-        for warning in &self.warnings {
-            console.say(&format!("warning: {warning}"));
-        }
-    }
-
-    /// Its architecture and size in a few words.
-    fn describe(&self) -> String {
-        let config = self.checkpoint.config();
-        let parameters = self.checkpoint.params().iter().map(|p| p.elements()).sum();
-        format!(
-            "{}, {} parameters, {}, vocabulary of {}",
-            config.architecture.model_type(),
-            thousands(parameters),
-            count(config.num_hidden_layers, "layer"),
-            thousands(config.vocab_size as u64)
-        )
+/// Says what a model is and what is odd about it.
+fn introduce(model: &Model, path: &str, console: Console) {
+    let config = model.config();
+    console.say(&format!(
+        "model    {path} ({}, {} parameters, {}, vocabulary of {})",
+        config.architecture.model_type(),
+        thousands(model.parameters()),
+        count(config.num_hidden_layers, "layer"),
+        thousands(config.vocab_size as u64)
+    ));
+    for warning in &model.warnings {
+        console.say(&format!("warning: {warning}"));
     }
 }
 
@@ -95,7 +59,10 @@ impl Model {
 /// # Errors
 /// What keeps one from being an adapter of this base.
 pub(super) async fn open_adapters(base: &Checkpoint, paths: &[String], console: Console) -> Result<Vec<Adapter>> {
-    let directories = paths.iter().map(|path| Ok(Rc::new(open_given_directory(path)?) as Rc<dyn Directory>)).collect::<Result<_>>()?;
+    let mut directories = Vec::new();
+    for path in paths {
+        directories.push(Paths.directory(path).await?);
+    }
     let adapters = Adapter::open_all(directories, base).await?;
     for (at, (path, adapter)) in paths.iter().zip(&adapters).enumerate() {
         if paths[..at].contains(path) {
@@ -117,30 +84,6 @@ pub(super) async fn open_adapters(base: &Checkpoint, paths: &[String], console: 
     Ok(adapters)
 }
 
-/// Opens the directory of a model or adapter.
-///
-/// # Errors
-/// When there is none; where it looks like a name on Hugging Face, with how to get it.
-pub(super) fn open_given_directory(path: &str) -> Result<rootstock::platform::NativeDirectory> {
-    let looks_like_hub_name = path.split('/').count() == 2 && !path.starts_with(['.', '/', '~']) && !path.ends_with('/');
-    if looks_like_hub_name && !Path::new(path).exists() {
-        return Err(Error::file(
-            path,
-            format!(
-                "there is no such directory; if this is a name on Hugging Face, nothing is downloaded here: \
-                 fetch it with `hf download {path} --local-dir DIR` and give DIR"
-            ),
-        ));
-    }
-    open_directory(Path::new(path))
-}
-
-/// Opens the directory that a dataset file lies in.
-pub(super) fn open_dataset(path: &str) -> Result<(Box<dyn Directory>, String)> {
-    let (parent, name) = parent_and_name(Path::new(path));
-    Ok((Box::new(open_directory(&parent)?), name))
-}
-
 /// Reads a recipe.
 ///
 /// # Errors
@@ -157,51 +100,41 @@ pub(super) async fn load_recipe(path: &Path, overrides: &[String]) -> Result<Rec
     Recipe::load(&open_directory(&parent)?, &name, overrides).await
 }
 
-/// All that a recipe names.
-pub(super) struct Setup {
-    pub(super) recipe: Recipe,
-    pub(super) model: Model,
-    pub(super) carry: Carry,
-    pub(super) data: Prepared,
+/// Opens what a recipe names and tells about it.
+///
+/// # Errors
+/// The first thing that is wrong with recipe, model or data.
+pub(super) async fn open_run(recipe: Recipe, console: Console) -> Result<Run> {
+    let model = open_model(&recipe.model_name_or_path).await?;
+    run_on(model, recipe, &Paths, console).await
 }
 
-impl Setup {
-    /// Opens what a recipe names and tells about it.
-    ///
-    /// # Errors
-    /// The first thing that is wrong with recipe, model or data.
-    pub(super) async fn of(recipe: Recipe, console: Console) -> Result<Setup> {
-        let model = Model::open(&recipe.model_name_or_path).await?;
-        Setup::with(recipe, model, &open_dataset, console).await
-    }
-
-    /// The same with a model that is open already, and datasets from elsewhere.
-    ///
-    /// # Errors
-    /// As [`Setup::of`].
-    pub(super) async fn with(recipe: Recipe, model: Model, open: &OpenPath<'_>, console: Console) -> Result<Setup> {
-        console.notes(&recipe.notices);
-        model.introduce(&recipe.model_name_or_path, console);
-        let data = prepare(&recipe, &model.tokenizer, model.checkpoint.config(), open).await?;
-        for (title, names, encoded) in [
-            ("dataset ", &recipe.dataset, &data.train),
-            ("eval    ", if recipe.eval_dataset.is_empty() { &recipe.dataset } else { &recipe.eval_dataset }, &data.eval),
-        ] {
-            if encoded.samples.is_empty() {
-                continue;
-            }
-            console.say(&format!(
-                "{title} {} ({}, {}, {} of them learned; {} truncated, {} dropped)",
-                names.join(", "),
-                count(encoded.samples.len(), "sample"),
-                count(encoded.tokens(), "token"),
-                thousands(encoded.targets() as u64),
-                thousands(encoded.truncated as u64),
-                thousands(encoded.dropped as u64),
-            ));
-            console.notes(&encoded.notices);
+/// The same with a model that is open already, and datasets from elsewhere.
+///
+/// # Errors
+/// As [`open_run`].
+pub(super) async fn run_on(model: Model, recipe: Recipe, places: &dyn Places, console: Console) -> Result<Run> {
+    console.notes(&recipe.notices);
+    introduce(&model, &recipe.model_name_or_path, console);
+    let run = Run::on(model, recipe, places).await?;
+    let (recipe, data) = (&run.input.recipe, &run.input.data);
+    for (title, names, encoded) in [
+        ("dataset ", &recipe.dataset, &data.train),
+        ("eval    ", if recipe.eval_dataset.is_empty() { &recipe.dataset } else { &recipe.eval_dataset }, &data.eval),
+    ] {
+        if encoded.samples.is_empty() {
+            continue;
         }
-        let carry = carried_files(&model.checkpoint, &model.tokenizer, recipe.stage).await?;
-        Ok(Setup { recipe, model, carry, data })
+        console.say(&format!(
+            "{title} {} ({}, {}, {} of them learned; {} truncated, {} dropped)",
+            names.join(", "),
+            count(encoded.samples.len(), "sample"),
+            count(encoded.tokens(), "token"),
+            thousands(encoded.targets() as u64),
+            thousands(encoded.truncated as u64),
+            thousands(encoded.dropped as u64),
+        ));
+        console.notes(&encoded.notices);
     }
+    Ok(run)
 }

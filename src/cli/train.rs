@@ -5,18 +5,18 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use clap::Args;
-use rootstock::adapter::Adapted;
 use rootstock::config::{Recipe, Resume};
-use rootstock::gpu::human_bytes;
+use rootstock::gpu::{Gpu, human_bytes};
 use rootstock::platform::{NativeDirectory, write_file};
-use rootstock::train::{Job, Outcome, check_output, score_adapted, train};
+use rootstock::train::{Outcome, check_output};
+use rootstock::workflow::Run;
 use rootstock::{Error, Result};
 use serde_json::json;
 
 use super::Global;
 use super::console::{self, Console, count, duration, thousands};
 use super::progress::Progress;
-use super::setup::{Setup, load_recipe, open_adapters};
+use super::setup::{load_recipe, open_adapters, open_run};
 
 /// Trains a model as a recipe says
 #[derive(Debug, Args)]
@@ -55,24 +55,15 @@ pub(super) async fn run(args: &TrainArgs, global: &Global) -> Result<()> {
     }
     let out = Output::open(&recipe)?;
     check_output(&out.directory, &recipe).await?;
-    let setup = Setup::of(recipe, console).await?;
-    let outcome = run_training(&setup, &out.directory, global, &mut Progress::new(console)).await?;
-    console::print(&summary(&setup.recipe, &outcome))?;
+    let run = open_run(recipe, console).await?;
+    let outcome = run_training(&run, &out.directory, &Rc::new(global.gpu().await?), &mut Progress::new(console)).await?;
+    console::print(&summary(&run.input.recipe, &outcome))?;
     console::print(&files(out.directory.path()))
 }
 
-/// Trains what was set up, while `progress` watches.
-pub(super) async fn run_training(setup: &Setup, out: &NativeDirectory, global: &Global, progress: &mut Progress) -> Result<Outcome> {
-    let job = Job {
-        recipe: &setup.recipe,
-        gpu: Rc::new(global.gpu().await?),
-        checkpoint: &setup.model.checkpoint,
-        carry: &setup.carry,
-        train: &setup.data.train.samples,
-        eval: &setup.data.eval.samples,
-        out,
-    };
-    let outcome = train(&job, progress).await;
+/// Trains a run that is open, while `progress` watches.
+pub(super) async fn run_training(run: &Run, out: &NativeDirectory, gpu: &Rc<Gpu>, progress: &mut Progress) -> Result<Outcome> {
+    let outcome = run.train(gpu, out, progress).await;
     progress.finish();
     outcome
 }
@@ -118,16 +109,13 @@ pub(super) fn files(path: &Path) -> String {
 }
 
 async fn evaluate_only(recipe: Recipe, global: &Global, console: Console) -> Result<()> {
-    let setup = Setup::of(recipe, console).await?;
-    let checkpoint = &setup.model.checkpoint;
-    let adapters = open_adapters(checkpoint, &setup.recipe.adapter_name_or_path, console).await?;
-    let adapted = Adapted::new(checkpoint, &adapters)?;
+    let Run { mut model, input } = open_run(recipe, console).await?;
+    model.adapters = Rc::new(open_adapters(&model.checkpoint, &input.recipe.adapter_name_or_path, console).await?);
     let gpu = Rc::new(global.gpu().await?);
-    let batch = setup.recipe.per_device_eval_batch_size;
-    let score = score_adapted(&gpu, adapted.model(), adapted.apart(), &setup.data.eval.samples, batch).await?;
+    let score = model.score(&gpu, &input.data.eval.samples, input.recipe.per_device_eval_batch_size).await?;
     console::print(&format!("eval_loss {:.6} (perplexity {:.4}) over {}", score.loss, score.perplexity, count(score.tokens, "token")))?;
-    if !setup.recipe.output_dir.is_empty() {
-        let out = NativeDirectory::new(&setup.recipe.output_dir);
+    if !input.recipe.output_dir.is_empty() {
+        let out = NativeDirectory::new(&input.recipe.output_dir);
         let mut text = format!("{:#}", json!({ "eval_loss": score.loss, "perplexity": score.perplexity }));
         text.push('\n');
         for name in ["eval_results.json", "all_results.json"] {

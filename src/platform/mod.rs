@@ -94,15 +94,30 @@ pub fn as_directory(dir: Box<dyn OutputDirectory>) -> Box<dyn Directory> {
     dir
 }
 
-/// Opens a directory by the path that a recipe names.
+/// Opens the directory of a model, an adapter or a checkpoint by its path.
 ///
 /// # Errors
-/// [`crate::Error::File`] when it is missing; in the browser always, as there are no paths.
+/// [`crate::Error::File`] when it is missing (where the path looks like a name on Hugging Face, with how to get it); in the browser
+/// always, as there are no paths.
 pub fn open(path: &str) -> Result<Box<dyn Directory>> {
     #[cfg(not(target_arch = "wasm32"))]
-    return Ok(Box::new(open_directory(std::path::Path::new(path))?));
+    return Ok(Box::new(native::open_named(path)?));
     #[cfg(target_arch = "wasm32")]
     Err(crate::Error::file(path, "a browser has no paths; choose the run from the list"))
+}
+
+/// Opens the directory that a file lies in, and gives the file's name there. The file itself need not exist.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_beside(path: &str) -> Result<(Box<dyn Directory>, String)> {
+    #[cfg(not(target_arch = "wasm32"))]
+    {
+        let (parent, name) = parent_and_name(std::path::Path::new(path));
+        Ok((Box::new(open_directory(&parent)?), name))
+    }
+    #[cfg(target_arch = "wasm32")]
+    Err(crate::Error::file(path, "a browser has no paths; give the file itself"))
 }
 
 /// Opens a model by its id on Hugging Face or a folder's address; in the browser only, as the native program downloads nothing.

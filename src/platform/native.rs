@@ -36,6 +36,24 @@ pub fn open_directory(path: &Path) -> Result<NativeDirectory> {
     }
 }
 
+/// Opens the directory that a user names.
+///
+/// # Errors
+/// [`Error::File`] when there is none; where the name looks like one on Hugging Face, with how to get it.
+pub(super) fn open_named(path: &str) -> Result<NativeDirectory> {
+    let looks_like_hub_name = path.split('/').count() == 2 && !path.starts_with(['.', '/', '~']) && !path.ends_with('/');
+    if looks_like_hub_name && !Path::new(path).exists() {
+        return Err(Error::file(
+            path,
+            format!(
+                "there is no such directory; if this is a name on Hugging Face, nothing is downloaded here: \
+                 fetch it with `hf download {path} --local-dir DIR` and give DIR"
+            ),
+        ));
+    }
+    open_directory(Path::new(path))
+}
+
 /// Splits the path of a file into its directory and its name.
 pub fn parent_and_name(path: &Path) -> (PathBuf, String) {
     let parent = match path.parent() {

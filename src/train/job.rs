@@ -5,33 +5,51 @@ use std::rc::Rc;
 use async_trait::async_trait;
 
 use super::history::{EvalLine, LogLine};
-use super::tuning::Tuning;
 use crate::checkpoint::{Carry, Checkpoint};
 use crate::config::{Recipe, Stage};
-use crate::data::{Batch, Loader, Sample, Tokenizer};
-use crate::engine::{Engine, EngineOptions, Method, estimate};
+use crate::data::{Batch, Prepared, Sample, Tokenizer};
+use crate::engine::Engine;
 use crate::error::Result;
-use crate::gpu::{Gpu, Profile};
-use crate::optim::AdamW;
+use crate::gpu::Gpu;
 use crate::plan::Memory;
-use crate::platform::OutputDirectory;
+use crate::platform::{Directory, OutputDirectory};
 
-/// Everything a run needs.
-pub struct Job<'a> {
+/// What a run is made of: everything but a device and a place for its results.
+#[derive(Clone)]
+pub struct RunInput {
     /// What to do.
-    pub recipe: &'a Recipe,
-    /// Where to compute.
-    pub gpu: Rc<Gpu>,
+    pub recipe: Recipe,
     /// The model to start from.
-    pub checkpoint: &'a Checkpoint,
+    pub checkpoint: Checkpoint,
     /// Tokenizer and other files that belong to the result.
-    pub carry: &'a Carry,
+    pub carry: Carry,
+    /// Training and evaluation samples; the latter may be none.
+    pub data: Rc<Prepared>,
+    /// The directories that `adapter_name_or_path` names, in its order.
+    pub adapters: Vec<Rc<dyn Directory>>,
+    /// The directory that `resume_from_checkpoint` names, where it names one.
+    pub resume_from: Option<Rc<dyn Directory>>,
+}
+
+/// A run that is being executed: its input, and where it computes and writes.
+#[derive(Clone)]
+pub(super) struct Job<'a> {
+    /// What to do.
+    pub(super) recipe: &'a Recipe,
+    /// Where to compute.
+    pub(super) gpu: Rc<Gpu>,
+    /// The model to start from.
+    pub(super) checkpoint: &'a Checkpoint,
+    /// Tokenizer and other files that belong to the result.
+    pub(super) carry: &'a Carry,
     /// Training samples.
-    pub train: &'a [Sample],
+    pub(super) train: &'a [Sample],
     /// Evaluation samples; may be empty.
-    pub eval: &'a [Sample],
+    pub(super) eval: &'a [Sample],
+    /// The directory that `resume_from_checkpoint` names, where it names one.
+    pub(super) resume_from: Option<Rc<dyn Directory>>,
     /// `output_dir`.
-    pub out: &'a dyn OutputDirectory,
+    pub(super) out: &'a dyn OutputDirectory,
 }
 
 /// Told once, before the first step.
@@ -72,7 +90,7 @@ pub enum Event<'a> {
     Saved(&'a str),
 }
 
-/// What who watches a run wants before its next step.
+/// What an observer asks for between two steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wish {
     /// The next step.
@@ -83,7 +101,7 @@ pub enum Wish {
     Stop,
 }
 
-/// Who watches a run.
+/// Is told what happens during a run, and may save or end it.
 #[async_trait(?Send)]
 pub trait Observer {
     /// Called as things happen.
@@ -100,7 +118,7 @@ pub trait Observer {
     }
 }
 
-/// Watches nothing.
+/// An observer that does nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Silent;
 
@@ -148,82 +166,6 @@ pub async fn carried_files(checkpoint: &Checkpoint, tokenizer: &Tokenizer, stage
         carry.set_file("chat_template.jinja", template.source().as_bytes().to_vec())?;
     }
     Ok(carry)
-}
-
-/// What a run will do and need, before anything is allocated.
-#[derive(Clone)]
-pub struct Planned {
-    /// Which samples come when.
-    pub loader: Loader,
-    /// How the engine is opened.
-    pub options: EngineOptions,
-    /// Tokens of the largest training and evaluation micro-batch.
-    pub largest: [usize; 2],
-    /// Memory.
-    pub memory: Memory,
-    /// What is trained.
-    pub tuning: Tuning,
-}
-
-impl Planned {
-    /// Parameters that are trained.
-    ///
-    /// # Errors
-    /// As [`Tuning::count`].
-    pub fn trainable(&self, checkpoint: &Checkpoint) -> Result<u64> {
-        Ok(self.tuning.count(checkpoint)?.1)
-    }
-}
-
-/// Plans a run: what `rootstock estimate` prints, and what [`super::train`] follows.
-///
-/// # Errors
-/// [`crate::Error::Dataset`] without samples; what [`Tuning::of`] fails with.
-pub async fn plan_run(recipe: &Recipe, checkpoint: &Checkpoint, profile: &Profile, train: &[Sample], eval: &[Sample]) -> Result<Planned> {
-    let tuning = Tuning::of(recipe, checkpoint).await?;
-    let loader = Loader::new(train.len(), recipe)?;
-    let options = engine_options(recipe, tuning.method.clone(), train, eval);
-    let largest = largest_micro_batches(&loader, recipe, train, eval);
-    let base = tuning.base(checkpoint)?;
-    let base = base.model();
-    let memory = estimate(base.config(), base.params(), |d| tuning.stored_type(base, d), profile, &options, largest);
-    Ok(Planned { loader, options, largest, memory, tuning })
-}
-
-/// The options of the engine that a recipe asks for.
-fn engine_options(recipe: &Recipe, method: Method, train: &[Sample], eval: &[Sample]) -> EngineOptions {
-    let longest = train.iter().chain(eval).flat_map(|s| {
-        let starts = std::iter::once(0).chain(s.ends.iter().copied());
-        s.ends.iter().zip(starts).map(|(end, start)| end - start).max()
-    });
-    EngineOptions {
-        method,
-        gradient_checkpointing: recipe.gradient_checkpointing,
-        sequence: longest.max().unwrap_or(1),
-        adamw: AdamW {
-            beta1: recipe.adam_beta1,
-            beta2: recipe.adam_beta2,
-            epsilon: recipe.adam_epsilon,
-            weight_decay: recipe.weight_decay,
-        },
-    }
-}
-
-/// Steps whose batches are looked at one by one when the largest is searched.
-const STEPS_LOOKED_AT: u64 = 20_000;
-
-/// Tokens of the largest training and evaluation micro-batch of a run: the ones that decide about memory.
-pub fn largest_micro_batches(loader: &Loader, recipe: &Recipe, train: &[Sample], eval: &[Sample]) -> [usize; 2] {
-    let tokens = |group: &[usize]| group.iter().map(|i| train[*i].ids.len()).sum::<usize>();
-    let largest = if loader.total_steps() <= STEPS_LOOKED_AT {
-        (0..loader.total_steps()).flat_map(|s| loader.group(s)).map(|g| tokens(&g)).max()
-    } else {
-        let mut lengths: Vec<usize> = train.iter().map(|s| s.ids.len()).collect();
-        lengths.sort_unstable_by(|a, b| b.cmp(a));
-        Some(lengths.iter().take(recipe.per_device_train_batch_size).sum())
-    };
-    let evaluation = eval.chunks(recipe.per_device_eval_batch_size.max(1)).map(|c| c.iter().map(|s| s.ids.len()).sum()).max();
-    [largest.unwrap_or(0), evaluation.unwrap_or(0)]
 }
 
 /// The batch of some samples.

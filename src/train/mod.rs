@@ -1,30 +1,31 @@
-//! Training. [`train`] is the loop; open it first.
+//! Training: `run` is the loop; open it first.
 
 mod checkpoints;
 mod evaluation;
+mod finetuning;
 mod finish;
 mod fits;
 mod freeze;
 mod history;
 mod job;
 mod output;
+mod plan;
 mod results;
 mod run;
 mod saver;
 mod schedule;
 mod score;
 mod state;
-mod tuning;
 
 pub use checkpoints::newest_checkpoint;
 pub use evaluation::evaluate;
+pub use finetuning::Finetuning;
 pub use fits::Remedy;
 pub use freeze::freeze_selection;
 pub use history::{EvalLine, History, LogEntry, LogLine};
-pub use job::{Event, Job, Observer, Outcome, Planned, Silent, Start, Wish, carried_files, largest_micro_batches, plan_run};
+pub use job::{Event, Observer, Outcome, RunInput, Silent, Start, Wish, carried_files};
 pub use output::check_output;
-pub use run::train;
+pub use plan::{PlannedRun, largest_micro_batches};
 pub use schedule::Schedule;
 pub use score::{Score, score, score_adapted};
 pub use state::SavedState;
-pub use tuning::Tuning;

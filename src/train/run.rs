@@ -7,8 +7,9 @@ use web_time::Instant;
 
 use super::checkpoints::{checkpoint_name, newest_checkpoint};
 use super::history::{History, LogEntry, LogLine, clock};
-use super::job::{Event, Job, Observer, Outcome, Planned, Start, Wish, batch_of, plan_run};
+use super::job::{Event, Job, Observer, Outcome, Start, Wish, batch_of};
 use super::output;
+use super::plan::PlannedRun;
 use super::saver::{self, Saver};
 use super::schedule::Schedule;
 use super::state::{self, SavedState};
@@ -23,28 +24,23 @@ use crate::platform::Directory;
 /// Steps that may be queued before their results are read: the GPU never waits for us, and a bad loss is seen soon.
 const STEPS_IN_FLIGHT: usize = 2;
 
-/// Trains as the recipe says and leaves the model in `job.out`.
-///
-/// # Errors
-/// [`Error::TooLittleMemory`] before anything is allocated, [`Error::NotFinite`] when a loss or gradient is, [`Error::Interrupted`]
-/// when the observer asked to stop, and what files and device fail with. What was saved before stays.
-pub async fn train(job: &Job<'_>, observer: &mut dyn Observer) -> Result<Outcome> {
-    let planned = plan_run(job.recipe, job.checkpoint, job.gpu.profile(), job.train, job.eval).await?;
-    let Planned { loader, options, largest, memory, tuning } = planned;
+/// Trains as planned and leaves the model in `job.out`: see [`PlannedRun::train`].
+pub(super) async fn train(planned: &PlannedRun, job: &Job<'_>, observer: &mut dyn Observer) -> Result<Outcome> {
+    let PlannedRun { loader, options, largest, memory, finetuning, .. } = planned.clone();
     memory.check(job.gpu.profile(), job.recipe.gradient_checkpointing)?;
 
-    for notice in &tuning.notices {
+    for notice in &finetuning.notices {
         observer.event(Event::Notice(notice.clone()));
     }
-    let base = tuning.base(job.checkpoint)?;
+    let base = finetuning.base(job.checkpoint)?;
     let base = base.model();
-    let mut saver = Saver::new(job, tuning.clone(), base).await?;
+    let mut saver = Saver::new(job, finetuning.clone(), base).await?;
     let earlier = find_earlier(&saver, observer).await?;
     let directory = earlier.as_ref().map(|(directory, _)| directory.clone());
-    if let Some(count) = tuning.decomposed().filter(|_| directory.is_none()) {
+    if let Some(count) = finetuning.decomposed().filter(|_| directory.is_none()) {
         observer.event(Event::Notice(format!("looking for the principal directions of {count} matrices …")));
     }
-    saver.principal = tuning.find_principal(base, directory, job.recipe.seed).await?;
+    saver.principal = finetuning.find_principal(base, directory, job.recipe.seed).await?;
 
     job.gpu.reset_peak();
     let mut engine = match saver.residual() {
@@ -52,8 +48,8 @@ pub async fn train(job: &Job<'_>, observer: &mut dyn Observer) -> Result<Outcome
         None => Engine::load(job.gpu.clone(), base, options).await?,
     };
     engine.reserve(largest[0], largest[1]).await?;
-    let (parameters, trainable) = tuning.count(job.checkpoint)?;
-    tuning.begin(&engine, base, saver.principal.as_ref(), job.recipe.seed).await?;
+    let (parameters, trainable) = finetuning.count(job.checkpoint)?;
+    finetuning.begin(&engine, base, saver.principal.as_ref(), job.recipe.seed).await?;
     let mut run = Run::new(saver, engine, loader);
     run.resume(earlier).await?;
     let start = Start {
@@ -84,7 +80,10 @@ async fn find_earlier(saver: &Saver<'_>, observer: &mut dyn Observer) -> Result<
                 return Ok(None);
             }
         },
-        Resume::From(path) => Rc::from(crate::platform::open(path)?),
+        Resume::From(path) => {
+            let given = saver.job.resume_from.clone();
+            given.ok_or_else(|| Error::recipe("resume_from_checkpoint", format!("the directory {path} was not opened for this run")))?
+        }
     };
     let state = state::read(saver, &*dir).await?;
     Ok(Some((dir, state)))

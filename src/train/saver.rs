@@ -10,10 +10,10 @@ use std::rc::Rc;
 use safetensors::Dtype;
 
 use super::checkpoints::{checkpoint_name, remove_checkpoint, remove_oldest};
+use super::finetuning::Finetuning;
 use super::history::History;
 use super::job::Job;
 use super::state::{STATE_FILE, SavedState};
-use super::tuning::Tuning;
 use crate::adapter::pissa::{Converted, Principal, Residual, TrainedHalf};
 use crate::adapter::{self, Adapter, AdapterFiles, write_adapter};
 use crate::checkpoint::{Checkpoint, ModelSource, ParamSource, TensorFile, TensorFileWriter, TensorInfo, WriteOptions, write_checkpoint};
@@ -47,7 +47,7 @@ pub(super) struct Saver<'a> {
     /// The run's input.
     pub(super) job: &'a Job<'a>,
     /// What is trained.
-    tuning: Tuning,
+    finetuning: Finetuning,
     /// The model that it is trained on.
     base: &'a dyn ModelSource,
     /// Its fingerprint, where only a part of what the run computes with is saved.
@@ -57,17 +57,17 @@ pub(super) struct Saver<'a> {
 }
 
 impl<'a> Saver<'a> {
-    pub(super) async fn new(job: &'a Job<'a>, tuning: Tuning, base: &'a dyn ModelSource) -> Result<Saver<'a>> {
-        let base_fingerprint = match tuning.method {
+    pub(super) async fn new(job: &'a Job<'a>, finetuning: Finetuning, base: &'a dyn ModelSource) -> Result<Saver<'a>> {
+        let base_fingerprint = match finetuning.method {
             Method::Full => String::new(),
             _ => adapter::fingerprint(base).await?,
         };
-        Ok(Saver { job, tuning, base, base_fingerprint, principal: None })
+        Ok(Saver { job, finetuning, base, base_fingerprint, principal: None })
     }
 
     /// What a PiSSA run stands on.
     pub(super) fn residual(&self) -> Option<Residual<'_>> {
-        let (adapter, principal) = (self.tuning.adapter.as_ref()?, self.principal.as_ref()?);
+        let (adapter, principal) = (self.finetuning.adapter.as_ref()?, self.principal.as_ref()?);
         Some(Residual::new(self.base, &adapter.resolved, principal))
     }
 
@@ -88,7 +88,7 @@ impl<'a> Saver<'a> {
             r.weight_decay,
             r.max_grad_norm.map_or("no clipping".to_string(), |norm| format!("clipping at {norm}")),
             r.max_steps.map_or_else(|| format!("{} epochs", r.num_train_epochs), |steps| format!("{steps} steps")),
-            self.tuning.describe(r, &self.base_fingerprint),
+            self.finetuning.describe(r, &self.base_fingerprint),
         )
     }
 
@@ -96,7 +96,7 @@ impl<'a> Saver<'a> {
     pub(super) async fn write_model(&self, engine: &Engine, out: &dyn OutputDirectory) -> Result<()> {
         let job = self.job;
         let weights = engine.part(Part::Weights);
-        if let Some(adapter) = &self.tuning.adapter {
+        if let Some(adapter) = &self.finetuning.adapter {
             let (base, written, carry) = (self.base.params(), &adapter.written, job.carry);
             let files =
                 AdapterFiles { config: &written.config, resolved: &written.resolved, base, fingerprint: &self.base_fingerprint, carry };
@@ -111,12 +111,12 @@ impl<'a> Saver<'a> {
 
     /// Whether the written model holds fewer bits than training needs.
     fn writes_rounded(&self) -> bool {
-        self.tuning.adapter.is_none() && export_dtype(self.job.recipe, self.job.checkpoint) != Dtype::F32
+        self.finetuning.adapter.is_none() && export_dtype(self.job.recipe, self.job.checkpoint) != Dtype::F32
     }
 
     /// Brings only the trained weights of a checkpoint back, at full precision where it has them.
     pub(super) async fn load_weights(&self, engine: &Engine, dir: Rc<dyn Directory>) -> Result<()> {
-        if self.tuning.adapter.is_some() {
+        if self.finetuning.adapter.is_some() {
             let saved = Adapter::open(dir, self.base).await?;
             return match self.principal {
                 Some(_) => engine.load_adapter(&TrainedHalf(&saved)).await,

@@ -7,10 +7,10 @@ use std::rc::Rc;
 use async_trait::async_trait;
 use rootstock::checkpoint::{Carry, Checkpoint};
 use rootstock::config::Recipe;
-use rootstock::data::Sample;
+use rootstock::data::{Prepared, Sample};
 use rootstock::gpu::Gpu;
 use rootstock::platform::{Directory, Entry, FileWriter, MemoryDirectory, NativeDirectory, OutputDirectory, block_on};
-use rootstock::train::{Event, Job, Observer, Outcome, Silent, newest_checkpoint, train};
+use rootstock::train::{Event, Observer, Outcome, PlannedRun, RunInput, Silent, newest_checkpoint};
 use rootstock::{Error, Result};
 
 use crate::kernels::gpu;
@@ -39,16 +39,17 @@ impl Setup {
              learning_rate: 1.0e-3\n{more}"
         );
         let recipe = Recipe::parse("recipe.yaml", &text, &[]).expect("the recipe is right");
-        let job = Job {
-            recipe: &recipe,
-            gpu: self.gpu.clone(),
-            checkpoint: &self.checkpoint,
-            carry: &Carry::nothing(),
-            train: &self.samples,
-            eval: &[],
-            out,
+        let mut data = Prepared::default();
+        data.train.samples = self.samples.clone();
+        let input = RunInput {
+            recipe,
+            checkpoint: self.checkpoint.clone(),
+            carry: Carry::nothing(),
+            data: Rc::new(data),
+            adapters: Vec::new(),
+            resume_from: None,
         };
-        block_on(train(&job, observer))
+        block_on(async { PlannedRun::new(input, self.gpu.profile()).await?.train(&self.gpu, out, observer).await })
     }
 }
 

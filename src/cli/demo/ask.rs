@@ -1,17 +1,16 @@
 //! Asks a model the held-out questions, once each, and scores the answers on both tasks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use rootstock::Result;
 use rootstock::config::Recipe;
 use rootstock::data::{Content, Encoding, Message, Sample, Tokenizer, encode_records, load_datasets};
-use rootstock::generate::{AnswerOptions, Generator, GeneratorOptions, SamplingOptions, chat_prompt, stop_ids, text_prompt};
+use rootstock::generate::{GeneratorOptions, SamplingOptions};
 use rootstock::gpu::Gpu;
-use rootstock::train::score_adapted;
+use rootstock::workflow::{Model, Responder};
 
 use crate::cli::embedded;
-use crate::cli::setup::Model;
 
 /// Longer than any answer of the village.
 const MAX_NEW_TOKENS: usize = 32;
@@ -88,14 +87,13 @@ impl Marks {
 impl Exam {
     /// Asks a model, with the adapters that lie on it.
     pub(super) async fn take(&self, gpu: &Rc<Gpu>, model: &Model) -> Result<Marks> {
-        let adapted = model.adapted()?;
-        let score = async |task: &Task| Ok(score_adapted(gpu, adapted.model(), adapted.apart(), &task.samples, task.batch).await?.loss);
-        let (skill_loss, style_loss) = (score(&self.skill).await?, score(&self.style).await?);
+        let skill_loss = model.score(gpu, &self.skill.samples, self.skill.batch).await?.loss;
+        let style_loss = model.score(gpu, &self.style.samples, self.style.batch).await?.loss;
         let mut asked = Asked::open(gpu, model).await?;
         let mut answers = BTreeMap::new();
         for question in self.skill.questions.iter().chain(&self.style.questions) {
             if !answers.contains_key(question.text()) {
-                let answer = asked.complete(&chat_prompt(asked.tokenizer, &question.messages)?).await?;
+                let answer = asked.answer(&question.messages).await?;
                 answers.insert(question.text().to_string(), answer);
             }
         }
@@ -103,35 +101,24 @@ impl Exam {
     }
 }
 
-/// A model that is asked.
-pub(super) struct Asked<'a> {
-    generator: Generator,
-    tokenizer: &'a Tokenizer,
-    stop_ids: BTreeSet<u32>,
-}
+/// A model that is asked, and gives the likeliest answer.
+pub(super) struct Asked(Responder);
 
-impl<'a> Asked<'a> {
-    pub(super) async fn open(gpu: &Rc<Gpu>, model: &'a Model) -> Result<Asked<'a>> {
-        let adapted = model.adapted()?;
-        let options = GeneratorOptions::default();
-        let generator = Generator::load_adapted(gpu.clone(), adapted.model(), adapted.apart(), options).await?;
-        let stop_ids = stop_ids(generator.config(), &model.tokenizer);
-        Ok(Asked { generator, tokenizer: &model.tokenizer, stop_ids })
+impl Asked {
+    pub(super) async fn open(gpu: &Rc<Gpu>, model: &Model) -> Result<Asked> {
+        Ok(Asked(model.responder(gpu.clone(), GeneratorOptions::default()).await?))
     }
 
     /// What it goes on with after a text.
     pub(super) async fn continuation(&mut self, text: &str) -> Result<String> {
-        self.complete(&text_prompt(self.tokenizer, text)?).await
+        self.0.complete(text, greedy(), MAX_NEW_TOKENS).await
     }
 
-    async fn complete(&mut self, prompt: &[u32]) -> Result<String> {
-        let sampling = SamplingOptions { greedy: true, ..SamplingOptions::default() };
-        let options = AnswerOptions { sampling, max_new_tokens: MAX_NEW_TOKENS, stop_ids: self.stop_ids.clone() };
-        let mut answer = self.generator.answer(prompt, options).await?.text(self.tokenizer, true);
-        let mut text = String::new();
-        while let Some(piece) = answer.next_text().await? {
-            text.push_str(&piece);
-        }
-        Ok(text)
+    async fn answer(&mut self, messages: &[Message]) -> Result<String> {
+        self.0.respond(messages, greedy(), MAX_NEW_TOKENS).await
     }
+}
+
+fn greedy() -> SamplingOptions {
+    SamplingOptions { greedy: true, ..SamplingOptions::default() }
 }

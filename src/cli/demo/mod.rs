@@ -12,6 +12,7 @@ use rootstock::config::Recipe;
 use rootstock::gpu::Gpu;
 use rootstock::platform::{Directory, open_directory};
 use rootstock::validate::Options;
+use rootstock::workflow::Model;
 use rootstock::{Error, Result};
 
 use self::ask::{Asked, Exam, Marks, Task};
@@ -22,7 +23,7 @@ use super::console::{self, Console, count};
 use super::embedded;
 use super::merge::{Merge, NewDirectory};
 use super::progress::Progress;
-use super::setup::{AdapterArgs, Model, Setup};
+use super::setup::{AdapterArgs, open_adapted, open_model, run_on};
 use super::train::{Output, files, run_training};
 use super::validate::show_judgement;
 
@@ -63,12 +64,12 @@ pub(super) async fn run(args: &DemoArgs, global: &Global) -> Result<()> {
     places.write_base().await?;
     places.write_data().await?;
     let gpu = Rc::new(global.gpu().await?);
-    let step = Step { global, console, gpu: gpu.clone() };
+    let step = Step { console, gpu: gpu.clone() };
     let mut progress = Progress::new(console);
 
     console.say("── 1. The base: it has read stories about a village, and not one question\n");
     step.validate(&places.base(), None).await?;
-    let base = Model::open(&places.base()).await?;
+    let base = open_model(&places.base()).await?;
     let exam = Exam { skill: Task::of(&recipes.full, &base.tokenizer).await?, style: Task::of(&recipes.lora, &base.tokenizer).await? };
     let story = Asked::open(&gpu, &base).await?.continuation(STORY).await?;
     console.say(&format!("\nit continues a story: {STORY} {}", shorten(&story)));
@@ -79,7 +80,7 @@ pub(super) async fn run(args: &DemoArgs, global: &Global) -> Result<()> {
 
     console.say("\n── 3. Is the result a base for LoRA?\n");
     step.validate(&places.full(), Some(&places.base())).await?;
-    let full = Model::open(&places.full()).await?;
+    let full = open_model(&places.full()).await?;
     console.say("");
     let of_full = step.ask(&exam, &full).await?;
     say_whether_same(console, of_full.skill_loss, full_cost.outcome.eval_loss, &places.full())?;
@@ -88,7 +89,7 @@ pub(super) async fn run(args: &DemoArgs, global: &Global) -> Result<()> {
     let lora_cost = step.train(recipes.lora, full, &lora_out, &mut progress, "adapter_model.safetensors").await?;
     console.say("");
     let adapter = AdapterArgs { adapters: vec![places.adapter()] };
-    let adapted = Model::open_adapted(&places.full(), &adapter, console).await?;
+    let adapted = open_adapted(&places.full(), &adapter, console).await?;
     let of_lora = step.ask(&exam, &adapted).await?;
     say_whether_same(console, of_lora.style_loss, lora_cost.outcome.eval_loss, &places.adapter())?;
 
@@ -110,13 +111,12 @@ pub(super) async fn run(args: &DemoArgs, global: &Global) -> Result<()> {
 }
 
 /// What every step of the journey uses.
-struct Step<'a> {
-    global: &'a Global,
+struct Step {
     console: Console,
     gpu: Rc<Gpu>,
 }
 
-impl Step<'_> {
+impl Step {
     /// As `rootstock validate`.
     async fn validate(&self, directory: &str, base: Option<&str>) -> Result<()> {
         let open = |path: &str| -> Result<Rc<dyn Directory>> { Ok(Rc::new(open_directory(Path::new(path))?)) };
@@ -127,9 +127,9 @@ impl Step<'_> {
 
     /// As `rootstock train`.
     async fn train(&self, recipe: Recipe, model: Model, out: &Output, progress: &mut Progress, weights: &str) -> Result<Cost> {
-        let setup = Setup::with(recipe, model, &embedded::open, self.console).await?;
-        let outcome = run_training(&setup, &out.directory, self.global, progress).await?;
-        let samples = setup.data.train.samples.len();
+        let run = run_on(model, recipe, &embedded::Embedded, self.console).await?;
+        let outcome = run_training(&run, &out.directory, &self.gpu, progress).await?;
+        let samples = run.input.data.train.samples.len();
         Ok(Cost::of(samples, progress.started().cloned(), outcome, out.directory.path(), weights))
     }
 

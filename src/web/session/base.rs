@@ -7,11 +7,10 @@ use serde_json::Value as Json;
 use super::super::messages::{Base, BaseSource, Event, FileSize, Progress, SettingValue, Unit};
 use super::kept::folder_name;
 use super::{Call, Session};
-use crate::checkpoint::Checkpoint;
-use crate::data::Tokenizer;
 use crate::error::{Error, Result};
 use crate::platform::{Directory, MemoryDirectory};
-use crate::validate::{Opened, Options, Report, open, validate};
+use crate::validate::{Options, Report, validate};
+use crate::workflow::Model;
 
 /// Folder of the model that comes with the page.
 const EMBEDDED: &str = "embedded-model";
@@ -50,20 +49,6 @@ impl OpenBase {
             BaseSource::Embedded | BaseSource::Run { .. } => folder_name(&self.name),
             BaseSource::Files { .. } | BaseSource::Url { .. } => self.name.clone(),
         }
-    }
-}
-
-/// A model that can be used.
-#[derive(Clone)]
-pub(super) struct Model {
-    pub(super) checkpoint: Checkpoint,
-    pub(super) tokenizer: Rc<Tokenizer>,
-}
-
-impl Model {
-    pub(super) async fn open(directory: Rc<dyn Directory>) -> Result<Model> {
-        let Opened { checkpoint, tokenizer, .. } = open(directory).await?;
-        Ok(Model { checkpoint, tokenizer: Rc::new(tokenizer) })
     }
 }
 

@@ -2,13 +2,15 @@
 
 use std::rc::Rc;
 
+use async_trait::async_trait;
+
 use super::super::messages::{DataSource, Example, Preview, PreviewSample, PreviewToken, Settings};
-use super::base::Model;
 use super::{Session, settings};
 use crate::config::Recipe;
-use crate::data::{Encoding, IGNORE, Prepared, Sample, Tokenizer, prepare, read_records};
+use crate::data::{Encoding, IGNORE, Prepared, Sample, Tokenizer, read_records};
 use crate::error::{Error, Result};
 use crate::platform::{Directory, MemoryDirectory};
+use crate::workflow::Places;
 
 /// Folder of the examples among the page's files.
 const DEMO: &str = "demo";
@@ -26,7 +28,7 @@ pub(super) struct PreparedData {
     pub(super) evaluation: Option<DataSource>,
     /// The settings that decide about samples.
     key: String,
-    pub(super) prepared: Prepared,
+    pub(super) prepared: Rc<Prepared>,
     notices: Vec<String>,
 }
 
@@ -117,7 +119,7 @@ impl Session {
         {
             return Ok(known.clone());
         }
-        let prepared = encode(&recipe, &files, &model).await?;
+        let prepared = Rc::new(model.prepare(&recipe, &files).await?);
         let notices = [prepared.train.notices.clone(), recipe.notices.clone()].concat();
         let prepared = PreparedData { data: data.clone(), evaluation: evaluation.cloned(), key, prepared, notices };
         let prepared = Rc::new(prepared);
@@ -166,10 +168,16 @@ pub(super) fn recipe_for(settings: &Settings, base: &str, files: &DataFiles) -> 
     settings::resolve(settings, &places)
 }
 
-/// Tokenises what a recipe names among files in memory.
-pub(super) async fn encode(recipe: &Recipe, files: &DataFiles, model: &Model) -> Result<Prepared> {
-    let open = |path: &str| -> Result<(Box<dyn Directory>, String)> { Ok((Box::new(files.files.clone()), path.to_string())) };
-    prepare(recipe, &model.tokenizer, model.checkpoint.config(), &open).await
+#[async_trait(?Send)]
+impl Places for DataFiles {
+    /// A run of the page names its model only; the session holds that, and adapters and checkpoints to go on from it holds itself.
+    async fn directory(&self, name: &str) -> Result<Rc<dyn Directory>> {
+        Err(Error::file(name, "a browser has no paths; choose the run from the list"))
+    }
+
+    fn dataset(&self, path: &str) -> Result<(Box<dyn Directory>, String)> {
+        Ok((Box::new(self.files.clone()), path.to_string()))
+    }
 }
 
 /// Everything of a recipe that decides about samples.

@@ -8,7 +8,8 @@ use crate::bench;
 use crate::config::{FinetuningType, Recipe};
 use crate::error::{Error, Result};
 use crate::platform::write_file;
-use crate::train::{Planned, Remedy, plan_run};
+use crate::train::Remedy;
+use crate::workflow::Run;
 
 impl Session {
     /// Estimates a run of the prepared data with these settings.
@@ -20,21 +21,21 @@ impl Session {
         let recipe = data::recipe_for(settings, &base.reference(), &files)?;
         let gpu = self.gpu().await?;
         let profile = gpu.profile();
-        let samples = (&prepared.prepared.train.samples, &prepared.prepared.eval.samples);
-        let planned = plan_run(&recipe, &model.checkpoint, profile, samples.0, samples.1).await?;
-        let Planned { loader, memory, .. } = &planned;
+        let run = Run::with(model, prepared.prepared.clone(), recipe, &files).await?;
+        let planned = run.plan(profile).await?;
+        let (recipe, loader, memory) = (&run.input.recipe, &planned.loader, &planned.memory);
         let obstacle = match memory.check(profile, recipe.gradient_checkpointing) {
             Err(error @ Error::TooLittleMemory { .. }) => Some(error.to_string()),
             other => other.map(|()| None)?,
         };
-        let parameters: u64 = model.checkpoint.params().iter().map(|p| p.elements()).sum();
-        let trainable = planned.trainable(&model.checkpoint)?;
+        let parameters = run.model.parameters();
+        let (_, trainable) = planned.parameters()?;
         let named = memory.weights_bytes + memory.gradients_bytes + memory.optimizer_bytes + memory.activations_bytes;
         let suggestions = memory.remedies(recipe.gradient_checkpointing);
         let snapshots = recipe.save_total_limit.unwrap_or(1).max(1) as u64 + 1;
-        let tokens = samples.0.iter().map(|s| s.ids.len() as u64).sum::<u64>();
+        let tokens = prepared.prepared.train.samples.iter().map(|s| s.ids.len() as u64).sum::<u64>();
         let epochs = loader.epoch_after(loader.total_steps());
-        let flops = flops_per_token(&recipe, parameters, trainable) * tokens as f64 * epochs;
+        let flops = flops_per_token(recipe, parameters, trainable) * tokens as f64 * epochs;
         Ok(Estimate {
             trainable,
             parameters,
@@ -49,7 +50,7 @@ impl Session {
             available: profile.usable_memory(),
             fits: obstacle.is_none(),
             suggestions: if obstacle.is_some() {
-                suggestions.iter().map(|r| suggestion(r, &recipe, settings)).collect()
+                suggestions.iter().map(|r| suggestion(r, recipe, settings)).collect()
             } else {
                 Vec::new()
             },

@@ -5,30 +5,22 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::super::messages::{Answered, BaseSource, ChatMessage, Event, Run, Sampling, TokenLoss, Unit, Which};
-use super::base::Model;
 use super::data::token_texts;
 use super::{Call, Session};
-use crate::adapter::{Adapter, is_adapter};
+use crate::adapter::is_adapter;
 use crate::data::{Message, Tokenizer};
 use crate::error::{Error, Result};
-use crate::generate::{
-    AnswerOptions, FinishReason, Generator, GeneratorOptions, SamplingOptions, chat_prompt, context_limit, stop_ids, text_prompt,
-};
+use crate::generate::{FinishReason, GeneratorOptions, SamplingOptions, context_limit, text_prompt};
 use crate::platform::Directory;
+use crate::workflow::{Fitted, Model, Responder};
 
 /// The longest conversation, in tokens, where the model takes as much.
 const CONTEXT: usize = 2048;
 
-/// A model that is ready to answer.
-struct Talker {
-    generator: Generator,
-    tokenizer: Rc<Tokenizer>,
-}
-
 /// The models that are loaded, by which they are. One that is at work is not in here.
 #[derive(Default)]
 pub(super) struct Talkers {
-    idle: RefCell<BTreeMap<Key, Talker>>,
+    idle: RefCell<BTreeMap<Key, Responder>>,
     busy: RefCell<Vec<Key>>,
     /// Counts up whenever what is loaded gets out of date.
     generation: std::cell::Cell<u64>,
@@ -76,31 +68,26 @@ impl Session {
     }
 
     /// Loads a model, or an adapter on the model that it was trained on, without merging the two.
-    async fn load_talker(&self, which: Which, call: &Call) -> Result<Talker> {
+    async fn load_talker(&self, which: Which, call: &Call) -> Result<Responder> {
         let directory = self.directory_of(which, call).await?;
         let adapted = is_adapter(&*directory).await?;
         let model = if adapted { self.directory_of(Which::Base, call).await? } else { directory.clone() };
-        let Model { checkpoint, mut tokenizer } = Model::open(model).await?;
+        let mut model = Model::open(model).await?;
         let gpu = self.gpu().await?;
         call.progress("Loading the weights", 0, None, Unit::Bytes);
-        let context = CONTEXT.min(context_limit(checkpoint.config(), gpu.profile()));
-        let options = GeneratorOptions { context: Some(context), chunk: None };
-        let generator = if adapted {
-            let adapter = Adapter::open(directory.clone(), &checkpoint).await?;
+        let context = CONTEXT.min(context_limit(model.config(), gpu.profile()));
+        if adapted {
             // Its own tokenizer files have the chat template that it was trained with.
             if directory.size("tokenizer.json").await?.is_some() {
-                tokenizer = Rc::new(Tokenizer::load(&*directory).await?);
+                model.tokenizer = Rc::new(Tokenizer::load(&*directory).await?);
             }
-            let resolved = Rc::new(adapter.resolved.clone());
-            Generator::load_adapted(gpu, &checkpoint, Some((resolved, &adapter)), options).await?
-        } else {
-            Generator::load(gpu, &checkpoint, options).await?
-        };
-        Ok(Talker { generator, tokenizer })
+            model = model.with_adapters(vec![directory]).await?;
+        }
+        model.responder(gpu, GeneratorOptions { context: Some(context), chunk: None }).await
     }
 
     /// Takes a model out of those that are idle, loading it where it is not there.
-    async fn take_talker(&self, which: Which, call: &Call) -> Result<(Key, u64, Talker)> {
+    async fn take_talker(&self, which: Which, call: &Call) -> Result<(Key, u64, Responder)> {
         let key = (which == Which::Tuned, self.tuned.borrow().clone());
         if self.talkers.busy.borrow().contains(&key) {
             return Err(Error::file("chat", "this model is still answering; wait for it or stop it"));
@@ -118,7 +105,7 @@ impl Session {
         Ok((key, generation, talker?))
     }
 
-    fn put_back(&self, key: Key, generation: u64, talker: Talker) {
+    fn put_back(&self, key: Key, generation: u64, talker: Responder) {
         self.talkers.busy.borrow_mut().retain(|busy| *busy != key);
         if generation == self.talkers.generation.get() {
             self.talkers.idle.borrow_mut().insert(key, talker);
@@ -142,30 +129,17 @@ impl Session {
     }
 }
 
-async fn answer(talker: &mut Talker, messages: &[ChatMessage], sampling: &Sampling, call: &Call) -> Result<Answered> {
-    let mut messages: Vec<Message> = messages.iter().map(|m| Message::new(m.role.as_str(), m.content.as_str())).collect();
-    let room = sampling.max_new_tokens.min(talker.generator.context() / 4).max(1);
-    let first = usize::from(messages.first().is_some_and(|m| m.role == "system"));
-    let prompt = loop {
-        let prompt = chat_prompt(&talker.tokenizer, &messages)?;
-        // A turn is a question and its answer; the last question stays.
-        if prompt.len() + room <= talker.generator.context() || messages.len() < first + 3 {
-            break prompt;
-        }
-        messages.drain(first..first + 2);
+async fn answer(talker: &mut Responder, messages: &[ChatMessage], sampling: &Sampling, call: &Call) -> Result<Answered> {
+    let messages: Vec<Message> = messages.iter().map(|m| Message::new(m.role.as_str(), m.content.as_str())).collect();
+    let Fitted { prompt, .. } = talker.fit(&messages, sampling.max_new_tokens)?;
+    let options = SamplingOptions {
+        greedy: sampling.temperature == 0.0,
+        temperature: if sampling.temperature == 0.0 { 1.0 } else { sampling.temperature },
+        top_p: sampling.top_p,
+        seed: u64::from(sampling.seed),
+        ..SamplingOptions::default()
     };
-    let options = AnswerOptions {
-        sampling: SamplingOptions {
-            greedy: sampling.temperature == 0.0,
-            temperature: if sampling.temperature == 0.0 { 1.0 } else { sampling.temperature },
-            top_p: sampling.top_p,
-            seed: u64::from(sampling.seed),
-            ..SamplingOptions::default()
-        },
-        max_new_tokens: sampling.max_new_tokens,
-        stop_ids: stop_ids(talker.generator.config(), &talker.tokenizer),
-    };
-    let mut stream = talker.generator.answer(&prompt, options).await?.text(&talker.tokenizer, true);
+    let mut stream = talker.begin(&prompt, options, sampling.max_new_tokens).await?;
     let mut text = String::new();
     while !call.cancelled.get() {
         let Some(piece) = stream.next_text().await? else { break };
@@ -186,7 +160,7 @@ async fn answer(talker: &mut Talker, messages: &[ChatMessage], sampling: &Sampli
     Ok(Answered { text, tokens: answer.tokens().len(), tokens_per_second: answer.tokens_per_second(), finish: finish.into() })
 }
 
-async fn losses(talker: &mut Talker, text: &str) -> Result<Vec<TokenLoss>> {
+async fn losses(talker: &mut Responder, text: &str) -> Result<Vec<TokenLoss>> {
     let mut ids = text_prompt(&talker.tokenizer, text)?;
     ids.truncate(talker.generator.context());
     let losses = talker.generator.losses(&ids).await?;

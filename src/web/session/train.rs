@@ -7,32 +7,25 @@ use async_trait::async_trait;
 use web_time::Instant;
 
 use super::super::messages::{Ended, EvalLine, Event, RunMethod, Samples, SettingValue, Settings, StepLine, Unit};
-use super::base::{Model, OpenBase};
+use super::base::OpenBase;
 use super::estimate::flops_per_token;
 use super::kept::{About, KeptData, now};
 use super::steer::Steering;
 use super::{Call, Session, data};
-use crate::checkpoint::Carry;
 use crate::config::{FinetuningType, Recipe, Resume};
-use crate::data::{Loader, Message, Prepared, Tokenizer};
+use crate::data::{Loader, Message, Tokenizer};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::generate::{AnswerOptions, Generator, GeneratorOptions, SamplingOptions, chat_prompt, stop_ids};
 use crate::gpu::Gpu;
 use crate::platform::OutputDirectory;
-use crate::train::{Event as TrainEvent, Job, LogEntry, Observer, Outcome, Wish, carried_files, newest_checkpoint, train};
+use crate::train::{Event as TrainEvent, LogEntry, Observer, Outcome, Wish, newest_checkpoint};
+use crate::workflow::{Model, Run};
 
 /// A snapshot is written when this much time has passed since the last one, whatever the settings say: a closed tab loses no more.
 const SNAPSHOT_SECONDS: u64 = 120;
 /// How often a run goes on after the device was lost before it gives up.
 const LOST_DEVICES: usize = 3;
-
-/// What a run needs besides its output directory.
-struct Material {
-    model: Model,
-    recipe: Recipe,
-    prepared: Prepared,
-}
 
 impl Session {
     /// Starts a run on the prepared data.
@@ -41,8 +34,8 @@ impl Session {
         let base = self.base()?;
         let known = self.prepared_again(&settings).await?;
         let kept_data = KeptData { data: known.data.clone(), evaluation: known.evaluation.clone() };
-        let material = self.material(&base, &settings, &kept_data).await?;
-        let method = match material.recipe.finetuning_type {
+        let run = self.open_run(&base, &settings, &kept_data).await?;
+        let method = match run.input.recipe.finetuning_type {
             FinetuningType::Full => RunMethod::Full,
             FinetuningType::Lora => RunMethod::Lora,
             FinetuningType::Freeze => RunMethod::Freeze,
@@ -61,7 +54,7 @@ impl Session {
         // Ask once something is worth keeping; browsers decide silently or ask the person.
         crate::platform::storage(true).await;
         let id = self.keep(&about, Some(&kept_data)).await?;
-        let ended = self.run_to_its_end(&id, about, material, samples, call).await;
+        let ended = self.run_to_its_end(&id, about, run, samples, call).await;
         if ended.is_err() {
             self.remove_if_empty(&id).await;
         }
@@ -77,9 +70,9 @@ impl Session {
         }
         let kept_data = self.kept_data(id).await?;
         let base = self.base_of(id, &about, call).await?;
-        let mut material = self.material(&base, &about.recipe, &kept_data).await?;
-        material.recipe.resume_from_checkpoint = Resume::Newest;
-        self.run_to_its_end(id, about, material, samples, call).await
+        let mut run = self.open_run(&base, &about.recipe, &kept_data).await?;
+        run.input.recipe.resume_from_checkpoint = Resume::Newest;
+        self.run_to_its_end(id, about, run, samples, call).await
     }
 
     fn refuse_second_run(&self) -> Result<()> {
@@ -101,26 +94,17 @@ impl Session {
         Ok(Rc::new(OpenBase { name: about.base_name.clone(), source: about.base.clone(), directory, model }))
     }
 
-    async fn material(&self, base: &OpenBase, settings: &Settings, kept: &KeptData) -> Result<Material> {
+    async fn open_run(&self, base: &OpenBase, settings: &Settings, kept: &KeptData) -> Result<Run> {
         let model = base.model.clone()?;
         let files = self.data_files(&kept.data, kept.evaluation.as_ref()).await?;
         let recipe = data::recipe_for(settings, &base.reference(), &files)?;
-        let prepared = data::encode(&recipe, &files, &model).await?;
-        Ok(Material { model, recipe, prepared })
+        Run::on(model, recipe, &files).await
     }
 
-    async fn run_to_its_end(
-        self: &Rc<Self>,
-        id: &str,
-        mut about: About,
-        mut material: Material,
-        samples: Samples,
-        call: &Call,
-    ) -> Result<Ended> {
+    async fn run_to_its_end(self: &Rc<Self>, id: &str, mut about: About, mut run: Run, samples: Samples, call: &Call) -> Result<Ended> {
         let out = self.kept_out(id).await?;
-        let carry = carried_files(&material.model.checkpoint, &material.model.tokenizer, material.recipe.stage).await?;
         // Now, not at the end: a closed tab must leave a run that the list can tell of.
-        about.steps = Loader::new(material.prepared.train.samples.len(), &material.recipe)?.total_steps();
+        about.steps = Loader::new(run.input.data.train.samples.len(), &run.input.recipe)?.total_steps();
         self.write_about(id, &about).await?;
         // What talked before the run gives its memory back.
         self.forget_talkers();
@@ -130,12 +114,12 @@ impl Session {
         let started = Instant::now();
         let mut lost = 0;
         let result = loop {
-            match self.attempt(id, &material, &carry, &*out, &samples, &steering, call).await {
+            match self.attempt(id, &run, &*out, &samples, &steering, call).await {
                 Err(error) if self.device_is_lost() && lost < LOST_DEVICES => {
                     lost += 1;
                     let step = newest_checkpoint(&*out).await?.and_then(|name| name.strip_prefix("checkpoint-")?.parse().ok()).unwrap_or(0);
                     self.drop_lost_device();
-                    material.recipe.resume_from_checkpoint = Resume::Newest;
+                    run.input.recipe.resume_from_checkpoint = Resume::Newest;
                     (call.emit)(Event::DeviceLost { step, cause: error.to_string() });
                 }
                 other => break other,
@@ -174,12 +158,10 @@ impl Session {
         self.gpu.borrow().as_ref().is_some_and(|gpu| gpu.check().is_err())
     }
 
-    #[expect(clippy::too_many_arguments, reason = "everything that a run is made of, once")]
     async fn attempt(
         &self,
         id: &str,
-        material: &Material,
-        carry: &Carry,
+        run: &Run,
         out: &dyn OutputDirectory,
         samples: &Samples,
         steering: &Rc<Steering>,
@@ -187,7 +169,7 @@ impl Session {
     ) -> Result<Outcome> {
         let gpu = self.gpu().await?;
         call.progress("Loading the weights", 0, None, Unit::Bytes);
-        let log = if material.recipe.resume_from_checkpoint == Resume::No { Vec::new() } else { self.log(out).await };
+        let log = if run.input.recipe.resume_from_checkpoint == Resume::No { Vec::new() } else { self.log(out).await };
         let mut watch = Watch {
             session: self,
             id,
@@ -195,26 +177,17 @@ impl Session {
             steering,
             samples,
             gpu: gpu.clone(),
-            tokenizer: &material.model.tokenizer,
-            config: material.model.checkpoint.config(),
+            tokenizer: &run.model.tokenizer,
+            config: run.model.config(),
             generator: RefCell::default(),
             log,
             sampled_at: None,
             held_with_snapshot: false,
             saved: Instant::now(),
-            recipe: &material.recipe,
+            recipe: &run.input.recipe,
             flops_per_token: 0.0,
         };
-        let job = Job {
-            recipe: &material.recipe,
-            gpu,
-            checkpoint: &material.model.checkpoint,
-            carry,
-            train: &material.prepared.train.samples,
-            eval: &material.prepared.eval.samples,
-            out,
-        };
-        train(&job, &mut watch).await
+        run.train(&gpu, out, &mut watch).await
     }
 
     /// A run that left nothing behind is not kept.

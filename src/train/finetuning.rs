@@ -17,7 +17,7 @@ use crate::platform::Directory;
 
 /// What is trained.
 #[derive(Clone)]
-pub struct Tuning {
+pub struct Finetuning {
     /// For the engine.
     pub method: Method,
     /// What the user should know.
@@ -56,13 +56,13 @@ enum Begins {
     From(Box<Adapter>),
 }
 
-impl Tuning {
+impl Finetuning {
     /// Resolves what a recipe asks for.
     ///
     /// # Errors
-    /// [`crate::Error::Recipe`] for modules that the model has not, and what opening `adapter_name_or_path` fails with.
-    pub async fn of(recipe: &Recipe, checkpoint: &Checkpoint) -> Result<Tuning> {
-        let of_base = |method| Tuning { method, notices: Vec::new(), added: Rc::default(), adapter: None };
+    /// [`crate::Error::Recipe`] for modules that the model has not, and what opening the adapters fails with.
+    pub async fn of(recipe: &Recipe, checkpoint: &Checkpoint, adapters: &[Rc<dyn Directory>]) -> Result<Finetuning> {
+        let of_base = |method| Finetuning { method, notices: Vec::new(), added: Rc::default(), adapter: None };
         match recipe.finetuning_type {
             FinetuningType::Full => Ok(of_base(Method::Full)),
             FinetuningType::Freeze => {
@@ -70,16 +70,14 @@ impl Tuning {
                 let selection = freeze_selection(&recipe.freeze, layers, checkpoint.params())?;
                 Ok(of_base(Method::Freeze(Rc::new(selection))))
             }
-            FinetuningType::Lora => Tuning::of_adapter(recipe, checkpoint).await,
+            FinetuningType::Lora => Finetuning::of_adapter(recipe, checkpoint, adapters.to_vec()).await,
         }
     }
 
-    /// As LLaMA-Factory: the adapters of `adapter_name_or_path` are added to the model, but for the last where it is trained on.
-    async fn of_adapter(recipe: &Recipe, checkpoint: &Checkpoint) -> Result<Tuning> {
-        let mut paths =
-            recipe.adapter_name_or_path.iter().map(|path| crate::platform::open(path).map(Rc::from)).collect::<Result<Vec<_>>>()?;
-        let last = if recipe.lora.create_new_adapter { None } else { paths.pop() };
-        let added = Adapter::open_all(paths, checkpoint).await?;
+    /// As LLaMA-Factory: the recipe's adapters are added to the model, but for the last where it is trained on.
+    async fn of_adapter(recipe: &Recipe, checkpoint: &Checkpoint, mut adapters: Vec<Rc<dyn Directory>>) -> Result<Finetuning> {
+        let last = if recipe.lora.create_new_adapter { None } else { adapters.pop() };
+        let added = Adapter::open_all(adapters, checkpoint).await?;
         let sum = Adapted::added(checkpoint, &added)?;
         let base = sum.model();
         let mut notices: Vec<String> = added.iter().flat_map(|adapter| adapter.notes.iter().cloned()).collect();
@@ -128,7 +126,7 @@ impl Tuning {
         let loraplus_lr_ratio = recipe.lora.loraplus_lr_ratio.unwrap_or(1.0) as f32;
         let method = Method::Adapter { resolved: resolved.clone(), loraplus_lr_ratio };
         let adapter = Some(Rc::new(TunedAdapter { config, resolved, written, begins }));
-        Ok(Tuning { method, notices, added: Rc::new(added), adapter })
+        Ok(Finetuning { method, notices, added: Rc::new(added), adapter })
     }
 
     /// The model that is trained on: the one of the recipe, with adapters added where it says so.
@@ -180,7 +178,7 @@ impl Tuning {
     /// All parameters of a model with what is trained beside it, and those that are trained.
     ///
     /// # Errors
-    /// As [`Tuning::base`].
+    /// As [`Finetuning::base`].
     pub fn count(&self, checkpoint: &Checkpoint) -> Result<(u64, u64)> {
         let base = self.base(checkpoint)?;
         let (declarations, params) = parameters(base.model().params(), &self.method, |_| WeightType::F32);

@@ -1,0 +1,107 @@
+//! A run that is planned: what `rootstock estimate` prints is what training follows.
+
+use std::rc::Rc;
+
+use super::finetuning::Finetuning;
+use super::job::{Job, Observer, Outcome, RunInput};
+use super::run;
+use crate::config::Recipe;
+use crate::data::{Loader, Sample};
+use crate::engine::{EngineOptions, Method, estimate};
+use crate::error::Result;
+use crate::gpu::{Gpu, Profile};
+use crate::optim::AdamW;
+use crate::plan::Memory;
+use crate::platform::OutputDirectory;
+
+/// What a run does and needs, computed once, before anything is allocated.
+#[derive(Clone)]
+pub struct PlannedRun {
+    /// What it is made of.
+    pub input: RunInput,
+    /// Which samples come when.
+    pub loader: Loader,
+    /// How the engine is opened.
+    pub options: EngineOptions,
+    /// Tokens of the largest training and evaluation micro-batch.
+    pub largest: [usize; 2],
+    /// GPU memory.
+    pub memory: Memory,
+    /// What is trained.
+    pub finetuning: Finetuning,
+}
+
+impl PlannedRun {
+    /// Plans a run for a device.
+    ///
+    /// # Errors
+    /// [`crate::Error::Dataset`] without samples; what [`Finetuning::of`] fails with.
+    pub async fn new(input: RunInput, profile: &Profile) -> Result<PlannedRun> {
+        let RunInput { recipe, checkpoint, data, adapters, .. } = &input;
+        let (train, eval) = (&data.train.samples, &data.eval.samples);
+        let finetuning = Finetuning::of(recipe, checkpoint, adapters).await?;
+        let loader = Loader::new(train.len(), recipe)?;
+        let options = engine_options(recipe, finetuning.method.clone(), train, eval);
+        let largest = largest_micro_batches(&loader, recipe, train, eval);
+        let base = finetuning.base(checkpoint)?;
+        let base = base.model();
+        let memory = estimate(base.config(), base.params(), |d| finetuning.stored_type(base, d), profile, &options, largest);
+        Ok(PlannedRun { loader, options, largest, memory, finetuning, input })
+    }
+
+    /// All parameters, and those that are trained.
+    ///
+    /// # Errors
+    /// As [`Finetuning::count`].
+    pub fn parameters(&self) -> Result<(u64, u64)> {
+        self.finetuning.count(&self.input.checkpoint)
+    }
+
+    /// Trains and leaves the model or adapter in `out`.
+    ///
+    /// # Errors
+    /// [`crate::Error::TooLittleMemory`] before anything is allocated, [`crate::Error::NotFinite`] when a loss or gradient is,
+    /// [`crate::Error::Interrupted`] when the observer asked to stop, and what files and device fail with. What was saved before stays.
+    pub async fn train(&self, gpu: &Rc<Gpu>, out: &dyn OutputDirectory, observer: &mut dyn Observer) -> Result<Outcome> {
+        let RunInput { recipe, checkpoint, carry, data, resume_from, .. } = &self.input;
+        let (train, eval) = (&data.train.samples[..], &data.eval.samples[..]);
+        let job = Job { recipe, gpu: gpu.clone(), checkpoint, carry, train, eval, resume_from: resume_from.clone(), out };
+        run::train(self, &job, observer).await
+    }
+}
+
+/// The options of the engine that a recipe asks for.
+fn engine_options(recipe: &Recipe, method: Method, train: &[Sample], eval: &[Sample]) -> EngineOptions {
+    let longest = train.iter().chain(eval).flat_map(|s| {
+        let starts = std::iter::once(0).chain(s.ends.iter().copied());
+        s.ends.iter().zip(starts).map(|(end, start)| end - start).max()
+    });
+    EngineOptions {
+        method,
+        gradient_checkpointing: recipe.gradient_checkpointing,
+        sequence: longest.max().unwrap_or(1),
+        adamw: AdamW {
+            beta1: recipe.adam_beta1,
+            beta2: recipe.adam_beta2,
+            epsilon: recipe.adam_epsilon,
+            weight_decay: recipe.weight_decay,
+        },
+    }
+}
+
+/// Steps whose batches are looked at one by one when the largest is searched.
+const STEPS_LOOKED_AT: u64 = 20_000;
+
+/// Tokens of the largest training and evaluation micro-batch of a run: the ones that decide about memory.
+pub fn largest_micro_batches(loader: &Loader, recipe: &Recipe, train: &[Sample], eval: &[Sample]) -> [usize; 2] {
+    let tokens = |group: &[usize]| group.iter().map(|i| train[*i].ids.len()).sum::<usize>();
+    let largest = if loader.total_steps() <= STEPS_LOOKED_AT {
+        (0..loader.total_steps()).flat_map(|s| loader.group(s)).map(|g| tokens(&g)).max()
+    } else {
+        let mut lengths: Vec<usize> = train.iter().map(|s| s.ids.len()).collect();
+        lengths.sort_unstable_by(|a, b| b.cmp(a));
+        Some(lengths.iter().take(recipe.per_device_train_batch_size).sum())
+    };
+    let evaluation = eval.chunks(recipe.per_device_eval_batch_size.max(1)).map(|c| c.iter().map(|s| s.ids.len()).sum()).max();
+    [largest.unwrap_or(0), evaluation.unwrap_or(0)]
+}

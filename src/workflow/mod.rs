@@ -1,0 +1,15 @@
+//! One way in: open → validate → prepare data → plan → train, evaluate or generate → write.
+//!
+//! The command line, the page and programs that use this library all go through here, so that a model is opened, judged and described
+//! in one way. Names become directories through [`Places`] (paths natively, what the page holds in a browser); everything else takes
+//! directories.
+
+mod model;
+mod places;
+mod respond;
+mod run;
+
+pub use model::Model;
+pub use places::{Paths, Places};
+pub use respond::{Fitted, Responder};
+pub use run::Run;

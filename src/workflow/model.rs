@@ -1,0 +1,104 @@
+//! A model that can be used: validated, with its tokenizer and the adapters that lie on it.
+
+use std::rc::Rc;
+
+use super::Responder;
+use crate::adapter::{Adapted, Adapter};
+use crate::checkpoint::Checkpoint;
+use crate::config::Recipe;
+use crate::data::{Prepared, Sample, Tokenizer, prepare};
+use crate::error::Result;
+use crate::generate::{Generator, GeneratorOptions};
+use crate::gpu::Gpu;
+use crate::model::ModelConfig;
+use crate::platform::Directory;
+use crate::train::{Score, score_adapted};
+use crate::validate::{self, Opened};
+
+use super::Places;
+
+/// A model directory that passed validation, with its tokenizer and the LoRA adapters that lie on it. Weights are read when they are
+/// asked for, so that opening is cheap.
+#[derive(Clone)]
+pub struct Model {
+    /// Configuration and weights.
+    pub checkpoint: Checkpoint,
+    /// The tokenizer, its chat template included.
+    pub tokenizer: Rc<Tokenizer>,
+    /// What validation found odd, a sentence each: to be shown.
+    pub warnings: Vec<String>,
+    /// Adapters that are applied where the model scores or generates. A run trains the model without them.
+    pub adapters: Rc<Vec<Adapter>>,
+}
+
+impl Model {
+    /// Opens a model's directory. What `rootstock validate --quick` would not call ready is refused.
+    ///
+    /// # Errors
+    /// [`crate::Error::NotReady`] with every fault of the directory.
+    pub async fn open(directory: Rc<dyn Directory>) -> Result<Model> {
+        let Opened { checkpoint, tokenizer, warnings } = validate::open(directory).await?;
+        Ok(Model { checkpoint, tokenizer: Rc::new(tokenizer), warnings, adapters: Rc::default() })
+    }
+
+    /// The same model with PEFT adapters on it, which are not merged.
+    ///
+    /// # Errors
+    /// What keeps a directory from being an adapter of this model.
+    pub async fn with_adapters(mut self, directories: Vec<Rc<dyn Directory>>) -> Result<Model> {
+        self.adapters = Rc::new(Adapter::open_all(directories, &self.checkpoint).await?);
+        Ok(self)
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &ModelConfig {
+        self.checkpoint.config()
+    }
+
+    /// The number of the model's parameters, those of adapters not counted.
+    pub fn parameters(&self) -> u64 {
+        self.checkpoint.params().iter().map(|param| param.elements()).sum()
+    }
+
+    /// Model and adapters as the engine and the generator load them.
+    ///
+    /// # Errors
+    /// [`crate::Error::Config`] when the adapters do not go together.
+    pub fn adapted(&self) -> Result<Adapted<'_>> {
+        Adapted::new(&self.checkpoint, &self.adapters)
+    }
+
+    /// Reads and tokenises the datasets that a recipe names.
+    ///
+    /// # Errors
+    /// What is wrong with the data, with file and line.
+    pub async fn prepare(&self, recipe: &Recipe, places: &dyn Places) -> Result<Prepared> {
+        prepare(recipe, &self.tokenizer, self.config(), &|path| places.dataset(path)).await
+    }
+
+    /// Mean loss and perplexity over samples, up to `batch_size` at a time.
+    ///
+    /// # Errors
+    /// [`crate::Error::TooLittleMemory`] when not even one sample fits; what reading and the device fail with.
+    pub async fn score(&self, gpu: &Rc<Gpu>, samples: &[Sample], batch_size: usize) -> Result<Score> {
+        let adapted = self.adapted()?;
+        score_adapted(gpu, adapted.model(), adapted.apart(), samples, batch_size).await
+    }
+
+    /// Loads the model to generate with, adapters included.
+    ///
+    /// # Errors
+    /// [`crate::Error::TooLittleMemory`] before anything is allocated; what reading and the device fail with.
+    pub async fn generator(&self, gpu: Rc<Gpu>, options: GeneratorOptions) -> Result<Generator> {
+        let adapted = self.adapted()?;
+        Generator::load_adapted(gpu, adapted.model(), adapted.apart(), options).await
+    }
+
+    /// Loads the model to answer in text.
+    ///
+    /// # Errors
+    /// As [`Model::generator`].
+    pub async fn responder(&self, gpu: Rc<Gpu>, options: GeneratorOptions) -> Result<Responder> {
+        Ok(Responder::new(self.generator(gpu, options).await?, self.tokenizer.clone()))
+    }
+}

@@ -1,0 +1,39 @@
+//! How the names in a recipe become directories.
+
+use std::rc::Rc;
+
+use async_trait::async_trait;
+
+use crate::error::Result;
+use crate::platform::{self, Directory};
+
+/// Opens what a recipe names.
+#[async_trait(?Send)]
+pub trait Places {
+    /// The directory of a model, of an adapter or of a checkpoint to resume from.
+    ///
+    /// # Errors
+    /// [`crate::Error::File`] when there is none of that name.
+    async fn directory(&self, name: &str) -> Result<Rc<dyn Directory>>;
+
+    /// The directory that a dataset file lies in, and its name there. Whether the file exists is not asked.
+    ///
+    /// # Errors
+    /// [`crate::Error::File`] when there is no such directory.
+    fn dataset(&self, path: &str) -> Result<(Box<dyn Directory>, String)>;
+}
+
+/// The paths of this machine's file system. In a browser there are none, so every name is refused there.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Paths;
+
+#[async_trait(?Send)]
+impl Places for Paths {
+    async fn directory(&self, name: &str) -> Result<Rc<dyn Directory>> {
+        Ok(Rc::from(platform::open(name)?))
+    }
+
+    fn dataset(&self, path: &str) -> Result<(Box<dyn Directory>, String)> {
+        platform::open_beside(path)
+    }
+}

@@ -1,0 +1,74 @@
+//! A training run, from its recipe to the plan that is trained.
+
+use std::rc::Rc;
+
+use super::{Model, Places};
+use crate::config::{Recipe, Resume};
+use crate::data::Prepared;
+use crate::error::Result;
+use crate::gpu::{Gpu, Profile};
+use crate::platform::OutputDirectory;
+use crate::train::{Observer, Outcome, PlannedRun, RunInput, carried_files};
+
+/// A run whose model, data, adapters and checkpoint to resume from are open. Nothing is on the GPU yet, and nothing is written.
+#[derive(Clone)]
+pub struct Run {
+    /// The model that it starts from.
+    pub model: Model,
+    /// What it is made of.
+    pub input: RunInput,
+}
+
+impl Run {
+    /// Opens everything that a recipe names.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with model, data or adapters.
+    pub async fn open(recipe: Recipe, places: &dyn Places) -> Result<Run> {
+        let model = Model::open(places.directory(&recipe.model_name_or_path).await?).await?;
+        Run::on(model, recipe, places).await
+    }
+
+    /// The same for a model that is open already.
+    ///
+    /// # Errors
+    /// As [`Run::open`].
+    pub async fn on(model: Model, recipe: Recipe, places: &dyn Places) -> Result<Run> {
+        let data = Rc::new(model.prepare(&recipe, places).await?);
+        Run::with(model, data, recipe, places).await
+    }
+
+    /// The same for data that is prepared already, by [`Model::prepare`] with the same settings.
+    ///
+    /// # Errors
+    /// As [`Run::open`].
+    pub async fn with(model: Model, data: Rc<Prepared>, recipe: Recipe, places: &dyn Places) -> Result<Run> {
+        let carry = carried_files(&model.checkpoint, &model.tokenizer, recipe.stage).await?;
+        let mut adapters = Vec::new();
+        for name in &recipe.adapter_name_or_path {
+            adapters.push(places.directory(name).await?);
+        }
+        let resume_from = match &recipe.resume_from_checkpoint {
+            Resume::From(name) => Some(places.directory(name).await?),
+            Resume::No | Resume::Newest => None,
+        };
+        let checkpoint = model.checkpoint.clone();
+        Ok(Run { model, input: RunInput { recipe, checkpoint, carry, data, adapters, resume_from } })
+    }
+
+    /// Plans the run for a device: its order of samples, what is trained, its memory to the byte. Nothing is allocated.
+    ///
+    /// # Errors
+    /// As [`PlannedRun::new`].
+    pub async fn plan(&self, profile: &Profile) -> Result<PlannedRun> {
+        PlannedRun::new(self.input.clone(), profile).await
+    }
+
+    /// Plans and trains. The result and everything to resume from goes to `out`.
+    ///
+    /// # Errors
+    /// As [`PlannedRun::train`].
+    pub async fn train(&self, gpu: &Rc<Gpu>, out: &dyn OutputDirectory, observer: &mut dyn Observer) -> Result<Outcome> {
+        self.plan(gpu.profile()).await?.train(gpu, out, observer).await
+    }
+}
