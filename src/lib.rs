@@ -10,6 +10,7 @@ pub mod error;
 pub mod generate;
 pub mod gpu;
 pub mod graph;
+pub mod kernels;
 pub mod model;
 pub mod ops;
 pub mod optim;

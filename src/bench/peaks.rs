@@ -4,9 +4,9 @@ use std::rc::Rc;
 
 use crate::error::Result;
 use crate::gpu::Gpu;
-use crate::graph::{Shape, ValueId};
-use crate::plan::kernels::{peak_bandwidth, peak_flops};
-use crate::plan::{Bind, Dispatch, ParamStore, Program, Resource, Runner, StepValues, ValueInfo};
+use crate::graph::{Shape, ValueId, ValueInfo};
+use crate::kernels::{Bind, Dispatch, Resource, StepValues, peak_bandwidth, peak_flops};
+use crate::plan::{ParamStore, Program, Runner};
 
 /// Measured peaks.
 #[derive(Debug, Clone, Copy, PartialEq)]

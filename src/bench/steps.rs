@@ -12,9 +12,10 @@ use crate::engine::{Engine, EngineOptions, Method};
 use crate::error::Result;
 use crate::gpu::{Gpu, human_bytes};
 use crate::graph::{ParamId, WeightType};
+use crate::kernels::{Dispatch, StepValues};
 use crate::model::{ModelConfig, ParamKind, params};
 use crate::optim::AdamW;
-use crate::plan::{Dispatch, Part, StepValues};
+use crate::plan::Part;
 use crate::random::Random;
 
 /// A model's shape and the batch to train it with.

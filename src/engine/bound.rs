@@ -1,7 +1,8 @@
 //! Programs that stay bound beside the plans: the update, and what follows from it.
 
 use crate::error::Result;
-use crate::plan::{Prepared, Program, Runner, StepValues};
+use crate::kernels::StepValues;
+use crate::plan::{Prepared, Program, Runner};
 
 /// A program without activations, with its pipelines and buffers.
 pub struct Bound {

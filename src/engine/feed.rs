@@ -1,7 +1,7 @@
 //! A batch as the bytes that the kernels read.
 
 use crate::data::{Batch, Buckets};
-use crate::plan::{Input, InputLayout};
+use crate::kernels::{Input, InputLayout};
 
 /// Numbers of a batch that the step's uniform carries.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -11,25 +11,24 @@ use crate::checkpoint::{ModelSource, ParamSource};
 use crate::data::Batch;
 use crate::error::Result;
 use crate::gpu::{Gpu, Profile};
-use crate::graph::{Param, ParamId, Purpose, WeightType};
+use crate::graph::{Param, ParamId, ParamLayout, Purpose, WeightType};
+use crate::kernels::{Stats, StepValues};
 use crate::model::{ModelConfig, ParamDecl, forward};
 use crate::ops::dora;
 use crate::optim::{AdamW, update_program};
-use crate::plan::{Memory, Options, ParamLayout, ParamStore, Part, Pool, Runner, StepValues, compile};
+use crate::plan::{Memory, Options, ParamStore, Part, Pool, Runner, compile};
 
 mod bound;
 mod feed;
 mod load;
 mod params;
 mod plans;
-mod stats;
 
 pub use bound::Bound;
 pub use feed::{encode, plan_tokens};
 pub use load::{stored_type, upload};
 pub use params::{Method, check_adapter_fits, parameters};
 pub use plans::{Plan, Plans};
-pub use stats::Stats;
 
 /// What an [`Engine`] is opened for.
 #[derive(Debug, Clone, PartialEq)]
@@ -108,9 +107,9 @@ pub fn estimate(
         memory.activations_bytes = pool.bytes();
     }
     if training {
-        memory.add_update(&update_program(&layout, profile, &options.adamw));
+        memory.add_update(&update_program(&layout, &profile.tuning, &options.adamw));
     }
-    memory.add_update(&dora::norm_program(&params, &layout, profile));
+    memory.add_update(&dora::norm_program(&params, &layout, &profile.tuning));
     memory
 }
 
@@ -139,9 +138,9 @@ impl Engine {
         let mut runner = Runner::new(gpu.clone(), store.clone()).await?;
         let mut update = None;
         if training {
-            update = Bound::new(&mut runner, update_program(&store.layout, gpu.profile(), &options.adamw)).await?;
+            update = Bound::new(&mut runner, update_program(&store.layout, &gpu.profile().tuning, &options.adamw)).await?;
         }
-        let norms = Bound::new(&mut runner, dora::norm_program(&store.params, &store.layout, gpu.profile())).await?;
+        let norms = Bound::new(&mut runner, dora::norm_program(&store.params, &store.layout, &gpu.profile().tuning)).await?;
         Ok(Engine {
             config,
             declarations,
@@ -316,7 +315,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`crate::Error::Gpu`] when the device failed.
-    pub async fn profile(&mut self, batch: &Batch, step: StepValues) -> Result<Vec<(crate::plan::Dispatch, f64)>> {
+    pub async fn profile(&mut self, batch: &Batch, step: StepValues) -> Result<Vec<(crate::kernels::Dispatch, f64)>> {
         let tokens = plan_tokens(batch.len());
         let (inputs, counts) = encode(batch, tokens);
         let step = StepValues { targets: counts.targets, buckets: counts.buckets, position_buckets: counts.position_buckets, ..step };

@@ -6,11 +6,12 @@ use crate::adapter::targets::ResolvedAdapter;
 use crate::checkpoint::{ModelSource, ParamSource};
 use crate::engine::{Bound, Engine, Method, Plan, Plans, check_adapter_fits, parameters, stored_type, upload};
 use crate::error::{Error, Result};
-use crate::gpu::{DeviceClass, Gpu, Profile, human_bytes};
-use crate::graph::{Graph, Param, Purpose};
+use crate::gpu::{Gpu, Profile, human_bytes};
+use crate::graph::{Graph, Param, ParamLayout, Purpose};
+use crate::kernels::{Input, InputLayout, StepValues};
 use crate::model::{ModelConfig, RopeKind, forward};
 use crate::ops::dora;
-use crate::plan::{Input, InputLayout, Memory, Options, ParamLayout, ParamStore, Part, Pool, Runner, StepValues, compile};
+use crate::plan::{Memory, Options, ParamStore, Part, Pool, Runner, compile};
 
 /// The longest sequence where nobody asks for another: enough for a conversation, and its caches stay small.
 const DEFAULT_CONTEXT: usize = 4096;
@@ -99,7 +100,7 @@ impl Generator {
         upload(&generator.runner, base, 0, Part::Weights, model).await?;
         if let Some((_, source)) = adapter {
             upload(&generator.runner, &declarations[base.len()..], base.len(), Part::Weights, source).await?;
-            let norms = dora::norm_program(&generator.params, &generator.runner.store.layout, generator.runner.gpu.profile());
+            let norms = dora::norm_program(&generator.params, &generator.runner.store.layout, &generator.runner.gpu.profile().tuning);
             if let Some(mut norms) = Bound::new(&mut generator.runner, norms).await? {
                 norms.run(&mut generator.runner, &StepValues::default()).await?;
             }
@@ -314,8 +315,8 @@ impl Settled {
                 return Err(Error::recipe("context", format!("{context} tokens cannot be; this model takes 1 to {limit} on this device")));
             }
         };
-        // A chunk costs the same whether it is full or not; a GPU needs more rows to be busy.
-        let chunk = options.chunk.unwrap_or(if profile.class == DeviceClass::Cpu { 64 } else { 256 });
+        // A chunk costs the same whether it is full or not.
+        let chunk = options.chunk.unwrap_or(profile.tuning.prompt_tokens);
         Ok(Settled { context, chunk: chunk.clamp(1, context.max(2)) })
     }
 }

@@ -6,15 +6,17 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use crate::error::{Error, Result};
+use crate::kernels::Shader;
 use crate::platform;
 
 mod devices;
 mod pipeline;
 mod profile;
 
+pub use crate::kernels::DeviceClass;
 pub use devices::{DeviceSummary, devices};
-pub use pipeline::{Access, Pipeline, Shader};
-pub use profile::{BINDING_ALIGNMENT, DeviceClass, Profile};
+pub use pipeline::Pipeline;
+pub use profile::{BINDING_ALIGNMENT, Profile};
 
 /// How to choose among several devices.
 #[derive(Debug, Clone, Default)]

@@ -1,16 +1,7 @@
 //! What the rest of the house needs to know about a device: plain data, so that a plan can be made without a device.
 
 use super::DeviceChoice;
-
-/// Which kind of processor runs the shaders; kernels have variants for each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DeviceClass {
-    /// A software device (lavapipe, SwiftShader, WARP): barriers and workgroup memory are slow.
-    Cpu,
-    /// A graphics processor.
-    Gpu,
-}
+use crate::kernels::{DeviceClass, Tuning};
 
 /// A device in plain data.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -35,6 +26,9 @@ pub struct Profile {
     pub memory: Option<u64>,
     /// The user's own limit in bytes.
     pub memory_limit: Option<u64>,
+    /// Which kernels it gets.
+    #[serde(skip)]
+    pub tuning: Tuning,
 }
 
 /// Offsets of storage and uniform bindings are multiples of this many bytes on every device.
@@ -48,16 +42,19 @@ impl Profile {
         let software = info.device_type == wgpu::DeviceType::Cpu || info.name.to_lowercase().contains("swiftshader");
         let same_size = info.subgroup_min_size == info.subgroup_max_size && info.subgroup_max_size > 0;
         let subgroups = adapter.features().contains(wgpu::Features::SUBGROUP) && same_size && !choice.without_subgroups;
+        let class = if software { DeviceClass::Cpu } else { DeviceClass::Gpu };
+        let subgroup = subgroups.then_some(info.subgroup_max_size);
         Profile {
             backend: format!("{:?}", info.backend).to_lowercase(),
             driver: format!("{} {}", info.driver, info.driver_info).trim().to_string(),
-            class: if software { DeviceClass::Cpu } else { DeviceClass::Gpu },
+            class,
             shader_f16: adapter.features().contains(wgpu::Features::SHADER_F16),
-            subgroup: subgroups.then_some(info.subgroup_max_size),
+            subgroup,
             max_binding: choice.largest_binding.unwrap_or(u64::MAX).min(limits.max_storage_buffer_binding_size).min(limits.max_buffer_size),
             max_buffer: limits.max_buffer_size,
             memory: crate::platform::device_memory(adapter),
             memory_limit: choice.memory_limit,
+            tuning: Tuning::of(class, subgroup),
             // Many browsers keep the name to themselves.
             name: match info.name.as_str() {
                 "" if software => "the browser's software device".into(),
@@ -80,7 +77,13 @@ impl Profile {
             max_buffer: (2 << 30) - 1,
             memory: None,
             memory_limit: None,
+            tuning: Tuning::of(DeviceClass::Cpu, Some(8)),
         }
+    }
+
+    /// The same device as if it were of this class and offered such subgroups: it gets their kernels.
+    pub fn as_if(self, class: DeviceClass, subgroup: Option<u32>) -> Profile {
+        Profile { class, subgroup, tuning: Tuning::of(class, subgroup), ..self }
     }
 
     /// Bytes that a run may use in all: the user's limit, else what the device tells.

@@ -5,62 +5,18 @@
 
 use std::rc::Rc;
 
-use crate::ops::Op;
+mod emit;
+mod layout;
+mod op;
 
-/// An activation (or a gradient, or another temporary of the plan).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ValueId(pub(crate) u32);
+pub use crate::kernels::{Shape, TableId, ValueId, WeightType};
+pub use emit::{Emit, GradTarget, Piece, ValueInfo};
+pub use layout::{Arena, Group, ParamLayout, PieceLayout};
+pub use op::Op;
 
 /// A parameter of the model; the index into [`Graph::params`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ParamId(pub u32);
-
-/// A constant table (RoPE's cosines and sines); the index into [`Graph::tables`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TableId(pub u32);
-
-/// Rows and columns of a matrix, without padding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shape {
-    /// Rows (tokens, or output features of a weight).
-    pub rows: usize,
-    /// Columns (features).
-    pub cols: usize,
-}
-
-impl Shape {
-    /// Elements of four floats from one row to the next.
-    pub fn stride4(self) -> u32 {
-        self.cols.div_ceil(4) as u32
-    }
-
-    /// Floats that the matrix takes, padding included.
-    pub fn floats(self) -> usize {
-        self.rows * self.cols.div_ceil(4) * 4
-    }
-}
-
-/// How a parameter's numbers lie in GPU memory. Trainable ones are always f32.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum WeightType {
-    /// 4 bytes a number.
-    F32,
-    /// 2 bytes a number: the upper half of an f32.
-    Bf16,
-    /// 2 bytes a number: IEEE half precision.
-    F16,
-}
-
-impl WeightType {
-    /// Bytes of one number.
-    pub fn bytes(self) -> usize {
-        match self {
-            WeightType::F32 => 4,
-            WeightType::Bf16 | WeightType::F16 => 2,
-        }
-    }
-}
 
 /// A parameter as the graph sees it.
 #[derive(Debug, Clone, PartialEq)]
@@ -127,7 +83,7 @@ impl LowRank {
 pub struct Magnitude {
     /// (1, out), trained.
     pub magnitude: ParamId,
-    /// (1, out): one over each row's length, frozen; computed by [`norm_program`](crate::ops::dora::norm_program) whenever A and B changed.
+    /// (1, out): one over each row's length, frozen; computed by a program of its own (`ops::dora`) whenever A and B changed.
     pub inverse_norm: ParamId,
 }
 
@@ -145,7 +101,7 @@ pub struct Table {
 pub struct Node {
     /// What it does.
     pub op: Box<dyn Op>,
-    /// Activations that it reads (or changes in place, see [`Op::in_place`]).
+    /// Activations that it reads or changes in place.
     pub inputs: Vec<ValueId>,
     /// Activations that it makes.
     pub outputs: Vec<ValueId>,

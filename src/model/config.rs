@@ -6,22 +6,10 @@ use super::Architecture;
 use super::fields::{Fields, limits};
 use super::rope::Rope;
 use crate::error::{Error, Result};
+use crate::kernels::Activation;
 
 /// The file's name, for messages.
 pub const CONFIG_FILE: &str = "config.json";
-
-/// The nonlinearity of the feed-forward part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Activation {
-    /// x · sigmoid(x).
-    Silu,
-    /// GELU by its tanh approximation (`gelu_pytorch_tanh`, `gelu_new`, `gelu_fast`).
-    GeluTanh,
-    /// GELU by the error function.
-    Gelu,
-    /// max(x, 0).
-    Relu,
-}
 
 /// What may differ from layer to layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,7 +16,7 @@ mod qwen3;
 pub mod rope;
 mod rope_config;
 
-pub use config::{Activation, LayerConfig, ModelConfig};
+pub use config::{LayerConfig, ModelConfig};
 pub(crate) use fields::Fields;
 pub use params::{Layout, ParamDecl, ParamKind};
 pub use rope::{Rope, RopeKind};

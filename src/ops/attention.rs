@@ -4,11 +4,8 @@
 //! the log-sum-exp of each row, and the backward computes the probabilities again from it (Dao, FlashAttention-2, algorithms 1 and 2).
 //! The queries' gradient and that of keys and values are two passes, so that every number has one owner and no atomics are needed.
 
-use super::Op;
-use crate::gpu::{DeviceClass, Profile};
-use crate::graph::{Graph, Purpose, Shape, ValueId};
-use crate::plan::kernels::{self, attention_backward_delta, cache_write};
-use crate::plan::{Bind, Dispatch, Emit, Input, Resource, workgroups};
+use crate::graph::{Emit, Graph, Op, Purpose, Shape, ValueId};
+use crate::kernels::{self, Bind, Dispatch, Input, Resource, Version, attention_backward_delta, cache_write, workgroups};
 
 /// What an attention layer's configuration says.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -46,32 +43,11 @@ impl Graph {
 /// The kernels' parameters: all of them declare the same struct (shaders/shared/attention.wgsl).
 type Params = attention_backward_delta::Params;
 
-/// Which version of the kernels a device gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Variant {
-    /// Software devices with subgroups of at least 8 lanes.
-    Subgroup,
-    /// Software devices in a browser.
-    Registers,
-    /// GPUs.
-    Tiled,
-}
-
-impl Variant {
-    fn of(profile: &Profile) -> Variant {
-        match (profile.class, profile.subgroup) {
-            (DeviceClass::Gpu, _) => Variant::Tiled,
-            (DeviceClass::Cpu, Some(lanes)) if lanes >= 8 => Variant::Subgroup,
-            (DeviceClass::Cpu, _) => Variant::Registers,
-        }
-    }
-
-    /// Rows (or keys) that a workgroup owns.
-    fn owned(self) -> usize {
-        match self {
-            Variant::Subgroup => 16,
-            Variant::Registers | Variant::Tiled => 32,
-        }
+/// Rows (or keys) that a workgroup owns.
+fn owned(version: Version) -> usize {
+    match version {
+        Version::Subgroup => 16,
+        Version::Registers | Version::Tiled => 32,
     }
 }
 
@@ -79,9 +55,9 @@ impl Variant {
 macro_rules! dispatch {
     ($variant:expr, [$subgroup:ident, $registers:ident, $tiled:ident], $params:expr, {$($constant:ident: $value:expr),*}, {$($binding:ident: $bind:expr),* $(,)?}, $groups:expr) => {
         match $variant {
-            Variant::Subgroup => dispatch!(@ $subgroup, $params, {$($constant: $value),*}, {$($binding: $bind),*}, $groups),
-            Variant::Registers => dispatch!(@ $registers, $params, {$($constant: $value),*}, {$($binding: $bind),*}, $groups),
-            Variant::Tiled => dispatch!(@ $tiled, $params, {$($constant: $value),*}, {$($binding: $bind),*}, $groups),
+            Version::Subgroup => dispatch!(@ $subgroup, $params, {$($constant: $value),*}, {$($binding: $bind),*}, $groups),
+            Version::Registers => dispatch!(@ $registers, $params, {$($constant: $value),*}, {$($binding: $bind),*}, $groups),
+            Version::Tiled => dispatch!(@ $tiled, $params, {$($constant: $value),*}, {$($binding: $bind),*}, $groups),
         }
     };
     (@ $module:ident, $params:expr, {$($constant:ident: $value:expr),*}, {$($binding:ident: $bind:expr),*}, $groups:expr) => {{
@@ -117,9 +93,9 @@ impl Attention {
     }
 
     /// Workgroups for the kernels that own rows: pairs of a token and one of the query heads that share a key/value head.
-    fn row_groups(&self, e: &Emit<'_>, variant: Variant) -> [u32; 3] {
+    fn row_groups(&self, e: &Emit<'_>, variant: Version) -> [u32; 3] {
         let rows = e.tokens() * (self.0.heads / self.0.kv_heads);
-        [rows.div_ceil(variant.owned()) as u32, self.0.kv_heads as u32, 1]
+        [rows.div_ceil(owned(variant)) as u32, self.0.kv_heads as u32, 1]
     }
 
     /// Pairs of a query and a key it sees, over all heads, when the tokens are one sequence (shorter ones have fewer).
@@ -173,7 +149,7 @@ impl Op for Attention {
             Purpose::Train | Purpose::Evaluate => (e.bind(x[1]), e.bind(x[2]), 0),
         };
         let lse = e.vector(e.tokens() * self.0.heads);
-        let variant = Variant::of(e.profile);
+        let variant = e.tuning.attention;
         let (q, o, starts, log_sums) = (e.bind(x[0]), e.bind(y[0]), e.input(Input::Starts), e.bind(lse));
         let dispatch: Dispatch = dispatch!(
             variant,
@@ -193,7 +169,7 @@ impl Op for Attention {
         if dq.is_none() && dk.is_none() && dv.is_none() {
             return;
         }
-        let variant = Variant::of(e.profile);
+        let variant = e.tuning.attention;
         let (tokens, heads) = (e.tokens(), self.0.heads);
         let mut params = self.params(e, x, y[0]);
         params.d_o_stride = e.shape(dy).stride4();
@@ -235,7 +211,7 @@ impl Op for Attention {
                 params,
                 { SOFTCAP: self.softcap() },
                 { q: q, k: k, v: v, d_o: d_o, row_sums: row_sums, ends: ends, d_k: d_k, d_v: d_v },
-                [tokens.div_ceil(variant.owned()) as u32, self.0.kv_heads as u32, 1]
+                [tokens.div_ceil(owned(variant)) as u32, self.0.kv_heads as u32, 1]
             );
             e.run(dispatch.flops(self.flops(e, 4)));
         }

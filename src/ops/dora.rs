@@ -1,12 +1,10 @@
 //! DoRA (Liu et al., "DoRA", 2024): an adapted weight's rows are given trained lengths. The lengths before that, ‖W + s·B·A‖, only change
 //! with A and B, so they are a small program of their own that runs after a load and after each update, not in every pass.
 
-use super::elementwise::column_sum;
-use super::rows::is_cpu;
-use crate::gpu::Profile;
-use crate::graph::{Change, LowRank, Magnitude, Param, ParamId, ValueId};
-use crate::plan::kernels::{dora_backward, dora_forward, dora_norm};
-use crate::plan::{Bind, Dispatch, Emit, Owner, ParamLayout, Phase, Program, Resource, workgroups};
+use super::sums::column_sum;
+use crate::graph::{Change, Emit, LowRank, Magnitude, Param, ParamId, ParamLayout, ValueId};
+use crate::kernels::{Bind, Dispatch, Owner, Phase, Resource, Tuning, dora_backward, dora_forward, dora_norm, workgroups};
+use crate::plan::Program;
 
 /// y = z · magnitude / length (+ bias).
 pub(super) fn forward(e: &mut Emit<'_>, m: Magnitude, bias: Option<ParamId>, z: ValueId, y: ValueId) {
@@ -42,7 +40,7 @@ pub(super) fn backward(e: &mut Emit<'_>, m: Magnitude, dy: ValueId, z: ValueId) 
 }
 
 /// The program that computes the lengths of all rows of weights with magnitudes; empty where there are none.
-pub fn norm_program(params: &[Param], layout: &ParamLayout, profile: &Profile) -> Program {
+pub fn norm_program(params: &[Param], layout: &ParamLayout, tuning: &Tuning) -> Program {
     let mut dispatches = Vec::new();
     for (index, param) in params.iter().enumerate() {
         let Some(Change::LowRank(LowRank { a, b, scale, magnitude: Some(m), .. })) = &param.adapted.matrix else { continue };
@@ -62,7 +60,7 @@ pub fn norm_program(params: &[Param], layout: &ParamLayout, profile: &Profile) -
                 rank: a_shape.rows as u32,
                 scale: *scale,
             };
-            let constants = dora_norm::Constants { WORKGROUP: if is_cpu(profile) { 8 } else { 64 } };
+            let constants = dora_norm::Constants { WORKGROUP: tuning.long_threads };
             let bindings = dora_norm::Bindings {
                 w: Bind { resource: Resource::Weights(piece.arena), offset: piece.offset, size: piece.bytes },
                 a: whole(*a),
@@ -70,7 +68,7 @@ pub fn norm_program(params: &[Param], layout: &ParamLayout, profile: &Profile) -
                 inverse: whole(m.inverse_norm).after(first * 4),
             };
             let groups = workgroups(piece.rows.len().div_ceil(constants.WORKGROUP as usize));
-            let dispatch = dora_norm::dispatch(super::embedding::version(param.weight_type), kernel_params, constants, bindings, groups);
+            let dispatch = dora_norm::dispatch(param.weight_type.into(), kernel_params, constants, bindings, groups);
             dispatches.push(dispatch.flops(2 * (param.shape.cols * piece.rows.len() * (a_shape.rows + 1)) as u64));
         }
     }

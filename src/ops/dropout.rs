@@ -1,9 +1,7 @@
 //! Dropout. The mask is never stored: it is a hash of the element, the step's seed and the op's number.
 
-use super::Op;
-use crate::graph::{Graph, Purpose, ValueId};
-use crate::plan::kernels::dropout_forward;
-use crate::plan::{Emit, When, workgroups};
+use crate::graph::{Emit, Graph, Op, Purpose, ValueId};
+use crate::kernels::{When, dropout_forward, workgroups};
 
 #[derive(Debug)]
 struct Dropout {

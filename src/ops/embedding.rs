@@ -1,11 +1,9 @@
 //! Token embeddings, scaled where the model asks for it, with learned positions on top (GPT-2).
 
+use super::low_rank;
 use super::matmul::{self, Operand, Product};
-use super::rows::{lanes, row_groups};
-use super::{Op, low_rank};
-use crate::graph::{Graph, LowRank, ParamId, Shape, ValueId, WeightType};
-use crate::plan::kernels::{Weight, embedding_backward, embedding_forward};
-use crate::plan::{Bind, Emit, Input, When};
+use crate::graph::{Emit, Graph, LowRank, Op, ParamId, Shape, ValueId};
+use crate::kernels::{Bind, Input, When, embedding_backward, embedding_forward, row_groups};
 
 #[derive(Debug)]
 struct Embedding {
@@ -29,15 +27,6 @@ impl Graph {
         let positions = positions.map(|p| self.lookup(p).0);
         let shape = Shape { rows: self.tokens, cols: self.param(weight).shape.cols };
         self.push_one(Embedding { weight, low_rank, scale, positions, padding }, &[], shape)
-    }
-}
-
-/// The version of a kernel for weights of this type.
-pub(super) fn version(weight_type: WeightType) -> Weight {
-    match weight_type {
-        WeightType::F32 => Weight::F32,
-        WeightType::Bf16 => Weight::Bf16,
-        WeightType::F16 => Weight::F16,
     }
 }
 
@@ -91,7 +80,7 @@ fn rows_and_table(rows: Shape) -> u64 {
 /// x[i] = W[index[i]] · scale, or += it.
 fn look_up(e: &mut Emit<'_>, weight: ParamId, index: Input, scale: f32, x: ValueId, add: bool) {
     let shape = e.shape(x);
-    let (lanes, per_group) = lanes(e.profile, shape.stride4());
+    let (lanes, per_group) = e.tuning.lanes(shape.stride4());
     for piece in e.pieces(weight) {
         let params = embedding_forward::Params {
             rows: shape.rows as u32,
@@ -104,8 +93,8 @@ fn look_up(e: &mut Emit<'_>, weight: ParamId, index: Input, scale: f32, x: Value
         };
         let constants = embedding_forward::Constants { LANES: lanes, ROWS: per_group, ADD: add };
         let bindings = embedding_forward::Bindings { index: e.input(index), weight: piece.weight, x: e.bind(x) };
-        let version = version(e.param(weight).weight_type);
-        let dispatch = embedding_forward::dispatch(version, params, constants, bindings, row_groups(shape.rows, per_group));
+        let weight_type = e.param(weight).weight_type;
+        let dispatch = embedding_forward::dispatch(weight_type.into(), params, constants, bindings, row_groups(shape.rows, per_group));
         e.run(dispatch.touching(rows_and_table(shape)));
     }
 }
@@ -133,7 +122,7 @@ fn add_up(e: &mut Emit<'_>, weight: ParamId, [ids, offsets, tokens]: [Input; 3],
         Table::Positions => (None, true),
     };
     let shape = e.shape(dx);
-    let (lanes, per_group) = lanes(e.profile, shape.stride4());
+    let (lanes, per_group) = e.tuning.lanes(shape.stride4());
     for piece in e.pieces(weight) {
         let Some(dw) = piece.gradient else { continue };
         let params = embedding_backward::Params {

@@ -1,11 +1,8 @@
 //! LayerNorm: y = (x − mean) / sqrt(variance + eps) · w + b over each row.
 
-use super::Op;
-use super::elementwise::add_partials;
-use super::rows::{block_rows, lanes, row_groups};
-use crate::graph::{Graph, ParamId, ValueId};
-use crate::plan::Emit;
-use crate::plan::kernels::{layer_norm_backward_input, layer_norm_backward_weight, layer_norm_forward};
+use super::sums::add_partials;
+use crate::graph::{Emit, Graph, Op, ParamId, ValueId};
+use crate::kernels::{layer_norm_backward_input, layer_norm_backward_weight, layer_norm_forward, row_groups};
 
 #[derive(Debug)]
 struct LayerNorm {
@@ -34,7 +31,7 @@ impl Op for LayerNorm {
     fn forward(&self, e: &mut Emit<'_>, x: &[ValueId], y: &[ValueId]) -> Vec<ValueId> {
         let shape = e.shape(x[0]);
         let (mean, rstd) = (e.vector(shape.rows), e.vector(shape.rows));
-        let (lanes, per_group) = lanes(e.profile, shape.stride4());
+        let (lanes, per_group) = e.tuning.lanes(shape.stride4());
         let params = layer_norm_forward::Params {
             rows: shape.rows as u32,
             cols: shape.cols as u32,
@@ -62,7 +59,7 @@ impl Op for LayerNorm {
         }
         let Some(target) = e.grad_target(x[0]) else { return };
         let shape = e.shape(x[0]);
-        let (lanes, per_group) = lanes(e.profile, shape.stride4());
+        let (lanes, per_group) = e.tuning.lanes(shape.stride4());
         let params = layer_norm_backward_input::Params {
             rows: shape.rows as u32,
             cols: shape.cols as u32,
@@ -89,7 +86,7 @@ impl LayerNorm {
     /// bias may lie in one buffer, which a dispatch must not bind twice for writing.
     fn backward_weight(&self, e: &mut Emit<'_>, dy: ValueId, x: ValueId, saved: &[ValueId]) {
         let shape = e.shape(x);
-        let block = block_rows(e.profile, shape.rows).min(shape.rows);
+        let block = e.tuning.block_rows(shape.rows).min(shape.rows);
         let blocks = shape.rows.div_ceil(block);
         let (dw, db) = (e.matrix(blocks, shape.cols), e.matrix(blocks, shape.cols));
         let params = layer_norm_backward_weight::Params {

@@ -1,12 +1,12 @@
 //! y = x·Wᵀ + b: `torch.nn.Linear`, and GPT-2's Conv1D, whose weight is transposed while it is loaded; with the low-rank part of an
 //! adapter where the weight has one.
 
-use super::Op;
-use super::elementwise::{add_in_place, column_sum, copy};
 use super::matmul::{self, Operand, Product};
+use super::sums::column_sum;
 use super::{dora, dropout, low_rank};
-use crate::graph::{Graph, LowRank, ParamId, Shape, ValueId};
-use crate::plan::{Emit, When};
+use crate::graph::{Emit, Graph, LowRank, Op, ParamId, Shape, ValueId};
+use crate::kernels::When;
+use crate::kernels::elementwise::{add_in_place, copy};
 
 #[derive(Debug)]
 struct Linear {
@@ -61,7 +61,7 @@ impl Op for Linear {
             for piece in &e.pieces(self.weight) {
                 let Some(dw) = piece.gradient else { continue };
                 let dy = grad.columns_from(piece.first_row);
-                for dispatch in matmul::backward_weight(e.profile, dy, input, piece.rows, p.shape.cols, dw, mode) {
+                for dispatch in matmul::backward_weight(e.tuning, dy, input, piece.rows, p.shape.cols, dw, mode) {
                     e.run(dispatch);
                 }
             }

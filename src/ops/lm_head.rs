@@ -5,10 +5,9 @@
 //! `Step::loss_scale` = 1 / targets of the accumulation group, which is known before the forward.
 
 use super::matmul::{self, Operand, Product};
-use super::{Op, dropout, low_rank, rows};
-use crate::graph::{Graph, LowRank, ParamId, Purpose, Shape, ValueId};
-use crate::plan::kernels::{cross_entropy_forward, gather_rows, loss_sum, scatter_rows};
-use crate::plan::{Bind, Emit, Input, Piece, Resource, When, workgroups};
+use super::{dropout, low_rank};
+use crate::graph::{Emit, Graph, LowRank, Op, ParamId, Piece, Purpose, Shape, ValueId};
+use crate::kernels::{Bind, Input, Resource, When, cross_entropy_forward, gather_rows, loss_sum, scatter_rows, workgroups};
 
 /// Most bytes that a chunk's logits take.
 const LOGITS_BYTES: usize = 64 << 20;
@@ -97,7 +96,7 @@ impl Op for LmHead {
                 for piece in &pieces {
                     let Some(dw) = piece.gradient else { continue };
                     let dy = grad.columns_from(piece.first_row);
-                    for dispatch in matmul::backward_weight(e.profile, dy, input, piece.rows, hidden, dw, mode) {
+                    for dispatch in matmul::backward_weight(e.tuning, dy, input, piece.rows, hidden, dw, mode) {
                         e.run(dispatch.when(when));
                     }
                 }
@@ -106,8 +105,7 @@ impl Op for LmHead {
         let (losses, stats) = (e.losses(0, tokens), e.stats());
         let params = loss_sum::Params { capacity: tokens as u32 };
         let bindings = loss_sum::Bindings { losses, correct: losses, stats };
-        let workgroup = if rows::is_cpu(e.profile) { 8 } else { 64 };
-        let constants = loss_sum::Constants { WORKGROUP: workgroup, ..Default::default() };
+        let constants = loss_sum::Constants { WORKGROUP: e.tuning.long_threads, ..Default::default() };
         e.run(loss_sum::dispatch(params, constants, bindings, [1, 1, 1]));
         dx.map(|(dx, _)| dx).into_iter().collect()
     }
@@ -125,7 +123,7 @@ impl LmHead {
     fn chunk_logits(&self, e: &mut Emit<'_>, x: ValueId, chunk: &Chunk, pieces: &[Piece]) -> Option<(ValueId, ValueId)> {
         let Chunk { first, when, gathered, logits } = *chunk;
         let (from, to) = (e.shape(x), e.shape(gathered));
-        let (lanes, per_group) = rows::lanes(e.profile, to.stride4());
+        let (lanes, per_group) = e.tuning.lanes(to.stride4());
         let params = gather_rows::Params {
             rows: to.rows as u32,
             width: to.stride4(),
@@ -179,7 +177,7 @@ impl LmHead {
 
     fn cross_entropy(&self, e: &mut Emit<'_>, logits: ValueId, first: usize, when: When) {
         let shape = e.shape(logits);
-        let (lanes, per_group) = rows::lanes(e.profile, shape.stride4());
+        let (lanes, per_group) = e.tuning.lanes(shape.stride4());
         let params = cross_entropy_forward::Params {
             rows: shape.rows as u32,
             vocab: shape.cols as u32,
@@ -205,7 +203,7 @@ impl LmHead {
 
     fn scatter(&self, e: &mut Emit<'_>, dgathered: ValueId, dx: ValueId, first: usize, when: When) {
         let (from, to) = (e.shape(dgathered), e.shape(dx));
-        let (lanes, per_group) = rows::lanes(e.profile, from.stride4());
+        let (lanes, per_group) = e.tuning.lanes(from.stride4());
         let params = scatter_rows::Params {
             rows: from.rows as u32,
             width: from.stride4(),
@@ -230,6 +228,6 @@ impl LmHead {
         self.chunk_logits(e, x, &chunk, &pieces);
         let to = Bind { resource: Resource::Logits, offset: 0, size: shape.floats() as u64 * 4 };
         let from = e.bind(logits);
-        e.run(super::elementwise::copy(shape, from, to).when(When::MoreTargetsThan(0)));
+        e.run(crate::kernels::elementwise::copy(shape, from, to).when(When::MoreTargetsThan(0)));
     }
 }

@@ -5,8 +5,8 @@
 
 use super::dropout;
 use super::matmul::{self, Operand, Product, Second};
-use crate::graph::{LowRank, ParamId, ValueId};
-use crate::plan::{Emit, When};
+use crate::graph::{Emit, LowRank, ParamId, ValueId};
+use crate::kernels::When;
 
 /// x with dropout in training, x itself otherwise. `id` tells the dropouts of a model apart.
 pub(super) fn dropped(e: &mut Emit<'_>, low_rank: &LowRank, id: u32, x: ValueId, when: When) -> ValueId {
@@ -61,7 +61,7 @@ pub(super) fn gradient(e: &mut Emit<'_>, param: ParamId, y: ValueId, x: ValueId,
     let Some(dw) = e.piece(param).gradient else { return };
     let mode = e.gradient_mode(param);
     let (y, x) = (Operand::value(e, y), Operand::value(e, x));
-    for dispatch in matmul::backward_weight(e.profile, y, x, shape.rows, shape.cols, dw, mode) {
+    for dispatch in matmul::backward_weight(e.tuning, y, x, shape.rows, shape.cols, dw, mode) {
         e.run(dispatch.when(when));
     }
 }

@@ -4,13 +4,12 @@
 //! The weight may be a row range of a larger one (a [`Piece`]): y and dy are then column ranges, which start at a multiple of four.
 //! `docs/performance.md` says how the variants of the kernels work and what they reach.
 
-use super::rows::is_cpu;
-use crate::gpu::Profile;
-use crate::graph::{ParamId, ValueId, WeightType};
-use crate::plan::kernels::{self, linear_backward_input_registers, linear_backward_input_subgroup, linear_backward_input_tiled};
-use crate::plan::kernels::{linear_backward_weight_registers, linear_backward_weight_subgroup, linear_backward_weight_tiled};
-use crate::plan::kernels::{linear_forward_registers, linear_forward_subgroup, linear_forward_tiled, linear_forward_vector};
-use crate::plan::{Bind, Dispatch, Emit, Piece, workgroups};
+use crate::graph::{Emit, ParamId, Piece, ValueId};
+use crate::kernels::{
+    Bind, Dispatch, Tuning, Version, linear_backward_input_registers, linear_backward_input_subgroup, linear_backward_input_tiled,
+    linear_backward_weight_registers, linear_backward_weight_subgroup, linear_backward_weight_tiled, linear_forward_registers,
+    linear_forward_subgroup, linear_forward_tiled, linear_forward_vector, workgroups,
+};
 
 /// A matrix of activations, or a range of its columns.
 #[derive(Debug, Clone, Copy)]
@@ -71,39 +70,6 @@ impl Default for Product {
     }
 }
 
-fn version(weight_type: WeightType) -> kernels::Weight {
-    match weight_type {
-        WeightType::F32 => kernels::Weight::F32,
-        WeightType::Bf16 => kernels::Weight::Bf16,
-        WeightType::F16 => kernels::Weight::F16,
-    }
-}
-
-/// Which version of a kernel a device gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Variant {
-    /// Lanes over rows, broadcasts from constant lanes: processors with subgroups of exactly 8 lanes.
-    Subgroup,
-    /// 16 x 16 a thread, nothing shared: other processors; right everywhere.
-    Registers,
-    /// 8 x 8 a thread from workgroup memory: GPUs.
-    Tiled,
-}
-
-impl Variant {
-    /// The version for a device.
-    pub fn of(profile: &Profile) -> Variant {
-        match (is_cpu(profile), profile.subgroup) {
-            (true, Some(8)) => Variant::Subgroup,
-            (true, _) => Variant::Registers,
-            (false, _) => Variant::Tiled,
-        }
-    }
-}
-
-/// With at most so many rows of x, the forward streams the weight once instead of making tiles.
-const VECTOR_ROWS: usize = 8;
-
 /// Rows of a workgroup of the subgroup kernels.
 const LANE_ROWS: usize = 32;
 
@@ -157,26 +123,25 @@ pub fn forward(e: &Emit<'_>, x: Operand, param: ParamId, piece: &Piece, product:
                 w2: second.map_or(x.bind, |s| s.weight),
                 y: y.bind,
             };
-            $kernel::dispatch(version(p.weight_type), params, constants, bindings, $groups)
+            $kernel::dispatch(p.weight_type.into(), params, constants, bindings, $groups)
         }};
     }
-    let variant = Variant::of(e.profile);
-    let dispatch = if m <= VECTOR_ROWS {
+    let dispatch = if m <= e.tuning.vector_rows {
         let rows = m.next_power_of_two() as u32;
         let [x, y, _] = workgroups(n.div_ceil(4));
-        kernel!(linear_forward_vector, [x, y, 1], { THREADS: if is_cpu(e.profile) { 8 } else { 64 }, ROWS: rows })
+        kernel!(linear_forward_vector, [x, y, 1], { THREADS: e.tuning.long_threads, ROWS: rows })
     } else {
-        match variant {
-            Variant::Subgroup => {
+        match e.tuning.products {
+            Version::Subgroup => {
                 let columns = columns(m, n, &[(64, 20), (32, 21), (16, 26)]);
                 kernel!(linear_forward_subgroup, tiles(n, columns, m, LANE_ROWS as u32), { COLUMNS: columns })
             }
-            Variant::Registers => {
+            Version::Registers => {
                 let columns = columns(m, n, BLOCK_COLUMNS);
                 let groups = tiles(n, BLOCK_THREADS * columns, m, BLOCK_ROWS);
                 kernel!(linear_forward_registers, groups, { THREADS_X: BLOCK_THREADS, THREADS_Y: 1, COLUMNS: columns })
             }
-            Variant::Tiled => {
+            Version::Tiled => {
                 let [x, y] = tile_threads(m, n);
                 let groups = tiles(n, 8 * x, m, 8 * y);
                 kernel!(linear_forward_tiled, groups, { THREADS_X: x, THREADS_Y: y, ROW_MEMORY: 32 * y, COLUMN_MEMORY: 32 * x })
@@ -191,8 +156,8 @@ pub fn forward(e: &Emit<'_>, x: Operand, param: ParamId, piece: &Piece, product:
 pub fn backward_input(e: &Emit<'_>, dy: Operand, param: ParamId, piece: &Piece, product: Product, dx: Operand) -> Vec<Dispatch> {
     let Product { scale, second, accumulate, .. } = product;
     let p = e.param(param);
-    let variant = Variant::of(e.profile);
-    let step = if variant == Variant::Subgroup { CACHED_N } else { piece.rows };
+    let variant = e.tuning.products;
+    let step = if variant == Version::Subgroup { CACHED_N } else { piece.rows };
     let ranges = split(piece.rows, step);
     let dispatch = |(first, n): (usize, usize)| {
         let (m, k, dy) = (dy.rows, p.shape.cols, dy.columns_from(first));
@@ -222,21 +187,21 @@ pub fn backward_input(e: &Emit<'_>, dy: Operand, param: ParamId, piece: &Piece, 
                     w2: second.map_or(dy.bind, |s| s.weight),
                     dx: dx.bind,
                 };
-                $kernel::dispatch(version(p.weight_type), params, constants, bindings, $groups)
+                $kernel::dispatch(p.weight_type.into(), params, constants, bindings, $groups)
             }};
         }
         // Tiles are numbered down the rows first: neighbours then share columns of W, the larger factor.
         let dispatch = match variant {
-            Variant::Subgroup => {
+            Version::Subgroup => {
                 let columns = columns(m, k, &[(64, 20), (32, 26)]);
                 kernel!(linear_backward_input_subgroup, tiles(m, LANE_ROWS as u32, k, columns), { COLUMNS: columns })
             }
-            Variant::Registers => {
+            Version::Registers => {
                 let columns = columns(m, k, BLOCK_COLUMNS);
                 let groups = tiles(k, BLOCK_THREADS * columns, m, BLOCK_ROWS);
                 kernel!(linear_backward_input_registers, groups, { THREADS_X: BLOCK_THREADS, THREADS_Y: 1, COLUMNS: columns })
             }
-            Variant::Tiled => {
+            Version::Tiled => {
                 let [x, y] = tile_threads(m, k);
                 let groups = tiles(m, 8 * y, k, 8 * x);
                 kernel!(linear_backward_input_tiled, groups, { THREADS_X: x, THREADS_Y: y, ROW_MEMORY: 32 * y, COLUMN_MEMORY: 32 * x })
@@ -255,9 +220,9 @@ pub fn backward_input(e: &Emit<'_>, dy: Operand, param: ParamId, piece: &Piece, 
 
 /// dW (= or +=, by `mode`: 0 write, 1 add, 2 as the step says) dyᵀ·x into a gradient of N rows and K columns; the
 /// dispatches in the order in which they must run.
-pub fn backward_weight(profile: &Profile, dy: Operand, x: Operand, n: usize, k: usize, dw: Bind, mode: u32) -> Vec<Dispatch> {
-    let variant = Variant::of(profile);
-    let step = if variant == Variant::Subgroup { CACHED_M.max(CACHED_X / k.max(1)) } else { dy.rows };
+pub fn backward_weight(tuning: &Tuning, dy: Operand, x: Operand, n: usize, k: usize, dw: Bind, mode: u32) -> Vec<Dispatch> {
+    let variant = tuning.products;
+    let step = if variant == Version::Subgroup { CACHED_M.max(CACHED_X / k.max(1)) } else { dy.rows };
     let dispatch = |(first, m): (usize, usize)| {
         let stride4 = k.div_ceil(4) as u32;
         macro_rules! kernel {
@@ -279,16 +244,16 @@ pub fn backward_weight(profile: &Profile, dy: Operand, x: Operand, n: usize, k: 
             }};
         }
         let dispatch = match variant {
-            Variant::Subgroup => {
+            Version::Subgroup => {
                 let columns = columns(n, k, &[(64, 20), (32, 26)]);
                 kernel!(linear_backward_weight_subgroup, tiles(k, columns, n, LANE_ROWS as u32), { COLUMNS: columns })
             }
-            Variant::Registers => {
+            Version::Registers => {
                 let columns = columns(n, k, BLOCK_COLUMNS);
                 let groups = tiles(k, BLOCK_THREADS * columns, n, BLOCK_ROWS);
                 kernel!(linear_backward_weight_registers, groups, { THREADS_X: BLOCK_THREADS, THREADS_Y: 1, COLUMNS: columns })
             }
-            Variant::Tiled => {
+            Version::Tiled => {
                 let [x, y] = tile_threads(n, k);
                 let groups = tiles(k, 8 * x, n, 8 * y);
                 kernel!(linear_backward_weight_tiled, groups, { THREADS_X: x, THREADS_Y: y, ROW_MEMORY: 32 * y, COLUMN_MEMORY: 32 * x })
@@ -349,14 +314,5 @@ mod tests {
         assert_eq!(columns(4096, 96, forward), 32);
         assert_eq!(columns(4096, 8, forward), 16);
         assert_eq!(columns(32, 64, forward), 32);
-    }
-
-    #[test]
-    fn a_device_gets_its_variant() {
-        let lavapipe = Profile::lavapipe();
-        assert_eq!(Variant::of(&lavapipe), Variant::Subgroup);
-        assert_eq!(Variant::of(&Profile { subgroup: None, ..lavapipe.clone() }), Variant::Registers);
-        assert_eq!(Variant::of(&Profile { subgroup: Some(16), ..lavapipe.clone() }), Variant::Registers);
-        assert_eq!(Variant::of(&Profile { class: crate::gpu::DeviceClass::Gpu, subgroup: Some(32), ..lavapipe }), Variant::Tiled);
     }
 }

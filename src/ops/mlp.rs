@@ -1,10 +1,7 @@
 //! The middle of a feed-forward block: act(gate) · up, or act(x) where there is no gate.
 
-use super::Op;
-use crate::graph::{Graph, ValueId};
-use crate::model::Activation;
-use crate::plan::kernels::{activation_backward, activation_forward, gated_backward, gated_forward};
-use crate::plan::{Emit, workgroups};
+use crate::graph::{Emit, Graph, Op, ValueId};
+use crate::kernels::{Activation, activation_backward, activation_forward, gated_backward, gated_forward, workgroups};
 
 #[derive(Debug)]
 struct Gated {

@@ -14,7 +14,6 @@
 pub mod attention;
 pub mod dora;
 mod dropout;
-pub mod elementwise;
 mod embedding;
 mod layer_norm;
 mod linear;
@@ -25,33 +24,5 @@ mod mlp;
 mod residual;
 mod rms_norm;
 mod rope;
-pub mod rows;
 mod split;
-
-use std::fmt::Debug;
-
-use crate::graph::ValueId;
-use crate::plan::Emit;
-
-/// A coarse operation with its own backward.
-pub trait Op: Debug {
-    /// For the printed plan and the profile.
-    fn name(&self) -> &'static str;
-
-    /// Whether the op changes its first input instead of making an output. Nobody may use the old content afterwards,
-    /// the producer's backward included.
-    fn in_place(&self) -> bool {
-        false
-    }
-
-    /// Parameters that it uses: the inputs of the question whether a gradient is needed.
-    fn params(&self) -> Vec<crate::graph::ParamId> {
-        Vec::new()
-    }
-
-    /// Emits the forward dispatches. `x` are the node's inputs, `y` its outputs. Returns further values that the backward will read.
-    fn forward(&self, e: &mut Emit<'_>, x: &[ValueId], y: &[ValueId]) -> Vec<ValueId>;
-
-    /// Emits the backward dispatches: reads the outputs' gradients, writes those of the inputs and parameters that need one.
-    fn backward(&self, e: &mut Emit<'_>, x: &[ValueId], y: &[ValueId], saved: &[ValueId]);
-}
+mod sums;

@@ -1,9 +1,7 @@
 //! Sums of two activations: residual connections.
 
-use super::Op;
-use crate::graph::{Graph, ValueId};
-use crate::plan::kernels::add;
-use crate::plan::{Emit, workgroups};
+use crate::graph::{Emit, Graph, Op, ValueId};
+use crate::kernels::{add, workgroups};
 
 #[derive(Debug)]
 struct Add;

@@ -1,11 +1,8 @@
 //! RMSNorm: y = x / sqrt(mean(x²) + eps) · w, over whole rows or over each head of a row (the norms of queries and keys).
 
-use super::Op;
-use super::elementwise::add_partials;
-use super::rows::{block_rows, lanes, row_groups};
-use crate::graph::{Graph, ParamId, ValueId};
-use crate::plan::Emit;
-use crate::plan::kernels::{rms_norm_backward_input, rms_norm_backward_weight, rms_norm_forward};
+use super::sums::add_partials;
+use crate::graph::{Emit, Graph, Op, ParamId, ValueId};
+use crate::kernels::{rms_norm_backward_input, rms_norm_backward_weight, rms_norm_forward, row_groups};
 
 #[derive(Debug)]
 struct RmsNorm {
@@ -46,7 +43,7 @@ impl Op for RmsNorm {
         let cols = e.param(self.weight).shape.cols;
         let groups = shape.cols / cols;
         let rstd = e.vector(shape.rows * groups);
-        let (lanes, per_group) = lanes(e.profile, cols.div_ceil(4) as u32);
+        let (lanes, per_group) = e.tuning.lanes(cols.div_ceil(4) as u32);
         let params = rms_norm_forward::Params {
             rows: shape.rows as u32,
             groups: groups as u32,
@@ -73,7 +70,7 @@ impl Op for RmsNorm {
         let shape = e.shape(x[0]);
         let cols = e.param(self.weight).shape.cols;
         let groups = shape.cols / cols;
-        let (lanes, per_group) = lanes(e.profile, cols.div_ceil(4) as u32);
+        let (lanes, per_group) = e.tuning.lanes(cols.div_ceil(4) as u32);
         let params = rms_norm_backward_input::Params {
             rows: shape.rows as u32,
             groups: groups as u32,
@@ -98,7 +95,7 @@ impl RmsNorm {
         let mode = e.gradient_mode(self.weight);
         let shape = e.shape(x);
         let cols = e.param(self.weight).shape.cols;
-        let block = block_rows(e.profile, shape.rows).min(shape.rows);
+        let block = e.tuning.block_rows(shape.rows).min(shape.rows);
         let blocks = shape.rows.div_ceil(block);
         let partials = (blocks > 1).then(|| e.matrix(blocks, cols));
         let params = rms_norm_backward_weight::Params {

@@ -1,9 +1,7 @@
 //! Rotary position embedding, in place, on queries or keys.
 
-use super::Op;
-use crate::graph::{Graph, TableId, ValueId};
-use crate::plan::kernels::rope_forward;
-use crate::plan::{Emit, Input, workgroups};
+use crate::graph::{Emit, Graph, Op, TableId, ValueId};
+use crate::kernels::{Input, rope_forward, workgroups};
 
 #[derive(Debug)]
 struct Rope {
@@ -14,7 +12,7 @@ struct Rope {
 
 impl Graph {
     /// Rotates the first `rotary_dim` columns of every head of x (M, heads · head_dim) in place, by the token's position.
-    /// The table holds `rotary_dim` / 2 pairs (cos, sin) for every position that occurs, see [`crate::model::rope::Rope::table`].
+    /// The table holds `rotary_dim` / 2 pairs (cos, sin) for every position that occurs, as `Rope::table` of `model` makes it.
     pub fn rope(&mut self, x: ValueId, table: TableId, head_dim: usize, rotary_dim: usize) {
         debug_assert!(self.shape(x).cols.is_multiple_of(head_dim) && rotary_dim <= head_dim && rotary_dim.is_multiple_of(2));
         self.push(Rope { table, head_dim, rotary_dim }, &[x], &[]);

@@ -1,9 +1,7 @@
 //! Splitting a fused projection (GPT-2's and Phi-3's query-key-value, Phi-3's gate and up) into its parts.
 
-use super::Op;
-use super::elementwise::copy_part;
-use crate::graph::{Graph, Shape, ValueId};
-use crate::plan::Emit;
+use crate::graph::{Emit, Graph, Op, Shape, ValueId};
+use crate::kernels::elementwise::copy_part;
 
 #[derive(Debug)]
 struct Split;

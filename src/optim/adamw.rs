@@ -1,10 +1,11 @@
 //! AdamW with decoupled weight decay and clipping by the global norm, in PyTorch's and transformers' arithmetic:
 //! g·min(1, max/(‖g‖₂ + 1e-6)); p·(1 − lr·wd), then p − lr·m̂/(√v̂ + ε).
 
-use crate::gpu::Profile;
-use crate::ops::rows;
-use crate::plan::kernels::{adamw, gradient_norm_final, gradient_norm_partial};
-use crate::plan::{Bind, Dispatch, Owner, ParamLayout, Phase, Program, Resource, STATS_BYTES, workgroups};
+use crate::graph::ParamLayout;
+use crate::kernels::{
+    Bind, Dispatch, Owner, Phase, Resource, STATS_BYTES, Tuning, adamw, gradient_norm_final, gradient_norm_partial, workgroups,
+};
+use crate::plan::Program;
 
 /// Hyperparameters that do not change during a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -27,11 +28,10 @@ impl Default for AdamW {
 }
 
 /// The program that turns the gradients of an accumulation group into new weights. It needs no activations.
-pub fn update_program(layout: &ParamLayout, profile: &Profile, hyper: &AdamW) -> Program {
+pub fn update_program(layout: &ParamLayout, tuning: &Tuning, hyper: &AdamW) -> Program {
     let trainable: Vec<(u32, u64)> =
         layout.arenas.iter().enumerate().filter(|(_, a)| a.group.trainable).map(|(i, a)| (i as u32, a.bytes / 16 * 16)).collect();
-    // Few lanes on CPU devices, where barriers are dear; the sums stay short chains either way.
-    let (group, items) = if rows::is_cpu(profile) { (8usize, 128usize) } else { (256, 16) };
+    let (group, items) = (tuning.norm_threads as usize, tuning.norm_items as usize);
     let stats = Bind { resource: Resource::Stats, offset: 0, size: STATS_BYTES };
     let mut dispatches = Vec::new();
     let mut partials = 0usize;

@@ -2,12 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::emit::Emit;
-use super::layout::ParamLayout;
 use super::lifetime;
-use super::program::{Phase, Program};
+use super::program::Program;
 use crate::gpu::Profile;
-use crate::graph::{Graph, Purpose, ValueId};
+use crate::graph::{Emit, Graph, ParamLayout, Purpose, ValueId};
+use crate::kernels::Phase;
 
 /// Choices of the recipe that shape a plan.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -18,7 +17,7 @@ pub struct Options {
 
 /// Compiles a graph for a device.
 pub fn compile(graph: &Graph, layout: &ParamLayout, profile: &Profile, options: Options) -> Program {
-    let mut e = Emit::new(graph, layout, profile);
+    let mut e = Emit::new(graph, layout, &profile.tuning);
     let mut saved: Vec<Vec<ValueId>> = Vec::with_capacity(graph.nodes.len());
     for (index, node) in graph.nodes.iter().enumerate() {
         e.set_phase(Phase::Forward, index);

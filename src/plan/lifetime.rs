@@ -2,9 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::program::{Program, Resource};
-use crate::gpu::Access;
-use crate::graph::ValueId;
+use super::program::Program;
+use crate::kernels::{Access, Resource, ValueId};
 
 /// Removes dispatches whose results nobody reads: what a frozen parameter's gradient would have needed, the tail of a recomputed layer.
 pub(super) fn drop_unread(program: &mut Program) {

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::batch::InputLayout;
-use super::layout::ParamLayout;
-use super::program::{Program, Resource};
+use super::program::Program;
 use super::runner::UNIFORM_SLOT;
-use super::store::{READBACK_BYTES, STATS_BYTES};
-use crate::graph::Graph;
+use super::store::READBACK_BYTES;
+use crate::graph::{Graph, ParamLayout};
+use crate::kernels::{InputLayout, Resource, STATS_BYTES};
 
 /// Bytes of GPU memory by what they are for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]

@@ -4,45 +4,15 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::batch::InputLayout;
-use super::program::{Dispatch, Program, Resource, When};
-use super::store::{ParamStore, STATS_BYTES};
+use super::program::Program;
+use super::store::ParamStore;
 use crate::error::{Error, Result};
 use crate::gpu::{BINDING_ALIGNMENT, Buffer, Gpu, Pipeline, Readback};
 use crate::graph::Graph;
+use crate::kernels::{Dispatch, InputLayout, Resource, STATS_BYTES, StepValues, When};
 
 /// Bytes of one kernel's parameters in the uniform buffer: the alignment that every device takes.
 pub(super) const UNIFORM_SLOT: u64 = BINDING_ALIGNMENT;
-
-/// The step's uniform, field by field as in shaders/shared/step.wgsl (a test compares them).
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Default, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
-pub struct StepValues {
-    /// 0: gradients are written; 1: they are added to.
-    pub accumulate: u32,
-    /// Target tokens of this micro-batch.
-    pub targets: u32,
-    /// Different token ids of this micro-batch.
-    pub buckets: u32,
-    /// Index of the first query among the keys.
-    pub position: u32,
-    /// 1 / target tokens of the accumulation group.
-    pub loss_scale: f32,
-    /// Learning rate.
-    pub learning_rate: f32,
-    /// 1 / (1 − β₁ᵗ).
-    pub bias_correction1: f32,
-    /// 1 / (1 − β₂ᵗ).
-    pub bias_correction2: f32,
-    /// Seed for dropout.
-    pub seed: u32,
-    /// Largest gradient norm, 0 for no clipping.
-    pub max_grad_norm: f32,
-    /// Real tokens of this micro-batch.
-    pub tokens: u32,
-    /// Different positions of this micro-batch.
-    pub position_buckets: u32,
-}
 
 /// A program with its pipelines and bind groups.
 pub struct Prepared {

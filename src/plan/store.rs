@@ -3,13 +3,9 @@
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::layout::ParamLayout;
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu};
-use crate::graph::{Param, ParamId, WeightType};
-
-/// Bytes of the statistics buffer (`Stats` in shaders/shared/stats.wgsl).
-pub const STATS_BYTES: u64 = 32;
+use crate::graph::{Param, ParamId, ParamLayout, WeightType};
 
 /// Most bytes that are copied back in one go.
 pub(super) const READBACK_BYTES: u64 = 4 << 20;

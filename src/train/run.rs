@@ -15,10 +15,10 @@ use super::schedule::Schedule;
 use super::state::{self, SavedState};
 use crate::config::{Resume, Strategy};
 use crate::data::Loader;
-use crate::engine::{Engine, Stats};
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::gpu::Readback;
-use crate::plan::StepValues;
+use crate::kernels::{Stats, StepValues};
 use crate::platform::Directory;
 
 /// Steps that may be queued before their results are read: the GPU never waits for us, and a bad loss is seen soon.

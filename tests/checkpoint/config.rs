@@ -1,7 +1,8 @@
 //! config.json: both spellings, the defaults of each configuration class, and a sentence for everything that is wrong.
 
 use rootstock::Error;
-use rootstock::model::{Activation, Architecture, ModelConfig, RopeKind};
+use rootstock::kernels::Activation;
+use rootstock::model::{Architecture, ModelConfig, RopeKind};
 use serde_json::{Value, json};
 
 use super::support::{llama, open_golden, parse, with};

@@ -6,8 +6,8 @@ use rootstock::Error;
 use rootstock::data::Batch;
 use rootstock::engine::{Engine, EngineOptions, Method};
 use rootstock::generate::{AnswerOptions, FinishReason, Generator, GeneratorOptions, SamplingOptions, estimate_sharing};
+use rootstock::kernels::StepValues;
 use rootstock::optim::AdamW;
-use rootstock::plan::StepValues;
 use rootstock::platform::block_on;
 
 use super::likeliest;

@@ -6,8 +6,9 @@ use std::rc::Rc;
 use pollster::block_on;
 use rootstock::gpu::{Gpu, Profile};
 use rootstock::graph::{Graph, Param, ParamId, Purpose};
+use rootstock::kernels::StepValues;
 use rootstock::ops::attention::AttentionParams;
-use rootstock::plan::{Options, ParamStore, Part, Runner, StepValues, compile};
+use rootstock::plan::{Options, ParamStore, Part, Runner, compile};
 
 use super::{Ends, batch, error, gpu, param, profiles};
 use crate::reference::Random;

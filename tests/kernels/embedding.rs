@@ -1,7 +1,7 @@
 //! Looking rows up and adding their gradients up, with and without learned positions, in every type of weight.
 
 use rootstock::graph::WeightType;
-use rootstock::plan::{Input, InputLayout, StepValues};
+use rootstock::kernels::{Input, InputLayout, StepValues};
 
 use super::single::{Case, Matrix, assert_close};
 use super::{gpu, profiles};

@@ -6,7 +6,8 @@ use std::rc::Rc;
 use pollster::block_on;
 use rootstock::gpu::{Gpu, Profile};
 use rootstock::graph::{Graph, ParamId, Purpose};
-use rootstock::plan::{Input, InputLayout, Options, ParamStore, Part, Runner, StepValues, compile};
+use rootstock::kernels::{Input, InputLayout, StepValues};
+use rootstock::plan::{Options, ParamStore, Part, Runner, compile};
 
 use super::{Ends, error, gpu, param, profiles};
 use crate::reference::{Random, cross_entropy};

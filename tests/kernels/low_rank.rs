@@ -2,7 +2,7 @@
 //! embedding.
 
 use rootstock::graph::WeightType;
-use rootstock::plan::StepValues;
+use rootstock::kernels::StepValues;
 
 use super::embedding::{VOCABULARY, batch};
 use super::single::{Case, LowRankCase, Matrix, assert_close};

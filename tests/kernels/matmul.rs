@@ -3,10 +3,9 @@
 use std::rc::Rc;
 
 use rootstock::gpu::{Gpu, Profile};
-use rootstock::graph::{Graph, ParamId, Shape, ValueId, WeightType};
-use rootstock::ops::Op;
+use rootstock::graph::{Emit, Graph, Op, ParamId, Piece, Shape, ValueId, WeightType};
+use rootstock::kernels::Bind;
 use rootstock::ops::matmul::{self, Operand, Product, Second};
-use rootstock::plan::{Bind, Emit, Piece};
 
 use super::single::{Case, Matrix, assert_close};
 use super::{gpu, profiles};
@@ -176,7 +175,7 @@ impl Op for TwoProducts {
                 e.run(dispatch);
             }
             let (k, dw) = (e.param(self.weights[0]).shape.cols, piece.gradient.expect("weights are trained"));
-            for dispatch in matmul::backward_weight(e.profile, dy, Operand::value(e, x[0]), piece.rows, k, dw, mode) {
+            for dispatch in matmul::backward_weight(e.tuning, dy, Operand::value(e, x[0]), piece.rows, k, dw, mode) {
                 e.run(dispatch);
             }
         }

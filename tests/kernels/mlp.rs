@@ -1,6 +1,6 @@
 //! Activations, gated and plain, far out on both sides too.
 
-use rootstock::model::Activation;
+use rootstock::kernels::Activation;
 
 use super::single::{Case, Matrix};
 use super::{error, gpu, profiles};

@@ -15,9 +15,8 @@ mod update;
 use std::rc::Rc;
 
 use rootstock::gpu::{DeviceChoice, DeviceClass, Gpu, Profile};
-use rootstock::graph::{Graph, Param, ParamId, Shape, ValueId, WeightType};
-use rootstock::ops::{Op, elementwise};
-use rootstock::plan::{Bind, Emit, Input, InputLayout, Resource};
+use rootstock::graph::{Emit, Graph, Op, Param, ParamId, Shape, ValueId, WeightType};
+use rootstock::kernels::{Bind, Input, InputLayout, Resource, elementwise};
 
 /// The device that the tests run on. Without one they fail: a kernel that was not run was not tested.
 pub(crate) fn gpu() -> Rc<Gpu> {
@@ -29,9 +28,10 @@ pub(crate) fn gpu() -> Rc<Gpu> {
 /// The device as it is, as it looks in a browser, and as if it were a GPU: every version of the kernels runs on it.
 pub(crate) fn profiles(gpu: &Gpu) -> Vec<Profile> {
     let real = gpu.profile().clone();
-    let without_subgroups = Profile { class: DeviceClass::Cpu, subgroup: None, ..real.clone() };
-    let as_gpu = Profile { class: DeviceClass::Gpu, ..real.clone() };
-    let as_cpu = Profile { class: DeviceClass::Cpu, ..real };
+    let subgroup = real.subgroup;
+    let without_subgroups = real.clone().as_if(DeviceClass::Cpu, None);
+    let as_gpu = real.clone().as_if(DeviceClass::Gpu, subgroup);
+    let as_cpu = real.as_if(DeviceClass::Cpu, subgroup);
     vec![as_cpu, without_subgroups, as_gpu]
 }
 

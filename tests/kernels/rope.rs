@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use rootstock::plan::{Input, InputLayout};
+use rootstock::kernels::{Input, InputLayout};
 
 use super::single::{Case, Matrix, assert_close};
 use super::{gpu, profiles};

@@ -4,9 +4,10 @@ use std::rc::Rc;
 
 use pollster::block_on;
 use rootstock::gpu::{Gpu, Profile};
-use rootstock::graph::{Adapted, Change, Graph, LowRank, Magnitude, Param, ParamId, Purpose, Shape, ValueId, WeightType};
-use rootstock::ops::{Op, dora, elementwise};
-use rootstock::plan::{Emit, Options, ParamStore, Part, Runner, StepValues, compile};
+use rootstock::graph::{Adapted, Change, Emit, Graph, LowRank, Magnitude, Op, Param, ParamId, Purpose, Shape, ValueId, WeightType};
+use rootstock::kernels::{StepValues, elementwise};
+use rootstock::ops::dora;
+use rootstock::plan::{Options, ParamStore, Part, Runner, compile};
 
 use super::{Ends, error, param};
 
@@ -41,7 +42,7 @@ pub(crate) struct Case {
     pub(crate) low_rank: Option<LowRankCase>,
     /// Gradients of the outputs; also says their columns.
     pub(crate) gradients: Vec<Matrix>,
-    /// As [`rootstock::plan::InputLayout`] lays it out; zeros where empty.
+    /// As [`rootstock::kernels::InputLayout`] lays it out; zeros where empty.
     pub(crate) batch: Vec<u8>,
     pub(crate) step: StepValues,
     /// How often the step is run: the first writes gradients of parameters, the others add.
@@ -153,12 +154,12 @@ impl Case {
         let program = compile(&graph, &store.layout, profile, Options::default());
         let mut runner = block_on(Runner::new(gpu.clone(), store.clone())).expect("memory for a small test");
         let prepared = block_on(runner.prepare(&program, Some(&graph))).expect("the device takes the kernels");
-        let norms = dora::norm_program(&params, &store.layout, profile);
+        let norms = dora::norm_program(&params, &store.layout, &profile.tuning);
         if !norms.dispatches.is_empty() {
             let norms = block_on(runner.prepare(&norms, None)).expect("the device takes the kernels");
             runner.run(&norms, &StepValues::default(), &[]).expect("the program runs");
         }
-        let empty = vec![0; rootstock::plan::InputLayout::new(self.tokens).bytes() as usize];
+        let empty = vec![0; rootstock::kernels::InputLayout::new(self.tokens).bytes() as usize];
         for micro_step in 0..self.micro_steps.max(1) {
             let step = StepValues { accumulate: u32::from(micro_step > 0), ..self.step };
             runner.run(&prepared, &step, if self.batch.is_empty() { &empty } else { &self.batch }).expect("the program runs");

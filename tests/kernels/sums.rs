@@ -1,6 +1,6 @@
 //! Residual sums, splitting, dropout.
 
-use rootstock::plan::StepValues;
+use rootstock::kernels::StepValues;
 
 use super::single::{Case, Matrix, assert_close};
 use super::{gpu, profiles};

@@ -4,8 +4,9 @@ use std::rc::Rc;
 
 use pollster::block_on;
 use rootstock::graph::{Param, ParamId, Shape, WeightType};
+use rootstock::kernels::StepValues;
 use rootstock::optim::{AdamW, update_program};
-use rootstock::plan::{ParamStore, Part, Runner, StepValues};
+use rootstock::plan::{ParamStore, Part, Runner};
 
 use super::{gpu, profiles};
 use crate::reference::{Random, adamw};
@@ -42,7 +43,7 @@ fn ten_steps_then_a_nan() {
         let params = Rc::new(params());
         let store = Rc::new(block_on(ParamStore::allocate(&gpu, params.clone(), true)).expect("memory for a small test"));
         let mut runner = block_on(Runner::new(gpu.clone(), store.clone())).expect("memory for a small test");
-        let program = update_program(&store.layout, &profile, &HYPER);
+        let program = update_program(&store.layout, &profile.tuning, &HYPER);
         let prepared = block_on(runner.prepare(&program, None)).expect("the device takes the kernels");
         let upload = |part, i: usize, data: &[f64]| {
             store.upload(&gpu, part, ParamId(i as u32), 0, &data.iter().map(|v| *v as f32).collect::<Vec<_>>());

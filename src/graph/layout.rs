@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::{Param, ParamId};
 use crate::gpu::Profile;
-use crate::graph::{Param, ParamId, WeightType};
+use crate::kernels::WeightType;
 
 /// Rows of one parameter that lie together in one arena.
 #[derive(Debug, Clone, PartialEq, Eq)]

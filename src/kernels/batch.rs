@@ -1,7 +1,6 @@
 //! The one buffer through which a batch reaches the kernels, cut into sections of one u32 per token.
 
-use super::program::{Bind, Resource};
-use crate::gpu::human_bytes;
+use super::{Bind, Resource};
 
 /// A section of the batch buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,10 +62,5 @@ impl InputLayout {
     /// The section as a binding.
     pub fn bind(self, input: Input) -> Bind {
         Bind { resource: Resource::Inputs, offset: self.offset(input), size: self.section_bytes() }
-    }
-
-    /// For messages.
-    pub fn describe(self) -> String {
-        format!("{} tokens, {}", self.tokens, human_bytes(self.bytes()))
     }
 }

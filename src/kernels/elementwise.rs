@@ -1,9 +1,6 @@
-//! Element-wise sums and copies that the plan itself needs.
+//! Dispatches that fill, copy and add whole matrices: what compiling a graph needs beside its ops.
 
-use super::rows::block_rows;
-use crate::graph::{Shape, ValueId};
-use crate::plan::kernels::{add_in_place as add_kernel, column_sum as column_sum_kernel, copy_columns, fill};
-use crate::plan::{Bind, Dispatch, Emit, workgroups};
+use super::{Bind, Dispatch, Shape, add_in_place as add_kernel, column_sum as column_sum_kernel, copy_columns, fill, workgroups};
 
 /// Zeroes a buffer.
 pub fn zero(x: Bind) -> Dispatch {
@@ -45,28 +42,8 @@ pub fn copy_part(x_shape: Shape, x_first: usize, x: Bind, y_shape: Shape, y_firs
     copy_columns::dispatch(params, constants, copy_columns::Bindings { x, y }, groups)
 }
 
-/// dy (M, N) → the sum of its rows, into a vector of N: the gradient of a bias. `mode` as in [`Emit::gradient_mode`].
-pub fn column_sum(e: &mut Emit<'_>, dy: ValueId, db: Bind, mode: u32) {
-    let shape = e.shape(dy);
-    let block = block_rows(e.profile, shape.rows);
-    if block >= shape.rows {
-        let dispatch = column_sum_blocks(shape, e.bind(dy), db, shape.rows, mode);
-        return e.run(dispatch);
-    }
-    let partials = e.matrix(shape.rows.div_ceil(block), shape.cols);
-    let dispatch = column_sum_blocks(shape, e.bind(dy), e.bind(partials), block, 0);
-    e.run(dispatch);
-    add_partials(e, partials, db, mode);
-}
-
-/// The second stage of a sum over rows: adds the rows of `partials` up.
-pub fn add_partials(e: &mut Emit<'_>, partials: ValueId, total: Bind, mode: u32) {
-    let shape = e.shape(partials);
-    let dispatch = column_sum_blocks(shape, e.bind(partials), total, shape.rows, mode);
-    e.run(dispatch);
-}
-
-fn column_sum_blocks(shape: Shape, x: Bind, y: Bind, block_rows: usize, mode: u32) -> Dispatch {
+/// y[b] = the sum of rows b · `block_rows` … of x, a row for each block; `mode` is how y is written (shaders/shared/accumulate.wgsl).
+pub fn column_sums(shape: Shape, x: Bind, y: Bind, block_rows: usize, mode: u32) -> Dispatch {
     let params = column_sum_kernel::Params {
         rows: shape.rows as u32,
         width: shape.stride4(),

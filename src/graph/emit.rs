@@ -2,11 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::batch::{Input, InputLayout};
 use super::layout::ParamLayout;
-use super::program::{Bind, Dispatch, Owner, Phase, Resource, ValueInfo, When};
-use crate::gpu::Profile;
-use crate::graph::{Graph, Param, ParamId, Purpose, Shape, TableId, ValueId};
+use super::{Graph, Param, ParamId, Purpose};
+use crate::kernels::{Bind, Dispatch, Input, InputLayout, Owner, Phase, Resource, Shape, TableId, Tuning, ValueId, When, elementwise};
 
 /// Rows of a parameter that one dispatch can bind.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,30 +28,41 @@ pub struct GradTarget {
     pub accumulate: bool,
 }
 
+/// A value's size and its place in the pool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ValueInfo {
+    /// Bytes.
+    pub bytes: u64,
+    /// Rows and columns where it is a matrix.
+    pub shape: Option<Shape>,
+    /// The pooled buffer that holds it while it lives; `None` when no dispatch needs it.
+    pub slot: Option<u32>,
+}
+
 /// Collects the dispatches of a plan.
 pub struct Emit<'a> {
-    /// The device that the plan is for.
-    pub profile: &'a Profile,
+    /// Which kernels the device gets.
+    pub tuning: &'a Tuning,
     /// The graph that is compiled.
     pub graph: &'a Graph,
     layout: &'a ParamLayout,
     inputs: InputLayout,
-    pub(super) values: Vec<ValueInfo>,
-    pub(super) dispatches: Vec<Dispatch>,
+    pub(crate) values: Vec<ValueInfo>,
+    pub(crate) dispatches: Vec<Dispatch>,
     /// Gradient of each activation, as far as it is known.
     grads: HashMap<ValueId, ValueId>,
     /// The activation that a recomputed copy stands for.
-    pub(super) origin: HashMap<ValueId, ValueId>,
+    pub(crate) origin: HashMap<ValueId, ValueId>,
     gradient_written: Vec<bool>,
     needs_grad: Vec<bool>,
     /// Index of the node that makes each activation.
     producer: Vec<usize>,
-    pub(super) node: usize,
-    pub(super) owner: Owner,
+    pub(crate) node: usize,
+    pub(crate) owner: Owner,
 }
 
 impl<'a> Emit<'a> {
-    pub(super) fn new(graph: &'a Graph, layout: &'a ParamLayout, profile: &'a Profile) -> Emit<'a> {
+    pub(crate) fn new(graph: &'a Graph, layout: &'a ParamLayout, tuning: &'a Tuning) -> Emit<'a> {
         let mut needs_grad = vec![false; graph.values.len()];
         let mut producer = vec![0; graph.values.len()];
         if graph.purpose == Purpose::Train {
@@ -68,7 +77,7 @@ impl<'a> Emit<'a> {
         }
         let values = graph.values.iter().map(|s| ValueInfo { bytes: s.floats() as u64 * 4, shape: Some(*s), slot: None });
         Emit {
-            profile,
+            tuning,
             graph,
             layout,
             inputs: InputLayout::new(graph.tokens),
@@ -125,14 +134,6 @@ impl<'a> Emit<'a> {
         Bind { resource: Resource::Value(value), offset: 0, size: self.values[value.0 as usize].bytes }
     }
 
-    /// Rows of a matrix as a binding; `first` times the row's bytes must be a multiple of 256 (a multiple of 16 rows always is).
-    pub fn bind_rows(&self, value: ValueId, first: usize, rows: usize) -> Bind {
-        let row = u64::from(self.shape(value).stride4()) * 16;
-        let offset = first as u64 * row;
-        debug_assert_eq!(offset % 256, 0, "a binding starts at a multiple of 256 bytes");
-        Bind { resource: Resource::Value(value), offset, size: rows as u64 * row }
-    }
-
     /// The pieces of a parameter; more than one only when it is larger than a binding.
     pub fn pieces(&self, param: ParamId) -> Vec<Piece> {
         let p = self.param(param);
@@ -175,7 +176,7 @@ impl<'a> Emit<'a> {
 
     /// The statistics of a step, see `shaders/shared/stats.wgsl`.
     pub fn stats(&self) -> Bind {
-        Bind { resource: Resource::Stats, offset: 0, size: super::store::STATS_BYTES }
+        Bind { resource: Resource::Stats, offset: 0, size: crate::kernels::STATS_BYTES }
     }
 
     /// Adds a dispatch to the plan.
@@ -282,15 +283,15 @@ impl<'a> Emit<'a> {
 
     fn copy(&mut self, from: ValueId, to: ValueId) {
         let (shape, x, y) = (self.shape(from), self.bind(from), self.bind(to));
-        self.run(crate::ops::elementwise::copy(shape, x, y));
+        self.run(elementwise::copy(shape, x, y));
     }
 
     fn add_in_place(&mut self, target: ValueId, x: ValueId) {
         let (shape, x, y) = (self.shape(target), self.bind(x), self.bind(target));
-        self.run(crate::ops::elementwise::add_in_place(shape, 1.0, x, y));
+        self.run(elementwise::add_in_place(shape, 1.0, x, y));
     }
 
-    pub(super) fn set_phase(&mut self, phase: Phase, node: usize) {
+    pub(crate) fn set_phase(&mut self, phase: Phase, node: usize) {
         let n = &self.graph.nodes[node];
         self.node = node;
         self.owner = Owner { op: n.op.name(), layer: n.layer, phase };
@@ -298,5 +299,5 @@ impl<'a> Emit<'a> {
 }
 
 fn fill(target: Bind) -> Dispatch {
-    crate::ops::elementwise::zero(target)
+    elementwise::zero(target)
 }

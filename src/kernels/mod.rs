@@ -1,0 +1,37 @@
+//! The vocabulary of kernels: the modules generated from `shaders/*.wgsl`, what they run on, and which of them a device gets.
+//!
+//! Plain data without a device: `gpu` compiles a [`Shader`], `plan` puts [`Dispatch`]es in order, `ops` decide which ones there are.
+
+mod batch;
+mod dispatch;
+pub mod elementwise;
+mod shader;
+mod stats;
+mod tuning;
+mod types;
+
+mod generated {
+    #![allow(missing_docs, unused_imports, clippy::all, clippy::pedantic, reason = "generated; the shaders carry the comments")]
+    use super::{Access, Bind, Dispatch, Shader};
+    include!(concat!(env!("OUT_DIR"), "/kernels.rs"));
+}
+
+pub use batch::{Input, InputLayout};
+pub use dispatch::{Bind, Dispatch, Owner, Phase, Resource, When, workgroups};
+pub use generated::*;
+
+/// Bytes of the statistics buffer.
+pub const STATS_BYTES: u64 = size_of::<Stats>() as u64;
+pub use shader::{Access, Shader};
+pub use tuning::{DeviceClass, Tuning, Version, row_groups};
+pub use types::{Activation, Shape, TableId, ValueId, WeightType};
+
+impl From<WeightType> for Weight {
+    fn from(weight_type: WeightType) -> Weight {
+        match weight_type {
+            WeightType::F32 => Weight::F32,
+            WeightType::Bf16 => Weight::Bf16,
+            WeightType::F16 => Weight::F16,
+        }
+    }
+}

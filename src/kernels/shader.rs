@@ -1,0 +1,23 @@
+//! A shader as text, with what the bindings need to know about it.
+
+/// How a kernel uses a buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// `var<storage, read>`.
+    Read,
+    /// `var<storage, read_write>`: written, or read and written.
+    Write,
+}
+
+/// One expanded shader module, as build.rs made it.
+#[derive(Debug)]
+pub struct Shader {
+    /// The file's name without `.wgsl`, and the version of a permuted one.
+    pub name: &'static str,
+    /// The whole text.
+    pub wgsl: &'static str,
+    /// Access of each storage buffer, in the order of the bindings.
+    pub bindings: &'static [Access],
+    /// Whether binding 1 is the step's uniform.
+    pub uses_step: bool,
+}

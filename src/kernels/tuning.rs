@@ -1,0 +1,130 @@
+//! Which version of each kernel a device gets, and how it cuts the work: the only place that decides it.
+
+use super::workgroups;
+
+/// Which kind of processor runs the shaders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceClass {
+    /// A software device (lavapipe, SwiftShader, WARP): barriers and workgroup memory are slow.
+    Cpu,
+    /// A graphics processor.
+    Gpu,
+}
+
+/// The versions of a kernel that has several (`<kernel>.<version>.wgsl`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Version {
+    /// A subgroup is a workgroup; operands are broadcast from constant lanes. For processors.
+    Subgroup,
+    /// A block of the output in the registers of each thread, nothing shared. For processors; right everywhere.
+    Registers,
+    /// Tiles in workgroup memory. For GPUs.
+    Tiled,
+}
+
+/// The choice of kernels for a device. Everything in it is a number or a name, so that a program can be compiled without a device; two
+/// devices with the same tuning run the same dispatches.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Tuning {
+    /// The matrix products' version. `Subgroup` needs subgroups of exactly 8 lanes.
+    pub products: Version,
+    /// A forward product with at most this many rows streams the weight once instead of making tiles.
+    pub vector_rows: usize,
+    /// The attention kernels' version. `Subgroup` needs subgroups of at least 8 lanes.
+    pub attention: Version,
+    /// Lanes that share a row in kernels that work row by row, where each workgroup takes one row; `None`: lanes by the row's width, and as
+    /// many rows as fill a workgroup of 256.
+    pub row_lanes: Option<u32>,
+    /// Fewest rows of a block in sums over rows.
+    pub sum_rows: usize,
+    /// Threads of a workgroup in kernels in which every thread walks a long row or list by itself.
+    pub long_threads: u32,
+    /// Threads of a workgroup in the gradient norm.
+    pub norm_threads: u32,
+    /// Elements of four floats that one of them adds up.
+    pub norm_items: u32,
+    /// Tokens of a prompt that are computed at once in generation.
+    pub prompt_tokens: usize,
+}
+
+impl Tuning {
+    /// The tuning for a class of devices; `subgroup` is the size of every subgroup, where subgroup operations may be used.
+    pub fn of(class: DeviceClass, subgroup: Option<u32>) -> Tuning {
+        match class {
+            // Few threads to feed, and a barrier costs more than the lanes save: a row goes to one subgroup, which is one workgroup, whose
+            // lanes load side by side. On lavapipe that is 1.5 to 5 times faster than a lane a row or several rows a workgroup.
+            DeviceClass::Cpu => Tuning {
+                products: if subgroup == Some(8) { Version::Subgroup } else { Version::Registers },
+                vector_rows: 8,
+                attention: if subgroup.is_some_and(|lanes| lanes >= 8) { Version::Subgroup } else { Version::Registers },
+                row_lanes: Some(subgroup.unwrap_or(8).clamp(4, 64)),
+                sum_rows: 512,
+                long_threads: 8,
+                norm_threads: 8,
+                norm_items: 128,
+                prompt_tokens: 64,
+            },
+            // Many short blocks, so that there are threads enough; a prompt's chunk needs more rows to fill the device.
+            DeviceClass::Gpu => Tuning {
+                products: Version::Tiled,
+                vector_rows: 8,
+                attention: Version::Tiled,
+                row_lanes: None,
+                sum_rows: 32,
+                long_threads: 64,
+                norm_threads: 256,
+                norm_items: 16,
+                prompt_tokens: 256,
+            },
+        }
+    }
+
+    /// Lanes of a row and rows of a workgroup for rows of `width` elements of four floats.
+    pub fn lanes(&self, width: u32) -> (u32, u32) {
+        match self.row_lanes {
+            Some(lanes) => (lanes, 1),
+            None => {
+                let lanes = (width / 4).next_power_of_two().clamp(1, 256);
+                (lanes, (256 / lanes).clamp(1, 64))
+            }
+        }
+    }
+
+    /// Rows of a block in a sum over `rows` rows.
+    pub fn block_rows(&self, rows: usize) -> usize {
+        // At most 256 blocks, or the second stage becomes the long one.
+        rows.div_ceil(256).max(self.sum_rows)
+    }
+}
+
+/// Workgroups for `rows` rows at `per_group` a workgroup.
+pub fn row_groups(rows: usize, per_group: u32) -> [u32; 3] {
+    workgroups(rows.div_ceil(per_group as usize))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_gets_its_versions() {
+        let versions = |class, subgroup| {
+            let tuning = Tuning::of(class, subgroup);
+            (tuning.products, tuning.attention)
+        };
+        assert_eq!(versions(DeviceClass::Cpu, Some(8)), (Version::Subgroup, Version::Subgroup));
+        assert_eq!(versions(DeviceClass::Cpu, Some(16)), (Version::Registers, Version::Subgroup));
+        assert_eq!(versions(DeviceClass::Cpu, Some(4)), (Version::Registers, Version::Registers));
+        assert_eq!(versions(DeviceClass::Cpu, None), (Version::Registers, Version::Registers));
+        assert_eq!(versions(DeviceClass::Gpu, Some(32)), (Version::Tiled, Version::Tiled));
+    }
+
+    #[test]
+    fn a_tuning_is_read_back_as_it_was_written() {
+        let tuning = Tuning::of(DeviceClass::Gpu, None);
+        let json = serde_json::to_string(&tuning).expect("JSON");
+        assert_eq!(serde_json::from_str::<Tuning>(&json).expect("a tuning"), tuning);
+    }
+}
