@@ -222,21 +222,18 @@ impl ResolvedAdapter {
 /// What PEFT targets where nothing is said (`TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING`).
 ///
 /// # Errors
-/// [`Error::Config`] for phi3, for which PEFT has none.
+/// [`Error::Config`] where PEFT has none, as for phi3.
 pub fn default_targets(architecture: Architecture) -> Result<TargetModules> {
-    let names: &[&str] = match architecture {
-        Architecture::Gpt2 => &["c_attn"],
-        Architecture::Phi3 => {
-            return Err(field_error(
-                "target_modules",
-                "is missing, and PEFT has no default for phi3; name qkv_proj, o_proj, gate_up_proj or down_proj",
-            ));
-        }
-        Architecture::Llama | Architecture::Mistral | Architecture::Qwen2 | Architecture::Qwen3 | Architecture::Gemma3Text => {
-            &["q_proj", "v_proj"]
-        }
-    };
-    Ok(TargetModules::Names(names.iter().map(|name| name.to_string()).collect()))
+    let declaration = architecture.declaration();
+    if declaration.lora_targets.is_empty() {
+        let last = |module: &'static str| module.rsplit('.').next().unwrap_or(module);
+        let names: Vec<&str> = declaration.tensors.projections.iter().map(|projection| last(projection.module)).collect();
+        return Err(field_error(
+            "target_modules",
+            format!("is missing, and PEFT has no default for {}; name some of {}", declaration.model_type, names.join(", ")),
+        ));
+    }
+    Ok(TargetModules::Names(declaration.lora_targets.iter().map(|name| name.to_string()).collect()))
 }
 
 /// The modules that have a weight, by name.

@@ -86,7 +86,6 @@ pub(super) struct Defaults<'a> {
     pub(super) norm_eps: f64,
     pub(super) activation_key: &'a str,
     pub(super) activation: &'a str,
-    pub(super) tie_word_embeddings: bool,
     pub(super) bos: &'a [u32],
     pub(super) eos: &'a [u32],
     pub(super) pad: &'a [u32],
@@ -101,7 +100,6 @@ impl Default for Defaults<'_> {
             norm_eps: 1e-6,
             activation_key: "hidden_act",
             activation: "silu",
-            tie_word_embeddings: false,
             bos: &[],
             eos: &[],
             pad: &[],
@@ -146,7 +144,7 @@ impl ModelConfig {
                 format!("says that the weights are quantised ({method}); training needs the unquantised model"),
             ));
         }
-        architecture.config(&fields)
+        (architecture.declaration().config)(&fields)
     }
 
     /// Width of all query heads together.
@@ -182,8 +180,11 @@ impl ModelConfig {
         let mut config = ModelConfig::new(fields, architecture, sizes, "num_attention_heads")?;
         config.norm_eps = fields.positive_or("rms_norm_eps", defaults.norm_eps)? as f32;
         config.activation = read_activation(fields, defaults.activation_key, defaults.activation)?;
-        config.tie_word_embeddings = fields.flag_or("tie_word_embeddings", defaults.tie_word_embeddings)?;
+        config.tie_word_embeddings = fields.flag_or("tie_word_embeddings", architecture.declaration().ties_by_default)?;
         config.read_token_ids(fields, defaults.bos, defaults.eos, defaults.pad)?;
+        if architecture.declaration().heads_divide_hidden_size {
+            config.hidden_size_is_multiple_of_heads(fields)?;
+        }
         Ok(config)
     }
 
@@ -246,8 +247,7 @@ impl ModelConfig {
         Ok(())
     }
 
-    /// transformers 5 refuses llama and gemma3 where it does not hold, even with a head_dim of its own.
-    pub(super) fn hidden_size_is_multiple_of_heads(&self, fields: &Fields<'_>) -> Result<()> {
+    fn hidden_size_is_multiple_of_heads(&self, fields: &Fields<'_>) -> Result<()> {
         if self.hidden_size.is_multiple_of(self.num_attention_heads) {
             return Ok(());
         }

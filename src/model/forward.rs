@@ -19,7 +19,7 @@ pub fn build(config: &ModelConfig, params: Rc<Vec<Param>>, tokens: usize, purpos
     let tables = tables.collect();
     let names = params.iter().enumerate().map(|(i, p)| (p.name.as_str(), ParamId(i as u32))).collect();
     let mut f = Forward { graph: &mut graph, config, names, tables, prefix: String::new(), layer: None };
-    config.architecture.forward(&mut f);
+    (config.architecture.declaration().forward)(&mut f);
     graph
 }
 
@@ -153,11 +153,11 @@ impl Forward<'_> {
         self.graph.add(a, b)
     }
 
-    /// The output head: its own matrix, or the embedding called `tied` (both named from the root).
-    pub(super) fn head(&mut self, x: ValueId, tied: &str) {
+    /// The output head: its own matrix, or the token embedding.
+    pub(super) fn head(&mut self, x: ValueId) {
         self.prefix.clear();
-        let name = if self.config.tie_word_embeddings { tied } else { "lm_head" };
-        let weight = self.param(&format!("{name}.weight"));
+        let tied = self.config.architecture.declaration().tensors.embedding;
+        let weight = self.param(if self.config.tie_word_embeddings { tied } else { "lm_head.weight" });
         self.graph.lm_head(x, weight, self.config.final_logit_softcapping);
     }
 }

@@ -2,11 +2,30 @@
 //! to one full layer, a rotary base for each kind, tied and scaled embedding.
 
 use super::config::{Defaults, ModelConfig};
+use super::declaration::{BiasKey, Declaration, Positions};
 use super::fields::{Fields, limits};
 use super::forward::Forward;
 use super::params::{ParamDecl, Params};
-use super::{Architecture, rope_config};
+use super::{Architecture, llama, rope_config};
 use crate::error::Result;
+
+/// What is known of `gemma3_text` besides how it computes.
+pub(super) const DECLARATION: Declaration = Declaration {
+    model_type: "gemma3_text",
+    class_name: "Gemma3ForCausalLM",
+    text_part_of: Some("gemma3"),
+    keys: &llama::KEYS,
+    tensors: &llama::TENSORS_WITH_HEAD_NORMS,
+    positions: Positions::RotaryByLayerType { theta: 1_000_000.0, local_theta: 10_000.0 },
+    bias_keys: &[BiasKey::ATTENTION],
+    heads_divide_hidden_size: true,
+    ties_by_default: true,
+    signature: Some("pre_feedforward_layernorm"),
+    lora_targets: &["q_proj", "v_proj"],
+    config,
+    params,
+    forward,
+};
 
 /// Reads the fields of `Gemma3TextConfig`.
 ///
@@ -27,14 +46,12 @@ pub(super) fn config(fields: &Fields<'_>) -> Result<ModelConfig> {
             max_position_embeddings: 131_072,
             activation_key: "hidden_activation",
             activation: "gelu_pytorch_tanh",
-            tie_word_embeddings: true,
             bos: &[2],
             eos: &[1],
             pad: &[0],
             ..Defaults::default()
         },
     )?;
-    config.hidden_size_is_multiple_of_heads(fields)?;
     config.attention_bias = fields.flag_or("attention_bias", false)?;
     config.attention_output_bias = config.attention_bias;
     config.attention_scale = fields.positive_or("query_pre_attn_scalar", 256.0)?.powf(-0.5) as f32;
@@ -103,5 +120,5 @@ pub(super) fn forward(f: &mut Forward<'_>) {
         f.add(x, h)
     });
     let x = f.rms_norm(x, "norm");
-    f.head(x, "model.embed_tokens");
+    f.head(x);
 }

@@ -4,10 +4,59 @@
 
 use super::Architecture;
 use super::config::{ModelConfig, Sizes, read_activation};
+use super::declaration::{Declaration, Positions, Projection, ShownSize, Size, SizeKeys, Tensors};
 use super::fields::{Fields, limits};
 use super::forward::Forward;
 use super::params::{ParamDecl, Params};
 use crate::error::Result;
+
+/// The sizes as GPT-2 names them.
+const KEYS: SizeKeys = SizeKeys {
+    hidden_size: &["n_embd", "hidden_size"],
+    intermediate_size: &["n_inner"],
+    num_hidden_layers: &["n_layer", "num_hidden_layers"],
+    num_attention_heads: &["n_head", "num_attention_heads"],
+    max_position_embeddings: &["n_positions", "max_position_embeddings"],
+    has_head_sizes: false,
+    required: &["vocab_size", "n_embd", "n_layer", "n_head"],
+    from_tensors: &["vocab_size", "n_embd", "n_layer", "n_head", "n_positions"],
+};
+
+/// GPT-2's names. Its projections are `Conv1D` modules.
+const TENSORS: Tensors = Tensors {
+    base_prefix: "transformer.",
+    embedding: "transformer.wte.weight",
+    layers: "transformer.h.",
+    projections: &[
+        Projection::from_hidden("attn.c_attn"),
+        Projection::to_hidden("attn.c_proj"),
+        Projection::from_hidden("mlp.c_fc"),
+        Projection::to_hidden("mlp.c_proj"),
+    ],
+    transposed: true,
+    shown: &[
+        ShownSize::in_layer(Size::Intermediate, "mlp.c_fc.weight", 1),
+        ShownSize::outside(Size::Positions, "transformer.wpe.weight", 0),
+    ],
+};
+
+/// What is known of `gpt2` besides how it computes.
+pub(super) const DECLARATION: Declaration = Declaration {
+    model_type: "gpt2",
+    class_name: "GPT2LMHeadModel",
+    text_part_of: None,
+    keys: &KEYS,
+    tensors: &TENSORS,
+    positions: Positions::Learned,
+    bias_keys: &[],
+    heads_divide_hidden_size: false,
+    ties_by_default: true,
+    signature: Some("c_attn"),
+    lora_targets: &["c_attn"],
+    config,
+    params,
+    forward,
+};
 
 /// Reads the fields of `GPT2Config`; its `attribute_map` allows the usual names for four of them too.
 pub(super) fn config(fields: &Fields<'_>) -> Result<ModelConfig> {
@@ -19,19 +68,20 @@ pub(super) fn config(fields: &Fields<'_>) -> Result<ModelConfig> {
             return Err(fields.error(key, format!("is true; it {meaning}, which is not supported")));
         }
     }
-    let either = |own: &'static str, usual: &'static str| if fields.has(own) { own } else { usual };
-    let hidden_size = fields.count(either("n_embd", "hidden_size"), limits::WIDTH)?;
-    let heads_key = either("n_head", "num_attention_heads");
+    // The first that is given; of several absent ones the message names the last, which is the usual one.
+    let key = |names: &'static [&'static str]| names.iter().find(|key| fields.has(key)).or(names.last()).copied().unwrap_or_default();
+    let hidden_size = fields.count(key(KEYS.hidden_size), limits::WIDTH)?;
+    let heads_key = key(KEYS.num_attention_heads);
     let num_attention_heads = fields.count(heads_key, limits::HEADS)?;
     let sizes = Sizes {
         vocab_size: fields.count("vocab_size", limits::VOCABULARY)?,
         hidden_size,
         intermediate_size: fields.optional_count("n_inner", None, limits::WIDTH)?.unwrap_or(4 * hidden_size),
-        num_hidden_layers: fields.count(either("n_layer", "num_hidden_layers"), limits::LAYERS)?,
+        num_hidden_layers: fields.count(key(KEYS.num_hidden_layers), limits::LAYERS)?,
         num_attention_heads,
         num_key_value_heads: num_attention_heads,
         head_dim: None,
-        max_position_embeddings: fields.count_or(either("n_positions", "max_position_embeddings"), 1024, limits::POSITIONS)?,
+        max_position_embeddings: fields.count_or(key(KEYS.max_position_embeddings), 1024, limits::POSITIONS)?,
     };
     let mut config = ModelConfig::new(fields, Architecture::Gpt2, sizes, heads_key)?;
     config.norm_eps = fields.positive_or("layer_norm_epsilon", 1e-5)? as f32;
@@ -39,7 +89,7 @@ pub(super) fn config(fields: &Fields<'_>) -> Result<ModelConfig> {
     config.attention_bias = true;
     config.attention_output_bias = true;
     config.mlp_bias = true;
-    config.tie_word_embeddings = fields.flag_or("tie_word_embeddings", true)?;
+    config.tie_word_embeddings = fields.flag_or("tie_word_embeddings", DECLARATION.ties_by_default)?;
     config.read_token_ids(fields, &[50256], &[50256], &[])?;
     if !fields.flag_or("scale_attn_weights", true)? {
         config.attention_scale = 1.0;
@@ -53,7 +103,7 @@ pub(super) fn config(fields: &Fields<'_>) -> Result<ModelConfig> {
 /// The tensors of `GPT2LMHeadModel`. `c_attn` stacks queries, keys and values.
 pub(super) fn params(config: &ModelConfig) -> Vec<ParamDecl> {
     let (hidden, ffn) = (config.hidden_size, config.intermediate_size);
-    let mut p = Params::new("transformer.").transposed();
+    let mut p = Params::new(TENSORS.base_prefix).transposed();
     p.embedding("wte", config.vocab_size, hidden);
     p.position_embedding("wpe", config.max_position_embeddings, hidden);
     p.layers("h", config, |p| {
@@ -88,5 +138,5 @@ pub(super) fn forward(f: &mut Forward<'_>) {
         f.add(x, h)
     });
     let x = f.layer_norm(x, "ln_f");
-    f.head(x, "transformer.wte");
+    f.head(x);
 }

@@ -1,11 +1,76 @@
 //! Llama (also SmolLM2, TinyLlama, Llama 3): RMSNorm, rotary positions, grouped-query attention, SwiGLU.
 
 use super::config::{Defaults, ModelConfig};
+use super::declaration::{BiasKey, Declaration, Positions, Projection, ShownSize, Size, SizeKeys, Tensors};
 use super::fields::Fields;
 use super::forward::Forward;
 use super::params::{ParamDecl, Params};
 use super::{Architecture, rope_config};
 use crate::error::Result;
+
+/// The sizes as llama and its relatives name them.
+pub(super) const KEYS: SizeKeys = SizeKeys {
+    hidden_size: &["hidden_size"],
+    intermediate_size: &["intermediate_size"],
+    num_hidden_layers: &["num_hidden_layers"],
+    num_attention_heads: &["num_attention_heads"],
+    max_position_embeddings: &["max_position_embeddings"],
+    has_head_sizes: true,
+    required: &["vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"],
+    from_tensors: &[
+        "vocab_size",
+        "hidden_size",
+        "intermediate_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "num_key_value_heads",
+        "head_dim",
+    ],
+};
+
+/// The tensors' names of llama and of its relatives with separate projections.
+pub(super) const TENSORS: Tensors = Tensors {
+    base_prefix: "model.",
+    embedding: "model.embed_tokens.weight",
+    layers: "model.layers.",
+    projections: &[
+        Projection::from_hidden("self_attn.q_proj"),
+        Projection::from_hidden("self_attn.k_proj"),
+        Projection::from_hidden("self_attn.v_proj"),
+        Projection::to_hidden("self_attn.o_proj"),
+        Projection::from_hidden("mlp.gate_proj"),
+        Projection::from_hidden("mlp.up_proj"),
+        Projection::to_hidden("mlp.down_proj"),
+    ],
+    transposed: false,
+    shown: &[INTERMEDIATE, QUERY, KEY_VALUE],
+};
+
+/// The same with a norm on each head's queries and keys.
+pub(super) const TENSORS_WITH_HEAD_NORMS: Tensors =
+    Tensors { shown: &[INTERMEDIATE, QUERY, KEY_VALUE, ShownSize::in_layer(Size::HeadDim, "self_attn.q_norm.weight", 0)], ..TENSORS };
+
+pub(super) const INTERMEDIATE: ShownSize = ShownSize::in_layer(Size::Intermediate, "mlp.down_proj.weight", 1);
+pub(super) const QUERY: ShownSize = ShownSize::in_layer(Size::Query, "self_attn.o_proj.weight", 1);
+const KEY_VALUE: ShownSize = ShownSize::in_layer(Size::KeyValue, "self_attn.k_proj.weight", 0);
+
+/// What is known of `llama` besides how it computes.
+pub(super) const DECLARATION: Declaration = Declaration {
+    model_type: "llama",
+    class_name: "LlamaForCausalLM",
+    text_part_of: None,
+    keys: &KEYS,
+    tensors: &TENSORS,
+    positions: Positions::Rotary { theta: 10_000.0 },
+    bias_keys: &[BiasKey::ATTENTION, BiasKey::MLP],
+    heads_divide_hidden_size: true,
+    ties_by_default: false,
+    signature: None,
+    lora_targets: &["q_proj", "v_proj"],
+    config,
+    params,
+    forward,
+};
 
 /// Reads the fields of `LlamaConfig`.
 pub(super) fn config(fields: &Fields<'_>) -> Result<ModelConfig> {
@@ -14,7 +79,6 @@ pub(super) fn config(fields: &Fields<'_>) -> Result<ModelConfig> {
         Architecture::Llama,
         &Defaults { max_position_embeddings: 2048, bos: &[1], eos: &[2], ..Defaults::default() },
     )?;
-    config.hidden_size_is_multiple_of_heads(fields)?;
     config.attention_bias = fields.flag_or("attention_bias", false)?;
     config.attention_output_bias = config.attention_bias;
     config.mlp_bias = fields.flag_or("mlp_bias", false)?;
@@ -82,5 +146,5 @@ pub(super) fn decoder_forward(f: &mut Forward<'_>, query_key_norm: bool) {
         f.add(x, h)
     });
     let x = f.rms_norm(x, "norm");
-    f.head(x, "model.embed_tokens");
+    f.head(x);
 }

@@ -1,12 +1,31 @@
 //! Mistral: llama with a sliding window in every layer.
 
 use super::config::{Defaults, ModelConfig};
+use super::declaration::{Declaration, Positions};
 use super::fields::{Fields, limits};
 use super::forward::Forward;
 use super::llama;
 use super::params::ParamDecl;
 use super::{Architecture, rope_config};
 use crate::error::Result;
+
+/// What is known of `mistral` besides how it computes.
+pub(super) const DECLARATION: Declaration = Declaration {
+    model_type: "mistral",
+    class_name: "MistralForCausalLM",
+    text_part_of: None,
+    keys: &llama::KEYS,
+    tensors: &llama::TENSORS,
+    positions: Positions::Rotary { theta: 10_000.0 },
+    bias_keys: &[],
+    heads_divide_hidden_size: false,
+    ties_by_default: false,
+    signature: None,
+    lora_targets: &["q_proj", "v_proj"],
+    config,
+    params,
+    forward,
+};
 
 /// Reads the fields of `MistralConfig`.
 pub(super) fn config(fields: &Fields<'_>) -> Result<ModelConfig> {

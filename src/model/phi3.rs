@@ -2,11 +2,42 @@
 //! positions on a part of each head, and LongRoPE.
 
 use super::config::{Defaults, ModelConfig};
+use super::declaration::{Declaration, Positions, Projection, ShownSize, Size, Tensors};
 use super::fields::{Fields, limits};
 use super::forward::Forward;
 use super::params::{ParamDecl, Params};
-use super::{Architecture, rope_config};
+use super::{Architecture, llama, rope_config};
 use crate::error::Result;
+
+/// llama's names with fused projections.
+const TENSORS: Tensors = Tensors {
+    projections: &[
+        Projection::from_hidden("self_attn.qkv_proj"),
+        Projection::to_hidden("self_attn.o_proj"),
+        Projection::from_hidden("mlp.gate_up_proj"),
+        Projection::to_hidden("mlp.down_proj"),
+    ],
+    shown: &[llama::INTERMEDIATE, llama::QUERY, ShownSize::in_layer(Size::QueryKeyValue, "self_attn.qkv_proj.weight", 0)],
+    ..llama::TENSORS
+};
+
+/// What is known of `phi3` besides how it computes.
+pub(super) const DECLARATION: Declaration = Declaration {
+    model_type: "phi3",
+    class_name: "Phi3ForCausalLM",
+    text_part_of: None,
+    keys: &llama::KEYS,
+    tensors: &TENSORS,
+    positions: Positions::PartlyRotary { theta: 10_000.0 },
+    bias_keys: &[],
+    heads_divide_hidden_size: false,
+    ties_by_default: false,
+    signature: Some("qkv_proj"),
+    lora_targets: &[],
+    config,
+    params,
+    forward,
+};
 
 /// Reads the fields of `Phi3Config`.
 pub(super) fn config(fields: &Fields<'_>) -> Result<ModelConfig> {
@@ -62,5 +93,5 @@ pub(super) fn forward(f: &mut Forward<'_>) {
         f.add(x, h)
     });
     let x = f.rms_norm(x, "norm");
-    f.head(x, "model.embed_tokens");
+    f.head(x);
 }

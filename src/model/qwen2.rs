@@ -1,12 +1,31 @@
 //! Qwen 2 and 2.5: llama with biases on queries, keys and values, and a sliding window in some layers where asked for.
 
 use super::config::{Defaults, ModelConfig};
+use super::declaration::{Declaration, Positions};
 use super::fields::{Fields, limits};
 use super::forward::Forward;
 use super::llama;
 use super::params::ParamDecl;
 use super::{Architecture, rope_config};
 use crate::error::Result;
+
+/// What is known of `qwen2` besides how it computes.
+pub(super) const DECLARATION: Declaration = Declaration {
+    model_type: "qwen2",
+    class_name: "Qwen2ForCausalLM",
+    text_part_of: None,
+    keys: &llama::KEYS,
+    tensors: &llama::TENSORS,
+    positions: Positions::Rotary { theta: 10_000.0 },
+    bias_keys: &[],
+    heads_divide_hidden_size: false,
+    ties_by_default: false,
+    signature: Some("q_proj.bias"),
+    lora_targets: &["q_proj", "v_proj"],
+    config,
+    params,
+    forward,
+};
 
 /// Reads the fields of `Qwen2Config`.
 pub(super) fn config(fields: &Fields<'_>) -> Result<ModelConfig> {

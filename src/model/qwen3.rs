@@ -1,12 +1,31 @@
 //! Qwen 3: llama with RMSNorm on each head's queries and keys before the rotation.
 
 use super::config::{Defaults, ModelConfig};
+use super::declaration::{BiasKey, Declaration, Positions};
 use super::fields::Fields;
 use super::forward::Forward;
 use super::params::ParamDecl;
 use super::{Architecture, rope_config};
 use super::{llama, qwen2};
 use crate::error::Result;
+
+/// What is known of `qwen3` besides how it computes.
+pub(super) const DECLARATION: Declaration = Declaration {
+    model_type: "qwen3",
+    class_name: "Qwen3ForCausalLM",
+    text_part_of: None,
+    keys: &llama::KEYS,
+    tensors: &llama::TENSORS_WITH_HEAD_NORMS,
+    positions: Positions::Rotary { theta: 10_000.0 },
+    bias_keys: &[BiasKey::ATTENTION],
+    heads_divide_hidden_size: false,
+    ties_by_default: false,
+    signature: Some("q_norm"),
+    lora_targets: &["q_proj", "v_proj"],
+    config,
+    params,
+    forward,
+};
 
 /// Reads the fields of `Qwen3Config`.
 pub(super) fn config(fields: &Fields<'_>) -> Result<ModelConfig> {

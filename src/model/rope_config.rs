@@ -4,29 +4,28 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Architecture;
 use super::config::ModelConfig;
+use super::declaration::Positions;
 use super::fields::{Fields, limits};
 use super::rope::{Rope, RopeKind};
 use crate::error::Result;
 
-const THETA: f64 = 10_000.0;
-const GEMMA3_GLOBAL_THETA: f64 = 1_000_000.0;
 const LAYER_TYPES: [&str; 2] = ["full_attention", "sliding_attention"];
 
 /// One rotary embedding for all layers. Like transformers, `rope_scaling` wins over `rope_parameters`, and a theta inside over
 /// one outside.
 pub(super) fn read(fields: &Fields<'_>, config: &ModelConfig) -> Result<Rope> {
     whole_head(fields)?;
+    let (default, _) = default_thetas(config);
     let Some((key, inner)) = scaling_or_parameters(fields)? else {
-        let theta = check_theta(fields, fields.positive_or("rope_theta", THETA)?)?;
+        let theta = check_theta(fields, fields.positive_or("rope_theta", default)?)?;
         return Ok(Rope { theta, kind: RopeKind::Default, rotary_dim: config.head_dim });
     };
     if LAYER_TYPES.iter().any(|layer_type| inner.has(layer_type)) {
         return Err(fields.error(key, "has an entry for each layer type, which only gemma3_text has"));
     }
     whole_head(&inner)?;
-    let theta = inner.optional_positive("rope_theta")?.map_or_else(|| fields.positive_or("rope_theta", THETA), Ok)?;
+    let theta = inner.optional_positive("rope_theta")?.map_or_else(|| fields.positive_or("rope_theta", default), Ok)?;
     let kind = read_kind(&inner, config)?;
     Ok(Rope { theta: check_theta(fields, theta)?, kind, rotary_dim: config.head_dim })
 }
@@ -42,9 +41,10 @@ pub(super) fn read_per_layer_type(fields: &Fields<'_>, config: &ModelConfig) -> 
             fields.error("rope_parameters", "must have an entry for full_attention and one for sliding_attention in a gemma3_text model")
         );
     }
+    let (default, local_default) = default_thetas(config);
     let mut ropes = Vec::new();
     for (layer_type, outer_key, default) in
-        [(LAYER_TYPES[0], "rope_theta", GEMMA3_GLOBAL_THETA), (LAYER_TYPES[1], "rope_local_base_freq", THETA)]
+        [(LAYER_TYPES[0], "rope_theta", default), (LAYER_TYPES[1], "rope_local_base_freq", local_default)]
     {
         let inner = match &parameters {
             Some(parameters) => parameters.object(layer_type)?,
@@ -77,7 +77,7 @@ pub(super) fn read_per_layer_type(fields: &Fields<'_>, config: &ModelConfig) -> 
 /// Phi 3: a part of each head, and LongRoPE, whose type older files call `su` or `yarn`.
 pub(super) fn read_phi3(fields: &Fields<'_>, config: &ModelConfig) -> Result<Rope> {
     let inner = scaling_or_parameters(fields)?.map(|(_, inner)| inner);
-    let mut theta = fields.positive_or("rope_theta", THETA)?;
+    let mut theta = fields.positive_or("rope_theta", default_thetas(config).0)?;
     let mut partial = fields.positive_or("partial_rotary_factor", 1.0)?;
     if let Some(inner) = &inner {
         theta = inner.positive_or("rope_theta", theta)?;
@@ -122,6 +122,15 @@ pub(super) fn read_phi3(fields: &Fields<'_>, config: &ModelConfig) -> Result<Rop
 fn longrope_attention_factor(config: &ModelConfig, original: usize, factor: Option<f64>) -> f64 {
     let factor = factor.unwrap_or(config.max_position_embeddings as f64 / original as f64);
     if factor <= 1.0 { 1.0 } else { (1.0 + factor.ln() / (original as f64).ln()).sqrt() }
+}
+
+/// The bases where config.json gives none: of the full layers, and of the sliding ones.
+fn default_thetas(config: &ModelConfig) -> (f64, f64) {
+    match config.architecture.declaration().positions {
+        Positions::Rotary { theta } | Positions::PartlyRotary { theta } => (theta, theta),
+        Positions::RotaryByLayerType { theta, local_theta } => (theta, local_theta),
+        Positions::Learned => (10_000.0, 10_000.0),
+    }
 }
 
 fn scaling_or_parameters<'a>(fields: &Fields<'a>) -> Result<Option<(&'static str, Fields<'a>)>> {
@@ -217,12 +226,12 @@ pub(crate) fn write(config: &ModelConfig, out: &mut Map<String, Value>) {
         return;
     };
     out.insert("rope_theta".into(), json!(rope.theta));
-    let parameters = match (config.architecture, config.ropes.get(1)) {
-        (Architecture::Gemma3Text, Some(local)) => {
+    let parameters = match (config.architecture.declaration().positions, config.ropes.get(1)) {
+        (Positions::RotaryByLayerType { .. }, Some(local)) => {
             out.insert("rope_local_base_freq".into(), json!(local.theta));
             json!({LAYER_TYPES[0]: parameters(config, rope), LAYER_TYPES[1]: parameters(config, local)})
         }
-        (Architecture::Phi3, _) => {
+        (Positions::PartlyRotary { .. }, _) => {
             let partial = rope.rotary_dim as f64 / config.head_dim as f64;
             out.insert("partial_rotary_factor".into(), json!(partial));
             let mut all = parameters(config, rope);
@@ -285,7 +294,7 @@ fn scaling(config: &ModelConfig, rope: &Rope) -> Value {
     }
     let mut map = parameters(config, rope);
     map.remove("rope_theta");
-    if config.architecture == Architecture::Phi3 {
+    if matches!(config.architecture.declaration().positions, Positions::PartlyRotary { .. }) {
         map.remove("rope_type");
         map.remove("original_max_position_embeddings");
         map.insert("type".into(), json!("longrope"));

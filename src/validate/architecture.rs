@@ -8,7 +8,7 @@ use super::infer::{self, leaf};
 use super::repair::Repair;
 use super::report::Finding;
 use super::view::View;
-use super::{CONFIG, config, layout};
+use super::{CONFIG, layout};
 use crate::model::{Architecture, ModelConfig};
 
 /// What is no causal language model, by model_type: encoders, encoder-decoders, and models of other things than text.
@@ -55,8 +55,8 @@ const NOT_CAUSAL: [&str; 40] = [
     "dinov2",
 ];
 
-/// Causal language models of transformers that are not supported here; many have llama's names and compute something else, so they
-/// must never be taken for llama.
+/// Causal language models of transformers beside the oldest supported ones; many have llama's names and compute something else, so what
+/// the registry does not have must never be taken for llama.
 const OTHER_CAUSAL: [&str; 58] = [
     "apertus",
     "arcee",
@@ -122,16 +122,9 @@ fn supported() -> String {
     Architecture::all().map(Architecture::model_type).collect::<Vec<_>>().join(", ")
 }
 
-/// The tensors that show an architecture, for the sentence.
+/// The tensor that shows an architecture, for the sentence.
 fn evidence(view: &View, architecture: Architecture) -> Option<(String, &'static str)> {
-    let what = match architecture {
-        Architecture::Qwen3 => "q_norm",
-        Architecture::Gemma3Text => "pre_feedforward_layernorm",
-        Architecture::Qwen2 => "q_proj.bias",
-        Architecture::Phi3 => "qkv_proj",
-        Architecture::Gpt2 => "c_attn",
-        Architecture::Llama | Architecture::Mistral => return None,
-    };
+    let what = architecture.declaration().signature?;
     view.tensors.iter().find(|tensor| tensor.name.contains(what)).map(|tensor| (tensor.name.clone(), what))
 }
 
@@ -207,7 +200,7 @@ pub(super) fn decide(view: &mut View, base: Option<&Base>, findings: &mut Vec<Fi
     };
     if let Some(architecture) = Architecture::from_model_type(&model_type) {
         return match by_tensors {
-            Some(other) if !families.contains(&architecture) && !only_fused_differently(architecture, other) => {
+            Some(other) if !families.contains(&architecture) && !infer::differ_in_fusion_only(architecture, other) => {
                 let (seen, tensor) = match evidence(view, other) {
                     Some((tensor, what)) => (format!("{what} is present"), Some(tensor)),
                     None => match evidence_against(view, architecture) {
@@ -236,8 +229,8 @@ pub(super) fn decide(view: &mut View, base: Option<&Base>, findings: &mut Vec<Fi
             format!("{model_type} is not a causal language model, and only those can be trained here ({})", supported()),
         );
     }
-    if model_type == "gemma3" {
-        return text_part(view, findings);
+    if let Some(architecture) = Architecture::all().find(|a| a.declaration().text_part_of == Some(model_type.as_str())) {
+        return text_part(view, architecture, &model_type, findings);
     }
     let nearest = Architecture::all()
         .map(|a| (strsim::jaro_winkler(&model_type, a.model_type()), a.model_type()))
@@ -282,31 +275,23 @@ pub(super) fn decide(view: &mut View, base: Option<&Base>, findings: &mut Vec<Fi
     }
 }
 
-/// phi3 has llama's tensors with some of them fused: that is mended in the tensors, not in the configuration.
-fn only_fused_differently(declared: Architecture, shown: Architecture) -> bool {
-    let split = |a| matches!(a, Architecture::Llama | Architecture::Mistral);
-    (split(declared) && shown == Architecture::Phi3) || (declared == Architecture::Phi3 && split(shown))
-}
-
 /// A tensor that the declared architecture would have.
 fn evidence_against(view: &View, declared: Architecture) -> Option<&'static str> {
-    let what = match declared {
-        Architecture::Qwen3 => "q_norm",
-        Architecture::Gemma3Text => "pre_feedforward_layernorm",
-        Architecture::Qwen2 => "q_proj.bias",
-        _ => return None,
-    };
+    let what = declared.declaration().signature?;
     view.tensors.iter().all(|tensor| !leaf(&tensor.name).0.contains(what)).then_some(what)
 }
 
-/// Gemma 3 with its vision part: the language model in it is a gemma3_text.
-fn text_part(view: &mut View, findings: &mut Vec<Finding>) -> Option<Architecture> {
+/// A multimodal model, such as Gemma 3 with its vision part: the language model in it is of this architecture.
+fn text_part(view: &mut View, architecture: Architecture, model_type: &str, findings: &mut Vec<Finding>) -> Option<Architecture> {
     let vision = |name: &str| {
         ["vision_tower.", "multi_modal_projector.", "model.vision_tower.", "model.multi_modal_projector."]
             .iter()
             .any(|beginning| name.starts_with(beginning))
     };
-    let message = "this is gemma3, the model with a vision part; only its language model, a gemma3_text, can be trained here";
+    let message = format!(
+        "this is {model_type}, the model with a vision part; only its language model, a {}, can be trained here",
+        architecture.model_type()
+    );
     let Some(Value::Object(text)) = view.config.get("text_config").cloned() else {
         findings.push(Finding::new(Code::VisionPart, format!("{message}, and config.json lacks its text_config")).file(CONFIG));
         return None;
@@ -319,8 +304,8 @@ fn text_part(view: &mut View, findings: &mut Vec<Finding>) -> Option<Architectur
         .collect();
     fields.extend(text);
     fields.retain(|(key, _)| key != "model_type" && key != "architectures");
-    fields.push(("model_type".into(), json!("gemma3_text")));
-    fields.push(("architectures".into(), json!(["Gemma3ForCausalLM"])));
+    fields.push(("model_type".into(), json!(architecture.model_type())));
+    fields.push(("architectures".into(), json!([architecture.class_name()])));
     let repair = Repair::SetConfig(fields);
     view.apply(&repair);
     findings.push(Finding::new(Code::VisionPart, message).file(CONFIG).repair(repair));
@@ -331,7 +316,7 @@ fn text_part(view: &mut View, findings: &mut Vec<Finding>) -> Option<Architectur
         view.apply(&repair);
         findings.push(Finding::new(Code::VisionPart, message).repair(repair));
     }
-    Some(Architecture::Gemma3Text)
+    Some(architecture)
 }
 
 /// Whether the base's configuration declares these tensors, once they are stored as its architecture does.
@@ -383,14 +368,9 @@ pub(super) fn without_config(view: &mut View, base: Option<&Base>, findings: &mu
         ("model_type".to_string(), json!(architecture.model_type())),
         ("tie_word_embeddings".to_string(), json!(!shapes.has_head)),
     ];
-    if matches!(architecture, Architecture::Llama | Architecture::Qwen3 | Architecture::Gemma3Text) {
-        fields.push(("attention_bias".into(), json!(shapes.attention_bias)));
-    }
-    if architecture == Architecture::Llama {
-        fields.push(("mlp_bias".into(), json!(shapes.mlp_bias)));
-    }
-    let keys = config::size_keys(architecture);
-    fields.extend(keys.iter().filter_map(|key| Some(((*key).to_string(), shapes.field(key)?))));
+    fields.extend(shapes.biases.iter().map(|(bias, present)| (bias.key.to_string(), json!(present))));
+    let keys = architecture.declaration().keys;
+    fields.extend(keys.from_tensors.iter().filter_map(|key| Some(((*key).to_string(), shapes.field(keys, key)?))));
     let message = format!(
         "there are weights but no config.json ({elsewhere}); the tensors are those of {}. Copy it from the base model (--base DIR): what \
          they do not show (norm epsilon, activation, windows) is assumed to be the architecture's default otherwise",

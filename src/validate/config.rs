@@ -13,6 +13,7 @@ use super::view::View;
 use super::{CONFIG, architecture};
 use crate::checkpoint::{Dtype, dtype_name};
 use crate::error::Error;
+use crate::model::declaration::SizeKeys;
 use crate::model::{Architecture, ModelConfig};
 
 /// More rounds than there are fields.
@@ -20,38 +21,9 @@ const MAX_FAULTS: usize = 64;
 /// Fields that hold a text, so that a text in them is no number in quotes.
 const TEXTS: [&str; 5] = ["hidden_act", "hidden_activation", "activation_function", "rope_type", "type"];
 
-/// The fields that have no default, by the names of an architecture.
-pub(super) fn size_keys(architecture: Architecture) -> &'static [&'static str] {
-    match architecture {
-        Architecture::Gpt2 => &["vocab_size", "n_embd", "n_layer", "n_head", "n_positions"],
-        _ => &[
-            "vocab_size",
-            "hidden_size",
-            "intermediate_size",
-            "num_hidden_layers",
-            "num_attention_heads",
-            "num_key_value_heads",
-            "head_dim",
-        ],
-    }
-}
-
-/// Fields without which nothing can be computed.
-fn required(architecture: Architecture) -> &'static [&'static str] {
-    match architecture {
-        Architecture::Gpt2 => &["vocab_size", "n_embd", "n_layer", "n_head"],
-        _ => &["vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"],
-    }
-}
-
-fn is_given(map: &Map<String, Value>, key: &str) -> bool {
-    let usual = match key {
-        "n_embd" => "hidden_size",
-        "n_layer" => "num_hidden_layers",
-        "n_head" => "num_attention_heads",
-        _ => key,
-    };
-    [key, usual].iter().any(|key| map.get(*key).is_some_and(|value| !value.is_null()))
+fn is_given(map: &Map<String, Value>, keys: &SizeKeys, key: &str) -> bool {
+    let same = keys.same(key);
+    same.iter().copied().chain([key]).any(|key| map.get(key).is_some_and(|value| !value.is_null()))
 }
 
 /// Finds all faults of the configuration, mends what can be mended, and reads it; `None` when it stays unreadable.
@@ -101,7 +73,7 @@ pub(super) fn read(
                         let removed = scratch.shift_remove(top).is_some();
                         let absent = !removed;
                         findings.push(finding);
-                        if absent || required(architecture).contains(&top) {
+                        if absent || architecture.declaration().keys.required.contains(&top) {
                             return None;
                         }
                         continue;
@@ -132,19 +104,20 @@ fn mend(view: &mut View, scratch: &mut Map<String, Value>, repair: &Repair) {
 
 /// Sizes that are not there at all: one finding for all of them, and one for the cut of the heads where shapes leave it open.
 fn missing_fields(view: &mut View, architecture: Architecture, shapes: &Shapes, base: Option<&Base>, findings: &mut Vec<Finding>) {
-    let missing: Vec<&str> = required(architecture).iter().copied().filter(|key| !is_given(&view.config, key)).collect();
+    let keys = architecture.declaration().keys;
+    let missing: Vec<&str> = keys.required.iter().copied().filter(|key| !is_given(&view.config, keys, key)).collect();
     if missing.is_empty() {
         return;
     }
     let base = base.filter(|base| base.architecture() == Some(architecture));
-    let known = |key: &&str| shapes.field(key).or_else(|| base.and_then(|base| base.field(key)));
+    let known = |key: &&str| shapes.field(keys, key).or_else(|| base.and_then(|base| base.field(key)));
     let mut fields: Vec<(String, Value)> = missing.iter().filter_map(|key| Some(((*key).to_string(), known(key)?))).collect();
-    let heads = if architecture == Architecture::Gpt2 { "n_head" } else { "num_attention_heads" };
+    let heads = keys.num_attention_heads[0];
     let heads_open = missing.contains(&heads) && !fields.iter().any(|(key, _)| key == heads);
     if base.is_some() && missing.contains(&heads) {
         for key in ["num_key_value_heads", "head_dim"] {
             fields.extend(
-                base.and_then(|base| base.field(key)).filter(|_| !is_given(&view.config, key)).map(|value| (key.to_string(), value)),
+                base.and_then(|base| base.field(key)).filter(|_| !is_given(&view.config, keys, key)).map(|value| (key.to_string(), value)),
             );
         }
     }
@@ -192,13 +165,15 @@ pub(super) fn open_heads(architecture: Architecture, shapes: &Shapes) -> Option<
 
 /// A cut of the heads as fields of config.json.
 pub(super) fn candidate(architecture: Architecture, (heads, key_value_heads, head_dim): (u64, u64, u64)) -> Candidate {
-    if architecture == Architecture::Gpt2 {
-        return Candidate { label: format!("{heads} heads of {head_dim}"), config: vec![("n_head".into(), json!(heads))] };
+    let keys = architecture.declaration().keys;
+    let heads_key = keys.num_attention_heads[0];
+    if !keys.has_head_sizes {
+        return Candidate { label: format!("{heads} heads of {head_dim}"), config: vec![(heads_key.into(), json!(heads))] };
     }
     Candidate {
         label: format!("{heads} heads of {head_dim} ({key_value_heads} for keys and values)"),
         config: vec![
-            ("num_attention_heads".into(), json!(heads)),
+            (heads_key.into(), json!(heads)),
             ("num_key_value_heads".into(), json!(key_value_heads)),
             ("head_dim".into(), json!(head_dim)),
         ],
@@ -215,6 +190,7 @@ fn fault(
     shapes: &Shapes,
     base: Option<&Base>,
 ) -> Finding {
+    let keys = architecture.declaration().keys;
     let value = lookup(scratch, field);
     let last = field.rsplit('.').next().unwrap_or(field);
     let set_to = |value: Value| Repair::SetConfig(vec![(field.to_string(), value)]);
@@ -228,21 +204,19 @@ fn fault(
             return finding("; transformers 5 refuses it (\"expected int, got str\"), version 4 fails later and somewhere else")
                 .repair(set_to(value));
         }
-        return match shapes.field(field).or_else(|| base.and_then(|base| base.field(field))) {
+        return match shapes.field(keys, field).or_else(|| base.and_then(|base| base.field(field))) {
             Some(value) => finding(&format!("; it is {value}")).repair(set_to(value)),
             None => finding(""),
         };
     }
     // Head counts that contradict each other or hidden_size: the projections' widths know better.
-    const HEADS: [&str; 4] = ["num_attention_heads", "num_key_value_heads", "head_dim", "n_head"];
-    if (HEADS.contains(&field) || field == "hidden_size")
-        && let Some(finding) = sizes::heads(architecture, scratch, shapes, view, base, reason)
-    {
+    let of_heads = keys.num_attention_heads.contains(&field) || ["num_key_value_heads", "head_dim", "hidden_size"].contains(&field);
+    if of_heads && let Some(finding) = sizes::heads(architecture, scratch, shapes, view, base, reason) {
         return finding;
     }
     let code = if value.is_none() { Code::MissingField } else { Code::UnsupportedValue };
     let finding = Finding::new(code, reason).file(CONFIG);
-    if let Some(value) = shapes.field(field).filter(|found| Some(found) != value) {
+    if let Some(value) = shapes.field(keys, field).filter(|found| Some(found) != value) {
         let message = format!("{reason}; the tensors show {value}");
         return Finding { message, ..finding }.repair(set_to(value));
     }

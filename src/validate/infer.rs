@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::view::View;
 use crate::checkpoint::HEAD;
+use crate::model::declaration::{BiasKey, Size, SizeKeys};
 use crate::model::{Architecture, ModelConfig, params};
 
 /// A name with the layer's number replaced by `#`, and that number.
@@ -26,19 +27,38 @@ pub(super) fn leaf(name: &str) -> (String, Option<usize>) {
 
 /// The smallest configuration of an architecture, with and without biases.
 fn smallest(architecture: Architecture, attention_bias: bool, mlp_bias: bool) -> Option<ModelConfig> {
+    let keys = architecture.declaration().keys;
     let mut map = Map::new();
-    for key in ["vocab_size", "hidden_size", "intermediate_size", "n_embd"] {
+    for key in [keys.hidden_size[0], keys.intermediate_size[0], "vocab_size", "head_dim"] {
         map.insert(key.into(), json!(4));
     }
-    for key in ["num_hidden_layers", "num_attention_heads", "num_key_value_heads", "n_head", "n_layer"] {
+    for key in [keys.num_hidden_layers[0], keys.num_attention_heads[0], "num_key_value_heads"] {
         map.insert(key.into(), json!(1));
     }
-    map.insert("head_dim".into(), json!(4));
     map.insert("model_type".into(), json!(architecture.model_type()));
     map.insert("attention_bias".into(), json!(attention_bias));
     map.insert("mlp_bias".into(), json!(mlp_bias));
     map.insert("tie_word_embeddings".into(), json!(true));
     ModelConfig::from_map("config.json", map).ok()
+}
+
+/// Whether two architectures have the same tensors once projections are fused (llama and phi3): what differs is mended in the
+/// tensors, not in the configuration.
+pub(super) fn differ_in_fusion_only(one: Architecture, other: Architecture) -> bool {
+    let fused = |name: &str| {
+        let parts = name.split('.').map(|part| match part {
+            "q_proj" | "k_proj" | "v_proj" => "qkv_proj",
+            "gate_proj" | "up_proj" => "gate_up_proj",
+            part => part,
+        });
+        parts.collect::<Vec<_>>().join(".")
+    };
+    let names = |architecture: Architecture| {
+        smallest(architecture, false, false)
+            .map(|config| params(&config).iter().map(|param| fused(&leaf(&param.name).0)).collect::<BTreeSet<_>>())
+    };
+    let is_fused = |architecture: Architecture| architecture.declaration().has_projection("qkv_proj");
+    is_fused(one) != is_fused(other) && names(one) == names(other)
 }
 
 /// The architectures whose tensors these are by name, exactly (the head may be missing).
@@ -54,7 +74,7 @@ pub(super) fn families(view: &View) -> Vec<Architecture> {
 }
 
 /// Sizes that shapes show. `None` where the tensor is missing or has no such shape.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Clone, Default)]
 pub(super) struct Shapes {
     pub(super) vocab: Option<u64>,
     pub(super) hidden: Option<u64>,
@@ -67,77 +87,73 @@ pub(super) struct Shapes {
     /// From the norms on queries and keys.
     pub(super) head_dim: Option<u64>,
     pub(super) positions: Option<u64>,
-    pub(super) attention_bias: bool,
-    pub(super) mlp_bias: bool,
+    /// The fields that decide about biases, and whether the tensors have these.
+    pub(super) biases: Vec<(&'static BiasKey, bool)>,
     pub(super) has_head: bool,
-    pub(super) has_embedding: bool,
 }
 
 /// The name that an architecture gives its token embedding.
 pub(super) fn embedding_name(architecture: Architecture) -> &'static str {
-    match architecture {
-        Architecture::Gpt2 => "transformer.wte.weight",
-        _ => "model.embed_tokens.weight",
-    }
+    architecture.declaration().tensors.embedding
 }
 
 /// Reads the sizes off the tensors of an architecture.
 pub(super) fn shapes(view: &View, architecture: Architecture) -> Shapes {
-    let gpt2 = architecture == Architecture::Gpt2;
-    let layers_prefix = if gpt2 { "transformer.h." } else { "model.layers." };
+    let declaration = architecture.declaration();
+    let layers = declaration.tensors.layers;
     let numbers: BTreeSet<usize> =
-        view.tensors.iter().filter_map(|tensor| tensor.name.strip_prefix(layers_prefix)?.split('.').next()?.parse().ok()).collect();
+        view.tensors.iter().filter_map(|tensor| tensor.name.strip_prefix(layers)?.split('.').next()?.parse().ok()).collect();
     let first = numbers.first().copied().unwrap_or(0);
     let shape = |name: &str| view.get(name).map(|tensor| tensor.shape.as_slice()).filter(|shape| !shape.contains(&0));
-    let in_layer = |name: &str| shape(&format!("{layers_prefix}{first}.{name}"));
-    let matrix = |shape: Option<&[u64]>| match shape {
+    let matrix = |name: &str| match shape(name) {
         Some(&[rows, cols]) => Some((rows, cols)),
         _ => None,
     };
-    let vector = |shape: Option<&[u64]>| match shape {
-        Some(&[length]) => Some(length),
-        _ => None,
-    };
-    let has = |name: &str| view.get(&format!("{layers_prefix}{first}.{name}")).is_some();
-    let embedding = matrix(shape(embedding_name(architecture)));
-    let head = matrix(shape("lm_head.weight"));
+    let embedding = matrix(embedding_name(architecture));
+    let head = matrix(HEAD);
+    let has = |bias: &BiasKey| view.get(&format!("{layers}{first}.{}", bias.tensor)).is_some();
     let mut found = Shapes {
         vocab: embedding.or(head).map(|(rows, _)| rows),
         hidden: embedding.or(head).map(|(_, cols)| cols),
         layers: (!numbers.is_empty() && numbers.last() == Some(&(numbers.len() - 1))).then_some(numbers.len() as u64),
         has_head: head.is_some(),
-        has_embedding: embedding.is_some(),
+        biases: declaration.bias_keys.iter().map(|bias| (bias, has(bias))).collect(),
         ..Shapes::default()
     };
-    if gpt2 {
-        found.intermediate = matrix(in_layer("mlp.c_fc.weight")).map(|(_, cols)| cols);
-        found.positions = matrix(shape("transformer.wpe.weight")).map(|(rows, _)| rows);
-        return found;
+    let mut all_heads = None;
+    for shown in declaration.tensors.shown {
+        let name = if shown.in_layer { format!("{layers}{first}.{}", shown.tensor) } else { shown.tensor.to_string() };
+        let dimensions = if shown.size == Size::HeadDim { 1 } else { 2 };
+        let Some(length) = shape(&name).filter(|shape| shape.len() == dimensions).map(|shape| shape[shown.axis]) else { continue };
+        *match shown.size {
+            Size::Intermediate => &mut found.intermediate,
+            Size::Query => &mut found.query,
+            Size::KeyValue => &mut found.key_value,
+            Size::QueryKeyValue => &mut all_heads,
+            Size::HeadDim => &mut found.head_dim,
+            Size::Positions => &mut found.positions,
+        } = Some(length);
     }
-    found.intermediate = matrix(in_layer("mlp.down_proj.weight")).map(|(_, cols)| cols);
-    found.query = matrix(in_layer("self_attn.o_proj.weight")).map(|(_, cols)| cols);
-    found.key_value = match (matrix(in_layer("self_attn.qkv_proj.weight")), found.query) {
-        (Some((rows, _)), Some(query)) if rows > query => Some((rows - query) / 2),
-        _ => matrix(in_layer("self_attn.k_proj.weight")).map(|(rows, _)| rows),
-    };
-    found.head_dim = vector(in_layer("self_attn.q_norm.weight"));
-    found.attention_bias = has("self_attn.q_proj.bias");
-    found.mlp_bias = has("mlp.up_proj.bias");
+    if let (Some(all), Some(query)) = (all_heads, found.query)
+        && all > query
+    {
+        found.key_value = Some((all - query) / 2);
+    }
     found
 }
 
 impl Shapes {
     /// The value of a field of config.json, as far as shapes alone decide it.
-    pub(super) fn field(&self, key: &str) -> Option<Value> {
+    pub(super) fn field(&self, keys: &SizeKeys, key: &str) -> Option<Value> {
         let number = match key {
             "vocab_size" => self.vocab,
-            "hidden_size" | "n_embd" => self.hidden,
-            "num_hidden_layers" | "n_layer" => self.layers,
-            "intermediate_size" | "n_inner" => self.intermediate,
-            "n_positions" => self.positions,
             "head_dim" => self.head_dim,
-            "num_attention_heads" => self.query.zip(self.head_dim).map(|(q, d)| q / d),
             "num_key_value_heads" => self.key_value.zip(self.head_dim).map(|(kv, d)| kv / d),
+            _ if keys.hidden_size.contains(&key) => self.hidden,
+            _ if keys.num_hidden_layers.contains(&key) => self.layers,
+            _ if keys.intermediate_size.contains(&key) => self.intermediate,
+            _ if keys.max_position_embeddings.contains(&key) => self.positions,
+            _ if keys.num_attention_heads.contains(&key) => self.query.zip(self.head_dim).map(|(q, d)| q / d),
             _ => None,
         };
         number.filter(|n| *n > 0).map(|n| json!(n))
@@ -147,7 +163,7 @@ impl Shapes {
 /// Cuts of the heads that the widths allow, likeliest first: (heads, key/value heads, head_dim).
 pub(super) fn head_splits(architecture: Architecture, shapes: &Shapes) -> Vec<(u64, u64, u64)> {
     const USUAL: [u64; 16] = [64, 128, 96, 80, 256, 32, 16, 8, 4, 12, 20, 24, 40, 48, 112, 160];
-    if architecture == Architecture::Gpt2 {
+    if !architecture.declaration().keys.has_head_sizes {
         let hidden = shapes.hidden.unwrap_or(0);
         return USUAL.into_iter().filter(|d| hidden > 0 && hidden.is_multiple_of(*d)).map(|d| (hidden / d, hidden / d, d)).collect();
     }
@@ -162,7 +178,7 @@ pub(super) fn head_splits(architecture: Architecture, shapes: &Shapes) -> Vec<(u
 
 /// Whether an architecture can have this cut.
 pub(super) fn is_possible(architecture: Architecture, shapes: &Shapes, (heads, key_value_heads, head_dim): (u64, u64, u64)) -> bool {
-    let whole = matches!(architecture, Architecture::Llama | Architecture::Gemma3Text);
+    let whole = architecture.declaration().heads_divide_hidden_size;
     heads > 0
         && key_value_heads > 0
         && heads.is_multiple_of(key_value_heads)

@@ -11,6 +11,7 @@ use super::report::Finding;
 use super::view::{Tensor, View};
 use crate::checkpoint::{Dtype, dtype_name};
 use crate::model::Architecture;
+use crate::model::declaration::Projection;
 
 /// Endings of the tensors that quantisers store beside or instead of a weight.
 const QUANTISED: [&str; 12] = [
@@ -72,31 +73,19 @@ pub(super) fn usable(view: &View, findings: &mut Vec<Finding>) -> bool {
 /// Undoes transposition, fusion and splitting where the architecture has it otherwise.
 pub(super) fn normalise(view: &mut View, architecture: Architecture, findings: &mut Vec<Finding>) {
     // Fused first: parts that are split by rows must have rows.
-    if architecture == Architecture::Phi3 {
-        join(view, findings);
-    } else if architecture != Architecture::Gpt2 {
+    let declaration = architecture.declaration();
+    if declaration.has_projection("qkv_proj") {
+        join(view, architecture, findings);
+    } else if declaration.has_projection("q_proj") {
         split(view, findings);
     }
     transposed(view, architecture, findings);
 }
 
-/// Whether a weight's inputs or outputs are the model's width: (leaf, width is on the input side).
-fn sides(architecture: Architecture) -> &'static [(&'static str, bool)] {
-    match architecture {
-        Architecture::Gpt2 => &[("attn.c_attn.weight", true), ("mlp.c_fc.weight", true), ("mlp.c_proj.weight", false)],
-        Architecture::Phi3 => {
-            &[("qkv_proj.weight", true), ("gate_up_proj.weight", true), ("o_proj.weight", false), ("down_proj.weight", false)]
-        }
-        _ => &[
-            ("q_proj.weight", true),
-            ("k_proj.weight", true),
-            ("v_proj.weight", true),
-            ("gate_proj.weight", true),
-            ("up_proj.weight", true),
-            ("o_proj.weight", false),
-            ("down_proj.weight", false),
-        ],
-    }
+/// The projection whose weight has this name.
+fn projection_of(architecture: Architecture, name: &str) -> Option<&'static Projection> {
+    let module = name.strip_suffix(".weight")?;
+    architecture.declaration().tensors.projections.iter().find(|projection| module.ends_with(projection.module))
 }
 
 fn transposed(view: &mut View, architecture: Architecture, findings: &mut Vec<Finding>) {
@@ -106,13 +95,13 @@ fn transposed(view: &mut View, architecture: Architecture, findings: &mut Vec<Fi
         return;
     };
     // In the file: (out, in), but gpt2 has (in, out).
-    let conv = architecture == Architecture::Gpt2;
+    let conv = architecture.declaration().tensors.transposed;
     let in_layer = |name: &str| leaf(name).1.is_some();
     // `Some(true)`: the sides are swapped; `None`: a square matrix, or neither side fits.
     let swapped = |tensor: &Tensor| {
-        let (_, width_is_input) = sides(architecture).iter().find(|(ending, _)| tensor.name.ends_with(ending))?;
+        let projection = projection_of(architecture, &tensor.name)?;
         let &[rows, cols] = tensor.shape.as_slice() else { return None };
-        let (right, wrong) = if *width_is_input != conv { (cols, rows) } else { (rows, cols) };
+        let (right, wrong) = if projection.reads_hidden != conv { (cols, rows) } else { (rows, cols) };
         (rows != cols && (right == hidden || wrong == hidden)).then_some(right != hidden)
     };
     let judged: Vec<(&Tensor, Option<bool>)> =
@@ -123,12 +112,12 @@ fn transposed(view: &mut View, architecture: Architecture, findings: &mut Vec<Fi
         return;
     }
     // Square matrices tell nothing; where all others are swapped, they are too.
-    let is_weight =
-        |name: &str| sides(architecture).iter().any(|(ending, _)| name.ends_with(ending)) || (conv && name.ends_with("attn.c_proj.weight"));
     let names: Vec<String> = judged
         .iter()
         .filter(|(tensor, swapped)| {
-            is_weight(&tensor.name) && tensor.shape.len() == 2 && (*swapped == Some(true) || (right == 0 && swapped.is_none()))
+            projection_of(architecture, &tensor.name).is_some()
+                && tensor.shape.len() == 2
+                && (*swapped == Some(true) || (right == 0 && swapped.is_none()))
         })
         .map(|(tensor, _)| tensor.name.clone())
         .collect();
@@ -187,8 +176,8 @@ fn split(view: &mut View, findings: &mut Vec<Finding>) {
     findings.push(finding.repair(repair));
 }
 
-/// Joins separate projections for phi3.
-fn join(view: &mut View, findings: &mut Vec<Finding>) {
+/// Joins separate projections for an architecture that has fused ones.
+fn join(view: &mut View, architecture: Architecture, findings: &mut Vec<Finding>) {
     let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (parts, whole) in [(&["q_proj", "k_proj", "v_proj"][..], "qkv_proj"), (&["gate_proj", "up_proj"], "gate_up_proj")] {
         for tensor in &view.tensors {
@@ -206,7 +195,8 @@ fn join(view: &mut View, findings: &mut Vec<Finding>) {
     let Some(first) = groups.values().next().map(|names| names[0].clone()) else { return };
     let file = view.get(&first).map(|tensor| view.file_of(tensor).to_string()).unwrap_or_default();
     let message = format!(
-        "is a part of what phi3 has fused ({} such groups); transformers would make random fused projections and only warn",
+        "is a part of what {} has fused ({} such groups); transformers would make random fused projections and only warn",
+        architecture.model_type(),
         groups.len()
     );
     let repair = Repair::Join(groups.into_iter().map(|(whole, parts)| (parts, whole)).collect());

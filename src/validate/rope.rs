@@ -7,6 +7,7 @@ use super::code::Code;
 use super::repair::{Candidate, Repair};
 use super::report::Finding;
 use super::view::View;
+use crate::model::declaration::Positions;
 use crate::model::{Architecture, ModelConfig};
 
 /// Those of nearly all models: Llama 2 and Mistral, SmolLM, Llama 3, Qwen and later Mistrals.
@@ -28,13 +29,19 @@ pub(super) fn candidates(architecture: Architecture) -> Vec<Candidate> {
         config.extend(more.map(|(key, value)| (key.to_string(), json!(value))));
         Candidate { label, config }
     };
-    match architecture {
-        Architecture::Gpt2 => Vec::new(),
-        Architecture::Gemma3Text => [1_000_000.0, 10_000.0]
+    match architecture.declaration().positions {
+        Positions::Learned => Vec::new(),
+        Positions::RotaryByLayerType { theta, local_theta } => [theta, local_theta]
             .into_iter()
-            .map(|theta| candidate(format!("theta {theta} and 10000 in sliding layers"), theta, Some(("rope_local_base_freq", 10_000.0))))
+            .map(|theta| {
+                let label = format!("theta {theta} and {local_theta} in sliding layers");
+                candidate(label, theta, Some(("rope_local_base_freq", local_theta)))
+            })
             .collect(),
-        _ => THETAS.into_iter().map(|theta| candidate(format!("theta {theta}"), theta, None)).collect(),
+        Positions::Rotary { theta: default } | Positions::PartlyRotary { theta: default } => {
+            let others = THETAS.into_iter().filter(|theta| *theta != default);
+            std::iter::once(default).chain(others).map(|theta| candidate(format!("theta {theta}"), theta, None)).collect()
+        }
     }
 }
 

@@ -10,17 +10,16 @@ use super::infer::{Shapes, embedding_name, head_splits, is_possible};
 use super::repair::{Candidate, Repair};
 use super::report::Finding;
 use super::view::View;
+use crate::model::declaration::Size;
 use crate::model::{Architecture, ModelConfig};
 
 /// The first size that disagrees, with the repair that makes it agree; the caller asks again after mending.
 pub(super) fn compare(config: &ModelConfig, shapes: &Shapes, view: &View, base: Option<&Base>) -> Option<Finding> {
     let architecture = config.architecture;
-    let gpt2 = architecture == Architecture::Gpt2;
-    let key = |own: &'static str, usual: &'static str| {
-        if gpt2 && (view.config.contains_key(own) || !view.config.contains_key(usual)) { own } else { usual }
-    };
+    let (keys, tensors) = (architecture.declaration().keys, architecture.declaration().tensors);
+    // The key that stands in the file, or the configuration class's own.
+    let key = |names: &'static [&'static str]| names.iter().find(|key| view.config.contains_key(**key)).copied().unwrap_or(names[0]);
     let embedding = embedding_name(architecture);
-    let first_layer = if gpt2 { "transformer.h.0.mlp.c_fc.weight" } else { "model.layers.0.mlp.down_proj.weight" };
     let set_to = |key: &str, value: u64| Repair::SetConfig(vec![(key.to_string(), json!(value))]);
     let differs = |found: Option<u64>, configured: usize| found.filter(|found| *found != configured as u64);
     let elsewhere = "transformers stops with a size mismatch";
@@ -30,12 +29,12 @@ pub(super) fn compare(config: &ModelConfig, shapes: &Shapes, view: &View, base: 
         return Some(Finding::new(Code::VocabSize, message).file(CONFIG).tensor(embedding).repair(set_to("vocab_size", rows)));
     }
     if let Some(width) = differs(shapes.hidden, config.hidden_size) {
-        let key = key("n_embd", "hidden_size");
+        let key = key(keys.hidden_size);
         let message = format!("{key} is {}, but the embedding {embedding} has {width} columns; {elsewhere}", config.hidden_size);
         return Some(Finding::new(Code::WrongSize, message).file(CONFIG).tensor(embedding).repair(set_to(key, width)));
     }
     if let Some(layers) = differs(shapes.layers, config.num_hidden_layers) {
-        let key = key("n_layer", "num_hidden_layers");
+        let key = key(keys.num_hidden_layers);
         let declared = config.num_hidden_layers;
         let elsewhere = match layers < declared as u64 {
             true => format!("transformers would add {} with random numbers", count(declared as u64 - layers)),
@@ -51,15 +50,16 @@ pub(super) fn compare(config: &ModelConfig, shapes: &Shapes, view: &View, base: 
         return Some(Finding::new(Code::LayerCount, message).file(CONFIG).repair(Repair::SetConfig(fields)));
     }
     if let Some(width) = differs(shapes.intermediate, config.intermediate_size) {
-        let key = key("n_inner", "intermediate_size");
+        let key = key(keys.intermediate_size);
+        let first_layer = tensors.showing(Size::Intermediate).unwrap_or_default();
         let message = format!("{key} is {}, but {first_layer} shows {width}; {elsewhere}", config.intermediate_size);
         return Some(Finding::new(Code::WrongSize, message).file(CONFIG).tensor(first_layer).repair(set_to(key, width)));
     }
-    if gpt2 {
-        let positions = differs(shapes.positions, config.max_position_embeddings)?;
-        let key = key("n_positions", "max_position_embeddings");
-        let message = format!("{key} is {}, but transformer.wpe.weight has {positions} rows; {elsewhere}", config.max_position_embeddings);
-        return Some(Finding::new(Code::WrongSize, message).file(CONFIG).tensor("transformer.wpe.weight").repair(set_to(key, positions)));
+    if let Some(positions) = differs(shapes.positions, config.max_position_embeddings) {
+        let key = key(keys.max_position_embeddings);
+        let table = tensors.showing(Size::Positions).unwrap_or_default();
+        let message = format!("{key} is {}, but {table} has {positions} rows; {elsewhere}", config.max_position_embeddings);
+        return Some(Finding::new(Code::WrongSize, message).file(CONFIG).tensor(table).repair(set_to(key, positions)));
     }
     let widths = [(shapes.query, config.query_width()), (shapes.key_value, config.key_value_width()), (shapes.head_dim, config.head_dim)];
     if widths.iter().any(|(found, configured)| differs(*found, *configured).is_some()) {
@@ -91,14 +91,10 @@ fn count(layers: u64) -> String {
 /// Flags for biases: present tensors decide.
 fn biases(config: &ModelConfig, shapes: &Shapes, view: &View) -> Option<Finding> {
     shapes.query?;
-    let attention = matches!(config.architecture, Architecture::Llama | Architecture::Qwen3 | Architecture::Gemma3Text);
-    let flags = [
-        ("attention_bias", attention, config.attention_bias, shapes.attention_bias, "self_attn.q_proj.bias"),
-        ("mlp_bias", config.architecture == Architecture::Llama, config.mlp_bias, shapes.mlp_bias, "mlp.up_proj.bias"),
-    ];
-    let (key, _, configured, there, leaf) = flags.into_iter().find(|(_, read, configured, there, _)| *read && configured != there)?;
-    let tensor = format!("model.layers.0.{leaf}");
-    let what = if there { "there are such biases" } else { "there are none" };
+    let (bias, there) = shapes.biases.iter().find(|(bias, there)| (bias.value)(config) != *there)?;
+    let (key, configured) = (bias.key, (bias.value)(config));
+    let tensor = format!("{}0.{}", config.architecture.declaration().tensors.layers, bias.tensor);
+    let what = if *there { "there are such biases" } else { "there are none" };
     let given = if view.config.contains_key(key) { "is" } else { "is absent, which means" };
     let message =
         format!("{key} {given} {configured}, but {what} among the tensors; transformers would leave them out or make random ones");
@@ -116,7 +112,8 @@ pub(super) fn heads(
 ) -> Option<Finding> {
     let given = |key: &str| map.get(key).and_then(Value::as_u64).filter(|n| *n > 0);
     let elsewhere = "transformers stops with a size mismatch";
-    if architecture == Architecture::Gpt2 {
+    let declaration = architecture.declaration();
+    if !declaration.keys.has_head_sizes {
         return open_heads(architecture, shapes);
     }
     let (query, key_value) = (shapes.query?, shapes.key_value?);
@@ -144,11 +141,8 @@ pub(super) fn heads(
     if splits.is_empty() {
         splits = head_splits(architecture, shapes);
     }
-    let tensor = if architecture == Architecture::Phi3 {
-        "model.layers.0.self_attn.qkv_proj.weight"
-    } else {
-        "model.layers.0.self_attn.k_proj.weight"
-    };
+    let tensor =
+        declaration.tensors.showing(Size::KeyValue).or_else(|| declaration.tensors.showing(Size::QueryKeyValue)).unwrap_or_default();
     let candidates: Vec<Candidate> = splits.iter().map(|split| candidate(architecture, *split)).collect();
     let first = candidates.first()?;
     let finding = Finding::new(Code::WrongSize, "").file(CONFIG).tensor(tensor);

@@ -13,7 +13,7 @@ use super::report::Finding;
 use super::view::{Source, View};
 use crate::checkpoint::{HEAD, TensorFile};
 use crate::error::Result;
-use crate::model::{Architecture, ModelConfig, ParamDecl, params};
+use crate::model::{ModelConfig, ParamDecl, params};
 
 /// So many tensors are named one by one; the rest is counted.
 const NAMED: usize = 6;
@@ -62,7 +62,7 @@ pub(super) async fn check_head(
             let repair = match base_ties.map(|base| base.tie_word_embeddings) {
                 Some(true) => Some(ties(true)),
                 Some(false) => None,
-                None if ties_by_default(config.architecture) => Some(ties(true)),
+                None if config.architecture.declaration().ties_by_default => Some(ties(true)),
                 None => {
                     let config = vec![("tie_word_embeddings".to_string(), json!(true))];
                     Some(Repair::Score(vec![Candidate { label: "the head is the embedding".into(), config }]))
@@ -95,10 +95,6 @@ pub(super) async fn check_head(
     }
     config.raw = view.config.clone();
     Ok(())
-}
-
-fn ties_by_default(architecture: Architecture) -> bool {
-    matches!(architecture, Architecture::Gpt2 | Architecture::Gemma3Text)
 }
 
 /// Whether two tensors hold the same bytes.
