@@ -1,8 +1,65 @@
-//! The one error type. Every variant carries the place (file, line, tensor, key) and a sentence a user can act on;
-//! it is shown once, by `main` or by the page, and nowhere else.
+//! The one error type. Every variant carries the place (file, line, tensor, key) and a sentence that a user can act on; `main` or
+//! the page shows it, once. Code that must decide asks for the [`Cause`] and never reads the sentence.
+
+use std::fmt;
+use std::sync::Arc;
 
 /// What every fallible function of the library returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What is behind an error, for code that must decide. More than one sentence can have the same cause.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Cause {
+    /// There is no such file or directory.
+    NotFound,
+    /// The operating system or the browser does not allow it.
+    PermissionDenied,
+    /// The name is taken.
+    AlreadyExists,
+    /// The disk or the browser's quota is full.
+    NoSpace,
+    /// A symbolic link whose target is missing.
+    BrokenLink,
+    /// A name or a link that leads out of the directory.
+    OutsideDirectory,
+    /// A git-lfs pointer stands in place of the file.
+    LfsPointer,
+    /// The file ends before its content does.
+    Truncated,
+    /// The file is larger than any of its kind can be.
+    TooLarge,
+    /// The file is not JSON, or holds no object.
+    NotJson,
+    /// A value of another type than the field has.
+    WrongType,
+    /// None of these.
+    #[default]
+    Other,
+}
+
+/// The error of another library that an [`Error`] was made from.
+#[derive(Debug, Clone)]
+pub struct ErrorSource(Arc<dyn std::error::Error + Send + Sync>);
+
+impl fmt::Display for ErrorSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for ErrorSource {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
+
+/// Two sources are equal when they say the same.
+impl PartialEq for ErrorSource {
+    fn eq(&self, other: &ErrorSource) -> bool {
+        self.to_string() == other.to_string()
+    }
+}
 
 /// Everything that can go wrong, in words for the person at the keyboard.
 ///
@@ -17,6 +74,10 @@ pub enum Error {
         path: String,
         /// What is wrong and what to do.
         reason: String,
+        /// For code that must decide.
+        cause: Cause,
+        /// The error of the operating system or a library behind it.
+        source: Option<ErrorSource>,
     },
     /// The disk (or the browser's quota) is full. Nothing that was there before was touched.
     #[error("{path}: no space left on the device; what was there before is untouched, free some space and run again")]
@@ -33,6 +94,10 @@ pub enum Error {
         line: usize,
         /// What is wrong and what to do.
         reason: String,
+        /// For code that must decide.
+        cause: Cause,
+        /// The error of the operating system or a library behind it.
+        source: Option<ErrorSource>,
     },
     /// A model's `config.json` (or another JSON file of a checkpoint) holds something that cannot be used.
     #[error("{file}: {reason}")]
@@ -43,6 +108,10 @@ pub enum Error {
         field: String,
         /// What is wrong and what to do.
         reason: String,
+        /// For code that must decide.
+        cause: Cause,
+        /// The error of the operating system or a library behind it.
+        source: Option<ErrorSource>,
     },
     /// A tensor is missing, superfluous, of the wrong shape or type, or damaged.
     #[error("{file}: {tensor}: {reason}")]
@@ -53,6 +122,10 @@ pub enum Error {
         tensor: String,
         /// What is wrong and what to do.
         reason: String,
+        /// For code that must decide.
+        cause: Cause,
+        /// The error of the operating system or a library behind it.
+        source: Option<ErrorSource>,
     },
     /// A directory is not the model that it should be; every fault in a sentence of its own.
     #[error("{path}{}", list(faults))]
@@ -62,7 +135,7 @@ pub enum Error {
         /// What is wrong, what blocks most first.
         faults: Vec<String>,
     },
-    /// A report that was already shown says that something is not good; nothing is left to say.
+    /// The report that the command has printed says what is wrong; only the exit status remains to be set.
     #[error("the report says what is wrong")]
     Judged,
     /// A recipe key or value, or a command line option, is wrong.
@@ -135,22 +208,22 @@ fn list(faults: &[String]) -> String {
 impl Error {
     /// A [`Error::File`].
     pub fn file(path: impl Into<String>, reason: impl Into<String>) -> Self {
-        Error::File { path: path.into(), reason: reason.into() }
+        Error::File { path: path.into(), reason: reason.into(), cause: Cause::Other, source: None }
     }
 
     /// A [`Error::Line`]; `line` counts from 1.
     pub fn line(path: impl Into<String>, line: usize, reason: impl Into<String>) -> Self {
-        Error::Line { path: path.into(), line, reason: reason.into() }
+        Error::Line { path: path.into(), line, reason: reason.into(), cause: Cause::Other, source: None }
     }
 
     /// A [`Error::Config`] about one field.
     pub fn config(file: impl Into<String>, field: impl Into<String>, reason: impl Into<String>) -> Self {
-        Error::Config { file: file.into(), field: field.into(), reason: reason.into() }
+        Error::Config { file: file.into(), field: field.into(), reason: reason.into(), cause: Cause::Other, source: None }
     }
 
     /// A [`Error::Tensor`].
     pub fn tensor(file: impl Into<String>, tensor: impl Into<String>, reason: impl Into<String>) -> Self {
-        Error::Tensor { file: file.into(), tensor: tensor.into(), reason: reason.into() }
+        Error::Tensor { file: file.into(), tensor: tensor.into(), reason: reason.into(), cause: Cause::Other, source: None }
     }
 
     /// A [`Error::Recipe`].
@@ -171,5 +244,69 @@ impl Error {
     /// A [`Error::Gpu`].
     pub fn gpu(reason: impl Into<String>) -> Self {
         Error::Gpu { reason: reason.into() }
+    }
+
+    /// Says what is behind it, for code that must decide. A variant without a place in a file has no cause to set.
+    #[must_use]
+    pub fn because(mut self, because: Cause) -> Self {
+        if let Error::File { cause, .. } | Error::Line { cause, .. } | Error::Config { cause, .. } | Error::Tensor { cause, .. } = &mut self
+        {
+            *cause = because;
+        }
+        self
+    }
+
+    /// Keeps the error that it was made from, for [`source`](std::error::Error::source).
+    #[must_use]
+    pub fn caused_by(mut self, error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        if let Error::File { source, .. } | Error::Line { source, .. } | Error::Config { source, .. } | Error::Tensor { source, .. } =
+            &mut self
+        {
+            *source = Some(ErrorSource(Arc::new(error)));
+        }
+        self
+    }
+
+    /// What is behind it.
+    pub fn cause(&self) -> Cause {
+        match self {
+            Error::File { cause, .. } | Error::Line { cause, .. } | Error::Config { cause, .. } | Error::Tensor { cause, .. } => *cause,
+            Error::NoSpace { .. } => Cause::NoSpace,
+            _ => Cause::Other,
+        }
+    }
+
+    /// Names the file in another way, such as by its directory's path in front.
+    #[must_use]
+    pub fn renamed(mut self, name: impl FnOnce(String) -> String) -> Self {
+        if let Error::File { path, .. }
+        | Error::NoSpace { path }
+        | Error::Line { path, .. }
+        | Error::Config { file: path, .. }
+        | Error::Tensor { file: path, .. } = &mut self
+        {
+            *path = name(std::mem::take(path));
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn an_error_keeps_its_cause_and_its_source_and_can_be_compared() {
+        let io = || std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+        let error = Error::file("a", "permission denied").because(Cause::PermissionDenied).caused_by(io());
+        assert_eq!((error.cause(), error.to_string().as_str()), (Cause::PermissionDenied, "a: permission denied"));
+        assert_eq!(error.source().map(ToString::to_string), Some(io().to_string()));
+        assert_eq!(error, error.clone());
+        assert_ne!(error, Error::file("a", "permission denied"));
+        assert_eq!(error.renamed(|path| format!("d/{path}")).to_string(), "d/a: permission denied");
+        assert_eq!(Error::NoSpace { path: "a".into() }.cause(), Cause::NoSpace);
+        assert_eq!(Error::gpu("lost").because(Cause::NotFound).cause(), Cause::Other);
     }
 }

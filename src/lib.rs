@@ -22,4 +22,4 @@ pub mod validate;
 pub mod web;
 pub mod workflow;
 
-pub use error::{Error, Result};
+pub use error::{Cause, Error, ErrorSource, Result};

@@ -173,11 +173,8 @@ impl ParamSource for Adapter {
 fn within(label: &str, error: Error) -> Error {
     let at = |file: String| if file.starts_with(&format!("{label}/")) || file == label { file } else { format!("{label}/{file}") };
     match error {
-        Error::File { path, reason } => Error::File { path: at(path), reason },
-        Error::Line { path, line, reason } => Error::Line { path: at(path), line, reason },
-        Error::Config { file, field, reason } => Error::Config { file: at(file), field, reason },
-        Error::Tensor { file, tensor, reason } => Error::Tensor { file: at(file), tensor, reason },
-        other => other,
+        Error::NoSpace { .. } => error,
+        error => error.renamed(at),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::model::ModelConfig;
 use crate::model::config::parse_object;
 use crate::platform::Directory;
@@ -58,7 +58,9 @@ impl Carry {
             }
             if entry.size > MAX_FILE {
                 let path = format!("{}/{}", dir.label(), entry.name);
-                return Err(Error::file(path, format!("has {} bytes, far more than such a file can need", entry.size)));
+                return Err(
+                    Error::file(path, format!("has {} bytes, far more than such a file can need", entry.size)).because(Cause::TooLarge)
+                );
             }
             carry.set_file(&entry.name, dir.read(&entry.name).await?)?;
         }

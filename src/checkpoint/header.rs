@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde::de::value::StrDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::platform::Directory;
 
 /// The largest header that any reader of the format accepts, in bytes.
@@ -62,7 +62,7 @@ impl Header {
     /// description does not hold.
     pub async fn read(dir: &dyn Directory, name: &str) -> Result<Header> {
         let Some(size) = dir.size(name).await? else {
-            return Err(Error::file(format!("{}/{name}", dir.label()), "there is no such file"));
+            return Err(Error::file(format!("{}/{name}", dir.label()), "there is no such file").because(Cause::NotFound));
         };
         let mut bytes = dir.read_range(name, 0..size.min(LFS_POINTER.len() as u64)).await?;
         let length = header_length(name, &bytes, size)?;
@@ -78,7 +78,7 @@ impl Header {
         let length = header_length(file, bytes, size)?;
         let end = LENGTH_BYTES + length;
         let json = usize::try_from(end).ok().and_then(|end| bytes.get(LENGTH_BYTES as usize..end));
-        let json = json.ok_or_else(|| Error::file(file, format!("the header of {length} bytes is cut short")))?;
+        let json = json.ok_or_else(|| Error::file(file, format!("the header of {length} bytes is cut short")).because(Cause::Truncated))?;
         Header::parse_json(file, json, size - end, end)
     }
 
@@ -98,7 +98,8 @@ impl Header {
             }
             if end > data_size {
                 let short = end - data_size;
-                return Err(fail(format!("the file is cut short: {short} bytes of this tensor are missing; get it again")));
+                return Err(fail(format!("the file is cut short: {short} bytes of this tensor are missing; get it again"))
+                    .because(Cause::Truncated));
             }
             tensors.push(TensorEntry { name, dtype, shape: raw.shape, offset: begin, bytes });
         }
@@ -176,17 +177,18 @@ pub(super) fn first_duplicate<'a>(names: impl Iterator<Item = &'a str>) -> Optio
 
 fn header_length(file: &str, bytes: &[u8], size: u64) -> Result<u64> {
     if bytes.starts_with(LFS_POINTER) {
-        return Err(Error::file(file, "this is a git-lfs pointer, not the weights themselves; run git lfs pull"));
+        return Err(Error::file(file, "this is a git-lfs pointer, not the weights themselves; run git lfs pull").because(Cause::LfsPointer));
     }
     let Some(length) = bytes.first_chunk().map(|first| u64::from_le_bytes(*first)) else {
-        return Err(Error::file(file, format!("the file has only {size} bytes; get it again")));
+        return Err(Error::file(file, format!("the file has only {size} bytes; get it again")).because(Cause::Truncated));
     };
     if length > MAX_HEADER {
         return Err(Error::file(file, "this is no safetensors file: it would begin with a header of more than 100 MB"));
     }
     match size.checked_sub(LENGTH_BYTES) {
         Some(rest) if length <= rest => Ok(length),
-        _ => Err(Error::file(file, format!("the file is cut short: its header has {length} bytes, the whole file {size}; get it again"))),
+        _ => Err(Error::file(file, format!("the file is cut short: its header has {length} bytes, the whole file {size}; get it again"))
+            .because(Cause::Truncated)),
     }
 }
 

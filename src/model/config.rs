@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::Architecture;
 use super::fields::{Fields, limits};
 use super::rope::Rope;
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::kernels::Activation;
 
 /// The file's name, for messages.
@@ -326,16 +326,18 @@ pub(super) fn read_activation(fields: &Fields<'_>, key: &str, default: &str) -> 
 pub(crate) fn parse_object(file: &str, bytes: &[u8]) -> Result<Map<String, Value>> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     if bytes.starts_with(b"version https://git-lfs") {
-        return Err(Error::config(file, "", "this is a git-lfs pointer, not the file itself; run git lfs pull"));
+        return Err(Error::config(file, "", "this is a git-lfs pointer, not the file itself; run git lfs pull").because(Cause::LfsPointer));
     }
     match serde_json::from_slice(bytes) {
         Ok(Value::Object(map)) => Ok(map),
-        Ok(_) => Err(Error::config(file, "", "the file must hold one JSON object, {…}")),
+        Ok(_) => Err(Error::config(file, "", "the file must hold one JSON object, {…}").because(Cause::NotJson)),
         Err(e) => {
             let line = e.line().max(1);
             let what = e.to_string();
             let what = what.split(" at line ").next().unwrap_or("");
-            Err(Error::line(file, line, format!("this is not valid JSON: {what} (column {})", e.column())))
+            Err(Error::line(file, line, format!("this is not valid JSON: {what} (column {})", e.column()))
+                .because(Cause::NotJson)
+                .caused_by(e))
         }
     }
 }

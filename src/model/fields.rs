@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 
 /// The largest sizes that are taken seriously; a model beyond them cannot run here, so a larger number is a mistake
 /// (or an attack) and is refused before anything is allocated.
@@ -51,7 +51,7 @@ impl<'a> Fields<'a> {
     }
 
     fn wrong_type(&self, key: &str, value: &Value, wanted: &str) -> Error {
-        self.error(key, format!("is {}; it must be {wanted}", describe(value)))
+        self.error(key, format!("is {}; it must be {wanted}", describe(value))).because(Cause::WrongType)
     }
 
     /// A size that must be given: a whole number from 1 to `max`.

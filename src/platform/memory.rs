@@ -8,7 +8,7 @@ use std::rc::Rc;
 use async_trait::async_trait;
 
 use super::{Directory, Entry, FileWriter, OutputDirectory};
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 
 type Files = Rc<RefCell<BTreeMap<String, Vec<u8>>>>;
 
@@ -37,7 +37,7 @@ impl MemoryDirectory {
     }
 
     fn missing(&self, name: &str) -> Error {
-        Error::file(format!("{}/{name}", self.label), "there is no such file")
+        Error::file(format!("{}/{name}", self.label), "there is no such file").because(Cause::NotFound)
     }
 }
 
@@ -69,6 +69,7 @@ impl Directory for MemoryDirectory {
                 format!("{}/{name}", self.label),
                 format!("the file ends at byte {size}, bytes {} to {} were wanted", range.start, range.end),
             )
+            .because(Cause::Truncated)
         })
     }
 
@@ -96,7 +97,7 @@ impl OutputDirectory for MemoryDirectory {
             return Err(self.missing(from));
         }
         if files.keys().any(|k| *k == to_key || k.starts_with(&format!("{to_key}/"))) {
-            return Err(Error::file(format!("{}/{to}", self.label), "this name exists already"));
+            return Err(Error::file(format!("{}/{to}", self.label), "this name exists already").because(Cause::AlreadyExists));
         }
         for key in moved {
             if let Some(bytes) = files.remove(&key) {

@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use async_trait::async_trait;
 
 use super::{Directory, Entry, FileWriter, OutputDirectory};
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 
 /// Runs a future to its end on this thread: the one place where the native program waits.
 pub fn block_on<F: Future>(future: F) -> F::Output {
@@ -64,14 +64,22 @@ pub fn parent_and_name(path: &Path) -> (PathBuf, String) {
 }
 
 fn io_error(path: &str, error: &std::io::Error) -> Error {
-    let reason = match error.kind() {
+    let (cause, reason) = match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => return Error::NoSpace { path: path.to_string() },
-        ErrorKind::NotFound => "there is no such file or directory".to_string(),
-        ErrorKind::PermissionDenied => "permission denied".to_string(),
-        ErrorKind::AlreadyExists => "this name exists already".to_string(),
-        _ => error.to_string(),
+        ErrorKind::NotFound => (Cause::NotFound, "there is no such file or directory".to_string()),
+        ErrorKind::PermissionDenied => (Cause::PermissionDenied, "permission denied".to_string()),
+        ErrorKind::AlreadyExists => (Cause::AlreadyExists, "this name exists already".to_string()),
+        _ => (Cause::Other, error.to_string()),
     };
-    Error::file(path, reason)
+    Error::file(path, reason).because(cause).caused_by(copy_of(error))
+}
+
+/// The same error once more: the library's errors can be cloned, those of the operating system cannot.
+fn copy_of(error: &std::io::Error) -> std::io::Error {
+    match error.raw_os_error() {
+        Some(code) => std::io::Error::from_raw_os_error(code),
+        None => std::io::Error::new(error.kind(), error.to_string()),
+    }
 }
 
 /// A folder on disk.
@@ -95,7 +103,7 @@ impl NativeDirectory {
     fn join(&self, name: &str) -> Result<PathBuf> {
         let relative = Path::new(name);
         if name.is_empty() || !relative.components().all(|c| matches!(c, Component::Normal(_))) {
-            return Err(Error::file(name, format!("this name points outside {}", self.root.display())));
+            return Err(Error::file(name, format!("this name points outside {}", self.root.display())).because(Cause::OutsideDirectory));
         }
         Ok(self.root.join(relative))
     }
@@ -111,7 +119,8 @@ impl NativeDirectory {
                         "this link leads nowhere (to {}); copy the file itself here (a snapshot of the Hugging Face cache needs the blobs beside it)",
                         target.display()
                     ),
-                )),
+                )
+                .because(Cause::BrokenLink)),
                 Err(_) => Ok(path), // the caller's read reports what is wrong
             };
         };
@@ -121,7 +130,8 @@ impl NativeDirectory {
         if real.starts_with(&root) || in_cache {
             return Ok(path);
         }
-        Err(Error::file(path.display().to_string(), "this symbolic link points outside the directory; copy the file here"))
+        Err(Error::file(path.display().to_string(), "this symbolic link points outside the directory; copy the file here")
+            .because(Cause::OutsideDirectory))
     }
 
     fn walk(&self, dir: &Path, prefix: &str, depth: usize, entries: &mut Vec<Entry>) -> Result<()> {
@@ -177,7 +187,8 @@ impl Directory for NativeDirectory {
         let mut file = File::open(&path).map_err(|e| io_error(&shown, &e))?;
         let size = file.metadata().map_err(|e| io_error(&shown, &e))?.len();
         if range.start > range.end || range.end > size {
-            return Err(Error::file(shown, format!("the file ends at byte {size}, bytes {} to {} were wanted", range.start, range.end)));
+            return Err(Error::file(shown, format!("the file ends at byte {size}, bytes {} to {} were wanted", range.start, range.end))
+                .because(Cause::Truncated));
         }
         let mut bytes = vec![0; (range.end - range.start) as usize];
         file.seek(SeekFrom::Start(range.start)).map_err(|e| io_error(&shown, &e))?;
@@ -214,7 +225,7 @@ impl OutputDirectory for NativeDirectory {
     async fn rename(&self, from: &str, to: &str) -> Result<()> {
         let (from, to) = (self.join(from)?, self.join(to)?);
         if to.exists() {
-            return Err(Error::file(to.display().to_string(), "this name exists already"));
+            return Err(Error::file(to.display().to_string(), "this name exists already").because(Cause::AlreadyExists));
         }
         fs::rename(&from, &to).map_err(|e| io_error(&from.display().to_string(), &e))
     }

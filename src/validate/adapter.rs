@@ -76,10 +76,10 @@ fn fault(code: Code, dir: &dyn Directory, error: Error) -> Finding {
     let label = format!("{}/", dir.label());
     let short = |path: String| path.strip_prefix(&label).map(str::to_string).unwrap_or(path);
     match error {
-        Error::File { path, reason } => Finding::new(code, reason).file(short(path)),
-        Error::Line { path, line, reason } => Finding::new(code, format!("{reason} (line {line})")).file(short(path)),
+        Error::File { path, reason, .. } => Finding::new(code, reason).file(short(path)),
+        Error::Line { path, line, reason, .. } => Finding::new(code, format!("{reason} (line {line})")).file(short(path)),
         Error::Config { file, reason, .. } => Finding::new(code, reason).file(short(file)),
-        Error::Tensor { file, tensor, reason } => Finding::new(code, reason).file(short(file)).tensor(tensor),
+        Error::Tensor { file, tensor, reason, .. } => Finding::new(code, reason).file(short(file)).tensor(tensor),
         other => Finding::new(code, other.to_string()),
     }
 }

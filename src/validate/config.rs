@@ -12,7 +12,7 @@ use super::sizes;
 use super::view::View;
 use super::{CONFIG, architecture};
 use crate::checkpoint::{Dtype, dtype_name};
-use crate::error::Error;
+use crate::error::{Cause, Error};
 use crate::model::declaration::SizeKeys;
 use crate::model::{Architecture, ModelConfig};
 
@@ -63,8 +63,9 @@ pub(super) fn read(
                 let repair = mended?;
                 mend(view, &mut scratch, &repair);
             }
-            Err(Error::Config { field, reason, .. }) => {
-                let finding = fault(view, &scratch, &field, &reason, architecture, &shapes, base);
+            Err(Error::Config { field, reason, cause, .. }) => {
+                let said = Said { field: &field, reason: &reason, cause };
+                let finding = fault(view, &scratch, said, architecture, &shapes, base);
                 match &finding.repair {
                     Some(repair) => mend(view, &mut scratch, repair),
                     None => {
@@ -180,12 +181,18 @@ pub(super) fn candidate(architecture: Architecture, (heads, key_value_heads, hea
     }
 }
 
+/// What the model's reader says is wrong.
+struct Said<'a> {
+    field: &'a str,
+    reason: &'a str,
+    cause: Cause,
+}
+
 /// One fault that the model's reader found.
 fn fault(
     view: &View,
     scratch: &Map<String, Value>,
-    field: &str,
-    reason: &str,
+    Said { field, reason, cause }: Said<'_>,
     architecture: Architecture,
     shapes: &Shapes,
     base: Option<&Base>,
@@ -196,7 +203,7 @@ fn fault(
     let set_to = |value: Value| Repair::SetConfig(vec![(field.to_string(), value)]);
     let wrong_type = value.is_some_and(|value| {
         matches!(value, Value::String(_) if !TEXTS.contains(&last))
-            || matches!(value, Value::Number(n) if n.is_f64() && reason.contains("whole number"))
+            || matches!(value, Value::Number(n) if n.is_f64() && cause == Cause::WrongType)
     });
     if wrong_type {
         let finding = |more: &str| Finding::new(Code::WrongFieldType, format!("{reason}{more}")).file(CONFIG);

@@ -12,7 +12,7 @@ use super::repair::Repair;
 use super::report::Finding;
 use super::view::{Source, Tensor, View};
 use crate::checkpoint::{INDEX, TensorFile, TorchFile, WEIGHTS};
-use crate::error::Error;
+use crate::error::{Cause, Error};
 use crate::platform::{Directory, Entry};
 
 const PICKLE_INDEX: &str = "pytorch_model.bin.index.json";
@@ -72,16 +72,12 @@ fn damaged(name: &str, error: &Error) -> Finding {
         Error::Tensor { reason, tensor, .. } => (reason.clone(), Some(tensor.clone())),
         other => (other.to_string(), None),
     };
-    let code = if reason.contains("git-lfs") {
-        Code::LfsPointer
-    } else if reason.contains("points outside") {
-        Code::OutsideDirectory
-    } else if reason.contains("leads nowhere") || reason.contains("permission denied") {
-        Code::Unreadable
-    } else if reason.contains("cut short") || reason.contains("the file has only") {
-        Code::TruncatedFile
-    } else {
-        Code::DamagedFile
+    let code = match error.cause() {
+        Cause::LfsPointer => Code::LfsPointer,
+        Cause::OutsideDirectory => Code::OutsideDirectory,
+        Cause::BrokenLink | Cause::PermissionDenied => Code::Unreadable,
+        Cause::Truncated => Code::TruncatedFile,
+        _ => Code::DamagedFile,
     };
     Finding { tensor, ..Finding::new(code, reason).file(name) }
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::code::Code;
 use super::repair::Repair;
 use super::report::Finding;
-use crate::error::Error;
+use crate::error::{Cause, Error};
 use crate::platform::{Directory, Entry};
 
 /// No configuration or index is larger.
@@ -40,7 +40,7 @@ pub(super) fn unreadable(name: &str, error: &Error) -> Finding {
         Error::File { reason, .. } => reason.clone(),
         other => other.to_string(),
     };
-    let code = if reason.contains("points outside") { Code::OutsideDirectory } else { Code::Unreadable };
+    let code = if error.cause() == Cause::OutsideDirectory { Code::OutsideDirectory } else { Code::Unreadable };
     Finding::new(code, reason).file(name)
 }
 

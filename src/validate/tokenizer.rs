@@ -12,7 +12,7 @@ use super::view::View;
 use super::{CONFIG, infer};
 use crate::checkpoint::SAMPLING_SETTINGS;
 use crate::data::Tokenizer;
-use crate::error::Error;
+use crate::error::{Cause, Error};
 use crate::model::ModelConfig;
 use crate::platform::{Directory, Entry};
 
@@ -96,19 +96,20 @@ async fn tokenizer(dir: &dyn Directory, entries: &[Entry], base: Option<&Base>, 
             let label = format!("{}/", dir.label());
             let (path, reason) = match &error {
                 Error::Config { file, reason, .. } => (file.clone(), reason.clone()),
-                Error::File { path, reason } => (path.clone(), reason.clone()),
-                Error::Line { path, line, reason } => (path.clone(), format!("{reason} (line {line})")),
+                Error::File { path, reason, .. } => (path.clone(), reason.clone()),
+                Error::Line { path, line, reason, .. } => (path.clone(), format!("{reason} (line {line})")),
                 other => (TOKENIZER.to_string(), other.to_string()),
             };
             let file = path.strip_prefix(&label).unwrap_or(&path).to_string();
             if file == CONFIG || file == GENERATION_CONFIG {
                 return None;
             }
-            let is_template = file.contains("chat_template") || reason.contains("chat template") || reason.contains("chat_template");
-            let code = match (is_template, reason.contains("git-lfs")) {
-                (_, true) => Code::LfsPointer,
-                (true, _) => Code::BadTemplate,
-                _ if reason.contains("points outside") => return push(findings, unreadable(&file, &error)),
+            let is_template =
+                file.starts_with("chat_template") || matches!(&error, Error::Config { field, .. } if field == "chat_template");
+            let code = match error.cause() {
+                Cause::LfsPointer => Code::LfsPointer,
+                Cause::OutsideDirectory => return push(findings, unreadable(&file, &error)),
+                _ if is_template => Code::BadTemplate,
                 _ => Code::DamagedTokenizer,
             };
             push(findings, Finding { repair: from_base(base), ..Finding::new(code, reason).file(file) })

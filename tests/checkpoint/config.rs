@@ -158,7 +158,7 @@ fn every_wrong_field_is_named() {
         (json!({"model_type": "mine", "auto_map": {"AutoConfig": "c.C"}}), "auto_map", "Python code"),
     ] {
         match parse(&with(&llama(), changes.clone())) {
-            Err(Error::Config { file, field: named, reason }) => {
+            Err(Error::Config { file, field: named, reason, .. }) => {
                 assert_eq!((file.as_str(), named.as_str()), ("config.json", field), "{changes}: {reason}");
                 assert!(reason.contains(part), "{changes}: {reason:?} lacks {part:?}");
             }

@@ -2,6 +2,7 @@
 
 mod alarms;
 mod cases;
+mod faults;
 mod hostile;
 mod large;
 mod page;

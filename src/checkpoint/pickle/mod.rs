@@ -17,7 +17,7 @@ use safetensors::Dtype;
 use self::machine::{Machine, Outcome, TensorRef, Value};
 use super::header::{Header, TensorEntry};
 use super::tensor_file::TensorFile;
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::platform::Directory;
 
 /// The longest pickle that is taken seriously, the tensors' bytes not counted: it names some hundred thousand tensors.
@@ -48,10 +48,15 @@ impl TorchFile {
     /// [`Error::File`] when it is not torch's, is cut short, or would call a function that has nothing to do with tensors;
     /// [`Error::Tensor`] for a tensor that is laid out in a way that no checkpoint needs.
     pub async fn open(dir: Rc<dyn Directory>, name: &str) -> Result<TorchFile> {
-        let size = dir.size(name).await?.ok_or_else(|| Error::file(format!("{}/{name}", dir.label()), "there is no such file"))?;
+        let size = dir
+            .size(name)
+            .await?
+            .ok_or_else(|| Error::file(format!("{}/{name}", dir.label()), "there is no such file").because(Cause::NotFound))?;
         let head = dir.read_range(name, 0..size.min(LFS_POINTER.len() as u64)).await?;
         if head.starts_with(LFS_POINTER) {
-            return Err(Error::file(name, "this is a git-lfs pointer, not the weights themselves; run git lfs pull"));
+            return Err(
+                Error::file(name, "this is a git-lfs pointer, not the weights themselves; run git lfs pull").because(Cause::LfsPointer)
+            );
         }
         let found = if head.starts_with(b"PK\x03\x04") {
             storage::read_zip(&*dir, name, size).await?

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::machine::{Machine, Value};
 use super::{Found, MAX_PICKLE, Place, run, width, zip};
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::platform::Directory;
 
 /// A zip archive: `<name>/data.pkl`, `<name>/data/<key>`, `<name>/byteorder`.
@@ -26,7 +26,7 @@ pub(super) async fn read_zip(dir: &dyn Directory, file: &str, size: u64) -> Resu
     let bytes = dir.read_range(file, offset..offset + pickle.bytes).await?;
     let mut machine = Machine::default();
     let Some((root, _)) = run(file, &mut machine, &bytes)? else {
-        return Err(Error::file(file, "its data.pkl is cut short; get the file again"));
+        return Err(Error::file(file, "its data.pkl is cut short; get the file again").because(Cause::Truncated));
     };
     let data: HashMap<&str, &zip::Entry> =
         entries.iter().filter_map(|entry| Some((entry.name.strip_prefix(prefix)?.strip_prefix("data/")?, entry))).collect();
@@ -45,7 +45,7 @@ pub(super) async fn read_zip(dir: &dyn Directory, file: &str, size: u64) -> Resu
 /// The format before torch 1.6: magic number, version, a description of the machine, the object, the keys of its storages (a pickle
 /// each), then each storage's number of elements and bytes.
 pub(super) async fn read_legacy(dir: &dyn Directory, file: &str, size: u64) -> Result<Found> {
-    let cut_short = || Error::file(file, "the file is cut short; get it again");
+    let cut_short = || Error::file(file, "the file is cut short; get it again").because(Cause::Truncated);
     let mut wanted = 1 << 16;
     let (machine, root, keys, mut at) = loop {
         let bytes = dir.read_range(file, 0..size.min(wanted)).await?;

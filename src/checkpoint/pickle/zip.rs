@@ -1,7 +1,7 @@
 //! As much of the zip format as torch's files need: the directory at the end of the file, with its 64-bit form, and entries
 //! that are stored as they are.
 
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::platform::Directory;
 
 /// A directory that is larger belongs to no checkpoint.
@@ -42,7 +42,7 @@ fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
 
 /// The archive's entries.
 pub(super) async fn entries(dir: &dyn Directory, file: &str, size: u64) -> Result<Vec<Entry>> {
-    let damaged = || Error::file(file, "the archive is cut short or damaged; get the file again");
+    let damaged = || Error::file(file, "the archive is cut short or damaged; get the file again").because(Cause::Truncated);
     let tail_start = size.saturating_sub(END_BYTES as u64 + MAX_COMMENT + LOCATOR_BYTES as u64);
     let tail = dir.read_range(file, tail_start..size).await?;
     let end = tail.windows(END.len()).rposition(|window| window == END).ok_or_else(damaged)?;
@@ -109,7 +109,7 @@ fn entry(bytes: &[u8]) -> Option<(Entry, usize)> {
 impl Entry {
     /// Where its bytes begin in the file; they all lie inside it.
     pub(super) async fn offset(&self, dir: &dyn Directory, file: &str, size: u64) -> Result<u64> {
-        let damaged = || Error::file(file, format!("{} is cut short; get the file again", self.name));
+        let damaged = || Error::file(file, format!("{} is cut short; get the file again", self.name)).because(Cause::Truncated);
         if !self.stored {
             return Err(Error::file(file, format!("{} is compressed, which torch.save never does", self.name)));
         }

@@ -6,7 +6,7 @@ use tokenizers::AddedToken;
 use super::super::template::ChatTemplate;
 use super::super::well_formed::WellFormed;
 use super::guarded;
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::platform::Directory;
 
 /// The special tokens that transformers names, in the order of its `special_tokens_map`.
@@ -31,7 +31,8 @@ pub(super) async fn load_inner(dir: &dyn Directory) -> Result<tokenizers::Tokeni
     }
     let bytes = dir.read("tokenizer.json").await?;
     if bytes.starts_with(b"version https://git-lfs") {
-        return Err(Error::file(path, "this is a git-lfs pointer, not the file; run `git lfs pull` in the model's repository"));
+        return Err(Error::file(path, "this is a git-lfs pointer, not the file; run `git lfs pull` in the model's repository")
+            .because(Cause::LfsPointer));
     }
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     let fault = |reason: String| {
@@ -52,7 +53,8 @@ pub(super) async fn optional_json(dir: &dyn Directory, name: &str) -> Result<Opt
     }
     let bytes = dir.read(name).await?;
     let json = serde_json::from_slice(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes));
-    json.map(Some).map_err(|e| Error::line(format!("{}/{name}", dir.label()), e.line(), format!("not valid JSON: {e}")))
+    json.map(Some)
+        .map_err(|e| Error::line(format!("{}/{name}", dir.label()), e.line(), format!("not valid JSON: {e}")).because(Cause::NotJson))
 }
 
 async fn optional_text(dir: &dyn Directory, name: &str) -> Result<Option<String>> {

@@ -7,7 +7,7 @@ use js_sys::{ArrayBuffer, Uint8Array};
 use web_sys::{Blob, File};
 
 use super::{file_error, wait};
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::platform::{Directory, Entry};
 
 /// A folder of `File` objects.
@@ -56,7 +56,7 @@ impl Directory for FileDirectory {
 
     async fn read_range(&self, name: &str, range: Range<u64>) -> Result<Vec<u8>> {
         let shown = || format!("{}/{name}", self.label);
-        let file = self.file(name).ok_or_else(|| Error::file(shown(), "there is no such file"))?;
+        let file = self.file(name).ok_or_else(|| Error::file(shown(), "there is no such file").because(Cause::NotFound))?;
         read_blob(file, range, shown).await
     }
 

@@ -9,7 +9,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Request, RequestInit, Response, WorkerGlobalScope};
 
 use super::wait;
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::platform::{Directory, Entry};
 
 const HUB: &str = "https://huggingface.co";
@@ -130,10 +130,7 @@ impl HttpDirectory {
 
     async fn hub(id: &str, revision: &str) -> Result<HttpDirectory> {
         let url = format!("{HUB}/api/models/{id}/tree/{revision}?recursive=true");
-        let list = get(&url).await.map_err(|error| match error {
-            Error::File { reason, .. } => Error::file(id, reason),
-            other => other,
-        })?;
+        let list = get(&url).await.map_err(|error| error.renamed(|_| id.to_string()))?;
         Self::from_list(format!("{HUB}/{id}/resolve/{revision}/"), id.to_string(), &list)
     }
 
@@ -190,7 +187,10 @@ impl Directory for HttpDirectory {
     }
 
     async fn read_range(&self, name: &str, range: Range<u64>) -> Result<Vec<u8>> {
-        let size = self.size(name).await?.ok_or_else(|| Error::file(format!("{}/{name}", self.label), "there is no such file"))?;
+        let size = self
+            .size(name)
+            .await?
+            .ok_or_else(|| Error::file(format!("{}/{name}", self.label), "there is no such file").because(Cause::NotFound))?;
         if range.start > range.end || range.end > size {
             return Err(Error::file(
                 format!("{}/{name}", self.label),

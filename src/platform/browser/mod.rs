@@ -13,7 +13,7 @@ pub use http::HttpDirectory;
 pub use opfs::OpfsDirectory;
 pub(super) use opfs::storage;
 
-use crate::error::Error;
+use crate::error::{Cause, Error};
 
 /// Waits for a promise whose value has this class.
 async fn wait<T: JsCast>(promise: Promise) -> Result<T, JsValue> {
@@ -27,13 +27,18 @@ fn name_of(fault: &JsValue) -> String {
 
 /// A browser's fault about a file, in words.
 fn file_error(path: String, fault: &JsValue) -> Error {
-    let reason = match name_of(fault).as_str() {
+    let (cause, reason) = match name_of(fault).as_str() {
         "QuotaExceededError" => return Error::NoSpace { path },
-        "NotFoundError" => "there is no such file".to_string(),
-        "NoModificationAllowedError" => "it is in use, probably by this page in another tab; close that one".to_string(),
-        "NotReadableError" => "it can no longer be read; it was changed or moved since it was chosen: choose it again".to_string(),
-        "SecurityError" => "this browser does not allow it here (a private window, perhaps)".to_string(),
-        _ => fault.dyn_ref::<JsFault>().map_or_else(|| format!("{fault:?}"), |fault| String::from(fault.message())),
+        "NotFoundError" => (Cause::NotFound, "there is no such file"),
+        "NoModificationAllowedError" => (Cause::PermissionDenied, "it is in use, probably by this page in another tab; close that one"),
+        "NotReadableError" => {
+            (Cause::PermissionDenied, "it can no longer be read; it was changed or moved since it was chosen: choose it again")
+        }
+        "SecurityError" => (Cause::PermissionDenied, "this browser does not allow it here (a private window, perhaps)"),
+        _ => {
+            let words = fault.dyn_ref::<JsFault>().map_or_else(|| format!("{fault:?}"), |fault| String::from(fault.message()));
+            return Error::file(path, words);
+        }
     };
-    Error::file(path, reason)
+    Error::file(path, reason).because(cause)
 }

@@ -18,7 +18,7 @@ use web_sys::{
 
 use super::files::read_blob;
 use super::{file_error, name_of, wait};
-use crate::error::{Error, Result};
+use crate::error::{Cause, Error, Result};
 use crate::platform::{Directory, Entry, FileWriter, OutputDirectory, StorageState};
 
 /// What a folder that is being renamed says: `{"from", "to"}`.
@@ -109,7 +109,7 @@ impl OpfsDirectory {
     /// The folder and the last part of a name's path.
     async fn place(&self, name: &str, create: bool) -> Result<Option<(FileSystemDirectoryHandle, String)>> {
         if name.split('/').any(|part| part.is_empty() || part == "." || part == "..") {
-            return Err(Error::file(name, format!("this name points outside {}", self.label)));
+            return Err(Error::file(name, format!("this name points outside {}", self.label)).because(Cause::OutsideDirectory));
         }
         let path = format!("{}{name}", self.prefix);
         let (parent, last) = path.rsplit_once('/').unwrap_or(("", &path));
@@ -215,13 +215,13 @@ impl Directory for OpfsDirectory {
 
     async fn read_range(&self, name: &str, range: Range<u64>) -> Result<Vec<u8>> {
         let shown = || self.shown(name);
-        let file = self.file(name).await?.ok_or_else(|| Error::file(shown(), "there is no such file"))?;
+        let file = self.file(name).await?.ok_or_else(|| Error::file(shown(), "there is no such file").because(Cause::NotFound))?;
         read_blob(&file, range, shown).await
     }
 
     async fn read(&self, name: &str) -> Result<Vec<u8>> {
         let shown = || self.shown(name);
-        let file = self.file(name).await?.ok_or_else(|| Error::file(shown(), "there is no such file"))?;
+        let file = self.file(name).await?.ok_or_else(|| Error::file(shown(), "there is no such file").because(Cause::NotFound))?;
         read_blob(&file, 0..file.size() as u64, shown).await
     }
 }
@@ -250,17 +250,17 @@ impl OutputDirectory for OpfsDirectory {
         let fault = |e: JsValue| file_error(self.shown(from), &e);
         let exists = self.size(to).await?.is_some() || self.folder(&format!("{}{to}", self.prefix), false).await?.is_some();
         if exists {
-            return Err(Error::file(self.shown(to), "this name exists already"));
+            return Err(Error::file(self.shown(to), "this name exists already").because(Cause::AlreadyExists));
         }
         if self.size(from).await?.is_some() {
             let (Some((folder, last)), Some((target, name))) = (self.place(from, false).await?, self.place(to, true).await?) else {
-                return Err(Error::file(self.shown(from), "there is no such file"));
+                return Err(Error::file(self.shown(from), "there is no such file").because(Cause::NotFound));
             };
             let file: MovableFile = wait(folder.get_file_handle(&last)).await.map_err(fault)?;
             return wait::<JsValue>(file.move_to(&target, &name)).await.map(|_| ()).map_err(fault);
         }
         if self.folder(&format!("{}{from}", self.prefix), false).await?.is_none() {
-            return Err(Error::file(self.shown(from), "there is no such file"));
+            return Err(Error::file(self.shown(from), "there is no such file").because(Cause::NotFound));
         }
         let journal = Journal { from: from.to_string(), to: to.to_string() };
         crate::platform::write_file(self, JOURNAL, &serde_json::to_vec(&journal).unwrap_or_default()).await?;
