@@ -5,6 +5,7 @@ mod checkpoint;
 mod cli;
 mod config;
 mod data;
+mod examples;
 mod generate;
 mod golden;
 mod kernels;

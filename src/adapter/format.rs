@@ -85,6 +85,11 @@ impl Adapter {
         Ok(adapter)
     }
 
+    /// The directory that it was opened from.
+    pub fn directory(&self) -> &Rc<dyn Directory> {
+        self.file.directory()
+    }
+
     /// The directory, as the user calls it.
     pub fn label(&self) -> &str {
         &self.label

@@ -36,6 +36,11 @@ impl TensorFile {
         TensorFile { dir, name: name.to_string(), header, by_name }
     }
 
+    /// The directory that it lies in.
+    pub fn directory(&self) -> &Rc<dyn Directory> {
+        &self.dir
+    }
+
     /// The file's name in its directory.
     pub fn name(&self) -> &str {
         &self.name

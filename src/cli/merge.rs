@@ -6,14 +6,14 @@ use std::rc::Rc;
 
 use clap::{Args, ValueEnum};
 use rootstock::adapter::{Adapted, Adapter, Merged};
-use rootstock::checkpoint::{Carry, Checkpoint, Dtype, ModelSource, WriteOptions, write_checkpoint};
+use rootstock::checkpoint::{Checkpoint, Dtype, ModelSource};
 use rootstock::generate::{Generator, GeneratorOptions};
 use rootstock::gpu::{Gpu, human_bytes};
 use rootstock::model::ModelConfig;
-use rootstock::platform::{Directory, NativeDirectory, OutputDirectory, as_directory, open_directory, parent_and_name};
+use rootstock::platform::{Directory, NativeDirectory, OutputDirectory, as_directory, parent_and_name};
 use rootstock::random::Random;
 use rootstock::validate::{self, Options, Verdict, open_checkpoint};
-use rootstock::workflow::{Paths, Places};
+use rootstock::workflow::{Paths, Places, write_merged};
 use rootstock::{Error, Result};
 
 use super::Global;
@@ -84,7 +84,7 @@ pub(super) async fn run(args: &MergeArgs, global: &Global) -> Result<()> {
     console.say(&format!("model    {}", args.model));
     let adapters = open_adapters(&base, &args.adapters, console).await?;
     let gpu = Rc::new(global.gpu().await?);
-    let merge = Merge { base: &base, adapters: &adapters, paths: &args.adapters, dtype: args.dtype.map(Dtype::from) };
+    let merge = Merge { base: &base, adapters: &adapters, dtype: args.dtype.map(Dtype::from) };
     let agreement = merge.write(&gpu, &place, &[random_ids(base.config())], console).await?;
     let (adapters, out) = (count(adapters.len(), "adapter"), place.path.display());
     console::print(&format!("merged {adapters} into {out} ({}, {}); {agreement}", human_bytes(agreement.bytes), agreement.dtype))
@@ -100,8 +100,6 @@ fn random_ids(config: &ModelConfig) -> Vec<u32> {
 pub(super) struct Merge<'a> {
     pub(super) base: &'a Checkpoint,
     pub(super) adapters: &'a [Adapter],
-    /// Where the adapters lie.
-    pub(super) paths: &'a [String],
     /// The type to store weights in; the base's when absent.
     pub(super) dtype: Option<Dtype>,
 }
@@ -144,14 +142,9 @@ impl Merge<'_> {
         if merged.unties() {
             console.say("note: embedding and head were one tensor; as only one of them is changed, the head becomes a tensor of its own");
         }
-        let mut carry = Carry::load(&**self.base.directory()).await?;
-        for path in self.paths {
-            carry.replace_by(Carry::load(&open_directory(Path::new(path))?).await?);
-        }
         let partial = place.begin().await?;
         let found = async {
-            let options = WriteOptions { dtype, ..WriteOptions::default() };
-            write_checkpoint(&*partial, &options, merged.config(), merged.params(), &merged, &carry).await?;
+            write_merged(self.base, self.adapters, Some(dtype), &*partial).await?;
             let directory: Rc<dyn Directory> = Rc::from(as_directory(place.partial()));
             let report = validate::validate(directory.clone(), &Options::default(), &mut |_| {}).await?;
             if report.verdict != Verdict::Ready {

@@ -94,6 +94,16 @@ impl NativeDirectory {
         NativeDirectory { root: root.into() }
     }
 
+    /// A directory to write into, which is made where it is missing.
+    ///
+    /// # Errors
+    /// [`Error::File`] when it cannot be made.
+    pub fn create(path: impl AsRef<Path>) -> Result<NativeDirectory> {
+        let path = path.as_ref();
+        fs::create_dir_all(path).map_err(|e| io_error(&path.display().to_string(), &e))?;
+        Ok(NativeDirectory::new(path))
+    }
+
     /// Where it lies.
     pub fn path(&self) -> &Path {
         &self.root

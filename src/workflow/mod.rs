@@ -4,11 +4,13 @@
 //! in one way. Names become directories through [`Places`] (paths natively, what the page holds in a browser); everything else takes
 //! directories.
 
+mod merge;
 mod model;
 mod places;
 mod respond;
 mod run;
 
+pub use merge::write_merged;
 pub use model::Model;
 pub use places::{Paths, Places};
 pub use respond::{Fitted, Responder};

@@ -95,7 +95,7 @@ pub(super) async fn run(args: &DemoArgs, global: &Global) -> Result<()> {
 
     console.say("\n── 5. Merging: model and adapter become one model\n");
     let texts: Vec<Vec<u32>> = exam.style.samples.iter().map(|sample| sample.ids.clone()).collect();
-    let merge = Merge { base: &adapted.checkpoint, adapters: &adapted.adapters, paths: &adapter.adapters, dtype: None };
+    let merge = Merge { base: &adapted.checkpoint, adapters: &adapted.adapters, dtype: None };
     let agreement = merge.write(&gpu, &merged_place, &texts, console).await?;
     step.validate(&places.merged(), Some(&places.full())).await?;
     console::print(&format!("\n{}: {agreement} of {}", places.merged(), count(texts.len(), "held-out answer")))?;

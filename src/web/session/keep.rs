@@ -4,16 +4,14 @@ use super::super::messages::{BaseSource, Repaired, Run, RunMethod, Settings, Uni
 use super::base::OpenBase;
 use super::kept::{About, now};
 use super::{Call, Session};
-use crate::adapter::{Adapter, Merged, is_adapter};
-use crate::checkpoint::{Carry, ModelSource, WriteOptions, write_checkpoint};
+use crate::adapter::{Adapter, is_adapter};
 use crate::error::{Error, Result};
 use crate::platform::{Directory, OutputDirectory};
 use crate::validate::{Options, Verdict, fix, open_checkpoint};
+use crate::workflow::write_merged;
 
 /// Bytes that are copied at once.
 const PIECE: u64 = 8 << 20;
-/// Weight files of one shard, as transformers writes them.
-const SHARD_BYTES: u64 = 5_000_000_000;
 /// Endings of the files that a model consists of.
 const BELONGS: [&str; 5] = ["safetensors", "json", "jinja", "txt", "model"];
 
@@ -28,14 +26,9 @@ impl Session {
         let of = self.about(&tuned).await?;
         let base = open_checkpoint(self.directory_of(Which::Base, call).await?).await?;
         let adapters = [Adapter::open(directory.clone(), &base).await?];
-        let merged = Merged::new(&base, &adapters)?;
-        let carries = directory.size("tokenizer.json").await?.is_some();
-        let carry = Carry::load(if carries { &*directory } else { &**base.directory() }).await?;
         call.progress("Merging", 0, None, Unit::Tensors);
         let about = about(format!("{}, merged", of.name), RunMethod::Merge, of.base_name, of.base);
-        let options = WriteOptions { dtype: merged.base_dtype(), max_shard_size: SHARD_BYTES };
-        let write =
-            async |out: &dyn OutputDirectory| write_checkpoint(out, &options, merged.config(), merged.params(), &merged, &carry).await;
+        let write = async |out: &dyn OutputDirectory| write_merged(&base, &adapters, None, out).await.map(drop);
         let id = self.make(about, write).await?;
         self.run(&id).await
     }

@@ -21,7 +21,7 @@ fn a_program_without_the_command_line_trains_the_embedded_model() {
     );
     fs::write(&recipe, text).expect("the directory is writable");
 
-    let run = Command::new(env!("CARGO_BIN_EXE_library-user")).arg(&recipe).arg(&out).output().expect("the program starts");
+    let run = Command::new(env!("CARGO_BIN_EXE_library-user")).arg(&recipe).output().expect("the program starts");
     let said = String::from_utf8_lossy(&run.stdout);
     assert!(run.status.success(), "{said}{}", String::from_utf8_lossy(&run.stderr));
     assert!(said.starts_with("6 steps, mean loss "), "{said}");

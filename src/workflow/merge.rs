@@ -1,0 +1,24 @@
+//! Base and adapters as one model on disk.
+
+use crate::adapter::{Adapter, Merged};
+use crate::checkpoint::{Carry, Checkpoint, Dtype, ModelSource, WriteOptions, write_checkpoint};
+use crate::error::Result;
+use crate::platform::OutputDirectory;
+
+/// Writes a complete model whose weights are the base's with the adapters' changes added, in f32 with one rounding at the end. Tokenizer
+/// and chat template are those of the last adapter that has any, else the base's. `dtype` is the type of the numbers, the base's when
+/// absent. Returns the type that was written.
+///
+/// # Errors
+/// [`crate::Error::Config`] when the adapters do not go together; what reading and writing fail with.
+pub async fn write_merged(base: &Checkpoint, adapters: &[Adapter], dtype: Option<Dtype>, out: &dyn OutputDirectory) -> Result<Dtype> {
+    let merged = Merged::new(base, adapters)?;
+    let dtype = dtype.unwrap_or(merged.base_dtype());
+    let mut carry = Carry::load(&**base.directory()).await?;
+    for adapter in adapters {
+        carry.replace_by(Carry::load(&**adapter.directory()).await?);
+    }
+    let options = WriteOptions { dtype, ..WriteOptions::default() };
+    write_checkpoint(out, &options, merged.config(), merged.params(), &merged, &carry).await?;
+    Ok(dtype)
+}
