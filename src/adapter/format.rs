@@ -15,7 +15,7 @@ use super::targets::{AdapterParam, KEY_PREFIX, ResolvedAdapter, TargetKind};
 use crate::checkpoint::{Carry, Checkpoint, Dtype, ModelSource, ParamSource, TensorFile, write_params};
 use crate::error::{Error, Result};
 use crate::model::{Layout, ParamDecl};
-use crate::platform::{Directory, OutputDirectory, write_file};
+use crate::platform::{Directory, OutputDirectory, read_small, write_file};
 
 /// The weights' file.
 pub const ADAPTER_WEIGHTS: &str = "adapter_model.safetensors";
@@ -219,7 +219,8 @@ pub async fn read_config(directory: &dyn Directory) -> Result<AdapterConfig> {
             None => fail(format!("this is no adapter: it has no {ADAPTER_CONFIG}")),
         };
     }
-    let config = AdapterConfig::parse(ADAPTER_CONFIG, &directory.read(ADAPTER_CONFIG).await?).map_err(|e| within(&directory.label(), e))?;
+    let config =
+        AdapterConfig::parse(ADAPTER_CONFIG, &read_small(directory, ADAPTER_CONFIG).await?).map_err(|e| within(&directory.label(), e))?;
     if !has(ADAPTER_WEIGHTS) {
         return match entries.iter().find(|e| e.name == "adapter_model.bin") {
             Some(_) => fail(

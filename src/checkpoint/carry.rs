@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::error::{Cause, Error, Result};
+use crate::error::Result;
 use crate::model::ModelConfig;
 use crate::model::config::parse_object;
-use crate::platform::Directory;
+use crate::platform::{Directory, read_small};
 
 const GENERATION_CONFIG: &str = "generation_config.json";
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
@@ -26,8 +26,6 @@ const CARRIED: [&str; 14] = [
     "normalizer.json",
     "tekken.json",
 ];
-/// No tokenizer is larger; what is would fill the memory.
-const MAX_FILE: u64 = 256 << 20;
 /// Settings that only apply when sampling; transformers refuses to save them beside `do_sample: false`.
 pub(crate) const SAMPLING_SETTINGS: [&str; 8] =
     ["temperature", "top_p", "top_k", "min_p", "top_h", "typical_p", "epsilon_cutoff", "eta_cutoff"];
@@ -48,7 +46,7 @@ impl Carry {
     /// Takes over what `dir` holds of tokenizer, chat template and generation settings.
     ///
     /// # Errors
-    /// [`Error::Line`] when a JSON file among them is damaged, [`Error::File`] when one cannot be read.
+    /// [`crate::Error::Line`] when a JSON file among them is damaged, [`crate::Error::File`] when one cannot be read.
     pub async fn load(dir: &dyn Directory) -> Result<Carry> {
         let mut carry = Carry::default();
         for entry in dir.list().await? {
@@ -56,13 +54,7 @@ impl Carry {
             if entry.name != GENERATION_CONFIG && !template && !CARRIED.contains(&entry.name.as_str()) {
                 continue;
             }
-            if entry.size > MAX_FILE {
-                let path = format!("{}/{}", dir.label(), entry.name);
-                return Err(
-                    Error::file(path, format!("has {} bytes, far more than such a file can need", entry.size)).because(Cause::TooLarge)
-                );
-            }
-            carry.set_file(&entry.name, dir.read(&entry.name).await?)?;
+            carry.set_file(&entry.name, read_small(dir, &entry.name).await?)?;
         }
         Ok(carry)
     }
@@ -70,7 +62,7 @@ impl Carry {
     /// Adds or replaces a file, for instance `chat_template.jinja` when a recipe names another template.
     ///
     /// # Errors
-    /// [`Error::Line`] when it is `tokenizer_config.json` or `generation_config.json` and no JSON.
+    /// [`crate::Error::Line`] when it is `tokenizer_config.json` or `generation_config.json` and no JSON.
     pub fn set_file(&mut self, name: &str, bytes: Vec<u8>) -> Result<()> {
         if name == GENERATION_CONFIG {
             self.generation_config = Some(parse_object(name, &bytes)?);

@@ -14,14 +14,12 @@ use serde::de::value::StrDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
 use crate::error::{Cause, Error, Result};
-use crate::platform::Directory;
+use crate::platform::{Directory, is_lfs_pointer};
 
 /// The largest header that any reader of the format accepts, in bytes.
 pub const MAX_HEADER: u64 = 100_000_000;
 /// Bytes of the length in front of the header.
 const LENGTH_BYTES: u64 = 8;
-/// What a git-lfs pointer begins with; it stands where a large file should be after a clone without git-lfs.
-const LFS_POINTER: &[u8] = b"version https://git-lfs";
 
 /// One tensor of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +62,7 @@ impl Header {
         let Some(size) = dir.size(name).await? else {
             return Err(Error::file(format!("{}/{name}", dir.label()), "there is no such file").because(Cause::NotFound));
         };
-        let mut bytes = dir.read_range(name, 0..size.min(LFS_POINTER.len() as u64)).await?;
+        let mut bytes = dir.read_range(name, 0..size.min(24)).await?;
         let length = header_length(name, &bytes, size)?;
         bytes = dir.read_range(name, LENGTH_BYTES..LENGTH_BYTES + length).await?;
         Header::parse_json(name, &bytes, size - LENGTH_BYTES - length, LENGTH_BYTES + length)
@@ -176,7 +174,7 @@ pub(super) fn first_duplicate<'a>(names: impl Iterator<Item = &'a str>) -> Optio
 }
 
 fn header_length(file: &str, bytes: &[u8], size: u64) -> Result<u64> {
-    if bytes.starts_with(LFS_POINTER) {
+    if is_lfs_pointer(bytes) {
         return Err(Error::file(file, "this is a git-lfs pointer, not the weights themselves; run git lfs pull").because(Cause::LfsPointer));
     }
     let Some(length) = bytes.first_chunk().map(|first| u64::from_le_bytes(*first)) else {

@@ -8,7 +8,7 @@ use super::settings::Settings;
 use super::types::{ExportDtype, FinetuningType, Freeze, Interval, Lora, Resume, SchedulerKwargs, SchedulerType, Stage, Strategy};
 use super::value::Value;
 use crate::error::{Error, Result};
-use crate::platform::Directory;
+use crate::platform::{Directory, read_small};
 
 /// One training run. Field names are the keys; the table of keys explains them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -90,7 +90,7 @@ impl Recipe {
     /// # Errors
     /// See [`Recipe::parse`]; also when the file cannot be read.
     pub async fn load(dir: &dyn Directory, name: &str, overrides: &[String]) -> Result<Self> {
-        let bytes = dir.read(name).await?;
+        let bytes = read_small(dir, name).await?;
         let path = format!("{}/{name}", dir.label());
         let text = String::from_utf8(bytes).map_err(|_| Error::file(&path, "a recipe must be UTF-8 text"))?;
         Self::parse(&path, text.trim_start_matches('\u{feff}'), overrides)

@@ -56,6 +56,15 @@ pub(super) fn encode_conversation(tokenizer: &Tokenizer, messages: &[Message]) -
     groups.iter().rev().map(|group| encode_group(tokenizer, group)).collect()
 }
 
+/// The first special token that the chat template writes after an answer; none where it writes plain text only, which training
+/// closes with the end-of-sequence token.
+pub(super) fn end_of_turn(tokenizer: &Tokenizer) -> Option<u32> {
+    let messages = [Message::new("user", "?"), Message::new("assistant", MARK)];
+    let rendered = tokenizer.template().render(&messages, false).ok()?;
+    let (_, after) = rendered.rsplit_once(MARK)?;
+    tokenizer.encode(after, false).ok()?.into_iter().find(|id| tokenizer.is_special(*id))
+}
+
 fn find_answer(tokenizer: &Tokenizer, messages: &[Message], k: usize) -> Result<Answer> {
     let template = tokenizer.template();
     let prompt = template.render(&messages[..k], true)?;

@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 use super::formats::{AlpacaColumns, Layout, MessageColumns, Record, read_records};
 use crate::error::{Error, Result};
-use crate::platform::Directory;
+use crate::platform::{Directory, read_small};
 
 /// The registry's file name.
 const REGISTRY: &str = "dataset_info.json";
@@ -38,8 +38,8 @@ async fn read_registry(dataset_dir: &str, open: &OpenPath<'_>) -> Result<Json> {
     if dir.size(&name).await?.is_none() {
         return Ok(Json::Null);
     }
-    let registry: Json =
-        serde_json::from_slice(&dir.read(&name).await?).map_err(|e| Error::line(&path, e.line(), format!("not valid JSON: {e}")))?;
+    let registry: Json = serde_json::from_slice(&read_small(&*dir, &name).await?)
+        .map_err(|e| Error::line(&path, e.line(), format!("not valid JSON: {e}")))?;
     if !registry.is_object() {
         return Err(Error::dataset(path, "expected names of datasets with their entries: {\"name\": {\"file_name\": …}, …}"));
     }

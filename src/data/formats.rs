@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 
 use super::template::Message;
 use crate::error::{Error, Result};
+use crate::platform::{is_lfs_pointer, without_byte_order_mark};
 
 /// One record of a dataset.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,12 +122,12 @@ pub fn read_records(path: &str, bytes: &[u8], layout: Option<&Layout>) -> Result
     if matches!(extension.as_str(), "parquet" | "arrow" | "xlsx" | "gz" | "zst" | "zip") {
         return Err(Error::dataset(path, format!(".{extension} files are not read; convert it to JSON lines (.jsonl)")));
     }
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let bytes = without_byte_order_mark(bytes);
     let text = std::str::from_utf8(bytes).map_err(|e| {
         let line = bytes[..e.valid_up_to()].iter().filter(|&&b| b == b'\n').count() + 1;
         Error::line(path, line, "this is not UTF-8 text; save the file as UTF-8")
     })?;
-    if text.starts_with("version https://git-lfs") {
+    if is_lfs_pointer(bytes) {
         return Err(Error::dataset(path, "this is a git-lfs pointer, not the file; run `git lfs pull` where it came from"));
     }
     let path: Rc<str> = path.into();

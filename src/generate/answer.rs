@@ -10,9 +10,6 @@ use crate::data::{Message, TextStream, Tokenizer};
 use crate::error::{Error, Result};
 use crate::model::ModelConfig;
 
-/// Text that no answer holds, put in an answer's place to see what a template writes after it.
-const MARK: &str = "\u{e000}answer\u{e001}";
-
 /// What an answer should be like.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AnswerOptions {
@@ -179,15 +176,7 @@ impl<'g> TextAnswer<'g, '_> {
 /// template closes an answer with.
 pub fn stop_ids(config: &ModelConfig, tokenizer: &Tokenizer) -> BTreeSet<u32> {
     let ids = config.eos_token_ids.iter().chain(tokenizer.eos_ids()).copied();
-    ids.chain(tokenizer.eos()).chain(end_of_turn(tokenizer)).collect()
-}
-
-/// The first special token that the template writes after an answer; none where it writes plain text only, which training
-/// closes with the end-of-sequence token.
-fn end_of_turn(tokenizer: &Tokenizer) -> Option<u32> {
-    let rendered = tokenizer.template().render(&[Message::new("user", "?"), Message::new("assistant", MARK)], false).ok()?;
-    let (_, after) = rendered.rsplit_once(MARK)?;
-    tokenizer.encode(after, false).ok()?.into_iter().find(|id| tokenizer.is_special(*id))
+    ids.chain(tokenizer.eos()).chain(tokenizer.end_of_turn()).collect()
 }
 
 /// The tokens of a conversation, ready for the model's answer.

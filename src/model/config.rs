@@ -7,6 +7,7 @@ use super::fields::{Fields, limits};
 use super::rope::Rope;
 use crate::error::{Cause, Error, Result};
 use crate::kernels::Activation;
+use crate::platform::{is_lfs_pointer, without_byte_order_mark};
 
 /// The file's name, for messages.
 pub const CONFIG_FILE: &str = "config.json";
@@ -324,8 +325,8 @@ pub(super) fn read_activation(fields: &Fields<'_>, key: &str, default: &str) -> 
 /// # Errors
 /// [`Error::Line`] with the line of the mistake; [`Error::Config`] when it is JSON but no object.
 pub(crate) fn parse_object(file: &str, bytes: &[u8]) -> Result<Map<String, Value>> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    if bytes.starts_with(b"version https://git-lfs") {
+    let bytes = without_byte_order_mark(bytes);
+    if is_lfs_pointer(bytes) {
         return Err(Error::config(file, "", "this is a git-lfs pointer, not the file itself; run git lfs pull").because(Cause::LfsPointer));
     }
     match serde_json::from_slice(bytes) {

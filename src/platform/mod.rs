@@ -16,12 +16,14 @@ mod memory;
 mod native;
 #[cfg(all(feature = "plot", not(target_arch = "wasm32")))]
 mod plot;
+mod small;
 
 #[cfg(target_arch = "wasm32")]
 pub use browser::{FileDirectory, HttpDirectory, OpfsDirectory};
 pub use memory::MemoryDirectory;
 #[cfg(not(target_arch = "wasm32"))]
 pub use native::{NativeDirectory, block_on, open_directory, parent_and_name};
+pub use small::{check_size, is_lfs_pointer, read_small, size_limit, without_byte_order_mark};
 
 /// One file of a [`Directory`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +50,7 @@ pub trait Directory {
     /// Bytes `range` of a file. Short files are an error that names the file.
     async fn read_range(&self, name: &str, range: Range<u64>) -> Result<Vec<u8>>;
 
-    /// A whole (small) file.
+    /// A whole file. Configurations and the like are read by [`read_small`], which has a limit.
     async fn read(&self, name: &str) -> Result<Vec<u8>>;
 }
 

@@ -343,9 +343,5 @@ impl<'a> Run<'a> {
 
 /// A seed that differs for every micro-step of every step.
 fn micro_step_seed(seed: u64, step: u64, micro_step: usize) -> u32 {
-    // SplitMix64's finaliser (Steele, Lea, Flood 2014).
-    let mut z = seed ^ (step << 16) ^ micro_step as u64;
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    (z ^ (z >> 31)) as u32
+    crate::random::mix(seed ^ (step << 16) ^ micro_step as u64) as u32
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::history::LogEntry;
 use super::saver::{OPTIMIZER_FILE, Saver};
 use crate::error::{Error, Result};
-use crate::platform::Directory;
+use crate::platform::{Directory, read_small};
 
 pub(super) const STATE_FILE: &str = "trainer_state.json";
 
@@ -43,7 +43,7 @@ pub(super) async fn read(saver: &Saver<'_>, dir: &dyn Directory) -> Result<Saved
              give it as model_name_or_path (an adapter: adapter_name_or_path) to train on from its weights",
         ));
     }
-    let bytes = dir.read(STATE_FILE).await?;
+    let bytes = read_small(dir, STATE_FILE).await?;
     let state: SavedState = serde_json::from_slice(&bytes)
         .map_err(|e| Error::line(format!("{label}/{STATE_FILE}"), e.line(), format!("this is not a state that this program wrote: {e}")))?;
     let now = saver.run_fingerprint();

@@ -6,12 +6,7 @@ use super::code::Code;
 use super::repair::Repair;
 use super::report::Finding;
 use crate::error::{Cause, Error};
-use crate::platform::{Directory, Entry};
-
-/// No configuration or index is larger.
-const MAX_JSON: u64 = 64 << 20;
-/// What a byte order mark is in UTF-8.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+use crate::platform::{Directory, Entry, check_size, is_lfs_pointer, without_byte_order_mark};
 
 /// A JSON object, and what is to be said about its file nevertheless.
 pub(super) struct Json {
@@ -25,11 +20,7 @@ pub(super) struct Json {
 /// The finding that keeps it from being read.
 pub(super) async fn read(dir: &dyn Directory, entries: &[Entry], name: &str) -> Result<Option<Json>, Box<Finding>> {
     let Some(entry) = entries.iter().find(|entry| entry.name == name) else { return Ok(None) };
-    if entry.size > MAX_JSON {
-        return Err(Finding::new(Code::InvalidJson, format!("has {} bytes, far more than such a file can need", entry.size))
-            .file(name)
-            .into());
-    }
+    check_size(name, entry.size).map_err(|reason| Finding::new(Code::InvalidJson, reason).file(name))?;
     let bytes = dir.read(name).await.map_err(|error| unreadable(name, &error))?;
     parse(name, &bytes).map(Some)
 }
@@ -45,7 +36,7 @@ pub(super) fn unreadable(name: &str, error: &Error) -> Finding {
 }
 
 fn parse(name: &str, bytes: &[u8]) -> Result<Json, Box<Finding>> {
-    if bytes.starts_with(b"version https://git-lfs") {
+    if is_lfs_pointer(bytes) {
         let message = "this is a git-lfs pointer, not the file itself; run `git lfs pull` in the model's repository";
         return Err(Finding::new(Code::LfsPointer, message).file(name).into());
     }
@@ -54,14 +45,11 @@ fn parse(name: &str, bytes: &[u8]) -> Result<Json, Box<Finding>> {
             "is UTF-16, which transformers does not read; save it as UTF-8 (in PowerShell: -Encoding utf8), or take it from the base model";
         return Err(Finding::new(Code::InvalidJson, message).file(name).into());
     }
-    let (text, finding) = match bytes.strip_prefix(BYTE_ORDER_MARK) {
-        Some(rest) => {
-            let message = "begins with a byte order mark, which transformers takes for a mistake in the JSON; save it as UTF-8 without BOM";
-            let finding = Finding::new(Code::ByteOrderMark, message).file(name).repair(Repair::StripByteOrderMark(name.into()));
-            (rest, Some(finding))
-        }
-        None => (bytes, None),
-    };
+    let text = without_byte_order_mark(bytes);
+    let finding = (text.len() < bytes.len()).then(|| {
+        let message = "begins with a byte order mark, which transformers takes for a mistake in the JSON; save it as UTF-8 without BOM";
+        Finding::new(Code::ByteOrderMark, message).file(name).repair(Repair::StripByteOrderMark(name.into()))
+    });
     match serde_json::from_slice(text) {
         Ok(Value::Object(map)) => Ok(Json { map, finding }),
         Ok(_) => Err(Finding::new(Code::InvalidJson, "holds JSON, but not one object, {…}; take it from the base model").file(name).into()),

@@ -18,13 +18,12 @@ use self::machine::{Machine, Outcome, TensorRef, Value};
 use super::header::{Header, TensorEntry};
 use super::tensor_file::TensorFile;
 use crate::error::{Cause, Error, Result};
-use crate::platform::Directory;
+use crate::platform::{Directory, is_lfs_pointer};
 
 /// The longest pickle that is taken seriously, the tensors' bytes not counted: it names some hundred thousand tensors.
 const MAX_PICKLE: u64 = 32 << 20;
 /// What files of torch before 1.6 begin with: protocol 2, then their magic number.
 const LEGACY_MAGIC: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
-const LFS_POINTER: &[u8] = b"version https://git-lfs";
 /// Under which of its keys a training checkpoint keeps the weights.
 const WEIGHTS_KEYS: [&str; 5] = ["state_dict", "model_state_dict", "model", "module", "weights"];
 
@@ -52,8 +51,8 @@ impl TorchFile {
             .size(name)
             .await?
             .ok_or_else(|| Error::file(format!("{}/{name}", dir.label()), "there is no such file").because(Cause::NotFound))?;
-        let head = dir.read_range(name, 0..size.min(LFS_POINTER.len() as u64)).await?;
-        if head.starts_with(LFS_POINTER) {
+        let head = dir.read_range(name, 0..size.min(24)).await?;
+        if is_lfs_pointer(&head) {
             return Err(
                 Error::file(name, "this is a git-lfs pointer, not the weights themselves; run git lfs pull").because(Cause::LfsPointer)
             );

@@ -7,7 +7,7 @@ use super::super::template::ChatTemplate;
 use super::super::well_formed::WellFormed;
 use super::guarded;
 use crate::error::{Cause, Error, Result};
-use crate::platform::Directory;
+use crate::platform::{Directory, is_lfs_pointer, read_small, without_byte_order_mark};
 
 /// The special tokens that transformers names, in the order of its `special_tokens_map`.
 const NAMED: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
@@ -29,12 +29,12 @@ pub(super) async fn load_inner(dir: &dyn Directory) -> Result<tokenizers::Tokeni
         }
         return Err(Error::file(path, "there is no tokenizer; copy tokenizer.json and tokenizer_config.json from the base model"));
     }
-    let bytes = dir.read("tokenizer.json").await?;
-    if bytes.starts_with(b"version https://git-lfs") {
+    let bytes = read_small(dir, "tokenizer.json").await?;
+    if is_lfs_pointer(&bytes) {
         return Err(Error::file(path, "this is a git-lfs pointer, not the file; run `git lfs pull` in the model's repository")
             .because(Cause::LfsPointer));
     }
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    let bytes = without_byte_order_mark(&bytes);
     let fault = |reason: String| {
         Error::config(&path, "", format!("the tokenizers library cannot read it: {reason}; take it from the base model anew"))
     };
@@ -51,8 +51,8 @@ pub(super) async fn optional_json(dir: &dyn Directory, name: &str) -> Result<Opt
     if dir.size(name).await?.is_none() {
         return Ok(None);
     }
-    let bytes = dir.read(name).await?;
-    let json = serde_json::from_slice(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes));
+    let bytes = read_small(dir, name).await?;
+    let json = serde_json::from_slice(without_byte_order_mark(&bytes));
     json.map(Some)
         .map_err(|e| Error::line(format!("{}/{name}", dir.label()), e.line(), format!("not valid JSON: {e}")).because(Cause::NotJson))
 }
@@ -61,7 +61,7 @@ async fn optional_text(dir: &dyn Directory, name: &str) -> Result<Option<String>
     if dir.size(name).await?.is_none() {
         return Ok(None);
     }
-    let text = String::from_utf8(dir.read(name).await?);
+    let text = String::from_utf8(read_small(dir, name).await?);
     text.map(Some).map_err(|_| Error::file(format!("{}/{name}", dir.label()), "this file must be UTF-8 text"))
 }
 
@@ -144,6 +144,6 @@ pub(super) async fn load_template(
     };
     match source {
         Some(source) => ChatTemplate::new("tokenizer_config.json", source, special_tokens.to_vec(), now),
-        None => ChatTemplate::fallback(special_tokens.to_vec(), adds_bos),
+        None => ChatTemplate::fallback(special_tokens.to_vec(), adds_bos, now),
     }
 }

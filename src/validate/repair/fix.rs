@@ -18,7 +18,7 @@ use crate::checkpoint::{Carry, Checkpoint, Dtype, ModelSource, WriteOptions, dty
 use crate::error::{Error, Result};
 use crate::model::config::{CONFIG_FILE, parse_object};
 use crate::model::{ModelConfig, ParamDecl};
-use crate::platform::{Directory, Entry, OutputDirectory, as_directory};
+use crate::platform::{Directory, Entry, OutputDirectory, as_directory, without_byte_order_mark};
 
 const GENERATION_CONFIG: &str = "generation_config.json";
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
@@ -176,7 +176,7 @@ async fn beside(repair: &Repair, files: &mut Patched, options: &Options) -> Resu
         }
         Repair::StripByteOrderMark(name) => {
             let bytes = files.read(name).await?;
-            let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").map_or(bytes.clone(), <[u8]>::to_vec);
+            let bytes = without_byte_order_mark(&bytes).to_vec();
             files.changed.insert(name.clone(), Some(bytes));
         }
         Repair::WriteGenerationConfig => {

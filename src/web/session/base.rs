@@ -8,7 +8,7 @@ use super::super::messages::{Base, BaseSource, Event, FileSize, Progress, Settin
 use super::kept::folder_name;
 use super::{Call, Session};
 use crate::error::{Error, Result};
-use crate::platform::{Directory, MemoryDirectory};
+use crate::platform::{Directory, MemoryDirectory, read_small};
 use crate::validate::{Options, Report, validate};
 use crate::workflow::Model;
 
@@ -141,7 +141,7 @@ async fn judge(name: String, source: BaseSource, directory: Rc<dyn Directory>, c
 }
 
 async fn compared(directory: &dyn Directory) -> std::collections::BTreeMap<String, SettingValue> {
-    let config: Json = match directory.read("config.json").await {
+    let config: Json = match read_small(directory, "config.json").await {
         Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_default(),
         Err(_) => Json::Null,
     };

@@ -1,0 +1,95 @@
+//! Small files of a directory (configurations, indexes, templates): read whole, within a limit for each kind of file, so that a file
+//! from a stranger never takes more memory than such a file can need.
+
+use super::Directory;
+use crate::error::{Cause, Error, Result};
+
+const MIB: u64 = 1 << 20;
+
+/// The largest file of each kind that is read, in bytes, by its name or the end of its name. Each is several times what the largest published
+/// models have; JSON takes up to a hundred times its size in memory, so that no limit is higher than it must be.
+const LIMITS: [(&str, u64); 14] = [
+    ("tokenizer.json", 64 * MIB), // gemma 3 has 33 MB
+    ("tokenizer_config.json", 8 * MIB),
+    ("generation_config.json", MIB),
+    ("adapter_config.json", 4 * MIB),
+    ("config.json", 2 * MIB),
+    ("special_tokens_map.json", MIB),
+    ("added_tokens.json", 4 * MIB),
+    (".index.json", 8 * MIB), // one line for each tensor: room for 80,000
+    ("chat_template.json", 2 * MIB),
+    (".jinja", MIB),
+    ("dataset_info.json", 16 * MIB),
+    ("trainer_state.json", 64 * MIB), // one record for each logged step
+    (".yaml", MIB),
+    (".yml", MIB),
+];
+/// The limit of every other small file.
+const OTHERS: u64 = 64 * MIB;
+
+/// How many bytes a small file of this name may have.
+pub fn size_limit(name: &str) -> u64 {
+    LIMITS.iter().find(|(end, _)| name.ends_with(end)).map_or(OTHERS, |(_, limit)| *limit)
+}
+
+/// Reads a small file whole.
+///
+/// # Errors
+/// [`Error::File`] when it is missing, cannot be read, or is larger than a file of its kind can need.
+pub async fn read_small(dir: &dyn Directory, name: &str) -> Result<Vec<u8>> {
+    if let Some(size) = dir.size(name).await? {
+        check_size(name, size).map_err(|reason| Error::file(format!("{}/{name}", dir.label()), reason).because(Cause::TooLarge))?;
+    }
+    dir.read(name).await
+}
+
+/// Whether a small file of this name may have so many bytes; the error is the sentence without the path.
+///
+/// # Errors
+/// What is wrong and what to do.
+pub fn check_size(name: &str, size: u64) -> std::result::Result<(), String> {
+    let limit = size_limit(name);
+    if size <= limit {
+        return Ok(());
+    }
+    let kind = name.rsplit('/').next().unwrap_or(name);
+    Err(format!(
+        "this file has {size} bytes, and a {kind} of more than {} MiB is not read: it cannot be what its name says; get it again from where it came from",
+        limit / MIB
+    ))
+}
+
+/// Whether these are the first bytes of a git-lfs pointer: the text that stands in a file's place after a clone without git-lfs.
+pub fn is_lfs_pointer(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"version https://git-lfs")
+}
+
+/// The bytes behind a UTF-8 byte order mark, if there is one.
+pub fn without_byte_order_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::{MemoryDirectory, block_on};
+
+    #[test]
+    fn each_kind_has_its_limit() {
+        assert_eq!(size_limit("config.json"), 2 * MIB);
+        assert_eq!(size_limit("generation_config.json"), MIB);
+        assert_eq!(size_limit("checkpoint-5/adapter_config.json"), 4 * MIB);
+        assert_eq!(size_limit("model.safetensors.index.json"), 8 * MIB);
+        assert_eq!(size_limit("additional_chat_templates/rag.jinja"), MIB);
+        assert_eq!(size_limit("tokenizer.model"), OTHERS);
+    }
+
+    #[test]
+    fn a_file_above_its_limit_is_refused_before_it_is_read() {
+        let dir =
+            MemoryDirectory::new("m").with("config.json", vec![b' '; 2 << 20]).with("generation_config.json", vec![b' '; (1 << 20) + 1]);
+        assert_eq!(block_on(read_small(&dir, "config.json")).map(|bytes| bytes.len()), Ok(2 << 20));
+        let error = block_on(read_small(&dir, "generation_config.json")).expect_err("too large").to_string();
+        assert!(error.starts_with("m/generation_config.json: this file has 1048577 bytes"), "{error}");
+    }
+}
