@@ -2,6 +2,7 @@
 
 mod batch;
 mod formats;
+mod hostile;
 mod loader;
 mod samples;
 mod template;

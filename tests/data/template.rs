@@ -52,6 +52,10 @@ fn dates_are_told_in_english() {
     assert!(now("%Q").expect_err("unknown").to_string().contains("%Q"));
     let at = |seconds| ChatTemplate::new("t", "{{ strftime_now('%Y-%m-%d %a') }}", vec![], seconds).expect("right").render(&[], false);
     assert_eq!(at(951_782_400), Ok("2000-02-29 Tue".into()));
+    let dated = template("{{ strftime_now('%Y-%m-%d') }}");
+    assert_eq!((dated.now(), dated.render(&[], false)), (1_795_430_000, Ok("2026-11-23".into())));
+    dated.set_now(951_782_400);
+    assert_eq!(dated.render(&[], false), Ok("2000-02-29".into()), "a resumed run tells the date that it began with");
     assert_eq!(at(-1), Ok("1969-12-31 Wed".into()));
     assert_eq!(at(4_107_542_400), Ok("2100-03-01 Mon".into()));
 }
@@ -65,17 +69,17 @@ fn a_broken_or_endless_template_is_an_error() {
     assert!(error.contains("does not come to an end"), "{error}");
     let deep = template("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}");
     assert!(deep.render(&[], false).is_err());
-    let file = template("{% include '/etc/passwd' %}");
-    assert!(file.render(&[], false).is_err());
+    let file = ChatTemplate::new("chat_template.jinja", "{% include '/etc/passwd' %}", vec![], 0);
+    assert!(file.expect_err("there is nothing to include").to_string().contains("include"));
 }
 
 #[test]
 fn a_model_without_a_template_gets_plain_words() {
     let messages = [Message::new("system", "Be brief."), Message::new("user", "Which tree?"), Message::new("assistant", "The pear.")];
-    let plain = ChatTemplate::fallback(special_tokens(), false).expect("it is right");
+    let plain = ChatTemplate::fallback(special_tokens(), false, 0).expect("it is right");
     assert!(plain.is_fallback());
     assert_eq!(plain.render(&messages, false), Ok("Be brief.\n\nUser: Which tree?\nAssistant: The pear.<|im_end|>\n".into()));
     assert_eq!(plain.render(&messages[1..2], true), Ok("User: Which tree?\nAssistant:".into()));
-    let with_bos = ChatTemplate::fallback(special_tokens(), true).expect("it is right");
+    let with_bos = ChatTemplate::fallback(special_tokens(), true, 0).expect("it is right");
     assert_eq!(with_bos.render(&messages[1..2], true), Ok("<|im_start|>User: Which tree?\nAssistant:".into()));
 }

@@ -1,14 +1,18 @@
 //! Chat templates: Jinja, set up as transformers' `apply_chat_template` sets it up (`utils/chat_template_utils.py`).
 
+mod bounds;
 mod date;
 mod json;
+mod meter;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, ValueKind};
 use minijinja::{Environment, ErrorKind, Output, State, Value};
-use minijinja_contrib::pycompat::unknown_method_callback;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -41,8 +45,10 @@ const FALLBACK: &str = "{% for message in messages %}\
 {% endfor %}\
 {% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}";
 
-/// A template from a stranger may loop for ever; one that is honest stays far below this many instructions.
-const FUEL: u64 = 20_000_000;
+/// Conversations of more bytes get fuel by their length.
+const LONG: usize = 256 << 10;
+/// Longest reason of a template's own that is passed on, in characters.
+const MAX_REASON: usize = 1000;
 
 /// A compiled chat template with its checkpoint's special tokens.
 #[derive(Debug)]
@@ -50,6 +56,8 @@ pub struct ChatTemplate {
     environment: Environment<'static>,
     source: String,
     special_tokens: Vec<(String, String)>,
+    /// The time that `strftime_now` tells.
+    now: Arc<AtomicI64>,
     fallback: bool,
 }
 
@@ -66,27 +74,44 @@ impl ChatTemplate {
             let line = e.line().map(|line| format!(" at line {line}")).unwrap_or_default();
             Error::config(file, "chat_template", format!("the chat template is broken{line}: {}", message_of(e)))
         };
-        environment.set_syntax(syntax.map_err(|e| fault(&e))?);
-        environment.set_fuel(Some(FUEL));
+        let syntax = syntax.map_err(|e| fault(&e))?;
+        environment.set_syntax(syntax.clone());
+        meter::install(&mut environment);
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-        environment.set_unknown_method_callback(unknown_method_callback);
         environment.set_formatter(python_formatter);
         environment.add_filter("tojson", tojson);
         environment.add_function("raise_exception", |reason: String| -> Result<Value, minijinja::Error> {
             Err(minijinja::Error::new(ErrorKind::InvalidOperation, reason))
         });
-        environment.add_function("strftime_now", move |format: String| strftime(&format, now));
-        environment.add_template_owned("chat", without_generation_tags(source)).map_err(|e| fault(&e))?;
-        Ok(ChatTemplate { environment, source: source.to_string(), special_tokens, fallback: false })
+        let now = Arc::new(AtomicI64::new(now));
+        let told = now.clone();
+        environment.add_function("strftime_now", move |state: &State, format: String| {
+            meter::pay(state, 5 * format.len())?; // "%B" may become "September"
+            strftime(&format, told.load(Ordering::Relaxed))
+        });
+        let metered = bounds::metered(&without_generation_tags(source), syntax);
+        let metered = metered.map_err(|reason| Error::config(file, "chat_template", format!("the chat template is refused: {reason}")))?;
+        environment.add_template_owned("chat", metered).map_err(|e| fault(&e))?;
+        Ok(ChatTemplate { environment, source: source.to_string(), special_tokens, now, fallback: false })
+    }
+
+    /// The time that `strftime_now` tells, in seconds since 1970 (UTC).
+    pub fn now(&self) -> i64 {
+        self.now.load(Ordering::Relaxed)
+    }
+
+    /// Sets the time that `strftime_now` tells, in seconds since 1970 (UTC).
+    pub fn set_now(&self, now: i64) {
+        self.now.store(now, Ordering::Relaxed);
     }
 
     /// The template for checkpoints that have none; `adds_bos` when their tokenizer begins every text with its bos token.
     ///
     /// # Errors
     /// None that a caller could cause.
-    pub fn fallback(special_tokens: Vec<(String, String)>, adds_bos: bool) -> Result<Self> {
+    pub fn fallback(special_tokens: Vec<(String, String)>, adds_bos: bool, now: i64) -> Result<Self> {
         let source = if adds_bos { format!("{{{{ bos_token }}}}{FALLBACK}") } else { FALLBACK.to_string() };
-        Ok(ChatTemplate { fallback: true, ..Self::new("chat_template.jinja", &source, special_tokens, 0)? })
+        Ok(ChatTemplate { fallback: true, ..Self::new("chat_template.jinja", &source, special_tokens, now)? })
     }
 
     /// The template's text, to be written beside a trained model.
@@ -104,7 +129,8 @@ impl ChatTemplate {
     /// # Errors
     /// [`Error::Config`] with the template's own words when it refuses the conversation.
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
-        self.render_with(Value::from(Serde(messages)), add_generation_prompt, &Json::Null, &[])
+        let bytes = messages.iter().map(|message| message.role.len() + message.content.len() + 64).sum();
+        self.render_with(Value::from(Serde(messages)), add_generation_prompt, &Json::Null, &[], bytes)
     }
 
     /// Like `render` for messages in any shape that a template may know, with tools and further variables.
@@ -112,10 +138,19 @@ impl ChatTemplate {
     /// # Errors
     /// As `render`.
     pub fn render_json(&self, messages: &Json, add_generation_prompt: bool, tools: &Json, variables: &[(String, Json)]) -> Result<String> {
-        self.render_with(Value::from(Serde(messages)), add_generation_prompt, tools, variables)
+        let bytes = messages.to_string().len() + tools.to_string().len();
+        self.render_with(Value::from(Serde(messages)), add_generation_prompt, tools, variables, bytes)
     }
 
-    fn render_with(&self, messages: Value, add_generation_prompt: bool, tools: &Json, variables: &[(String, Json)]) -> Result<String> {
+    /// `bytes` is the size of what is given to the template.
+    fn render_with(
+        &self,
+        messages: Value,
+        add_generation_prompt: bool,
+        tools: &Json,
+        variables: &[(String, Json)],
+        bytes: usize,
+    ) -> Result<String> {
         let text = |name: &str, value: &str| (name.to_string(), Value::from(value));
         let context: BTreeMap<String, Value> = self
             .special_tokens
@@ -129,10 +164,14 @@ impl ChatTemplate {
             ])
             .chain(variables.iter().map(|(name, value)| (name.clone(), Value::from(Serde(value)))))
             .collect();
-        let template = self.environment.get_template("chat").expect("the only template was added when this was made");
+        let mut environment = Cow::Borrowed(&self.environment);
+        if bytes > LONG {
+            environment.to_mut().set_fuel(Some(meter::fuel_for(bytes)));
+        }
+        let template = environment.get_template("chat").expect("the only template was added when this was made");
         template.render(Value::from(context)).map_err(|e| {
             let reason = match e.kind() {
-                ErrorKind::OutOfFuel => "it does not come to an end".to_string(),
+                ErrorKind::OutOfFuel => "it does not come to an end, or makes far more of the conversation than a prompt".to_string(),
                 _ => message_of(&e),
             };
             Error::config("chat template", "chat_template", format!("the chat template refuses this conversation: {reason}"))
@@ -146,9 +185,13 @@ fn message_of(error: &minijinja::Error) -> String {
     while let Some(source) = innermost.source() {
         innermost = source;
     }
-    match innermost.downcast_ref::<minijinja::Error>() {
+    let reason = match innermost.downcast_ref::<minijinja::Error>() {
         Some(e) => e.detail().map_or_else(|| e.kind().to_string(), str::to_string),
         None => innermost.to_string(),
+    };
+    match reason.char_indices().nth(MAX_REASON) {
+        Some((end, _)) => format!("{} …", &reason[..end]),
+        None => reason,
     }
 }
 
@@ -157,7 +200,12 @@ fn python_formatter(out: &mut Output, state: &mut State, value: &Value) -> Resul
     match value.kind() {
         ValueKind::None => Ok(out.write_str("None")?),
         ValueKind::Bool => Ok(out.write_str(if value.is_true() { "True" } else { "False" })?),
-        _ => minijinja::escape_formatter(out, state, value),
+        kind => {
+            if !matches!(kind, ValueKind::String | ValueKind::Number | ValueKind::Undefined) {
+                meter::weigh(state, value, true)?;
+            }
+            minijinja::escape_formatter(out, state, value)
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 
 use self::read::{add_configured_tokens, ids, load_inner, load_template, optional_json, special_tokens};
 pub use self::stream::TextStream;
+use super::conversation::end_of_turn;
 use super::template::ChatTemplate;
 use crate::error::{Error, Result};
 use crate::platform::{Directory, guard};
@@ -44,6 +45,18 @@ impl Tokenizer {
     pub async fn load(dir: &dyn Directory) -> Result<Self> {
         let now = web_time::SystemTime::now().duration_since(web_time::UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
         Self::load_at(dir, now).await
+    }
+
+    /// The time, in seconds since 1970 (UTC), that chat templates which write the date are told: when the tokenizer was loaded, unless
+    /// [`Tokenizer::set_now`] said otherwise.
+    pub fn now(&self) -> i64 {
+        self.template.now()
+    }
+
+    /// Sets the time that chat templates are told. A run stores [`Tokenizer::now`] and sets it when it is resumed, so that its samples
+    /// stay the same on another day.
+    pub fn set_now(&self, now: i64) {
+        self.template.set_now(now);
     }
 
     /// Like `load` with the time (in seconds since 1970) that chat templates which write the date are told: a resumed run must
@@ -167,6 +180,12 @@ impl Tokenizer {
     /// A token's spelling in the vocabulary.
     pub fn id_to_token(&self, id: u32) -> Option<String> {
         self.inner.id_to_token(id)
+    }
+
+    /// The first special token that the chat template writes after an answer; none where it writes plain text only, which training
+    /// closes with the end-of-sequence token.
+    pub fn end_of_turn(&self) -> Option<u32> {
+        end_of_turn(self)
     }
 
     /// The chat template.
