@@ -17,6 +17,8 @@ pub enum Cause {
     PermissionDenied,
     /// The name is taken.
     AlreadyExists,
+    /// Another command or another tab is writing there.
+    InUse,
     /// The disk or the browser's quota is full.
     NoSpace,
     /// A symbolic link whose target is missing.

@@ -4,6 +4,7 @@
 mod carry;
 mod convert;
 mod header;
+mod new_directory;
 mod open;
 mod pickle;
 mod tensor_file;
@@ -18,6 +19,7 @@ pub use carry::Carry;
 pub(crate) use carry::SAMPLING_SETTINGS;
 pub use convert::dtype_name;
 pub use header::{Header, MAX_HEADER, TensorEntry};
+pub use new_directory::NewDirectory;
 pub(crate) use open::{HEAD, INDEX, WEIGHTS, is_buffer, is_other_head};
 pub use pickle::{TorchFile, is_pickle_name};
 pub use safetensors::Dtype;

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::Global;
 use super::console::{self, count, thousands};
-use super::merge::NewDirectory;
+use super::merge::Place;
 
 /// Turns what a full fine-tune changed into a LoRA adapter of its base
 ///
@@ -95,7 +95,7 @@ pub(super) async fn run(args: &ExtractArgs, global: &Global) -> Result<()> {
         Wanted::Auto if (0.0..=1.0).contains(&args.energy) => Rank::Energy(args.energy),
         Wanted::Auto => return Err(Error::recipe("--energy", format!("is {}; it is a share, from 0 to 1", args.energy))),
     };
-    let place = NewDirectory::of(&args.out)?;
+    let place = Place::of(&args.out)?;
     let base = open_checkpoint(Paths.directory(&args.base).await?).await?;
     console.say(&format!("base     {}", args.base));
     let tuned = open_checkpoint(Paths.directory(&args.tuned).await?).await?;
@@ -112,17 +112,20 @@ pub(super) async fn run(args: &ExtractArgs, global: &Global) -> Result<()> {
     if console.is_interactive() {
         console.replace("");
     }
-    let partial = place.begin().await?;
-    let fingerprint = fingerprint(&base).await?;
-    let carry = Carry::load(&**tuned.directory()).await?;
-    let base_params = base.params();
-    let files =
-        AdapterFiles { config: &found.config, resolved: &found.resolved, base: base_params, fingerprint: &fingerprint, carry: &carry };
-    write_adapter(&*partial, &files, &found).await?;
-    let directory: Rc<dyn Directory> = Rc::from(as_directory(place.partial()));
-    let adapter = Adapter::open(directory, &base).await?;
-    let (bytes, parameters) = (adapter.bytes(), adapter.params.iter().map(|p| p.decl.elements()).sum());
-    place.finish().await?;
+    let new = place.begin(console).await?;
+    let written = async {
+        let fingerprint = fingerprint(&base).await?;
+        let carry = Carry::load(&**tuned.directory()).await?;
+        let base_params = base.params();
+        let files =
+            AdapterFiles { config: &found.config, resolved: &found.resolved, base: base_params, fingerprint: &fingerprint, carry: &carry };
+        write_adapter(&*new.directory(), &files, &found).await?;
+        let directory: Rc<dyn Directory> = Rc::from(as_directory(new.directory()));
+        let adapter = Adapter::open(directory, &base).await?;
+        Ok((adapter.bytes(), adapter.params.iter().map(|p| p.decl.elements()).sum()))
+    };
+    let written = written.await;
+    let (bytes, parameters) = new.complete(written).await?;
     let losses = if args.dataset.is_empty() { None } else { Some(losses(args, global, &base, &tuned).await?) };
     let document = Document {
         rank: found.config.r,

@@ -6,11 +6,11 @@ use std::rc::Rc;
 
 use clap::{Args, ValueEnum};
 use rootstock::adapter::{Adapted, Adapter, Merged};
-use rootstock::checkpoint::{Checkpoint, Dtype, ModelSource};
+use rootstock::checkpoint::{Checkpoint, Dtype, ModelSource, NewDirectory};
 use rootstock::generate::{Generator, GeneratorOptions};
 use rootstock::gpu::{Gpu, human_bytes};
 use rootstock::model::ModelConfig;
-use rootstock::platform::{Directory, NativeDirectory, OutputDirectory, as_directory, parent_and_name};
+use rootstock::platform::{Directory, NativeDirectory, as_directory, parent_and_name};
 use rootstock::random::Random;
 use rootstock::validate::{self, Options, Verdict, open_checkpoint};
 use rootstock::workflow::{Paths, Places, write_merged};
@@ -79,7 +79,7 @@ fn rounding(dtype: Dtype) -> f32 {
 
 pub(super) async fn run(args: &MergeArgs, global: &Global) -> Result<()> {
     let console = global.console();
-    let place = NewDirectory::of(&args.out)?;
+    let place = Place::of(&args.out)?;
     let base = open_checkpoint(Paths.directory(&args.model).await?).await?;
     console.say(&format!("model    {}", args.model));
     let adapters = open_adapters(&base, &args.adapters, console).await?;
@@ -136,16 +136,16 @@ impl Merge<'_> {
     ///
     /// # Errors
     /// When the result is not what it should be; nothing is left then.
-    pub(super) async fn write(&self, gpu: &Rc<Gpu>, place: &NewDirectory, texts: &[Vec<u32>], console: Console) -> Result<Agreement> {
+    pub(super) async fn write(&self, gpu: &Rc<Gpu>, place: &Place, texts: &[Vec<u32>], console: Console) -> Result<Agreement> {
         let merged = Merged::new(self.base, self.adapters)?;
         let dtype = self.dtype.unwrap_or(merged.base_dtype());
         if merged.unties() {
             console.say("note: embedding and head were one tensor; as only one of them is changed, the head becomes a tensor of its own");
         }
-        let partial = place.begin().await?;
+        let new = place.begin(console).await?;
         let found = async {
-            write_merged(self.base, self.adapters, Some(dtype), &*partial).await?;
-            let directory: Rc<dyn Directory> = Rc::from(as_directory(place.partial()));
+            write_merged(self.base, self.adapters, Some(dtype), &*new.directory()).await?;
+            let directory: Rc<dyn Directory> = Rc::from(as_directory(new.directory()));
             let report = validate::validate(directory.clone(), &Options::default(), &mut |_| {}).await?;
             if report.verdict != Verdict::Ready {
                 // What the base lacks, a tokenizer perhaps, is not made up; what merging brought about is a fault.
@@ -166,15 +166,8 @@ impl Merge<'_> {
             console.say("running the result beside base and adapter …");
             self.compare(&merged, &open_checkpoint(directory).await?, dtype, gpu, texts).await
         };
-        let agreement = match found.await {
-            Ok(agreement) => agreement,
-            Err(error) => {
-                place.give_up().await?;
-                return Err(error);
-            }
-        };
-        place.finish().await?;
-        Ok(agreement)
+        let written = found.await;
+        new.complete(written).await
     }
 
     /// Runs base and adapters, the sum in f32, and what was written, on the same tokens.
@@ -230,19 +223,19 @@ fn difference(found: &[Vec<f32>], expected: &[Vec<f32>]) -> f32 {
     error.fold(0f32, |m, x| if x.is_nan() { x } else { m.max(x) }) / largest
 }
 
-/// A directory that appears when it is complete, and not before.
-pub(super) struct NewDirectory {
+/// Where a result goes: a new directory.
+pub(super) struct Place {
     pub(super) path: PathBuf,
     parent: NativeDirectory,
     name: String,
 }
 
-impl NewDirectory {
+impl Place {
     /// A place that is free: nothing there, or an empty directory.
     ///
     /// # Errors
     /// [`Error::File`] when something is there.
-    pub(super) fn of(path: &Path) -> Result<NewDirectory> {
+    pub(super) fn of(path: &Path) -> Result<Place> {
         let shown = path.display().to_string();
         let fault = |reason: &str| Err(Error::file(shown.as_str(), reason));
         match std::fs::read_dir(path).map(Iterator::count) {
@@ -256,14 +249,14 @@ impl NewDirectory {
         if name.is_empty() || name == ".." {
             return fault("name a new directory for the result");
         }
-        Ok(NewDirectory { path: path.to_path_buf(), parent: NativeDirectory::new(parent), name })
+        Ok(Place { path: path.to_path_buf(), parent: NativeDirectory::new(parent), name })
     }
 
     /// The same where an earlier result may stand, which is removed: only files of these names.
     ///
     /// # Errors
     /// [`Error::File`] when anything else is there.
-    pub(super) fn replacing(path: &Path, names: &[String]) -> Result<NewDirectory> {
+    pub(super) fn replacing(path: &Path, names: &[String]) -> Result<Place> {
         let entries: Vec<PathBuf> = std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
         let known =
             |entry: &PathBuf| entry.is_file() && names.iter().any(|name| entry.file_name().is_some_and(|found| found == name.as_str()));
@@ -273,32 +266,18 @@ impl NewDirectory {
         for entry in entries {
             std::fs::remove_file(&entry).map_err(|e| Error::file(entry.display().to_string(), e.to_string()))?;
         }
-        NewDirectory::of(path)
+        Place::of(path)
     }
 
-    fn partial_name(&self) -> String {
-        format!(".{}.partial", self.name)
-    }
-
-    pub(super) fn partial(&self) -> Box<dyn OutputDirectory> {
-        self.parent.subdirectory(&self.partial_name())
-    }
-
-    /// The directory to write into for now.
-    pub(super) async fn begin(&self) -> Result<Box<dyn OutputDirectory>> {
-        self.give_up().await?; // what a killed run left
-        Ok(self.partial())
-    }
-
-    pub(super) async fn give_up(&self) -> Result<()> {
-        self.parent.remove(&self.partial_name()).await
-    }
-
-    /// Puts it under its name.
-    pub(super) async fn finish(&self) -> Result<()> {
-        self.partial().sync().await?;
-        let _ = std::fs::remove_dir(&self.path); // only an empty one goes; what is left makes the next step fail
-        self.parent.rename(&self.partial_name(), &self.name).await?;
-        self.parent.sync().await
+    /// Begins to write there; says what an interrupted command left.
+    ///
+    /// # Errors
+    /// When another command is writing there.
+    pub(super) async fn begin(&self, console: Console) -> Result<NewDirectory<'_>> {
+        let new = NewDirectory::begin(&self.parent, &self.name).await?;
+        if let Some(sentence) = new.cleared() {
+            console.say(&sentence);
+        }
+        Ok(new)
     }
 }

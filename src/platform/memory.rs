@@ -1,7 +1,8 @@
 //! A directory of bytes in memory: for tests, for embedded data, and for what the page keeps for a moment.
 
+use std::any::Any;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -11,6 +12,7 @@ use super::{Directory, Entry, FileWriter, OutputDirectory};
 use crate::error::{Cause, Error, Result};
 
 type Files = Rc<RefCell<BTreeMap<String, Vec<u8>>>>;
+type Locks = Rc<RefCell<BTreeSet<String>>>;
 
 /// A directory of bytes in memory. Clones share the same files.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +20,7 @@ pub struct MemoryDirectory {
     label: String,
     prefix: String,
     files: Files,
+    locks: Locks,
 }
 
 impl MemoryDirectory {
@@ -122,7 +125,25 @@ impl OutputDirectory for MemoryDirectory {
             label: format!("{}/{name}", self.label),
             prefix: format!("{}{name}/", self.prefix),
             files: self.files.clone(),
+            locks: self.locks.clone(),
         })
+    }
+
+    async fn lock(&self, name: &str) -> Result<Option<Box<dyn Any>>> {
+        let key = self.key(name);
+        let free = self.locks.borrow_mut().insert(key.clone());
+        Ok(free.then(|| Box::new(MemoryLock { locks: self.locks.clone(), key }) as Box<dyn Any>))
+    }
+}
+
+struct MemoryLock {
+    locks: Locks,
+    key: String,
+}
+
+impl Drop for MemoryLock {
+    fn drop(&mut self) {
+        self.locks.borrow_mut().remove(&self.key);
     }
 }
 

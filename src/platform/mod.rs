@@ -2,6 +2,7 @@
 //!
 //! The core takes these traits, not paths, so the same code reads a folder on disk, files dropped on a page, and bytes in a test.
 
+use std::any::Any;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -73,6 +74,13 @@ pub trait OutputDirectory: Directory {
 
     /// Removes a file or a sub-directory with all in it; a missing one is fine.
     async fn remove(&self, name: &str) -> Result<()>;
+
+    /// Takes the lock that `name` stands for until the value is dropped; `None` when another writer holds it. The file system's own lock
+    /// is used, so that one that is killed loses it. Where there are no locks, it is given to everybody.
+    async fn lock(&self, name: &str) -> Result<Option<Box<dyn Any>>> {
+        let _ = name;
+        Ok(Some(Box::new(())))
+    }
 
     /// Makes everything written so far survive a power cut (directory entries included).
     async fn sync(&self) -> Result<()>;

@@ -1,6 +1,7 @@
 //! Files on a disk. A file is written beside its final name, flushed, then renamed.
 
-use std::fs::{self, File};
+use std::any::Any;
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
@@ -228,7 +229,7 @@ impl OutputDirectory for NativeDirectory {
         let shown = path.display().to_string();
         let (parent, _) = parent_and_name(&path);
         fs::create_dir_all(&parent).map_err(|e| io_error(&shown, &e))?;
-        let mut file = fs::OpenOptions::new().create(true).append(true).open(&path).map_err(|e| io_error(&shown, &e))?;
+        let mut file = OpenOptions::new().create(true).append(true).open(&path).map_err(|e| io_error(&shown, &e))?;
         file.write_all(bytes).map_err(|e| io_error(&shown, &e))
     }
 
@@ -253,6 +254,24 @@ impl OutputDirectory for NativeDirectory {
         }
     }
 
+    async fn lock(&self, name: &str) -> Result<Option<Box<dyn Any>>> {
+        let path = self.join(name)?;
+        let shown = path.display().to_string();
+        fs::create_dir_all(&self.root).map_err(|e| io_error(&self.root.display().to_string(), &e))?;
+        loop {
+            let file = OpenOptions::new().create(true).write(true).truncate(false).open(&path).map_err(|e| io_error(&shown, &e))?;
+            match file.try_lock() {
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                // Some file systems have no locks; then nothing tells two writers apart.
+                Ok(()) | Err(TryLockError::Error(_)) => {}
+            }
+            // Another one may have held it when it was opened and removed it since: then it locks nothing any more.
+            if is_still_there(&file, &path) {
+                return Ok(Some(Box::new(NativeLock { _file: file, path })));
+            }
+        }
+    }
+
     async fn sync(&self) -> Result<()> {
         sync_directory(&self.root)
     }
@@ -260,6 +279,32 @@ impl OutputDirectory for NativeDirectory {
     fn subdirectory(&self, name: &str) -> Box<dyn OutputDirectory> {
         Box::new(NativeDirectory { root: self.root.join(name) })
     }
+}
+
+/// A lock that is held: the file goes with it.
+struct NativeLock {
+    _file: File,
+    path: PathBuf,
+}
+
+impl Drop for NativeLock {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Whether an open file is the one that its name leads to.
+#[cfg(unix)]
+fn is_still_there(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let place = |meta: fs::Metadata| (meta.dev(), meta.ino());
+    file.metadata().ok().map(place).is_some_and(|open| fs::metadata(path).ok().map(place) == Some(open))
+}
+
+/// Elsewhere a file that is open cannot be removed.
+#[cfg(not(unix))]
+fn is_still_there(_: &File, _: &Path) -> bool {
+    true
 }
 
 /// Flushes a directory's entries, so that a rename in it survives a power cut. Not every system can; that is no error.

@@ -3,6 +3,7 @@
 mod config;
 mod golden;
 mod header;
+mod new_directory;
 mod open;
 mod pickle;
 mod round_trip;

@@ -21,7 +21,7 @@ use self::table::{Cost, Journey, shorten};
 use super::Global;
 use super::console::{self, Console, count};
 use super::embedded;
-use super::merge::{Merge, NewDirectory};
+use super::merge::{Merge, Place};
 use super::progress::Progress;
 use super::setup::{AdapterArgs, open_adapted, open_model, run_on};
 use super::train::{Output, files, run_training};
@@ -60,7 +60,7 @@ pub(super) async fn run(args: &DemoArgs, global: &Global) -> Result<()> {
     // Both are locked until the end, and nothing of an earlier journey stays beside the new one.
     let (full_out, lora_out) = (Output::open(&recipes.full)?, Output::open(&recipes.lora)?);
     let merged_files: Vec<String> = embedded::directory("embedded-model").list().await?.into_iter().map(|entry| entry.name).collect();
-    let merged_place = NewDirectory::replacing(Path::new(&places.merged()), &merged_files)?;
+    let merged_place = Place::replacing(Path::new(&places.merged()), &merged_files)?;
     places.write_base().await?;
     places.write_data().await?;
     let gpu = Rc::new(global.gpu().await?);

@@ -14,7 +14,7 @@ use super::super::source::ViewParams;
 use super::super::{Code, Finding, Options, Progress, Report, Validation, Verdict, examine};
 use super::{Repair, set};
 use crate::adapter::{Adapter, Merged};
-use crate::checkpoint::{Carry, Checkpoint, Dtype, ModelSource, WriteOptions, dtype_name, write_checkpoint};
+use crate::checkpoint::{Carry, Checkpoint, Dtype, ModelSource, NewDirectory, WriteOptions, dtype_name, write_checkpoint};
 use crate::error::{Error, Result};
 use crate::model::config::{CONFIG_FILE, parse_object};
 use crate::model::{ModelConfig, ParamDecl};
@@ -58,29 +58,22 @@ pub async fn fix(
         let reason = format!("{finding}. This needs a graphics device, or the base (--base DIR); nothing was written");
         return Err(Error::file(label, reason));
     }
-    let partial = format!(".{name}.partial");
-    parent.remove(&partial).await?;
-    let out = parent.subdirectory(&partial);
+    let new = NewDirectory::begin(parent, name).await?;
+    let out = new.directory();
     let merges = repairs().any(|(_, repair)| *repair == Repair::MergeAdapter);
-    let outcome = match (&options.base, merges) {
+    let steps = match (&options.base, merges) {
         (Some(base), true) => merge(&validation.dir, base, &*out).await,
         _ => write(&validation, &*out, options).await,
     };
-    let outcome = match outcome {
-        Ok(steps) => check(as_directory(out).into(), options, progress).await.map(|after| (steps, after)),
-        Err(error) => Err(error),
-    };
-    let outcome = match outcome {
-        Ok(done) => parent.rename(&partial, name).await.map(|()| done),
-        Err(error) => Err(error),
-    };
-    match outcome {
-        Ok((steps, after)) => Ok(Fixed { before: validation.report, steps, after: Some(after) }),
-        Err(error) => {
-            parent.remove(&partial).await?;
-            Err(error)
+    let written = match steps {
+        Ok(mut steps) => {
+            steps.extend(new.cleared());
+            check(as_directory(out).into(), options, progress).await.map(|after| (steps, after))
         }
-    }
+        Err(error) => Err(error),
+    };
+    let (steps, after) = new.complete(written).await?;
+    Ok(Fixed { before: validation.report, steps, after: Some(after) })
 }
 
 /// Judges what was written; the base has been compared with already.
