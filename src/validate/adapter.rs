@@ -2,11 +2,11 @@
 
 use std::rc::Rc;
 
-use super::ADAPTER_CONFIG;
 use super::base::Base;
 use super::code::Code;
 use super::repair::Repair;
 use super::report::Finding;
+use crate::adapter::ADAPTER_CONFIG;
 use crate::adapter::Adapter;
 use crate::adapter::format::read_config;
 use crate::checkpoint::{Checkpoint, TensorFile};

@@ -5,10 +5,11 @@ use serde_json::{Value, json};
 use super::base::Base;
 use super::code::Code;
 use super::infer::{self, leaf};
+use super::layout;
 use super::repair::Repair;
 use super::report::Finding;
 use super::view::View;
-use super::{CONFIG, layout};
+use crate::model::config::CONFIG_FILE as CONFIG;
 use crate::model::{Architecture, ModelConfig};
 
 /// What is no causal language model, by model_type: encoders, encoder-decoders, and models of other things than text.

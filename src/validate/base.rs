@@ -6,7 +6,7 @@ use std::rc::Rc;
 use serde_json::Value;
 
 use super::view::View;
-use super::{config, files, json, names};
+use super::{files, json, names};
 use crate::checkpoint::HEAD;
 use crate::error::{Error, Result};
 use crate::model::config::CONFIG_FILE;
@@ -52,7 +52,7 @@ impl Base {
 
     /// The same for a key with dots.
     pub(super) fn lookup(&self, key: &str) -> Option<Value> {
-        config::lookup(&self.view.config, key).filter(|value| !value.is_null()).cloned()
+        json::lookup(&self.view.config, key).filter(|value| !value.is_null()).cloned()
     }
 
     /// Whether names and shapes are the same (a tied head may be written out in one of the two).

@@ -6,21 +6,22 @@ use std::rc::Rc;
 use serde_json::{Map, Value};
 
 use super::code::Code;
-use super::config::candidate;
+use super::heads::candidate;
 use super::infer::{head_splits, shapes};
 use super::knowledge::{KNOWS, OTHER_TEXTS, read, standard_errors};
+use super::options::Progress;
 use super::repair::{Candidate, Repair, set};
 use super::report::Finding;
 use super::rope;
 use super::source::ViewParams;
 use super::view::View;
-use super::{CONFIG, Progress};
 use crate::data::Tokenizer;
 use crate::engine::{Engine, EngineOptions, Method, estimate};
 use crate::error::Result;
 use crate::generate::{AnswerOptions, Generator, GeneratorOptions, SamplingOptions, stop_ids, text_prompt};
 use crate::gpu::Gpu;
 use crate::graph::WeightType;
+use crate::model::config::CONFIG_FILE as CONFIG;
 use crate::model::{ModelConfig, ParamDecl, params};
 use crate::optim::AdamW;
 

@@ -1,7 +1,20 @@
 //! The table of faults: one line for each way in which a directory fails. Reports, `docs/checkpoint-faults.md` and the
 //! severities all come from it, so they cannot disagree.
 
-use super::report::Severity;
+use serde::Serialize;
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub enum Severity {
+    /// It does not load, or it computes something else than it should, here or in transformers.
+    Error,
+    /// It works; something is odd or will be in the way later.
+    Warning,
+    /// Good to know.
+    Info,
+}
 
 /// What the table knows about a fault.
 #[derive(Debug)]

@@ -4,12 +4,13 @@ use serde_json::Value;
 
 use super::base::Base;
 use super::code::Code;
+use super::options::Progress;
 use super::repair::Repair;
 use super::report::Finding;
 use super::view::{Tensor, View};
-use super::{CONFIG, Progress};
 use crate::error::Result;
 use crate::model::ModelConfig;
+use crate::model::config::CONFIG_FILE as CONFIG;
 
 /// Fields of config.json that say how positions are turned.
 const ROPE: [&str; 5] = ["rope_parameters", "rope_theta", "rope_scaling", "rope_local_base_freq", "partial_rotary_factor"];

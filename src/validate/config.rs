@@ -3,16 +3,19 @@
 
 use serde_json::{Map, Value, json};
 
+use super::architecture;
 use super::base::Base;
 use super::code::Code;
-use super::infer::{Shapes, head_splits, shapes};
-use super::repair::{Candidate, Repair, set};
+use super::heads::{heads, open_heads};
+use super::infer::{Shapes, shapes};
+use super::json::lookup;
+use super::repair::{Repair, set};
 use super::report::Finding;
 use super::sizes;
 use super::view::View;
-use super::{CONFIG, architecture};
 use crate::checkpoint::{Dtype, dtype_name};
 use crate::error::{Cause, Error};
+use crate::model::config::CONFIG_FILE as CONFIG;
 use crate::model::declaration::SizeKeys;
 use crate::model::{Architecture, ModelConfig};
 
@@ -148,39 +151,6 @@ fn missing_fields(view: &mut View, architecture: Architecture, shapes: &Shapes, 
     }
 }
 
-/// The cut of the heads when nothing tells it.
-pub(super) fn open_heads(architecture: Architecture, shapes: &Shapes) -> Option<Finding> {
-    let candidates: Vec<Candidate> = head_splits(architecture, shapes).into_iter().map(|split| candidate(architecture, split)).collect();
-    let first = candidates.first()?.clone();
-    if let [_] = candidates[..] {
-        let message = format!("the widths of the projections leave one cut of the heads: {}", first.label);
-        return Some(Finding::new(Code::WrongSize, message).file(CONFIG).repair(Repair::SetConfig(first.config)));
-    }
-    let labels: Vec<&str> = candidates.iter().map(|candidate| candidate.label.as_str()).collect();
-    let message = format!(
-        "how the heads are cut cannot be seen in the tensors; possible are {}. Only the loss on a text tells (or the base: --base DIR)",
-        labels.join(", ")
-    );
-    Some(Finding::new(Code::HeadSplit, message).file(CONFIG).repair(Repair::Score(candidates)))
-}
-
-/// A cut of the heads as fields of config.json.
-pub(super) fn candidate(architecture: Architecture, (heads, key_value_heads, head_dim): (u64, u64, u64)) -> Candidate {
-    let keys = architecture.declaration().keys;
-    let heads_key = keys.num_attention_heads[0];
-    if !keys.has_head_sizes {
-        return Candidate { label: format!("{heads} heads of {head_dim}"), config: vec![(heads_key.into(), json!(heads))] };
-    }
-    Candidate {
-        label: format!("{heads} heads of {head_dim} ({key_value_heads} for keys and values)"),
-        config: vec![
-            (heads_key.into(), json!(heads)),
-            ("num_key_value_heads".into(), json!(key_value_heads)),
-            ("head_dim".into(), json!(head_dim)),
-        ],
-    }
-}
-
 /// What the model's reader says is wrong.
 struct Said<'a> {
     field: &'a str,
@@ -218,7 +188,7 @@ fn fault(
     }
     // Head counts that contradict each other or hidden_size: the projections' widths know better.
     let of_heads = keys.num_attention_heads.contains(&field) || ["num_key_value_heads", "head_dim", "hidden_size"].contains(&field);
-    if of_heads && let Some(finding) = sizes::heads(architecture, scratch, shapes, view, base, reason) {
+    if of_heads && let Some(finding) = heads(architecture, scratch, shapes, view, base, reason) {
         return finding;
     }
     let code = if value.is_none() { Code::MissingField } else { Code::UnsupportedValue };
@@ -241,14 +211,6 @@ fn fault(
             Finding { message, ..finding }.repair(set_to(value))
         }
         None => finding,
-    }
-}
-
-/// The value under a key with dots.
-pub(super) fn lookup<'a>(map: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
-    match key.split_once('.') {
-        Some((outer, inner)) => lookup(map.get(outer)?.as_object()?, inner),
-        None => map.get(key),
     }
 }
 

@@ -3,9 +3,11 @@
 use serde_json::Value;
 
 use super::code::Code;
+use super::json;
 use super::repair::Repair;
 use super::report::{Finding, Kind};
-use super::{ADAPTER_CONFIG, CONFIG, json};
+use crate::adapter::ADAPTER_CONFIG;
+use crate::model::config::CONFIG_FILE as CONFIG;
 use crate::platform::{Directory, Entry};
 
 /// Files whose names say that weights are (or should be) here.

@@ -2,8 +2,7 @@
 
 use std::fmt::Write;
 
-use super::code::{Code, Group};
-use super::report::Severity;
+use super::code::{Code, Group, Severity};
 
 /// All faults as Markdown. A test compares it with the committed page.
 pub fn markdown() -> String {

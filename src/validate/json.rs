@@ -57,6 +57,14 @@ fn parse(name: &str, bytes: &[u8]) -> Result<Json, Box<Finding>> {
     }
 }
 
+/// The value under a key with dots.
+pub(super) fn lookup<'a>(map: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
+    match key.split_once('.') {
+        Some((outer, inner)) => lookup(map.get(outer)?.as_object()?, inner),
+        None => map.get(key),
+    }
+}
+
 fn explain(error: &serde_json::Error, text: &[u8]) -> String {
     const SHOWN: usize = 24;
     let way_out = "take it from the base model or mend it";

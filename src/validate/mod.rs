@@ -9,6 +9,7 @@ mod adapter;
 mod architecture;
 mod base;
 mod behaviour;
+mod case;
 mod code;
 mod compare;
 mod config;
@@ -16,6 +17,7 @@ mod directory;
 mod docs;
 mod files;
 mod fresh;
+mod heads;
 mod infer;
 mod json;
 mod knowledge;
@@ -23,6 +25,7 @@ mod layout;
 mod names;
 mod numbers;
 mod open;
+mod options;
 mod repair;
 mod report;
 mod rope;
@@ -33,279 +36,12 @@ mod tensors;
 mod tokenizer;
 mod view;
 
-use std::rc::Rc;
-
-pub use code::{Code, Fault, Group};
+pub use case::{Validation, examine, validate};
+pub use code::{Code, Fault, Group, Severity};
 pub use docs::markdown;
 pub use open::{Opened, open, open_checkpoint};
+pub use options::{Options, Progress};
 pub use repair::{Candidate, Fixed, Repair, fix};
-pub use report::{Finding, Kind, Report, Severity, Verdict};
+pub use report::{Finding, Kind, Report, Verdict};
 pub use source::ViewParams;
 pub use view::{Source, Tensor, View};
-
-use base::Base;
-use behaviour::SelfTest;
-use subdirectory::Subdirectory;
-
-use crate::data::Tokenizer;
-use crate::error::Result;
-use crate::gpu::Gpu;
-use crate::model::config::CONFIG_FILE as CONFIG;
-use crate::model::{ModelConfig, params};
-use crate::platform::{Directory, Entry};
-
-const ADAPTER_CONFIG: &str = "adapter_config.json";
-
-/// What to look at.
-#[derive(Clone, Default)]
-pub struct Options {
-    /// The model that this one was made from: says what training changed, and serves what the directory lacks.
-    pub base: Option<Rc<dyn Directory>>,
-    /// Leave out everything that reads the weights themselves.
-    pub quick: bool,
-    /// The caller means to use it as an adapter: a whole model is a mistake then.
-    pub as_adapter: bool,
-    /// Where to run the self-test; without it, it is left out.
-    pub gpu: Option<Rc<Gpu>>,
-}
-
-/// How far a validation is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress<'a> {
-    /// What is being done.
-    pub what: &'a str,
-    /// Bytes of weights read so far.
-    pub done: u64,
-    /// Bytes to read.
-    pub total: u64,
-}
-
-/// A judgement, with the view that it was made on.
-pub struct Validation {
-    /// What is to be said.
-    pub report: Report,
-    /// Configuration and tensors with all repairs applied.
-    pub view: View,
-    /// The configuration read, where it is readable after all repairs.
-    pub config: Option<ModelConfig>,
-    /// Where the model is: the directory, or the checkpoint in it.
-    pub dir: Rc<dyn Directory>,
-}
-
-/// Judges a directory. However damaged it is, that is a report.
-///
-/// # Errors
-/// Only what has nothing to do with the directory's content: it cannot be listed, the base is none, the GPU is lost.
-pub async fn validate(dir: Rc<dyn Directory>, options: &Options, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Report> {
-    Ok(examine(dir, options, progress).await?.report)
-}
-
-/// As [`validate`], and hands out the mended view, which `--fix` writes.
-///
-/// # Errors
-/// As [`validate`].
-pub async fn examine(dir: Rc<dyn Directory>, options: &Options, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Validation> {
-    let entries = dir.list().await?;
-    let base = match &options.base {
-        Some(base) => Some(Base::open(base.clone()).await?),
-        None => None,
-    };
-    // A run's folder: its latest checkpoint is judged, once it is said where that is.
-    if directory::kind(&entries) == Kind::Run
-        && let Some(child) = directory::newest_checkpoint(&entries)
-    {
-        let inner: Rc<dyn Directory> = Rc::new(Subdirectory { parent: dir.clone(), name: child.clone() });
-        let entries = inner.list().await?;
-        let mut case = Case::new(inner, entries, directory::kind(&[]));
-        case.judge(base.as_ref(), options, progress).await?;
-        for finding in &mut case.findings {
-            finding.file = finding.file.take().map(|file| format!("{child}/{file}"));
-        }
-        case.findings.insert(0, directory::parent(&dir.label(), &child));
-        case.kind = Kind::Run;
-        return Ok(case.conclude());
-    }
-    let kind = directory::kind(&entries);
-    let mut case = Case::new(dir, entries, kind);
-    case.judge(base.as_ref(), options, progress).await?;
-    Ok(case.conclude())
-}
-
-/// A directory under examination.
-struct Case {
-    dir: Rc<dyn Directory>,
-    entries: Vec<Entry>,
-    kind: Kind,
-    view: View,
-    config: Option<ModelConfig>,
-    findings: Vec<Finding>,
-    loss: Option<f64>,
-}
-
-impl Case {
-    fn new(dir: Rc<dyn Directory>, entries: Vec<Entry>, kind: Kind) -> Case {
-        Case { dir, entries, kind, view: View::default(), config: None, findings: Vec::new(), loss: None }
-    }
-
-    async fn judge(&mut self, base: Option<&Base>, options: &Options, progress: &mut dyn FnMut(Progress<'_>)) -> Result<()> {
-        self.structure(base, !options.quick).await?;
-        if options.as_adapter && matches!(self.kind, Kind::Model | Kind::Run) && !self.has(Code::ParentDirectory) {
-            self.findings = vec![adapter::whole_model(&self.dir.label())];
-            return Ok(());
-        }
-        if self.kind == Kind::Adapter {
-            adapter::check(&self.dir, &self.entries, base, &mut self.findings).await;
-        }
-        if !matches!(self.kind, Kind::Model | Kind::ModelAndAdapter) {
-            return Ok(());
-        }
-        let tokenizer = tokenizer::check(&*self.dir, &self.entries, &self.view, self.config.as_ref(), base, &mut self.findings).await;
-        if let (Some(config), Some(base)) = (&self.config, base) {
-            self.config = compare::settings(&mut self.view, config, base, &mut self.findings).or(self.config.take());
-        }
-        if options.quick {
-            return Ok(());
-        }
-        if let Some(config) = &self.config {
-            numbers::scan(&self.view, config, &mut self.findings, progress).await?;
-            fresh::scan(&self.view, config, &mut self.findings).await?;
-        }
-        let comparable = !self.view.tensors.is_empty() && !self.has(Code::OtherBase);
-        if let (Some(_), Some(base), true) = (&self.config, base, comparable) {
-            compare::numbers(&self.view, base, &mut self.findings, progress).await?;
-        }
-        self.run(options, tokenizer.as_ref(), progress).await;
-        Ok(())
-    }
-
-    fn has(&self, code: Code) -> bool {
-        self.findings.iter().any(|finding| finding.code == code)
-    }
-
-    /// The self-test, if the model can be run after all repairs.
-    async fn run(&mut self, options: &Options, tokenizer: Option<&Tokenizer>, progress: &mut dyn FnMut(Progress<'_>)) {
-        let hopeless = self.findings.iter().any(|finding| finding.is_error() && finding.repair.is_none());
-        let whole = !self.view.tensors.is_empty() && !hopeless;
-        let (Some(config), Some(tokenizer), true) = (&self.config, tokenizer, whole) else { return };
-        let Some(gpu) = &options.gpu else {
-            self.findings.push(behaviour::not_run("no graphics device was given"));
-            return;
-        };
-        let test = match SelfTest::new(gpu, tokenizer, config) {
-            Ok(test) => test,
-            Err(reason) => {
-                self.findings.push(behaviour::not_run(&reason));
-                return;
-            }
-        };
-        progress(Progress { what: "running the model", done: 0, total: 1 });
-        let outcome: Result<()> = async {
-            test.resolve(&mut self.view, &mut self.findings, progress).await?;
-            let Ok(config) = ModelConfig::from_map(CONFIG, self.view.config.clone()) else { return Ok(()) };
-            let behaviour = test.run(&self.view, &config).await?;
-            self.loss = Some(behaviour.outcome.loss()).filter(|loss| loss.is_finite());
-            test.judge(&behaviour, &mut self.view, &config, &mut self.findings, progress).await?;
-            self.config = ModelConfig::from_map(CONFIG, self.view.config.clone()).ok();
-            Ok(())
-        }
-        .await;
-        if let Err(error) = outcome {
-            self.findings.push(behaviour::not_run(&error.to_string()));
-        }
-    }
-
-    /// All that headers and small files tell. `read_numbers` allows a look at the weights where only they decide.
-    async fn structure(&mut self, base: Option<&Base>, read_numbers: bool) -> Result<()> {
-        self.kind = directory::kind(&self.entries);
-        if let Some(finding) = directory::refuse(&*self.dir, &self.entries, self.kind).await {
-            self.findings.push(finding);
-            return Ok(());
-        }
-        if let (Kind::Run, Some(child)) = (self.kind, directory::newest_checkpoint(&self.entries)) {
-            self.findings.push(directory::parent(&self.dir.label(), &child));
-            return Ok(());
-        }
-        self.read_config().await;
-        let before = self.findings.len();
-        files::open(&self.dir, &self.entries, &mut self.view, &mut self.findings).await;
-        let complete = self.findings[before..].iter().all(|finding| finding.repair.is_some() || finding.code == Code::TwoWeightSets)
-            && !self.view.tensors.is_empty();
-        self.adapter_beside(read_numbers).await;
-        names::unwrap(&mut self.view, &mut self.findings);
-        let usable = layout::usable(&self.view, &mut self.findings);
-        let view = &mut self.view;
-        let has_config = !view.config.is_empty();
-        // A config.json that cannot be read is as good as none where the base's fits.
-        let base_fits = base.is_some_and(|base| architecture::fits_base(view, base));
-        let architecture = match (has_config, self.entries.iter().any(|entry| entry.name == CONFIG)) {
-            (true, _) => architecture::decide(view, base, &mut self.findings),
-            (false, false) => architecture::without_config(view, base, &mut self.findings),
-            (false, true) if base_fits && self.findings.iter().any(|finding| finding.code == Code::InvalidJson) => {
-                architecture::config_of_base(view, base, &mut self.findings)
-            }
-            (false, true) if self.findings.iter().any(|finding| finding.file.as_deref() == Some(CONFIG)) => None,
-            (false, true) => architecture::decide(view, base, &mut self.findings),
-        };
-        let Some(architecture) = architecture else { return Ok(()) };
-        if usable {
-            layout::normalise(view, architecture, &mut self.findings);
-        }
-        let Some(mut config) = config::read(view, architecture, base, complete && usable, &mut self.findings) else { return Ok(()) };
-        rope::open(architecture, view, &mut self.findings);
-        config::check_spelling(&config, view, &mut self.findings);
-        if complete && usable {
-            tensors::check_head(view, &mut config, base, read_numbers, &mut self.findings).await?;
-            tensors::check(&config, view, &mut self.findings);
-        }
-        self.config = Some(config);
-        Ok(())
-    }
-
-    async fn read_config(&mut self) {
-        match json::read(&*self.dir, &self.entries, CONFIG).await {
-            Ok(Some(json)) => {
-                self.view.config = json.map;
-                self.findings.extend(json.finding);
-            }
-            Ok(None) => {}
-            Err(finding) => self.findings.push(*finding),
-        }
-    }
-
-    /// An adapter beside a whole model; or what tells the scale of LoRA factors among the tensors.
-    async fn adapter_beside(&mut self, read_numbers: bool) {
-        if self.view.tensors.iter().any(|tensor| tensor.name.contains(".lora_")) {
-            self.kind = Kind::Model;
-            let config = json::read(&*self.dir, &self.entries, ADAPTER_CONFIG).await;
-            self.view.lora_scale = config.ok().flatten().and_then(|json| layout::lora_scale(&json.map));
-            // Factors that are still zero add nothing, whatever their scale.
-            if self.view.lora_scale.is_none() && read_numbers && layout::factors_are_zero(&self.view).await {
-                self.view.lora_scale = Some(0.0);
-            }
-            return;
-        }
-        if self.kind != Kind::ModelAndAdapter {
-            return;
-        }
-        let message = "stands beside a whole model: transformers would apply this adapter to it without a word. Move the adapter \
-                       (adapter_config.json and adapter_model.safetensors) into a directory of its own, or remove it";
-        self.findings.push(Finding::new(Code::ModelAndAdapter, message).file(ADAPTER_CONFIG));
-    }
-
-    fn conclude(self) -> Validation {
-        let Case { dir, kind, view, config, findings, loss, .. } = self;
-        let parameters = match &config {
-            Some(config) => Some(config.parameter_count()),
-            None if view.tensors.is_empty() => None,
-            None => Some(view.tensors.iter().map(Tensor::elements).sum()),
-        };
-        let lora_targets = config.as_ref().map(|config| tensors::lora_targets(&params(config))).unwrap_or_default();
-        let model_type = match &config {
-            Some(config) => Some(config.architecture.model_type().to_string()),
-            None => view.config.get("model_type").and_then(serde_json::Value::as_str).map(str::to_string),
-        };
-        let mut report = Report { verdict: Verdict::Unusable, kind, model_type, parameters, lora_targets, loss, findings };
-        report.conclude();
-        Validation { report, view, config, dir }
-    }
-}

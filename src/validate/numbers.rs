@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use super::Progress;
 use super::code::Code;
+use super::options::Progress;
 use super::report::Finding;
 use super::view::View;
 use crate::checkpoint::{Dtype, TensorEntry};

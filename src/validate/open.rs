@@ -2,7 +2,11 @@
 
 use std::rc::Rc;
 
-use super::{Case, Finding, Kind, Severity, Source, tokenizer};
+use super::case::Case;
+use super::code::Severity;
+use super::report::{Finding, Kind};
+use super::tokenizer;
+use super::view::{Source, Tensor};
 use crate::checkpoint::{Checkpoint, Place};
 use crate::data::Tokenizer;
 use crate::error::{Error, Result};
@@ -62,7 +66,7 @@ fn assemble(directory: Rc<dyn Directory>, mut case: Case) -> Result<Checkpoint> 
         return Err(Error::NotReady { path: directory.label(), faults });
     };
     // Without errors nothing was mended: every tensor stands in a file as it is.
-    let place = |tensor: &super::Tensor| match &tensor.source {
+    let place = |tensor: &Tensor| match &tensor.source {
         Source::Stored { file, tensor: stored } => Some((tensor.name.clone(), Place { file: *file, tensor: stored.clone() })),
         _ => None,
     };

@@ -2,21 +2,8 @@
 
 use serde::{Serialize, Serializer};
 
-use super::code::Code;
+use super::code::{Code, Severity};
 use super::repair::Repair;
-
-/// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-#[cfg_attr(test, derive(ts_rs::TS))]
-pub enum Severity {
-    /// It does not load, or it computes something else than it should, here or in transformers.
-    Error,
-    /// It works; something is odd or will be in the way later.
-    Warning,
-    /// Good to know.
-    Info,
-}
 
 /// What can be said in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]

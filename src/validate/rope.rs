@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::CONFIG;
 use super::code::Code;
 use super::repair::{Candidate, Repair};
 use super::report::Finding;
 use super::view::View;
+use crate::model::config::CONFIG_FILE as CONFIG;
 use crate::model::declaration::Positions;
 use crate::model::{Architecture, ModelConfig};
 

@@ -1,17 +1,17 @@
 //! The sizes in config.json against the shapes of the tensors.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::CONFIG;
 use super::base::Base;
 use super::code::Code;
-use super::config::{candidate, open_heads};
-use super::infer::{Shapes, embedding_name, head_splits, is_possible};
-use super::repair::{Candidate, Repair};
+use super::heads::heads;
+use super::infer::{Shapes, embedding_name};
+use super::repair::Repair;
 use super::report::Finding;
 use super::view::View;
+use crate::model::ModelConfig;
+use crate::model::config::CONFIG_FILE as CONFIG;
 use crate::model::declaration::Size;
-use crate::model::{Architecture, ModelConfig};
 
 /// The first size that disagrees, with the repair that makes it agree; the caller asks again after mending.
 pub(super) fn compare(config: &ModelConfig, shapes: &Shapes, view: &View, base: Option<&Base>) -> Option<Finding> {
@@ -99,64 +99,4 @@ fn biases(config: &ModelConfig, shapes: &Shapes, view: &View) -> Option<Finding>
     let message =
         format!("{key} {given} {configured}, but {what} among the tensors; transformers would leave them out or make random ones");
     Some(Finding::new(Code::WrongSize, message).file(CONFIG).tensor(tensor).repair(Repair::SetConfig(vec![(key.into(), json!(there))])))
-}
-
-/// Head counts from the widths of the projections, if those allow a conclusion. `map` holds what config.json says of them.
-pub(super) fn heads(
-    architecture: Architecture,
-    map: &Map<String, Value>,
-    shapes: &Shapes,
-    view: &View,
-    base: Option<&Base>,
-    reason: &str,
-) -> Option<Finding> {
-    let given = |key: &str| map.get(key).and_then(Value::as_u64).filter(|n| *n > 0);
-    let elsewhere = "transformers stops with a size mismatch";
-    let declaration = architecture.declaration();
-    if !declaration.keys.has_head_sizes {
-        return open_heads(architecture, shapes);
-    }
-    let (query, key_value) = (shapes.query?, shapes.key_value?);
-    let divide = |a: u64, b: u64| (b > 0 && a.is_multiple_of(b)).then(|| a / b);
-    let from_base = base.filter(|base| base.architecture() == Some(architecture)).and_then(|base| {
-        let config = base.config.as_ref()?;
-        let split = (config.num_attention_heads as u64, config.num_key_value_heads as u64, config.head_dim as u64);
-        (split.0 * split.2 == query && split.1 * split.2 == key_value).then_some(split)
-    });
-    // With the number of query heads right, the rest follows; with the head's width right, too. Both right: only one answer.
-    let keep_dim = |d: u64| Some((divide(query, d)?, divide(key_value, d)?, d));
-    let keep_heads = |h: u64| keep_dim(divide(query, h)?);
-    let mut splits: Vec<(u64, u64, u64)> = match (from_base, shapes.head_dim) {
-        (Some(split), _) => vec![split],
-        (None, Some(d)) => keep_dim(d).into_iter().collect(),
-        (None, None) => {
-            let explicit = view.config.get("head_dim").is_some_and(|value| !value.is_null());
-            let by_heads = given("num_attention_heads").and_then(keep_heads);
-            let by_dim = given("head_dim").filter(|_| explicit).and_then(keep_dim);
-            by_heads.into_iter().chain(by_dim).collect()
-        }
-    };
-    splits.retain(|split| is_possible(architecture, shapes, *split));
-    splits.dedup();
-    if splits.is_empty() {
-        splits = head_splits(architecture, shapes);
-    }
-    let tensor =
-        declaration.tensors.showing(Size::KeyValue).or_else(|| declaration.tensors.showing(Size::QueryKeyValue)).unwrap_or_default();
-    let candidates: Vec<Candidate> = splits.iter().map(|split| candidate(architecture, *split)).collect();
-    let first = candidates.first()?;
-    let finding = Finding::new(Code::WrongSize, "").file(CONFIG).tensor(tensor);
-    Some(match candidates.len() {
-        1 => {
-            let changed: Vec<(String, Value)> =
-                first.config.iter().filter(|(key, value)| map.get(key) != Some(value) || !view.config.contains_key(key)).cloned().collect();
-            let message = format!("{reason}; {elsewhere}. The tensors have {}", first.label);
-            Finding { message, ..finding }.repair(Repair::SetConfig(changed))
-        }
-        _ => {
-            let labels: Vec<&str> = candidates.iter().map(|candidate| candidate.label.as_str()).collect();
-            let message = format!("{reason}; {elsewhere}. They allow {}, and only the loss on a text tells which", labels.join(" or "));
-            Finding { code: Code::HeadSplit, message, ..finding }.repair(Repair::Score(candidates))
-        }
-    })
 }

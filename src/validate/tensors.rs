@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::CONFIG;
 use super::base::Base;
 use super::code::Code;
 use super::infer::embedding_name;
@@ -13,6 +12,7 @@ use super::report::Finding;
 use super::view::{Source, View};
 use crate::checkpoint::{HEAD, TensorFile};
 use crate::error::Result;
+use crate::model::config::CONFIG_FILE as CONFIG;
 use crate::model::{ModelConfig, ParamDecl, params};
 
 /// So many tensors are named one by one; the rest is counted.

@@ -3,17 +3,17 @@
 use serde_json::{Value, json};
 
 use super::base::Base;
-use super::code::Code;
-use super::config::lookup;
-use super::json::{self, unreadable};
+use super::code::{Code, Severity};
+use super::infer;
+use super::json::{self, lookup, unreadable};
 use super::repair::Repair;
-use super::report::{Finding, Severity};
+use super::report::Finding;
 use super::view::View;
-use super::{CONFIG, infer};
 use crate::checkpoint::SAMPLING_SETTINGS;
 use crate::data::Tokenizer;
 use crate::error::{Cause, Error};
 use crate::model::ModelConfig;
+use crate::model::config::CONFIG_FILE as CONFIG;
 use crate::platform::{Directory, Entry};
 
 const TOKENIZER: &str = "tokenizer.json";

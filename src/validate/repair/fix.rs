@@ -10,8 +10,11 @@ use std::rc::Rc;
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
+use super::super::case::{Validation, examine};
+use super::super::code::Code;
+use super::super::options::{Options, Progress};
+use super::super::report::{Finding, Report, Verdict};
 use super::super::source::ViewParams;
-use super::super::{Code, Finding, Options, Progress, Report, Validation, Verdict, examine};
 use super::{Repair, set};
 use crate::adapter::{Adapter, Merged};
 use crate::checkpoint::{Carry, Checkpoint, Dtype, ModelSource, NewDirectory, WriteOptions, dtype_name, write_checkpoint};
