@@ -13,7 +13,10 @@
 @group(0) @binding(7) var<storage, read_write> d_k: array<vec4<f32>>;
 @group(0) @binding(8) var<storage, read_write> d_v: array<vec4<f32>>;
 
-override WORKGROUP_SIZE: u32 = 8u;
+/// Threads of a workgroup.
+const THREADS: u32 = 8u;
+/// Keys that a workgroup owns, four a thread.
+const OWNED: u32 = 32u;
 
 // Query tokens below this one see key j (those from j on).
 fn last_query(j: u32) -> u32 {
@@ -64,8 +67,8 @@ fn kept_k(index: u32, from_zero: bool) -> vec4<f32> {
     return select(d_k[index], vec4<f32>(0.0), from_zero);
 }
 
-// Dispatch: (ceil(tokens / 4 / WORKGROUP_SIZE), kv_heads, 1).
-@compute @workgroup_size(WORKGROUP_SIZE)
+// Dispatch: (ceil(tokens / OWNED), kv_heads, 1).
+@compute @workgroup_size(THREADS)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let key0 = id.x * 4u;
     if (key0 >= params.tokens) {

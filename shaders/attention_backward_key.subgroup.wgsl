@@ -14,6 +14,9 @@
 @group(0) @binding(7) var<storage, read_write> d_k: array<vec4<f32>>;
 @group(0) @binding(8) var<storage, read_write> d_v: array<vec4<f32>>;
 
+/// Keys that a workgroup owns, two a lane.
+const OWNED: u32 = 16u;
+
 // Query tokens below this one see key j (those from j on).
 fn last_query(j: u32) -> u32 {
     let length = ends[j] - j;
@@ -52,7 +55,7 @@ fn row_at(r: u32, end: u32, kv_head: u32) -> Row {
 // Dispatch: (ceil(tokens / 16), kv_heads, 1).
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let key0 = workgroup.x * 16u;
+    let key0 = workgroup.x * OWNED;
     // Keys past the end compute the last key again and store nothing.
     let key_a = min(key0 + lane, params.tokens - 1u);
     let key_b = min(key0 + 8u + lane, params.tokens - 1u);

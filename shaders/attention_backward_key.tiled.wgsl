@@ -72,7 +72,7 @@ fn row_start(r: u32, end: u32, kv_head: u32, stride: u32) -> u32 {
 // Dispatch: (ceil(tokens / 32), kv_heads, 1).
 @compute @workgroup_size(128)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-    let key0 = workgroup.x * TILE_OWNED;
+    let key0 = workgroup.x * OWNED;
     let x = thread % 16u;
     let y = thread / 16u;
     // Keys past the end compute the last key again and store nothing.
@@ -91,7 +91,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
 
     // The rows that see any key of the tile: sequences lie one after the other, so the last key is seen longest.
     let first = key0 * params.group;
-    let end = last_query(min(key0 + TILE_OWNED - 1u, params.tokens - 1u)) * params.group;
+    let end = last_query(min(key0 + OWNED - 1u, params.tokens - 1u)) * params.group;
 
     for (var r = first; r < end; r += TILE_OTHERS) {
         var s = zero_tile();

@@ -12,7 +12,10 @@
 @group(0) @binding(6) var<storage, read> starts: array<u32>;
 @group(0) @binding(7) var<storage, read_write> d_q: array<vec4<f32>>;
 
-override WORKGROUP_SIZE: u32 = 8u;
+/// Threads of a workgroup.
+const THREADS: u32 = 8u;
+/// Rows that a workgroup owns, four a thread.
+const OWNED: u32 = 32u;
 
 // First key that query token i sees.
 fn first_key(i: u32) -> u32 {
@@ -34,8 +37,8 @@ fn kept(index: u32, from_zero: bool) -> vec4<f32> {
     return select(d_q[index], vec4<f32>(0.0), from_zero);
 }
 
-// Dispatch: (ceil(tokens * group / 4 / WORKGROUP_SIZE), kv_heads, 1).
-@compute @workgroup_size(WORKGROUP_SIZE)
+// Dispatch: (ceil(tokens * group / OWNED), kv_heads, 1).
+@compute @workgroup_size(THREADS)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let rows = params.tokens * params.group;
     let row0 = id.x * 4u;

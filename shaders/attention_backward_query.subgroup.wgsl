@@ -13,6 +13,9 @@
 @group(0) @binding(6) var<storage, read> starts: array<u32>;
 @group(0) @binding(7) var<storage, read_write> d_q: array<vec4<f32>>;
 
+/// Rows that a workgroup owns, two a lane.
+const OWNED: u32 = 16u;
+
 // First key that query token i sees.
 fn first_key(i: u32) -> u32 {
     return max(starts[i], window_start(i));
@@ -33,7 +36,7 @@ fn d_products4(products: vec4<f32>, d_p: vec4<f32>, sums: vec2<f32>, j: u32, fro
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let rows = params.tokens * params.group;
     let heads = params.kv_heads * params.group;
-    let row0 = workgroup.x * 16u;
+    let row0 = workgroup.x * OWNED;
     // Rows past the end compute the last row again and store nothing.
     let row_a = min(row0 + lane, rows - 1u);
     let row_b = min(row0 + 8u + lane, rows - 1u);

@@ -38,7 +38,7 @@ fn kept(index: u32, from_zero: bool) -> vec4<f32> {
 @compute @workgroup_size(128)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     let rows = params.tokens * params.group;
-    let row0 = workgroup.x * TILE_OWNED;
+    let row0 = workgroup.x * OWNED;
     let x = thread % 16u;
     let y = thread / 16u;
     // Rows past the end compute the last row again and store nothing.
@@ -59,7 +59,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
 
     // The keys that any row of the tile sees: sequences lie one after the other, so the first row starts first.
     let first = first_key(row0 / params.group);
-    let end = min(row0 + TILE_OWNED - 1u, rows - 1u) / params.group + 1u;
+    let end = min(row0 + OWNED - 1u, rows - 1u) / params.group + 1u;
 
     for (var j = first; j < end; j += TILE_OTHERS) {
         var s = zero_tile();

@@ -13,7 +13,10 @@
 @group(0) @binding(6) var<storage, read_write> o: array<vec4<f32>>;
 @group(0) @binding(7) var<storage, read_write> lse: array<f32>;
 
-override WORKGROUP_SIZE: u32 = 8u;
+/// Threads of a workgroup.
+const THREADS: u32 = 8u;
+/// Rows that a workgroup owns, four a thread.
+const OWNED: u32 = 32u;
 // 1 in generation: k and v are caches of one sequence, and starts is not looked at.
 override CACHED: u32 = 0u;
 
@@ -47,8 +50,8 @@ fn kept(keep: f32, index: u32) -> vec4<f32> {
     return select(vec4<f32>(0.0), keep * o[index], keep > 0.0);
 }
 
-// Dispatch: (ceil(tokens * group / 4 / WORKGROUP_SIZE), kv_heads, 1).
-@compute @workgroup_size(WORKGROUP_SIZE)
+// Dispatch: (ceil(tokens * group / OWNED), kv_heads, 1).
+@compute @workgroup_size(THREADS)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let rows = params.tokens * params.group;
     let row0 = id.x * 4u;

@@ -17,6 +17,9 @@
 // 1 in generation: k and v are caches of one sequence, and starts is not looked at.
 override CACHED: u32 = 0u;
 
+/// Rows that a workgroup owns, two a lane.
+const OWNED: u32 = 16u;
+
 // First key that query token i sees.
 fn first_key(i: u32) -> u32 {
     var start = 0u;
@@ -37,7 +40,7 @@ fn masked4(scores: vec4<f32>, j: u32, from_key: u32, to_key: u32) -> vec4<f32> {
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let rows = params.tokens * params.group;
     let heads = params.kv_heads * params.group;
-    let row0 = workgroup.x * 16u;
+    let row0 = workgroup.x * OWNED;
     // Rows past the end compute the last row again and store nothing.
     let row_a = min(row0 + lane, rows - 1u);
     let row_b = min(row0 + 8u + lane, rows - 1u);

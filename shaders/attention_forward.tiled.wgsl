@@ -51,7 +51,7 @@ fn kept(keep: f32, index: u32) -> vec4<f32> {
 @compute @workgroup_size(128)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     let rows = params.tokens * params.group;
-    let row0 = workgroup.x * TILE_OWNED;
+    let row0 = workgroup.x * OWNED;
     let x = thread % 16u;
     let y = thread / 16u;
     // Rows past the end compute the last row again and store nothing.
@@ -70,7 +70,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
 
     // The keys that any row of the tile sees: sequences lie one after the other, so the first row starts first.
     let first = first_key(row0 / params.group);
-    let end = min(step.position + min(row0 + TILE_OWNED - 1u, rows - 1u) / params.group + 1u, params.key_rows);
+    let end = min(step.position + min(row0 + OWNED - 1u, rows - 1u) / params.group + 1u, params.key_rows);
 
     var row_max = vec4<f32>(LOWEST);
     var row_sum = vec4<f32>(0.0);

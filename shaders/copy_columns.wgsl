@@ -1,4 +1,4 @@
-// y[:, y_first ..] = x[:, x_first ..] (or +=) for `cols` columns: splits fused projections and joins their gradients.
+// y[:, y_first ..] = x[:, x_first ..] for `cols` columns: splits fused projections and joins their gradients.
 // A copy, so that the kernels after it need not know that their input was a part of something wider.
 // A thread owns whole vec4s of y. Columns on vec4 borders (the usual case) are one load and one store.
 
@@ -22,8 +22,6 @@ struct Params {
     x_stride: u32,
     /// Row stride of y in vec4.
     y_stride: u32,
-    /// 0: y is written; 1: it is added to.
-    accumulate: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -40,8 +38,7 @@ fn copy_shifted(row: u32, column4: u32) {
         let column = column4 * 4u + c;
         if (column >= params.y_first && column < params.y_first + params.cols) {
             let source = column - params.y_first + params.x_first;
-            let copied = x[row * params.x_stride + source / 4u][source % 4u];
-            value[c] = select(copied, value[c] + copied, params.accumulate == 1u);
+            value[c] = x[row * params.x_stride + source / 4u][source % 4u];
         } else if (column >= params.y_cols) {
             value[c] = 0.0;
         }
@@ -70,13 +67,7 @@ fn main(
     }
     let source = row * params.x_stride + params.x_first / 4u;
     let to = row * params.y_stride + first;
-    if (params.accumulate == 1u) {
-        for (var i = local.x; i < width; i += LANES) {
-            y[to + i] += x[source + i];
-        }
-    } else {
-        for (var i = local.x; i < width; i += LANES) {
-            y[to + i] = x[source + i];
-        }
+    for (var i = local.x; i < width; i += LANES) {
+        y[to + i] = x[source + i];
     }
 }

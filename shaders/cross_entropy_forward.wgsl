@@ -8,8 +8,6 @@
 override GRADIENT: bool = true;
 /// Whether logits pass through cap * tanh(l / cap) first.
 override SOFTCAP: bool = false;
-/// Whether it is noted if the label had the largest logit (a tie counts). Otherwise any buffer may be bound for it.
-override CORRECT: bool = false;
 
 struct Params {
     /// Rows of the chunk.
@@ -32,8 +30,6 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> logits: array<vec4<f32>>;
 /// (targets)
 @group(0) @binding(4) var<storage, read_write> losses: array<f32>;
-/// (targets)
-@group(0) @binding(5) var<storage, read_write> correct: array<u32>;
 
 /// Lower than any logit, yet finite.
 const LOWEST: f32 = -3.0e38;
@@ -142,9 +138,6 @@ fn main(
     }
     if (live && local.x == 0u) {
         losses[params.first + row] = (maximum - label_logit) + log(sum);
-        if (CORRECT) {
-            correct[params.first + row] = select(0u, 1u, label_logit >= maximum);
-        }
     }
     if (!GRADIENT) {
         return;

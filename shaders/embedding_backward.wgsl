@@ -1,6 +1,6 @@
-// dW[id] (+)= scale * sum of dx over the tokens with that id, for every id of the micro-batch; also for position tables.
+// dW[id] += scale * sum of dx over the tokens with that id, for every id of the micro-batch; also for position tables.
 // The host sorts tokens into buckets, one an id, so each row of dW has one owner: no atomics, no walk over the vocabulary.
-// Rows without a bucket are not touched: when a gradient is written and not added to, dW has to be filled with zeros first.
+// Rows without a bucket are not touched: dW has to hold zeros or earlier gradients.
 // use: shared/step.wgsl
 
 /// Lanes that share one bucket, each with its own columns.
@@ -23,8 +23,6 @@ struct Params {
     dw_rows: u32,
     /// Multiplies dx.
     scale: f32,
-    /// 0: the sums are written, dW being zero or unset in those rows; 1: added, dW holding zeros or earlier gradients.
-    accumulate: u32,
     /// The row that gets no gradient; larger than every row when there is none.
     padding: u32,
 }
@@ -65,11 +63,6 @@ fn main(
         for (var t = begin; t < end; t++) {
             sum += dx[bucket_tokens[t] * params.dx_stride + i];
         }
-        sum *= params.scale;
-        let at = row * params.dw_stride + i;
-        if (params.accumulate == 1u) {
-            sum += dw[at];
-        }
-        dw[at] = sum;
+        dw[row * params.dw_stride + i] += sum * params.scale;
     }
 }

@@ -1,6 +1,6 @@
-// x = value everywhere.
+// x = 0 everywhere.
 // Zeroes a gradient that is only written in part (embedding, scattered rows) without leaving the compute pass.
-// Padding is filled as well: for matrices with padding the value has to be zero.
+// Padding is filled as well.
 
 /// Threads of a workgroup.
 override WORKGROUP: u32 = 256u;
@@ -8,8 +8,6 @@ override WORKGROUP: u32 = 256u;
 struct Params {
     /// Size of every buffer in vec4: rows * stride.
     count: u32,
-    /// What is written.
-    value: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -26,5 +24,5 @@ fn main(
     if (i >= params.count) {
         return;
     }
-    x[i] = vec4<f32>(params.value);
+    x[i] = vec4<f32>(0.0);
 }

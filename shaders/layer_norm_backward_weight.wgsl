@@ -1,8 +1,6 @@
 // dw[c] = sum over rows of dy * xhat, db[c] = sum over rows of dy.
 // Both in one walk over dy. One owner per (block of rows, vec4 of columns), so no atomics.
 // Where a GPU needs more threads than columns: several blocks, each writing rows of partial sums that column_sum adds up.
-// use: shared/step.wgsl
-// use: shared/accumulate.wgsl
 
 /// Threads of a workgroup, each with a vec4 of columns.
 override WORKGROUP: u32 = 64u;
@@ -20,24 +18,21 @@ struct Params {
     dw_stride: u32,
     /// Rows of a block; block b sums rows b * block_rows and on into row b of dw and db.
     block_rows: u32,
-    /// 0: dw and db are written; 1: added to; 2: as the micro-step says. With several blocks: 0.
-    accumulate: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<uniform> step: Step;
 /// (rows, cols)
-@group(0) @binding(2) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
 /// (rows, cols)
-@group(0) @binding(3) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;
 /// (rows), from the forward pass
-@group(0) @binding(4) var<storage, read> mean: array<f32>;
+@group(0) @binding(3) var<storage, read> mean: array<f32>;
 /// (rows), from the forward pass
-@group(0) @binding(5) var<storage, read> rstd: array<f32>;
+@group(0) @binding(4) var<storage, read> rstd: array<f32>;
 /// (blocks, cols)
-@group(0) @binding(6) var<storage, read_write> dw: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> dw: array<vec4<f32>>;
 /// (blocks, cols)
-@group(0) @binding(7) var<storage, read_write> db: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read_write> db: array<vec4<f32>>;
 
 // Workgroups: x over the columns, y over the blocks.
 @compute @workgroup_size(WORKGROUP)
@@ -57,10 +52,6 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(global_invocation_
         sum_b += g;
     }
     let at = workgroup.y * params.dw_stride + column;
-    if (adds_to_output(params.accumulate)) {
-        sum_w += dw[at];
-        sum_b += db[at];
-    }
     dw[at] = sum_w;
     db[at] = sum_b;
 }

@@ -9,6 +9,9 @@
 /// Columns a workgroup: 64 or 32.
 override COLUMNS: u32 = 64u;
 
+/// Rows of a workgroup, four a lane.
+const ROWS: u32 = 32u;
+
 fn put(row: u32, at: u32, value: vec4<f32>) {
     if (row < params.m) {
         if (params.accumulate != 0u) {
@@ -55,7 +58,7 @@ fn weight_second(j: u32, column: u32) -> vec4<f32> {
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
-    let row = tile.x * 32u + lane;
+    let row = tile.x * ROWS + lane;
     let r0 = min(row, params.m - 1u);
     let r1 = min(row + 8u, params.m - 1u);
     let r2 = min(row + 16u, params.m - 1u);

@@ -60,7 +60,7 @@ fn write_columns(row: u32, column: u32, s: Columns) {
 
 @compute @workgroup_size(THREADS_X, THREADS_Y)
 fn main(@builtin(global_invocation_id) thread: vec3<u32>) {
-    let row = thread.y * 16u;
+    let row = thread.y * THREAD_ROWS;
     let column = thread.x * (COLUMNS / 4u);
     if (row >= params.n || column >= params.k4) {
         return;

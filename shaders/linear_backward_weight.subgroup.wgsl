@@ -9,6 +9,9 @@
 /// Columns a workgroup: 64 or 32.
 override COLUMNS: u32 = 64u;
 
+/// Rows of a workgroup, four a lane.
+const ROWS: u32 = 32u;
+
 fn put(row: u32, at: u32, value: vec4<f32>, add: bool) {
     if (row < params.n) {
         if (add) {
@@ -55,7 +58,7 @@ fn input(m: u32, column: u32) -> vec4<f32> {
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
-    let row = tile.y * 32u + lane * 4u;
+    let row = tile.y * ROWS + lane * 4u;
     let rows = params.dy_column + min(row, params.n - 1u) / 4u;
     let first = tile.x * (COLUMNS / 4u);
     let left = params.x_column + min(first + lane, params.k4 - 1u);

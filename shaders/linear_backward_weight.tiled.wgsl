@@ -40,7 +40,7 @@ fn write_block(row: u32, column: u32, sums: mat4x4<f32>) {
 
 @compute @workgroup_size(THREADS_X, THREADS_Y)
 fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_id) thread: vec3<u32>, @builtin(local_invocation_index) index: u32) {
-    let row = tile.y * 8u * THREADS_Y;
+    let row = tile.y * SIDE * THREADS_Y;
     let column = tile.x * 2u * THREADS_X;
     let threads = THREADS_X * THREADS_Y;
     var s: Sums;

@@ -8,6 +8,9 @@
 /// Columns a workgroup: 64, 32 or 16.
 override COLUMNS: u32 = 64u;
 
+/// Rows of a workgroup, four a lane.
+const ROWS: u32 = 32u;
+
 /// The sums of a lane: 4 rows x 4 columns a matrix, one column of y a column.
 struct Sums {
     c0: mat4x4<f32>, c1: mat4x4<f32>, c2: mat4x4<f32>, c3: mat4x4<f32>,
@@ -65,7 +68,7 @@ fn write16(row: u32, column: u32, s: Sums) {
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
-    let row = tile.y * 32u + lane;
+    let row = tile.y * ROWS + lane;
     let column = tile.x * COLUMNS;
     let r0 = min(row, params.m - 1u);
     let r1 = min(row + 8u, params.m - 1u);

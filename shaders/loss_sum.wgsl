@@ -1,4 +1,4 @@
-// stats.loss_sum = sum of losses[0 .. step.targets], or += it within an accumulation group; likewise targets and correct.
+// stats.loss_sum = sum of losses[0 .. step.targets], or += it within an accumulation group; likewise targets.
 // Losses stay on the GPU and are read back once a step as one number.
 // One workgroup, fixed order, short chains and a tree: accurate to a few units in the last place. One workgroup to dispatch.
 // use: shared/step.wgsl
@@ -6,8 +6,6 @@
 
 /// Threads of the workgroup, a power of two.
 override WORKGROUP: u32 = 64u;
-/// Whether `correct` is summed too; without it any buffer of one word may be bound.
-override CORRECT: bool = false;
 
 struct Params {
     /// Capacity of losses: no more than so many targets are summed.
@@ -18,41 +16,31 @@ struct Params {
 @group(0) @binding(1) var<uniform> step: Step;
 /// Loss of each target token, (capacity)
 @group(0) @binding(2) var<storage, read> losses: array<f32>;
-/// 1 where the label had the largest logit, (capacity)
-@group(0) @binding(3) var<storage, read> correct: array<u32>;
-@group(0) @binding(4) var<storage, read_write> stats: Stats;
+@group(0) @binding(3) var<storage, read_write> stats: Stats;
 
 var<workgroup> sums: array<f32, WORKGROUP>;
-var<workgroup> counts: array<u32, WORKGROUP>;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(local_invocation_id) local: vec3<u32>) {
     let count = min(step.targets, params.capacity);
     var sum = 0.0;
-    var right = 0u;
     for (var run = local.x; run < count; run += WORKGROUP * 32u) {
         var part = 0.0;
         for (var i = run; i < min(run + WORKGROUP * 32u, count); i += WORKGROUP) {
             part += losses[i];
-            if (CORRECT) {
-                right += correct[i];
-            }
         }
         sum += part;
     }
     sums[local.x] = sum;
-    counts[local.x] = right;
     for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
         workgroupBarrier();
         if (local.x < half) {
             sums[local.x] += sums[local.x + half];
-            counts[local.x] += counts[local.x + half];
         }
     }
     if (local.x == 0u) {
         let adds = step.accumulate == 1u;
         stats.loss_sum = select(0.0, stats.loss_sum, adds) + sums[0];
         stats.targets = select(0u, stats.targets, adds) + count;
-        stats.correct = select(0u, stats.correct, adds) + counts[0];
     }
 }

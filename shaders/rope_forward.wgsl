@@ -1,6 +1,7 @@
 // Rotary embedding in place: (a, b) -> (a cos - b sin, b cos + a sin) for a in the first half of the rotated columns of a head
 // and b as far into the second half. In place, so neither a copy nor a saved input: the backward pass is direction = -1.
 // A thread owns four pairs; where halves do not fall on vec4 borders, a thread owns a whole row instead (rare, so slow is fine).
+// use: shared/step.wgsl
 
 /// Threads of a workgroup.
 override WORKGROUP: u32 = 64u;
@@ -16,25 +17,24 @@ struct Params {
     rotary_dim: u32,
     /// Row stride of x in vec4.
     x_stride: u32,
-    /// First vec4 of the first head in a row.
-    x_first: u32,
     /// 1 rotates forward, -1 back.
     direction: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<uniform> step: Step;
 /// Position of each token, (rows)
-@group(0) @binding(1) var<storage, read> positions: array<u32>;
-/// cos and sin of every angle, (positions, rotary_dim / 2)
-@group(0) @binding(2) var<storage, read> table: array<vec2<f32>>;
+@group(0) @binding(2) var<storage, read> positions: array<u32>;
+/// cos and sin of every angle, (positions, rotary_dim / 2) from row step.rope_row on
+@group(0) @binding(3) var<storage, read> table: array<vec2<f32>>;
 /// (rows, heads * head_dim)
-@group(0) @binding(3) var<storage, read_write> x: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> x: array<vec4<f32>>;
 
 /// Rotates a row pair by pair.
 fn rotate_row(row: u32) {
     let half = params.rotary_dim / 2u;
-    let entry = positions[row] * half;
-    let first = (row * params.x_stride + params.x_first) * 4u;
+    let entry = (step.rope_row + positions[row]) * half;
+    let first = row * params.x_stride * 4u;
     for (var head = 0u; head < params.heads; head++) {
         for (var i = 0u; i < half; i++) {
             let angle = table[entry + i];
@@ -69,14 +69,14 @@ fn main(
     }
     let head = thread % row_threads / width;
     let i = thread % width;
-    let entry = positions[row] * (width * 4u) + i * 4u;
+    let entry = (step.rope_row + positions[row]) * (width * 4u) + i * 4u;
     let t0 = table[entry];
     let t1 = table[entry + 1u];
     let t2 = table[entry + 2u];
     let t3 = table[entry + 3u];
     let cosine = vec4<f32>(t0.x, t1.x, t2.x, t3.x);
     let sine = vec4<f32>(t0.y, t1.y, t2.y, t3.y) * params.direction;
-    let at = row * params.x_stride + params.x_first + head * (params.head_dim / 4u) + i;
+    let at = row * params.x_stride + head * (params.head_dim / 4u) + i;
     let a = x[at];
     let b = x[at + width];
     x[at] = a * cosine - b * sine;

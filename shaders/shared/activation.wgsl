@@ -1,4 +1,13 @@
-/// Which activation: 0 silu, 1 gelu with tanh (gelu_new, gelu_pytorch_tanh), 2 gelu with erf, 3 relu.
+/// x * sigmoid(x).
+const SILU: u32 = 0u;
+/// GELU with tanh (gelu_new, gelu_pytorch_tanh).
+const GELU_TANH: u32 = 1u;
+/// GELU with the error function.
+const GELU: u32 = 2u;
+/// max(x, 0).
+const RELU: u32 = 3u;
+
+/// Which activation is computed, one of the numbers above.
 override ACTIVATION: u32 = 0u;
 
 /// 1 / (1 + e^-x). The exponent is bounded because compilers may assume that nothing is infinite.
@@ -25,11 +34,11 @@ fn normal_cdf(x: vec4<f32>) -> vec4<f32> {
 
 /// act(x)
 fn activation(x: vec4<f32>) -> vec4<f32> {
-    if (ACTIVATION == 0u) {
+    if (ACTIVATION == SILU) {
         return x * sigmoid(x);
-    } else if (ACTIVATION == 1u) {
+    } else if (ACTIVATION == GELU_TANH) {
         return 0.5 * x * (1.0 + gelu_tanh(x));
-    } else if (ACTIVATION == 2u) {
+    } else if (ACTIVATION == GELU) {
         return x * normal_cdf(x);
     }
     return max(x, vec4<f32>(0.0));
@@ -37,14 +46,14 @@ fn activation(x: vec4<f32>) -> vec4<f32> {
 
 /// d act(x) / dx
 fn activation_derivative(x: vec4<f32>) -> vec4<f32> {
-    if (ACTIVATION == 0u) {
+    if (ACTIVATION == SILU) {
         let s = sigmoid(x);
         return s * (1.0 + x * (1.0 - s));
-    } else if (ACTIVATION == 1u) {
+    } else if (ACTIVATION == GELU_TANH) {
         let t = gelu_tanh(x);
         let inner_slope = 0.7978845608028654 * (1.0 + 0.134145 * x * x);
         return 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * inner_slope;
-    } else if (ACTIVATION == 2u) {
+    } else if (ACTIVATION == GELU) {
         // 1 / sqrt(2 pi); past 13 the density is zero in f32.
         let bounded = clamp(x, vec4<f32>(-13.0), vec4<f32>(13.0));
         return normal_cdf(x) + x * 0.3989422804014327 * exp(-0.5 * bounded * bounded);

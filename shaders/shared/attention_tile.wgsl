@@ -7,8 +7,11 @@ struct Tile {
     row3: vec4<f32>,
 }
 
+/// Threads of a workgroup.
 const TILE_THREADS: u32 = 128u;
-const TILE_OWNED: u32 = 32u;
+/// Rows (or keys) that a workgroup owns.
+const OWNED: u32 = 32u;
+/// Others that a tile holds.
 const TILE_OTHERS: u32 = 64u;
 /// vec4 of each row that one step of the products covers.
 const TILE_DEPTH: u32 = 4u;

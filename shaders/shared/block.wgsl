@@ -2,6 +2,8 @@
 override THREADS_X: u32 = 8u;
 /// Threads of a workgroup across the rows.
 override THREADS_Y: u32 = 1u;
+/// Rows that a thread makes.
+const THREAD_ROWS: u32 = 16u;
 /// Columns that a thread makes: 16, 8 or 4.
 override COLUMNS: u32 = 16u;
 

@@ -11,12 +11,8 @@ struct Stats {
     halt: u32,
     /// Target tokens of the accumulation group.
     targets: u32,
-    /// Target tokens whose label had the largest logit, where the loss kernel was asked to tell.
-    correct: u32,
     /// Optimiser steps taken; the first one not taken is where training went wrong.
     steps: u32,
-    /// Unused; keeps the size a multiple of 16 bytes.
-    pad0: u32,
 }
 
 /// Whether x is infinite or NaN, by its bits: compilers may assume that no float is.

@@ -24,4 +24,6 @@ struct Step {
     tokens: u32,
     /// Number of different positions of this micro-batch (buckets of the position embedding's gradient).
     position_buckets: u32,
+    /// Row of the RoPE tables with the angles of position 0: LongRoPE has other angles for long sequences than for short ones.
+    rope_row: u32,
 }

@@ -1,6 +1,8 @@
-/// Threads of a workgroup across the columns; a thread owns 8 columns.
+/// Rows, and columns, that a thread owns.
+const SIDE: u32 = 8u;
+/// Threads of a workgroup across the columns.
 override THREADS_X: u32 = 8u;
-/// Threads of a workgroup across the rows; a thread owns 8 rows.
+/// Threads of a workgroup across the rows.
 override THREADS_Y: u32 = 8u;
 /// 32 x THREADS_Y: elements of row_tile.
 override ROW_MEMORY: u32 = 256u;

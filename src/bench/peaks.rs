@@ -77,12 +77,12 @@ fn copy() -> Dispatch {
 /// Seconds of one dispatch, the shorter of two runs.
 async fn time(runner: &mut Runner, dispatch: Dispatch) -> Result<f64> {
     let value = ValueInfo { bytes: COPY_BYTES, shape: Some(Shape { rows: 1, cols: COPY_BYTES as usize / 4 }), slot: Some(0) };
-    let program = Program { dispatches: vec![dispatch], values: vec![value], slots: vec![COPY_BYTES], tokens: 1, losses_bytes: 16 };
-    let prepared = runner.prepare(&program, None).await?;
+    let program = Program { dispatches: vec![dispatch], values: vec![value], slots: vec![COPY_BYTES], ..Program::default() };
+    let bound = runner.bind(&program).await?;
     let step = StepValues::default();
     let mut best = f64::INFINITY;
     for _ in 0..2 {
-        let timings = runner.profile(&prepared, &step, &[]).await?;
+        let timings = runner.profile(&bound, &step, &[]).await?;
         best = best.min(timings.iter().map(|t| t.seconds).sum());
     }
     Ok(best.max(1e-9))

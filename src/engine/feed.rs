@@ -12,6 +12,8 @@ pub struct Counts {
     pub buckets: u32,
     /// Distinct positions.
     pub position_buckets: u32,
+    /// Tokens of the longest sequence.
+    pub longest: usize,
 }
 
 /// The plan size for a batch of so many tokens: rounded up by at most an eighth, so that few plans serve all batches.
@@ -45,6 +47,11 @@ pub fn encode(batch: &Batch, tokens: usize) -> (Vec<u8>, Counts) {
     put(Input::PositionBucketIds, &positions.ids);
     put(Input::PositionBucketOffsets, &positions.offsets);
     put(Input::PositionBucketTokens, &positions.tokens);
-    let counts = Counts { targets: rows.len() as u32, buckets: ids.len() as u32, position_buckets: positions.ids.len() as u32 };
+    let counts = Counts {
+        targets: rows.len() as u32,
+        buckets: ids.len() as u32,
+        position_buckets: positions.ids.len() as u32,
+        longest: batch.positions.iter().max().map_or(0, |last| *last as usize + 1),
+    };
     (bytemuck::cast_slice(&words).to_vec(), counts)
 }

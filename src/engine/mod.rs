@@ -1,4 +1,4 @@
-//! A model on the GPU: its parameters, and the plans for the batch shapes that come along.
+//! A model on the GPU: its parameters, and the programs for the batch shapes that come along.
 //!
 //! Training, evaluation and benchmarks all drive this one type; what happens when is the business of `train`.
 
@@ -11,24 +11,22 @@ use crate::checkpoint::{ModelSource, ParamSource};
 use crate::data::Batch;
 use crate::error::Result;
 use crate::gpu::{Gpu, Profile};
-use crate::graph::{Param, ParamId, ParamLayout, Purpose, WeightType};
+use crate::graph::{Param, ParamId, Purpose, WeightType};
 use crate::kernels::{Stats, StepValues};
 use crate::model::{ModelConfig, ParamDecl, forward};
-use crate::ops::dora;
-use crate::optim::{AdamW, update_program};
-use crate::plan::{Memory, Options, ParamStore, Part, Pool, Runner, compile};
+use crate::optim::AdamW;
+use crate::plan::{Memory, ParamStore, Part, Prepared, Program, ProgramCache, Runner, compile};
 
-mod bound;
+mod blueprint;
 mod feed;
 mod load;
 mod params;
-mod plans;
 
-pub use bound::Bound;
+pub use blueprint::Blueprint;
+use blueprint::{graph, plan_options};
 pub use feed::{encode, plan_tokens};
 pub use load::{stored_type, upload};
 pub use params::{Method, check_adapter_fits, parameters};
-pub use plans::{Plan, Plans};
 
 /// What an [`Engine`] is opened for.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,10 +53,10 @@ pub struct Engine {
     pub runner: Runner,
     params: Rc<Vec<Param>>,
     options: EngineOptions,
-    plans: Plans<(Kind, usize)>,
-    update: Option<Bound>,
+    programs: ProgramCache<(Kind, usize)>,
+    update: Option<Prepared>,
     /// Computes the lengths that DoRA divides by.
-    norms: Option<Bound>,
+    norms: Option<Prepared>,
     /// Whether A and B changed since those were computed.
     norms_due: Cell<bool>,
 }
@@ -78,10 +76,7 @@ impl Kind {
     }
 }
 
-/// The memory of a run before anything is allocated: what `rootstock estimate` prints and `train` checks.
-///
-/// `declarations` are the base's, `frozen` says how those that are not trained are kept ([`stored_type`]). `largest` are the tokens of the
-/// largest training and evaluation micro-batch (0: none of the kind).
+/// The memory of a run before anything is allocated: that of its [`Blueprint`].
 pub fn estimate(
     config: &ModelConfig,
     declarations: &[ParamDecl],
@@ -90,31 +85,7 @@ pub fn estimate(
     options: &EngineOptions,
     largest: [usize; 2],
 ) -> Memory {
-    let training = options.method.trains();
-    let params = Rc::new(parameters(declarations, &options.method, frozen).1);
-    let layout = ParamLayout::new(&params, profile);
-    let mut memory = Memory::of_store(&layout, training);
-    let mut pool = Pool::default();
-    for (kind, tokens) in [Kind::Train, Kind::Evaluate].into_iter().zip(largest) {
-        if tokens == 0 {
-            continue;
-        }
-        let tokens = plan_tokens(tokens);
-        let graph = forward::build(config, params.clone(), tokens, kind.purpose(), options.sequence);
-        let program = compile(&graph, &layout, profile, plan_options(options));
-        memory.add_program(&program, &graph);
-        pool.add(&program);
-        memory.activations_bytes = pool.bytes();
-    }
-    if training {
-        memory.add_update(&update_program(&layout, &profile.tuning, &options.adamw));
-    }
-    memory.add_update(&dora::norm_program(&params, &layout, &profile.tuning));
-    memory
-}
-
-fn plan_options(options: &EngineOptions) -> Options {
-    Options { gradient_checkpointing: options.gradient_checkpointing }
+    Blueprint::new(config, declarations, frozen, profile, options, largest).memory()
 }
 
 impl Engine {
@@ -129,30 +100,52 @@ impl Engine {
         frozen: impl Fn(&ParamDecl) -> WeightType,
         options: EngineOptions,
     ) -> Result<Engine> {
-        let base_count = declarations.len();
-        let training = options.method.trains();
-        let (declarations, params) = parameters(declarations, &options.method, frozen);
-        let params = Rc::new(params);
-        check_adapter_fits(&params[base_count..], gpu.profile())?;
-        let store = Rc::new(ParamStore::allocate(&gpu, params.clone(), training).await?);
-        let mut runner = Runner::new(gpu.clone(), store.clone()).await?;
-        let mut update = None;
-        if training {
-            update = Bound::new(&mut runner, update_program(&store.layout, &gpu.profile().tuning, &options.adamw)).await?;
-        }
-        let norms = Bound::new(&mut runner, dora::norm_program(&store.params, &store.layout, &gpu.profile().tuning)).await?;
-        Ok(Engine {
-            config,
-            declarations,
-            base_count,
+        let blueprint = Blueprint::new(&config, declarations, frozen, gpu.profile(), &options, [0, 0]);
+        Engine::allocate(gpu, &blueprint).await
+    }
+
+    /// Allocates what is planned: parameters, all zero, and all that the largest micro-batches need, so that nothing is allocated later.
+    ///
+    /// # Errors
+    /// [`crate::Error::Gpu`] when memory is short; [`crate::Error::Recipe`] for an adapter that the device cannot bind.
+    pub async fn allocate(gpu: Rc<Gpu>, blueprint: &Blueprint) -> Result<Engine> {
+        blueprint.check(gpu.profile())?;
+        let training = blueprint.options.method.trains();
+        let store = ParamStore::allocate_as(&gpu, blueprint.params.clone(), blueprint.layout.clone(), training).await?;
+        let runner = Runner::new(gpu, Rc::new(store)).await?;
+        let used = |program: &Rc<Program>| (!program.dispatches.is_empty()).then(|| Prepared::new(program.clone()));
+        let mut engine = Engine {
+            config: blueprint.config.clone(),
+            declarations: blueprint.declarations.clone(),
+            base_count: blueprint.base_count,
             runner,
-            params,
-            options,
-            plans: Plans::default(),
-            update,
-            norms,
+            params: blueprint.params.clone(),
+            options: blueprint.options.clone(),
+            programs: ProgramCache::default(),
+            update: blueprint.update.as_ref().and_then(used),
+            norms: used(&blueprint.norms),
             norms_due: Cell::new(false),
-        })
+        };
+        for (key, program) in &blueprint.programs {
+            engine.programs.insert(*key, program.clone());
+        }
+        for ((kind, tokens), _) in &blueprint.programs {
+            engine.bound(*kind, *tokens).await?;
+        }
+        for resident in engine.update.iter_mut().chain(&mut engine.norms) {
+            resident.bind(&mut engine.runner).await?;
+        }
+        Ok(engine)
+    }
+
+    /// Opens a model as planned: [`Engine::allocate`], and its weights are streamed to the GPU piece by piece.
+    ///
+    /// # Errors
+    /// As [`Engine::load`].
+    pub async fn load_planned(gpu: Rc<Gpu>, source: &dyn ParamSource, blueprint: &Blueprint) -> Result<Engine> {
+        let engine = Engine::allocate(gpu, blueprint).await?;
+        engine.load_base(source).await?;
+        Ok(engine)
     }
 
     /// Opens a model: allocates, and streams its weights to the GPU piece by piece. What is not trained is kept as it is stored. An
@@ -217,22 +210,13 @@ impl Engine {
         StorePart { engine: self, part }
     }
 
-    /// Compiles and allocates for the largest micro-batches first, so that nothing is allocated later.
-    ///
-    /// # Errors
-    /// [`crate::Error::Gpu`] when memory is short.
-    pub async fn reserve(&mut self, train_tokens: usize, evaluate_tokens: usize) -> Result<()> {
-        for (kind, tokens) in [(Kind::Train, train_tokens), (Kind::Evaluate, evaluate_tokens)] {
-            if tokens > 0 {
-                self.plan(kind, plan_tokens(tokens)).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn plan(&mut self, kind: Kind, tokens: usize) -> Result<&Plan> {
-        let build = || forward::build(&self.config, self.params.clone(), tokens, kind.purpose(), self.options.sequence);
-        self.plans.get(&mut self.runner, (kind, tokens), plan_options(&self.options), build).await
+    /// The program of a micro-batch, bound, and what runs it.
+    async fn bound(&mut self, kind: Kind, tokens: usize) -> Result<(&Runner, &Prepared)> {
+        let (config, params, options, store) = (&self.config, &self.params, &self.options, self.runner.store.clone());
+        let gpu = self.runner.gpu.clone();
+        let build = || compile(&graph(config, params, options, kind, tokens), &store.layout, gpu.profile(), plan_options(options));
+        let prepared = self.programs.get(&mut self.runner, (kind, tokens), build).await?;
+        Ok((&self.runner, prepared))
     }
 
     /// Queues forward and backward of one micro-batch. `step` brings what only the caller knows: accumulation, loss scale, seed.
@@ -245,17 +229,24 @@ impl Engine {
 
     async fn run(&mut self, kind: Kind, batch: &Batch, step: StepValues) -> Result<()> {
         self.catch_up().await?;
-        let (inputs, counts) = encode(batch, plan_tokens(batch.len()));
+        let tokens = plan_tokens(batch.len());
+        let (inputs, step) = self.encode(batch, tokens, step);
+        let (runner, prepared) = self.bound(kind, tokens).await?;
+        runner.run(prepared.bound()?, &step, &inputs)
+    }
+
+    /// A batch as the kernels read it, and the step with what it takes from the batch.
+    fn encode(&self, batch: &Batch, tokens: usize, step: StepValues) -> (Vec<u8>, StepValues) {
+        let (inputs, counts) = encode(batch, tokens);
         let step = StepValues {
             targets: counts.targets,
             buckets: counts.buckets,
             position_buckets: counts.position_buckets,
             tokens: batch.tokens as u32,
+            rope_row: forward::rope_row(&self.config, counts.longest) as u32,
             ..step
         };
-        self.plan(kind, plan_tokens(batch.len())).await?;
-        let plan = &self.plans[(kind, plan_tokens(batch.len()))];
-        self.runner.run(&plan.prepared, &step, &inputs)
+        (inputs, step)
     }
 
     /// Computes what follows from the adapter's weights, if these changed: before another program uses the engine's parameters.
@@ -264,7 +255,7 @@ impl Engine {
     /// [`crate::Error::Gpu`] when the device failed.
     pub async fn catch_up(&mut self) -> Result<()> {
         match &mut self.norms {
-            Some(norms) if self.norms_due.replace(false) => norms.run(&mut self.runner, &StepValues::default()).await,
+            Some(norms) if self.norms_due.replace(false) => norms.run(&mut self.runner, &StepValues::default(), &[]).await,
             _ => Ok(()),
         }
     }
@@ -275,7 +266,7 @@ impl Engine {
     /// [`crate::Error::Gpu`] when the device failed.
     pub async fn update(&mut self, step: &StepValues) -> Result<()> {
         let Some(update) = &mut self.update else { return Ok(()) };
-        update.run(&mut self.runner, step).await?;
+        update.run(&mut self.runner, step, &[]).await?;
         self.norms_due.set(true);
         self.catch_up().await
     }
@@ -295,20 +286,7 @@ impl Engine {
     /// # Errors
     /// [`crate::Error::Gpu`] when the device failed.
     pub async fn stats(&self) -> Result<Stats> {
-        Ok(Stats::decode(&self.runner.start_read_stats()?.wait(&self.runner.gpu).await?))
-    }
-
-    /// Floating-point operations of a training micro-step of this many tokens, as planned.
-    ///
-    /// # Errors
-    /// As [`Engine::reserve`].
-    pub async fn train_flops(&mut self, tokens: usize) -> Result<u64> {
-        Ok(self.plan(Kind::Train, plan_tokens(tokens)).await?.prepared.flops)
-    }
-
-    /// Floating-point operations of a training micro-step of this many tokens, if its plan is there already.
-    pub fn planned_flops(&self, tokens: usize) -> Option<u64> {
-        self.plans.known((Kind::Train, plan_tokens(tokens))).map(|p| p.prepared.flops)
+        self.runner.start_read_stats()?.wait(&self.runner).await
     }
 
     /// Runs a training micro-step with every dispatch timed on its own.
@@ -316,22 +294,12 @@ impl Engine {
     /// # Errors
     /// [`crate::Error::Gpu`] when the device failed.
     pub async fn profile(&mut self, batch: &Batch, step: StepValues) -> Result<Vec<(crate::kernels::Dispatch, f64)>> {
-        let tokens = plan_tokens(batch.len());
-        let (inputs, counts) = encode(batch, tokens);
-        let step = StepValues { targets: counts.targets, buckets: counts.buckets, position_buckets: counts.position_buckets, ..step };
         self.catch_up().await?;
-        self.plan(Kind::Train, tokens).await?;
-        let plan = &self.plans[(Kind::Train, tokens)];
-        let timings = self.runner.profile(&plan.prepared, &step, &inputs).await?;
-        Ok(timings.into_iter().map(|t| (plan.program.dispatches[t.dispatch].clone(), t.seconds)).collect())
-    }
-
-    /// The printed plan of a training micro-step.
-    ///
-    /// # Errors
-    /// As [`Engine::reserve`].
-    pub async fn print_plan(&mut self, tokens: usize) -> Result<String> {
-        Ok(self.plan(Kind::Train, plan_tokens(tokens)).await?.program.to_string())
+        let tokens = plan_tokens(batch.len());
+        let (inputs, step) = self.encode(batch, tokens, step);
+        let (runner, prepared) = self.bound(Kind::Train, tokens).await?;
+        let timings = runner.profile(prepared.bound()?, &step, &inputs).await?;
+        Ok(timings.into_iter().map(|t| (prepared.program().dispatches[t.dispatch].clone(), t.seconds)).collect())
     }
 }
 

@@ -4,14 +4,14 @@ use std::rc::Rc;
 
 use crate::adapter::targets::ResolvedAdapter;
 use crate::checkpoint::{ModelSource, ParamSource};
-use crate::engine::{Bound, Engine, Method, Plan, Plans, check_adapter_fits, parameters, stored_type, upload};
+use crate::engine::{Engine, Method, check_adapter_fits, parameters, stored_type, upload};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Profile, human_bytes};
-use crate::graph::{Graph, Param, ParamLayout, Purpose};
+use crate::graph::{Param, ParamLayout, Purpose};
 use crate::kernels::{Input, InputLayout, StepValues};
-use crate::model::{ModelConfig, RopeKind, forward};
+use crate::model::{ModelConfig, forward};
 use crate::ops::dora;
-use crate::plan::{Memory, Options, ParamStore, Part, Pool, Runner, compile};
+use crate::plan::{Budget, Memory, Options, ParamStore, Part, Prepared, Program, ProgramCache, Runner, compile};
 
 /// The longest sequence where nobody asks for another: enough for a conversation, and its caches stay small.
 const DEFAULT_CONTEXT: usize = 4096;
@@ -31,32 +31,30 @@ pub struct GeneratorOptions {
 
 /// A model that writes.
 ///
-/// The plans for a chunk of the prompt and for a single token share one pool and one set of caches. What the caches hold is
+/// The programs for a chunk of the prompt and for a single token share one pool and one set of caches. What the caches hold is
 /// remembered, so that a conversation that goes on computes only its new tokens.
 pub struct Generator {
     config: ModelConfig,
     runner: Runner,
     params: Rc<Vec<Param>>,
-    plans: Plans<Shape>,
+    programs: ProgramCache<Shape>,
     context: usize,
     chunk: usize,
     /// The weights are another's, who may change them.
     shared: bool,
     /// The tokens whose keys and values the caches hold.
     cached: Vec<u32>,
-    /// The length of the RoPE tables that the cached keys were turned with.
-    sequence: usize,
+    /// The row of the RoPE tables that the cached keys were turned from.
+    rope_row: usize,
 }
 
-/// What a plan is for.
+/// What a program is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Shape {
     /// Tokens computed at once.
     tokens: usize,
     /// Rows of logits.
     logit_rows: usize,
-    /// Positions of the RoPE tables.
-    sequence: usize,
 }
 
 /// The longest sequence that a model can work on with an adapter: the positions that it was made for, as far as a layer's keys fit
@@ -101,8 +99,8 @@ impl Generator {
         if let Some((_, source)) = adapter {
             upload(&generator.runner, &declarations[base.len()..], base.len(), Part::Weights, source).await?;
             let norms = dora::norm_program(&generator.params, &generator.runner.store.layout, &generator.runner.gpu.profile().tuning);
-            if let Some(mut norms) = Bound::new(&mut generator.runner, norms).await? {
-                norms.run(&mut generator.runner, &StepValues::default()).await?;
+            if !norms.dispatches.is_empty() {
+                Prepared::new(Rc::new(norms)).run(&mut generator.runner, &StepValues::default(), &[]).await?;
             }
         }
         Ok(generator)
@@ -123,12 +121,20 @@ impl Generator {
         let params = store.params.clone();
         let runner = Runner::new(gpu, store).await?;
         let Settled { context, chunk } = settled;
-        let mut generator =
-            Generator { config, runner, params, plans: Plans::default(), context, chunk, shared, cached: Vec::new(), sequence: 0 };
-        // The larger plan first: the other one fits into its pool.
-        let sequence = generator.table_rows(1);
+        let mut generator = Generator {
+            config,
+            runner,
+            params,
+            programs: ProgramCache::default(),
+            context,
+            chunk,
+            shared,
+            cached: Vec::new(),
+            rope_row: 0,
+        };
+        // The larger program first: the other one fits into its pool.
         for tokens in [chunk, 1] {
-            generator.plan(Shape { tokens, logit_rows: 1, sequence }).await?;
+            generator.bound(Shape { tokens, logit_rows: 1 }).await?;
         }
         Ok(generator)
     }
@@ -178,7 +184,7 @@ impl Generator {
             let tokens = if rest.len() == 1 { 1 } else { self.chunk };
             let part = &rest[..rest.len().min(tokens)];
             let wanted = if part.len() == rest.len() { part.len() - 1..part.len() } else { 0..0 };
-            self.run(Shape { tokens, logit_rows: 1, sequence: self.sequence }, part, wanted).await?;
+            self.run(Shape { tokens, logit_rows: 1 }, part, wanted).await?;
         }
         let mut rows = self.read_rows(1).await?;
         Ok(rows.swap_remove(0))
@@ -202,9 +208,7 @@ impl Generator {
         let mut losses = Vec::with_capacity(ids.len());
         self.each_logits(ids, |at, row| {
             let Some(&next) = ids.get(at + 1) else { return };
-            let highest = f64::from(row.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-            let sum: f64 = row.iter().map(|x| (f64::from(*x) - highest).exp()).sum();
-            losses.push(sum.ln() + highest - f64::from(row[next as usize]));
+            losses.push(surprise(&row, next));
         })
         .await?;
         Ok(losses)
@@ -219,7 +223,7 @@ impl Generator {
         let tokens = self.chunk.min(LOGITS_BYTES / row_bytes).max(1);
         let mut at = 0;
         for part in ids.chunks(tokens) {
-            self.run(Shape { tokens, logit_rows: tokens, sequence: self.sequence }, part, 0..part.len()).await?;
+            self.run(Shape { tokens, logit_rows: tokens }, part, 0..part.len()).await?;
             for row in self.read_rows(part.len()).await? {
                 each(at, row);
                 at += 1;
@@ -250,37 +254,37 @@ impl Generator {
 
     /// Keeps of the caches what `ids` begin with, but not the last token: its logits are wanted.
     fn begin(&mut self, ids: &[u32]) {
-        let sequence = self.table_rows(ids.len());
+        let rope_row = forward::rope_row(&self.config, ids.len());
         let common = self.cached.iter().zip(&ids[..ids.len() - 1]).take_while(|(a, b)| a == b).count();
         // Keys that were turned by other angles are of no use (LongRoPE past its original context; transformers starts anew, too).
-        self.cached.truncate(if sequence == self.sequence { common } else { 0 });
-        self.sequence = sequence;
-    }
-
-    /// Rows of the RoPE tables for a sequence of this length. LongRoPE has other angles for short sequences than for long ones.
-    fn table_rows(&self, length: usize) -> usize {
-        let originals = self.config.ropes.iter().filter_map(|rope| match rope.kind {
-            RopeKind::LongRope { original_max_position_embeddings, .. } => Some(original_max_position_embeddings),
-            _ => None,
-        });
-        originals.filter(|original| length <= *original).fold(self.context, usize::min)
+        self.cached.truncate(if rope_row == self.rope_row { common } else { 0 });
+        self.rope_row = rope_row;
     }
 
     /// Queues the forward pass of the tokens that follow what is cached, and the logits of some of them.
     async fn run(&mut self, shape: Shape, part: &[u32], wanted: std::ops::Range<usize>) -> Result<()> {
         let position = self.cached.len();
-        self.plan(shape).await?;
-        let step =
-            StepValues { position: position as u32, tokens: part.len() as u32, targets: wanted.len() as u32, ..StepValues::default() };
+        let step = StepValues {
+            position: position as u32,
+            tokens: part.len() as u32,
+            targets: wanted.len() as u32,
+            rope_row: self.rope_row as u32,
+            ..StepValues::default()
+        };
         let inputs = encode(part, position, shape.tokens, wanted);
-        self.runner.run(&self.plans[shape].prepared, &step, &inputs)?;
+        let (runner, prepared) = self.bound(shape).await?;
+        runner.run(prepared.bound()?, &step, &inputs)?;
         self.cached.extend_from_slice(part);
         Ok(())
     }
 
-    async fn plan(&mut self, shape: Shape) -> Result<&Plan> {
-        let build = || graph(&self.config, &self.params, shape, self.context);
-        self.plans.get(&mut self.runner, shape, Options::default(), build).await
+    /// The program of a shape, bound, and what runs it.
+    async fn bound(&mut self, shape: Shape) -> Result<(&Runner, &Prepared)> {
+        let (config, params, context) = (&self.config, &self.params, self.context);
+        let (store, gpu) = (self.runner.store.clone(), self.runner.gpu.clone());
+        let build = || program(config, params, &store.layout, gpu.profile(), shape, context);
+        let prepared = self.programs.get(&mut self.runner, shape, build).await?;
+        Ok((&self.runner, prepared))
     }
 
     async fn read_rows(&self, rows: usize) -> Result<Vec<Vec<f32>>> {
@@ -321,9 +325,24 @@ impl Settled {
     }
 }
 
-fn graph(config: &ModelConfig, params: &Rc<Vec<Param>>, shape: Shape, context: usize) -> Graph {
+/// −ln of the probability that logits give a token, in nats.
+pub(crate) fn surprise(logits: &[f32], token: u32) -> f64 {
+    let highest = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    let sum: f64 = logits.iter().map(|x| (f64::from(*x) - highest).exp()).sum();
+    sum.ln() + highest - f64::from(logits[token as usize])
+}
+
+fn program(
+    config: &ModelConfig,
+    params: &Rc<Vec<Param>>,
+    layout: &ParamLayout,
+    profile: &Profile,
+    shape: Shape,
+    context: usize,
+) -> Program {
     let purpose = Purpose::Generate { cache_rows: context, logit_rows: shape.logit_rows };
-    forward::build(config, params.clone(), shape.tokens, purpose, shape.sequence)
+    let graph = forward::build(config, params.clone(), shape.tokens, purpose, context);
+    compile(&graph, layout, profile, Options::default())
 }
 
 /// GPU memory that [`Generator::sharing`] takes on top of what the engine has: caches, logits, activations of a chunk, tables.
@@ -333,29 +352,30 @@ fn graph(config: &ModelConfig, params: &Rc<Vec<Param>>, shape: Shape, context: u
 /// [`Error::Recipe`] for a context that cannot be.
 pub fn estimate_sharing(config: &ModelConfig, params: &Rc<Vec<Param>>, profile: &Profile, options: GeneratorOptions) -> Result<Memory> {
     let settled = Settled::of(options, config, profile)?;
-    Ok(add_plans(Memory::of_runner(), &settled, config, params, profile))
+    Ok(add_programs(Budget::of_runner(), &settled, config, params, &ParamLayout::new(params, profile), profile))
 }
 
-/// Adds the plans of a generator to what it stands on.
-fn add_plans(mut memory: Memory, settled: &Settled, config: &ModelConfig, params: &Rc<Vec<Param>>, profile: &Profile) -> Memory {
-    let layout = ParamLayout::new(params, profile);
-    let mut pool = Pool::default();
+/// Adds the programs of a generator to what it stands on.
+fn add_programs(
+    mut budget: Budget,
+    settled: &Settled,
+    config: &ModelConfig,
+    params: &Rc<Vec<Param>>,
+    layout: &ParamLayout,
+    profile: &Profile,
+) -> Memory {
     for tokens in [settled.chunk, 1] {
-        let graph = graph(config, params, Shape { tokens, logit_rows: 1, sequence: settled.context }, settled.context);
-        let program = compile(&graph, &layout, profile, Options::default());
-        memory.add_program(&program, &graph);
-        pool.add(&program);
+        budget.add(&program(config, params, layout, profile, Shape { tokens, logit_rows: 1 }, settled.context));
     }
-    memory.activations_bytes = pool.bytes();
     // One row of logits comes back at a time.
-    memory.other_bytes += config.vocab_size.next_multiple_of(4) as u64 * 4;
-    memory
+    budget.add_readback(config.vocab_size.next_multiple_of(4) as u64 * 4);
+    budget.total()
 }
 
-/// Refuses what the adapter's memory cannot hold.
+/// Refuses what the device's memory cannot hold.
 fn check_memory(settled: &Settled, config: &ModelConfig, params: &Rc<Vec<Param>>, profile: &Profile) -> Result<()> {
-    let store = Memory::of_store(&ParamLayout::new(params, profile), false);
-    let memory = add_plans(store, settled, config, params, profile);
+    let layout = ParamLayout::new(params, profile);
+    let memory = add_programs(Budget::of_store(&layout, false), settled, config, params, &layout, profile);
     let needed = memory.peak_bytes();
     let Some(available) = profile.usable_memory().filter(|available| needed > *available) else { return Ok(()) };
     let suggestion = if memory.weights_bytes < available && settled.context > 256 {
@@ -367,7 +387,7 @@ fn check_memory(settled: &Settled, config: &ModelConfig, params: &Rc<Vec<Param>>
     Err(Error::TooLittleMemory { needed: human_bytes(needed), device, available: human_bytes(available), suggestion })
 }
 
-/// The batch for a plan of `tokens`: as much of it as generation reads. Filling tokens stand at position 0; nothing sees them.
+/// The batch for a program of `tokens`: as much of it as generation reads. Filling tokens stand at position 0; nothing sees them.
 fn encode(ids: &[u32], position: usize, tokens: usize, wanted: std::ops::Range<usize>) -> Vec<u8> {
     let layout = InputLayout::new(tokens);
     let mut words = vec![0u32; layout.offset(Input::TargetLabels) as usize / 4];

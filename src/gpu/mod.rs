@@ -36,7 +36,7 @@ pub struct Gpu {
     pub(crate) device: wgpu::Device,
     pub(crate) queue: wgpu::Queue,
     profile: Profile,
-    pipelines: RefCell<HashMap<pipeline::Key, Rc<Pipeline>>>,
+    pipelines: RefCell<HashMap<Rc<pipeline::Key>, Rc<Pipeline>>>,
     /// The first thing that went wrong behind our back (device lost, validation); every later call reports it.
     failure: Arc<Mutex<Option<String>>>,
     allocated: Rc<Cell<u64>>,
@@ -230,18 +230,40 @@ impl Gpu {
         self.check()
     }
 
-    /// The pipeline of a shader with these override constants; compiled once per device.
+    /// The pipelines of shaders with these override constants, in their order; each is compiled once per device. All that are missing are
+    /// begun before the first is awaited, so that a browser compiles them side by side.
     ///
     /// # Errors
-    /// [`Error::Gpu`] when the device's compiler refuses it.
-    pub(crate) async fn pipeline(&self, shader: &'static Shader, constants: &[(&'static str, f64)]) -> Result<Rc<Pipeline>> {
-        let key = pipeline::Key::new(shader, constants);
-        if let Some(known) = self.pipelines.borrow().get(&key) {
-            return Ok(known.clone());
+    /// [`Error::Gpu`] when the device's compiler refuses one.
+    pub(crate) async fn pipelines<'a>(
+        &self,
+        wanted: impl Iterator<Item = (&'static Shader, &'a [(&'static str, f64)])>,
+    ) -> Result<Vec<Rc<Pipeline>>> {
+        let mut keys = Vec::new();
+        let mut begun = Vec::new();
+        for (shader, constants) in wanted {
+            let key = Rc::new(pipeline::Key::new(shader, constants));
+            if !self.pipelines.borrow().contains_key(&key) {
+                let (made, refused) = Pipeline::begin(&self.device, shader, constants);
+                self.pipelines.borrow_mut().insert(key.clone(), Rc::new(made));
+                begun.push((key.clone(), refused));
+            }
+            keys.push(key);
         }
-        let made = Rc::new(Pipeline::compile(&self.device, shader, constants).await?);
-        self.pipelines.borrow_mut().insert(key, made.clone());
-        Ok(made)
+        let mut failure = None;
+        for (key, refused) in begun {
+            if let Some(error) = refused.await {
+                self.pipelines.borrow_mut().remove(&key);
+                failure.get_or_insert(error);
+            }
+        }
+        match failure {
+            Some(error) => Err(error),
+            None => {
+                let pipelines = self.pipelines.borrow();
+                Ok(keys.iter().filter_map(|key| pipelines.get(key).cloned()).collect())
+            }
+        }
     }
 
     /// Reports what went wrong since, if anything did.

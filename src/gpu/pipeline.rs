@@ -1,6 +1,6 @@
 //! A shader module with its override constants, compiled.
 
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::kernels::{Access, Shader};
 
 /// What makes a pipeline different from another one.
@@ -21,7 +21,12 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    pub(super) async fn compile(device: &wgpu::Device, shader: &Shader, constants: &[(&'static str, f64)]) -> Result<Pipeline> {
+    /// Begins to compile a shader. The future says, once it is compiled, why the device refused it, if it did.
+    pub(super) fn begin(
+        device: &wgpu::Device,
+        shader: &'static Shader,
+        constants: &[(&'static str, f64)],
+    ) -> (Pipeline, impl Future<Output = Option<Error>> + use<>) {
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
         let descriptor = wgpu::ShaderModuleDescriptor { label: Some(shader.name), source: wgpu::ShaderSource::Wgsl(shader.wgsl.into()) };
         let module = create_module(device, descriptor);
@@ -54,14 +59,16 @@ impl Pipeline {
             compilation_options: wgpu::PipelineCompilationOptions { constants, zero_initialize_workgroup_memory: false },
             cache: None,
         });
-        match scope.pop().await {
-            Some(e) => Err(Error::gpu(format!("kernel {} was refused by the adapter's compiler: {e}", shader.name))),
-            None => Ok(Pipeline { raw, layout }),
-        }
+        let popped = scope.pop();
+        let refused = async move {
+            let error = popped.await?;
+            Some(Error::gpu(format!("the device's compiler refused kernel {}: {error}", shader.name)))
+        };
+        (Pipeline { raw, layout }, refused)
     }
 }
 
-/// naga would count iterations of every loop to stop endless ones, which costs a third of a matmul's speed on CPU adapters.
+/// naga would count iterations of every loop to stop endless ones, which costs a third of a matmul's speed on software devices.
 #[expect(unsafe_code, reason = "the kernels are our own: each loop's bounds are parameters checked in Rust; buffer bounds stay checked")]
 fn create_module(device: &wgpu::Device, descriptor: wgpu::ShaderModuleDescriptor<'_>) -> wgpu::ShaderModule {
     let checks = wgpu::ShaderRuntimeChecks { force_loop_bounding: false, int_div_checks: false, ..wgpu::ShaderRuntimeChecks::checked() };

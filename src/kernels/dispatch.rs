@@ -24,8 +24,6 @@ pub enum Resource {
     Cache(u32),
     /// One loss per target token.
     Losses,
-    /// Whether each target token's label had the largest logit; a few bytes where nobody asks.
-    Correct,
     /// Loss sum, gradient norm, clip coefficient, halt flag: see shaders/shared/stats.wgsl.
     Stats,
     /// Partial sums of squares for the gradient norm.

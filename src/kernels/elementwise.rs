@@ -7,7 +7,7 @@ pub fn zero(x: Bind) -> Dispatch {
     let count = (x.size / 16) as u32;
     let constants = fill::Constants::default();
     let groups = workgroups(count.div_ceil(constants.WORKGROUP) as usize);
-    fill::dispatch(fill::Params { count, value: 0.0 }, constants, fill::Bindings { x }, groups)
+    fill::dispatch(fill::Params { count }, constants, fill::Bindings { x }, groups)
 }
 
 /// y += factor · x for two matrices of one shape.
@@ -35,7 +35,6 @@ pub fn copy_part(x_shape: Shape, x_first: usize, x: Bind, y_shape: Shape, y_firs
         y_cols: y_shape.cols as u32,
         x_stride: x_shape.stride4(),
         y_stride: y_shape.stride4(),
-        accumulate: 0,
     };
     let constants = copy_columns::Constants::default();
     let groups = workgroups(x_shape.rows.div_ceil(constants.ROWS as usize));

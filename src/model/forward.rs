@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::{ModelConfig, ParamDecl, ParamKind};
+use super::{ModelConfig, ParamDecl, ParamKind, RopeKind};
 use crate::graph::{Adapted, Graph, Param, ParamId, Purpose, Shape, TableId, ValueId, WeightType};
 use crate::ops::attention::AttentionParams;
 
@@ -13,14 +13,30 @@ use crate::ops::attention::AttentionParams;
 pub fn build(config: &ModelConfig, params: Rc<Vec<Param>>, tokens: usize, purpose: Purpose, sequence: usize) -> Graph {
     let mut graph = Graph::new(tokens, purpose, params.clone());
     let tables = config.ropes.iter().enumerate().map(|(index, rope)| {
-        let data = Rc::new(rope.table(sequence, sequence));
-        graph.table(format!("rope {index}, {sequence} positions"), data)
+        let mut data = rope_limit(config).filter(|limit| sequence > *limit).map_or(Vec::new(), |limit| rope.table(limit, limit));
+        data.extend(rope.table(sequence, sequence));
+        graph.table(format!("rope {index}, {sequence} positions"), Rc::new(data))
     });
     let tables = tables.collect();
     let names = params.iter().enumerate().map(|(i, p)| (p.name.as_str(), ParamId(i as u32))).collect();
     let mut f = Forward { graph: &mut graph, config, names, tables, prefix: String::new(), layer: None };
     (config.architecture.declaration().forward)(&mut f);
     graph
+}
+
+/// The longest sequence that LongRoPE turns by its short factors, where the model has it.
+fn rope_limit(config: &ModelConfig) -> Option<usize> {
+    let limits = config.ropes.iter().filter_map(|rope| match rope.kind {
+        RopeKind::LongRope { original_max_position_embeddings, .. } => Some(original_max_position_embeddings),
+        _ => None,
+    });
+    limits.min()
+}
+
+/// The row of the RoPE tables with the angles of position 0, for a batch whose longest sequence has `longest` tokens. With LongRoPE the
+/// angles of all its sequences depend on that one, as in transformers; those for longer ones lie behind those for short ones.
+pub fn rope_row(config: &ModelConfig, longest: usize) -> usize {
+    rope_limit(config).filter(|limit| longest > *limit).unwrap_or(0)
 }
 
 /// The declarations as graph parameters: all trainable, or all frozen and kept as `frozen` says.

@@ -43,27 +43,20 @@ impl Graph {
 /// The kernels' parameters: all of them declare the same struct (shaders/shared/attention.wgsl).
 type Params = attention_backward_delta::Params;
 
-/// Rows (or keys) that a workgroup owns.
-fn owned(version: Version) -> usize {
-    match version {
-        Version::Subgroup => 16,
-        Version::Registers | Version::Tiled => 32,
-    }
-}
-
-/// One dispatch of the version that the device gets; the versions of a kernel have the same parameters and bindings.
+/// One dispatch of the version that the device gets; the versions of a kernel have the same parameters and bindings. `$groups` makes the
+/// workgroups of the number of rows (or keys) that a workgroup owns.
 macro_rules! dispatch {
-    ($variant:expr, [$subgroup:ident, $registers:ident, $tiled:ident], $params:expr, {$($constant:ident: $value:expr),*}, {$($binding:ident: $bind:expr),* $(,)?}, $groups:expr) => {
-        match $variant {
+    ($version:expr, [$subgroup:ident, $registers:ident, $tiled:ident], $params:expr, {$($constant:ident: $value:expr),*}, {$($binding:ident: $bind:expr),* $(,)?}, $groups:expr) => {
+        match $version {
             Version::Subgroup => dispatch!(@ $subgroup, $params, {$($constant: $value),*}, {$($binding: $bind),*}, $groups),
             Version::Registers => dispatch!(@ $registers, $params, {$($constant: $value),*}, {$($binding: $bind),*}, $groups),
             Version::Tiled => dispatch!(@ $tiled, $params, {$($constant: $value),*}, {$($binding: $bind),*}, $groups),
         }
     };
     (@ $module:ident, $params:expr, {$($constant:ident: $value:expr),*}, {$($binding:ident: $bind:expr),*}, $groups:expr) => {{
-        #[allow(clippy::needless_update, reason = "some versions have a workgroup size besides")]
-        let constants = kernels::$module::Constants { $($constant: $value,)* ..Default::default() };
-        kernels::$module::dispatch(bytemuck::cast($params), constants, kernels::$module::Bindings { $($binding: $bind),* }, $groups)
+        let constants = kernels::$module::Constants { $($constant: $value,)* };
+        let groups = $groups(kernels::$module::OWNED as usize);
+        kernels::$module::dispatch(bytemuck::cast($params), constants, kernels::$module::Bindings { $($binding: $bind),* }, groups)
     }};
 }
 
@@ -93,9 +86,9 @@ impl Attention {
     }
 
     /// Workgroups for the kernels that own rows: pairs of a token and one of the query heads that share a key/value head.
-    fn row_groups(&self, e: &Emit<'_>, variant: Version) -> [u32; 3] {
-        let rows = e.tokens() * (self.0.heads / self.0.kv_heads);
-        [rows.div_ceil(owned(variant)) as u32, self.0.kv_heads as u32, 1]
+    fn row_groups(&self, tokens: usize) -> impl Fn(usize) -> [u32; 3] {
+        let (rows, kv_heads) = (tokens * (self.0.heads / self.0.kv_heads), self.0.kv_heads as u32);
+        move |owned| [rows.div_ceil(owned) as u32, kv_heads, 1]
     }
 
     /// Pairs of a query and a key it sees, over all heads, when the tokens are one sequence (shorter ones have fewer).
@@ -149,15 +142,15 @@ impl Op for Attention {
             Purpose::Train | Purpose::Evaluate => (e.bind(x[1]), e.bind(x[2]), 0),
         };
         let lse = e.vector(e.tokens() * self.0.heads);
-        let variant = e.tuning.attention;
+        let version = e.tuning.attention;
         let (q, o, starts, log_sums) = (e.bind(x[0]), e.bind(y[0]), e.input(Input::Starts), e.bind(lse));
         let dispatch: Dispatch = dispatch!(
-            variant,
+            version,
             [attention_forward_subgroup, attention_forward_registers, attention_forward_tiled],
             params,
             { SOFTCAP: self.softcap(), CACHED: cached },
             { q: q, k: k, v: v, starts: starts, o: o, lse: log_sums },
-            self.row_groups(e, variant)
+            self.row_groups(e.tokens())
         );
         e.run(dispatch.flops(self.flops(e, 2)));
         vec![lse]
@@ -169,7 +162,7 @@ impl Op for Attention {
         if dq.is_none() && dk.is_none() && dv.is_none() {
             return;
         }
-        let variant = e.tuning.attention;
+        let version = e.tuning.attention;
         let (tokens, heads) = (e.tokens(), self.0.heads);
         let mut params = self.params(e, x, y[0]);
         params.d_o_stride = e.shape(dy).stride4();
@@ -187,12 +180,12 @@ impl Op for Attention {
             params.accumulate = u32::from(dq.accumulate);
             let (starts, d_q) = (e.input(Input::Starts), e.bind(dq.value));
             let dispatch: Dispatch = dispatch!(
-                variant,
+                version,
                 [attention_backward_query_subgroup, attention_backward_query_registers, attention_backward_query_tiled],
                 params,
                 { SOFTCAP: self.softcap() },
                 { q: q, k: k, v: v, d_o: d_o, row_sums: row_sums, starts: starts, d_q: d_q },
-                self.row_groups(e, variant)
+                self.row_groups(e.tokens())
             );
             e.run(dispatch.flops(self.flops(e, 3)));
         }
@@ -206,12 +199,12 @@ impl Op for Attention {
             params.accumulate = u32::from(dk.is_some_and(|t| t.accumulate)) << 1 | u32::from(dv.is_some_and(|t| t.accumulate)) << 2;
             let (ends, d_k, d_v) = (e.input(Input::Ends), e.bind(dk_value), e.bind(dv_value));
             let dispatch: Dispatch = dispatch!(
-                variant,
+                version,
                 [attention_backward_key_subgroup, attention_backward_key_registers, attention_backward_key_tiled],
                 params,
                 { SOFTCAP: self.softcap() },
                 { q: q, k: k, v: v, d_o: d_o, row_sums: row_sums, ends: ends, d_k: d_k, d_v: d_v },
-                [tokens.div_ceil(owned(variant)) as u32, self.0.kv_heads as u32, 1]
+                |owned| [tokens.div_ceil(owned) as u32, self.0.kv_heads as u32, 1]
             );
             e.run(dispatch.flops(self.flops(e, 4)));
         }

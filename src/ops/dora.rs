@@ -74,5 +74,5 @@ pub fn norm_program(params: &[Param], layout: &ParamLayout, tuning: &Tuning) -> 
     }
     let owner = Owner { op: "dora_norm", layer: None, phase: Phase::Update };
     let dispatches = dispatches.into_iter().map(|d| Dispatch { owner, ..d }).collect();
-    Program { dispatches, values: Vec::new(), slots: Vec::new(), tokens: 0, losses_bytes: 0 }
+    Program::over_parameters(dispatches)
 }

@@ -132,7 +132,6 @@ fn add_up(e: &mut Emit<'_>, weight: ParamId, [ids, offsets, tokens]: [Input; 3],
             first_row: piece.first_row as u32,
             dw_rows: piece.rows as u32,
             scale,
-            accumulate: 1,
             padding: padding.unwrap_or(NO_ROW),
         };
         let constants = embedding_backward::Constants { LANES: lanes, ROWS: per_group, POSITIONS: positions };

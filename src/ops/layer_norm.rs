@@ -96,7 +96,6 @@ impl LayerNorm {
             dy_stride: shape.stride4(),
             dw_stride: shape.stride4(),
             block_rows: block as u32,
-            accumulate: 0,
         };
         let constants = layer_norm_backward_weight::Constants::default();
         let bindings = layer_norm_backward_weight::Bindings {

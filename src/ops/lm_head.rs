@@ -104,8 +104,8 @@ impl Op for LmHead {
         }
         let (losses, stats) = (e.losses(0, tokens), e.stats());
         let params = loss_sum::Params { capacity: tokens as u32 };
-        let bindings = loss_sum::Bindings { losses, correct: losses, stats };
-        let constants = loss_sum::Constants { WORKGROUP: e.tuning.long_threads, ..Default::default() };
+        let bindings = loss_sum::Bindings { losses, stats };
+        let constants = loss_sum::Constants { WORKGROUP: e.tuning.long_threads };
         e.run(loss_sum::dispatch(params, constants, bindings, [1, 1, 1]));
         dx.map(|(dx, _)| dx).into_iter().collect()
     }
@@ -185,18 +185,12 @@ impl LmHead {
             first: first as u32,
             cap: self.softcap.unwrap_or(0.0),
         };
-        let constants = cross_entropy_forward::Constants {
-            GRADIENT: e.training(),
-            SOFTCAP: self.softcap.is_some(),
-            LANES: lanes,
-            ROWS: per_group,
-            ..Default::default()
-        };
+        let constants =
+            cross_entropy_forward::Constants { GRADIENT: e.training(), SOFTCAP: self.softcap.is_some(), LANES: lanes, ROWS: per_group };
         let bindings = cross_entropy_forward::Bindings {
             labels: e.input(Input::TargetLabels),
             logits: e.bind(logits),
             losses: e.losses(0, e.tokens()),
-            correct: Bind { resource: Resource::Correct, offset: 0, size: 16 },
         };
         e.run(cross_entropy_forward::dispatch(params, constants, bindings, workgroups(shape.rows.div_ceil(per_group as usize))).when(when));
     }

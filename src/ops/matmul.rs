@@ -70,9 +70,6 @@ impl Default for Product {
     }
 }
 
-/// Rows of a workgroup of the subgroup kernels.
-const LANE_ROWS: usize = 32;
-
 /// Most steps of a contraction over n in one dispatch of the subgroup kernel. The rows of W that neighbouring workgroups share stay in the
 /// processor's second-level cache; without this the head's dx reaches half the speed.
 const CACHED_N: usize = 2048;
@@ -85,9 +82,6 @@ const CACHED_X: usize = 512 * 576;
 
 /// Threads of a workgroup of the register kernels, across the columns.
 const BLOCK_THREADS: u32 = 8;
-
-/// Rows that a thread of the register kernels makes.
-const BLOCK_ROWS: u32 = 16;
 
 /// Columns that a thread of the register kernels makes, and the time a column.
 const BLOCK_COLUMNS: &[(u32, usize)] = &[(16, 10), (4, 20)];
@@ -134,16 +128,16 @@ pub fn forward(e: &Emit<'_>, x: Operand, param: ParamId, piece: &Piece, product:
         match e.tuning.products {
             Version::Subgroup => {
                 let columns = columns(m, n, &[(64, 20), (32, 21), (16, 26)]);
-                kernel!(linear_forward_subgroup, tiles(n, columns, m, LANE_ROWS as u32), { COLUMNS: columns })
+                kernel!(linear_forward_subgroup, tiles(n, columns, m, linear_forward_subgroup::ROWS), { COLUMNS: columns })
             }
             Version::Registers => {
                 let columns = columns(m, n, BLOCK_COLUMNS);
-                let groups = tiles(n, BLOCK_THREADS * columns, m, BLOCK_ROWS);
+                let groups = tiles(n, BLOCK_THREADS * columns, m, linear_forward_registers::THREAD_ROWS);
                 kernel!(linear_forward_registers, groups, { THREADS_X: BLOCK_THREADS, THREADS_Y: 1, COLUMNS: columns })
             }
             Version::Tiled => {
                 let [x, y] = tile_threads(m, n);
-                let groups = tiles(n, 8 * x, m, 8 * y);
+                let groups = tiles(n, linear_forward_tiled::SIDE * x, m, linear_forward_tiled::SIDE * y);
                 kernel!(linear_forward_tiled, groups, { THREADS_X: x, THREADS_Y: y, ROW_MEMORY: 32 * y, COLUMN_MEMORY: 32 * x })
             }
         }
@@ -194,16 +188,16 @@ pub fn backward_input(e: &Emit<'_>, dy: Operand, param: ParamId, piece: &Piece, 
         let dispatch = match variant {
             Version::Subgroup => {
                 let columns = columns(m, k, &[(64, 20), (32, 26)]);
-                kernel!(linear_backward_input_subgroup, tiles(m, LANE_ROWS as u32, k, columns), { COLUMNS: columns })
+                kernel!(linear_backward_input_subgroup, tiles(m, linear_backward_input_subgroup::ROWS, k, columns), { COLUMNS: columns })
             }
             Version::Registers => {
                 let columns = columns(m, k, BLOCK_COLUMNS);
-                let groups = tiles(k, BLOCK_THREADS * columns, m, BLOCK_ROWS);
+                let groups = tiles(k, BLOCK_THREADS * columns, m, linear_backward_input_registers::THREAD_ROWS);
                 kernel!(linear_backward_input_registers, groups, { THREADS_X: BLOCK_THREADS, THREADS_Y: 1, COLUMNS: columns })
             }
             Version::Tiled => {
                 let [x, y] = tile_threads(m, k);
-                let groups = tiles(m, 8 * y, k, 8 * x);
+                let groups = tiles(m, linear_backward_input_tiled::SIDE * y, k, linear_backward_input_tiled::SIDE * x);
                 kernel!(linear_backward_input_tiled, groups, { THREADS_X: x, THREADS_Y: y, ROW_MEMORY: 32 * y, COLUMN_MEMORY: 32 * x })
             }
         };
@@ -246,16 +240,16 @@ pub fn backward_weight(tuning: &Tuning, dy: Operand, x: Operand, n: usize, k: us
         let dispatch = match variant {
             Version::Subgroup => {
                 let columns = columns(n, k, &[(64, 20), (32, 26)]);
-                kernel!(linear_backward_weight_subgroup, tiles(k, columns, n, LANE_ROWS as u32), { COLUMNS: columns })
+                kernel!(linear_backward_weight_subgroup, tiles(k, columns, n, linear_backward_weight_subgroup::ROWS), { COLUMNS: columns })
             }
             Version::Registers => {
                 let columns = columns(n, k, BLOCK_COLUMNS);
-                let groups = tiles(k, BLOCK_THREADS * columns, n, BLOCK_ROWS);
+                let groups = tiles(k, BLOCK_THREADS * columns, n, linear_backward_weight_registers::THREAD_ROWS);
                 kernel!(linear_backward_weight_registers, groups, { THREADS_X: BLOCK_THREADS, THREADS_Y: 1, COLUMNS: columns })
             }
             Version::Tiled => {
                 let [x, y] = tile_threads(n, k);
-                let groups = tiles(k, 8 * x, n, 8 * y);
+                let groups = tiles(k, linear_backward_weight_tiled::SIDE * x, n, linear_backward_weight_tiled::SIDE * y);
                 kernel!(linear_backward_weight_tiled, groups, { THREADS_X: x, THREADS_Y: y, ROW_MEMORY: 32 * y, COLUMN_MEMORY: 32 * x })
             }
         };
@@ -279,7 +273,7 @@ fn split(whole: usize, step: usize) -> Vec<(usize, usize)> {
 /// Columns of a tile or block, from (columns, time a column): the fastest for the width, and narrow where the matrix
 /// would otherwise give too few workgroups for the cores.
 fn columns(rows: usize, cols: usize, widths: &[(u32, usize)]) -> u32 {
-    let few = rows.div_ceil(LANE_ROWS) * cols.div_ceil(64) < 8;
+    let few = rows.div_ceil(linear_forward_subgroup::ROWS as usize) * cols.div_ceil(64) < 8;
     let widths = widths.iter().filter(|(width, _)| !few || *width <= 32);
     widths.min_by_key(|(width, time)| cols.next_multiple_of(*width as usize) * time).map_or(64, |(width, _)| *width)
 }

@@ -27,13 +27,13 @@ impl Graph {
     }
 }
 
-/// What `ACTIVATION` counts in shaders/shared/activation.wgsl.
+/// What the kernels call it; all of them include the same file.
 fn number(activation: Activation) -> u32 {
     match activation {
-        Activation::Silu => 0,
-        Activation::GeluTanh => 1,
-        Activation::Gelu => 2,
-        Activation::Relu => 3,
+        Activation::Silu => gated_forward::SILU,
+        Activation::GeluTanh => gated_forward::GELU_TANH,
+        Activation::Gelu => gated_forward::GELU,
+        Activation::Relu => gated_forward::RELU,
     }
 }
 

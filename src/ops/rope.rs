@@ -51,7 +51,6 @@ impl Rope {
             head_dim: self.head_dim as u32,
             rotary_dim: self.rotary_dim as u32,
             x_stride: shape.stride4(),
-            x_first: 0,
             direction,
         };
         // A thread for four pairs; where halves do not fall on vec4 borders the kernel takes a thread for a row.

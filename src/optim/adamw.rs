@@ -80,5 +80,5 @@ pub fn update_program(layout: &ParamLayout, tuning: &Tuning, hyper: &AdamW) -> P
     }
     let owner = Owner { op: "adamw", layer: None, phase: Phase::Update };
     let dispatches = dispatches.into_iter().map(|d| Dispatch { owner, ..d }).collect();
-    Program { dispatches, values: Vec::new(), slots: Vec::new(), tokens: 0, losses_bytes: 0 }
+    Program::over_parameters(dispatches)
 }

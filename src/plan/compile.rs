@@ -27,7 +27,14 @@ pub fn compile(graph: &Graph, layout: &ParamLayout, profile: &Profile, options: 
         backward(&mut e, graph, &mut saved, options);
     }
     let losses_bytes = (graph.tokens as u64 * 4).next_multiple_of(256);
-    let mut program = Program { dispatches: e.dispatches, values: e.values, slots: Vec::new(), tokens: graph.tokens, losses_bytes };
+    let mut program = Program {
+        dispatches: e.dispatches,
+        values: e.values,
+        slots: Vec::new(),
+        tokens: graph.tokens,
+        losses_bytes,
+        tables: graph.tables.clone(),
+    };
     lifetime::drop_unread(&mut program);
     lifetime::place(&mut program);
     program

@@ -2,11 +2,12 @@
 
 use std::fmt::{self, Display, Write};
 
-use crate::graph::ValueInfo;
+use super::buffers::UNIFORM_SLOT;
+use crate::graph::{Table, ValueInfo};
 use crate::kernels::{Access, Bind, Dispatch, Resource, When};
 
-/// The compiled plan.
-#[derive(Debug)]
+/// A compiled graph, or another list of dispatches that is replayed as a whole.
+#[derive(Debug, Default)]
 pub struct Program {
     /// What runs, in order.
     pub dispatches: Vec<Dispatch>,
@@ -14,13 +15,40 @@ pub struct Program {
     pub values: Vec<ValueInfo>,
     /// Bytes of each pooled buffer.
     pub slots: Vec<u64>,
-    /// Tokens of a micro-batch.
+    /// Tokens of a micro-batch; 0 for a program that reads no batch.
     pub tokens: usize,
     /// Bytes for the losses.
     pub losses_bytes: u64,
+    /// The graph's constant tables.
+    pub tables: Vec<Table>,
 }
 
 impl Program {
+    /// A program over parameters alone: no batch, no activations.
+    pub fn over_parameters(dispatches: Vec<Dispatch>) -> Program {
+        Program { dispatches, ..Program::default() }
+    }
+
+    /// All bindings of all dispatches.
+    pub fn binds(&self) -> impl Iterator<Item = &Bind> {
+        self.dispatches.iter().flat_map(|d| &d.binds)
+    }
+
+    /// Bytes of a resource that is bound: the end of the last binding.
+    pub fn bound_bytes(&self, resource: Resource) -> u64 {
+        self.binds().filter(|b| b.resource == resource).map(|b| b.offset + b.size).max().unwrap_or(0)
+    }
+
+    /// Bytes of the dispatches' parameters.
+    pub fn parameters_bytes(&self) -> u64 {
+        self.dispatches.len() as u64 * UNIFORM_SLOT
+    }
+
+    /// Whether its parameters lie in the one buffer of all programs over batches, of which there are many and one runs at a time.
+    pub fn shares_parameters(&self) -> bool {
+        self.tokens > 0
+    }
+
     /// Bytes of all pooled buffers: the activations' part of the memory.
     pub fn activation_bytes(&self) -> u64 {
         self.slots.iter().sum()
@@ -33,7 +61,7 @@ impl Program {
 
     /// The largest single storage binding.
     pub fn largest_binding(&self) -> u64 {
-        self.dispatches.iter().flat_map(|d| &d.binds).map(|b| b.size).max().unwrap_or(0)
+        self.binds().map(|b| b.size).max().unwrap_or(0)
     }
 }
 

@@ -41,6 +41,14 @@ impl ParamStore {
     /// [`crate::Error::Gpu`] when the device's memory does not suffice.
     pub async fn allocate(gpu: &Gpu, params: Rc<Vec<Param>>, training: bool) -> Result<ParamStore> {
         let layout = ParamLayout::new(&params, gpu.profile());
+        ParamStore::allocate_as(gpu, params, layout, training).await
+    }
+
+    /// The same with a layout that is computed already: [`ParamLayout::new`] of these parameters and the device's profile.
+    ///
+    /// # Errors
+    /// As [`ParamStore::allocate`].
+    pub async fn allocate_as(gpu: &Gpu, params: Rc<Vec<Param>>, layout: ParamLayout, training: bool) -> Result<ParamStore> {
         let mut weights = Vec::new();
         let mut states = Vec::new();
         for arena in &layout.arenas {

@@ -7,7 +7,7 @@ use super::job::{Job, Observer, Outcome, RunInput};
 use super::run;
 use crate::config::Recipe;
 use crate::data::{Loader, Sample};
-use crate::engine::{EngineOptions, Method, estimate};
+use crate::engine::{Blueprint, EngineOptions, Method};
 use crate::error::Result;
 use crate::gpu::{Gpu, Profile};
 use crate::optim::AdamW;
@@ -21,10 +21,8 @@ pub struct PlannedRun {
     pub input: RunInput,
     /// Which samples come when.
     pub loader: Loader,
-    /// How the engine is opened.
-    pub options: EngineOptions,
-    /// Tokens of the largest training and evaluation micro-batch.
-    pub largest: [usize; 2],
+    /// The model on the GPU.
+    pub blueprint: Rc<Blueprint>,
     /// GPU memory.
     pub memory: Memory,
     /// What is trained.
@@ -45,8 +43,9 @@ impl PlannedRun {
         let largest = largest_micro_batches(&loader, recipe, train, eval);
         let base = finetuning.base(checkpoint)?;
         let base = base.model();
-        let memory = estimate(base.config(), base.params(), |d| finetuning.stored_type(base, d), profile, &options, largest);
-        Ok(PlannedRun { loader, options, largest, memory, finetuning, input })
+        let blueprint = Blueprint::new(base.config(), base.params(), |d| finetuning.stored_type(base, d), profile, &options, largest);
+        let (memory, blueprint) = (blueprint.memory(), Rc::new(blueprint));
+        Ok(PlannedRun { loader, blueprint, memory, finetuning, input })
     }
 
     /// All parameters, and those that are trained.

@@ -17,8 +17,8 @@ use crate::config::{Resume, Strategy};
 use crate::data::Loader;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::gpu::Readback;
 use crate::kernels::{Stats, StepValues};
+use crate::plan::PendingStats;
 use crate::platform::Directory;
 
 /// Steps that may be queued before their results are read: the GPU never waits for us, and a bad loss is seen soon.
@@ -26,7 +26,7 @@ const STEPS_IN_FLIGHT: usize = 2;
 
 /// Trains as planned and leaves the model in `job.out`: see [`PlannedRun::train`].
 pub(super) async fn train(planned: &PlannedRun, job: &Job<'_>, observer: &mut dyn Observer) -> Result<Outcome> {
-    let PlannedRun { loader, options, largest, memory, finetuning, .. } = planned.clone();
+    let PlannedRun { loader, blueprint, memory, finetuning, .. } = planned.clone();
     memory.check(job.gpu.profile(), job.recipe.gradient_checkpointing)?;
 
     for notice in &finetuning.notices {
@@ -43,11 +43,10 @@ pub(super) async fn train(planned: &PlannedRun, job: &Job<'_>, observer: &mut dy
     saver.principal = finetuning.find_principal(base, directory, job.recipe.seed).await?;
 
     job.gpu.reset_peak();
-    let mut engine = match saver.residual() {
-        Some(residual) => Engine::load(job.gpu.clone(), &residual, options).await?,
-        None => Engine::load(job.gpu.clone(), base, options).await?,
+    let engine = match saver.residual() {
+        Some(residual) => Engine::load_planned(job.gpu.clone(), &residual, &blueprint).await?,
+        None => Engine::load_planned(job.gpu.clone(), base, &blueprint).await?,
     };
-    engine.reserve(largest[0], largest[1]).await?;
     let (parameters, trainable) = finetuning.count(job.checkpoint)?;
     finetuning.begin(&engine, base, saver.principal.as_ref(), job.recipe.seed).await?;
     let mut run = Run::new(saver, engine, loader);
@@ -93,7 +92,7 @@ async fn find_earlier(saver: &Saver<'_>, observer: &mut dyn Observer) -> Result<
 struct InFlight {
     step: u64,
     targets: usize,
-    readback: Readback,
+    readback: PendingStats,
 }
 
 pub(super) struct Run<'a> {
@@ -244,7 +243,7 @@ impl<'a> Run<'a> {
     /// Waits for the oldest queued step and looks at its numbers.
     async fn take_result(&mut self) -> Result<()> {
         let Some(oldest) = self.in_flight.pop_front() else { return Ok(()) };
-        let stats = Stats::decode(&oldest.readback.wait(&self.engine.runner.gpu).await?);
+        let stats = oldest.readback.wait(&self.engine.runner).await?;
         if stats.halt != 0 {
             return Err(self.not_finite(oldest.step, &stats).await?);
         }
@@ -298,8 +297,6 @@ impl<'a> Run<'a> {
         self.drain().await?;
         let count = self.since_log.len().max(1) as f64;
         let seconds = self.logged.elapsed().as_secs_f64();
-        let micro_flops = self.engine.planned_flops(self.tokens_since_log / self.since_log.len().max(1)).unwrap_or(0);
-        self.engine.runner.observe(micro_flops, seconds / count);
         let line = LogLine {
             current_steps: self.state.global_step,
             total_steps: self.total_steps,

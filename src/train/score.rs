@@ -6,7 +6,7 @@ use super::evaluation::evaluate;
 use crate::adapter::ResolvedAdapter;
 use crate::checkpoint::{ModelSource, ParamSource};
 use crate::data::Sample;
-use crate::engine::{Engine, EngineOptions, Method, estimate, stored_type};
+use crate::engine::{Blueprint, Engine, EngineOptions, Method, stored_type};
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::model::ParamDecl;
@@ -50,17 +50,18 @@ pub async fn score_adapted(
     let options = EngineOptions { method, gradient_checkpointing: false, sequence, adamw: AdamW::default() };
     let largest = |batch: usize| samples.chunks(batch).map(|c| c.iter().map(|s| s.ids.len()).sum::<usize>()).max().unwrap_or(0);
     let frozen = |d: &ParamDecl| stored_type(model, d);
-    let memory = |batch: usize| estimate(model.config(), model.params(), frozen, gpu.profile(), &options, [0, largest(batch)]);
+    let plan = |batch: usize| Blueprint::new(model.config(), model.params(), frozen, gpu.profile(), &options, [0, largest(batch)]);
     let mut batch = batch_size.max(1);
-    while batch > 1 && memory(batch).check(gpu.profile(), true).is_err() {
+    let mut blueprint = plan(batch);
+    while batch > 1 && blueprint.memory().check(gpu.profile(), true).is_err() {
         batch /= 2;
+        blueprint = plan(batch);
     }
-    memory(batch).check(gpu.profile(), true)?;
-    let mut engine = Engine::load(gpu.clone(), model, options).await?;
+    blueprint.memory().check(gpu.profile(), true)?;
+    let mut engine = Engine::load_planned(gpu.clone(), model, &blueprint).await?;
     if let Some((_, source)) = adapter {
         engine.load_adapter(source).await?;
     }
-    engine.reserve(0, largest(batch)).await?;
     let (sum, tokens) = evaluate(&mut engine, samples, batch).await?;
     let loss = sum / tokens.max(1) as f64;
     Ok(Score { loss, perplexity: loss.exp(), tokens, samples: samples.len() })

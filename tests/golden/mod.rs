@@ -262,3 +262,29 @@ fn kernels_without_subgroups_change_nothing() {
     let choice = DeviceChoice { without_subgroups: true, ..DeviceChoice::default() };
     run(Rc::new(block_on(Gpu::open(&choice)).expect("a device")), false);
 }
+
+/// LongRoPE by the length of each batch, as transformers does it, not by the longest that the engine may see: a short batch is turned by the
+/// short factors, before and after a long one.
+#[test]
+fn longrope_is_chosen_for_each_batch() {
+    block_on(async {
+        let case = open("phi3-longrope-long").await;
+        let original = 12;
+        let cut: Vec<Sample> =
+            case.samples.iter().map(|s| Sample::new(s.ids[..original].to_vec(), s.labels[..original].to_vec(), 1)).collect();
+        let short = Batch::of(&cut.iter().collect::<Vec<_>>());
+        let long = case.batch(&case.golden["batch"]["sequences"]);
+        let options = |sequence| EngineOptions { method: Method::Full, gradient_checkpointing: false, sequence, adamw: AdamW::default() };
+        // An engine that knows no other factors than the short ones.
+        let mut alone = Engine::load(gpu(), &case.checkpoint, options(original)).await.expect("memory");
+        let (expected, _) = alone.loss(&short).await.expect("a loss");
+        let mut both = Engine::load(gpu(), &case.checkpoint, options(case.sequence())).await.expect("memory");
+        let golden = number(&case.golden["batch"]["loss"]);
+        for _ in 0..2 {
+            let (sum, targets) = both.loss(&long).await.expect("a loss");
+            assert!((sum / targets as f64 - golden).abs() <= TOLERANCE * golden, "{} for {golden}", sum / targets as f64);
+            let (sum, _) = both.loss(&short).await.expect("a loss");
+            assert_eq!(sum.to_bits(), expected.to_bits(), "{sum} for {expected}");
+        }
+    });
+}

@@ -119,7 +119,7 @@ fn check_training(gpu: &Rc<Gpu>, layer: Layer, sequences: &[usize], filling: usi
     for profile in profiles(gpu) {
         let program = compile(&graph, &store.layout, &profile, Options::default());
         let mut runner = block_on(Runner::new(gpu.clone(), store.clone())).expect("a runner");
-        let prepared = block_on(runner.prepare(&program, Some(&graph))).expect("pipelines");
+        let prepared = block_on(runner.bind(&program)).expect("pipelines");
         let step = StepValues { tokens: (tokens - filling) as u32, ..Default::default() };
         runner.run(&prepared, &step, &batch(tokens, sequences)).expect("a run");
         for (name, at, want, floor) in
@@ -189,7 +189,7 @@ fn check_generation(gpu: &Rc<Gpu>, profile: &Profile, layer: Layer, prompt: usiz
         let o = graph.attention(inputs[0], inputs[1], inputs[2], layer.params());
         graph.keep(o, None);
         let program = compile(&graph, &store.layout, profile, Options::default());
-        let prepared = block_on(runner.prepare(&program, Some(&graph))).expect("pipelines");
+        let prepared = block_on(runner.bind(&program)).expect("pipelines");
         runners.push((first, tokens, prepared));
     }
     let step = |plan: usize, rows: Range<usize>| {

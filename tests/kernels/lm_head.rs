@@ -79,7 +79,7 @@ impl Head {
         }
         let program = compile(&graph, &store.layout, profile, Options::default());
         let mut runner = block_on(Runner::new(gpu.clone(), store.clone())).expect("memory for a small test");
-        let prepared = block_on(runner.prepare(&program, Some(&graph))).expect("the device takes the kernels");
+        let prepared = block_on(runner.bind(&program)).expect("the device takes the kernels");
         runner.clear_stats();
         let loss_scale = 0.25;
         // Two micro-steps of one group.
@@ -94,10 +94,9 @@ impl Head {
             assert!(error < TOLERANCE, "{name} {what}: off by {error:.2e}");
         };
         compare("losses", &block_on(runner.read_losses(losses.len())).expect("losses can be read"), &losses);
-        let stats = block_on(async { runner.start_read_stats()?.wait(gpu).await }).expect("the statistics can be read");
-        let stats: Vec<u32> = stats.chunks(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-        compare("loss sum", &[f32::from_bits(stats[0])], &[2.0 * losses.iter().sum::<f64>()]);
-        assert_eq!(stats[4] as usize, 2 * losses.len(), "targets {what}");
+        let stats = block_on(async { runner.start_read_stats()?.wait(&runner).await }).expect("the statistics can be read");
+        compare("loss sum", &[stats.loss_sum], &[2.0 * losses.iter().sum::<f64>()]);
+        assert_eq!(stats.targets as usize, 2 * losses.len(), "targets {what}");
         if training {
             let read = |id, rows| block_on(store.download(gpu, Part::Gradients, id, 0..rows)).expect("a gradient can be read");
             compare("dx", &read(X, self.tokens), &dx);

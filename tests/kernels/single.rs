@@ -153,10 +153,10 @@ impl Case {
         }
         let program = compile(&graph, &store.layout, profile, Options::default());
         let mut runner = block_on(Runner::new(gpu.clone(), store.clone())).expect("memory for a small test");
-        let prepared = block_on(runner.prepare(&program, Some(&graph))).expect("the device takes the kernels");
+        let prepared = block_on(runner.bind(&program)).expect("the device takes the kernels");
         let norms = dora::norm_program(&params, &store.layout, &profile.tuning);
         if !norms.dispatches.is_empty() {
-            let norms = block_on(runner.prepare(&norms, None)).expect("the device takes the kernels");
+            let norms = block_on(runner.bind(&norms)).expect("the device takes the kernels");
             runner.run(&norms, &StepValues::default(), &[]).expect("the program runs");
         }
         let empty = vec![0; rootstock::kernels::InputLayout::new(self.tokens).bytes() as usize];

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use rootstock::data::{Batch, Sample};
-use rootstock::engine::{Engine, EngineOptions, Method};
+use rootstock::engine::{Blueprint, Engine, EngineOptions, Method};
 use rootstock::gpu::{DeviceChoice, Gpu, Profile};
 use rootstock::graph::{ParamId, ParamLayout, Purpose, WeightType};
 use rootstock::kernels::{self, Phase, StepValues};
@@ -150,4 +150,51 @@ fn a_matrix_may_be_larger_than_a_binding() {
     for (a, b) in whole.iter().zip(&cut) {
         assert!((a.0 - b.0).abs() <= 1e-5 * a.0 && (a.1 - b.1).abs() <= 1e-4 * a.1, "{whole:?} against {cut:?}");
     }
+}
+
+/// Batches of many lengths: the kernels' parameters of each new length take no new memory, and what is planned is what is reached.
+#[test]
+fn memory_is_as_planned_whatever_lengths_come() {
+    block_on(async {
+        let gpu = Rc::new(Gpu::open(&DeviceChoice::default()).await.expect("a device"));
+        let config = config(100, 16, 6);
+        let options = EngineOptions { method: Method::Full, gradient_checkpointing: false, sequence: 900, adamw: AdamW::default() };
+        let blueprint = Blueprint::new(&config, &params(&config), |_| WeightType::F32, gpu.profile(), &options, [900, 900]);
+        let planned = blueprint.memory().peak_bytes();
+        gpu.reset_peak();
+        let mut engine = Engine::allocate(gpu.clone(), &blueprint).await.expect("memory");
+        let step = StepValues { loss_scale: 1.0, bias_correction1: 1.0, bias_correction2: 1.0, ..StepValues::default() };
+        for tokens in (20..=900).rev().step_by(40) {
+            let sample = Sample::new(vec![1; tokens], vec![1; tokens], 1);
+            let batch = Batch::of(&[&sample]);
+            engine.micro_step(&batch, step).await.expect("a step");
+            engine.update(&step).await.expect("an update");
+            engine.loss(&batch).await.expect("a loss");
+        }
+        let reached = gpu.peak_bytes();
+        assert!(reached <= planned, "planned {planned}, reached {reached}");
+        assert!(reached as f64 >= 0.98 * planned as f64, "planned {planned}, reached {reached}");
+    });
+}
+
+/// An optimiser step of several micro-batches of different lengths paces the submissions of the next.
+#[test]
+fn submissions_are_paced_after_the_first_step() {
+    block_on(async {
+        let gpu = Rc::new(Gpu::open(&DeviceChoice::default()).await.expect("a device"));
+        let config = config(100, 16, 2);
+        let options = EngineOptions { method: Method::Full, gradient_checkpointing: false, sequence: 96, adamw: AdamW::default() };
+        let mut engine = Engine::new(gpu, config.clone(), &params(&config), |_| WeightType::F32, options).await.expect("memory");
+        let unknown = engine.runner.submission_work();
+        let mut step = StepValues { loss_scale: 0.1, bias_correction1: 1.0, bias_correction2: 1.0, ..StepValues::default() };
+        for (i, tokens) in [10, 96, 50].into_iter().enumerate() {
+            step.accumulate = u32::from(i > 0);
+            let sample = Sample::new(vec![1; tokens], vec![1; tokens], 1);
+            engine.micro_step(&Batch::of(&[&sample]), step).await.expect("a step");
+        }
+        engine.update(&step).await.expect("an update");
+        assert_eq!(engine.runner.submission_work(), unknown, "nothing was measured yet");
+        engine.stats().await.expect("statistics");
+        assert_ne!(engine.runner.submission_work(), unknown);
+    });
 }

@@ -7,8 +7,8 @@ use super::{Session, data};
 use crate::bench;
 use crate::config::{FinetuningType, Recipe};
 use crate::error::{Error, Result};
+use crate::plan::Remedy;
 use crate::platform::write_file;
-use crate::train::Remedy;
 use crate::workflow::Run;
 
 impl Session {
