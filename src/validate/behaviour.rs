@@ -16,13 +16,12 @@ use super::rope;
 use super::source::ViewParams;
 use super::view::View;
 use crate::data::Tokenizer;
-use crate::engine::{Engine, EngineOptions, Method, estimate};
+use crate::engine::{Blueprint, Engine, EngineOptions, Method};
 use crate::error::Result;
-use crate::generate::{AnswerOptions, Generator, GeneratorOptions, SamplingOptions, stop_ids, text_prompt};
+use crate::generate::{AnswerOptions, Generator, GeneratorOptions, SamplingOptions, estimate_sharing, stop_ids, text_prompt};
 use crate::gpu::Gpu;
-use crate::graph::WeightType;
 use crate::model::config::CONFIG_FILE as CONFIG;
-use crate::model::{ModelConfig, ParamDecl, params};
+use crate::model::{ModelConfig, ParamDecl};
 use crate::optim::AdamW;
 
 /// Plain English that any language model predicts better than chance. It need not be liked, only be no surprise.
@@ -93,6 +92,10 @@ impl<'a> SelfTest<'a> {
         Ok(SelfTest { gpu, tokenizer, ids })
     }
 
+    /// The model on the GPU, each weight as it is stored, for generators to share.
+    ///
+    /// # Errors
+    /// When memory is short for the model and a generator beside it, or a file cannot be read.
     async fn engine(&self, view: &View, config: &ModelConfig) -> Result<Engine> {
         let options = EngineOptions {
             method: Method::Inference(None),
@@ -100,12 +103,13 @@ impl<'a> SelfTest<'a> {
             sequence: self.ids.len(),
             adamw: AdamW::default(),
         };
-        let (declared, profile) = (params(config), self.gpu.profile());
-        let frozen = |_: &ParamDecl| WeightType::F32;
-        estimate(config, &declared, frozen, profile, &options, [0, self.ids.len()]).check(profile, true)?;
-        let engine = Engine::new(self.gpu.clone(), config.clone(), &declared, frozen, options).await?;
-        engine.load_base(&ViewParams::new(view, config)).await?;
-        Ok(engine)
+        let (source, profile) = (ViewParams::new(view, config), self.gpu.profile());
+        let frozen = |param: &ParamDecl| source.stored_type(param);
+        let blueprint = Blueprint::new(config, &source.params, frozen, profile, &options, [0, 0]);
+        let reading = GeneratorOptions { context: Some(self.ids.len()), chunk: None };
+        let beside = estimate_sharing(config, blueprint.params(), profile, reading)?;
+        (blueprint.memory() + beside).check(profile, true)?;
+        Engine::load_planned(self.gpu.clone(), &source, &blueprint).await
     }
 
     /// How a reading does on the text.

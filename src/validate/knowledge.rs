@@ -3,7 +3,7 @@
 
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::generate::{Generator, GeneratorOptions};
+use crate::generate::{Generator, GeneratorOptions, surprise};
 
 /// Standard errors by which a text's next tokens must be likelier than its other tokens would be in their place. Models of random
 /// weights stay within 3.5, also with a random head or with layers in a wrong order; a model of a million parameters that knows the stories
@@ -60,9 +60,7 @@ pub(super) async fn read(engine: &Engine, ids: &[u32]) -> Result<Reading> {
             let logit = |id: &u32| f64::from(row[*id as usize]);
             let others = ids[1..].iter().map(logit).sum::<f64>() / (ids.len() - 1) as f64;
             advantages.push(logit(&next) - others);
-            let highest = f64::from(row.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-            let sum: f64 = row.iter().map(|x| (f64::from(*x) - highest).exp()).sum();
-            losses.push(sum.ln() + highest - logit(&next));
+            losses.push(surprise(&row, next));
         })
         .await?;
     Ok(Reading { losses, evidence: standard_errors(&advantages) })

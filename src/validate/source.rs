@@ -7,8 +7,9 @@ use std::pin::Pin;
 use async_trait::async_trait;
 
 use super::view::{Source, Tensor, View};
-use crate::checkpoint::ParamSource;
+use crate::checkpoint::{Dtype, ParamSource};
 use crate::error::{Error, Result};
+use crate::graph::WeightType;
 use crate::model::{Layout, ModelConfig, ParamDecl, params};
 
 /// Elements read at once where a matrix must be transposed.
@@ -131,6 +132,32 @@ impl<'a> ViewParams<'a> {
     pub fn new(view: &'a View, config: &ModelConfig) -> Self {
         ViewParams { view, params: params(config) }
     }
+
+    /// How a parameter is kept on the GPU: in half precision where all of its numbers are stored so and none is computed.
+    pub fn stored_type(&self, param: &ParamDecl) -> WeightType {
+        let dtype = self.view.get(&param.name).and_then(|tensor| self.view.dtype(tensor));
+        match dtype {
+            Some(Dtype::BF16) => WeightType::Bf16,
+            Some(Dtype::F16) => WeightType::F16,
+            _ => WeightType::F32,
+        }
+    }
+}
+
+impl View {
+    /// The one type that all numbers of a tensor are stored in; `None` where there are several, or where some are computed.
+    fn dtype(&self, tensor: &Tensor) -> Option<Dtype> {
+        match &tensor.source {
+            Source::Stored { file, tensor } => self.files[*file].get(tensor).map(|entry| entry.dtype),
+            Source::Transposed(inner) | Source::Rows(inner, _) => self.dtype(inner),
+            Source::Joined(parts) => {
+                let mut dtypes = parts.iter().map(|part| self.dtype(part));
+                let first = dtypes.next()??;
+                dtypes.all(|dtype| dtype == Some(first)).then_some(first)
+            }
+            Source::Merged { .. } | Source::Extended(_) => None,
+        }
+    }
 }
 
 /// Rows in compute layout.
@@ -149,5 +176,14 @@ impl ParamSource for ViewParams<'_> {
                 self.view.rows(&turned, rows).await
             }
         }
+    }
+
+    async fn read_rows_half(&self, param: usize, rows: Range<usize>) -> Result<Vec<u16>> {
+        // Every number of half precision is one in f32, so that the way there and back changes none.
+        let numbers = self.read_rows(param, rows).await?;
+        Ok(match self.stored_type(&self.params[param]) {
+            WeightType::F16 => numbers.into_iter().map(|x| half::f16::from_f32(x).to_bits()).collect(),
+            WeightType::Bf16 | WeightType::F32 => numbers.into_iter().map(|x| half::bf16::from_f32(x).to_bits()).collect(),
+        })
     }
 }

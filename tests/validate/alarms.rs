@@ -4,6 +4,11 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use rootstock::checkpoint::Checkpoint;
+use rootstock::generate::{GeneratorOptions, estimate_sharing};
+use rootstock::gpu::{DeviceChoice, Gpu};
+use rootstock::graph::{ParamLayout, WeightType};
+use rootstock::model::forward;
 use rootstock::platform::{Directory, MemoryDirectory, NativeDirectory, block_on};
 use rootstock::random::Random;
 use rootstock::validate::{Options, Report, Severity, Verdict, validate};
@@ -136,4 +141,26 @@ fn weights_in_the_wrong_places_are_found() {
         &[],
     ));
     assert!(warnings(&shuffled).contains(&"loss_near_chance"), "{:?}", shuffled.findings);
+}
+
+/// The self-test keeps weights as they are stored: a model in bf16 is run where it would not fit in f32.
+#[test]
+fn a_model_runs_in_the_precision_that_it_is_stored_in() {
+    let directory = model(|_, _| {}, &[]);
+    let checkpoint = block_on(Checkpoint::open(directory.clone())).expect("the embedded model");
+    let memory = |weight_type: WeightType| {
+        let profile = gpu().profile().clone();
+        let params = Rc::new(forward::graph_params(checkpoint.params(), false, |_| weight_type));
+        let reading = GeneratorOptions { context: Some(192), chunk: None };
+        let beside = estimate_sharing(checkpoint.config(), &params, &profile, reading).expect("a context that can be");
+        ParamLayout::new(&params, &profile).weights_bytes() + beside.peak_bytes()
+    };
+    let limit = memory(WeightType::Bf16) + (1 << 20);
+    assert!(limit < memory(WeightType::F32));
+    let choice = DeviceChoice { memory_limit: Some(limit), ..DeviceChoice::default() };
+    let gpu = Rc::new(block_on(Gpu::open(&choice)).expect("a device"));
+    let options = Options { gpu: Some(gpu), ..Options::default() };
+    let report = block_on(validate(directory, &options, &mut |_| {})).expect("a report");
+    let codes: Vec<&str> = report.findings.iter().map(|finding| finding.code.name()).collect();
+    assert!(codes.contains(&"self_test"), "{:?}", report.findings);
 }
