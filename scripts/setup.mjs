@@ -1,16 +1,24 @@
-// Brings a machine to where Rootstock builds and tests, and says what it does. Run again, it finds all in place and is done at
-// once. `node scripts/setup.mjs native` prepares what `npm run demo` needs, `page` what `npm start` needs to build the page;
-// without either, all that `npm test` needs.
+// Prepares a machine to build and test Rootstock, and says what it installs. Where nothing is missing it ends within a second.
 //
-// It installs system packages by apt-get only when it runs as root; otherwise it prints the command and ends.
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+// `node scripts/setup.mjs [PURPOSE]` takes one of the purposes below; without one it prepares all of them. It installs system packages by
+// apt-get only when it runs as root; otherwise it prints the command and ends.
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { cacheDir, findChromium, findLinker, output, root, run } from "./lib/host.mjs";
-import { cargoDeny, debianPackages, target, toolPaths, wasmBindgen, wasmToolchain } from "./lib/wasm-toolchain.mjs";
+import { findChromium, findLinker, output, root, run } from "./lib/host.mjs";
+import { debianPackages, target, wasmToolchain } from "./lib/wasm-toolchain.mjs";
 
-const nativeOnly = process.argv.includes("native");
-const pageOnly = process.argv.includes("page");
+/** @typedef {"lints" | "vulkan" | "wasm" | "browser" | "node"} Need beyond Rust and a C compiler, which all purposes need */
+
+/** @type {Record<string, Need[]>} */
+const purposes = {
+  native: ["vulkan"], // npm run demo
+  page: ["wasm", "node"], // npm start
+  "test-core": ["lints", "vulkan", "node"],
+  "test-page": ["lints", "wasm", "browser", "node"],
+  all: ["lints", "vulkan", "wasm", "browser", "node"],
+};
+const purpose = process.argv[2] ?? "all";
 const started = performance.now();
 const linux = process.platform === "linux";
 
@@ -28,16 +36,18 @@ function stop(words) {
   process.exit(1);
 }
 
+const needed = purposes[purpose];
+if (needed === undefined) stop(`there is no purpose ${purpose}; the purposes are ${Object.keys(purposes).join(", ")}`);
+const needs = (/** @type {Need} */ need) => needed.includes(need);
+
 checkRust();
-if (!nativeOnly) addWasmTarget();
+if (needs("wasm")) addWasmTarget();
 installSystemPackages();
-if (!nativeOnly) {
-  compileTool(wasmBindgen, "makes the JavaScript that loads the browser build; it has to be of Cargo.lock's version");
-  if (!pageOnly) compileTool(cargoDeny, "checks the licences of all dependencies");
-  installNodePackages();
-}
-const browser = nativeOnly ? "" : `, ${wasmToolchain()?.name} compiler for the browser${pageOnly ? "" : `, ${findChromium()}`}`;
-say(`all in place (Rust ${rustVersion()}${browser}; ${((performance.now() - started) / 1000).toFixed(1)} s)`);
+if (needs("node")) installNodePackages();
+const found = [`Rust ${rustVersion()}`];
+if (needs("wasm")) found.push(`${wasmToolchain()?.name} compiler for the browser`);
+if (needs("browser")) found.push(findChromium() ?? "");
+say(`all in place (${found.join(", ")}; ${((performance.now() - started) / 1000).toFixed(1)} s)`);
 
 function rustVersion() {
   return /^rustc (\S+)/.exec(output("rustc", ["--version"]) ?? "")?.[1] ?? null;
@@ -55,7 +65,7 @@ function checkRust() {
     );
   }
   if (!atLeast(found, wanted)) stop(`Rust ${found} is too old, ${wanted} is needed. Run: rustup update stable`);
-  if (nativeOnly || pageOnly || (output("cargo", ["fmt", "--version"]) && output("cargo", ["clippy", "--version"]))) return;
+  if (!needs("lints") || (output("cargo", ["fmt", "--version"]) && output("cargo", ["clippy", "--version"]))) return;
   say("adding rustfmt and clippy, which check the code, to the Rust toolchain");
   if (!run("rustup", ["component", "add", "rustfmt", "clippy"], { seconds: 300 })) {
     stop("rustfmt and clippy could not be installed. Run: rustup component add rustfmt clippy");
@@ -86,41 +96,37 @@ function addWasmTarget() {
  * do where there is no apt-get.
  */
 function systemNeeds() {
-  const linker = [
+  /** @type {{ for?: Need, why: string, present: () => boolean, packages: string[], elsewhere: string }[]} */
+  const all = [
     {
       why: "a C compiler, which Rust calls to link programs",
       present: () => findLinker() !== null,
       packages: ["gcc", "libc6-dev"],
       elsewhere: "Install a C compiler (on macOS: xcode-select --install).",
     },
-  ];
-  const vulkan = [
     {
+      for: "vulkan",
       why: "Vulkan, and a driver that computes on the CPU where there is no GPU",
       present: vulkanPresent,
       packages: ["libvulkan1", "mesa-vulkan-drivers"],
       elsewhere: "Install the Vulkan loader and your GPU's Vulkan driver, or Mesa's lavapipe.",
     },
-  ];
-  const compiler = [
     {
+      for: "wasm",
       why: "a compiler for the browser build, in place of rustup's",
       present: () => wasmToolchain() !== null,
       packages: debianPackages,
       elsewhere: `Run: rustup target add ${target}`,
     },
-  ];
-  const browser = [
     {
+      for: "browser",
       why: "a browser with WebGPU, for the browser tests",
       present: () => findChromium() !== null,
       packages: ["chromium"],
       elsewhere: "Install Chrome or Chromium, or name one in CHROMIUM_PATH.",
     },
   ];
-  if (nativeOnly) return [...linker, ...vulkan];
-  if (pageOnly) return [...linker, ...compiler];
-  return [...linker, ...vulkan, ...compiler, ...browser];
+  return all.filter((need) => need.for === undefined || needs(need.for));
 }
 
 function installSystemPackages() {
@@ -134,12 +140,12 @@ function installSystemPackages() {
   }
   say(`running apt-get ${install.join(" ")}`);
   const env = { DEBIAN_FRONTEND: "noninteractive" };
-  // Package lists may be missing or out of date; a mirror that fails is seen at the installation.
+  // Package lists may be missing or out of date. If a mirror fails, the installation below reports it.
   run("apt-get", ["update", "-qq"], { env, seconds: 300 });
   if (!run("apt-get", ["-qq", ...install], { env })) stop("apt-get could not install the packages, see above.");
   const still = missing.filter((need) => !need.present());
   if (still.length > 0) {
-    stop(`apt-get ended well, and yet this is missing:\n${still.map((need) => `${need.why}. ${need.elsewhere}`).join("\n")}`);
+    stop(`apt-get succeeded, but this is still missing:\n${still.map((need) => `${need.why}. ${need.elsewhere}`).join("\n")}`);
   }
 }
 
@@ -168,30 +174,10 @@ function list(folder, pattern) {
   return readdirSync(folder).filter((name) => pattern.test(name)).map((name) => join(folder, name));
 }
 
-/**
- * @param {typeof cargoDeny} tool
- * @param {string} why
- */
-function compileTool(tool, why) {
-  const { folder, program } = toolPaths(tool);
-  if (existsSync(program)) return;
-  say(`compiling ${tool.crate} ${tool.version} into ${folder}, once for all clones (minutes): it ${why}`);
-  // A folder of its own for the objects, so that an interrupted compilation goes on where it was.
-  const objects = join(cacheDir, `build-${tool.crate}-${tool.version}`);
-  mkdirSync(cacheDir, { recursive: true });
-  const env = { CARGO_TARGET_DIR: objects, CARGO_PROFILE_RELEASE_OPT_LEVEL: "1", CARGO_PROFILE_RELEASE_LTO: "off" };
-  const args = ["install", tool.crate, "--version", tool.version, "--no-default-features", "--root", folder];
-  // A mirror of crates.io may lack a version that the tool's own lock file names: then the newest one that fits.
-  if (!run("cargo", [...args, "--locked"], { env }) && !run("cargo", args, { env })) {
-    stop(`${tool.crate} could not be compiled, see above.`);
-  }
-  rmSync(objects, { recursive: true, force: true });
-}
-
 function installNodePackages() {
   if (nodePackagesPresent()) return;
   say("installing the Node packages of package-lock.json (TypeScript, its linter, Playwright)");
-  // The browser is the system's own: Playwright's download is not wanted.
+  // The tests use the system's browser; Playwright would download another one.
   const env = { PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD: "1" };
   if (!run("npm", ["ci", "--no-audit", "--no-fund"], { env })) stop("npm ci failed, see above.");
 }

@@ -1,11 +1,11 @@
-// Everything that has to hold, the cheapest checks first: `npm test`. Goes through to the end also when something fails, and
-// ends with a table and the line "N passed, N failed". A suite in which no test ran has failed.
+// All checks and tests, the cheapest first: `npm test`. `node scripts/test.mjs core` runs those of the library and the program, `page` those
+// of the browser build and the page. It goes on when a suite fails and ends with a table and the line "N passed, N failed". A suite in
+// which no test ran counts as failed.
 import { spawn } from "node:child_process";
-import { rmSync } from "node:fs";
+import { readdirSync, rmSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { root } from "./lib/host.mjs";
-import { cargoDeny, toolPaths } from "./lib/wasm-toolchain.mjs";
 
 /**
  * @typedef {object} Count
@@ -19,21 +19,34 @@ import { cargoDeny, toolPaths } from "./lib/wasm-toolchain.mjs";
 const rows = [];
 const browserReport = join(root, "target/browser-tests.json");
 
-const ready = await execute("setup", "node", ["scripts/setup.mjs"], 3600);
+const part = process.argv[2];
+if (part !== undefined && part !== "core" && part !== "page") {
+  console.error("usage: node scripts/test.mjs [core | page]");
+  process.exit(2);
+}
+
+const ready = await execute("setup", "node", ["scripts/setup.mjs", part === undefined ? "all" : `test-${part}`], 3600);
 if (ready.code !== 0) process.exit(1);
 
-await check("format", "cargo", ["fmt", "--all", "--check", "--", "-l"]);
-await check("TypeScript types", "node_modules/.bin/tsc", []);
-await check("TypeScript lints", "node_modules/.bin/eslint", ["--max-warnings=0", "."]);
-await check("licences", toolPaths(cargoDeny).program, ["check", "licenses", "bans", "sources"]);
-if (!process.env["CI"]) await advisories();
-await check("Rust lints", "cargo", ["clippy", "--all-targets", "--", "-D", "warnings"]);
-// The member depends on the library without its features: the library is linted so as well.
-await check("Rust lints, library", "cargo", ["clippy", "--package", "library-user", "--all-targets", "--", "-D", "warnings"]);
-await check("Rust lints, browser", "node", ["scripts/wasm.mjs", "clippy"]);
-await rustTests("Rust tests", []);
-await rustTests("library user", ["--package", "library-user"]);
-await browserTests();
+if (part !== "page") await check("format", "cargo", ["fmt", "--all", "--check", "--", "-l"]);
+if (part !== "core") {
+  await check("TypeScript types", "node_modules/.bin/tsc", []);
+  await check("TypeScript lints", "node_modules/.bin/eslint", ["--max-warnings=0", "."]);
+}
+if (part !== "page") {
+  await scriptTests();
+  await check("licences", "node", ["scripts/dependencies.mjs"]);
+  if (!process.env["CI"]) await execute("advisories", "node", ["scripts/dependencies.mjs", "advisories"], 60); // informs, decides nothing
+  await check("Rust lints", "cargo", ["clippy", "--all-targets", "--", "-D", "warnings"]);
+  // This member depends on the library without its features: it is linted so as well.
+  await check("Rust lints, library", "cargo", ["clippy", "--package", "library-user", "--all-targets", "--", "-D", "warnings"]);
+}
+if (part !== "core") await check("Rust lints, browser", "node", ["scripts/wasm.mjs", "clippy"]);
+if (part !== "page") {
+  await rustTests("Rust tests", []);
+  await rustTests("library user", ["--package", "library-user"]);
+}
+if (part !== "core") await browserTests();
 summary();
 
 /**
@@ -99,15 +112,12 @@ async function check(title, command, args) {
   rows.push({ suite: title, passed: Number(good), failed: Number(!good), skipped: 0, seconds, note: "" });
 }
 
-/** Published faults of dependencies: needs the internet, so it informs and decides nothing. */
-async function advisories() {
-  const { program } = toolPaths(cargoDeny);
-  const fetched = await execute("advisories", program, ["fetch", "db"], 30);
-  if (fetched.code !== 0) {
-    console.log("The list of advisories is out of reach; not checked.");
-    return;
-  }
-  await execute("advisories", program, ["--offline", "check", "advisories"], 60);
+async function scriptTests() {
+  const folder = "tests/scripts";
+  const files = readdirSync(join(root, folder)).map((name) => join(folder, name));
+  const { code, text, seconds } = await execute("scripts", "node", ["--test", "--test-reporter=tap", ...files], 60);
+  const count = (/** @type {string} */ word) => Number(new RegExp(`^# ${word} (\\d+)`, "m").exec(text)?.[1] ?? 0);
+  add("scripts", { passed: count("pass"), failed: count("fail") + count("cancelled"), skipped: count("skipped") }, code, seconds);
 }
 
 /**

@@ -1,17 +1,17 @@
-// The library for the browser: `node scripts/wasm.mjs build` leaves an ES module in target/web, small by Cargo's profile `web` and by wasm-opt,
-// `node scripts/wasm.mjs clippy` lints it with the rules of clippy-wasm/.
-import { join } from "node:path";
-import { existsSync } from "node:fs";
+// The library for the browser: `node scripts/wasm.mjs build` leaves an ES module in target/web, made small by Cargo's profile `web` and by
+// wasm-opt; `node scripts/wasm.mjs clippy` lints the library with the rules of clippy-wasm/.
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { root, run } from "./lib/host.mjs";
-import { target, toolPaths, wasmBindgen, wasmToolchain } from "./lib/wasm-toolchain.mjs";
+import { target, wasmToolchain } from "./lib/wasm-toolchain.mjs";
 
 const [command] = process.argv.slice(2);
 const profile = "web";
 const out = join(root, "target/web");
 const toolchain = wasmToolchain();
-const bindgen = toolPaths(wasmBindgen).program;
-if (toolchain === null || (command === "build" && !existsSync(bindgen))) {
-  console.error("The tools that build for the browser are missing: `npm run setup` installs them.");
+if (toolchain === null) {
+  console.error("The compiler for the browser build is missing: `npm run setup` installs it.");
   process.exit(1);
 }
 
@@ -33,11 +33,22 @@ if (command === "build") {
   const library = ["--lib", "--crate-type", "cdylib", "--no-default-features"]; // an rlib is of no use here
   cargo(toolchain.cargo, ["rustc", ...library, "--profile", profile, ...toolchain.args]);
   const built = join(toolchain.env.CARGO_TARGET_DIR, target, profile, "rootstock.wasm");
-  if (!run(bindgen, [built, "--target", "web", "--out-dir", out, "--no-typescript"])) process.exit(1);
-  optimise(join(out, "rootstock_bg.wasm"));
+  // What follows takes a while, and nothing of it changes when none of these files did.
+  const sources = [built, "Cargo.lock", "package-lock.json", "scripts/wasm.mjs", "scripts/wasm-bindgen/src/main.rs"];
+  const hash = createHash("sha256");
+  for (const file of sources) hash.update(readFileSync(resolve(root, file)));
+  const stamp = join(out, "made-from.txt");
+  const wanted = hash.digest("hex");
+  if (!existsSync(stamp) || readFileSync(stamp, "utf8") !== wanted) {
+    rmSync(stamp, { force: true });
+    if (!run("cargo", ["run", "--profile", "tool", "--package", "bindgen", "--", built, out])) process.exit(1);
+    optimise(join(out, "rootstock_bg.wasm"));
+    writeFileSync(stamp, wanted);
+  }
 } else if (command === "clippy") {
   const env = { CLIPPY_CONF_DIR: join(root, "clippy-wasm") };
-  cargo(toolchain.clippy, ["--lib", "--no-default-features", ...toolchain.args, "--", "-D", "warnings"], env);
+  // With the build's own profile, macros and build scripts are compiled for both at once.
+  cargo(toolchain.clippy, ["--lib", "--no-default-features", "--profile", profile, ...toolchain.args, "--", "-D", "warnings"], env);
 } else {
   console.error("usage: node scripts/wasm.mjs build | clippy");
   process.exit(2);

@@ -1,17 +1,10 @@
 // What the scripts need to know of this machine. Node's standard library only: setup runs before `npm ci`.
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
-import { homedir } from "node:os";
+import { existsSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
-
-/**
- * Tools that take minutes to compile are kept per user, so that a second clone (every CI run is one) finds them.
- * `XDG_CACHE_HOME` moves the place.
- */
-export const cacheDir = join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "rootstock");
 
 /**
  * Runs a command and returns what it wrote to stdout, or null when it is missing, fails or takes too long.
@@ -20,7 +13,7 @@ export const cacheDir = join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".
  * @param {string[]} args
  */
 export function output(command, args) {
-  const result = spawnSync(command, args, { encoding: "utf8", cwd: root, timeout: 30_000 });
+  const result = spawnSync(command, args, { encoding: "utf8", cwd: root, timeout: 30_000, maxBuffer: 1e8 });
   return result.status === 0 ? result.stdout.trim() : null;
 }
 
@@ -40,18 +33,6 @@ export function run(command, args, { seconds, env } = {}) {
     timeout: seconds === undefined ? undefined : seconds * 1000,
   });
   return result.status === 0;
-}
-
-/**
- * The version of a crate that Cargo.lock fixes.
- *
- * @param {string} crate
- */
-export function lockedVersion(crate) {
-  const lock = readFileSync(join(root, "Cargo.lock"), "utf8");
-  const version = new RegExp(`name = "${crate}"\\nversion = "(.+)"`).exec(lock)?.[1];
-  if (version === undefined) throw new Error(`Cargo.lock has no crate ${crate}`);
-  return version;
 }
 
 /**

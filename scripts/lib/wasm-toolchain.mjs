@@ -3,24 +3,10 @@
 // minute, once).
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { cacheDir, lockedVersion, output, root } from "./host.mjs";
+import { output, root } from "./host.mjs";
 
 export const target = "wasm32-unknown-unknown";
 export const debianPackages = ["rustc-web", "cargo-web", "rust-web-src", "rust-web-clippy"];
-
-/** The wasm-bindgen command has to be of exactly the crate's version. */
-export const wasmBindgen = { crate: "wasm-bindgen-cli", version: lockedVersion("wasm-bindgen"), program: "wasm-bindgen" };
-export const cargoDeny = { crate: "cargo-deny", version: "0.20.2", program: "cargo-deny" };
-
-/**
- * Where a compiled tool is kept, and its program. One folder per version: clones at different commits share the cache.
- *
- * @param {{ crate: string, version: string, program: string }} tool
- */
-export function toolPaths({ crate, version, program }) {
-  const folder = join(cacheDir, `${crate}-${version}`);
-  return { folder, program: join(folder, "bin", program) };
-}
 
 /**
  * @typedef {object} WasmToolchain
