@@ -77,6 +77,11 @@ async fn from_entry(name: &str, entry: &Json, dataset_dir: &str, open: &OpenPath
     let Some(file_name) = entry["file_name"].as_str() else {
         return Err(fault("this entry has no file_name; datasets are read from files on this machine, nothing is downloaded"));
     };
+    if leaves_directory(file_name) {
+        return Err(fault(&format!(
+            "file_name is {file_name:?}, which leads out of {dataset_dir}; move the file there, or give its path as the recipe's dataset"
+        )));
+    }
     if entry["ranking"] == true {
         return Err(fault("this is a dataset of preferences (ranking: true); conversations or texts are trained"));
     }
@@ -105,6 +110,11 @@ async fn from_entry(name: &str, entry: &Json, dataset_dir: &str, open: &OpenPath
     };
     records.truncate(limit);
     Ok(records)
+}
+
+/// Whether a name in the registry, which may come from a stranger, is none of a file below its directory.
+fn leaves_directory(name: &str) -> bool {
+    name.starts_with(['/', '\\']) || name.contains(':') || name.split(['/', '\\']).any(|part| part == "..")
 }
 
 /// The layout that an entry describes; None leaves it to the file's first record.

@@ -142,7 +142,9 @@ fn files() -> MemoryDirectory {
       "hub": {"hf_hub_url": "someone/something"},
       "pairs": {"file_name": "plain.jsonl", "ranking": true},
       "odd": {"file_name": "plain.jsonl", "formatting": "xml"},
-      "gone": {"file_name": "gone.jsonl"}
+      "gone": {"file_name": "gone.jsonl"},
+      "outside": {"file_name": "../mine/own.txt"},
+      "absolute": {"file_name": "/etc/passwd"}
     }"#;
     MemoryDirectory::new("here")
         .with("data/dataset_info.json", info)
@@ -192,6 +194,9 @@ fn an_unknown_or_unusable_dataset_says_why() {
     assert!(fault("pairs").contains("preferences"));
     assert!(fault("odd").contains("formatting is 'xml'"));
     assert!(fault("gone").contains("there is no file data/gone.jsonl"));
+    for name in ["outside", "absolute"] {
+        assert!(fault(name).contains("leads out of data; move the file there"), "{}", fault(name));
+    }
     let none = load(MemoryDirectory::new("here"), &["plain"], None).expect_err("nothing there").to_string();
     assert!(none.contains("give a path such as data/train.jsonl"), "{none}");
     let broken = MemoryDirectory::new("here").with("data/dataset_info.json", "{\n\"a\": }");

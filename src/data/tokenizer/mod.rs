@@ -1,6 +1,8 @@
 //! A checkpoint's tokenizer: `tokenizer.json` through the tokenizers library, and what the files beside it say about
 //! special tokens and the chat template.
 
+mod bounds;
+mod long;
 mod read;
 mod stream;
 
@@ -8,6 +10,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
 
+use self::bounds::MAX_TOKEN;
 use self::read::{add_configured_tokens, ids, load_inner, load_template, optional_json, special_tokens};
 pub use self::stream::TextStream;
 use super::conversation::end_of_turn;
@@ -17,6 +20,9 @@ use crate::platform::{Directory, guard};
 
 /// How many tokens of the prompt are decoded again in front of an answer's: a decoder looks at its neighbours.
 const CONTEXT: usize = 6;
+
+/// The longest conversation that is tokenised, in bytes: the tokenizers library takes some 160 bytes for each.
+const MAX_AT_ONCE: usize = 4 << 20;
 
 /// Begin and end of a token in the bytes of its text.
 pub type ByteRange = (usize, usize);
@@ -28,12 +34,14 @@ pub struct Tokenizer {
     bos: Option<u32>,
     eos: Option<u32>,
     pad: Option<u32>,
+    unk: Option<u32>,
     /// What ends generation: also the end of a turn, where the checkpoint names it.
     eos_ids: Vec<u32>,
     special_ids: BTreeSet<u32>,
     largest_id: u32,
     adds_bos: bool,
     template: ChatTemplate,
+    warnings: Vec<String>,
 }
 
 impl Tokenizer {
@@ -65,7 +73,7 @@ impl Tokenizer {
     /// # Errors
     /// As `load`.
     pub async fn load_at(dir: &dyn Directory, now: i64) -> Result<Self> {
-        let mut inner = load_inner(dir).await?;
+        let (mut inner, warnings) = load_inner(dir).await?;
         let config = optional_json(dir, "tokenizer_config.json").await?.unwrap_or(Json::Null);
         let map = optional_json(dir, "special_tokens_map.json").await?.unwrap_or(Json::Null);
         let generation = optional_json(dir, "generation_config.json").await?.unwrap_or(Json::Null);
@@ -77,7 +85,7 @@ impl Tokenizer {
             let (_, token) = special_tokens.iter().find(|(n, _)| n == name)?;
             inner.token_to_id(token)
         };
-        let (bos, eos, pad) = (id_of("bos_token"), id_of("eos_token"), id_of("pad_token"));
+        let (bos, eos, pad, unk) = (id_of("bos_token"), id_of("eos_token"), id_of("pad_token"), id_of("unk_token"));
         // transformers stops at generation_config's ids; without that file it derives one from config.json.
         let stops = if generation.is_null() { &model } else { &generation };
         let mut eos_ids = ids(&stops["eos_token_id"]);
@@ -92,8 +100,14 @@ impl Tokenizer {
         };
         let template = load_template(dir, &config, &special_tokens, adds_bos, now).await?;
         let special_ids = inner.get_added_tokens_decoder().iter().filter(|(_, t)| t.special).map(|(id, _)| *id).collect();
-        let largest_id = inner.get_vocab(true).values().copied().max().unwrap_or(0);
-        Ok(Tokenizer { inner, bos, eos, pad, eos_ids, special_ids, largest_id, adds_bos, template })
+        let vocabulary = inner.get_vocab(true);
+        let largest_id = vocabulary.values().copied().max().unwrap_or(0);
+        if let Some(length) = vocabulary.keys().map(String::len).find(|length| *length > MAX_TOKEN) {
+            let reason =
+                format!("a token has {length} bytes, and more than {MAX_TOKEN} are not read; take the file from the base model anew");
+            return Err(Error::config(format!("{}/tokenizer.json", dir.label()), "model", reason));
+        }
+        Ok(Tokenizer { inner, bos, eos, pad, unk, eos_ids, special_ids, largest_id, adds_bos, template, warnings })
     }
 
     /// Token ids of a text; `add_special` lets the tokenizer add what it adds by itself (mostly bos, or nothing).
@@ -101,8 +115,22 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Config`] when the tokenizer cannot express the text (a vocabulary without a token for unknown characters).
     pub fn encode(&self, text: &str, add_special: bool) -> Result<Vec<u32>> {
+        if text.len() > long::WINDOW {
+            let ids = long::encode(self, text)?;
+            return if add_special { self.framed(ids) } else { Ok(ids) };
+        }
         let encoding = guarded(|| self.inner.encode_fast(text, add_special)).map_err(encode_fault)?;
         Ok(encoding.get_ids().to_vec())
+    }
+
+    /// Ids with what the tokenizer puts around every text, told by what it puts around a short one.
+    fn framed(&self, ids: Vec<u32>) -> Result<Vec<u32>> {
+        let (with, without) = (self.encode("a", true)?, self.encode("a", false)?);
+        let at = with.windows(without.len().max(1)).position(|part| part == without);
+        Ok(match at {
+            Some(at) => [&with[..at], &ids, &with[at + without.len()..]].concat(),
+            None => ids,
+        })
     }
 
     /// Token ids of a text, nothing added, with the bytes of the text that each token stands for.
@@ -110,6 +138,14 @@ impl Tokenizer {
     /// # Errors
     /// As `encode`.
     pub fn encode_with_offsets(&self, text: &str) -> Result<(Vec<u32>, Vec<ByteRange>)> {
+        if text.len() > MAX_AT_ONCE {
+            let reason = format!(
+                "this conversation has {} bytes as text, and more than {} MiB are not tokenised at once; make several records of it",
+                text.len(),
+                MAX_AT_ONCE >> 20
+            );
+            return Err(Error::config("tokenizer.json", "", reason));
+        }
         let encoding = guarded(|| self.inner.encode(text, false)).map_err(encode_fault)?;
         Ok((encoding.get_ids().to_vec(), encoding.get_offsets().to_vec()))
     }
@@ -170,6 +206,40 @@ impl Tokenizer {
     /// The largest id it can give: the model's embedding needs a row for it.
     pub fn largest_id(&self) -> u32 {
         self.largest_id
+    }
+
+    /// The tokens whose ids are `rows` or more, by id: an embedding of so many rows has none for them.
+    pub fn tokens_from(&self, rows: u64) -> Vec<(u32, String)> {
+        let mut beyond: Vec<(u32, String)> =
+            self.inner.get_vocab(true).into_iter().map(|(token, id)| (id, token)).filter(|(id, _)| u64::from(*id) >= rows).collect();
+        beyond.sort_unstable();
+        beyond
+    }
+
+    /// Why no text can be expressed with it, if that is so: neither plain texts nor the texts of its own tokens.
+    pub fn cannot_encode(&self) -> Option<String> {
+        const TEXTS: [&str; 4] = ["In the morning the gardener went out to look at the trees.", "0 1 2 3", "Утром 朝 صباح", "a"];
+        const OWN: usize = 200;
+        let works = |text: &str| self.encode(text, false).is_ok_and(|ids| ids.iter().any(|id| Some(*id) != self.unk));
+        if TEXTS.iter().any(|text| works(text)) {
+            return None;
+        }
+        let step = (self.largest_id as usize / OWN).max(1);
+        let mut own = (0..=self.largest_id).step_by(step).filter_map(|id| self.decode(&[id], true).ok()).filter(|text| !text.is_empty());
+        if own.any(|text| works(&text)) {
+            return None;
+        }
+        Some(match self.encode(TEXTS[0], false) {
+            Err(Error::Config { reason, .. }) => reason,
+            Err(other) => other.to_string(),
+            Ok(ids) if ids.is_empty() => "it makes no token of any text".into(),
+            Ok(_) => "it knows no word of any text, and gives the token for unknown ones".into(),
+        })
+    }
+
+    /// What the user should be told about tokenizer.json, each a clause without the file's name.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// The id of a token by its spelling in the vocabulary.

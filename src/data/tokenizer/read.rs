@@ -1,10 +1,12 @@
 //! What the files of a model directory say about its tokenizer, as transformers reads them.
 
+use std::collections::HashSet;
+
 use serde_json::Value as Json;
-use tokenizers::AddedToken;
+use tokenizers::{AddedToken, ModelWrapper};
 
 use super::super::template::ChatTemplate;
-use super::super::well_formed::WellFormed;
+use super::bounds::{MAX_ADDED, inspect};
 use super::guarded;
 use crate::error::{Cause, Error, Result};
 use crate::platform::{Directory, is_lfs_pointer, read_small, without_byte_order_mark};
@@ -12,7 +14,8 @@ use crate::platform::{Directory, is_lfs_pointer, read_small, without_byte_order_
 /// The special tokens that transformers names, in the order of its `special_tokens_map`.
 const NAMED: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
-pub(super) async fn load_inner(dir: &dyn Directory) -> Result<tokenizers::Tokenizer> {
+/// The tokenizer as tokenizer.json describes it, and what the user should be told about it.
+pub(super) async fn load_inner(dir: &dyn Directory) -> Result<(tokenizers::Tokenizer, Vec<String>)> {
     let path = format!("{}/tokenizer.json", dir.label());
     if dir.size("tokenizer.json").await?.is_none() {
         for (other, what) in [("tokenizer.model", "a SentencePiece model"), ("vocab.json", "a slow tokenizer's files")] {
@@ -38,13 +41,23 @@ pub(super) async fn load_inner(dir: &dyn Directory) -> Result<tokenizers::Tokeni
     let fault = |reason: String| {
         Error::config(&path, "", format!("the tokenizers library cannot read it: {reason}; take it from the base model anew"))
     };
-    // The library panics on some texts that are no JSON, and on some JSON that is no tokenizer.
-    serde_json::from_slice::<WellFormed>(bytes).map_err(|e| fault(e.to_string()))?;
+    let dropout = inspect(bytes).map_err(fault)?;
+    // The library panics on some JSON that is no tokenizer.
     let mut inner = guarded(|| tokenizers::Tokenizer::from_bytes(bytes)).map_err(fault)?;
     // A tokenizer saved by a training run keeps that run's truncation; lengths are decided here.
     inner.with_padding(None);
     inner.with_truncation(None).map_err(|e| Error::config(&path, "truncation", e.to_string()))?;
-    Ok(inner)
+    let mut warnings = Vec::new();
+    if let (Some(p), ModelWrapper::BPE(bpe)) = (dropout, inner.get_model()) {
+        let mut bpe = bpe.clone();
+        bpe.dropout = None;
+        inner.with_model(ModelWrapper::BPE(bpe));
+        warnings.push(format!(
+            "sets dropout to {p}: transformers would leave out merges at random, so that a text has other tokens each time. It is off here, \
+             so that a run can be repeated; set \"dropout\": null in it, so that other tools do the same"
+        ));
+    }
+    Ok((inner, warnings))
 }
 
 pub(super) async fn optional_json(dir: &dyn Directory, name: &str) -> Result<Option<Json>> {
@@ -90,32 +103,39 @@ pub(super) fn ids(value: &Json) -> Vec<u32> {
 
 /// tokenizer_config.json may name added tokens that tokenizer.json lacks; transformers adds them, so they count here too.
 pub(super) fn add_configured_tokens(inner: &mut tokenizers::Tokenizer, config: &Json) -> Result<()> {
+    let fault = |reason: String| Error::config("tokenizer_config.json", "added_tokens_decoder", reason);
     let Some(decoder) = config["added_tokens_decoder"].as_object() else { return Ok(()) };
+    if decoder.len() > MAX_ADDED {
+        return Err(fault(format!("added_tokens_decoder has {} tokens, and more than {MAX_ADDED} are not read", decoder.len())));
+    }
     let mut tokens: Vec<(u32, &Json)> = decoder.iter().filter_map(|(id, token)| Some((id.parse().ok()?, token))).collect();
     tokens.sort_by_key(|(id, _)| *id);
-    for (id, token) in tokens {
-        let Some(text) = token_text(token) else { continue };
-        if inner.token_to_id(text).is_some() {
-            continue;
-        }
-        let flag = |name: &str| token[name].as_bool().unwrap_or(false);
-        let special = flag("special");
-        let added = AddedToken::from(text, special)
-            .single_word(flag("single_word"))
-            .lstrip(flag("lstrip"))
-            .rstrip(flag("rstrip"))
-            .normalized(token["normalized"].as_bool().unwrap_or(!special));
-        guarded(|| Ok(inner.add_tokens(&[added])))
-            .map_err(|reason| Error::config("tokenizer_config.json", "added_tokens_decoder", reason))?;
+    let mut seen = HashSet::new();
+    let missing: Vec<(u32, &str, &Json)> = tokens
+        .into_iter()
+        .filter_map(|(id, token)| Some((id, token_text(token)?, token)))
+        .filter(|(_, text, _)| inner.token_to_id(text).is_none() && seen.insert(*text))
+        .collect();
+    let added: Vec<AddedToken> = missing
+        .iter()
+        .map(|(_, text, token)| {
+            let flag = |name: &str| token[name].as_bool().unwrap_or(false);
+            let special = flag("special");
+            AddedToken::from(*text, special)
+                .single_word(flag("single_word"))
+                .lstrip(flag("lstrip"))
+                .rstrip(flag("rstrip"))
+                .normalized(token["normalized"].as_bool().unwrap_or(!special))
+        })
+        .collect();
+    // All at once: the library builds its search for added tokens anew with each call.
+    guarded(|| Ok(inner.add_tokens(&added))).map_err(fault)?;
+    for (id, text, _) in missing {
         let got = inner.token_to_id(text);
         if got != Some(id) {
-            return Err(Error::config(
-                "tokenizer_config.json",
-                "added_tokens_decoder",
-                format!(
-                    "the token {text:?} should have id {id}, but tokenizer.json leaves it {got:?}; the two files are of different models"
-                ),
-            ));
+            return Err(fault(format!(
+                "the token {text:?} should have id {id}, but tokenizer.json leaves it {got:?}; the two files are of different models"
+            )));
         }
     }
     Ok(())
