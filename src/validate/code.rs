@@ -379,8 +379,12 @@ faults! {
             "tokenizer_config.json is written for one major version of transformers.",
             "transformers 4: “Tokenizer class TokenizersBackend does not exist or is not currently imported.”",
             "--fix writes PreTrainedTokenizerFast, which both know.";
+        RandomTokenizer "random_tokenizer" Warning:
+            "tokenizer.json has BPE dropout.",
+            "Nothing: a text has other tokens each time",
+            "Set dropout to null in tokenizer.json. Here it is off.";
         BadTemplate "bad_template" Error:
-            "The chat template does not compile.",
+            "The chat template does not compile, refuses every conversation, or wants far more memory or time than a prompt needs.",
             "jinja2.exceptions.TemplateSyntaxError, when the first conversation is formatted",
             "Take chat_template.jinja from the base, or mend the named line.";
         NoChatTemplate "no_chat_template" Info:

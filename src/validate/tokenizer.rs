@@ -37,6 +37,7 @@ pub(super) async fn check(
         if let Some(config) = config {
             vocabulary(tokenizer, view, config, findings);
         }
+        usable(tokenizer, entries, base, findings);
         if tokenizer.template().is_fallback() {
             let message = "there is no chat template: fine for a base model; for conversations name one in the recipe (template)";
             findings.push(Finding::new(Code::NoChatTemplate, message));
@@ -47,6 +48,27 @@ pub(super) async fn check(
         special_ids(view, config, generation.as_ref(), tokenizer.as_ref(), findings);
     }
     tokenizer
+}
+
+/// Whether texts and conversations become tokens, and always the same ones.
+fn usable(tokenizer: &Tokenizer, entries: &[Entry], base: Option<&Base>, findings: &mut Vec<Finding>) {
+    if let Some(reason) = tokenizer.cannot_encode() {
+        let message = format!("no text becomes tokens: {reason}; take the tokenizer from the base model");
+        findings.push(Finding { repair: from_base(base), ..Finding::new(Code::DamagedTokenizer, message).file(TOKENIZER) });
+    }
+    for warning in tokenizer.warnings() {
+        findings.push(Finding::new(Code::RandomTokenizer, warning.clone()).file(TOKENIZER));
+    }
+    if let Err(error) = tokenizer.template().try_out() {
+        let reason = match error {
+            Error::Config { reason, .. } => reason,
+            other => other.to_string(),
+        };
+        let message = format!("{reason}; and so it does with every other. Mend it, or take it from the base model");
+        let file = ["chat_template.jinja", "chat_template.json"].into_iter().find(|name| entries.iter().any(|entry| entry.name == *name));
+        let finding = Finding::new(Code::BadTemplate, message).file(file.unwrap_or(TOKENIZER_CONFIG));
+        findings.push(Finding { repair: from_base(base), ..finding });
+    }
 }
 
 /// The files that the base can give.
@@ -142,8 +164,7 @@ fn vocabulary(tokenizer: &Tokenizer, view: &View, config: &ModelConfig, findings
         return;
     }
     // Gemma 3 without its vision part has this one token too many, as published.
-    let beyond: Vec<u32> = (rows..=largest).filter_map(|id| u32::try_from(id).ok()).take(64).collect();
-    if beyond.iter().all(|id| tokenizer.id_to_token(*id).is_none_or(|token| token == "<image_soft_token>")) {
+    if tokenizer.tokens_from(rows).iter().all(|(_, token)| token == "<image_soft_token>") {
         return;
     }
     let token = tokenizer.id_to_token(tokenizer.largest_id()).map(|token| format!(" ({token:?})")).unwrap_or_default();

@@ -1,7 +1,9 @@
 //! Chat templates and tokenizers that want too much: each is refused in a sentence, with a bound on memory and on the stack (a page's
 //! worker has one megabyte).
 
-use rootstock::data::{ChatTemplate, Message};
+use rootstock::data::{ChatTemplate, Message, Tokenizer};
+use rootstock::platform::{MemoryDirectory, NativeDirectory, block_on};
+use serde_json::json;
 
 use crate::validate::counting::peak_of;
 
@@ -155,4 +157,152 @@ fn a_long_conversation_is_still_rendered() {
     assert_eq!(text.matches("A short line.").count(), 3000);
     let long = [Message::new("user", "word ".repeat(1 << 20)), Message::new("assistant", "word ".repeat(1 << 20))];
     assert!(template.render(&long, false).expect("long messages").len() > 10 << 20);
+}
+
+/// The byte-level fixture with its tokenizer.json changed.
+fn tokenizer(change: impl FnOnce(&mut serde_json::Value), config: Option<serde_json::Value>) -> (Result<Tokenizer, String>, usize) {
+    let text = std::fs::read("tests/fixtures/tokenizer/byte-level/tokenizer.json").expect("it is committed");
+    let mut json = serde_json::from_slice(&text).expect("it is JSON");
+    change(&mut json);
+    let mut dir = MemoryDirectory::new("model").with("tokenizer.json", json.to_string());
+    if let Some(config) = config {
+        dir = dir.with("tokenizer_config.json", config.to_string());
+    }
+    peak_of(|| block_on(Tokenizer::load(&dir)).map_err(|error| error.to_string()))
+}
+
+#[test]
+fn tokenizers_that_want_too_much_are_refused() {
+    let replace = |content: &str| json!({ "type": "Replace", "pattern": { "String": "e" }, "content": content });
+    type Change = Box<dyn FnOnce(&mut serde_json::Value)>;
+    let cases: [(&str, Change); 5] = [
+        ("its normalizer may make a text 100000 times", Box::new(move |json| json["normalizer"] = replace(&"x".repeat(100_000)))),
+        (
+            "its decoder may make",
+            Box::new(move |json| json["decoder"] = json!({ "type": "Sequence", "decoders": vec![replace("ee"); 64] })),
+        ),
+        (
+            "its post_processor has",
+            Box::new(|json| {
+                let piece = json!({ "SpecialToken": { "id": "<|im_end|>", "type_id": 0 } });
+                json["post_processor"] =
+                    json!({ "type": "TemplateProcessing", "single": vec![piece; 300_000], "pair": [], "special_tokens": {} });
+            }),
+        ),
+        ("values, and more than", Box::new(|json| json["model"]["merges"] = vec![json!(["a", "b"]); 1_100_000].into())),
+        ("a token has 100000 bytes", Box::new(|json| json["model"]["vocab"]["x".repeat(100_000)] = json!(307))),
+    ];
+    for (expected, change) in cases {
+        let (outcome, peak) = tokenizer(change, None);
+        let error = outcome.map(|_| ()).expect_err(expected);
+        assert!(error.starts_with("model/tokenizer.json: ") && error.contains(expected) && error.len() < 500, "{expected}: {error}");
+        assert!(peak < BOUND, "{expected} took {peak} bytes");
+    }
+}
+
+/// The largest vocabularies that are read, several times what any model has.
+#[test]
+fn a_tokenizer_at_the_limit_takes_less_than_a_gigabyte() {
+    // All texts of sixteen letters, the short ones first: what is left of one without its first letter comes before it.
+    let text = |id: u32| {
+        let (mut rest, mut letters) = (id + 1, String::new());
+        while rest > 0 {
+            letters.insert(0, char::from(b'a' + ((rest - 1) % 16) as u8));
+            rest = (rest - 1) / 16;
+        }
+        letters
+    };
+    let vocabulary = |n: u32| (0..n).map(|id| (text(id), json!(id))).collect::<serde_json::Map<_, _>>();
+    let pairs = |n: u32| (16..n).map(text).map(|token| json!([token[..1], token[1..]])).collect::<Vec<_>>();
+    for (name, tokens, merges) in [("tokens", 1_400_000, 0), ("merges", 600_000, 550_000)] {
+        let started = std::time::Instant::now();
+        let change = |json: &mut serde_json::Value| {
+            (json["model"]["vocab"], json["model"]["merges"]) = (vocabulary(tokens).into(), pairs(merges).into());
+            (json["added_tokens"], json["post_processor"]) = (json!([]), json!(null));
+        };
+        let (outcome, peak) = tokenizer(change, None);
+        println!("{name}: {} MB, {:?}: {:?}", peak >> 20, started.elapsed(), outcome.as_ref().err());
+        assert!(peak < 1 << 30, "{name} took {peak} bytes");
+        assert!(outcome.is_ok(), "{name}: {:?}", outcome.err());
+    }
+}
+
+#[test]
+fn many_added_tokens_are_added_at_once() {
+    let added: serde_json::Map<String, serde_json::Value> =
+        (307..10_307).map(|id| (id.to_string(), json!({ "content": format!("<|extra {id}|>"), "special": id % 2 == 0 }))).collect();
+    let started = std::time::Instant::now();
+    let (tokenizer, peak) = tokenizer(|_| {}, Some(json!({ "added_tokens_decoder": added })));
+    let tokenizer = tokenizer.expect("they follow those of tokenizer.json");
+    assert_eq!(tokenizer.encode("<|extra 10306|><|extra 308|>", false), Ok(vec![10_306, 308]));
+    assert!(peak < BOUND, "{peak} bytes");
+    // One by one they take minutes.
+    assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
+}
+
+#[test]
+fn dropout_is_off_and_told() {
+    let (tokenizer, _) = tokenizer(|json| json["model"]["dropout"] = json!(0.5), None);
+    let tokenizer = tokenizer.expect("it is a tokenizer");
+    let ids = tokenizer.encode("the gardener grafts the trees", false);
+    assert!((0..20).all(|_| tokenizer.encode("the gardener grafts the trees", false) == ids), "the same tokens each time");
+    assert!(tokenizer.warnings().iter().any(|warning| warning.starts_with("sets dropout to 0.5")), "{:?}", tokenizer.warnings());
+}
+
+#[test]
+fn a_tokenizer_that_expresses_no_text_is_told() {
+    let (broken, _) = tokenizer(
+        |json| {
+            json["model"] = json!({ "type": "WordLevel", "vocab": { "[UNK]": 0 }, "unk_token": "[MISSING]" });
+            (json["added_tokens"], json["normalizer"], json["pre_tokenizer"]) = (json!([]), json!(null), json!({ "type": "Whitespace" }));
+            (json["post_processor"], json["decoder"]) = (json!(null), json!(null));
+        },
+        None,
+    );
+    let reason = broken.expect("it can be read").cannot_encode();
+    assert!(reason.is_some(), "{reason:?}");
+    let (fine, _) = tokenizer(|_| {}, None);
+    assert_eq!(fine.expect("the fixture").cannot_encode(), None);
+}
+
+#[test]
+fn a_long_text_takes_little_memory() {
+    let (tokenizer, _) = tokenizer(|_| {}, None);
+    let tokenizer = tokenizer.expect("the fixture");
+    let text = "The gardener grafts 17 scions; é too.\n".repeat(100_000);
+    let (ids, peak) = peak_of(|| tokenizer.encode(&text, true).expect("any text"));
+    let line = tokenizer.encode("The gardener grafts 17 scions; é too.\n", true).expect("any text");
+    assert_eq!(ids.len(), 100_000 * line.len());
+    assert!(ids.chunks(line.len()).all(|part| part == line), "the same as line by line");
+    assert!(peak < 120 * text.len(), "{peak} bytes for a text of {}", text.len());
+    let error = tokenizer.encode_with_offsets(&"x".repeat(5 << 20)).expect_err("too long").to_string();
+    assert!(error.contains("make several records of it"), "{error}");
+}
+
+#[test]
+fn large_files_are_refused_unread() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    for name in ["tokenizer.json", "tokenizer_config.json"] {
+        std::fs::copy(format!("tests/fixtures/tokenizer/byte-level/{name}"), dir.path().join(name)).expect("it is committed");
+    }
+    for name in [
+        "chat_template.jinja",
+        "special_tokens_map.json",
+        "generation_config.json",
+        "config.json",
+        "tokenizer_config.json",
+        "tokenizer.json",
+    ] {
+        let path = dir.path().join(name);
+        let before = std::fs::read(&path).ok();
+        std::fs::File::create(&path).and_then(|file| file.set_len(5 << 29)).expect("a sparse file");
+        let (outcome, peak) = peak_of(|| block_on(Tokenizer::load(&NativeDirectory::new(dir.path()))));
+        let error = outcome.map(|_| ()).expect_err(name).to_string();
+        assert!(error.contains(&format!("{name}: this file has 2684354560 bytes, and a {name} of more than")), "{error}");
+        assert!(peak < 10 << 20, "{name} took {peak} bytes");
+        match before {
+            Some(bytes) => std::fs::write(&path, bytes).expect("it is put back"),
+            None => std::fs::remove_file(&path).expect("it is there"),
+        }
+    }
 }

@@ -199,3 +199,51 @@ fn the_fuzz_corpus_is_read_within_its_bounds() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
+
+/// The fixture with files replaced or added, judged without a run of the model; and the memory that it took.
+fn judged(changes: &[(&str, Vec<u8>)]) -> (rootstock::validate::Report, usize) {
+    let all = load("healthy/llama-v5").into_iter().fold(MemoryDirectory::new("model"), |dir, (name, bytes)| dir.with(&name, bytes));
+    let dir = changes.iter().fold(all, |dir, (name, bytes)| dir.with(name, bytes.clone()));
+    let options = Options { quick: true, ..Options::default() };
+    peak_of(|| block_on(validate(Rc::new(dir), &options, &mut |_| {})).expect("whatever comes there is a report"))
+}
+
+/// A directory that cannot do what it is for is not called ready.
+#[test]
+fn templates_and_tokenizers_of_no_use_are_found() {
+    let tokenizer = |change: &dyn Fn(&mut serde_json::Value)| {
+        let files = load("healthy/llama-v5");
+        let (_, bytes) = files.iter().find(|(name, _)| name == "tokenizer.json").expect("it has one");
+        let mut json = serde_json::from_slice(bytes).expect("it is JSON");
+        change(&mut json);
+        json.to_string().into_bytes()
+    };
+    let text = |text: &str| text.as_bytes().to_vec();
+    let rows = 100_000;
+    let cases: [(&str, &str, Vec<u8>); 7] = [
+        ("bad_template", "chat_template.jinja", text("{{ raise_exception('never') }}")),
+        ("bad_template", "chat_template.jinja", text("{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}")),
+        ("bad_template", "chat_template.jinja", text(&format!("{{{{ {}1 }}}}", "not ".repeat(50_000)))),
+        ("random_tokenizer", "tokenizer.json", tokenizer(&|json| json["model"]["dropout"] = 0.1.into())),
+        (
+            "damaged_tokenizer",
+            "tokenizer.json",
+            tokenizer(&|json| {
+                json["decoder"] = serde_json::json!({ "type": "Replace", "pattern": { "Regex": "." }, "content": "x".repeat(5000) })
+            }),
+        ),
+        // Above the rows are many ids that no token has, and then one that has a token.
+        ("tokenizer_too_large", "tokenizer.json", tokenizer(&|json| json["model"]["vocab"]["<beyond>"] = rows.into())),
+        ("invalid_json", "config.json", [text("{\"a\": ["), text(&"[],".repeat(20_000_000)), text("[]]}")].concat()),
+    ];
+    for (code, name, bytes) in cases {
+        let size = bytes.len();
+        let (report, peak) = judged(&[(name, bytes)]);
+        let found = report.findings.iter().find(|finding| finding.code.name() == code);
+        let found = found.unwrap_or_else(|| panic!("{code}: {report:#?}"));
+        assert_eq!(found.file.as_deref(), Some(name), "{found:?}");
+        assert!(found.message.len() < 1500, "{code}: {}", found.message);
+        assert_eq!(report.verdict == Verdict::Ready, code == "random_tokenizer", "{code}: {report:#?}");
+        assert!(peak < (600 << 20) + 4 * size, "{code} took {peak} bytes");
+    }
+}

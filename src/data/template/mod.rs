@@ -124,6 +124,19 @@ impl ChatTemplate {
         self.fallback
     }
 
+    /// Whether the template takes conversations at all: a question alone, one with its answer, or one with a system message before it.
+    ///
+    /// # Errors
+    /// What it says to the question, when it refuses all of them or does not come to an end.
+    pub fn try_out(&self) -> Result<()> {
+        let messages = [Message::new("system", "Be brief."), Message::new("user", "Who lives here?"), Message::new("assistant", "Anna.")];
+        let asked = self.render(&messages[1..2], true).map(drop);
+        if asked.is_ok() || self.render(&messages[1..], false).is_ok() || self.render(&messages[..2], true).is_ok() {
+            return Ok(());
+        }
+        asked
+    }
+
     /// Writes a conversation as the text that the model sees; with `add_generation_prompt` the header of an answer follows.
     ///
     /// # Errors
