@@ -10,7 +10,7 @@ use std::rc::Rc;
 use async_trait::async_trait;
 use rootstock::adapter::Adapter;
 use rootstock::checkpoint::{Checkpoint, TensorFile, TorchFile};
-use rootstock::data::{Message, Tokenizer};
+use rootstock::data::{ChatTemplate, Message, Tokenizer};
 use rootstock::model::{ModelConfig, params};
 use rootstock::platform::{Directory, Entry, MemoryDirectory, block_on};
 use rootstock::validate::{Options, Verdict, fix, validate};
@@ -24,15 +24,19 @@ const PER_BYTE: usize = 400;
 /// What it may take whatever the files are: the tables of a tokenizer, a template engine, a report.
 const AT_LEAST: usize = 4 << 20;
 
+/// What a template may take: its fuel pays for 128 MiB, and a text that grows exists twice for a moment.
+const RENDERED: usize = 512 << 20;
+
 /// A reader, as it is called with the bytes of a file.
 pub type Reader = fn(&[u8]);
 
 /// Every reader by its name, which is also its target's and its corpus's.
-pub const READERS: [(&str, Reader); 7] = [
+pub const READERS: [(&str, Reader); 8] = [
     ("header", header),
     ("index", index),
     ("config", config),
     ("tokenizer", tokenizer),
+    ("template", template),
     ("beside", beside),
     ("pickle", pickle),
     ("adapter", adapter),
@@ -219,14 +223,30 @@ pub fn beside(data: &[u8]) {
         ["tokenizer_config.json", "chat_template.jinja", "generation_config.json", "special_tokens_map.json"][usize::from(which % 4)];
     let mut files = healthy();
     files.insert(name.into(), data.to_vec());
-    // What a template may write is bounded by its fuel.
-    const WRITTEN: usize = 64 << 20;
-    bounded(files, WRITTEN, |directory| {
+    bounded(files, RENDERED, |directory| {
         if let Ok(tokenizer) = block_on(Tokenizer::load(&*directory)) {
             let _ = tokenizer.template().render(&[Message::new("user", "Who lives here?"), Message::new("assistant", "Anna.")], true);
         }
         judge(directory, true);
     });
+}
+
+/// A chat template, on a stack of one megabyte, which is what a page's worker has.
+pub fn template(data: &[u8]) {
+    let Ok(source) = String::from_utf8(data.to_vec()) else { return };
+    let render = move || {
+        let ((), peak) = peak_of(|| {
+            let tokens = vec![("bos_token".to_string(), "<s>".to_string()), ("eos_token".to_string(), "</s>".to_string())];
+            let Ok(template) = ChatTemplate::new("chat_template.jinja", &source, tokens, 0) else { return };
+            let messages = [Message::new("user", "Who lives here?"), Message::new("assistant", "Anna."), Message::new("user", "Since?")];
+            let rendered = template.render(&messages, true);
+            assert!(rendered.is_ok() || rendered.is_err_and(|error| error.to_string().len() < 5000));
+            let _ = template.try_out();
+        });
+        assert!(peak <= RENDERED + PER_BYTE * source.len(), "{peak} bytes of memory for a template of {} bytes", source.len());
+    };
+    let thread = std::thread::Builder::new().stack_size(1 << 20).spawn(render).expect("a thread starts");
+    assert!(thread.join().is_ok(), "the template is to blame");
 }
 
 /// pytorch_model.bin: the whole file, or (from protocol 2 on) one pickle in torch's older format.
