@@ -116,7 +116,7 @@ fn join(tokenizer: &Tokenizer, messages: &[Message], k: usize, prompt: &str, ful
     let words = if full.starts_with(&before_answer) { before_answer.len() } else { full.len() };
 
     // The two part within the header. White space that only the prompt has stays, since the model will see it; more
-    // ("<think>") is a promise that a written answer may not keep: then the answer begins where they part.
+    // ("<think>") is text that the model would have written itself and that the given answer may lack: then the answer begins where they part.
     let common = prompt.char_indices().zip(full.chars()).find(|((_, a), b)| a != b).map_or(prompt.len().min(full.len()), |((i, _), _)| i);
     if common >= header {
         return match prompt[common..].trim() {

@@ -1,5 +1,5 @@
-//! Dataset files: plain text, tables, and JSON or JSON lines with `text`, alpaca's columns, or conversations. A record is read or the
-//! line is named; nothing is skipped in silence.
+//! Dataset files: plain text, tables, and JSON or JSON lines with `text`, alpaca's columns, or conversations. Every record is
+//! read, or an error names its line.
 
 use std::rc::Rc;
 

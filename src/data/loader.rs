@@ -1,5 +1,4 @@
-//! Which samples a step is trained on: a pure function of the seed and the step, so that a resumed run needs to know no more
-//! than its step.
+//! Which samples a step is trained on: a pure function of the seed and the step, so that a resumed run needs only its step.
 
 use std::cell::RefCell;
 

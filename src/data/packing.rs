@@ -1,5 +1,5 @@
 //! How `cutoff_len` is shared out: between prompt and answer of a turn, and between samples of a pack. Both as LLaMA-Factory
-//! does it (`data/processor/processor_utils.py`), so that a recipe sees the same tokens here and there.
+//! does it (`data/processor/processor_utils.py`), so that a recipe gives the same tokens in both programs.
 
 use super::sample::Sample;
 

@@ -11,7 +11,7 @@ pub struct Sample {
     /// The id again where the token is to be learned, [`IGNORE`] where it is only read. (T)
     pub labels: Vec<i32>,
     /// Where the sequences inside end, ascending, the last one `ids.len()`. An ordinary sample is one sequence;
-    /// `neat_packing` puts several into one sample that must not see each other.
+    /// `neat_packing` puts several into one sample; none attends to another.
     pub ends: Vec<usize>,
     /// The line of the dataset file that it began at, for messages.
     pub line: usize,

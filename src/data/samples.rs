@@ -196,7 +196,7 @@ fn sample_of(mut turns: Vec<Turn>, how: &Encoding, line: usize) -> (Sample, bool
     (Sample::new(ids.concat(), labels.concat(), line), cut)
 }
 
-/// Stage pt: every token is learned; texts are strung together and cut into blocks unless `packing` is off.
+/// Stage pt: every token is learned; texts are joined and cut into blocks unless `packing` is off.
 fn encode_pretraining(records: &[Record], tokenizer: &Tokenizer, how: &Encoding) -> Result<Encoded> {
     let mut encoded = Encoded::default();
     let bos = tokenizer.bos().filter(|_| tokenizer.adds_bos());

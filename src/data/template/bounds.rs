@@ -1,6 +1,6 @@
-//! How deep a template may nest, told by its tokens before it is parsed: the engine's parser, compiler and values recurse, and a page's
-//! worker has a stack of one megabyte. And where a template's work is metered ([`super::meter`]): the engine counts the instructions
-//! and the bytes that they create, but not what a comparison, a filter or a slice reads.
+//! Limits on the nesting of a template, checked on its tokens before it is parsed, because the engine's parser, compiler and values
+//! recurse and the page's worker has a stack of one megabyte. The same scan inserts the meters ([`super::meter`]): the engine counts
+//! instructions and the bytes that they create, but not the bytes that a comparison, a filter or a slice reads.
 
 use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
@@ -37,8 +37,8 @@ const CHEAP_TESTS: [&str; 15] = [
     "callable",
 ];
 
-/// The template with its meters; the error is a sentence on why it is not taken. What is no template comes back as it is, and the parser
-/// tells what is wrong with it.
+/// The template with its meters inserted; the error is a clause that says why it is refused. Text that has no tokens is returned as it is:
+/// the parser reports the syntax error.
 pub(super) fn metered(source: &str, syntax: SyntaxConfig) -> Result<String, String> {
     if source.len() > MAX_BYTES {
         return Err(format!("it has {} bytes, and a chat template of more than {MAX_BYTES} is not read", source.len()));

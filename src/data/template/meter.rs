@@ -1,4 +1,4 @@
-//! What a render may cost. The engine's fuel counts instructions and the bytes that they create; the meters here pay from the same fuel for
+//! The budget of a render. The engine's fuel counts instructions and the bytes that they create; the meters here charge the same fuel for
 //! what operators, filters and methods read, and refuse values that are nested too deep to be printed or dropped on a small stack.
 
 use minijinja::value::{Kwargs, Rest, ValueKind, ValueOrKwargs};
