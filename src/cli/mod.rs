@@ -119,6 +119,7 @@ fn quiet_vulkan_layer() {
 /// Runs the program. Exit codes: 0 good, 1 the input or the run is at fault, 2 wrong usage (clap's own).
 pub(crate) fn main() -> ExitCode {
     quiet_vulkan_layer();
+    rootstock::platform::report_file_size_limit();
     std::panic::set_hook(Box::new(|panic| {
         if rootstock::platform::is_guarded() {
             return;

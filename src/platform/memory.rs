@@ -79,6 +79,17 @@ impl Directory for MemoryDirectory {
     async fn read(&self, name: &str) -> Result<Vec<u8>> {
         self.files.borrow().get(&self.key(name)).cloned().ok_or_else(|| self.missing(name))
     }
+
+    fn sibling(&self, name: &str) -> Option<Rc<dyn Directory>> {
+        let parent = |path: &str| path.rsplit_once('/').map_or(String::new(), |(parent, _)| format!("{parent}/"));
+        let prefix = self.prefix.strip_suffix('/')?;
+        Some(Rc::new(MemoryDirectory {
+            label: format!("{}{name}", parent(&self.label)),
+            prefix: format!("{}{name}/", parent(prefix)),
+            files: self.files.clone(),
+            locks: self.locks.clone(),
+        }))
+    }
 }
 
 #[async_trait(?Send)]

@@ -12,6 +12,8 @@ use crate::error::Result;
 
 #[cfg(target_arch = "wasm32")]
 mod browser;
+#[cfg(not(target_arch = "wasm32"))]
+mod lock;
 mod memory;
 #[cfg(not(target_arch = "wasm32"))]
 mod native;
@@ -21,9 +23,11 @@ mod small;
 
 #[cfg(target_arch = "wasm32")]
 pub use browser::{FileDirectory, HttpDirectory, OpfsDirectory};
+#[cfg(not(target_arch = "wasm32"))]
+pub use lock::DirectoryLock;
 pub use memory::MemoryDirectory;
 #[cfg(not(target_arch = "wasm32"))]
-pub use native::{NativeDirectory, block_on, open_directory, parent_and_name};
+pub use native::{NativeDirectory, block_on, open_directory, parent_and_name, report_file_size_limit};
 pub use small::{check_size, is_lfs_pointer, read_small, size_limit, without_byte_order_mark};
 
 /// One file of a [`Directory`].
@@ -53,6 +57,12 @@ pub trait Directory {
 
     /// A whole file. Configurations and the like are read by [`read_small`], which has a limit.
     async fn read(&self, name: &str) -> Result<Vec<u8>>;
+
+    /// The directory of that name beside this one (it need not exist); `None` where nothing is known of what lies beside.
+    fn sibling(&self, name: &str) -> Option<Rc<dyn Directory>> {
+        let _ = name;
+        None
+    }
 }
 
 /// A directory that can be written. A file appears under its name only when it is complete ([`FileWriter::finish`]).
@@ -204,6 +214,26 @@ pub async fn write_file(dir: &dyn OutputDirectory, name: &str, bytes: &[u8]) -> 
     let mut file = dir.create(name).await?;
     file.write(bytes).await?;
     file.finish().await
+}
+
+/// A value as JSON, for a line of a log or a message. `place` is what an error calls it.
+///
+/// # Errors
+/// [`crate::Error::File`] for a value that JSON cannot express.
+pub fn json_line(place: &str, value: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|e| crate::Error::file(place, format!("it cannot be written as JSON: {e}")))
+}
+
+/// Writes a small file of indented JSON in one step.
+///
+/// # Errors
+/// As [`write_file`]; [`crate::Error::File`] also for a value that JSON cannot express.
+pub async fn write_json(dir: &dyn OutputDirectory, name: &str, value: &impl serde::Serialize) -> Result<()> {
+    let place = || format!("{}/{name}", dir.label());
+    let mut text =
+        serde_json::to_string_pretty(value).map_err(|e| crate::Error::file(place(), format!("it cannot be written as JSON: {e}")))?;
+    text.push('\n');
+    write_file(dir, name, text.as_bytes()).await
 }
 
 /// Draws losses by step as a PNG: `train` raw and smoothed, `eval` as points. `None` when there is nothing to draw, without the

@@ -1,13 +1,15 @@
 //! Files on a disk. A file is written beside its final name, flushed, then renamed.
 
 use std::any::Any;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
 
 use async_trait::async_trait;
 
+use super::lock::FileLock;
 use super::{Directory, Entry, FileWriter, OutputDirectory};
 use crate::error::{Cause, Error, Result};
 
@@ -70,6 +72,11 @@ fn io_error(path: &str, error: &std::io::Error) -> Error {
         ErrorKind::NotFound => (Cause::NotFound, "there is no such file or directory".to_string()),
         ErrorKind::PermissionDenied => (Cause::PermissionDenied, "permission denied".to_string()),
         ErrorKind::AlreadyExists => (Cause::AlreadyExists, "this name exists already".to_string()),
+        ErrorKind::FileTooLarge => {
+            let way_out =
+                "raise the limit (`ulimit -f`), use a file system that takes larger files, or write smaller ones (max_shard_size)";
+            (Cause::TooLarge, format!("a file may not become so large here; {way_out}"))
+        }
         _ => (Cause::Other, error.to_string()),
     };
     Error::file(path, reason).because(cause).caused_by(copy_of(error))
@@ -80,6 +87,33 @@ fn copy_of(error: &std::io::Error) -> std::io::Error {
     match error.raw_os_error() {
         Some(code) => std::io::Error::from_raw_os_error(code),
         None => std::io::Error::new(error.kind(), error.to_string()),
+    }
+}
+
+/// Makes a directory and those above it, where they are missing.
+fn make_directory(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).map_err(|e| match fs::read_link(path) {
+        Ok(target) => {
+            let target = target.display();
+            Error::file(
+                path.display().to_string(),
+                format!("this link leads to no directory ({target}); is a disk missing that was there?"),
+            )
+            .because(Cause::BrokenLink)
+        }
+        Err(_) if path.is_file() => Error::file(path.display().to_string(), "a directory is needed here, and this is a file"),
+        Err(_) => io_error(&path.display().to_string(), &e),
+    })
+}
+
+/// Makes a write beyond the limit on the size of files (`ulimit -f`) fail with an error that can be said. Without this the system
+/// ends the program.
+#[expect(unsafe_code, reason = "the standard library cannot set how a signal is handled")]
+pub fn report_file_size_limit() {
+    #[cfg(unix)]
+    // SAFETY: SIG_IGN runs no code of ours.
+    unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
     }
 }
 
@@ -177,6 +211,10 @@ impl Directory for NativeDirectory {
 
     async fn list(&self) -> Result<Vec<Entry>> {
         let mut entries = Vec::new();
+        // A directory that is still to be written holds nothing; a link that leads nowhere is an error.
+        if fs::symlink_metadata(&self.root).is_err_and(|e| e.kind() == ErrorKind::NotFound) {
+            return Ok(entries);
+        }
         self.walk(&self.root, "", 0, &mut entries)?;
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(entries)
@@ -211,6 +249,12 @@ impl Directory for NativeDirectory {
         let path = self.join_existing(name)?;
         fs::read(&path).map_err(|e| io_error(&path.display().to_string(), &e))
     }
+
+    fn sibling(&self, name: &str) -> Option<Rc<dyn Directory>> {
+        let plain = matches!(Path::new(name).components().collect::<Vec<_>>()[..], [Component::Normal(_)]);
+        let real = fs::canonicalize(&self.root).ok()?;
+        plain.then(|| Rc::new(NativeDirectory::new(real.with_file_name(name))) as Rc<dyn Directory>)
+    }
 }
 
 #[async_trait(?Send)]
@@ -218,26 +262,32 @@ impl OutputDirectory for NativeDirectory {
     async fn create(&self, name: &str) -> Result<Box<dyn FileWriter>> {
         let path = self.join(name)?;
         let (parent, file_name) = parent_and_name(&path);
-        fs::create_dir_all(&parent).map_err(|e| io_error(&parent.display().to_string(), &e))?;
+        make_directory(&parent)?;
         let partial = parent.join(format!(".{file_name}.partial"));
-        let file = File::create(&partial).map_err(|e| io_error(&partial.display().to_string(), &e))?;
-        Ok(Box::new(NativeWriter { file: Some(file), partial, path }))
+        let fault = |e: std::io::Error| io_error(&partial.display().to_string(), &e);
+        // What a killed writer left goes; nothing that stands there is written through, a link least of all.
+        match fs::remove_file(&partial) {
+            Err(e) if e.kind() != ErrorKind::NotFound => return Err(fault(e)),
+            _ => {}
+        }
+        let file = File::create_new(&partial).map_err(fault)?;
+        Ok(Box::new(NativeWriter { file, partial, path, finished: false }))
     }
 
     async fn append(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let path = self.join(name)?;
         let shown = path.display().to_string();
-        let (parent, _) = parent_and_name(&path);
-        fs::create_dir_all(&parent).map_err(|e| io_error(&shown, &e))?;
+        make_directory(&parent_and_name(&path).0)?;
         let mut file = OpenOptions::new().create(true).append(true).open(&path).map_err(|e| io_error(&shown, &e))?;
         file.write_all(bytes).map_err(|e| io_error(&shown, &e))
     }
 
     async fn rename(&self, from: &str, to: &str) -> Result<()> {
         let (from, to) = (self.join(from)?, self.join(to)?);
-        if to.exists() {
+        if fs::symlink_metadata(&to).is_ok() {
             return Err(Error::file(to.display().to_string(), "this name exists already").because(Cause::AlreadyExists));
         }
+        make_directory(&parent_and_name(&to).0)?;
         fs::rename(&from, &to).map_err(|e| io_error(&from.display().to_string(), &e))
     }
 
@@ -256,20 +306,8 @@ impl OutputDirectory for NativeDirectory {
 
     async fn lock(&self, name: &str) -> Result<Option<Box<dyn Any>>> {
         let path = self.join(name)?;
-        let shown = path.display().to_string();
-        fs::create_dir_all(&self.root).map_err(|e| io_error(&self.root.display().to_string(), &e))?;
-        loop {
-            let file = OpenOptions::new().create(true).write(true).truncate(false).open(&path).map_err(|e| io_error(&shown, &e))?;
-            match file.try_lock() {
-                Err(TryLockError::WouldBlock) => return Ok(None),
-                // Some file systems have no locks; then nothing tells two writers apart.
-                Ok(()) | Err(TryLockError::Error(_)) => {}
-            }
-            // Another one may have held it when it was opened and removed it since: then it locks nothing any more.
-            if is_still_there(&file, &path) {
-                return Ok(Some(Box::new(NativeLock { _file: file, path })));
-            }
-        }
+        make_directory(&parent_and_name(&path).0)?;
+        Ok(FileLock::acquire(path)?.map(|lock| Box::new(lock) as Box<dyn Any>))
     }
 
     async fn sync(&self) -> Result<()> {
@@ -281,32 +319,6 @@ impl OutputDirectory for NativeDirectory {
     }
 }
 
-/// A lock that is held: the file goes with it.
-struct NativeLock {
-    _file: File,
-    path: PathBuf,
-}
-
-impl Drop for NativeLock {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
-    }
-}
-
-/// Whether an open file is the one that its name leads to.
-#[cfg(unix)]
-fn is_still_there(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let place = |meta: fs::Metadata| (meta.dev(), meta.ino());
-    file.metadata().ok().map(place).is_some_and(|open| fs::metadata(path).ok().map(place) == Some(open))
-}
-
-/// Elsewhere a file that is open cannot be removed.
-#[cfg(not(unix))]
-fn is_still_there(_: &File, _: &Path) -> bool {
-    true
-}
-
 /// Flushes a directory's entries, so that a rename in it survives a power cut. Not every system can; that is no error.
 fn sync_directory(path: &Path) -> Result<()> {
     if let Ok(dir) = File::open(path) {
@@ -316,34 +328,32 @@ fn sync_directory(path: &Path) -> Result<()> {
 }
 
 struct NativeWriter {
-    file: Option<File>,
+    file: File,
     partial: PathBuf,
     path: PathBuf,
+    /// Whether the file has its final name.
+    finished: bool,
 }
 
 #[async_trait(?Send)]
 impl FileWriter for NativeWriter {
     async fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        match &mut self.file {
-            Some(file) => file.write_all(bytes).map_err(|e| io_error(&self.path.display().to_string(), &e)),
-            None => Ok(()),
-        }
+        self.file.write_all(bytes).map_err(|e| io_error(&self.path.display().to_string(), &e))
     }
 
     async fn finish(mut self: Box<Self>) -> Result<()> {
         let shown = self.path.display().to_string();
-        if let Some(file) = self.file.take() {
-            file.sync_all().map_err(|e| io_error(&shown, &e))?;
-        }
+        self.file.sync_all().map_err(|e| io_error(&shown, &e))?;
         fs::rename(&self.partial, &self.path).map_err(|e| io_error(&shown, &e))?;
+        self.finished = true;
         sync_directory(&parent_and_name(&self.path).0)
     }
 }
 
 impl Drop for NativeWriter {
-    /// A writer that was given up (an error, a full disk) leaves nothing behind.
+    /// A writer that was given up or failed (at a write, the flush or the rename) leaves nothing behind.
     fn drop(&mut self) {
-        if self.file.take().is_some() {
+        if !self.finished {
             let _ = fs::remove_file(&self.partial);
         }
     }
@@ -375,4 +385,39 @@ fn available_memory() -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
     line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(path: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(path).expect("it lists").flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_that_cannot_get_its_name_leaves_nothing() {
+        let place = tempfile::tempdir().expect("a temporary directory");
+        let dir = NativeDirectory::new(place.path());
+        // A directory of that name with something in it: the rename fails.
+        fs::create_dir_all(place.path().join("model.safetensors/inner")).expect("it can be made");
+        let written = block_on(super::super::write_file(&dir, "model.safetensors", b"weights"));
+        assert!(written.is_err());
+        assert_eq!(names(place.path()), ["model.safetensors"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nothing_is_written_through_a_link() {
+        let place = tempfile::tempdir().expect("a temporary directory");
+        fs::write(place.path().join("thesis.tex"), "years of work").expect("it can be written");
+        std::os::unix::fs::symlink("thesis.tex", place.path().join(".config.json.partial")).expect("it can be made");
+        let dir = NativeDirectory::new(place.path());
+        assert_eq!(block_on(super::super::write_file(&dir, "config.json", b"{}")), Ok(()));
+        assert_eq!(fs::read(place.path().join("thesis.tex")).expect("it is there"), b"years of work");
+        assert_eq!(names(place.path()), ["config.json", "thesis.tex"]);
+    }
 }

@@ -263,7 +263,7 @@ impl OutputDirectory for OpfsDirectory {
             return Err(Error::file(self.shown(from), "there is no such file").because(Cause::NotFound));
         }
         let journal = Journal { from: from.to_string(), to: to.to_string() };
-        crate::platform::write_file(self, JOURNAL, &serde_json::to_vec(&journal).unwrap_or_default()).await?;
+        crate::platform::write_json(self, JOURNAL, &journal).await?;
         self.recover().await
     }
 

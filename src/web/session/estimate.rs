@@ -8,7 +8,7 @@ use crate::bench;
 use crate::config::{FinetuningType, Recipe};
 use crate::error::{Error, Result};
 use crate::plan::Remedy;
-use crate::platform::write_file;
+use crate::platform::write_json;
 use crate::workflow::Run;
 
 impl Session {
@@ -114,7 +114,7 @@ impl Session {
             let mut speeds = self.kept_speeds().await;
             speeds.insert(device, speed);
             // Without room for it the next visit knows less; a run does not fail for that.
-            let _ = write_file(&*self.store, SPEEDS, &serde_json::to_vec(&speeds).unwrap_or_default()).await;
+            let _ = write_json(&*self.store, SPEEDS, &speeds).await;
         }
     }
 }

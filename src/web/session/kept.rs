@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::super::messages::{BaseSource, DataSource, Run, RunMethod, Settings, StoredFile};
 use super::Session;
 use crate::error::{Error, Result};
-use crate::platform::{Directory, Entry, OutputDirectory, as_directory, write_file};
+use crate::platform::{Directory, Entry, OutputDirectory, as_directory, write_json};
 use crate::train::{LogEntry, newest_checkpoint};
 
 const KEPT: &str = "kept";
@@ -67,14 +67,14 @@ impl Session {
             id.push_str("-2");
         }
         if let Some(data) = data {
-            write_file(&*self.kept(&id)?, DATA, &serde_json::to_vec(data).unwrap_or_default()).await?;
+            write_json(&*self.kept(&id)?, DATA, data).await?;
         }
         self.write_about(&id, about).await?;
         Ok(id)
     }
 
     pub(super) async fn write_about(&self, id: &str, about: &About) -> Result<()> {
-        write_file(&*self.kept(id)?, ABOUT, &serde_json::to_vec_pretty(about).unwrap_or_default()).await
+        write_json(&*self.kept(id)?, ABOUT, about).await
     }
 
     pub(super) async fn about(&self, id: &str) -> Result<About> {
