@@ -2,16 +2,19 @@
 
 use std::fmt::Write;
 
-use super::keys::{Key, Support, keys};
+use super::keys::{Key, OnResume, Support, keys};
 
 /// The reference of all keys as Markdown. A test compares it with the committed page.
 pub fn markdown() -> String {
     let mut page = String::from(INTRODUCTION);
+    let free = keys().filter(|key| key.support == Support::Used && key.on_resume == OnResume::Free);
+    let free: Vec<String> = free.map(|key| format!("`{}`", key.name)).collect();
+    let _ = writeln!(page, "\n{RESUMING}\n{}.", free.join(", ")); // writing into a String cannot fail
     let mut group = "";
     for key in keys() {
         if key.group != group {
             group = key.group;
-            let _ = write!(page, "\n## {group}\n\n{}", heading(key)); // writing into a String cannot fail
+            let _ = write!(page, "\n## {group}\n\n{}", heading(key));
         }
         let _ = writeln!(page, "{}", row(key));
     }
@@ -27,6 +30,10 @@ nearest known one.
 
 This page is generated from the table that the parser reads (`src/config/keys.rs`).
 ";
+
+const RESUMING: &str =
+    "A run that is resumed (`resume_from_checkpoint`) ends with the same bits as one that was not interrupted, so its data
+and all keys that the bits depend on must be as they were; what differs is named. These may change:";
 
 fn heading(key: &Key) -> &'static str {
     match key.support {

@@ -1,4 +1,4 @@
-//! Every recipe key in one table: the parser, `docs/recipes.md` and the search for the nearest name all read it.
+//! Every recipe key in one table, which the parser, `docs/recipes.md`, the search for the nearest name and resumed runs read.
 //!
 //! Names, meanings and defaults are LLaMA-Factory's, and transformers' `TrainingArguments` where LLaMA-Factory passes them on.
 
@@ -17,6 +17,8 @@ pub struct Key {
     pub default: &'static str,
     /// What happens with it here.
     pub support: Support,
+    /// Whether a resumed run may have another value than the interrupted one.
+    pub on_resume: OnResume,
     /// One line for the docs; for keys that are not used, why not.
     pub help: &'static str,
 }
@@ -30,6 +32,17 @@ pub enum Support {
     Ignored,
     /// It would change the result and is not supported: an error, unless the value is "off" or one of these.
     Only(&'static [&'static str]),
+}
+
+/// Whether a resumed run may have another value of a key than the interrupted one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnResume {
+    /// No: the result's bits depend on it.
+    Fixed,
+    /// No; several keys resolve into one value, which has this name.
+    FixedAs(&'static str),
+    /// Yes: it names a place, or decides what is logged, saved and written and not what is computed.
+    Free,
 }
 
 /// The table.
@@ -61,12 +74,23 @@ pub fn nearest(name: &str) -> Option<&'static str> {
     (score > 0.86 || edits <= 2).then_some(best)
 }
 
-const fn used(group: &'static str, name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Key {
-    Key { name, group, kind, default, support: Support::Used, help }
+/// A key that is used and must be the same in a resumed run.
+const fn fixed(group: &'static str, name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Key {
+    Key { name, group, kind, default, support: Support::Used, on_resume: OnResume::Fixed, help }
+}
+
+/// A key that is used and may change in a resumed run.
+const fn free(group: &'static str, name: &'static str, kind: Kind, default: &'static str, help: &'static str) -> Key {
+    Key { on_resume: OnResume::Free, ..fixed(group, name, kind, default, help) }
+}
+
+/// A key that resolves, with others, into one value that must be the same in a resumed run.
+const fn fixed_as(resolved: &'static str, key: Key) -> Key {
+    Key { on_resume: OnResume::FixedAs(resolved), ..key }
 }
 
 const fn ignored(name: &'static str, help: &'static str) -> Key {
-    Key { name, group: "Accepted and ignored", kind: Kind::Any, default: "", support: Support::Ignored, help }
+    Key { support: Support::Ignored, ..free("Accepted and ignored", name, Kind::Any, "", help) }
 }
 
 const fn refused(name: &'static str, help: &'static str) -> Key {
@@ -74,7 +98,7 @@ const fn refused(name: &'static str, help: &'static str) -> Key {
 }
 
 const fn only(name: &'static str, allowed: &'static [&'static str], help: &'static str) -> Key {
-    Key { name, group: "Refused", kind: Kind::Any, default: "", support: Support::Only(allowed), help }
+    Key { support: Support::Only(allowed), ..free("Refused", name, Kind::Any, "", help) }
 }
 
 const TABLE: &[&[Key]] = &[MODEL, DATA, TRAINING, EVALUATION, OUTPUT, LORA, IGNORED, REFUSED];
@@ -87,100 +111,100 @@ pub(super) const SCHEDULES: &[&str] =
 
 #[rustfmt::skip]
 const MODEL: &[Key] = &[
-    used("Model and method", "model_name_or_path", Kind::Text, "", "The directory of the model to train (a Hugging Face checkpoint on this machine). Required."),
-    used("Model and method", "adapter_name_or_path", Kind::List, "", "An adapter's directory to go on from; its rank, targets and the like are kept. Of several, comma-separated, those before the last are added to the model first."),
-    used("Model and method", "stage", Kind::OneOf(&["sft", "pt"]), "sft", "sft: conversations, loss on the answers. pt: plain text, loss on every token."),
-    used("Model and method", "finetuning_type", Kind::OneOf(&["lora", "full", "freeze"]), "lora", "Which parameters are trained: an adapter, all, or some layers."),
-    used("Model and method", "do_train", Kind::Bool, "true", "Train. (LLaMA-Factory wants it written; here `train` trains unless it is false.)"),
-    used("Model and method", "do_eval", Kind::Bool, "false", "Evaluate after training; set by eval_strategy as well."),
-    used("Model and method", "resume_from_checkpoint", Kind::BoolOrText, "", "A checkpoint-N directory to go on from, or true for the newest in output_dir."),
-    used("Model and method", "freeze_trainable_layers", Kind::Integer, "2", "freeze: train the last n layers, or the first n when negative."),
-    used("Model and method", "freeze_trainable_modules", Kind::List, "all", "freeze: train these modules of those layers, comma-separated."),
-    used("Model and method", "freeze_extra_modules", Kind::List, "", "freeze: train these modules outside the layers as well, for example lm_head."),
+    free("Model and method", "model_name_or_path", Kind::Text, "", "The directory of the model to train (a Hugging Face checkpoint on this machine). Required."),
+    free("Model and method", "adapter_name_or_path", Kind::List, "", "An adapter's directory to go on from; its rank, targets and the like are kept. Of several, comma-separated, those before the last are added to the model first."),
+    fixed("Model and method", "stage", Kind::OneOf(&["sft", "pt"]), "sft", "sft: conversations, loss on the answers. pt: plain text, loss on every token."),
+    fixed("Model and method", "finetuning_type", Kind::OneOf(&["lora", "full", "freeze"]), "lora", "Which parameters are trained: an adapter, all, or some layers."),
+    free("Model and method", "do_train", Kind::Bool, "true", "Train. (LLaMA-Factory wants it written; here `train` trains unless it is false.)"),
+    free("Model and method", "do_eval", Kind::Bool, "false", "Evaluate after training; set by eval_strategy as well."),
+    free("Model and method", "resume_from_checkpoint", Kind::BoolOrText, "", "A checkpoint-N directory to go on from, or true for the newest in output_dir."),
+    fixed("Model and method", "freeze_trainable_layers", Kind::Integer, "2", "freeze: train the last n layers, or the first n when negative."),
+    fixed("Model and method", "freeze_trainable_modules", Kind::List, "all", "freeze: train these modules of those layers, comma-separated."),
+    fixed("Model and method", "freeze_extra_modules", Kind::List, "", "freeze: train these modules outside the layers as well, for example lm_head."),
 ];
 
 #[rustfmt::skip]
 const DATA: &[Key] = &[
-    used("Data", "dataset", Kind::List, "", "Names from dataset_info.json, or paths of .jsonl, .json or .txt files, comma-separated."),
-    used("Data", "eval_dataset", Kind::List, "", "The same, for evaluation."),
-    used("Data", "dataset_dir", Kind::Text, "data", "The directory of dataset_info.json and its files."),
-    used("Data", "template", Kind::Text, "", "Accepted for LLaMA-Factory's sake: the checkpoint's own chat template is used."),
-    used("Data", "cutoff_len", Kind::Count(2), "2048", "Tokens per sample at most; shared between prompt and answer of each turn. pt: the length of a block."),
-    used("Data", "max_samples", Kind::Count(1), "", "Use only the first so many samples of each dataset."),
-    used("Data", "train_on_prompt", Kind::Bool, "false", "Learn the prompts as well as the answers."),
-    used("Data", "mask_history", Kind::Bool, "false", "Learn the last answer of a conversation only."),
-    used("Data", "packing", Kind::Bool, "", "Put several samples into one sequence of cutoff_len tokens; they see each other. Always on for pt unless false."),
-    used("Data", "neat_packing", Kind::Bool, "false", "Packing in which samples do not see each other (sft)."),
-    used("Data", "val_size", Kind::NonNegative, "0", "Held out for evaluation: a count, or a share of the samples below 1."),
-    used("Data", "disable_shuffling", Kind::Bool, "false", "Keep the samples in the order of the files."),
-    used("Data", "seed", Kind::Count(0), "42", "Seed of everything random."),
-    used("Data", "data_seed", Kind::Count(0), "", "Seed of the samples' order; seed when absent."),
+    free("Data", "dataset", Kind::List, "", "Names from dataset_info.json, or paths of .jsonl, .json or .txt files, comma-separated."),
+    free("Data", "eval_dataset", Kind::List, "", "The same, for evaluation."),
+    free("Data", "dataset_dir", Kind::Text, "data", "The directory of dataset_info.json and its files."),
+    free("Data", "template", Kind::Text, "", "Accepted for LLaMA-Factory's sake: the checkpoint's own chat template is used."),
+    fixed("Data", "cutoff_len", Kind::Count(2), "2048", "Tokens per sample at most; shared between prompt and answer of each turn. pt: the length of a block."),
+    fixed("Data", "max_samples", Kind::Count(1), "", "Use only the first so many samples of each dataset."),
+    fixed("Data", "train_on_prompt", Kind::Bool, "false", "Learn the prompts as well as the answers."),
+    fixed("Data", "mask_history", Kind::Bool, "false", "Learn the last answer of a conversation only."),
+    fixed("Data", "packing", Kind::Bool, "", "Put several samples into one sequence of cutoff_len tokens; they see each other. Always on for pt unless false."),
+    fixed("Data", "neat_packing", Kind::Bool, "false", "Packing in which samples do not see each other (sft)."),
+    fixed("Data", "val_size", Kind::NonNegative, "0", "Held out for evaluation: a count, or a share of the samples below 1."),
+    fixed("Data", "disable_shuffling", Kind::Bool, "false", "Keep the samples in the order of the files."),
+    fixed("Data", "seed", Kind::Count(0), "42", "Seed of everything random."),
+    fixed("Data", "data_seed", Kind::Count(0), "", "Seed of the samples' order; seed when absent."),
 ];
 
 #[rustfmt::skip]
 const TRAINING: &[Key] = &[
-    used("Training", "per_device_train_batch_size", Kind::Count(1), "8", "Samples per micro-batch."),
-    used("Training", "gradient_accumulation_steps", Kind::Count(1), "1", "Micro-batches per optimiser step; the loss is normalised by the tokens of all of them."),
-    used("Training", "learning_rate", Kind::NonNegative, "5e-5", "The peak learning rate of AdamW."),
-    used("Training", "num_train_epochs", Kind::Positive, "3.0", "Passes over the data; fractions allowed."),
-    used("Training", "max_steps", Kind::Integer, "-1", "Optimiser steps; overrides num_train_epochs when positive."),
-    used("Training", "lr_scheduler_type", Kind::OneOf(SCHEDULES), "linear", "How the learning rate goes."),
-    used("Training", "lr_scheduler_kwargs", Kind::Map, "", "min_lr or min_lr_rate (cosine_with_min_lr); num_stable_steps, num_decay_steps, warmup_type, decay_type, min_lr_ratio (warmup_stable_decay); num_cycles."),
-    used("Training", "warmup_steps", Kind::NonNegative, "0", "Steps of linear warm-up; below 1 a share of all steps."),
-    used("Training", "warmup_ratio", Kind::Share, "0", "Warm-up as a share of all steps, rounded up; warmup_steps wins."),
-    used("Training", "weight_decay", Kind::NonNegative, "0", "AdamW's; not on norms and biases."),
-    used("Training", "adam_beta1", Kind::Share, "0.9", "AdamW's first moment."),
-    used("Training", "adam_beta2", Kind::Share, "0.999", "AdamW's second moment."),
-    used("Training", "adam_epsilon", Kind::Positive, "1e-8", "AdamW's epsilon."),
-    used("Training", "max_grad_norm", Kind::NonNegative, "1.0", "Clip the gradient's norm to this; 0 turns clipping off."),
-    used("Training", "gradient_checkpointing", Kind::Bool, "false", "Recompute activations in the backward pass: less memory, about a third more time. (LLaMA-Factory turns it on by itself.)"),
-    used("Training", "disable_gradient_checkpointing", Kind::Bool, "false", "The same switch, the way LLaMA-Factory writes it."),
-    used("Training", "bf16", Kind::Bool, "false", "Accepted: the arithmetic is f32 here."),
-    used("Training", "fp16", Kind::Bool, "false", "Accepted: the arithmetic is f32 here."),
-    used("Training", "pure_bf16", Kind::Bool, "false", "Accepted: the arithmetic is f32 here."),
+    fixed("Training", "per_device_train_batch_size", Kind::Count(1), "8", "Samples per micro-batch."),
+    fixed("Training", "gradient_accumulation_steps", Kind::Count(1), "1", "Micro-batches per optimiser step; the loss is normalised by the tokens of all of them."),
+    fixed("Training", "learning_rate", Kind::NonNegative, "5e-5", "The peak learning rate of AdamW."),
+    fixed("Training", "num_train_epochs", Kind::Positive, "3.0", "Passes over the data; fractions allowed."),
+    fixed("Training", "max_steps", Kind::Integer, "-1", "Optimiser steps; overrides num_train_epochs when positive."),
+    fixed("Training", "lr_scheduler_type", Kind::OneOf(SCHEDULES), "linear", "The learning rate's schedule."),
+    fixed("Training", "lr_scheduler_kwargs", Kind::Map, "", "min_lr or min_lr_rate (cosine_with_min_lr); num_stable_steps, num_decay_steps, warmup_type, decay_type, min_lr_ratio (warmup_stable_decay); num_cycles."),
+    fixed_as("warmup", fixed("Training", "warmup_steps", Kind::NonNegative, "0", "Steps of linear warm-up; below 1 a share of all steps.")),
+    fixed_as("warmup", fixed("Training", "warmup_ratio", Kind::Share, "0", "Warm-up as a share of all steps, rounded up; warmup_steps wins.")),
+    fixed("Training", "weight_decay", Kind::NonNegative, "0", "AdamW's; not on norms and biases."),
+    fixed("Training", "adam_beta1", Kind::Share, "0.9", "AdamW's first moment."),
+    fixed("Training", "adam_beta2", Kind::Share, "0.999", "AdamW's second moment."),
+    fixed("Training", "adam_epsilon", Kind::Positive, "1e-8", "AdamW's epsilon."),
+    fixed("Training", "max_grad_norm", Kind::NonNegative, "1.0", "Clip the gradient's norm to this; 0 turns clipping off."),
+    free("Training", "gradient_checkpointing", Kind::Bool, "false", "Recompute activations in the backward pass: less memory, about a third more time. (LLaMA-Factory turns it on by itself.)"),
+    free("Training", "disable_gradient_checkpointing", Kind::Bool, "false", "The same switch, the way LLaMA-Factory writes it."),
+    free("Training", "bf16", Kind::Bool, "false", "Accepted: the arithmetic is f32 here."),
+    free("Training", "fp16", Kind::Bool, "false", "Accepted: the arithmetic is f32 here."),
+    free("Training", "pure_bf16", Kind::Bool, "false", "Accepted: the arithmetic is f32 here."),
 ];
 
 #[rustfmt::skip]
 const EVALUATION: &[Key] = &[
-    used("Evaluation", "eval_strategy", Kind::OneOf(STRATEGIES), "no", "When to evaluate during training. Also written evaluation_strategy."),
-    used("Evaluation", "eval_steps", Kind::Steps, "", "Every so many steps; below 1 a share of all steps; logging_steps when absent."),
-    used("Evaluation", "per_device_eval_batch_size", Kind::Count(1), "8", "Samples per batch in evaluation."),
-    used("Evaluation", "load_best_model_at_end", Kind::Bool, "false", "End with the checkpoint of the lowest eval_loss, and never delete it."),
-    used("Evaluation", "metric_for_best_model", Kind::OneOf(&["eval_loss", "loss"]), "eval_loss", "What \"best\" means."),
-    used("Evaluation", "greater_is_better", Kind::Bool, "false", "False for a loss."),
-    used("Evaluation", "early_stopping_steps", Kind::Count(1), "", "Stop after so many evaluations without a better eval_loss."),
+    fixed("Evaluation", "eval_strategy", Kind::OneOf(STRATEGIES), "no", "When to evaluate during training. Also written evaluation_strategy."),
+    fixed("Evaluation", "eval_steps", Kind::Steps, "", "Every so many steps; below 1 a share of all steps; logging_steps when absent."),
+    fixed("Evaluation", "per_device_eval_batch_size", Kind::Count(1), "8", "Samples per batch in evaluation."),
+    fixed("Evaluation", "load_best_model_at_end", Kind::Bool, "false", "End with the checkpoint of the lowest eval_loss, and never delete it."),
+    free("Evaluation", "metric_for_best_model", Kind::OneOf(&["eval_loss", "loss"]), "eval_loss", "What \"best\" means."),
+    free("Evaluation", "greater_is_better", Kind::Bool, "false", "False for a loss."),
+    fixed("Evaluation", "early_stopping_steps", Kind::Count(1), "", "Stop after so many evaluations without a better eval_loss."),
 ];
 
 #[rustfmt::skip]
 const OUTPUT: &[Key] = &[
-    used("Output", "output_dir", Kind::Text, "", "Where everything is written. Required for training."),
-    used("Output", "overwrite_output_dir", Kind::Bool, "false", "Write into an output_dir that holds an earlier run."),
-    used("Output", "logging_steps", Kind::Steps, "500", "A line of the log every so many steps; below 1 a share of all steps."),
-    used("Output", "save_strategy", Kind::OneOf(STRATEGIES), "steps", "When to write checkpoint-N."),
-    used("Output", "save_steps", Kind::Steps, "500", "Every so many steps; below 1 a share of all steps."),
-    used("Output", "save_total_limit", Kind::Integer, "", "Keep only so many checkpoints, the newest and the best."),
-    used("Output", "save_only_model", Kind::Bool, "false", "Leave optimiser state out of checkpoint-N: smaller, but the run cannot be resumed from it."),
-    used("Output", "plot_loss", Kind::Bool, "true", "Draw training_loss.png. LLaMA-Factory does so only when asked."),
-    used("Output", "export_dtype", Kind::OneOf(DTYPES), "auto", "The number type of the written weights; auto keeps the model's. Also written infer_dtype."),
-    used("Output", "max_shard_size", Kind::Size, "5GB", "The largest weights file, as 5GB or 500MB; a bare number counts GB. Also written export_size."),
+    free("Output", "output_dir", Kind::Text, "", "Where everything is written. Required for training."),
+    free("Output", "overwrite_output_dir", Kind::Bool, "false", "Replace an earlier run in output_dir. Its files are kept in output_dir/.earlier-1 until the new result is whole; files of other names stay."),
+    free("Output", "logging_steps", Kind::Steps, "500", "A line of the log every so many steps; below 1 a share of all steps."),
+    free("Output", "save_strategy", Kind::OneOf(STRATEGIES), "steps", "When to write checkpoint-N."),
+    free("Output", "save_steps", Kind::Steps, "500", "Every so many steps; below 1 a share of all steps."),
+    free("Output", "save_total_limit", Kind::Integer, "", "Keep only so many checkpoints, the newest and the best."),
+    free("Output", "save_only_model", Kind::Bool, "false", "Leave optimiser state out of checkpoint-N: smaller, but the run cannot be resumed from it."),
+    free("Output", "plot_loss", Kind::Bool, "true", "Draw training_loss.png. LLaMA-Factory does so only when asked."),
+    free("Output", "export_dtype", Kind::OneOf(DTYPES), "auto", "The number type of the written weights; auto keeps the model's. Also written infer_dtype."),
+    free("Output", "max_shard_size", Kind::Size, "5GB", "The largest weights file, as 5GB or 500MB; a bare number counts GB. Also written export_size."),
 ];
 
 #[rustfmt::skip]
 const LORA: &[Key] = &[
-    used("LoRA", "lora_rank", Kind::Count(1), "8", "The rank r of the adapter."),
-    used("LoRA", "lora_alpha", Kind::Positive, "", "The adapter is scaled by lora_alpha / lora_rank; twice the rank when absent."),
-    used("LoRA", "lora_dropout", Kind::Share, "0", "Dropout on the adapter's input."),
-    used("LoRA", "lora_target", Kind::List, "all", "Which linear modules get an adapter, comma-separated; all means every one but the output head."),
-    used("LoRA", "rank_pattern", Kind::Map, "", "Other ranks for some modules (PEFT's): the ends of their names and the rank, as {down_proj: 16, layers.0.self_attn.q_proj: 4}."),
-    used("LoRA", "alpha_pattern", Kind::Map, "", "Other values of lora_alpha for some modules, in the same way."),
-    used("LoRA", "additional_target", Kind::List, "", "Modules that are trained and saved whole beside the adapter (PEFT's modules_to_save)."),
-    used("LoRA", "use_rslora", Kind::Bool, "false", "Scale by lora_alpha / sqrt(lora_rank)."),
-    used("LoRA", "use_dora", Kind::Bool, "false", "Train magnitudes beside the low-rank part (DoRA)."),
-    used("LoRA", "loraplus_lr_ratio", Kind::Positive, "", "The learning rate of B over that of A (LoRA+)."),
-    used("LoRA", "create_new_adapter", Kind::Bool, "false", "Add all adapters of adapter_name_or_path to the model and train a new one on the sum."),
-    used("LoRA", "pissa_init", Kind::Bool, "false", "Begin with the weights' principal singular vectors, and freeze what is left of the weights (PiSSA)."),
-    used("LoRA", "pissa_iter", Kind::Integer, "16", "Iterations in which these are found; -1 finds them exactly, which takes long for large matrices."),
-    used("LoRA", "pissa_convert", Kind::Bool, "false", "What pissa_init trains is always converted, into an adapter of twice the rank for the model as it is; this only silences the remark."),
+    fixed("LoRA", "lora_rank", Kind::Count(1), "8", "The rank r of the adapter."),
+    fixed("LoRA", "lora_alpha", Kind::Positive, "", "The adapter is scaled by lora_alpha / lora_rank; twice the rank when absent."),
+    fixed("LoRA", "lora_dropout", Kind::Share, "0", "Dropout on the adapter's input."),
+    fixed("LoRA", "lora_target", Kind::List, "all", "Which linear modules get an adapter, comma-separated; all means every one but the output head."),
+    fixed("LoRA", "rank_pattern", Kind::Map, "", "Other ranks for some modules (PEFT's): the ends of their names and the rank, as {down_proj: 16, layers.0.self_attn.q_proj: 4}."),
+    fixed("LoRA", "alpha_pattern", Kind::Map, "", "Other values of lora_alpha for some modules, in the same way."),
+    fixed("LoRA", "additional_target", Kind::List, "", "Modules that are trained and saved whole beside the adapter (PEFT's modules_to_save)."),
+    fixed("LoRA", "use_rslora", Kind::Bool, "false", "Scale by lora_alpha / sqrt(lora_rank)."),
+    fixed("LoRA", "use_dora", Kind::Bool, "false", "Train magnitudes beside the low-rank part (DoRA)."),
+    fixed("LoRA", "loraplus_lr_ratio", Kind::Positive, "", "The learning rate of B over that of A (LoRA+)."),
+    fixed("LoRA", "create_new_adapter", Kind::Bool, "false", "Add all adapters of adapter_name_or_path to the model and train a new one on the sum."),
+    fixed("LoRA", "pissa_init", Kind::Bool, "false", "Begin with the weights' principal singular vectors, and freeze what is left of the weights (PiSSA)."),
+    fixed("LoRA", "pissa_iter", Kind::Integer, "16", "Iterations in which these are found; -1 finds them exactly, which takes long for large matrices."),
+    free("LoRA", "pissa_convert", Kind::Bool, "false", "What pissa_init trains is always converted, into an adapter of twice the rank for the model as it is; this only silences the remark."),
 ];
 
 #[rustfmt::skip]
@@ -222,9 +246,9 @@ const IGNORED: &[Key] = &[
     ignored("half_precision_backend", "The arithmetic is f32."),
     ignored("upcast_layernorm", "Norms are always f32 here."),
     ignored("upcast_lmhead_output", "The loss is always f32 here."),
-    ignored("use_cpu", "The adapter is chosen by --adapter."),
-    ignored("no_cuda", "The adapter is chosen by --adapter."),
-    ignored("use_mps_device", "The adapter is chosen by --adapter."),
+    ignored("use_cpu", "The device is chosen by --device."),
+    ignored("no_cuda", "The device is chosen by --device."),
+    ignored("use_mps_device", "The device is chosen by --device."),
     ignored("low_cpu_mem_usage", "Weights are always streamed."),
     ignored("use_fast_tokenizer", "The tokenizer is always the fast one."),
     ignored("model_revision", "Models are local directories."),

@@ -1,16 +1,18 @@
-//! A recipe: what one training run does, resolved and free of contradictions.
+//! A recipe: the settings of one training run, with defaults filled in and contradictions refused.
 
 use std::collections::BTreeSet;
 
 use serde::Serialize;
+use serde_json::{Map, Value as Json};
 
+use super::keys::{self, Key, OnResume};
 use super::settings::Settings;
 use super::types::{ExportDtype, FinetuningType, Freeze, Interval, Lora, Resume, SchedulerKwargs, SchedulerType, Stage, Strategy};
 use super::value::Value;
 use crate::error::{Error, Result};
 use crate::platform::{Directory, read_small};
 
-/// One training run. Field names are the keys; the table of keys explains them.
+/// One training run. Field names are the keys; the table of keys explains them. Serialised it is flat, each value under its key's name.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "LLaMA-Factory's names, explained in the table of keys")]
 pub struct Recipe {
@@ -22,7 +24,9 @@ pub struct Recipe {
     /// Whether there is an evaluation at all: during training or once after it.
     pub do_eval: bool,
     pub resume_from_checkpoint: Resume,
+    #[serde(flatten)]
     pub lora: Lora,
+    #[serde(flatten)]
     pub freeze: Freeze,
 
     pub dataset: Vec<String>,
@@ -79,7 +83,7 @@ pub struct Recipe {
     /// Bytes.
     pub max_shard_size: u64,
 
-    /// What the user should be told before the run: keys that do nothing here, defaults that surprise.
+    /// Remarks to show before the run: keys that have no effect here, defaults that may surprise.
     #[serde(skip)]
     pub notices: Vec<String>,
 }
@@ -111,6 +115,38 @@ impl Recipe {
         // Fails for want of model_name_or_path only after everything was read.
         let _ = Self::resolve(&mut settings);
         settings.keys_read()
+    }
+
+    /// The values that a resumed run must have in common with the interrupted one, by their keys' names: those of the table that are
+    /// [`OnResume::Fixed`] and that this recipe uses.
+    ///
+    /// # Errors
+    /// [`Error::Recipe`] for a number that JSON cannot hold, which no parsed recipe has.
+    pub fn fixed_on_resume(&self) -> Result<Map<String, Json>> {
+        let resolved = serde_json::to_value(self).map_err(|e| Error::recipe("recipe", format!("it cannot be written as JSON: {e}")))?;
+        let name = |key: &Key| match key.on_resume {
+            OnResume::Fixed => Some(key.name),
+            OnResume::FixedAs(name) => Some(name),
+            OnResume::Free => None,
+        };
+        let used = keys::keys().filter(|key| self.uses(key)).filter_map(name);
+        Ok(used.map(|name| (name.to_string(), resolved.get(name).cloned().unwrap_or(Json::Null))).collect())
+    }
+
+    /// Whether a key's value has a meaning in this recipe.
+    fn uses(&self, key: &Key) -> bool {
+        let (lora, evaluates) = (self.finetuning_type == FinetuningType::Lora, self.eval_strategy != Strategy::No);
+        match key.name {
+            "num_train_epochs" => self.max_steps.is_none(),
+            "eval_steps" => self.eval_strategy == Strategy::Steps,
+            "per_device_eval_batch_size" | "load_best_model_at_end" | "early_stopping_steps" => evaluates,
+            "loraplus_lr_ratio" | "create_new_adapter" => lora,
+            "pissa_iter" => lora && self.lora.pissa_init,
+            name if name.starts_with("freeze_") => self.finetuning_type == FinetuningType::Freeze,
+            // An adapter that is trained on has its own.
+            _ if key.group == "LoRA" => lora && (self.adapter_name_or_path.is_empty() || self.lora.create_new_adapter),
+            _ => true,
+        }
     }
 
     fn resolve(s: &mut Settings) -> Result<Self> {
@@ -242,7 +278,7 @@ impl Recipe {
             s.notices.push("pissa_init has nothing to do: the adapter that is trained exists (create_new_adapter makes a new one)".into());
         }
         if self.stage == Stage::Pt && (self.train_on_prompt || self.mask_history || self.neat_packing) {
-            s.notices.push("train_on_prompt, mask_history and neat_packing mean nothing in stage pt: every token is learned".into());
+            s.notices.push("train_on_prompt, mask_history and neat_packing have no effect in stage pt: every token is learned".into());
         }
     }
 

@@ -99,7 +99,7 @@ impl Settings {
         }
         key.kind.check(&value).map_err(|reason| self.fault(name, &origin, reason))?;
         if let Some((_, Origin::Line(first))) = self.given.get(key.name) {
-            return Err(self.fault(name, &origin, format!("this key stands at line {first} already")));
+            return Err(self.fault(name, &origin, format!("this key is given at line {first} already")));
         }
         self.given.insert(key.name, (value, origin));
         Ok(())
@@ -226,8 +226,8 @@ fn as_count(value: &Value) -> Result<usize, String> {
 /// A recipe's keys as they were given, and what to know about them.
 pub type GivenKeys = (Vec<(String, Value)>, Vec<String>);
 
-/// What a recipe says, key by key and checked, and what its reader should know about keys that do nothing here: for a page that
-/// shows a recipe and lets it be changed before it is run.
+/// Reads a recipe key by key and checks the values; also returns remarks on keys that have no effect here. For a page that shows a recipe
+/// and lets it be changed before it is run.
 ///
 /// # Errors
 /// [`Error::Line`] for broken YAML, unknown keys, and values of the wrong type.

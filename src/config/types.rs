@@ -61,7 +61,7 @@ impl Interval {
     }
 }
 
-/// How the learning rate goes, by transformers' names.
+/// The learning rate's schedule, by transformers' names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names are transformers' own, explained where they are computed")]
@@ -125,13 +125,19 @@ pub enum Resume {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "LLaMA-Factory's names, explained in the table of keys")]
 pub struct Lora {
+    #[serde(rename = "lora_rank")]
     pub rank: usize,
+    #[serde(rename = "lora_alpha")]
     pub alpha: f64,
+    #[serde(rename = "lora_dropout")]
     pub dropout: f64,
+    #[serde(rename = "lora_target")]
     pub target: Vec<String>,
     /// Ranks by the ends of module names.
+    #[serde(serialize_with = "as_mapping")]
     pub rank_pattern: Vec<(String, usize)>,
     /// α by the ends of module names.
+    #[serde(serialize_with = "as_mapping")]
     pub alpha_pattern: Vec<(String, f64)>,
     pub additional_target: Vec<String>,
     pub use_rslora: bool,
@@ -143,11 +149,19 @@ pub struct Lora {
     pub pissa_iter: Option<usize>,
 }
 
+/// Pairs as the mapping that a recipe writes.
+fn as_mapping<T: Serialize, S: serde::Serializer>(pairs: &[(String, T)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(pairs.iter().map(|(name, value)| (name, value)))
+}
+
 /// The freeze keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "LLaMA-Factory's names, explained in the table of keys")]
 pub struct Freeze {
+    #[serde(rename = "freeze_trainable_layers")]
     pub trainable_layers: i64,
+    #[serde(rename = "freeze_trainable_modules")]
     pub trainable_modules: Vec<String>,
+    #[serde(rename = "freeze_extra_modules")]
     pub extra_modules: Vec<String>,
 }

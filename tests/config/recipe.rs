@@ -1,7 +1,7 @@
 //! Recipes as users write them, rightly and wrongly.
 
 use rootstock::Error;
-use rootstock::config::keys::{Support, keys};
+use rootstock::config::keys::{OnResume, Support, keys};
 use rootstock::config::{ExportDtype, FinetuningType, Interval, Recipe, Resume, SchedulerType, Stage, Strategy, markdown};
 
 const MINIMAL: &str = "model_name_or_path: base\noutput_dir: out\ndataset: facts\nfinetuning_type: full\n";
@@ -217,6 +217,24 @@ fn contradictions_are_said() {
 }
 
 #[test]
+fn only_what_a_recipe_uses_is_fixed_when_it_is_resumed() {
+    let fixed = |extra: &str| parse(extra).expect("fine").fixed_on_resume().expect("JSON");
+    let plain = fixed("max_steps: 5\n");
+    for name in ["seed", "data_seed", "warmup", "adam_beta2", "train_on_prompt", "packing", "lr_scheduler_kwargs", "max_steps"] {
+        assert!(plain.contains_key(name), "{name}");
+    }
+    for name in ["output_dir", "logging_steps", "save_steps", "eval_steps", "num_train_epochs", "lora_rank", "freeze_trainable_layers"] {
+        assert!(!plain.contains_key(name), "{name}");
+    }
+    assert_eq!(plain, fixed("max_steps: 5\nlogging_steps: 7\nlora_rank: 3\nbf16: true\n"));
+    assert_eq!(fixed("warmup_ratio: 0.5\n")["warmup"], 0.5);
+    let lora =
+        Recipe::parse("r.yaml", "model_name_or_path: b\noutput_dir: o\ndataset: d\nrank_pattern: {q_proj: 2}\n", &[]).expect("complete");
+    let lora = lora.fixed_on_resume().expect("JSON");
+    assert_eq!((lora["lora_rank"].as_u64(), lora["rank_pattern"]["q_proj"].as_u64()), (Some(8), Some(2)));
+}
+
+#[test]
 fn the_table_and_the_recipe_agree() {
     let used = keys().filter(|key| key.support == Support::Used).map(|key| key.name).collect();
     assert_eq!(Recipe::keys_read(), used, "a key that the table calls used is not read, or the other way round");
@@ -228,6 +246,16 @@ fn the_table_and_the_recipe_agree() {
     for key in keys().filter(|key| !key.default.is_empty()) {
         let value = rootstock::config::value::Value::parse(key.default);
         assert_eq!(key.kind.check(&value), Ok(()), "the default of {}", key.name);
+    }
+    // What a resumed run must keep is among the resolved values, under the key's name.
+    let resolved = serde_json::to_value(parse("").expect("the minimal recipe is complete")).expect("JSON");
+    for key in keys().filter(|key| key.support == Support::Used) {
+        let name = match key.on_resume {
+            OnResume::Fixed => key.name,
+            OnResume::FixedAs(name) => name,
+            OnResume::Free => continue,
+        };
+        assert!(resolved.get(name).is_some(), "{name} is no value of a recipe");
     }
     for key in keys() {
         let rootstock::config::value::Kind::OneOf(words) = key.kind else { continue };
