@@ -103,11 +103,7 @@ impl<'a> Merged<'a> {
 
     /// The type that the base's numbers are stored in, for the result; F32 where types differ.
     pub fn base_dtype(&self) -> Dtype {
-        let mut dtypes = self.base.params().iter().map(|param| self.base.dtype(param));
-        match dtypes.next() {
-            Some(first @ (Dtype::BF16 | Dtype::F16)) if dtypes.all(|dtype| dtype == first) => first,
-            _ => Dtype::F32,
-        }
+        self.base.common_dtype()
     }
 
     async fn factors(&self, adapter: usize, a: usize, b: usize, magnitude: Option<usize>) -> Result<Rc<Factors>> {

@@ -59,6 +59,11 @@ impl Carry {
         Ok(carry)
     }
 
+    /// Whether a file of that name belongs to a tokenizer or chat template, and is taken over.
+    pub(crate) fn is_carried(name: &str) -> bool {
+        CARRIED.contains(&name)
+    }
+
     /// Adds or replaces a file, for instance `chat_template.jinja` when a recipe names another template.
     ///
     /// # Errors

@@ -197,6 +197,16 @@ pub trait ModelSource: ParamSource {
     /// The type that a parameter is stored in; F32 for what is computed.
     fn dtype(&self, param: &ParamDecl) -> Dtype;
 
+    /// The type that all numbers are stored in, in which a result is written where nothing else is asked for: BF16 or F16, and F32
+    /// where types differ.
+    fn common_dtype(&self) -> Dtype {
+        let mut dtypes = self.params().iter().map(|param| self.dtype(param));
+        match dtypes.next() {
+            Some(first @ (Dtype::BF16 | Dtype::F16)) if dtypes.all(|dtype| dtype == first) => first,
+            _ => Dtype::F32,
+        }
+    }
+
     /// A few of a parameter's elements as f32, in the order of the file.
     ///
     /// # Errors

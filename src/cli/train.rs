@@ -1,22 +1,22 @@
 //! `rootstock train`.
 
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use clap::Args;
 use rootstock::config::{Recipe, Resume};
 use rootstock::gpu::{Gpu, human_bytes};
-use rootstock::platform::{NativeDirectory, write_file};
+use rootstock::platform::{DirectoryLock, NativeDirectory, write_json};
 use rootstock::train::{Outcome, check_output};
-use rootstock::workflow::Run;
+use rootstock::workflow::{Paths, Run};
 use rootstock::{Error, Result};
 use serde_json::json;
 
 use super::Global;
 use super::console::{self, Console, count, duration, thousands};
 use super::progress::Progress;
-use super::setup::{load_recipe, open_adapters, open_run};
+use super::setup::{load_recipe, open_adapters, open_model, open_run, run_on};
 
 /// Trains a model as a recipe says
 #[derive(Debug, Args)]
@@ -44,9 +44,6 @@ pub(super) struct TrainArgs {
     overrides: Vec<String>,
 }
 
-/// The file whose lock says that a run is writing here.
-const LOCK_FILE: &str = ".rootstock.lock";
-
 pub(super) async fn run(args: &TrainArgs, global: &Global) -> Result<()> {
     let console = global.console();
     let recipe = load_recipe(&args.recipe, &args.overrides).await?;
@@ -55,7 +52,8 @@ pub(super) async fn run(args: &TrainArgs, global: &Global) -> Result<()> {
     }
     let out = Output::open(&recipe)?;
     check_output(&out.directory, &recipe).await?;
-    let run = open_run(recipe, console).await?;
+    let model = open_model(&recipe.model_name_or_path).await?.as_begun(&recipe, &Paths, &out.directory).await?;
+    let run = run_on(model, recipe, &Paths, console).await?;
     let outcome = run_training(&run, &out.directory, &Rc::new(global.gpu().await?), &mut Progress::new(console)).await?;
     console::print(&summary(&run.input.recipe, &outcome))?;
     console::print(&files(out.directory.path()))
@@ -116,10 +114,9 @@ async fn evaluate_only(recipe: Recipe, global: &Global, console: Console) -> Res
     console::print(&format!("eval_loss {:.6} (perplexity {:.4}) over {}", score.loss, score.perplexity, count(score.tokens, "token")))?;
     if !input.recipe.output_dir.is_empty() {
         let out = NativeDirectory::new(&input.recipe.output_dir);
-        let mut text = format!("{:#}", json!({ "eval_loss": score.loss, "perplexity": score.perplexity }));
-        text.push('\n');
+        let results = json!({ "eval_loss": score.loss, "perplexity": score.perplexity });
         for name in ["eval_results.json", "all_results.json"] {
-            write_file(&out, name, text.as_bytes()).await?;
+            write_json(&out, name, &results).await?;
         }
     }
     Ok(())
@@ -129,7 +126,7 @@ async fn evaluate_only(recipe: Recipe, global: &Global, console: Console) -> Res
 pub(super) struct Output {
     pub(super) directory: NativeDirectory,
     created: bool,
-    lock: Option<File>,
+    lock: Option<DirectoryLock>,
 }
 
 impl Output {
@@ -146,25 +143,23 @@ impl Output {
         let created = !path.exists();
         fs::create_dir_all(path).map_err(|e| fault(format!("this directory cannot be made: {e}")))?;
         let mut output = Output { directory: NativeDirectory::new(path), created, lock: None };
-        let lock = File::create(path.join(LOCK_FILE)).map_err(|e| fault(format!("nothing can be written here: {e}")))?;
-        match lock.try_lock() {
-            Err(TryLockError::WouldBlock) => {
-                return Err(fault("another run is writing here; wait for it, or name another directory".into()));
-            }
-            // Some file systems have no locks; the run goes on without.
-            Ok(()) | Err(TryLockError::Error(_)) => output.lock = Some(lock),
+        output.lock = DirectoryLock::acquire(path)?;
+        if output.lock.is_none() {
+            return Err(fault("another run is writing here; wait for it, or name another directory".into()));
         }
+        // A run that begins moves what it finds there out of its way.
+        let begins = recipe.resume_from_checkpoint == Resume::No || !has_checkpoint(path);
         if let (Ok(out), Ok(model)) = (fs::canonicalize(path), fs::canonicalize(&recipe.model_name_or_path)) {
             if out == model {
                 return Err(fault("this is the model's own directory; name another one, so that the model stays as it is".into()));
             }
-            if model.starts_with(&out) && recipe.resume_from_checkpoint == Resume::No {
+            if model.starts_with(&out) && begins {
                 return Err(fault(format!("the model {} lies inside it; a new run clears it, so name another directory", model.display())));
             }
         }
         for name in &recipe.adapter_name_or_path {
             let (Ok(out), Ok(adapter)) = (fs::canonicalize(path), fs::canonicalize(name)) else { continue };
-            if out == adapter || adapter.starts_with(&out) && recipe.resume_from_checkpoint == Resume::No {
+            if out == adapter || adapter.starts_with(&out) && begins {
                 return Err(fault(format!("the adapter {name} lies there; name another directory, so that it stays as it is")));
             }
         }
@@ -172,11 +167,15 @@ impl Output {
     }
 }
 
+/// Whether a run can go on in a directory.
+fn has_checkpoint(path: &Path) -> bool {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    entries.filter(|e| e.file_name().to_string_lossy().starts_with("checkpoint-")).any(|e| e.path().join("trainer_state.json").is_file())
+}
+
 impl Drop for Output {
     fn drop(&mut self) {
-        if self.lock.take().is_some() {
-            let _ = fs::remove_file(self.directory.path().join(LOCK_FILE));
-        }
+        drop(self.lock.take());
         if self.created {
             // Succeeds only when the run left nothing.
             let _ = fs::remove_dir(self.directory.path());

@@ -1,7 +1,7 @@
 //! The checkpoints of an output directory: their names, which are whole, and which are removed.
 
 use super::job::Job;
-use super::state::{STATE_FILE, SavedState};
+use super::state::STATE_FILE;
 use crate::error::Result;
 use crate::platform::{Directory, OutputDirectory};
 
@@ -10,13 +10,19 @@ pub(super) fn checkpoint_name(step: u64) -> String {
     format!("checkpoint-{step}")
 }
 
+/// The step of a checkpoint's name; `None` for any other name.
+pub(super) fn checkpoint_step(name: &str) -> Option<u64> {
+    let step = name.strip_prefix("checkpoint-")?.parse().ok()?;
+    (name == checkpoint_name(step)).then_some(step)
+}
+
 /// The steps of the whole checkpoints in a directory, ascending.
 pub(super) async fn checkpoints(out: &dyn Directory) -> Result<Vec<u64>> {
     let mut steps: Vec<u64> = Vec::new();
     for entry in out.list().await? {
         let Some((dir, file)) = entry.name.split_once('/') else { continue };
         if file == STATE_FILE
-            && let Some(step) = dir.strip_prefix("checkpoint-").and_then(|n| n.parse().ok())
+            && let Some(step) = checkpoint_step(dir)
         {
             steps.push(step);
         }
@@ -33,12 +39,13 @@ pub async fn newest_checkpoint(out: &dyn Directory) -> Result<Option<String>> {
     Ok(checkpoints(out).await?.last().map(|s| checkpoint_name(*s)))
 }
 
-/// Removes the oldest checkpoints beyond `save_total_limit`: never the one that was just written, never the best.
-pub(super) async fn remove_oldest(job: &Job<'_>, state: &SavedState, name: &str) -> Result<()> {
+/// Removes the oldest checkpoints beyond `save_total_limit`: never the one of step `kept`, never the best.
+pub(super) async fn remove_oldest(job: &Job<'_>, kept: u64, best: Option<&str>) -> Result<()> {
     let Some(limit) = job.recipe.save_total_limit else { return Ok(()) };
+    let is_best = |step: u64| best == Some(checkpoint_name(step).as_str());
     let mut steps = checkpoints(job.out).await?;
-    steps.retain(|s| *s != state.global_step && Some(checkpoint_name(*s)) != state.best_model_checkpoint);
-    let best_kept = usize::from(state.best_model_checkpoint.as_ref().is_some_and(|b| b != name));
+    steps.retain(|step| *step != kept && !is_best(*step));
+    let best_kept = usize::from(best.is_some() && !is_best(kept));
     let keep = limit.saturating_sub(1 + best_kept);
     for step in steps.iter().take(steps.len().saturating_sub(keep)) {
         remove_checkpoint(job.out, &checkpoint_name(*step)).await?;

@@ -37,13 +37,19 @@ impl Run<'_> {
             eval_loss,
             epoch: self.state.epoch,
             percentage: self.percentage(),
-            elapsed_time: clock(self.started.elapsed().as_secs_f64()),
+            elapsed_time: clock(self.seconds()),
             remaining_time: clock(self.remaining()),
         };
         observer.event(Event::Evaluation(&line));
+        if !eval_loss.is_finite() {
+            observer.event(Event::Notice(format!(
+                "the evaluation's loss after step {} is not a finite number: this state is not taken for the best",
+                self.state.global_step
+            )));
+        }
         self.history.add(self.job.out, LogEntry::Evaluation(line)).await?;
         self.logged = Instant::now();
-        let improved = self.state.best_metric.is_none_or(|best| eval_loss < best);
+        let improved = eval_loss.is_finite() && self.state.best_metric.is_none_or(|best| eval_loss < best);
         if improved {
             self.state.best_metric = Some(eval_loss);
             self.state.best_model_checkpoint = Some(checkpoint_name(self.state.global_step));

@@ -2,6 +2,9 @@
 
 use std::rc::Rc;
 
+use serde_json::{Map, Value};
+
+use super::fingerprint;
 use super::freeze::freeze_selection;
 use crate::adapter::config::is_set;
 use crate::adapter::initial::NewAdapter;
@@ -206,21 +209,18 @@ impl Finetuning {
         }
     }
 
-    /// What a resumed run must have in common with the interrupted one beyond data and steps; nothing for a full run, whose checkpoints
-    /// hold all there is.
-    pub(super) fn describe(&self, recipe: &Recipe, base: &str) -> String {
-        let Some(adapter) = &self.adapter else {
-            return match &self.method {
-                Method::Freeze(_) => format!(", base {base}, {:?}", recipe.freeze),
-                _ => String::new(),
-            };
+    /// What a resumed run must have in common with the interrupted one beyond recipe and data: the base, of which only the fingerprint is
+    /// given, and the configuration of what is trained on it. Nothing for a full run, whose checkpoints hold all there is.
+    pub(super) fn fingerprint(&self, base: &str) -> Map<String, Value> {
+        let mut entries = match &self.adapter {
+            Some(adapter) => AdapterConfig { base_model_name_or_path: None, ..adapter.config.clone() }.to_json(),
+            None => Map::new(),
         };
-        let config = AdapterConfig { base_model_name_or_path: None, ..adapter.config.clone() };
-        let fields: Vec<String> =
-            config.to_json().iter().filter(|(_, value)| is_set(value)).map(|(key, value)| format!("{key} {value}")).collect();
-        let begins = if self.principal().is_some() { "PiSSA" } else { "no PiSSA" };
-        let ratio = recipe.lora.loraplus_lr_ratio.unwrap_or(1.0);
-        format!(", base {base}, LoRA+ {ratio}, {begins}, {}", fields.join(", "))
+        entries.retain(|_, value| is_set(value));
+        if !matches!(self.method, Method::Full) {
+            entries.insert(fingerprint::BASE.into(), base.into());
+        }
+        entries
     }
 }
 

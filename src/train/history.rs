@@ -1,9 +1,9 @@
 //! The log of a run: what LLaMA-Factory and its users' scripts read (`trainer_log.jsonl`, `trainer_state.json`), at full precision.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::Result;
-use crate::platform::{OutputDirectory, write_file};
+use crate::platform::{OutputDirectory, json_line, write_file};
 
 /// A logged training step; losses are means over the steps since the line before.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -12,9 +12,11 @@ pub struct LogLine {
     pub current_steps: u64,
     /// Steps of the run.
     pub total_steps: u64,
-    /// Mean loss a target token, in nats.
+    /// Mean loss of a target token, in nats; `null` in the file where it is not finite.
+    #[serde(deserialize_with = "null_is_nan")]
     pub loss: f64,
     /// Gradient norm before clipping, of the last step.
+    #[serde(deserialize_with = "null_is_nan")]
     pub grad_norm: f64,
     /// Learning rate that the last step was taken with.
     pub lr: f64,
@@ -38,6 +40,7 @@ pub struct EvalLine {
     /// Steps of the run.
     pub total_steps: u64,
     /// Loss on the evaluation set: sum over targets / targets.
+    #[serde(deserialize_with = "null_is_nan")]
     pub eval_loss: f64,
     /// Epochs done.
     pub epoch: f64,
@@ -47,6 +50,11 @@ pub struct EvalLine {
     pub elapsed_time: String,
     /// Time to the end at the present speed, h:mm:ss.
     pub remaining_time: String,
+}
+
+/// JSON has no NaN and no infinity; they are written as `null`.
+fn null_is_nan<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<f64, D::Error> {
+    Ok(Option::<f64>::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
 /// One line of the log.
@@ -80,17 +88,23 @@ pub struct History {
 pub(super) const LOG_FILE: &str = "trainer_log.jsonl";
 
 impl History {
-    /// Adds a line, also to the file.
+    /// Adds a line, also to the file; all lines where the file is gone (its directory was removed during the run).
     pub(super) async fn add(&mut self, out: &dyn OutputDirectory, entry: LogEntry) -> Result<()> {
-        let line = serde_json::to_string(&entry).unwrap_or_default() + "\n";
-        out.append(LOG_FILE, line.as_bytes()).await?;
+        let line = json_line(LOG_FILE, &entry)? + "\n";
         self.entries.push(entry);
-        Ok(())
+        match out.size(LOG_FILE).await? {
+            Some(_) => out.append(LOG_FILE, line.as_bytes()).await,
+            None => self.rewrite(out).await,
+        }
     }
 
     /// Writes the whole file anew: a resumed run drops what the interrupted one logged after its checkpoint.
     pub(super) async fn rewrite(&self, out: &dyn OutputDirectory) -> Result<()> {
-        let lines: String = self.entries.iter().map(|e| serde_json::to_string(e).unwrap_or_default() + "\n").collect();
+        let mut lines = String::new();
+        for entry in &self.entries {
+            lines += &json_line(LOG_FILE, entry)?;
+            lines.push('\n');
+        }
         write_file(out, LOG_FILE, lines.as_bytes()).await
     }
 

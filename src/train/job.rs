@@ -29,6 +29,8 @@ pub struct RunInput {
     pub adapters: Vec<Rc<dyn Directory>>,
     /// The directory that `resume_from_checkpoint` names, where it names one.
     pub resume_from: Option<Rc<dyn Directory>>,
+    /// The time that the chat template was told for the samples, in seconds since 1970; a resumed run must tell the same.
+    pub date: i64,
 }
 
 /// A run that is being executed: its input, and where it computes and writes.
@@ -48,6 +50,8 @@ pub(super) struct Job<'a> {
     pub(super) eval: &'a [Sample],
     /// The directory that `resume_from_checkpoint` names, where it names one.
     pub(super) resume_from: Option<Rc<dyn Directory>>,
+    /// The time that the chat template was told, in seconds since 1970.
+    pub(super) date: i64,
     /// `output_dir`.
     pub(super) out: &'a dyn OutputDirectory,
 }
@@ -136,7 +140,7 @@ pub struct Outcome {
     pub steps: u64,
     /// Mean of the steps' losses.
     pub train_loss: f64,
-    /// Seconds of this process's part of the run.
+    /// Seconds of training; of a run that was interrupted, all parts up to the checkpoints that it went on from.
     pub train_runtime: f64,
     /// Samples a second.
     pub train_samples_per_second: f64,

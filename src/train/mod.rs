@@ -1,8 +1,10 @@
-//! Training: `run` is the loop; open it first.
+//! Training: the loop (`run`), what it logs, saves and resumes from, and its plan (`plan`). Open `run` first.
 
 mod checkpoints;
+mod checksums;
 mod evaluation;
 mod finetuning;
+mod fingerprint;
 mod finish;
 mod freeze;
 mod history;
@@ -10,6 +12,7 @@ mod job;
 mod output;
 mod plan;
 mod results;
+mod resume;
 mod run;
 mod saver;
 mod schedule;
@@ -19,6 +22,7 @@ mod state;
 pub use checkpoints::newest_checkpoint;
 pub use evaluation::evaluate;
 pub use finetuning::Finetuning;
+pub use fingerprint::{Fingerprint, SamplesHash};
 pub use freeze::freeze_selection;
 pub use history::{EvalLine, History, LogEntry, LogLine};
 pub use job::{Event, Observer, Outcome, RunInput, Silent, Start, Wish, carried_files};
@@ -26,4 +30,4 @@ pub use output::check_output;
 pub use plan::{PlannedRun, largest_micro_batches};
 pub use schedule::Schedule;
 pub use score::{Score, score, score_adapted};
-pub use state::SavedState;
+pub use state::{SavedState, Unlogged, began_at};

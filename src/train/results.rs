@@ -1,12 +1,12 @@
-//! The files that a finished run leaves beside the model, with LLaMA-Factory's names.
+//! The files of results that a finished run writes beside the model, with LLaMA-Factory's names.
 
 use serde_json::{Map, Value, json};
 
 use super::history::History;
 use super::job::{Job, Outcome};
-use super::state::SavedState;
+use super::state::{STATE_FILE, SavedState};
 use crate::error::Result;
-use crate::platform::{loss_plot, write_file};
+use crate::platform::{loss_plot, write_file, write_json};
 
 pub(super) async fn write(job: &Job<'_>, outcome: &Outcome, state: &SavedState, history: &History) -> Result<()> {
     let train = json!({
@@ -21,16 +21,14 @@ pub(super) async fn write(job: &Job<'_>, outcome: &Outcome, state: &SavedState, 
     });
     let mut all = Map::new();
     merge(&mut all, &train);
-    write_json(job, "train_results.json", &train).await?;
+    write_json(job.out, "train_results.json", &train).await?;
     if let Some(loss) = outcome.eval_loss {
         let eval = json!({ "epoch": outcome.epoch, "eval_loss": loss, "perplexity": loss.exp() });
         merge(&mut all, &eval);
-        write_json(job, "eval_results.json", &eval).await?;
+        write_json(job.out, "eval_results.json", &eval).await?;
     }
-    write_json(job, "all_results.json", &Value::Object(all)).await?;
-    let mut state = serde_json::to_value(state).unwrap_or_default();
-    state["log_history"] = history.log_history().into();
-    write_json(job, "trainer_state.json", &state).await?;
+    write_json(job.out, "all_results.json", &Value::Object(all)).await?;
+    write_json(job.out, STATE_FILE, &state.to_json(job.recipe, history)?).await?;
     if job.recipe.plot_loss
         && let Some(png) = loss_plot(&history.losses(), &history.eval_losses())
     {
@@ -43,10 +41,4 @@ fn merge(all: &mut Map<String, Value>, part: &Value) {
     if let Value::Object(part) = part {
         all.extend(part.iter().map(|(k, v)| (k.clone(), v.clone())));
     }
-}
-
-async fn write_json(job: &Job<'_>, name: &str, value: &Value) -> Result<()> {
-    let mut bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
-    bytes.push(b'\n');
-    write_file(job.out, name, &bytes).await
 }

@@ -1,31 +1,44 @@
 //! The training loop.
 
 use std::collections::VecDeque;
-use std::rc::Rc;
 
 use web_time::Instant;
 
-use super::checkpoints::{checkpoint_name, newest_checkpoint};
+use super::checkpoints::{checkpoint_name, remove_oldest};
 use super::history::{History, LogEntry, LogLine, clock};
 use super::job::{Event, Job, Observer, Outcome, Start, Wish, batch_of};
-use super::output;
+use super::output::{self, Aside};
 use super::plan::PlannedRun;
+use super::resume::{self, Earlier};
 use super::saver::{self, Saver};
 use super::schedule::Schedule;
-use super::state::{self, SavedState};
+use super::state::{SavedState, Unlogged};
 use crate::config::{Resume, Strategy};
 use crate::data::Loader;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::kernels::{Stats, StepValues};
 use crate::plan::PendingStats;
-use crate::platform::Directory;
 
-/// Steps that may be queued before their results are read: the GPU never waits for us, and a bad loss is seen soon.
+/// Steps that may be queued before their results are read: enough that the GPU does not wait for the processor, and few, so that a loss
+/// that is not finite is noticed soon.
 const STEPS_IN_FLIGHT: usize = 2;
 
 /// Trains as planned and leaves the model in `job.out`: see [`PlannedRun::train`].
 pub(super) async fn train(planned: &PlannedRun, job: &Job<'_>, observer: &mut dyn Observer) -> Result<Outcome> {
+    let mut aside = None;
+    let outcome = train_into(planned, job, observer, &mut aside).await;
+    if outcome.is_err()
+        && let Some(aside) = aside
+    {
+        // The error is the one to report; what cannot be moved back stays where the notice said.
+        let _ = output::put_back(job.out, &aside).await;
+    }
+    outcome
+}
+
+/// The same; `aside` becomes the name of the directory that an earlier run's files were moved to.
+async fn train_into(planned: &PlannedRun, job: &Job<'_>, observer: &mut dyn Observer, aside: &mut Option<String>) -> Result<Outcome> {
     let PlannedRun { loader, blueprint, memory, finetuning, .. } = planned.clone();
     memory.check(job.gpu.profile(), job.recipe.gradient_checkpointing)?;
 
@@ -35,8 +48,8 @@ pub(super) async fn train(planned: &PlannedRun, job: &Job<'_>, observer: &mut dy
     let base = finetuning.base(job.checkpoint)?;
     let base = base.model();
     let mut saver = Saver::new(job, finetuning.clone(), base).await?;
-    let earlier = find_earlier(&saver, observer).await?;
-    let directory = earlier.as_ref().map(|(directory, _)| directory.clone());
+    let earlier = resume::find(&saver, observer).await?;
+    let directory = earlier.as_ref().map(|earlier| earlier.directory.clone());
     if let Some(count) = finetuning.decomposed().filter(|_| directory.is_none()) {
         observer.event(Event::Notice(format!("looking for the principal directions of {count} matrices …")));
     }
@@ -49,8 +62,13 @@ pub(super) async fn train(planned: &PlannedRun, job: &Job<'_>, observer: &mut dy
     };
     let (parameters, trainable) = finetuning.count(job.checkpoint)?;
     finetuning.begin(&engine, base, saver.principal.as_ref(), job.recipe.seed).await?;
-    let mut run = Run::new(saver, engine, loader);
-    run.resume(earlier).await?;
+    let mut run = Run::new(saver, engine, loader)?;
+    output::remove_partial(job.out).await?;
+    match earlier {
+        Some(earlier) => run.resume(earlier, observer).await?,
+        None => *aside = run.make_room(observer).await?,
+    }
+    run.history.rewrite(job.out).await?;
     let start = Start {
         parameters,
         trainable,
@@ -64,28 +82,6 @@ pub(super) async fn train(planned: &PlannedRun, job: &Job<'_>, observer: &mut dy
     observer.event(Event::Start(&start));
     run.steps(observer).await?;
     run.finish(observer).await
-}
-
-/// The checkpoint that a run goes on from, and what it knows about itself.
-async fn find_earlier(saver: &Saver<'_>, observer: &mut dyn Observer) -> Result<Option<(Rc<dyn Directory>, SavedState)>> {
-    let out = saver.job.out;
-    let dir: Rc<dyn Directory> = match &saver.job.recipe.resume_from_checkpoint {
-        Resume::No => return Ok(None),
-        Resume::Newest => match newest_checkpoint(out).await? {
-            Some(name) => Rc::from(crate::platform::as_directory(out.subdirectory(&name))),
-            None => {
-                let place = out.label();
-                observer.event(Event::Notice(format!("there is no whole checkpoint in {place} yet: starting from the beginning")));
-                return Ok(None);
-            }
-        },
-        Resume::From(path) => {
-            let given = saver.job.resume_from.clone();
-            given.ok_or_else(|| Error::recipe("resume_from_checkpoint", format!("the directory {path} was not opened for this run")))?
-        }
-    };
-    let state = state::read(saver, &*dir).await?;
-    Ok(Some((dir, state)))
 }
 
 /// A step whose statistics are on their way back.
@@ -105,57 +101,76 @@ pub(super) struct Run<'a> {
     pub(super) state: SavedState,
     pub(super) history: History,
     in_flight: VecDeque<InFlight>,
-    /// (loss, grad_norm) of the steps since the last log line.
-    since_log: Vec<(f64, f64)>,
+    /// Tokens of this process since the last line of the log: for the speed.
     tokens_since_log: usize,
-    pub(super) tokens: usize,
-    pub(super) samples: usize,
     last_lr: f64,
-    pub(super) started: Instant,
+    /// When this process began to train; later by what observers took.
+    started: Instant,
+    /// Seconds that earlier parts of the run took.
+    seconds_before: f64,
     pub(super) logged: Instant,
-    pub(super) first_step: u64,
     pub(super) stopped_early: bool,
+    /// Whether it was said that nothing is learned any more.
+    told_collapse: bool,
     saved_at: Option<u64>,
+    /// The step of a checkpoint that was just written. It displaces older ones when the next step shows that its weights are good.
+    unproven: Option<u64>,
 }
 
 impl<'a> Run<'a> {
-    fn new(saver: Saver<'a>, engine: Engine, loader: Loader) -> Run<'a> {
+    fn new(saver: Saver<'a>, engine: Engine, loader: Loader) -> Result<Run<'a>> {
         let job = saver.job;
         let total_steps = loader.total_steps();
-        let state = SavedState { max_steps: total_steps, fingerprint: saver.run_fingerprint(), ..SavedState::default() };
-        Run {
+        let fingerprint = saver.run_fingerprint()?;
+        Ok(Run {
             schedule: Schedule::of(job.recipe, total_steps),
             job,
             saver,
             engine,
             loader,
             total_steps,
-            state,
+            state: SavedState { max_steps: total_steps, date: job.date, fingerprint, ..SavedState::default() },
             history: History::default(),
             in_flight: VecDeque::new(),
-            since_log: Vec::new(),
             tokens_since_log: 0,
-            tokens: 0,
-            samples: 0,
             last_lr: 0.0,
             started: Instant::now(),
+            seconds_before: 0.0,
             logged: Instant::now(),
-            first_step: 0,
             stopped_early: false,
+            told_collapse: false,
             saved_at: None,
-        }
+            unproven: None,
+        })
     }
 
-    async fn resume(&mut self, earlier: Option<(Rc<dyn Directory>, SavedState)>) -> Result<()> {
-        output::clear(self.job.out, self.job.recipe.resume_from_checkpoint == Resume::No).await?;
-        let Some((dir, mut state)) = earlier else { return self.history.rewrite(self.job.out).await };
-        saver::restore(&self.saver, &self.engine, dir).await?;
+    /// Moves an earlier run's files out of the way and returns where they are.
+    async fn make_room(&mut self, observer: &mut dyn Observer) -> Result<Option<String>> {
+        let aside = output::set_aside(self.job.out, Aside::Run).await?;
+        if let Some(aside) = &aside {
+            let place = self.job.out.label();
+            observer.event(Event::Notice(format!("the earlier result in {place} is kept in {place}/{aside} until the new one is whole")));
+        }
+        Ok(aside)
+    }
+
+    /// Goes on from a checkpoint.
+    async fn resume(&mut self, mut earlier: Earlier, observer: &mut dyn Observer) -> Result<()> {
+        saver::restore(&self.saver, &self.engine, earlier.directory.clone()).await?;
+        earlier.keep_best(self.job, observer).await?;
+        let mut state = earlier.state;
         self.history.entries = std::mem::take(&mut state.trainer_log);
-        self.history.rewrite(self.job.out).await?;
-        self.first_step = state.global_step;
+        self.seconds_before = state.seconds;
         self.saved_at = Some(state.global_step);
         self.state = state;
+        // A run that was killed between writing a checkpoint and removing the oldest left one too many.
+        self.unproven = self.saved_at.filter(|_| self.job.recipe.resume_from_checkpoint == Resume::Newest);
         Ok(())
+    }
+
+    /// Seconds of training so far, earlier parts of the run included.
+    pub(super) fn seconds(&self) -> f64 {
+        self.seconds_before + self.started.elapsed().as_secs_f64()
     }
 
     async fn steps(&mut self, observer: &mut dyn Observer) -> Result<()> {
@@ -181,7 +196,7 @@ impl<'a> Run<'a> {
                 Strategy::Steps => done.is_multiple_of(every),
                 Strategy::Epoch => epoch_ends,
             };
-            if done.is_multiple_of(logging) || done == self.first_step + 1 || last {
+            if done.is_multiple_of(logging) || done == 1 || last {
                 self.log(observer).await?;
             }
             let evaluates = due(recipe.eval_strategy, evaluating) && !self.job.eval.is_empty();
@@ -189,15 +204,15 @@ impl<'a> Run<'a> {
             if due(recipe.save_strategy, saving) || (improved && recipe.load_best_model_at_end) {
                 self.save(observer).await?;
             }
-            if self.ask(observer).await? == Wish::Stop {
+            if self.observe(observer).await? == Wish::Stop {
                 return Err(self.interrupted(observer).await?);
             }
         }
         Ok(())
     }
 
-    /// Lets who watches take its time, save, or end the run.
-    async fn ask(&mut self, observer: &mut dyn Observer) -> Result<Wish> {
+    /// Awaits the observer, then saves or stops if it asked to.
+    async fn observe(&mut self, observer: &mut dyn Observer) -> Result<Wish> {
         loop {
             let left = Instant::now();
             let wish = observer.between_steps(&self.engine, self.state.global_step).await?;
@@ -211,7 +226,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Queues forward and backward of the step's micro-batches and the update.
+    /// Queues forward and backward passes of the step's micro-batches, and the update.
     async fn queue_step(&mut self, step: u64) -> Result<()> {
         let recipe = self.job.recipe;
         let batches: Vec<_> = self.loader.group(step).iter().map(|g| batch_of(self.job.train, g)).collect();
@@ -231,8 +246,8 @@ impl<'a> Run<'a> {
             values.seed = micro_step_seed(recipe.seed, step, i);
             self.engine.micro_step(batch, values).await?;
             self.tokens_since_log += batch.tokens;
-            self.tokens += batch.tokens;
-            self.samples += batch.samples;
+            self.state.tokens += batch.tokens;
+            self.state.samples += batch.samples;
         }
         self.engine.update(&values).await?;
         let readback = self.engine.runner.start_read_stats()?;
@@ -240,7 +255,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Waits for the oldest queued step and looks at its numbers.
+    /// Waits for the oldest queued step and checks its loss and gradient norm.
     async fn take_result(&mut self) -> Result<()> {
         let Some(oldest) = self.in_flight.pop_front() else { return Ok(()) };
         let stats = oldest.readback.wait(&self.engine.runner).await?;
@@ -249,7 +264,14 @@ impl<'a> Run<'a> {
         }
         let loss = f64::from(stats.loss_sum) / oldest.targets.max(1) as f64;
         self.state.loss_total += loss;
-        self.since_log.push((loss, f64::from(stats.grad_norm)));
+        let unlogged = &mut self.state.unlogged;
+        unlogged.steps += 1;
+        unlogged.loss_sum += loss;
+        unlogged.grad_norm = f64::from(stats.grad_norm);
+        unlogged.largest_grad_norm = unlogged.largest_grad_norm.max(unlogged.grad_norm);
+        if self.unproven.is_some_and(|saved| oldest.step >= saved) {
+            self.remove_oldest().await?;
+        }
         Ok(())
     }
 
@@ -260,18 +282,23 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// The weights were left as they were before the bad step: saves them and says what happened.
+    /// The weights were left as they were before the bad step: saves them and says what happened. Earlier checkpoints stay: the weights
+    /// that training diverged from are seldom good.
     async fn not_finite(&mut self, step: u64, stats: &Stats) -> Result<Error> {
         self.in_flight.clear();
         self.engine.runner.clear_stats();
         let what = if stats.loss_sum.is_finite() { "gradient norm" } else { "loss" };
         self.state.global_step = step;
         self.state.epoch = self.loader.epoch_after(step);
-        let kept = if step == 0 {
-            "nothing was trained yet".to_string()
-        } else {
-            let name = saver::save(&self.saver, &self.engine, &self.state, &self.history).await?;
-            format!("the weights of step {step} are kept in {}/{name}", self.job.out.label())
+        self.state.seconds = self.seconds();
+        let place = self.job.out.label();
+        let kept = match step {
+            0 => "nothing was trained yet".to_string(),
+            _ if self.saved_at == Some(step) => format!("the weights of step {step} are in {place}/{}", checkpoint_name(step)),
+            _ => {
+                let name = saver::save(&self.saver, &self.engine, &self.state, &self.history).await?;
+                format!("the weights of step {step} are kept in {place}/{name}, beside the earlier checkpoints")
+            }
         };
         let lr = self.last_lr;
         let reason = format!(
@@ -295,25 +322,48 @@ impl<'a> Run<'a> {
 
     async fn log(&mut self, observer: &mut dyn Observer) -> Result<()> {
         self.drain().await?;
-        let count = self.since_log.len().max(1) as f64;
         let seconds = self.logged.elapsed().as_secs_f64();
+        let unlogged = std::mem::take(&mut self.state.unlogged);
         let line = LogLine {
             current_steps: self.state.global_step,
             total_steps: self.total_steps,
-            loss: self.since_log.iter().map(|(l, _)| l).sum::<f64>() / count,
-            grad_norm: self.since_log.last().map_or(0.0, |(_, g)| *g),
+            loss: unlogged.loss_sum / unlogged.steps.max(1) as f64,
+            grad_norm: unlogged.grad_norm,
             lr: self.last_lr,
             epoch: self.state.epoch,
             percentage: self.percentage(),
-            elapsed_time: clock(self.started.elapsed().as_secs_f64()),
+            elapsed_time: clock(self.seconds()),
             remaining_time: clock(self.remaining()),
             tokens_per_second: self.tokens_since_log as f64 / seconds.max(1e-9),
         };
-        self.since_log.clear();
         self.tokens_since_log = 0;
         self.logged = Instant::now();
         observer.event(Event::Log(&line));
+        self.tell_collapse(&unlogged, line.loss, observer);
         self.history.add(self.job.out, LogEntry::Step(line)).await
+    }
+
+    /// Remarks once that nothing is learned any more: no gradient, and every token is as likely as any other.
+    fn tell_collapse(&mut self, unlogged: &Unlogged, loss: f64, observer: &mut dyn Observer) {
+        let uniform = (self.engine.config.vocab_size as f64).ln();
+        let collapsed = unlogged.steps > 0 && unlogged.largest_grad_norm == 0.0 && (loss - uniform).abs() < 0.01 * uniform;
+        if !collapsed || self.told_collapse {
+            return;
+        }
+        self.told_collapse = true;
+        observer.event(Event::Notice(format!(
+            "the model has collapsed by step {}: the gradient is 0 and the loss {loss:.4} that of guessing (the logarithm of {} tokens), so it \
+             learns nothing any more. Begin anew with a tenth of the learning rate, more warm-up, or max_grad_norm: 1.0",
+            self.state.global_step, self.engine.config.vocab_size
+        )));
+    }
+
+    /// Removes the checkpoints that the newest one displaces.
+    pub(super) async fn remove_oldest(&mut self) -> Result<()> {
+        match self.unproven.take() {
+            Some(step) => remove_oldest(self.job, step, self.state.best_model_checkpoint.as_deref()).await,
+            None => Ok(()),
+        }
     }
 
     pub(super) fn percentage(&self) -> f64 {
@@ -321,8 +371,8 @@ impl<'a> Run<'a> {
     }
 
     pub(super) fn remaining(&self) -> f64 {
-        let done = (self.state.global_step - self.first_step).max(1) as f64;
-        self.started.elapsed().as_secs_f64() / done * (self.total_steps - self.state.global_step) as f64
+        let (done, total) = (self.state.global_step, self.total_steps);
+        self.seconds() / done.max(1) as f64 * total.saturating_sub(done) as f64
     }
 
     pub(super) async fn save(&mut self, observer: &mut dyn Observer) -> Result<()> {
@@ -330,8 +380,10 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         self.drain().await?;
+        self.state.seconds = self.seconds();
         let name = saver::save(&self.saver, &self.engine, &self.state, &self.history).await?;
         self.saved_at = Some(self.state.global_step);
+        self.unproven = self.saved_at;
         self.logged = Instant::now();
         observer.event(Event::Saved(&name));
         Ok(())

@@ -9,20 +9,22 @@ use std::rc::Rc;
 
 use safetensors::Dtype;
 
-use super::checkpoints::{checkpoint_name, remove_checkpoint, remove_oldest};
+use super::checkpoints::{checkpoint_name, remove_checkpoint};
+use super::checksums::Summed;
 use super::finetuning::Finetuning;
+use super::fingerprint::{Fingerprint, SamplesHash};
 use super::history::History;
 use super::job::Job;
 use super::state::{STATE_FILE, SavedState};
 use crate::adapter::pissa::{Converted, Principal, Residual, TrainedHalf};
 use crate::adapter::{self, Adapter, AdapterFiles, write_adapter};
 use crate::checkpoint::{Checkpoint, ModelSource, ParamSource, TensorFile, TensorFileWriter, TensorInfo, WriteOptions, write_checkpoint};
-use crate::config::{ExportDtype, Recipe};
+use crate::config::{ExportDtype, Recipe, Strategy};
 use crate::engine::{Engine, Method, Shifted};
 use crate::error::Result;
 use crate::model::ParamDecl;
 use crate::plan::Part;
-use crate::platform::{Directory, OutputDirectory, write_file};
+use crate::platform::{Directory, OutputDirectory, write_json};
 
 pub(super) const OPTIMIZER_FILE: &str = "optimizer.safetensors";
 
@@ -35,14 +37,11 @@ pub(super) fn export_dtype(recipe: &Recipe, checkpoint: &Checkpoint) -> Dtype {
         ExportDtype::Float32 => Dtype::F32,
         ExportDtype::Float16 => Dtype::F16,
         ExportDtype::Bfloat16 => Dtype::BF16,
-        ExportDtype::Auto => {
-            let stored = checkpoint.params().first().and_then(|p| checkpoint.stored_dtype(p).ok());
-            stored.filter(|d| matches!(d, Dtype::F16 | Dtype::BF16)).unwrap_or(Dtype::F32)
-        }
+        ExportDtype::Auto => checkpoint.common_dtype(),
     }
 }
 
-/// What a run saves and how it finds it again.
+/// Writes a run's model and checkpoints, and reads them back.
 pub(super) struct Saver<'a> {
     /// The run's input.
     pub(super) job: &'a Job<'a>,
@@ -65,31 +64,25 @@ impl<'a> Saver<'a> {
         Ok(Saver { job, finetuning, base, base_fingerprint, principal: None })
     }
 
-    /// What a PiSSA run stands on.
+    /// The frozen model of a PiSSA run: the base less what its adapter begins with.
     pub(super) fn residual(&self) -> Option<Residual<'_>> {
         let (adapter, principal) = (self.finetuning.adapter.as_ref()?, self.principal.as_ref()?);
         Some(Residual::new(self.base, &adapter.resolved, principal))
     }
 
     /// What a resumed run must have in common with the interrupted one.
-    pub(super) fn run_fingerprint(&self) -> String {
-        let (r, train) = (self.job.recipe, self.job.train);
-        let tokens: usize = train.iter().map(|s| s.ids.len()).sum();
-        format!(
-            "{} samples, {tokens} tokens, batch {} × {}, seed {}/{}, shuffling {}, learning rate {} {:?}, weight decay {}, {}, {}{}",
-            train.len(),
-            r.per_device_train_batch_size,
-            r.gradient_accumulation_steps,
-            r.seed,
-            r.data_seed,
-            !r.disable_shuffling,
-            r.learning_rate,
-            r.lr_scheduler_type,
-            r.weight_decay,
-            r.max_grad_norm.map_or("no clipping".to_string(), |norm| format!("clipping at {norm}")),
-            r.max_steps.map_or_else(|| format!("{} epochs", r.num_train_epochs), |steps| format!("{steps} steps")),
-            self.finetuning.describe(r, &self.base_fingerprint),
-        )
+    ///
+    /// # Errors
+    /// As [`crate::config::Recipe::fixed_on_resume`].
+    pub(super) fn run_fingerprint(&self) -> Result<Fingerprint> {
+        let (recipe, job) = (self.job.recipe, self.job);
+        let evaluates = recipe.eval_strategy != Strategy::No;
+        Ok(Fingerprint {
+            recipe: recipe.fixed_on_resume()?,
+            method: self.finetuning.fingerprint(&self.base_fingerprint),
+            train: SamplesHash::of(job.train),
+            eval: evaluates.then(|| SamplesHash::of(job.eval)),
+        })
     }
 
     /// Writes the model or adapter directory alone.
@@ -135,7 +128,7 @@ impl<'a> Saver<'a> {
     }
 }
 
-/// Writes `checkpoint-N` and removes the oldest beyond `save_total_limit` (never the best). Returns its name.
+/// Writes `checkpoint-N` and returns its name.
 pub(super) async fn save(saver: &Saver<'_>, engine: &Engine, state: &SavedState, history: &History) -> Result<String> {
     let job = saver.job;
     let name = checkpoint_name(state.global_step);
@@ -143,30 +136,25 @@ pub(super) async fn save(saver: &Saver<'_>, engine: &Engine, state: &SavedState,
     job.out.remove(&partial).await?;
     let dir = job.out.subdirectory(&partial);
     if let Err(error) = write_all(saver, engine, state, history, &*dir).await {
-        // Half a checkpoint is worth nothing and, on a full disk, in the way. The error that led here is the one to report.
+        // Half a checkpoint cannot be used and takes room on a full disk. Removing it may fail too; the first error is the one to report.
         let _ = job.out.remove(&partial).await;
         return Err(error);
     }
-    // A run that was resumed from before this step meets its own earlier checkpoint: the same bits, so the new one replaces it.
+    // A run that was resumed from an earlier step writes this checkpoint a second time, with the same bits: the new one replaces it.
     remove_checkpoint(job.out, &name).await?;
     job.out.rename(&partial, &name).await?;
     job.out.sync().await?;
-    remove_oldest(job, state, &name).await?;
     Ok(name)
 }
 
 async fn write_all(saver: &Saver<'_>, engine: &Engine, state: &SavedState, history: &History, dir: &dyn OutputDirectory) -> Result<()> {
-    let job = saver.job;
-    saver.write_model(engine, dir).await?;
-    if !job.recipe.save_only_model {
-        write_optimizer(saver.writes_rounded(), engine, dir).await?;
+    let summed = Summed::new(dir);
+    saver.write_model(engine, &summed).await?;
+    if !saver.job.recipe.save_only_model {
+        write_optimizer(saver.writes_rounded(), engine, &summed).await?;
     }
-    let mut json = serde_json::to_value(state).unwrap_or_default();
-    json["log_history"] = history.log_history().into();
-    json["trainer_log"] = serde_json::to_value(&history.entries).unwrap_or_default();
-    json["num_train_epochs"] = job.recipe.num_train_epochs.into();
-    json["train_batch_size"] = job.recipe.per_device_train_batch_size.into();
-    write_file(dir, STATE_FILE, &serde_json::to_vec_pretty(&json).unwrap_or_default()).await?;
+    let state = SavedState { files: summed.sums(), trainer_log: history.entries.clone(), ..state.clone() };
+    write_json(dir, STATE_FILE, &state.to_json(saver.job.recipe, history)?).await?;
     dir.sync().await
 }
 

@@ -7,7 +7,7 @@ use crate::adapter::ResolvedAdapter;
 use crate::checkpoint::{ModelSource, ParamSource};
 use crate::data::Sample;
 use crate::engine::{Blueprint, Engine, EngineOptions, Method, stored_type};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::model::ParamDecl;
 use crate::optim::AdamW;
@@ -28,7 +28,8 @@ pub struct Score {
 /// Scores samples, up to `batch_size` at a time: fewer where the adapter's memory asks for it, which changes nothing else.
 ///
 /// # Errors
-/// [`crate::Error::TooLittleMemory`] when not even one sample at a time fits; what reading the weights and the device fail with.
+/// [`Error::TooLittleMemory`] when not even one sample at a time fits; [`Error::File`] when the loss is not a
+/// finite number; what reading the weights and the device fail with.
 pub async fn score(gpu: &Rc<Gpu>, model: &dyn ModelSource, samples: &[Sample], batch_size: usize) -> Result<Score> {
     score_adapted(gpu, model, None, samples, batch_size).await
 }
@@ -64,5 +65,11 @@ pub async fn score_adapted(
     }
     let (sum, tokens) = evaluate(&mut engine, samples, batch).await?;
     let loss = sum / tokens.max(1) as f64;
+    if !loss.is_finite() {
+        return Err(Error::file(
+            model.label(),
+            format!("the loss over {tokens} tokens is {loss}: the weights hold NaN or infinity, or numbers so large that sums overflow"),
+        ));
+    }
     Ok(Score { loss, perplexity: loss.exp(), tokens, samples: samples.len() })
 }

@@ -1,9 +1,14 @@
 //! `trainer_state.json`: what a checkpoint says about the run that it belongs to.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::history::LogEntry;
+use super::checkpoints::checkpoint_step;
+use super::checksums::Checksums;
+use super::fingerprint::Fingerprint;
+use super::history::{History, LogEntry};
 use super::saver::{OPTIMIZER_FILE, Saver};
+use crate::config::Recipe;
 use crate::error::{Error, Result};
 use crate::platform::{Directory, read_small};
 
@@ -20,17 +25,58 @@ pub struct SavedState {
     pub max_steps: u64,
     /// The lowest evaluation loss so far.
     pub best_metric: Option<f64>,
-    /// The checkpoint that reached it.
+    /// The checkpoint that reached it: a name in the same output directory.
     pub best_model_checkpoint: Option<String>,
     /// Evaluations since then.
     pub evaluations_without_improvement: usize,
     /// Sum of the steps' losses, for the mean over the run.
     pub loss_total: f64,
+    /// Steps that no line of the log covers yet.
+    pub unlogged: Unlogged,
+    /// Seconds of training, all parts of an interrupted run together.
+    pub seconds: f64,
+    /// Tokens trained on, in the same way.
+    pub tokens: usize,
+    /// Samples trained on, in the same way.
+    pub samples: usize,
+    /// The time that chat templates were told when the run began, in seconds since 1970.
+    pub date: i64,
     /// What the data order and the result depend on; a resumed run must have the same.
-    pub fingerprint: String,
+    pub fingerprint: Fingerprint,
+    /// CRC-32 of the checkpoint's files.
+    #[serde(default)]
+    pub files: Checksums,
     /// The log.
     #[serde(default)]
     pub trainer_log: Vec<LogEntry>,
+}
+
+/// Steps since the last line of the log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Unlogged {
+    /// How many.
+    pub steps: u64,
+    /// Sum of their losses.
+    pub loss_sum: f64,
+    /// Gradient norm of the last.
+    pub grad_norm: f64,
+    /// The largest of their gradient norms.
+    pub largest_grad_norm: f64,
+}
+
+impl SavedState {
+    /// The state with what transformers' `trainer_state.json` holds besides.
+    ///
+    /// # Errors
+    /// [`Error::File`] for a value that JSON cannot express.
+    pub(super) fn to_json(&self, recipe: &Recipe, history: &History) -> Result<Value> {
+        let mut json =
+            serde_json::to_value(self).map_err(|e| Error::file(STATE_FILE, format!("the state cannot be written as JSON: {e}")))?;
+        json["log_history"] = history.log_history().into();
+        json["num_train_epochs"] = recipe.num_train_epochs.into();
+        json["train_batch_size"] = recipe.per_device_train_batch_size.into();
+        Ok(json)
+    }
 }
 
 /// What a checkpoint knows about itself, if this run can go on from it.
@@ -43,26 +89,49 @@ pub(super) async fn read(saver: &Saver<'_>, dir: &dyn Directory) -> Result<Saved
              give it as model_name_or_path (an adapter: adapter_name_or_path) to train on from its weights",
         ));
     }
-    let bytes = read_small(dir, STATE_FILE).await?;
-    let state: SavedState = serde_json::from_slice(&bytes)
-        .map_err(|e| Error::line(format!("{label}/{STATE_FILE}"), e.line(), format!("this is not a state that this program wrote: {e}")))?;
-    let now = saver.run_fingerprint();
-    if state.fingerprint != now {
+    let place = format!("{label}/{STATE_FILE}");
+    let fault =
+        |line: usize, reason: String| Error::line(place.clone(), line, format!("this is not a state that this program wrote: {reason}"));
+    let json: Value = serde_json::from_slice(&read_small(dir, STATE_FILE).await?).map_err(|e| fault(e.line(), e.to_string()))?;
+    if json["fingerprint"].is_string() {
         return Err(Error::recipe(
             "resume_from_checkpoint",
             format!(
-                "{label} was trained with {}, here it is {}; use the same recipe and data, or start anew from its weights",
-                beyond(&state.fingerprint, &now),
-                beyond(&now, &state.fingerprint)
+                "{label} is of an earlier version of this program, which did not note all that the result depends on; start anew from \
+                 its weights (as model_name_or_path, an adapter as adapter_name_or_path)"
+            ),
+        ));
+    }
+    let state = SavedState::deserialize(json).map_err(|e| fault(1, e.to_string()))?;
+    if state.global_step > state.max_steps {
+        return Err(fault(1, format!("it claims {} steps of {}", state.global_step, state.max_steps)));
+    }
+    if let Some(name) = state.best_model_checkpoint.as_ref().filter(|name| checkpoint_step(name).is_none()) {
+        let reason = format!("best_model_checkpoint is {name:?}, and not the name of a checkpoint beside this one");
+        return Err(fault(1, reason));
+    }
+    let differences = state.fingerprint.differences(&saver.run_fingerprint()?);
+    if !differences.is_empty() {
+        return Err(Error::recipe(
+            "resume_from_checkpoint",
+            format!(
+                "{label} was trained otherwise: {}; use the same recipe and data, or start anew from its weights",
+                differences.join("; ")
             ),
         ));
     }
     Ok(state)
 }
 
-/// The parts of one description that are not in the other.
-fn beyond(one: &str, other: &str) -> String {
-    let others: Vec<&str> = other.split(", ").collect();
-    let parts: Vec<&str> = one.split(", ").filter(|part| !others.contains(part)).collect();
-    if parts.is_empty() { "less".into() } else { parts.join(", ") }
+/// When the run of a checkpoint began, in seconds since 1970; `None` where it does not say so. A resumed run tells chat templates this
+/// time, so that they write the same date.
+///
+/// # Errors
+/// What reading fails with.
+pub async fn began_at(checkpoint: &dyn Directory) -> Result<Option<i64>> {
+    if checkpoint.size(STATE_FILE).await?.is_none() {
+        return Ok(None);
+    }
+    let json: Option<Value> = serde_json::from_slice(&read_small(checkpoint, STATE_FILE).await?).ok();
+    Ok(json.and_then(|json| json["date"].as_i64()))
 }

@@ -5,14 +5,14 @@ use std::rc::Rc;
 use super::Responder;
 use crate::adapter::{Adapted, Adapter};
 use crate::checkpoint::Checkpoint;
-use crate::config::Recipe;
+use crate::config::{Recipe, Resume};
 use crate::data::{Prepared, Sample, Tokenizer, prepare};
 use crate::error::Result;
 use crate::generate::{Generator, GeneratorOptions};
 use crate::gpu::Gpu;
 use crate::model::ModelConfig;
-use crate::platform::Directory;
-use crate::train::{Score, score_adapted};
+use crate::platform::{Directory, OutputDirectory, as_directory};
+use crate::train::{Score, began_at, newest_checkpoint, score_adapted};
 use crate::validate::{self, Opened};
 
 use super::Places;
@@ -47,6 +47,26 @@ impl Model {
     /// What keeps a directory from being an adapter of this model.
     pub async fn with_adapters(mut self, directories: Vec<Rc<dyn Directory>>) -> Result<Model> {
         self.adapters = Rc::new(Adapter::open_all(directories, &self.checkpoint).await?);
+        Ok(self)
+    }
+
+    /// The same model for a run that goes on from a checkpoint, of the recipe or the newest in `out`: its chat template writes the date
+    /// that the run began with, as some write the present one.
+    ///
+    /// # Errors
+    /// What reading the checkpoint's state or the tokenizer fails with.
+    pub async fn as_begun(mut self, recipe: &Recipe, places: &dyn Places, out: &dyn OutputDirectory) -> Result<Model> {
+        let checkpoint: Rc<dyn Directory> = match &recipe.resume_from_checkpoint {
+            Resume::No => return Ok(self),
+            Resume::From(name) => places.directory(name).await?,
+            Resume::Newest => match newest_checkpoint(out).await? {
+                Some(name) => Rc::from(as_directory(out.subdirectory(&name))),
+                None => return Ok(self),
+            },
+        };
+        if let Some(date) = began_at(&*checkpoint).await?.filter(|date| *date != self.tokenizer.now()) {
+            self.tokenizer = Rc::new(Tokenizer::load_at(&**self.checkpoint.directory(), date).await?);
+        }
         Ok(self)
     }
 

@@ -53,7 +53,8 @@ impl Run {
             Resume::No | Resume::Newest => None,
         };
         let checkpoint = model.checkpoint.clone();
-        Ok(Run { model, input: RunInput { recipe, checkpoint, carry, data, adapters, resume_from } })
+        let date = model.tokenizer.now();
+        Ok(Run { model, input: RunInput { recipe, checkpoint, carry, data, adapters, resume_from, date } })
     }
 
     /// Plans the run for a device: its order of samples, what is trained, its memory to the byte. Nothing is allocated.

@@ -98,6 +98,114 @@ fn the_best_weights_come_back_after_stopping_early() {
     assert_eq!(ws.json("out/eval_results.json")["eval_loss"].as_f64(), Some(lowest));
 }
 
+/// The best state was reached before the checkpoint that a run in another directory goes on from.
+#[test]
+fn the_best_weights_are_found_from_another_output_directory() {
+    let ws = Workspace::new();
+    ws.recipe(
+        "eval_dataset: test.jsonl\neval_strategy: steps\neval_steps: 1\nsave_steps: 1\nlearning_rate: 0.3\n\
+         lr_scheduler_type: constant_with_warmup\nwarmup_steps: 2\nmax_steps: 3\nload_best_model_at_end: true",
+    );
+    ws.run(&["train", "recipe.yaml"]).good();
+    let best = ws.json("out/trainer_state.json")["best_model_checkpoint"].as_str().expect("a name").to_string();
+    assert_eq!(best, "checkpoint-2");
+    ws.run(&["train", "recipe.yaml", "resume_from_checkpoint=out/checkpoint-3", "output_dir=elsewhere"]).good();
+    assert_eq!(ws.read("elsewhere/model.safetensors"), ws.read("out/model.safetensors"));
+    assert_eq!(ws.read("elsewhere/model.safetensors"), ws.read("elsewhere/checkpoint-2/model.safetensors"));
+    // Where it is gone, the run says so and ends with the best of the rest.
+    fs::remove_dir_all(ws.path("out/checkpoint-2")).expect("it is there");
+    let said = ws.run(&["train", "recipe.yaml", "resume_from_checkpoint=out/checkpoint-3", "output_dir=third"]).good();
+    assert!(said.stderr.contains("checkpoint-2, the best so far") && said.stderr.contains("the best of what follows"), "{}", said.stderr);
+    assert_eq!(ws.read("third/model.safetensors"), ws.read("out/checkpoint-3/model.safetensors"));
+}
+
+/// The names in a directory, hidden ones included.
+fn names(ws: &Workspace, dir: &str) -> Vec<String> {
+    let entries = fs::read_dir(ws.path(dir)).expect("it is there").flatten();
+    let mut names: Vec<String> = entries.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_new_result_takes_the_place_of_an_earlier_one_whole() {
+    let ws = Workspace::new();
+    ws.recipe("max_steps: 2\nsave_strategy: no\nplot_loss: false");
+    ws.run(&["train", "recipe.yaml", "finetuning_type=lora"]).good();
+    ws.write("out/thesis.tex", "years of work");
+    ws.write("out/pytorch_model.bin", "another trainer's weights");
+    let said = ws.run(&["train", "recipe.yaml", "overwrite_output_dir=true"]).good();
+    assert!(said.stderr.contains("out/.earlier-1 until the new one is whole"), "{}", said.stderr);
+    let left = names(&ws, "out");
+    assert!(left.contains(&"model.safetensors".into()) && left.contains(&"thesis.tex".into()), "{left:?}");
+    for gone in ["adapter_model.safetensors", "adapter_config.json", "pytorch_model.bin", ".earlier-1"] {
+        assert!(!left.contains(&gone.to_string()), "{gone} in {left:?}");
+    }
+    let whole = ws.read("out/model.safetensors");
+    // One file, then shards: readers prefer the single file.
+    ws.run(&["train", "recipe.yaml", "overwrite_output_dir=true", "max_shard_size=200KB"]).good();
+    let left = names(&ws, "out");
+    assert!(!left.contains(&"model.safetensors".into()) && left.contains(&"model.safetensors.index.json".into()), "{left:?}");
+    // And back, with the model alone left of the run before.
+    ws.run(&["train", "recipe.yaml", "overwrite_output_dir=true"]).good();
+    let left = names(&ws, "out");
+    assert!(!left.iter().any(|name| name.contains("-of-") || name.contains("index")), "{left:?}");
+    assert_eq!(ws.read("out/model.safetensors"), whole);
+    assert_eq!(ws.read("out/thesis.tex"), b"years of work");
+}
+
+#[test]
+fn a_run_that_is_killed_while_it_replaces_a_result_loses_neither() {
+    let ws = Workspace::new();
+    ws.recipe("max_steps: 2\nsave_strategy: no\nplot_loss: false");
+    ws.run(&["train", "recipe.yaml"]).good();
+    let whole = ws.read("out/model.safetensors");
+    ws.recipe("max_steps: 100000\nsave_steps: 1\nsave_total_limit: 2\noverwrite_output_dir: true\nseed: 7");
+    let mut child = ws.start(&["train", "recipe.yaml"]);
+    let began = std::time::Instant::now();
+    while !ws.path("out/checkpoint-2").exists() {
+        assert!(began.elapsed() < std::time::Duration::from_secs(120), "no checkpoint: {:?}", names(&ws, "out"));
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    child.kill().expect("it is our child");
+    child.wait().expect("it is our child");
+    assert!(!ws.path("out/config.json").exists() && !ws.path("out/model.safetensors").exists(), "{:?}", names(&ws, "out"));
+    assert_eq!(ws.read("out/.earlier-1/model.safetensors"), whole);
+    assert!(ws.path("out/.earlier-1/config.json").exists());
+    let fault = ws.run(&["train", "recipe.yaml", "overwrite_output_dir=false", "max_steps=3"]).fault();
+    assert!(fault.contains(".earlier-1") && fault.contains("overwrite_output_dir=true"), "{fault}");
+    let said = ws.run(&["train", "recipe.yaml", "max_steps=3"]).good();
+    assert!(said.stderr.contains(".earlier-"), "{}", said.stderr);
+    let left = names(&ws, "out");
+    assert!(left.contains(&"model.safetensors".into()) && !left.iter().any(|name| name.starts_with('.')), "{left:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_limit_on_the_size_of_files_is_a_sentence() {
+    let ws = Workspace::new();
+    ws.recipe("");
+    let fault = ws.limited(64, &["train", "recipe.yaml"]).fault();
+    assert!(fault.contains("ulimit -f") && fault.contains("max_shard_size"), "{fault}");
+    assert!(!ws.path("out/model.safetensors").exists());
+    assert!(!names(&ws, "out").iter().any(|name| name.ends_with(".partial")), "{:?}", names(&ws, "out"));
+}
+
+#[test]
+fn a_loss_that_is_not_finite_is_no_score() {
+    let ws = Workspace::new();
+    let mut bytes = ws.read("model/model.safetensors");
+    let end = bytes.len();
+    bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+    fs::write(ws.path("model/model.safetensors"), bytes).expect("it can be written");
+    for args in
+        [&["eval", "--model", "model", "--dataset", "test.jsonl"][..], &["eval", "--model", "model", "--dataset", "test.jsonl", "--json"]]
+    {
+        let fault = ws.run(args).fault();
+        assert!(fault.starts_with("model: ") && fault.contains("NaN"), "{fault}");
+    }
+}
+
 /// A model without a chat template is trained with a plain one, which belongs to the result from then on.
 #[test]
 fn the_template_of_the_training_is_saved() {
@@ -188,6 +296,14 @@ fn results_of_earlier_runs_are_not_written_over_unasked() {
     let fault = ws.run(&["train", "recipe.yaml", "output_dir=.", "overwrite_output_dir=true"]).fault();
     assert!(fault.contains("lies inside it"), "{fault}");
 
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("thesis.tex", ws.path("out/.rootstock.lock")).expect("it can be made");
+        let fault = ws.run(&["train", "recipe.yaml", "overwrite_output_dir=true"]).fault();
+        assert!(fault.contains(".rootstock.lock") && fault.contains("link"), "{fault}");
+        assert_eq!(ws.read("out/thesis.tex"), b"years of work");
+        fs::remove_file(ws.path("out/.rootstock.lock")).expect("it is there");
+    }
     let lock = File::create(ws.path("out/.rootstock.lock")).expect("it can be made");
     lock.lock().expect("nobody else has it");
     let fault = ws.run(&["train", "recipe.yaml", "overwrite_output_dir=true"]).fault();

@@ -61,7 +61,156 @@ fn a_resumed_run_has_the_bits_of_an_uninterrupted_one() {
 
     // Another recipe cannot go on from there: the data order would be another.
     let fault = ws.run(&["train", "recipe.yaml", "resume_from_checkpoint=true", "seed=7"]).fault();
-    assert!(fault.contains("resume_from_checkpoint") && fault.contains("same recipe"), "{fault}");
+    assert!(
+        fault.contains("resume_from_checkpoint") && fault.contains("same recipe") && fault.contains("seed was 42 and is 7 here"),
+        "{fault}"
+    );
+}
+
+/// A run of six steps in `whole`, and its state after three in `out`.
+fn half_way(recipe: &str) -> Workspace {
+    let ws = Workspace::new();
+    ws.recipe(&format!("max_steps: 6\nsave_steps: 3\n{recipe}"));
+    ws.run(&["train", "recipe.yaml", "output_dir=whole"]).good();
+    copy(&ws, "whole/checkpoint-3", "out/checkpoint-3");
+    ws
+}
+
+fn copy(ws: &Workspace, from: &str, to: &str) {
+    fs::create_dir_all(ws.path(to)).expect("it can be made");
+    for entry in fs::read_dir(ws.path(from)).expect("it is there").flatten() {
+        fs::copy(entry.path(), ws.path(to).join(entry.file_name())).expect("it can be copied");
+    }
+}
+
+#[test]
+fn whatever_the_bits_depend_on_must_be_the_same_and_is_named() {
+    let ws = half_way("");
+    let resume = |more: &[&str]| ws.run(&[&["train", "recipe.yaml", "resume_from_checkpoint=true"], more].concat());
+    for (changed, named) in [
+        ("warmup_steps=2", "warmup was off and is 2 here"),
+        ("lr_scheduler_type=linear", "lr_scheduler_type was cosine and is linear here"),
+        ("adam_beta1=0.8", "adam_beta1 was 0.9 and is 0.8 here"),
+        ("adam_epsilon=1e-6", "adam_epsilon"),
+        ("train_on_prompt=true", "train_on_prompt was off and is true here"),
+        ("mask_history=true", "mask_history"),
+        ("packing=true", "packing was off and is true here"),
+        ("cutoff_len=63", "cutoff_len was 64 and is 63 here"),
+    ] {
+        let fault = resume(&[changed]).fault();
+        assert!(fault.contains(named) && fault.contains("use the same recipe and data"), "{changed}: {fault}");
+    }
+    // The same records in another order, and two answers swapped.
+    let lines: Vec<String> = questions(12).lines().map(str::to_string).collect();
+    let mut reordered = lines.clone();
+    reordered.swap(2, 7);
+    let mut swapped = lines.clone();
+    (swapped[2], swapped[3]) = (lines[2].replace("It is 3.", "It is 4."), lines[3].replace("It is 4.", "It is 3."));
+    assert_ne!(swapped, lines);
+    for records in [reordered, swapped] {
+        ws.write("train.jsonl", &(records.join("\n") + "\n"));
+        let fault = resume(&[]).fault();
+        assert!(fault.contains("the training samples are others or in another order"), "{fault}");
+    }
+    let kept = fs::read_dir(ws.path("out")).expect("out is there").count();
+    assert_eq!(kept, 1, "nothing but the checkpoint: a refused run writes nothing");
+    ws.write("train.jsonl", &(lines.join("\n") + "\n"));
+    // Paths, logging, saving and how memory is saved do not change the bits.
+    fs::rename(ws.path("train.jsonl"), ws.path("renamed.jsonl")).expect("it is there");
+    fs::rename(ws.path("model"), ws.path("moved")).expect("it is there");
+    resume(&[
+        "dataset=renamed.jsonl",
+        "model_name_or_path=moved",
+        "logging_steps=2",
+        "save_steps=2",
+        "save_total_limit=1",
+        "gradient_checkpointing=true",
+        "max_shard_size=200KB",
+        "plot_loss=false",
+    ])
+    .good();
+    assert_eq!(ws.read("out/checkpoint-6/optimizer.safetensors"), ws.read("whole/checkpoint-6/optimizer.safetensors"));
+}
+
+#[test]
+fn a_resumed_run_logs_the_lines_of_an_uninterrupted_one() {
+    let ws = half_way("logging_steps: 4");
+    ws.run(&["train", "recipe.yaml", "resume_from_checkpoint=true"]).good();
+    assert_eq!(bits(&ws, "out"), bits(&ws, "whole"));
+    assert_eq!(bits(&ws, "out").1.iter().map(|(step, _)| *step).collect::<Vec<_>>(), [1, 4, 6]);
+}
+
+#[test]
+fn a_damaged_or_forged_checkpoint_is_refused_by_name() {
+    let ws = half_way("");
+    let resume = || ws.run(&["train", "recipe.yaml", "resume_from_checkpoint=true"]).fault();
+    for file in ["optimizer.safetensors", "model.safetensors"] {
+        let (path, good) = (format!("out/checkpoint-3/{file}"), ws.read(&format!("out/checkpoint-3/{file}")));
+        let mut bytes = good.clone();
+        let middle = bytes.len() - 100;
+        bytes[middle] ^= 1;
+        fs::write(ws.path(&path), bytes).expect("it can be written");
+        let fault = resume();
+        assert!(fault.contains(&path) && fault.contains("damaged") && fault.contains("checksum"), "{fault}");
+        fs::write(ws.path(&path), good).expect("it can be written");
+    }
+    let path = "out/checkpoint-3/trainer_state.json";
+    let good = ws.json(path);
+    let forge = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut state = good.clone();
+        change(&mut state);
+        ws.write(path, &state.to_string());
+        resume()
+    };
+    for place in ["/etc", "../x", "checkpoint-1/..", "checkpoint-01"] {
+        let fault = forge(&|state| state["best_model_checkpoint"] = place.into());
+        assert!(fault.contains("best_model_checkpoint") && fault.contains(place), "{fault}");
+    }
+    let fault = forge(&|state| state["global_step"] = 7.into());
+    assert!(fault.contains("7 steps of 6"), "{fault}");
+    let fault = forge(&|state| state["fingerprint"] = "12 samples, 300 tokens, batch 2 × 1".into());
+    assert!(fault.contains("earlier version") && fault.contains("model_name_or_path"), "{fault}");
+}
+
+/// A chat template that writes the date, and a run that began on another day.
+#[test]
+fn a_resumed_run_writes_the_date_that_it_began_with() {
+    use rootstock::data::Tokenizer;
+    use rootstock::platform::{NativeDirectory, block_on};
+    use rootstock::workflow::{Model, Paths, Places, Run};
+
+    let ws = Workspace::new();
+    let template = String::from_utf8(ws.read("model/chat_template.jinja")).expect("UTF-8");
+    ws.write("model/chat_template.jinja", &format!("{{{{ strftime_now('%Y-%m-%d') }}}}{template}"));
+    ws.recipe("max_steps: 6\nsave_steps: 3");
+    let text =
+        String::from_utf8(ws.read("recipe.yaml")).expect("UTF-8").replace("dataset: ", &format!("dataset: {}/", ws.path("").display()));
+    let recipe = rootstock::config::Recipe::parse("recipe.yaml", &text, &[]).expect("the recipe is right");
+    block_on(async {
+        let directory = Paths.directory(&ws.path("model").display().to_string()).await.expect("it is there");
+        let mut model = Model::open(directory.clone()).await.expect("it opens");
+        model.tokenizer = std::rc::Rc::new(Tokenizer::load_at(&*directory, 1_000_000_000).await.expect("it loads"));
+        let run = Run::on(model, recipe, &Paths).await.expect("the data is right");
+        let out = NativeDirectory::new(ws.path("whole"));
+        run.train(&crate::kernels::gpu(), &out, &mut rootstock::train::Silent).await.expect("it trains");
+    });
+    assert_eq!(ws.json("whole/checkpoint-3/trainer_state.json")["date"], 1_000_000_000);
+    copy(&ws, "whole/checkpoint-3", "out/checkpoint-3");
+    ws.run(&["train", "recipe.yaml", "resume_from_checkpoint=true"]).good();
+    assert_eq!(bits(&ws, "out"), bits(&ws, "whole"));
+}
+
+#[test]
+fn a_finished_run_that_is_resumed_keeps_its_results_and_its_limit() {
+    let ws = half_way("save_total_limit: 2");
+    ws.run(&["train", "recipe.yaml", "resume_from_checkpoint=true"]).good();
+    let runtime = |ws: &Workspace| ws.json("out/train_results.json")["train_runtime"].as_f64().expect("a number");
+    let before = runtime(&ws);
+    // As a kill between writing checkpoint-6 and removing the oldest leaves it.
+    copy(&ws, "out/checkpoint-3", "out/checkpoint-1");
+    ws.run(&["train", "recipe.yaml", "resume_from_checkpoint=true"]).good();
+    assert!(runtime(&ws) > 0.5 * before, "{} after {before}", runtime(&ws));
+    assert!(!ws.path("out/checkpoint-1").exists() && ws.path("out/checkpoint-3").exists() && ws.path("out/checkpoint-6").exists());
 }
 
 #[test]

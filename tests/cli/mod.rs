@@ -119,6 +119,15 @@ impl Workspace {
         said(self.command(args).stdin(Stdio::from(file)).output().expect("the program starts"))
     }
 
+    /// Runs the program where no file may become larger than so many blocks of the shell's `ulimit -f`.
+    #[cfg(unix)]
+    pub(crate) fn limited(&self, blocks: u32, args: &[&str]) -> Said {
+        let mut command = Command::new("sh");
+        let script = format!("ulimit -f {blocks}; exec \"$0\" \"$@\"");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_rootstock")]).args(args).current_dir(self.dir.path()).stdin(Stdio::null());
+        said(command.output().expect("the program starts"))
+    }
+
     /// Starts the program without waiting; nobody reads what it says.
     pub(crate) fn start(&self, args: &[&str]) -> Child {
         self.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts")

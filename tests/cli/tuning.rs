@@ -62,7 +62,7 @@ fn a_lora_run_leaves_an_adapter_and_its_checkpoints_go_on_to_the_same_bits() {
     }
     within_five_percent(&ws);
     let fault = ws.run(&["train", "recipe.yaml", "resume_from_checkpoint=true", "lora_rank=8"]).fault();
-    let words = "was trained with lora_alpha 8, r 4, here it is lora_alpha 16, r 8; use the same recipe";
+    let words = "was trained otherwise: lora_rank was 4 and is 8 here; lora_alpha was 8 and is 16 here; use the same recipe";
     assert!(fault.contains("resume_from_checkpoint") && fault.contains(words), "{fault}");
 }
 
@@ -149,7 +149,7 @@ fn pissa_ships_an_adapter_of_the_base_and_goes_on_to_the_same_bits() {
     );
     within_five_percent(&ws);
     let fault = ws.run(&["train", "recipe.yaml", "resume_from_checkpoint=true", "pissa_init=false"]).fault();
-    assert!(fault.contains("was trained with PiSSA, here it is no PiSSA; use the same recipe"), "{fault}");
+    assert!(fault.contains("pissa_init was true and is off here") && fault.contains("use the same recipe"), "{fault}");
 }
 
 /// A new adapter on another, and going on with the last of two: each belongs to the sum below it, and says so.

@@ -16,31 +16,38 @@ use rootstock::{Error, Result};
 use crate::kernels::gpu;
 
 /// golden/llama on a few samples of different lengths.
-struct Setup {
+pub(super) struct Setup {
     checkpoint: Checkpoint,
     samples: Vec<Sample>,
+    pub(super) eval: Vec<Sample>,
     gpu: Rc<Gpu>,
 }
 
 impl Setup {
-    fn new() -> Setup {
-        let dir = Rc::new(NativeDirectory::new("tests/fixtures/golden/llama"));
+    pub(super) fn new() -> Setup {
+        Setup::of(Rc::new(NativeDirectory::new("tests/fixtures/golden/llama")))
+    }
+
+    pub(super) fn of(dir: Rc<dyn Directory>) -> Setup {
         let checkpoint = block_on(Checkpoint::open(dir)).expect("the fixture opens");
         let sample = |i: u32| {
             let ids: Vec<u32> = (0..5 + i * 3 % 17).map(|t| (i * 31 + t * 7) % 300).collect();
             Sample::new(ids.clone(), ids.iter().map(|id| *id as i32).collect(), i as usize + 1)
         };
-        Setup { checkpoint, samples: (0..9).map(sample).collect(), gpu: gpu() }
+        Setup { checkpoint, samples: (0..9).map(sample).collect(), eval: Vec::new(), gpu: gpu() }
     }
 
-    fn train(&self, more: &str, out: &dyn OutputDirectory, observer: &mut dyn Observer) -> Result<Outcome> {
-        let text = format!(
-            "model_name_or_path: model\nfinetuning_type: full\ndataset: data\noutput_dir: out\nper_device_train_batch_size: 2\n\
-             learning_rate: 1.0e-3\n{more}"
+    pub(super) fn train(&self, more: &str, out: &dyn OutputDirectory, observer: &mut dyn Observer) -> Result<Outcome> {
+        let mut text = format!(
+            "model_name_or_path: model\nfinetuning_type: full\ndataset: data\noutput_dir: out\nper_device_train_batch_size: 2\n{more}\n"
         );
+        if !more.contains("learning_rate:") {
+            text += "learning_rate: 1.0e-3\n";
+        }
         let recipe = Recipe::parse("recipe.yaml", &text, &[]).expect("the recipe is right");
         let mut data = Prepared::default();
         data.train.samples = self.samples.clone();
+        data.eval.samples = self.eval.clone();
         let input = RunInput {
             recipe,
             checkpoint: self.checkpoint.clone(),
@@ -48,12 +55,13 @@ impl Setup {
             data: Rc::new(data),
             adapters: Vec::new(),
             resume_from: None,
+            date: 0,
         };
         block_on(async { PlannedRun::new(input, self.gpu.profile()).await?.train(&self.gpu, out, observer).await })
     }
 }
 
-struct Watch<F: FnMut(&Event<'_>)>(F);
+pub(super) struct Watch<F: FnMut(&Event<'_>)>(pub(super) F);
 
 #[async_trait::async_trait(?Send)]
 impl<F: FnMut(&Event<'_>)> Observer for Watch<F> {
@@ -62,7 +70,7 @@ impl<F: FnMut(&Event<'_>)> Observer for Watch<F> {
     }
 }
 
-fn weights(out: &MemoryDirectory, name: &str) -> Vec<u8> {
+pub(super) fn weights(out: &MemoryDirectory, name: &str) -> Vec<u8> {
     block_on(out.read(&format!("{name}model.safetensors"))).unwrap_or_else(|e| panic!("{e}"))
 }
 
@@ -89,9 +97,9 @@ fn a_lost_device_is_said_and_the_last_checkpoint_goes_on_to_the_same_bits() {
 }
 
 /// A disk with room for so many more bytes.
-struct SmallDisk {
-    inner: Box<dyn OutputDirectory>,
-    room: Rc<Cell<u64>>,
+pub(super) struct SmallDisk {
+    pub(super) inner: Box<dyn OutputDirectory>,
+    pub(super) room: Rc<Cell<u64>>,
 }
 
 struct SmallDiskWriter {

@@ -1,4 +1,5 @@
 //! The training loop and what it needs.
 
 mod faults;
+mod keeping;
 mod schedule;

@@ -34,7 +34,7 @@ impl Session {
         let base = self.base()?;
         let known = self.prepared_again(&settings).await?;
         let kept_data = KeptData { data: known.data.clone(), evaluation: known.evaluation.clone() };
-        let run = self.open_run(&base, &settings, &kept_data).await?;
+        let run = self.open_run(&base, &settings, &kept_data, None).await?;
         let method = match run.input.recipe.finetuning_type {
             FinetuningType::Full => RunMethod::Full,
             FinetuningType::Lora => RunMethod::Lora,
@@ -70,8 +70,7 @@ impl Session {
         }
         let kept_data = self.kept_data(id).await?;
         let base = self.base_of(id, &about, call).await?;
-        let mut run = self.open_run(&base, &about.recipe, &kept_data).await?;
-        run.input.recipe.resume_from_checkpoint = Resume::Newest;
+        let run = self.open_run(&base, &about.recipe, &kept_data, Some(&*self.kept_out(id).await?)).await?;
         self.run_to_its_end(id, about, run, samples, call).await
     }
 
@@ -94,10 +93,15 @@ impl Session {
         Ok(Rc::new(OpenBase { name: about.base_name.clone(), source: about.base.clone(), directory, model }))
     }
 
-    async fn open_run(&self, base: &OpenBase, settings: &Settings, kept: &KeptData) -> Result<Run> {
-        let model = base.model.clone()?;
+    /// Opens a run; one that goes on gives its output directory.
+    async fn open_run(&self, base: &OpenBase, settings: &Settings, kept: &KeptData, resumed: Option<&dyn OutputDirectory>) -> Result<Run> {
+        let mut model = base.model.clone()?;
         let files = self.data_files(&kept.data, kept.evaluation.as_ref()).await?;
-        let recipe = data::recipe_for(settings, &base.reference(), &files)?;
+        let mut recipe = data::recipe_for(settings, &base.reference(), &files)?;
+        if let Some(out) = resumed {
+            recipe.resume_from_checkpoint = Resume::Newest;
+            model = model.as_begun(&recipe, &files, out).await?;
+        }
         Run::on(model, recipe, &files).await
     }
 

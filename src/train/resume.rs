@@ -1,0 +1,104 @@
+//! Going on from a checkpoint: which one, whether it is whole and of the same run, and where the best one of that run is.
+
+use std::rc::Rc;
+
+use super::checkpoints::{checkpoint_name, newest_checkpoint};
+use super::checksums;
+use super::job::{Event, Job, Observer};
+use super::saver::Saver;
+use super::state::{self, STATE_FILE, SavedState};
+use crate::config::Resume;
+use crate::error::{Error, Result};
+use crate::platform::{Directory, as_directory, read_small};
+
+/// Bytes that are copied at once.
+const PIECE: u64 = 8 << 20;
+
+/// The checkpoint that a run goes on from.
+pub(super) struct Earlier {
+    pub(super) directory: Rc<dyn Directory>,
+    pub(super) state: SavedState,
+}
+
+/// Finds the checkpoint that the recipe asks for and checks that this run can go on from it.
+///
+/// # Errors
+/// [`Error::Recipe`] when recipe or data differ, [`Error::File`] when a file of it is damaged.
+pub(super) async fn find(saver: &Saver<'_>, observer: &mut dyn Observer) -> Result<Option<Earlier>> {
+    let out = saver.job.out;
+    let directory: Rc<dyn Directory> = match &saver.job.recipe.resume_from_checkpoint {
+        Resume::No => return Ok(None),
+        Resume::Newest => match newest_checkpoint(out).await? {
+            Some(name) => Rc::from(as_directory(out.subdirectory(&name))),
+            None => {
+                let place = out.label();
+                observer.event(Event::Notice(format!("there is no whole checkpoint in {place} yet: starting from the beginning")));
+                return Ok(None);
+            }
+        },
+        Resume::From(path) => {
+            let given = saver.job.resume_from.clone();
+            given.ok_or_else(|| Error::recipe("resume_from_checkpoint", format!("the directory {path} was not opened for this run")))?
+        }
+    };
+    let state = state::read(saver, &*directory).await?;
+    checksums::verify(&*directory, &state.files).await?;
+    Ok(Some(Earlier { directory, state }))
+}
+
+impl Earlier {
+    /// Makes sure that the best checkpoint so far is in the output directory, from which the end of the run takes it: in a run that goes
+    /// on elsewhere it is copied. Where it cannot be found the best is forgotten, with a remark.
+    ///
+    /// # Errors
+    /// What copying fails with.
+    pub(super) async fn keep_best(&mut self, job: &Job<'_>, observer: &mut dyn Observer) -> Result<()> {
+        let Some(name) = self.state.best_model_checkpoint.clone().filter(|_| job.recipe.load_best_model_at_end) else { return Ok(()) };
+        if job.out.size(&format!("{name}/{STATE_FILE}")).await?.is_some() {
+            return Ok(());
+        }
+        let source = match name == checkpoint_name(self.state.global_step) {
+            true => Some(self.directory.clone()),
+            false => self.directory.sibling(&name),
+        };
+        if let Some(source) = source
+            && let Some(bytes) = readable(&*source).await
+            && let Ok(state) = serde_json::from_slice::<SavedState>(&bytes)
+            && checksums::verify(&*source, &state.files).await.is_ok()
+        {
+            return copy(&*source, job, &name).await;
+        }
+        let (place, loss) = (self.directory.label(), self.state.best_metric.unwrap_or(f64::NAN));
+        observer.event(Event::Notice(format!(
+            "{name}, the best so far (eval_loss {loss:.4}), is neither in {} nor beside {place}, or is damaged: the best of what follows is taken",
+            job.out.label()
+        )));
+        self.state.best_model_checkpoint = None;
+        self.state.best_metric = None;
+        Ok(())
+    }
+}
+
+/// The state file of a checkpoint that may not be there.
+async fn readable(directory: &dyn Directory) -> Option<Vec<u8>> {
+    directory.size(STATE_FILE).await.ok()??;
+    read_small(directory, STATE_FILE).await.ok()
+}
+
+/// Copies a checkpoint into the output directory; it appears there when it is whole.
+async fn copy(from: &dyn Directory, job: &Job<'_>, name: &str) -> Result<()> {
+    let partial = format!(".{name}.partial");
+    job.out.remove(&partial).await?;
+    let to = job.out.subdirectory(&partial);
+    for entry in from.list().await? {
+        let mut file = to.create(&entry.name).await?;
+        for first in (0..entry.size).step_by(PIECE as usize) {
+            file.write(&from.read_range(&entry.name, first..(first + PIECE).min(entry.size)).await?).await?;
+        }
+        file.finish().await?;
+    }
+    to.sync().await?;
+    job.out.remove(name).await?;
+    job.out.rename(&partial, name).await?;
+    job.out.sync().await
+}
