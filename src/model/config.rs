@@ -65,6 +65,10 @@ pub struct ModelConfig {
     pub embedding_scale: f32,
     /// Added to the weight of every norm: 1 for gemma, else 0.
     pub norm_weight_offset: f32,
+    /// What attention and feed-forward part are multiplied by before they are added to the residual stream.
+    pub residual_scale: f32,
+    /// What the logits are multiplied by. The factor is applied to the hidden states in front of the head.
+    pub logits_scale: f32,
     /// c in c · tanh(logits / c).
     pub final_logit_softcapping: Option<f32>,
     /// Tokens that end a text.
@@ -233,6 +237,8 @@ impl ModelConfig {
             attention_scale: (head_dim as f64).powf(-0.5) as f32,
             embedding_scale: 1.0,
             norm_weight_offset: 0.0,
+            residual_scale: 1.0,
+            logits_scale: 1.0,
             final_logit_softcapping: None,
             eos_token_ids: Vec::new(),
             bos_token_id: None,

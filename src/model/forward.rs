@@ -164,14 +164,16 @@ impl Forward<'_> {
         self.graph.activation(x, self.config.activation)
     }
 
-    /// a + b: the residual stream.
+    /// a + residual_scale · b: the residual stream and what a part of a layer adds to it.
     pub(super) fn add(&mut self, a: ValueId, b: ValueId) -> ValueId {
+        let b = self.graph.scale(b, self.config.residual_scale);
         self.graph.add(a, b)
     }
 
     /// The output head: its own matrix, or the token embedding.
     pub(super) fn head(&mut self, x: ValueId) {
         self.prefix.clear();
+        let x = self.graph.scale(x, self.config.logits_scale);
         let tied = self.config.architecture.declaration().tensors.embedding;
         let weight = self.param(if self.config.tie_word_embeddings { tied } else { "lm_head.weight" });
         self.graph.lm_head(x, weight, self.config.final_logit_softcapping);

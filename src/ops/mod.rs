@@ -24,5 +24,6 @@ mod mlp;
 mod residual;
 mod rms_norm;
 mod rope;
+mod scale;
 mod split;
 mod sums;

@@ -62,7 +62,12 @@ pub(super) fn settings(view: &mut View, config: &ModelConfig, base: &Base, findi
     }
     if same_widths && heads(config) == heads(other) && config.attention_scale != other.attention_scale {
         let how = format!("{}, the base has {}", config.attention_scale, other.attention_scale);
-        differing.push(("the scale of attention differs", how, &["query_pre_attn_scalar", "scale_attn_weights"]));
+        differing.push(("the scale of attention differs", how, &["query_pre_attn_scalar", "scale_attn_weights", "attention_multiplier"]));
+    }
+    let scales = |config: &ModelConfig| [config.embedding_scale, config.residual_scale, config.logits_scale];
+    if same_widths && scales(config) != scales(other) {
+        let how = format!("{:?} for embedding, residual stream and logits, the base has {:?}", scales(config), scales(other));
+        differing.push(("a multiplier differs", how, &["embedding_multiplier", "residual_multiplier", "logits_scaling"]));
     }
     if config.final_logit_softcapping != other.final_logit_softcapping {
         let how = format!("{:?}, the base has {:?}", config.final_logit_softcapping, other.final_logit_softcapping);

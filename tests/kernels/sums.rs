@@ -1,4 +1,4 @@
-//! Residual sums, splitting, dropout.
+//! Residual sums, scaling, splitting, dropout.
 
 use rootstock::kernels::StepValues;
 
@@ -31,6 +31,37 @@ fn a_sum_hands_its_gradient_to_both_sides() {
             assert_close("y", &out.outputs[0], &y, TOLERANCE);
             assert_close("da", &out.inputs[0], &dy.iter().map(|d| 2.0 * d).collect::<Vec<_>>(), TOLERANCE);
             assert_close("db", &out.inputs[1], &dy, TOLERANCE);
+        }
+    }
+}
+
+/// x is used scaled, and as it is after and before that, so that its gradient is written in one place and added to in another.
+#[test]
+fn scales_forwards_and_backwards() {
+    let gpu = gpu();
+    let mut random = Random::new(54);
+    const FACTOR: f32 = -0.375;
+    for profile in profiles(&gpu) {
+        for (tokens, cols) in [(1, 1), (7, 307), (255, 50)] {
+            let (x, dy) = (random.vector(tokens * cols), random.vector(tokens * cols));
+            let case = Case {
+                tokens,
+                inputs: vec![Matrix::new(cols, x.clone())],
+                gradients: vec![Matrix::new(cols, dy.clone())],
+                ..Case::default()
+            };
+            let times = |v: &[f64], factor: f64| v.iter().map(|v| factor * v).collect::<Vec<f64>>();
+            let alone = case.run(&gpu, &profile, |g, x, _| vec![g.scale(x[0], FACTOR)]);
+            assert_close("y", &alone.outputs[0], &times(&x, -0.375), TOLERANCE);
+            assert_close("dx", &alone.inputs[0], &times(&dy, -0.375), TOLERANCE);
+            for first in [true, false] {
+                let both = case.run(&gpu, &profile, |g, x, _| {
+                    let scaled = g.scale(x[0], FACTOR);
+                    vec![if first { g.add(scaled, x[0]) } else { g.add(x[0], scaled) }]
+                });
+                assert_close("x + y", &both.outputs[0], &times(&x, 0.625), TOLERANCE);
+                assert_close("dx of both", &both.inputs[0], &times(&dy, 0.625), TOLERANCE);
+            }
         }
     }
 }
