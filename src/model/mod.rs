@@ -11,6 +11,7 @@ mod gemma3;
 mod gpt2;
 mod llama;
 mod mistral;
+mod olmo2;
 pub mod params;
 mod phi3;
 mod qwen2;
@@ -53,6 +54,8 @@ registry! {
     Phi3: phi3;
     /// `gpt2`: LayerNorm, learned positions, transposed weights.
     Gpt2: gpt2;
+    /// `olmo2`: norms after attention and feed-forward part, on queries and keys over all heads together.
+    Olmo2: olmo2;
 }
 
 impl Architecture {
