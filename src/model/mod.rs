@@ -18,6 +18,7 @@ mod qwen2;
 mod qwen3;
 pub mod rope;
 mod rope_config;
+mod smollm3;
 
 pub use config::{LayerConfig, ModelConfig};
 pub(crate) use fields::Fields;
@@ -56,6 +57,8 @@ registry! {
     Gpt2: gpt2;
     /// `olmo2`: norms after attention and feed-forward part, on queries and keys over all heads together.
     Olmo2: olmo2;
+    /// `smollm3`: some layers without rotary positions.
+    Smollm3: smollm3;
 }
 
 impl Architecture {
