@@ -9,6 +9,7 @@ mod fields;
 pub mod forward;
 mod gemma3;
 mod gpt2;
+mod granite;
 mod llama;
 mod mistral;
 mod olmo2;
@@ -59,6 +60,8 @@ registry! {
     Olmo2: olmo2;
     /// `smollm3`: some layers without rotary positions.
     Smollm3: smollm3;
+    /// `granite`: multipliers on embedding, attention, residual stream and logits.
+    Granite: granite;
 }
 
 impl Architecture {
