@@ -1,6 +1,7 @@
 //! All integration tests in one program: one link, one device.
 
 mod adapter;
+mod architecture;
 mod checkpoint;
 mod cli;
 mod config;
