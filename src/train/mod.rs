@@ -3,6 +3,7 @@
 mod checkpoints;
 mod checksums;
 mod evaluation;
+mod execute;
 mod finetuning;
 mod fingerprint;
 mod finish;

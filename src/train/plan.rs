@@ -3,16 +3,14 @@
 use std::rc::Rc;
 
 use super::finetuning::Finetuning;
-use super::job::{Job, Observer, Outcome, RunInput};
-use super::run;
+use super::job::RunInput;
 use crate::config::Recipe;
 use crate::data::{Loader, Sample};
 use crate::engine::{Blueprint, EngineOptions, Method};
 use crate::error::Result;
-use crate::gpu::{Gpu, Profile};
+use crate::gpu::Profile;
 use crate::optim::AdamW;
 use crate::plan::Memory;
-use crate::platform::OutputDirectory;
 
 /// What a run does and needs, computed once, before anything is allocated.
 #[derive(Clone)]
@@ -54,18 +52,6 @@ impl PlannedRun {
     /// As [`Finetuning::count`].
     pub fn parameters(&self) -> Result<(u64, u64)> {
         self.finetuning.count(&self.input.checkpoint)
-    }
-
-    /// Trains and leaves the model or adapter in `out`.
-    ///
-    /// # Errors
-    /// [`crate::Error::TooLittleMemory`] before anything is allocated, [`crate::Error::NotFinite`] when a loss or gradient is,
-    /// [`crate::Error::Interrupted`] when the observer asked to stop, and what files and device fail with. What was saved before stays.
-    pub async fn train(&self, gpu: &Rc<Gpu>, out: &dyn OutputDirectory, observer: &mut dyn Observer) -> Result<Outcome> {
-        let RunInput { recipe, checkpoint, carry, data, resume_from, date, .. } = &self.input;
-        let (train, eval) = (&data.train.samples[..], &data.eval.samples[..]);
-        let job = Job { recipe, gpu: gpu.clone(), checkpoint, carry, train, eval, resume_from: resume_from.clone(), date: *date, out };
-        run::train(self, &job, observer).await
     }
 }
 
