@@ -30,9 +30,9 @@ struct Origin {
 }
 
 /// A base with adapters.
-pub struct Merged<'a> {
-    base: &'a Checkpoint,
-    adapters: &'a [Adapter],
+pub struct Merged {
+    base: Checkpoint,
+    adapters: Vec<Adapter>,
     config: ModelConfig,
     params: Vec<ParamDecl>,
     origins: Vec<Origin>,
@@ -47,13 +47,13 @@ pub(super) struct Factors {
     pub(super) magnitude: Option<Vec<f32>>,
 }
 
-impl<'a> Merged<'a> {
+impl Merged {
     /// Adds `adapters`, opened for `base`, to it, one after the other as LLaMA-Factory does: a DoRA adapter gives its lengths to the rows
     /// that those before it left. Where the head is tied and only one of embedding and head changes, the head becomes a tensor of its own.
     ///
     /// # Errors
     /// [`Error::Config`] when the adapters do not go together: two replace the same module, or one replaces what another adds to.
-    pub fn new(base: &'a Checkpoint, adapters: &'a [Adapter]) -> Result<Merged<'a>> {
+    pub fn new(base: &Checkpoint, adapters: &[Adapter]) -> Result<Merged> {
         let mut config = base.config().clone();
         if adapters.iter().any(|adapter| adapter.resolved.unties(base.config(), base.params())) {
             config.tie_word_embeddings = false;
@@ -93,7 +93,7 @@ impl<'a> Merged<'a> {
                 others.push(change);
             }
         }
-        Ok(Merged { base, adapters, config, params, origins, factors: RefCell::new(None) })
+        Ok(Merged { base: base.clone(), adapters: adapters.to_vec(), config, params, origins, factors: RefCell::new(None) })
     }
 
     /// Whether the head was tied to the embedding and is not any more.
@@ -156,7 +156,7 @@ pub(super) fn add(weight: &mut [f32], rows: Range<usize>, cols: usize, target: &
 }
 
 #[async_trait(?Send)]
-impl ParamSource for Merged<'_> {
+impl ParamSource for Merged {
     async fn read_rows(&self, param: usize, rows: Range<usize>) -> Result<Vec<f32>> {
         let origin = &self.origins[param];
         if let [Change::Saved { adapter, param }] = origin.changes[..] {
@@ -187,7 +187,7 @@ impl ParamSource for Merged<'_> {
 }
 
 #[async_trait(?Send)]
-impl ModelSource for Merged<'_> {
+impl ModelSource for Merged {
     fn label(&self) -> String {
         let labels = std::iter::once(self.base.label()).chain(self.adapters.iter().map(|adapter| adapter.label().to_string()));
         labels.collect::<Vec<_>>().join(" + ")
@@ -212,28 +212,28 @@ impl ModelSource for Merged<'_> {
 
 /// A base with adapters, as the GPU runs it: a single adapter is left apart, and the base stays as it is stored. Several, and one
 /// that replaces norms or biases, are added to the weights while these are loaded.
-pub struct Adapted<'a> {
-    model: Model<'a>,
-    apart: Option<(Rc<ResolvedAdapter>, &'a Adapter)>,
+pub struct Adapted {
+    model: Model,
+    apart: Option<(Rc<ResolvedAdapter>, Adapter)>,
 }
 
-enum Model<'a> {
-    Base(&'a Checkpoint),
-    Merged(Box<Merged<'a>>),
+enum Model {
+    Base(Box<Checkpoint>),
+    Merged(Box<Merged>),
 }
 
-impl<'a> Adapted<'a> {
+impl Adapted {
     /// Puts together a base and any number of adapters that were opened for it.
     ///
     /// # Errors
     /// As [`Merged::new`].
-    pub fn new(base: &'a Checkpoint, adapters: &'a [Adapter]) -> Result<Adapted<'a>> {
+    pub fn new(base: &Checkpoint, adapters: &[Adapter]) -> Result<Adapted> {
         let is_matrix =
             |param: usize| !matches!(base.params()[param].kind, ParamKind::Norm | ParamKind::Bias | ParamKind::PositionEmbedding);
         match adapters {
-            [] => Ok(Adapted { model: Model::Base(base), apart: None }),
+            [] => Ok(Adapted { model: Model::Base(Box::new(base.clone())), apart: None }),
             [one] if one.resolved.saved.iter().all(|saved| is_matrix(saved.param)) => {
-                Ok(Adapted { model: Model::Base(base), apart: Some((Rc::new(one.resolved.clone()), one)) })
+                Ok(Adapted { model: Model::Base(Box::new(base.clone())), apart: Some((Rc::new(one.resolved.clone()), one.clone())) })
             }
             _ => Ok(Adapted { model: Model::Merged(Box::new(Merged::new(base, adapters)?)), apart: None }),
         }
@@ -243,9 +243,9 @@ impl<'a> Adapted<'a> {
     ///
     /// # Errors
     /// As [`Merged::new`].
-    pub fn added(base: &'a Checkpoint, adapters: &'a [Adapter]) -> Result<Adapted<'a>> {
+    pub fn added(base: &Checkpoint, adapters: &[Adapter]) -> Result<Adapted> {
         let model = match adapters {
-            [] => Model::Base(base),
+            [] => Model::Base(Box::new(base.clone())),
             _ => Model::Merged(Box::new(Merged::new(base, adapters)?)),
         };
         Ok(Adapted { model, apart: None })
@@ -254,13 +254,13 @@ impl<'a> Adapted<'a> {
     /// What to load.
     pub fn model(&self) -> &dyn ModelSource {
         match &self.model {
-            Model::Base(base) => *base,
+            Model::Base(base) => &**base,
             Model::Merged(merged) => &**merged,
         }
     }
 
     /// The adapter to put on it.
     pub fn apart(&self) -> Option<(Rc<ResolvedAdapter>, &dyn ParamSource)> {
-        self.apart.as_ref().map(|(resolved, adapter)| (resolved.clone(), *adapter as &dyn ParamSource))
+        self.apart.as_ref().map(|(resolved, adapter)| (resolved.clone(), adapter as &dyn ParamSource))
     }
 }

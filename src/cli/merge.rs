@@ -171,14 +171,7 @@ impl Merge<'_> {
     }
 
     /// Runs base and adapters, the sum in f32, and what was written, on the same tokens.
-    async fn compare(
-        &self,
-        merged: &Merged<'_>,
-        written: &Checkpoint,
-        dtype: Dtype,
-        gpu: &Rc<Gpu>,
-        texts: &[Vec<u32>],
-    ) -> Result<Agreement> {
+    async fn compare(&self, merged: &Merged, written: &Checkpoint, dtype: Dtype, gpu: &Rc<Gpu>, texts: &[Vec<u32>]) -> Result<Agreement> {
         let options = GeneratorOptions { context: texts.iter().map(Vec::len).max(), chunk: None };
         let adapted = Adapted::new(self.base, self.adapters)?;
         let expected = logits(Generator::load_adapted(gpu.clone(), adapted.model(), adapted.apart(), options).await?, texts).await?;

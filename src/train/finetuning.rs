@@ -25,8 +25,8 @@ pub struct Finetuning {
     pub method: Method,
     /// What the user should know.
     pub notices: Vec<String>,
-    /// Adapters that are added to the model before anything is trained.
-    added: Rc<Vec<Adapter>>,
+    /// The model that is trained on: the recipe's, with adapters added to its weights where the recipe says so.
+    base: Rc<Adapted>,
     pub(super) adapter: Option<Rc<TunedAdapter>>,
 }
 
@@ -65,13 +65,16 @@ impl Finetuning {
     /// # Errors
     /// [`crate::Error::Recipe`] for modules that the model has not, and what opening the adapters fails with.
     pub async fn of(recipe: &Recipe, checkpoint: &Checkpoint, adapters: &[Rc<dyn Directory>]) -> Result<Finetuning> {
-        let of_base = |method| Finetuning { method, notices: Vec::new(), added: Rc::default(), adapter: None };
+        let of_base = |method| {
+            let base = Rc::new(Adapted::added(checkpoint, &[])?);
+            Ok(Finetuning { method, notices: Vec::new(), base, adapter: None })
+        };
         match recipe.finetuning_type {
-            FinetuningType::Full => Ok(of_base(Method::Full)),
+            FinetuningType::Full => of_base(Method::Full),
             FinetuningType::Freeze => {
                 let layers = checkpoint.config().num_hidden_layers;
                 let selection = freeze_selection(&recipe.freeze, layers, checkpoint.params())?;
-                Ok(of_base(Method::Freeze(Rc::new(selection))))
+                of_base(Method::Freeze(Rc::new(selection)))
             }
             FinetuningType::Lora => Finetuning::of_adapter(recipe, checkpoint, adapters.to_vec()).await,
         }
@@ -129,15 +132,12 @@ impl Finetuning {
         let loraplus_lr_ratio = recipe.lora.loraplus_lr_ratio.unwrap_or(1.0) as f32;
         let method = Method::Adapter { resolved: resolved.clone(), loraplus_lr_ratio };
         let adapter = Some(Rc::new(TunedAdapter { config, resolved, written, begins }));
-        Ok(Finetuning { method, notices, added: Rc::new(added), adapter })
+        Ok(Finetuning { method, notices, base: Rc::new(sum), adapter })
     }
 
-    /// The model that is trained on: the one of the recipe, with adapters added where it says so.
-    ///
-    /// # Errors
-    /// As [`Adapted::added`].
-    pub fn base<'a>(&'a self, checkpoint: &'a Checkpoint) -> Result<Adapted<'a>> {
-        Adapted::added(checkpoint, &self.added)
+    /// The model that is trained on: the recipe's, with adapters added to its weights where the recipe says so.
+    pub fn base(&self) -> &dyn ModelSource {
+        self.base.model()
     }
 
     /// How a parameter of that model is kept on the GPU while it is not trained.
@@ -178,18 +178,14 @@ impl Finetuning {
         }
     }
 
-    /// All parameters of a model with what is trained beside it, and those that are trained.
-    ///
-    /// # Errors
-    /// As [`Finetuning::base`].
-    pub fn count(&self, checkpoint: &Checkpoint) -> Result<(u64, u64)> {
-        let base = self.base(checkpoint)?;
-        let (declarations, params) = parameters(base.model().params(), &self.method, |_| WeightType::F32);
+    /// The number of all parameters, those that are trained beside the model included, and of those that are trained.
+    pub fn count(&self) -> (u64, u64) {
+        let (declarations, params) = parameters(self.base().params(), &self.method, |_| WeightType::F32);
         let sum = |only_trained: bool| {
             let counted = declarations.iter().zip(&params).filter(|(_, p)| p.trainable || !only_trained);
             counted.map(|(d, _)| d.elements()).sum()
         };
-        Ok((sum(false), sum(true)))
+        (sum(false), sum(true))
     }
 
     /// Gives the engine the adapter that training begins with.

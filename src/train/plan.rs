@@ -39,19 +39,10 @@ impl PlannedRun {
         let loader = Loader::new(train.len(), recipe)?;
         let options = engine_options(recipe, finetuning.method.clone(), train, eval);
         let largest = largest_micro_batches(&loader, recipe, train, eval);
-        let base = finetuning.base(checkpoint)?;
-        let base = base.model();
+        let base = finetuning.base();
         let blueprint = Blueprint::new(base.config(), base.params(), |d| finetuning.stored_type(base, d), profile, &options, largest);
         let (memory, blueprint) = (blueprint.memory(), Rc::new(blueprint));
         Ok(PlannedRun { loader, blueprint, memory, finetuning, input })
-    }
-
-    /// All parameters, and those that are trained.
-    ///
-    /// # Errors
-    /// As [`Finetuning::count`].
-    pub fn parameters(&self) -> Result<(u64, u64)> {
-        self.finetuning.count(&self.input.checkpoint)
     }
 }
 

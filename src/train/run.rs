@@ -45,8 +45,7 @@ async fn train_into(planned: &PlannedRun, job: &Job<'_>, observer: &mut dyn Obse
     for notice in &finetuning.notices {
         observer.event(Event::Notice(notice.clone()));
     }
-    let base = finetuning.base(job.checkpoint)?;
-    let base = base.model();
+    let base = finetuning.base();
     let mut saver = Saver::new(job, finetuning.clone(), base).await?;
     let earlier = resume::find(&saver, observer).await?;
     let directory = earlier.as_ref().map(|earlier| earlier.directory.clone());
@@ -60,7 +59,7 @@ async fn train_into(planned: &PlannedRun, job: &Job<'_>, observer: &mut dyn Obse
         Some(residual) => Engine::load_planned(job.gpu.clone(), &residual, &blueprint).await?,
         None => Engine::load_planned(job.gpu.clone(), base, &blueprint).await?,
     };
-    let (parameters, trainable) = finetuning.count(job.checkpoint)?;
+    let (parameters, trainable) = finetuning.count();
     finetuning.begin(&engine, base, saver.principal.as_ref(), job.recipe.seed).await?;
     let mut run = Run::new(saver, engine, loader)?;
     output::remove_partial(job.out).await?;

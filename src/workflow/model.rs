@@ -84,7 +84,7 @@ impl Model {
     ///
     /// # Errors
     /// [`crate::Error::Config`] when the adapters do not go together.
-    pub fn adapted(&self) -> Result<Adapted<'_>> {
+    pub fn adapted(&self) -> Result<Adapted> {
         Adapted::new(&self.checkpoint, &self.adapters)
     }
 

@@ -29,7 +29,7 @@ impl Session {
             other => other.map(|()| None)?,
         };
         let parameters = run.model.parameters();
-        let (_, trainable) = planned.parameters()?;
+        let (_, trainable) = planned.finetuning.count();
         let named = memory.weights_bytes + memory.gradients_bytes + memory.optimizer_bytes + memory.activations_bytes;
         let suggestions = memory.remedies(recipe.gradient_checkpointing);
         let snapshots = recipe.save_total_limit.unwrap_or(1).max(1) as u64 + 1;
