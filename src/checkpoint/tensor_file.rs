@@ -205,7 +205,8 @@ impl TensorFileWriter {
     /// # Errors
     /// As [`TensorFileWriter::write`]; [`Error::Tensor`] also when a number is too large for the type.
     pub async fn write_f32(&mut self, tensor: &str, values: &[f32]) -> Result<()> {
-        let dtype = self.tensors.iter().find(|t| t.name == tensor).map_or(Dtype::F32, |t| t.dtype);
+        // Tensors come in their order, so it is near.
+        let dtype = self.tensors[self.next..].iter().find(|t| t.name == tensor).map_or(Dtype::F32, |t| t.dtype);
         if convert::dtype_name(dtype).is_none() {
             return Err(Error::tensor(&self.file, tensor, format!("is declared as {dtype}, numbers were written")));
         }

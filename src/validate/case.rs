@@ -76,12 +76,14 @@ pub(super) struct Case {
     pub(super) view: View,
     pub(super) config: Option<ModelConfig>,
     pub(super) findings: Vec<Finding>,
+    /// Whether the tensors hold numbers that can be read: quantised and empty ones do not.
+    readable: bool,
     loss: Option<f64>,
 }
 
 impl Case {
     pub(super) fn new(dir: Rc<dyn Directory>, entries: Vec<Entry>, kind: Kind) -> Case {
-        Case { dir, entries, kind, view: View::default(), config: None, findings: Vec::new(), loss: None }
+        Case { dir, entries, kind, view: View::default(), config: None, findings: Vec::new(), readable: false, loss: None }
     }
 
     async fn judge(&mut self, base: Option<&Base>, options: &Options, progress: &mut dyn FnMut(Progress<'_>)) -> Result<()> {
@@ -100,7 +102,7 @@ impl Case {
         if let (Some(config), Some(base)) = (&self.config, base) {
             self.config = compare::settings(&mut self.view, config, base, &mut self.findings).or(self.config.take());
         }
-        if options.quick {
+        if options.quick || !self.readable {
             return Ok(());
         }
         if let Some(config) = &self.config {
@@ -169,7 +171,8 @@ impl Case {
             && !self.view.tensors.is_empty();
         self.adapter_beside(read_numbers).await;
         names::unwrap(&mut self.view, &mut self.findings);
-        let usable = layout::usable(&self.view, &mut self.findings);
+        let usable = layout::usable(&mut self.view, &mut self.findings);
+        self.readable = usable;
         let view = &mut self.view;
         let has_config = !view.config.is_empty();
         // A config.json that cannot be read is as good as none where the base's fits.

@@ -278,9 +278,10 @@ faults! {
             "“module 'torch' has no attribute 'float33'”",
             "--fix writes the type of the tensors.";
         Quantised "quantised" Error:
-            "Quantised weights (bitsandbytes, GPTQ, AWQ, FP8).",
+            "Quantised weights (bitsandbytes, GPTQ, AWQ, FP8, MXFP4, compressed-tensors, MLX).",
             "“requires bitsandbytes”, a size mismatch, or random weights with only a warning",
-            "Take the unquantised model.";
+            "Take the unquantised model, or write a bitsandbytes or MXFP4 model out with transformers (dequantize). Where only config.json says so \
+             and the tensors are plain numbers, --fix removes the setting.";
         OldSpelling "spelling_for_one_version" Info:
             "Rotary positions or dtype written for only one major version of transformers.",
             "Nothing: transformers 4 ignores rope_parameters and computes with its default theta. “Tokenizer class TokenizersBackend does \
@@ -385,20 +386,21 @@ faults! {
             "Set dropout to null in tokenizer.json. Here it is off.";
         BadTemplate "bad_template" Error:
             "The chat template does not compile, refuses every conversation, or wants far more memory or time than a prompt needs.",
-            "jinja2.exceptions.TemplateSyntaxError, when the first conversation is formatted",
+            "jinja2.exceptions.TemplateSyntaxError or TemplateError, when the first conversation is formatted",
             "Take chat_template.jinja from the base, or mend the named line.";
         NoChatTemplate "no_chat_template" Info:
             "No chat template.",
             "“Cannot use chat template functions because tokenizer.chat_template is not set”",
-            "Nothing is wrong with a base model without one; name a template in the recipe.";
+            "Nothing is wrong with a base model without one: conversations are written as User: and Assistant: lines. For another form put \
+             chat_template.jinja into the directory.";
         NoGenerationConfig "no_generation_config" Info:
             "No generation_config.json.",
             "Nothing; it is derived from config.json",
             "--fix writes one.";
         BadGenerationConfig "bad_generation_config" Error:
-            "generation_config.json cannot be read.",
-            "“It looks like the config file at … is not a valid JSON file.”",
-            "Delete it or take the base's. --fix writes a new one.";
+            "generation_config.json cannot be read, or a setting holds something else than it can.",
+            "“It looks like the config file at … is not a valid JSON file.”; an error of a comparison when it generates",
+            "Delete it or take the base's. --fix writes a new one, or drops the settings that are wrong.";
         SpecialIds "special_ids" Warning:
             "A special token id that the vocabulary does not have.",
             "Nothing: generation never stops (eos) or fails with an index error",

@@ -39,14 +39,8 @@ pub(super) fn read(
     findings: &mut Vec<Finding>,
 ) -> Option<ModelConfig> {
     let shapes = if complete { shapes(view, architecture) } else { Shapes::default() };
-    if view.config.get("quantization_config").is_some_and(|value| !value.is_null()) {
-        let method =
-            view.config["quantization_config"].get("quant_method").and_then(Value::as_str).unwrap_or("a method that it does not name");
-        let message = format!(
-            "quantization_config says that the weights are quantised ({method}); training needs the unquantised model, and quantised \
-             weights cannot be turned back"
-        );
-        findings.push(Finding::new(Code::Quantised, message).file(CONFIG));
+    // That the weights are quantised has been said; nothing more can be said about such a configuration.
+    if findings.iter().any(|finding| finding.code == Code::Quantised && finding.repair.is_none()) {
         return None;
     }
     missing_fields(view, architecture, &shapes, base, findings);

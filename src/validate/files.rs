@@ -1,6 +1,6 @@
 //! The weight files and their index: which of them count, whether they are whole, whether they agree.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 use serde_json::Value;
@@ -15,6 +15,8 @@ use crate::checkpoint::{INDEX, TensorFile, TorchFile, WEIGHTS};
 use crate::error::{Cause, Error};
 use crate::platform::{Directory, Entry};
 
+/// So many shards are named one by one; the rest is counted.
+const NAMED: usize = 6;
 const PICKLE_INDEX: &str = "pytorch_model.bin.index.json";
 
 /// Opens the weight files of a directory into `view`, by their headers only.
@@ -38,29 +40,50 @@ pub(super) async fn open(dir: &Rc<dyn Directory>, entries: &[Entry], view: &mut 
     } else {
         return pickles(dir, entries, &names, view, findings).await;
     };
-    for name in chosen {
-        match TensorFile::open(dir.clone(), &name).await {
-            Ok(file) => add(view, file, findings),
-            Err(error) => findings.push(damaged(&name, &error)),
-        }
+    let mut known = HashMap::new();
+    for name in &chosen {
+        open_one(dir, name, view, &mut known, findings).await;
     }
-    if names.contains(&INDEX) && !single {
-        compare_index(dir, entries, view, findings).await;
+    if names.contains(&INDEX)
+        && !single
+        && let Ok(map) = weight_map(dir, entries, INDEX).await
+    {
+        // An index can name the wrong shard for all tensors of one, which it then never names.
+        if map.keys().any(|tensor| !known.contains_key(tensor)) {
+            let chosen: HashSet<&String> = chosen.iter().collect();
+            for name in safetensors.iter().map(ToString::to_string).filter(|name| shard_number(name).is_some() && !chosen.contains(name)) {
+                open_one(dir, &name, view, &mut known, findings).await;
+            }
+        }
+        compare_index(&map, entries, view, findings);
     }
 }
 
-fn add(view: &mut View, file: TensorFile, findings: &mut Vec<Finding>) {
+async fn open_one(dir: &Rc<dyn Directory>, name: &str, view: &mut View, known: &mut HashMap<String, usize>, findings: &mut Vec<Finding>) {
+    match TensorFile::open(dir.clone(), name).await {
+        Ok(file) => add(view, file, known, findings),
+        Err(error) => findings.push(damaged(name, &error)),
+    }
+}
+
+/// Takes the tensors of a file into the view; `known` says which file each name was found in.
+fn add(view: &mut View, file: TensorFile, known: &mut HashMap<String, usize>, findings: &mut Vec<Finding>) {
     let index = view.files.len();
-    // A stranger's header may list a million tensors: no search for each.
-    let known: HashMap<String, usize> = view.tensors.iter().map(|tensor| (tensor.name.clone(), tensor.origin().0)).collect();
+    let mut twice: Vec<(&str, usize)> = Vec::new();
+    let list = view.tensors.edit();
     for entry in file.tensors() {
         if let Some(other) = known.get(&entry.name) {
-            let message = format!("stands in {} too; the two shards are not of one model, get them again", view.files[*other].name());
-            findings.push(Finding::new(Code::DuplicateTensor, message).file(file.name()).tensor(&entry.name));
+            twice.push((&entry.name, *other));
             continue;
         }
+        known.insert(entry.name.clone(), index);
         let source = Source::Stored { file: index, tensor: entry.name.clone() };
-        view.tensors.push(Tensor { name: entry.name.clone(), dtype: entry.dtype, shape: entry.shape.clone(), source });
+        list.push(Tensor { name: entry.name.clone(), dtype: entry.dtype, shape: entry.shape.clone(), source });
+    }
+    if let Some((tensor, other)) = twice.first() {
+        let others = if twice.len() > 1 { format!(" (and so do {} other tensors of this file)", twice.len() - 1) } else { String::new() };
+        let message = format!("stands in {} too{others}; the two shards are not of one model, get them again", view.files[*other].name());
+        findings.push(Finding::new(Code::DuplicateTensor, message).file(file.name()).tensor(*tensor));
     }
     view.files.push(file);
 }
@@ -123,7 +146,8 @@ async fn sharded(dir: &Rc<dyn Directory>, entries: &[Entry], present: &[&str], f
         }
     };
     let named: BTreeSet<&str> = map.values().map(String::as_str).collect();
-    let is_there = |name: &str| entries.iter().any(|entry| entry.name == name);
+    let there: HashSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+    let is_there = |name: &str| there.contains(name);
     let mut chosen: Vec<String> = named.iter().filter(|name| is_there(name)).map(ToString::to_string).collect();
     // Where a named file is missing, its tensors may lie in one that the index does not name.
     if chosen.len() < named.len() {
@@ -139,9 +163,15 @@ fn missing_shards(map: &BTreeMap<String, String>, view: &View, entries: &[Entry]
         shards.entry(file).or_default().push(tensor);
     }
     let count = shards.len();
+    let there: HashSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+    let mut said = 0;
     for (number, (name, tensors)) in shards.into_iter().enumerate() {
         let lost = tensors.iter().filter(|tensor| view.get(tensor).is_none()).count();
-        if entries.iter().any(|entry| entry.name == name) || lost == 0 {
+        if there.contains(name) || lost == 0 {
+            continue;
+        }
+        said += 1;
+        if said > NAMED {
             continue;
         }
         if leads_outside(name) {
@@ -152,6 +182,10 @@ fn missing_shards(map: &BTreeMap<String, String>, view: &View, entries: &[Entry]
             findings.push(Finding::new(Code::MissingShard, message).file(name));
         }
     }
+    if said > NAMED {
+        let message = format!("{} more of the {count} shards that the index names are missing", said - NAMED);
+        findings.push(Finding::new(Code::MissingShard, message).file(INDEX));
+    }
 }
 
 /// Whether a name in an index is none of a file in the directory.
@@ -160,11 +194,16 @@ fn leads_outside(name: &str) -> bool {
 }
 
 /// The index against the headers, once all shards are open.
-async fn compare_index(dir: &Rc<dyn Directory>, entries: &[Entry], view: &View, findings: &mut Vec<Finding>) {
-    let Ok(map) = weight_map(dir, entries, INDEX).await else { return };
-    missing_shards(&map, view, entries, findings);
+fn compare_index(map: &BTreeMap<String, String>, entries: &[Entry], view: &View, findings: &mut Vec<Finding>) {
+    missing_shards(map, view, entries, findings);
     let open: BTreeSet<&str> = view.files.iter().map(TensorFile::name).collect();
-    let place = |name: &str| view.files.iter().find(|file| file.get(name).is_some()).map(TensorFile::name);
+    let mut places: HashMap<&str, &str> = HashMap::new();
+    for file in &view.files {
+        for tensor in file.tensors() {
+            places.entry(&tensor.name).or_insert(file.name());
+        }
+    }
+    let place = |name: &str| places.get(name).copied();
     let wrong: Vec<(&String, &String)> = map
         .iter()
         .filter(|(tensor, file)| match place(tensor) {
@@ -199,7 +238,8 @@ async fn compare_index(dir: &Rc<dyn Directory>, entries: &[Entry], view: &View, 
 fn missing_numbers(names: &[&str]) -> Vec<u64> {
     let numbers: Vec<(u64, u64)> = names.iter().filter_map(|name| shard_number(name)).collect();
     let total = numbers.iter().map(|(_, total)| *total).max().unwrap_or(0).min(100_000);
-    (1..=total).filter(|wanted| !numbers.iter().any(|(number, _)| number == wanted)).collect()
+    let there: HashSet<u64> = numbers.into_iter().map(|(number, _)| number).collect();
+    (1..=total).filter(|wanted| !there.contains(wanted)).collect()
 }
 
 /// `(2, 3)` for `…-00002-of-00003.safetensors`.
@@ -264,12 +304,15 @@ async fn pickles(dir: &Rc<dyn Directory>, entries: &[Entry], names: &[&str], vie
         ),
     };
     let refused = findings.len();
+    let mut known = HashMap::new();
     // What an index names outside the directory, or what is not there, is not asked for.
     for name in pickles.iter().filter(|name| entries.iter().any(|entry| entry.name == **name)) {
         match TorchFile::open(dir.clone(), name).await {
             Ok(torch) => {
-                add(view, torch.file, findings);
-                for tensor in view.tensors.iter_mut().filter(|tensor| torch.transposed.contains(&tensor.name)) {
+                let before = view.tensors.len();
+                add(view, torch.file, &mut known, findings);
+                let transposed: HashSet<String> = torch.transposed.into_iter().collect();
+                for tensor in view.tensors.edit()[before..].iter_mut().filter(|tensor| transposed.contains(&tensor.name)) {
                     tensor.transpose();
                 }
             }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::code::Code;
 use super::infer::{embedding_name, leaf};
+use super::quantised;
 use super::repair::Repair;
 use super::report::Finding;
 use super::view::{Tensor, View};
@@ -13,34 +14,14 @@ use crate::checkpoint::{Dtype, dtype_name};
 use crate::model::Architecture;
 use crate::model::declaration::Projection;
 
-/// Endings of the tensors that quantisers store beside or instead of a weight.
-const QUANTISED: [&str; 12] = [
-    ".qweight",
-    ".qzeros",
-    ".scales",
-    ".g_idx",
-    ".absmax",
-    ".quant_map",
-    ".nested_absmax",
-    ".SCB",
-    ".weight_format",
-    ".weight_scale",
-    ".weight_scale_inv",
-    ".weight_packed",
-];
-
 /// Quantised and empty tensors. False: nothing more can be said about the weights.
-pub(super) fn usable(view: &View, findings: &mut Vec<Finding>) -> bool {
-    let quantised =
-        |tensor: &&Tensor| QUANTISED.iter().any(|ending| tensor.name.ends_with(ending)) || tensor.name.contains(".quant_state.");
-    if let Some(tensor) = view.tensors.iter().find(quantised) {
-        let count = view.tensors.iter().filter(quantised).count();
-        let message = format!(
-            "the weights are quantised: {count} tensors are scales or packed integers (bitsandbytes, GPTQ, AWQ or FP8). They cannot be \
-             turned back; get the unquantised model"
-        );
-        findings.push(Finding::new(Code::Quantised, message).file(view.file_of(tensor)).tensor(&tensor.name));
-        return false;
+pub(super) fn usable(view: &mut View, findings: &mut Vec<Finding>) -> bool {
+    if let Some(finding) = quantised::find(view) {
+        let ends = finding.repair.is_none();
+        findings.push(finding);
+        if ends {
+            return false;
+        }
     }
     let empty: Vec<&Tensor> = view.tensors.iter().filter(|tensor| tensor.elements() == 0).collect();
     if let Some(tensor) = empty.first() {
@@ -138,7 +119,7 @@ fn transposed(view: &mut View, architecture: Architecture, findings: &mut Vec<Fi
 fn split(view: &mut View, findings: &mut Vec<Finding>) {
     let mut fused = Vec::new();
     let mut unclear = None;
-    for tensor in &view.tensors {
+    for tensor in view.tensors.iter() {
         let Some((stem, kind)) = tensor.name.rsplit_once('.') else { continue };
         let rows = tensor.shape.first().copied().unwrap_or(0);
         if let Some(front) = stem.strip_suffix("qkv_proj") {
@@ -180,7 +161,7 @@ fn split(view: &mut View, findings: &mut Vec<Finding>) {
 fn join(view: &mut View, architecture: Architecture, findings: &mut Vec<Finding>) {
     let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (parts, whole) in [(&["q_proj", "k_proj", "v_proj"][..], "qkv_proj"), (&["gate_proj", "up_proj"], "gate_up_proj")] {
-        for tensor in &view.tensors {
+        for tensor in view.tensors.iter() {
             let Some((stem, kind)) = tensor.name.rsplit_once('.') else { continue };
             let Some(front) = stem.strip_suffix(parts[0]).filter(|front| front.ends_with('.')) else { continue };
             let names: Vec<String> = parts.iter().map(|part| format!("{front}{part}.{kind}")).collect();

@@ -26,6 +26,7 @@ mod names;
 mod numbers;
 mod open;
 mod options;
+mod quantised;
 mod repair;
 mod report;
 mod rope;

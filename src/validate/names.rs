@@ -31,7 +31,7 @@ fn most(view: &View, holds: impl Fn(&str) -> bool) -> bool {
 
 /// Takes wrappers' prefixes away.
 pub(super) fn unwrap(view: &mut View, findings: &mut Vec<Finding>) {
-    view.tensors.retain(|tensor| !is_buffer(&tensor.name));
+    view.tensors.edit().retain(|tensor| !is_buffer(&tensor.name));
     // Each round takes one layer of wrapping away.
     for _ in 0..8 {
         let Some(finding) = wrapped(view) else { break };

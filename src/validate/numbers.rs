@@ -1,7 +1,7 @@
 //! The numbers themselves, streamed once: NaN and infinity, matrices of zeros, absurd sizes. Works on the bits, so that it keeps
 //! up with a disk.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::code::Code;
 use super::options::Progress;
@@ -96,12 +96,13 @@ pub(super) async fn scan(
         .collect();
     // A norm of zeros silences its layer; gemma adds one to it.
     let is_norm = |name: &str| config.norm_weight_offset == 0.0 && name.contains("norm") && name.ends_with(".weight");
-    let stored: BTreeSet<(usize, &str)> = view.tensors.iter().map(super::view::Tensor::origin).collect();
-    let total = stored.iter().filter_map(|(file, name)| view.files.get(*file)?.get(name)).map(|entry| entry.bytes).sum();
+    // What is read, and what it is called after all renaming (the first of several that come from it).
+    let stored: BTreeMap<(usize, &str), &str> = view.tensors.iter().rev().map(|tensor| (tensor.origin(), tensor.name.as_str())).collect();
+    let total = stored.keys().filter_map(|(file, name)| view.files.get(*file)?.get(name)).map(|entry| entry.bytes).sum();
     let mut done = 0;
     let (mut not_finite, mut zero, mut absurd): (Vec<Finding>, Vec<Finding>, Vec<Finding>) = Default::default();
     for (index, file) in view.files.iter().enumerate() {
-        for entry in file.tensors().iter().filter(|entry| stored.contains(&(index, entry.name.as_str()))) {
+        for entry in file.tensors().iter().filter(|entry| stored.contains_key(&(index, entry.name.as_str()))) {
             let mut seen = Seen::default();
             let width = (entry.dtype.bitsize() as u64 / 8).max(1);
             let mut at = 0;
@@ -113,11 +114,7 @@ pub(super) async fn scan(
                 done += bytes.len() as u64;
                 progress(Progress { what: "reading the weights", done, total });
             }
-            let name = view
-                .tensors
-                .iter()
-                .find(|tensor| tensor.origin() == (index, entry.name.as_str()))
-                .map_or(entry.name.as_str(), |tensor| &tensor.name);
+            let name = stored.get(&(index, entry.name.as_str())).copied().unwrap_or(&entry.name);
             let finding = |code, message: String| Finding::new(code, message).file(file.name()).tensor(&entry.name);
             if seen.nan + seen.infinite > 0 {
                 not_finite.push(finding(Code::NotFinite, describe(seen, entry)));

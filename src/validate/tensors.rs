@@ -88,7 +88,7 @@ pub(super) async fn check_head(
                 config.tie_word_embeddings = false;
             } else {
                 // Written out once more, as some tools do; every reader accepts it.
-                view.tensors.retain(|tensor| tensor.name != HEAD);
+                view.tensors.edit().retain(|tensor| tensor.name != HEAD);
             }
         }
         _ => {}

@@ -39,7 +39,8 @@ pub(super) async fn check(
         }
         usable(tokenizer, entries, base, findings);
         if tokenizer.template().is_fallback() {
-            let message = "there is no chat template: fine for a base model; for conversations name one in the recipe (template)";
+            let message = "there is no chat template: fine for a base model. Conversations are written as lines that begin with \"User:\" and \
+                           \"Assistant:\", and a trained model gets that template; for another form put chat_template.jinja here before training";
             findings.push(Finding::new(Code::NoChatTemplate, message));
         }
     }
@@ -180,8 +181,10 @@ async fn generation(dir: &dyn Directory, entries: &[Entry], findings: &mut Vec<F
     match json::read(dir, entries, GENERATION_CONFIG).await {
         Ok(Some(json)) => {
             findings.extend(json.finding);
-            sampling(&json.map, findings);
-            Some(json.map)
+            let mut map = json.map;
+            findings.extend(wrong_settings(&mut map));
+            sampling(&map, findings);
+            Some(map)
         }
         Ok(None) => {
             let message = "there is no generation_config.json; transformers derives one from config.json";
@@ -194,6 +197,49 @@ async fn generation(dir: &dyn Directory, entries: &[Entry], findings: &mut Vec<F
             findings.push(Finding { code, repair, ..*finding });
             None
         }
+    }
+}
+
+/// Settings that hold something else than they can: they are removed from `map`.
+fn wrong_settings(map: &mut serde_json::Map<String, Value>) -> Option<Finding> {
+    let is_id = |value: &Value| value.as_u64().is_some_and(|id| u32::try_from(id).is_ok());
+    let is_good = |key: &str, value: &Value| match key {
+        "eos_token_id" => is_id(value) || value.as_array().is_some_and(|ids| ids.iter().all(is_id)),
+        "bos_token_id" | "pad_token_id" => is_id(value),
+        "temperature" | "repetition_penalty" => value.as_f64().is_some_and(|number| number >= 0.0),
+        "top_p" | "min_p" | "typical_p" => value.as_f64().is_some_and(|share| (0.0..=1.0).contains(&share)),
+        "top_k" | "max_new_tokens" | "max_length" => value.as_u64().is_some(),
+        "do_sample" => value.is_boolean(),
+        _ => true,
+    };
+    let wrong: Vec<(String, Value)> = map
+        .iter()
+        .filter(|(key, value)| !value.is_null() && !is_good(key, value))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    if wrong.is_empty() {
+        return None;
+    }
+    for (key, _) in &wrong {
+        map.shift_remove(key);
+    }
+    let list: Vec<String> = wrong.iter().map(|(key, value)| format!("{key} is {}", shortened(value))).collect();
+    let message = format!(
+        "{}, which it cannot be: a token is named by its number, and the others are numbers too (do_sample is true or false). transformers stops \
+         when it generates; correct or remove it",
+        list.join(", ")
+    );
+    let repair = Repair::SetGenerationConfig(wrong.into_iter().map(|(key, _)| (key, Value::Null)).collect());
+    Some(Finding::new(Code::BadGenerationConfig, message).file(GENERATION_CONFIG).repair(repair))
+}
+
+/// A value as it stands in the file, cut where it is long.
+fn shortened(value: &Value) -> String {
+    const SHOWN: usize = 40;
+    let text = value.to_string();
+    match text.char_indices().nth(SHOWN) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text,
     }
 }
 

@@ -1,7 +1,9 @@
 //! A directory as the rules see it: a configuration and tensors, mended step by step. What is in memory are headers; each tensor
 //! knows where its numbers come from, so the mended view can be judged, run and written without anything being copied first.
 
-use std::ops::Range;
+use std::cell::OnceCell;
+use std::collections::{HashMap, HashSet};
+use std::ops::{Deref, Range};
 
 use safetensors::Dtype;
 use serde_json::{Map, Value};
@@ -14,11 +16,45 @@ pub struct View {
     /// config.json.
     pub config: Map<String, Value>,
     /// The tensors in the order of the files.
-    pub tensors: Vec<Tensor>,
+    pub tensors: Tensors,
     /// The files that [`Source::Stored`] points into.
     pub files: Vec<TensorFile>,
     /// lora_alpha / r of an adapter_config.json beside the weights, for LoRA factors among the tensors.
     pub lora_scale: Option<f64>,
+}
+
+/// The tensors of a view. They are found by name without a search: a stranger's header may list a million.
+#[derive(Clone, Default)]
+pub struct Tensors {
+    list: Vec<Tensor>,
+    /// Made when it is asked for, thrown away when the list changes.
+    by_name: OnceCell<HashMap<String, usize>>,
+}
+
+impl Tensors {
+    /// The (first) tensor of that name.
+    pub fn get(&self, name: &str) -> Option<&Tensor> {
+        let by_name = self.by_name.get_or_init(|| {
+            #[cfg(test)]
+            tests::INDEXED.set(tests::INDEXED.get() + 1);
+            self.list.iter().enumerate().rev().map(|(at, tensor)| (tensor.name.clone(), at)).collect()
+        });
+        by_name.get(name).map(|&at| &self.list[at])
+    }
+
+    /// The list, to be changed. A search after it costs a pass over all tensors, so a caller makes all changes of one kind at once.
+    pub(super) fn edit(&mut self) -> &mut Vec<Tensor> {
+        self.by_name.take();
+        &mut self.list
+    }
+}
+
+impl Deref for Tensors {
+    type Target = [Tensor];
+
+    fn deref(&self) -> &[Tensor] {
+        &self.list
+    }
 }
 
 /// A tensor under the name that it has after all renaming.
@@ -94,7 +130,7 @@ impl Tensor {
 impl View {
     /// The tensor of that name.
     pub fn get(&self, name: &str) -> Option<&Tensor> {
-        self.tensors.iter().find(|tensor| tensor.name == name)
+        self.tensors.get(name)
     }
 
     /// The name of the file that a tensor comes from.
@@ -104,24 +140,30 @@ impl View {
 
     /// Gives names that `new` maps to another.
     pub(super) fn rename(&mut self, new: impl Fn(&str) -> Option<String>) {
-        for tensor in &mut self.tensors {
+        for tensor in self.tensors.edit() {
             if let Some(name) = new(&tensor.name) {
                 tensor.name = name;
             }
         }
     }
 
-    /// Replaces a tensor by parts of it: (name, rows) one after the other.
-    pub(super) fn split(&mut self, name: &str, parts: &[(String, u64)]) {
-        let Some(at) = self.tensors.iter().position(|tensor| tensor.name == name) else { return };
-        let whole = self.tensors.remove(at);
-        let mut first = 0;
-        for (i, (name, rows)) in parts.iter().enumerate() {
-            let mut shape = whole.shape.clone();
-            shape[0] = *rows;
-            let source = Source::Rows(Box::new(whole.clone()), first..first + rows);
-            self.tensors.insert(at + i, Tensor { name: name.clone(), dtype: whole.dtype, shape, source });
-            first += rows;
+    /// Replaces tensors by parts of them: (name, rows) one after the other.
+    pub(super) fn split(&mut self, fused: &[(String, Vec<(String, u64)>)]) {
+        let parts: HashMap<&str, &[(String, u64)]> = fused.iter().map(|(name, parts)| (name.as_str(), parts.as_slice())).collect();
+        let list = self.tensors.edit();
+        for whole in std::mem::take(list) {
+            let Some(parts) = parts.get(whole.name.as_str()).filter(|_| !whole.shape.is_empty()) else {
+                list.push(whole);
+                continue;
+            };
+            let mut first = 0;
+            for (name, rows) in *parts {
+                let mut shape = whole.shape.clone();
+                shape[0] = *rows;
+                let source = Source::Rows(Box::new(whole.clone()), first..first + rows);
+                list.push(Tensor { name: name.clone(), dtype: whole.dtype, shape, source });
+                first += rows;
+            }
         }
     }
 
@@ -129,7 +171,14 @@ impl View {
     /// takes the trained copy of modules that were trained whole (`modules_to_save`).
     pub(super) fn merge_lora(&mut self, scale: f64) {
         let (factors, mut rest): (Vec<Tensor>, Vec<Tensor>) =
-            std::mem::take(&mut self.tensors).into_iter().partition(|tensor| tensor.name.contains(".lora_"));
+            std::mem::take(self.tensors.edit()).into_iter().partition(|tensor| tensor.name.contains(".lora_"));
+        // (module, letter): the first of several.
+        let factor = |tensor: &Tensor| {
+            let (module, rest) = tensor.name.split_once(".lora_")?;
+            Some((module.to_string(), rest.split_once('.')?.0.to_string()))
+        };
+        let by_place: HashMap<(String, String), &Tensor> =
+            factors.iter().rev().filter_map(|tensor| Some((factor(tensor)?, tensor))).collect();
         rest.retain(|tensor| !tensor.name.contains(".original_module."));
         for tensor in &mut rest {
             if let Some((front, rest)) = tensor.name.split_once(".modules_to_save.") {
@@ -137,7 +186,7 @@ impl View {
                 tensor.name = format!("{front}.{}", rest.split_once('.').map_or(rest, |(_, rest)| rest));
             }
             let Some((module, kind)) = tensor.name.split_once(".base_layer.") else { continue };
-            let find = |letter: &str| factors.iter().find(|factor| factor.name.starts_with(&format!("{module}.lora_{letter}.")));
+            let find = |letter: &str| by_place.get(&(module.to_string(), letter.to_string())).copied();
             let name = format!("{module}.{kind}");
             if let (Some(a), Some(b), "weight") = (find("A"), find("B"), kind) {
                 let base = Box::new(tensor.clone());
@@ -145,12 +194,12 @@ impl View {
             }
             tensor.name = name;
         }
-        self.tensors = rest;
+        *self.tensors.edit() = rest;
     }
 
     /// Adds rows to a matrix.
     pub(super) fn extend(&mut self, name: &str, rows: u64) {
-        if let Some(tensor) = self.tensors.iter_mut().find(|tensor| tensor.name == name)
+        if let Some(tensor) = self.tensors.edit().iter_mut().find(|tensor| tensor.name == name)
             && tensor.shape.len() == 2
             && tensor.shape[0] < rows
         {
@@ -160,14 +209,78 @@ impl View {
         }
     }
 
-    /// Replaces several tensors by one that holds them below each other.
-    pub(super) fn join(&mut self, parts: &[String], name: &str) {
-        let Some(found) = parts.iter().map(|part| self.get(part).cloned()).collect::<Option<Vec<Tensor>>>() else { return };
-        let Some(first) = found.first() else { return };
-        let mut shape = first.shape.clone();
-        shape[0] = found.iter().map(|tensor| tensor.shape[0]).sum();
-        let tensor = Tensor { name: name.to_string(), dtype: first.dtype, shape, source: Source::Joined(found) };
-        self.tensors.retain(|tensor| !parts.contains(&tensor.name));
-        self.tensors.push(tensor);
+    /// Replaces several tensors by one that holds them below each other: (parts, name of the whole).
+    pub(super) fn join(&mut self, groups: &[(Vec<String>, String)]) {
+        let mut gone: HashSet<&str> = HashSet::new();
+        let mut joined = Vec::new();
+        for (parts, name) in groups {
+            let Some(found) = parts.iter().map(|part| self.get(part).cloned()).collect::<Option<Vec<Tensor>>>() else { continue };
+            let Some(first) = found.first().filter(|_| found.iter().all(|tensor| !tensor.shape.is_empty())) else { continue };
+            let mut shape = first.shape.clone();
+            shape[0] = found.iter().map(|tensor| tensor.shape[0]).sum();
+            joined.push(Tensor { name: name.clone(), dtype: first.dtype, shape, source: Source::Joined(found) });
+            gone.extend(parts.iter().map(String::as_str));
+        }
+        let list = self.tensors.edit();
+        list.retain(|tensor| !gone.contains(tensor.name.as_str()));
+        list.extend(joined);
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::validate::names;
+    use crate::validate::repair::Repair;
+
+    thread_local! {
+        /// How many times the tensors of any view were indexed.
+        pub(super) static INDEXED: Cell<usize> = const { Cell::new(0) };
+    }
+
+    fn view(names: impl Iterator<Item = String>) -> View {
+        let source = Source::Stored { file: 0, tensor: String::new() };
+        let tensor = |name| Tensor { name, dtype: Dtype::F32, shape: vec![12, 4], source: source.clone() };
+        let mut view = View::default();
+        view.tensors.edit().extend(names.map(tensor));
+        view
+    }
+
+    /// A pass over all tensors for each kind of repair, not for each tensor.
+    #[test]
+    fn repairs_of_many_tensors_index_them_a_few_times() {
+        let indexed = |run: &dyn Fn(usize)| {
+            let count = |layers| {
+                INDEXED.set(0);
+                run(layers);
+                INDEXED.get()
+            };
+            (count(10), count(2000))
+        };
+        let (few, many) = indexed(&|layers| {
+            let mut view = view((0..layers).map(|i| format!("layers.{i}.qkv_proj.weight")));
+            let parts = |i| ["q_proj", "k_proj", "v_proj"].map(|part| (format!("layers.{i}.{part}.weight"), 4)).to_vec();
+            view.apply(&Repair::Split((0..layers).map(|i| (format!("layers.{i}.qkv_proj.weight"), parts(i))).collect()));
+            assert_eq!(view.tensors.len(), 3 * layers);
+            assert_eq!(view.get("layers.3.k_proj.weight").map(|tensor| tensor.shape.clone()), Some(vec![4, 4]));
+            let names = |i| parts(i).into_iter().map(|(name, _)| name).collect();
+            view.apply(&Repair::Join((0..layers).map(|i| (names(i), format!("layers.{i}.all.weight"))).collect()));
+            assert_eq!(view.tensors.len(), layers);
+            assert_eq!(view.get("layers.3.all.weight").map(|tensor| tensor.shape.clone()), Some(vec![12, 4]));
+        });
+        assert_eq!(few, many);
+        let (few, many) = indexed(&|layers| {
+            let parts = ["base_layer.weight", "lora_A.default.weight", "lora_B.default.weight"];
+            let all = (0..layers).flat_map(|i| parts.map(|part| format!("module.model.layers.{i}.q_proj.{part}")));
+            let mut view = view(all);
+            view.lora_scale = Some(1.0);
+            names::unwrap(&mut view, &mut Vec::new());
+            assert_eq!(view.tensors.len(), layers);
+            let merged = view.get("model.layers.3.q_proj.weight").expect("it was unwrapped and merged");
+            assert!(matches!(merged.source, Source::Merged { .. }));
+        });
+        assert_eq!(few, many);
     }
 }

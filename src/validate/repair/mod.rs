@@ -3,6 +3,7 @@
 
 mod fix;
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde_json::{Map, Value};
@@ -183,9 +184,13 @@ impl View {
                 });
             }
             Repair::Rename { from, to } => self.rename(|name| (name == from).then(|| to.clone())),
-            Repair::Drop(names) => self.tensors.retain(|tensor| !names.contains(&tensor.name)),
+            Repair::Drop(names) => {
+                let names: HashSet<&String> = names.iter().collect();
+                self.tensors.edit().retain(|tensor| !names.contains(&tensor.name));
+            }
             Repair::Transpose(names) => {
-                for tensor in self.tensors.iter_mut().filter(|tensor| names.contains(&tensor.name)) {
+                let names: HashSet<&String> = names.iter().collect();
+                for tensor in self.tensors.edit().iter_mut().filter(|tensor| names.contains(&tensor.name)) {
                     tensor.transpose();
                 }
             }
@@ -196,16 +201,8 @@ impl View {
                 }
                 set(&mut self.config, "vocab_size", (*rows).into());
             }
-            Repair::Split(fused) => {
-                for (name, parts) in fused {
-                    self.split(name, parts);
-                }
-            }
-            Repair::Join(fused) => {
-                for (parts, name) in fused {
-                    self.join(parts, name);
-                }
-            }
+            Repair::Split(fused) => self.split(fused),
+            Repair::Join(fused) => self.join(fused),
             _ => {}
         }
     }
