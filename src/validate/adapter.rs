@@ -1,4 +1,4 @@
-//! An adapter on its own: no base for a run, but its files are judged, with the base against it where that is named.
+//! A directory that holds only an adapter: it cannot be the base of a run, but its files are checked, against the base where one is named.
 
 use std::rc::Rc;
 

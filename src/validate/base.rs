@@ -1,5 +1,5 @@
-//! The model that a directory was made from, where the caller names it: it fills gaps, decides what shapes leave open, and shows
-//! what was changed.
+//! The model that a directory was made from (`--base`): it supplies what is missing, decides what the shapes leave open, and shows
+//! what training changed.
 
 use std::rc::Rc;
 

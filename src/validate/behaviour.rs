@@ -1,5 +1,5 @@
-//! The self-test: the model on a text, against chance, and a line of its own. It also decides between readings that the tensors
-//! leave open: of settings that fit all shapes, only the right one predicts the text.
+//! The self-test: the model's loss on a text, compared with chance, and a line that it generates. Where the tensors leave settings
+//! open, the loss decides: of the settings that fit all shapes, only the right one predicts the text.
 
 use std::rc::Rc;
 
@@ -37,7 +37,7 @@ const TOKENS: usize = 192;
 const LINE: usize = 24;
 /// Above this share of ln V a loss shows nothing: random weights are within a few hundredths of it.
 const CHANCE: f64 = 0.97;
-/// Above this share of ln V a cut of the heads that fits the shapes but not the model is possible (it costs whole nats).
+/// From this share of ln V on, other numbers of heads that fit the same shapes are tried: a wrong one costs whole nats.
 const SUSPICIOUS: f64 = 0.5;
 /// By how much the best reading must be better than every other, in nats a token (wrong heads cost more than one, wrong positions 0.2 and
 /// more in a model that uses them) and in standard errors of the difference, token by token.
@@ -214,7 +214,7 @@ impl<'a> SelfTest<'a> {
         Ok(())
     }
 
-    /// Says what the model showed; where it is suspicious, tries the other cuts of the heads that its shapes allow.
+    /// Reports what the model showed; where that is suspicious, tries the other numbers of heads that its shapes allow.
     ///
     /// # Errors
     /// As [`SelfTest::outcome`].

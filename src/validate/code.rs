@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(test, derive(ts_rs::TS))]
@@ -50,7 +50,7 @@ pub enum Group {
     Tokenizer,
     /// The numbers themselves.
     Numbers,
-    /// What only running the model, or its base, can show.
+    /// What shows only when the model is run or compared with its base.
     Behaviour,
     /// Adapters.
     Adapter,
@@ -439,7 +439,7 @@ faults! {
             "A model fresh from its initialisation is like that. If it should be trained, weights or configuration are not those that it \
              was trained with: compare with the base (--base).";
         HeadSplit "head_split" Error:
-            "The sizes allow several ways to cut the heads.",
+            "The sizes allow several numbers of heads.",
             "Nothing: the model computes nonsense",
             "Take num_attention_heads and head_dim from the base. --fix scores the candidates by loss.";
         RopeUnclear "rope_unclear" Error:

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::model::ModelConfig;
 use crate::model::config::CONFIG_FILE as CONFIG;
 
-/// Fields of config.json that say how positions are turned.
+/// Fields of config.json that declare the rotary positions.
 const ROPE: [&str; 5] = ["rope_parameters", "rope_theta", "rope_scaling", "rope_local_base_freq", "partial_rotary_factor"];
 const WINDOWS: [&str; 5] = ["sliding_window", "use_sliding_window", "max_window_layers", "layer_types", "sliding_window_pattern"];
 const HEADS: [&str; 5] = ["num_attention_heads", "num_key_value_heads", "head_dim", "n_head", "hidden_size"];
@@ -36,7 +36,7 @@ pub(super) fn settings(view: &mut View, config: &ModelConfig, base: &Base, findi
         |c: &ModelConfig| format!("{} heads of {} ({} for keys and values)", c.num_attention_heads, c.head_dim, c.num_key_value_heads);
     let same_widths = config.query_width() == other.query_width() && config.key_value_width() == other.key_value_width();
     let mut differing: Vec<(&str, String, &[&str])> = Vec::new();
-    // The part of a head that is turned follows from the cut of the heads.
+    // How much of a head is rotated follows from the number of heads.
     let turning = |config: &ModelConfig| config.ropes.iter().map(|rope| (rope.theta, rope.kind.clone())).collect::<Vec<_>>();
     if turning(config) != turning(other) {
         let how = match theta(config) == theta(other) {
@@ -46,7 +46,7 @@ pub(super) fn settings(view: &mut View, config: &ModelConfig, base: &Base, findi
         differing.push(("the rotary positions differ", how, &ROPE));
     }
     if same_widths && heads(config) != heads(other) {
-        differing.push(("the cut of the heads differs", format!("{}, the base has {}", heads(config), heads(other)), &HEADS));
+        differing.push(("the number of heads differs", format!("{}, the base has {}", heads(config), heads(other)), &HEADS));
     }
     if config.norm_eps != other.norm_eps {
         let how = format!("{:e}, the base has {:e}", config.norm_eps, other.norm_eps);

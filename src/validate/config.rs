@@ -1,5 +1,5 @@
-//! config.json, field by field. The model's own reader stops at the first fault; here the fault is mended (or put aside) and
-//! the reader asked again, so that all of them are found and none is judged by other rules than those a run uses.
+//! config.json, field by field. The model's own reader stops at the first fault; here the fault is repaired (or the field left out)
+//! and the file read again, so that all faults are found, by the same rules that a run uses.
 
 use serde_json::{Map, Value, json};
 
@@ -100,7 +100,7 @@ fn mend(view: &mut View, scratch: &mut Map<String, Value>, repair: &Repair) {
     }
 }
 
-/// Sizes that are not there at all: one finding for all of them, and one for the cut of the heads where shapes leave it open.
+/// Sizes that are missing: one finding for all of them, and one for the number of heads where the shapes leave it open.
 fn missing_fields(view: &mut View, architecture: Architecture, shapes: &Shapes, base: Option<&Base>, findings: &mut Vec<Finding>) {
     let keys = architecture.declaration().keys;
     let missing: Vec<&str> = keys.required.iter().copied().filter(|key| !is_given(&view.config, keys, key)).collect();

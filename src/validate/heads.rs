@@ -1,5 +1,5 @@
-//! How the attention is cut into heads: candidates that the projections' widths allow, and the one that config.json, the base or a
-//! norm on the heads decides.
+//! How many heads the attention has: the numbers that the projections' widths allow, and the one that config.json, the base or the
+//! width of a norm decides.
 
 use serde_json::{Map, Value, json};
 
@@ -13,23 +13,23 @@ use crate::model::Architecture;
 use crate::model::config::CONFIG_FILE as CONFIG;
 use crate::model::declaration::Size;
 
-/// The cut of the heads when nothing tells it.
+/// The number of heads where neither config.json nor the base says it.
 pub(super) fn open_heads(architecture: Architecture, shapes: &Shapes) -> Option<Finding> {
     let candidates: Vec<Candidate> = head_splits(architecture, shapes).into_iter().map(|split| candidate(architecture, split)).collect();
     let first = candidates.first()?.clone();
     if let [_] = candidates[..] {
-        let message = format!("the widths of the projections leave one cut of the heads: {}", first.label);
+        let message = format!("the widths of the projections allow one number of heads: {}", first.label);
         return Some(Finding::new(Code::WrongSize, message).file(CONFIG).repair(Repair::SetConfig(first.config)));
     }
     let labels: Vec<&str> = candidates.iter().map(|candidate| candidate.label.as_str()).collect();
     let message = format!(
-        "how the heads are cut cannot be seen in the tensors; possible are {}. Only the loss on a text tells (or the base: --base DIR)",
+        "the tensors do not show how many heads there are; possible are {}. Only the loss on a text decides (or the base: --base DIR)",
         labels.join(", ")
     );
     Some(Finding::new(Code::HeadSplit, message).file(CONFIG).repair(Repair::Score(candidates)))
 }
 
-/// A cut of the heads as fields of config.json.
+/// A number of heads as fields of config.json.
 pub(super) fn candidate(architecture: Architecture, (heads, key_value_heads, head_dim): (u64, u64, u64)) -> Candidate {
     let keys = architecture.declaration().keys;
     let heads_key = keys.num_attention_heads[0];

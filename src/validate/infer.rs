@@ -160,7 +160,7 @@ impl Shapes {
     }
 }
 
-/// Cuts of the heads that the widths allow, likeliest first: (heads, key/value heads, head_dim).
+/// Numbers of heads that the widths allow, likeliest first: (heads, key/value heads, head_dim).
 pub(super) fn head_splits(architecture: Architecture, shapes: &Shapes) -> Vec<(u64, u64, u64)> {
     const USUAL: [u64; 16] = [64, 128, 96, 80, 256, 32, 16, 8, 4, 12, 20, 24, 40, 48, 112, 160];
     if !architecture.declaration().keys.has_head_sizes {
@@ -176,7 +176,7 @@ pub(super) fn head_splits(architecture: Architecture, shapes: &Shapes) -> Vec<(u
     dims.into_iter().filter_map(split).filter(|split| is_possible(architecture, shapes, *split)).collect()
 }
 
-/// Whether an architecture can have this cut.
+/// Whether an architecture can have these numbers.
 pub(super) fn is_possible(architecture: Architecture, shapes: &Shapes, (heads, key_value_heads, head_dim): (u64, u64, u64)) -> bool {
     let whole = architecture.declaration().heads_divide_hidden_size;
     heads > 0

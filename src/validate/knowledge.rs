@@ -1,5 +1,5 @@
-//! Whether a model predicts anything at all, whatever its loss: a model that was trained on one narrow thing is sure of itself and
-//! wrong on any other text, with a loss above chance, and yet it is no random one.
+//! Whether a model predicts anything at all, whatever its loss: one that was trained on a narrow subject can have a loss above chance
+//! on every other text, and still its weights are not random.
 
 use crate::engine::Engine;
 use crate::error::Result;

@@ -1,4 +1,4 @@
-//! The names of the tensors: what training wrappers put in front of them is taken away, so that the other rules see the model.
+//! The names of the tensors: prefixes that training wrappers added are removed, so that the other rules see the model.
 
 use super::code::Code;
 use super::repair::Repair;

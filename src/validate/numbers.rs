@@ -1,5 +1,5 @@
-//! The numbers themselves, streamed once: NaN and infinity, matrices of zeros, absurd sizes. Works on the bits, so that it keeps
-//! up with a disk.
+//! The numbers themselves, streamed once: NaN and infinity, matrices of zeros, absurd sizes. Works on the bits, which is
+//! faster than a disk reads.
 
 use std::collections::{BTreeMap, BTreeSet};
 

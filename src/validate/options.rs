@@ -1,11 +1,11 @@
-//! What a caller asks for, and what it hears while the validator works.
+//! The options of a validation, and its progress.
 
 use std::rc::Rc;
 
 use crate::gpu::Gpu;
 use crate::platform::Directory;
 
-/// What to look at.
+/// What a validation looks at.
 #[derive(Clone, Default)]
 pub struct Options {
     /// The model that this one was made from: says what training changed, and serves what the directory lacks.

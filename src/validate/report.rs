@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 use super::code::{Code, Severity};
 use super::repair::Repair;
 
-/// What can be said in one word.
+/// The verdict on a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(test, derive(ts_rs::TS))]
@@ -43,7 +43,7 @@ pub enum Kind {
     Unknown,
 }
 
-/// One thing to say about a directory.
+/// One finding about a directory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
     /// Which fault of the table.
@@ -134,7 +134,7 @@ impl Serialize for Finding {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Report {
-    /// In one word.
+    /// What follows from the findings.
     pub verdict: Verdict,
     /// What the directory holds.
     pub kind: Kind,

@@ -1,4 +1,4 @@
-//! Rotary positions where nothing tells them: no tensor shows theta, so the usual values are tried on a text.
+//! Rotary positions that config.json does not declare: no tensor shows theta, so the common values are tried on a text.
 
 use serde_json::{Map, Value, json};
 
@@ -12,7 +12,7 @@ use crate::model::{Architecture, ModelConfig};
 
 /// Those of nearly all models: Llama 2 and Mistral, SmolLM, Llama 3, Qwen and later Mistrals.
 const THETAS: [f64; 4] = [10_000.0, 100_000.0, 500_000.0, 1_000_000.0];
-/// Any of these in config.json says how positions are turned.
+/// Any of these in config.json declares the rotary positions.
 const KEYS: [&str; 3] = ["rope_theta", "rope_parameters", "rope_scaling"];
 
 /// Whether a configuration says anything about its positions.
@@ -61,7 +61,7 @@ pub(super) fn open(architecture: Architecture, view: &mut View, findings: &mut V
     }
     let labels: Vec<&str> = candidates.iter().map(|candidate| candidate.label.as_str()).collect();
     let message = format!(
-        "how the positions are turned (RoPE) cannot be seen in the tensors; usual are {}. Only the loss on a text tells (or the base: --base DIR)",
+        "the tensors do not show the base of the rotary positions (rope_theta); common are {}. Only the loss on a text decides (or the base: --base DIR)",
         labels.join(", ")
     );
     let repair = Repair::Score(candidates);

@@ -1,4 +1,5 @@
-//! The tensors against the architecture's declaration: all there, in the right shape, nothing else; and whose head it is.
+//! The tensors against the architecture's declaration: all there, in the right shape, nothing else; and whether the output
+//! head is the embedding.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +21,7 @@ const NAMED: usize = 6;
 /// Elements compared at once.
 const PIECE: u64 = 2 << 20;
 
-/// Whose head it is: settles `tie_word_embeddings` before the inventory. Compares the head's numbers with the embedding's only if
+/// Whether the head is the embedding: settles `tie_word_embeddings` before the inventory. Compares the head's numbers with the embedding's only if
 /// `read_numbers`.
 ///
 /// # Errors

@@ -153,10 +153,10 @@ fn many(names: impl Iterator<Item = String>) -> Vec<u8> {
     file
 }
 
-/// More tensors than any model has: work that grew with their square would take hours here.
+/// As many tensors as the largest models have: work that grew with their square would take minutes here.
 #[test]
-fn a_header_of_two_hundred_thousand_tensors_is_judged() {
-    const COUNT: usize = 200_000;
+fn headers_of_many_tensors_are_judged() {
+    const COUNT: usize = 60_000;
     let cases: [(&str, Vec<u8>); 4] = [
         ("none of the 21 tensors of a llama model is here", many((0..COUNT).map(|i| format!("t{i}")))),
         ("names carry \"module.\"", many((0..COUNT).map(|i| format!("module.model.layers.{i}.self_attn.qkv_proj.weight")))),
@@ -168,7 +168,7 @@ fn a_header_of_two_hundred_thousand_tensors_is_judged() {
             ),
         ),
         (
-            "num_hidden_layers is 2, but there are tensors of 200000 layers",
+            "num_hidden_layers is 2, but there are tensors of 60000 layers",
             many((0..COUNT).map(|i| format!("model.layers.{i}.mlp.up_proj.weight"))),
         ),
     ];

@@ -107,7 +107,7 @@ fn nothing_is_written_where_nothing_can_be_promised() {
     let error = error.err().expect("the name exists").to_string();
     assert!(error.contains("exists already"), "{error}");
     assert_eq!(block_on(parent.list()).expect("it lists").len(), 1);
-    // Without an adapter to run the model on, the cut of the heads is asked for.
+    // Without a device to run the model on, the number of heads is asked for.
     let error = block_on(fix(fixture("broken/01-no-config-no-base"), &MemoryDirectory::new("out"), "x", &options, &mut |_| {}));
     if let Err(error) = error {
         assert!(error.to_string().contains("--base DIR"), "{error}");

@@ -1,59 +1,17 @@
-//! The stack machine that a pickle is a program for, with everything taken away that could do harm: it builds texts, numbers, lists,
-//! dictionaries and descriptions of tensors, and refuses every other call by its name. (The opcodes: Python's pickletools.)
+//! The stack machine that executes a pickle, without everything that could do harm: it builds texts, numbers, lists, dictionaries and
+//! descriptions of tensors, and refuses every other call by its name. (The opcodes: Python's pickletools.)
 //!
-//! Whatever is compound lies in one list and is referred to by its place, so no nesting is deep enough to overflow a stack when it is
-//! dropped, and nothing that refers to itself leaks.
+//! Compound values lie in lists of the machine and are referred to by index, so no nesting is deep enough to overflow the stack when
+//! it is dropped, and a value that refers to itself does not leak.
 
 use std::collections::HashMap;
 
-use safetensors::Dtype;
+use super::value::{Call, StorageRef, TensorRef, Value, global};
 
 /// No tensor of a model has more.
 const MAX_DIMENSIONS: usize = 8;
 /// Bytes of a storage's key; torch counts its storages.
 const MAX_KEY: usize = 64;
-
-/// A value on the stack; compound ones are places in [`Machine`].
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Value {
-    None,
-    Bool(bool),
-    /// `None` for one beyond 64 bits.
-    Int(Option<i64>),
-    Text(usize),
-    Tuple(usize),
-    List(usize),
-    Dict(usize),
-    Storage(usize),
-    Tensor(usize),
-    /// One of the names in [`CALLS`].
-    Function(Call),
-    /// The type of a storage, or of a tensor's elements; `None` where it is bytes.
-    Type(Option<Dtype>),
-    /// Something without harm and without use: a float, bytes, a set, a device.
-    Other,
-}
-
-/// A storage that tensors are views of.
-#[derive(Debug, Clone)]
-pub(super) struct StorageRef {
-    pub(super) key: String,
-    /// `None`: its length is counted in bytes.
-    pub(super) dtype: Option<Dtype>,
-}
-
-/// A tensor, as it is described.
-#[derive(Debug, Clone)]
-pub(super) struct TensorRef {
-    pub(super) storage: usize,
-    /// Where it begins in the storage, in elements.
-    pub(super) offset: u64,
-    pub(super) shape: Vec<u64>,
-    /// In elements.
-    pub(super) stride: Vec<u64>,
-    /// Where the storage does not have it.
-    pub(super) dtype: Option<Dtype>,
-}
 
 /// How a run ended.
 pub(super) enum Outcome {
@@ -61,68 +19,6 @@ pub(super) enum Outcome {
     Done { value: Value, length: usize },
     /// The bytes ended before the program did.
     CutShort,
-}
-
-/// What may be called, or named.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Call {
-    OrderedDict,
-    RebuildTensor,
-    /// With the type of the elements after the hooks.
-    RebuildTensor3,
-    RebuildParameter,
-    /// torch.Size: its argument is what it gives.
-    Size,
-    /// What makes something without use of its arguments.
-    Useless,
-}
-
-const CALLS: [(&str, &str, Call); 15] = [
-    ("collections", "OrderedDict", Call::OrderedDict),
-    ("torch._utils", "_rebuild_tensor", Call::RebuildTensor),
-    ("torch._utils", "_rebuild_tensor_v2", Call::RebuildTensor),
-    ("torch._utils", "_rebuild_tensor_v3", Call::RebuildTensor3),
-    ("torch._utils", "_rebuild_parameter", Call::RebuildParameter),
-    ("torch._utils", "_rebuild_parameter_with_state", Call::RebuildParameter),
-    ("torch", "Size", Call::Size),
-    ("torch", "device", Call::Useless),
-    ("torch.serialization", "_get_layout", Call::Useless),
-    ("_codecs", "encode", Call::Useless),
-    ("builtins", "set", Call::Useless),
-    ("__builtin__", "set", Call::Useless),
-    ("builtins", "bytearray", Call::Useless),
-    ("builtins", "complex", Call::Useless),
-    ("__builtin__", "complex", Call::Useless),
-];
-
-const TYPES: [(&str, &str, Dtype); 14] = [
-    ("DoubleStorage", "float64", Dtype::F64),
-    ("FloatStorage", "float32", Dtype::F32),
-    ("HalfStorage", "float16", Dtype::F16),
-    ("BFloat16Storage", "bfloat16", Dtype::BF16),
-    ("LongStorage", "int64", Dtype::I64),
-    ("IntStorage", "int32", Dtype::I32),
-    ("ShortStorage", "int16", Dtype::I16),
-    ("CharStorage", "int8", Dtype::I8),
-    ("ByteStorage", "uint8", Dtype::U8),
-    ("BoolStorage", "bool", Dtype::BOOL),
-    ("Float8_e4m3fnStorage", "float8_e4m3fn", Dtype::F8_E4M3),
-    ("Float8_e5m2Storage", "float8_e5m2", Dtype::F8_E5M2),
-    ("ComplexFloatStorage", "complex64", Dtype::C64),
-    ("UInt32Storage", "uint32", Dtype::U32),
-];
-
-fn global(module: &str, name: &str) -> Option<Value> {
-    if let Some((.., call)) = CALLS.iter().find(|(m, n, _)| (*m, *n) == (module, name)) {
-        return Some(Value::Function(*call));
-    }
-    match (module, name) {
-        ("torch.storage", "UntypedStorage" | "_UntypedStorage") | ("torch", "UntypedStorage") => Some(Value::Type(None)),
-        ("torch" | "torch.cuda", _) => {
-            TYPES.iter().find(|(storage, dtype, _)| *storage == name || *dtype == name).map(|(.., dtype)| Value::Type(Some(*dtype)))
-        }
-        _ => None,
-    }
 }
 
 /// The machine, with all that its programs have built. Several programs may run one after the other (torch before 1.6).

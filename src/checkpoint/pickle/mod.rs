@@ -7,6 +7,7 @@
 
 mod machine;
 mod storage;
+mod value;
 mod zip;
 
 use std::collections::{BTreeMap, HashMap};
@@ -14,7 +15,8 @@ use std::rc::Rc;
 
 use safetensors::Dtype;
 
-use self::machine::{Machine, Outcome, TensorRef, Value};
+use self::machine::{Machine, Outcome};
+use self::value::{TensorRef, Value};
 use super::header::{Header, TensorEntry};
 use super::tensor_file::TensorFile;
 use crate::error::{Cause, Error, Result};

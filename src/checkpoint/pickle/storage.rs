@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::machine::{Machine, Value};
+use super::machine::Machine;
+use super::value::Value;
 use super::{Found, MAX_PICKLE, Place, run, width, zip};
 use crate::error::{Cause, Error, Result};
 use crate::platform::Directory;

@@ -49,14 +49,14 @@ pub async fn fix(
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Fixed> {
     let label = dir.label();
-    // A directory that is promised to be ready must have been looked at.
+    // The result is promised to be ready, so the weights are read whatever the options say.
     let options = &Options { quick: false, ..options.clone() };
     let validation = examine(dir, options, progress).await?;
     let repairs = || validation.report.findings.iter().filter_map(|finding| Some((finding, finding.repair.as_ref()?)));
     if validation.report.verdict == Verdict::Unusable || repairs().next().is_none() {
         return Ok(Fixed { before: validation.report, steps: Vec::new(), after: None });
     }
-    // Readings that only a run of the model decides, and nothing that could run it.
+    // Settings that only a run of the model decides, and there is no device to run it.
     if let Some((finding, _)) = repairs().find(|(_, repair)| matches!(repair, Repair::Score(_))) {
         let reason = format!("{finding}. This needs a graphics device, or the base (--base DIR); nothing was written");
         return Err(Error::file(label, reason));

@@ -1,0 +1,110 @@
+//! What a pickle of tensors is made of: the values that the machine handles, and the few names that it knows.
+
+use safetensors::Dtype;
+
+/// A value on the stack; compound ones are indices into the machine's lists.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Value {
+    None,
+    Bool(bool),
+    /// `None` for one beyond 64 bits.
+    Int(Option<i64>),
+    Text(usize),
+    Tuple(usize),
+    List(usize),
+    Dict(usize),
+    Storage(usize),
+    Tensor(usize),
+    /// One of the names in [`CALLS`].
+    Function(Call),
+    /// The type of a storage, or of a tensor's elements; `None` where it is bytes.
+    Type(Option<Dtype>),
+    /// Something without harm and without use: a float, bytes, a set, a device.
+    Other,
+}
+
+/// A storage that tensors are views of.
+#[derive(Debug, Clone)]
+pub(super) struct StorageRef {
+    pub(super) key: String,
+    /// `None`: its length is counted in bytes.
+    pub(super) dtype: Option<Dtype>,
+}
+
+/// A tensor, as it is described.
+#[derive(Debug, Clone)]
+pub(super) struct TensorRef {
+    pub(super) storage: usize,
+    /// Where it begins in the storage, in elements.
+    pub(super) offset: u64,
+    pub(super) shape: Vec<u64>,
+    /// In elements.
+    pub(super) stride: Vec<u64>,
+    /// Where the storage does not have it.
+    pub(super) dtype: Option<Dtype>,
+}
+
+/// What may be called, or named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Call {
+    OrderedDict,
+    RebuildTensor,
+    /// With the type of the elements after the hooks.
+    RebuildTensor3,
+    RebuildParameter,
+    /// torch.Size: its argument is what it gives.
+    Size,
+    /// What makes something without use of its arguments.
+    Useless,
+}
+
+/// The functions, by module and name.
+const CALLS: [(&str, &str, Call); 15] = [
+    ("collections", "OrderedDict", Call::OrderedDict),
+    ("torch._utils", "_rebuild_tensor", Call::RebuildTensor),
+    ("torch._utils", "_rebuild_tensor_v2", Call::RebuildTensor),
+    ("torch._utils", "_rebuild_tensor_v3", Call::RebuildTensor3),
+    ("torch._utils", "_rebuild_parameter", Call::RebuildParameter),
+    ("torch._utils", "_rebuild_parameter_with_state", Call::RebuildParameter),
+    ("torch", "Size", Call::Size),
+    ("torch", "device", Call::Useless),
+    ("torch.serialization", "_get_layout", Call::Useless),
+    ("_codecs", "encode", Call::Useless),
+    ("builtins", "set", Call::Useless),
+    ("__builtin__", "set", Call::Useless),
+    ("builtins", "bytearray", Call::Useless),
+    ("builtins", "complex", Call::Useless),
+    ("__builtin__", "complex", Call::Useless),
+];
+
+/// The types of elements, by the names of their storage and of themselves.
+const TYPES: [(&str, &str, Dtype); 14] = [
+    ("DoubleStorage", "float64", Dtype::F64),
+    ("FloatStorage", "float32", Dtype::F32),
+    ("HalfStorage", "float16", Dtype::F16),
+    ("BFloat16Storage", "bfloat16", Dtype::BF16),
+    ("LongStorage", "int64", Dtype::I64),
+    ("IntStorage", "int32", Dtype::I32),
+    ("ShortStorage", "int16", Dtype::I16),
+    ("CharStorage", "int8", Dtype::I8),
+    ("ByteStorage", "uint8", Dtype::U8),
+    ("BoolStorage", "bool", Dtype::BOOL),
+    ("Float8_e4m3fnStorage", "float8_e4m3fn", Dtype::F8_E4M3),
+    ("Float8_e5m2Storage", "float8_e5m2", Dtype::F8_E5M2),
+    ("ComplexFloatStorage", "complex64", Dtype::C64),
+    ("UInt32Storage", "uint32", Dtype::U32),
+];
+
+/// What a pickle may name: a function, or a type of torch.
+pub(super) fn global(module: &str, name: &str) -> Option<Value> {
+    if let Some((.., call)) = CALLS.iter().find(|(m, n, _)| (*m, *n) == (module, name)) {
+        return Some(Value::Function(*call));
+    }
+    match (module, name) {
+        ("torch.storage", "UntypedStorage" | "_UntypedStorage") | ("torch", "UntypedStorage") => Some(Value::Type(None)),
+        ("torch" | "torch.cuda", _) => {
+            TYPES.iter().find(|(storage, dtype, _)| *storage == name || *dtype == name).map(|(.., dtype)| Value::Type(Some(*dtype)))
+        }
+        _ => None,
+    }
+}
