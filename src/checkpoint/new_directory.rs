@@ -16,7 +16,7 @@ pub struct NewDirectory<'a> {
 }
 
 impl<'a> NewDirectory<'a> {
-    /// Begins the directory `name` in `parent`. An empty directory of that name is as good as none.
+    /// Begins the directory `name` in `parent`. An empty directory of that name is replaced.
     ///
     /// # Errors
     /// [`Error::File`] with [`Cause::AlreadyExists`] when the name is taken, with [`Cause::InUse`] when another command is writing

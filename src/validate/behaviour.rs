@@ -182,7 +182,8 @@ impl<'a> SelfTest<'a> {
         Ok(outcomes)
     }
 
-    /// Decides what findings left to the loss: the reading that stands out becomes the repair; where none does, there is none.
+    /// Decides the findings that leave several settings possible: the one with clearly the lowest loss becomes the repair; where none is
+    /// clearly the lowest, there is no repair.
     ///
     /// # Errors
     /// As [`SelfTest::outcome`].

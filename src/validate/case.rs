@@ -1,4 +1,4 @@
-//! A directory under examination: the families of rules in their order, from what hides most to what hides least.
+//! A directory under examination: the families of rules in their order, each of which hides faults from the next.
 
 use std::rc::Rc;
 
@@ -212,7 +212,7 @@ impl Case {
         }
     }
 
-    /// An adapter beside a whole model; or what tells the scale of LoRA factors among the tensors.
+    /// Whether adapter_config.json stands beside a whole model, or gives the scale of LoRA factors among the tensors.
     async fn adapter_beside(&mut self, read_numbers: bool) {
         if self.view.tensors.iter().any(|tensor| tensor.name.contains(".lora_")) {
             self.kind = Kind::Model;

@@ -10,7 +10,7 @@ use serde::Serialize;
 pub enum Severity {
     /// It does not load, or it computes something else than it should, here or in transformers.
     Error,
-    /// It works; something is odd or will be in the way later.
+    /// It works, but something is unusual or will cause trouble later.
     Warning,
     /// Good to know.
     Info,

@@ -15,13 +15,13 @@ use crate::model::{ModelConfig, ParamKind, params};
 
 /// Numbers of a matrix that are looked at.
 const SAMPLE: u64 = 1 << 18;
-/// A matrix with fewer tells nothing.
+/// A matrix with fewer is not judged.
 const SMALLEST: u64 = 4096;
 /// Standard deviations from what chance makes of a random matrix. Of 1000 random ones the worst is 4.5 away; matrices of a model that was
 /// trained for minutes are tens and hundreds.
 const LIMIT: f64 = 6.0;
 
-/// Reads a sample of every matrix, and says which parts of the model look as if nobody trained them.
+/// Reads a sample of every matrix, and names the parts of the model that look as an initialisation leaves them.
 ///
 /// # Errors
 /// When a file that was just opened can no longer be read.

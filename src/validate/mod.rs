@@ -1,9 +1,10 @@
-//! Whether a directory is a model that can be used, and as a base for LoRA: every fault at once, each in a sentence with its way out.
+//! Whether a directory is a model that can be trained and run, also as the base of an adapter: all faults at once, each in a sentence
+//! that says what to do.
 //!
-//! The rules come in families, one file each, and run from what hides most to what hides least: what kind of directory it is,
-//! its files, config.json, the tensors, tokenizer and settings, the numbers, a test run, the comparison with a base. They share
-//! a [`View`]: a rule that finds a fault which can be undone undoes it there, so that the next rule sees what lies behind it;
-//! `--fix` writes the view. Opening a model to train or run it goes through the same rules.
+//! The rules come in families, one file each: the kind of directory, its files, config.json, the tensors, tokenizer and settings, the
+//! numbers, a test run, the comparison with a base. They run in this order, since a fault of one family hides those of the next. They
+//! share a [`View`]: a rule that finds a fault which can be repaired repairs it there, so that the next rule sees what it hid; `--fix`
+//! writes the view. Opening a model to train or run it applies the same rules.
 
 mod adapter;
 mod architecture;

@@ -6,7 +6,7 @@ use super::report::Finding;
 use super::view::View;
 use crate::checkpoint::{is_buffer, is_other_head};
 
-/// What wrappers put in front of every name, and who does.
+/// The prefixes that wrappers add to every name, and which wrapper adds them.
 const PREFIXES: [(&str, &str); 5] = [
     ("module.", "DataParallel, DDP or DeepSpeed"),
     ("_forward_module.", "Lightning Fabric"),
@@ -14,7 +14,7 @@ const PREFIXES: [(&str, &str); 5] = [
     ("base_model.model.", "PEFT"),
     ("language_model.", "a model with a vision part"),
 ];
-/// What wrappers put in front of the names of any module, also inside.
+/// What wrappers add in front of the name of any module, also inside another.
 const INSIDE: [(&str, &str); 4] = [
     ("_orig_mod.", "torch.compile"),
     ("_fsdp_wrapped_module.", "FSDP"),
@@ -29,7 +29,7 @@ fn most(view: &View, holds: impl Fn(&str) -> bool) -> bool {
     2 * counted().filter(|tensor| holds(&tensor.name)).count() > counted().count()
 }
 
-/// Takes wrappers' prefixes away.
+/// Removes the prefixes of wrappers.
 pub(super) fn unwrap(view: &mut View, findings: &mut Vec<Finding>) {
     view.tensors.edit().retain(|tensor| !is_buffer(&tensor.name));
     // Each round takes one layer of wrapping away.
@@ -91,7 +91,7 @@ fn wrapped(view: &View) -> Option<Finding> {
     None
 }
 
-/// The prefix of the base model, where it is missing. `Some(None)`: put there without a word, since every reader accepts it.
+/// The prefix of the base model, where it is missing. `Some(None)`: added without a finding, since every reader accepts its absence.
 fn base_prefix(view: &mut View) -> Option<Option<Finding>> {
     let begins =
         |beginnings: &[&str]| view.tensors.iter().find(|tensor| beginnings.iter().any(|beginning| tensor.name.starts_with(beginning)));

@@ -1,4 +1,4 @@
-//! Opening a model to use it, with its tokenizer, by the validator's rules: every fault is named, and what is odd is a warning.
+//! Opening a model to use it, with its tokenizer, by the validator's rules: every fault is named, and warnings are handed out.
 
 use std::rc::Rc;
 
@@ -18,7 +18,7 @@ pub struct Opened {
     pub checkpoint: Checkpoint,
     /// Its tokenizer.
     pub tokenizer: Tokenizer,
-    /// What is odd about it, in a sentence each: to be shown.
+    /// The validator's warnings, a sentence each, to be shown.
     pub warnings: Vec<String>,
 }
 

@@ -107,7 +107,7 @@ fn is_number(tensor: &Tensor) -> bool {
     dtype_name(tensor.dtype).is_some() || tensor.dtype == safetensors::Dtype::F64
 }
 
-/// A setting that speaks of quantised weights, beside weights that are none.
+/// A setting for quantised weights beside weights that are not quantised.
 fn unfounded(key: String, scheme: &str, view: &mut View) -> Finding {
     let message = format!(
         "{key} says that the weights are quantised ({scheme}), but all tensors hold plain numbers; transformers would look for scales that are \

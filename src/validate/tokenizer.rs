@@ -22,7 +22,7 @@ const GENERATION_CONFIG: &str = "generation_config.json";
 /// Files that make up a tokenizer.
 const FILES: [&str; 5] = [TOKENIZER, TOKENIZER_CONFIG, "special_tokens_map.json", "chat_template.jinja", "added_tokens.json"];
 
-/// Judges what stands beside the weights; hands out the tokenizer where it can be used.
+/// Checks the small files beside the weights; returns the tokenizer where it can be used.
 pub(super) async fn check(
     dir: &dyn Directory,
     entries: &[Entry],

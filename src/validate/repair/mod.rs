@@ -55,7 +55,7 @@ pub enum Repair {
     Join(Vec<(Vec<String>, String)>),
     /// Merge the LoRA factors that stand beside their base layers.
     MergeLora {
-        /// lora_alpha / r, or with rsLoRA lora_alpha / √r; `None` when nothing tells it.
+        /// lora_alpha / r, or with rsLoRA lora_alpha / √r; `None` when it is not known.
         scale: Option<f64>,
     },
     /// Merge the adapter in the directory into the base.
