@@ -1,7 +1,7 @@
-//! What the rest of the house needs to know about a device: plain data, so that a plan can be made without a device.
+//! A device as plain data: limits, features, kernels. Programs are compiled from it, so that no device is needed for that.
 
 use super::DeviceChoice;
-use crate::kernels::{DeviceClass, Tuning};
+use crate::kernels::{DeviceClass, Family, Tuning};
 
 /// A device in plain data.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -22,10 +22,13 @@ pub struct Profile {
     pub max_binding: u64,
     /// Largest buffer in bytes.
     pub max_buffer: u64,
-    /// Bytes of memory that buffers may take in all, where the device tells.
+    /// Bytes of memory that buffers may take in all, where the driver reports it.
     pub memory: Option<u64>,
     /// The user's own limit in bytes.
     pub memory_limit: Option<u64>,
+    /// Whose device it is, as far as it can be told.
+    #[serde(skip)]
+    pub family: Family,
     /// Which kernels it gets.
     #[serde(skip)]
     pub tuning: Tuning,
@@ -42,7 +45,8 @@ impl Profile {
         let software = info.device_type == wgpu::DeviceType::Cpu || info.name.to_lowercase().contains("swiftshader");
         let same_size = info.subgroup_min_size == info.subgroup_max_size && info.subgroup_max_size > 0;
         let subgroups = adapter.features().contains(wgpu::Features::SUBGROUP) && same_size && !choice.without_subgroups;
-        let class = if software { DeviceClass::Cpu } else { DeviceClass::Gpu };
+        let family = family(software, info.vendor, &format!("{} {}", info.name, info.driver), info.subgroup_min_size);
+        let class = family.class();
         let subgroup = subgroups.then_some(info.subgroup_max_size);
         Profile {
             backend: format!("{:?}", info.backend).to_lowercase(),
@@ -54,7 +58,8 @@ impl Profile {
             max_buffer: limits.max_buffer_size,
             memory: crate::platform::device_memory(adapter),
             memory_limit: choice.memory_limit,
-            tuning: Tuning::of(class, subgroup),
+            family,
+            tuning: Tuning::of(family, subgroup),
             // Many browsers keep the name to themselves.
             name: match info.name.as_str() {
                 "" if software => "the browser's software device".into(),
@@ -64,7 +69,7 @@ impl Profile {
         }
     }
 
-    /// The lavapipe device of the project's tests, for plans that are printed and compared without a device.
+    /// The lavapipe device of the project's tests, for programs that are printed and compared without a device.
     pub fn lavapipe() -> Profile {
         Profile {
             name: "llvmpipe".into(),
@@ -77,17 +82,59 @@ impl Profile {
             max_buffer: (2 << 30) - 1,
             memory: None,
             memory_limit: None,
-            tuning: Tuning::of(DeviceClass::Cpu, Some(8)),
+            family: Family::Lavapipe,
+            tuning: Tuning::of(Family::Lavapipe, Some(8)),
         }
     }
 
-    /// The same device as if it were of this class and offered such subgroups: it gets their kernels.
-    pub fn as_if(self, class: DeviceClass, subgroup: Option<u32>) -> Profile {
-        Profile { class, subgroup, tuning: Tuning::of(class, subgroup), ..self }
+    /// The same device as if it were of this family and offered such subgroups: it gets their kernels.
+    pub fn as_if(self, family: Family, subgroup: Option<u32>) -> Profile {
+        Profile { class: family.class(), family, subgroup, tuning: Tuning::of(family, subgroup), ..self }
     }
 
-    /// Bytes that a run may use in all: the user's limit, else what the device tells.
+    /// Bytes that a run may use in all: the user's limit, else what the driver reports.
     pub fn usable_memory(&self) -> Option<u64> {
         self.memory_limit.or(self.memory)
+    }
+}
+
+/// The family of a device, by its PCI vendor (0 where a browser hides it), its name and driver, and its smallest subgroup.
+fn family(software: bool, vendor: u32, name: &str, smallest_subgroup: u32) -> Family {
+    let name = name.to_lowercase();
+    let names = |words: &[&str]| words.iter().any(|word| name.contains(word));
+    if software {
+        return if names(&["llvmpipe", "lavapipe"]) { Family::Lavapipe } else { Family::OtherProcessor };
+    }
+    match vendor {
+        0x10de => Family::NvidiaLike,
+        0x1002 | 0x1022 => Family::Amd,
+        0x106b => Family::Apple,
+        0x8086 if smallest_subgroup >= 16 => Family::IntelXe2,
+        0x8086 => Family::IntelSimd8,
+        _ if names(&["nvidia", "geforce", "quadro"]) => Family::NvidiaLike,
+        _ if names(&["radeon", "amd"]) => Family::Amd,
+        _ if names(&["apple", "metal"]) => Family::Apple,
+        _ if names(&["intel"]) && (smallest_subgroup >= 16 || names(&["xe2", "xe-2"])) => Family::IntelXe2,
+        _ if names(&["intel"]) => Family::IntelSimd8,
+        _ => Family::UnknownGpu,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_recognised_by_vendor_or_name() {
+        let software = |name| family(true, 0x10005, name, 8);
+        assert_eq!(software("llvmpipe (LLVM 19.1.7, 256 bits) llvmpipe"), Family::Lavapipe);
+        assert_eq!(software("SwiftShader Device (LLVM 16.0.0)"), Family::OtherProcessor);
+        assert_eq!(family(false, 0x10de, "NVIDIA H200", 32), Family::NvidiaLike);
+        assert_eq!(family(false, 0x1002, "Radeon RX 6800 (RADV NAVI21)", 32), Family::Amd);
+        assert_eq!(family(false, 0x8086, "Intel(R) UHD Graphics 620 (KBL GT2)", 8), Family::IntelSimd8);
+        assert_eq!(family(false, 0x8086, "Intel(R) Arc(TM) B580 Graphics (BMG G21)", 16), Family::IntelXe2);
+        // Metal and browsers tell no vendor by number.
+        assert_eq!(family(false, 0, "Apple M2", 32), Family::Apple);
+        assert_eq!(family(false, 0, "", 0), Family::UnknownGpu);
     }
 }

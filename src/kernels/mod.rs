@@ -1,4 +1,4 @@
-//! The vocabulary of kernels: the modules generated from `shaders/*.wgsl`, what they run on, and which of them a device gets.
+//! The vocabulary of kernels: the modules generated from `shaders/*.wgsl`, the dispatches that run them, and which of them a device gets.
 //!
 //! Plain data without a device: `gpu` compiles a [`Shader`], `plan` puts [`Dispatch`]es in order, `ops` decide which ones there are.
 
@@ -23,7 +23,7 @@ pub use generated::*;
 /// Bytes of the statistics buffer.
 pub const STATS_BYTES: u64 = size_of::<Stats>() as u64;
 pub use shader::{Access, Shader};
-pub use tuning::{DeviceClass, Tuning, Version, row_groups};
+pub use tuning::{DeviceClass, Family, Tuning, Version, row_groups};
 pub use types::{Activation, Shape, TableId, ValueId, WeightType};
 
 impl From<WeightType> for Weight {

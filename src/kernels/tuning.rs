@@ -12,6 +12,38 @@ pub enum DeviceClass {
     Gpu,
 }
 
+/// Families of devices, each with a tuning of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Family {
+    /// NVIDIA, and others whose subgroups have 32 lanes.
+    NvidiaLike,
+    /// AMD.
+    Amd,
+    /// Apple.
+    Apple,
+    /// Intel before Xe2: the compiler may take subgroups of 8 lanes.
+    IntelSimd8,
+    /// Intel from Xe2 on: subgroups of at least 16 lanes.
+    IntelXe2,
+    /// A GPU of another maker, or one that a browser does not name.
+    UnknownGpu,
+    /// Mesa's software device.
+    Lavapipe,
+    /// Another software device: SwiftShader, WARP.
+    OtherProcessor,
+}
+
+impl Family {
+    /// What runs the shaders.
+    pub fn class(self) -> DeviceClass {
+        match self {
+            Family::Lavapipe | Family::OtherProcessor => DeviceClass::Cpu,
+            _ => DeviceClass::Gpu,
+        }
+    }
+}
+
 /// The versions of a kernel that has several (`<kernel>.<version>.wgsl`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -50,12 +82,12 @@ pub struct Tuning {
 }
 
 impl Tuning {
-    /// The tuning for a class of devices; `subgroup` is the size of every subgroup, where subgroup operations may be used.
-    pub fn of(class: DeviceClass, subgroup: Option<u32>) -> Tuning {
-        match class {
+    /// The tuning for a family of devices; `subgroup` is the size of every subgroup, where subgroup operations may be used.
+    pub fn of(family: Family, subgroup: Option<u32>) -> Tuning {
+        match family {
             // Few threads to feed, and a barrier costs more than the lanes save: a row goes to one subgroup, which is one workgroup, whose
             // lanes load side by side. On lavapipe that is 1.5 to 5 times faster than a lane a row or several rows a workgroup.
-            DeviceClass::Cpu => Tuning {
+            Family::Lavapipe | Family::OtherProcessor => Tuning {
                 products: if subgroup == Some(8) { Version::Subgroup } else { Version::Registers },
                 vector_rows: 8,
                 attention: if subgroup.is_some_and(|lanes| lanes >= 8) { Version::Subgroup } else { Version::Registers },
@@ -67,7 +99,8 @@ impl Tuning {
                 prompt_tokens: 64,
             },
             // Many short blocks, so that there are threads enough; a prompt's chunk needs more rows to fill the device.
-            DeviceClass::Gpu => Tuning {
+            // No family of GPUs was measured yet: all get the same.
+            Family::NvidiaLike | Family::Amd | Family::Apple | Family::IntelSimd8 | Family::IntelXe2 | Family::UnknownGpu => Tuning {
                 products: Version::Tiled,
                 vector_rows: 8,
                 attention: Version::Tiled,
@@ -110,20 +143,20 @@ mod tests {
 
     #[test]
     fn a_device_gets_its_versions() {
-        let versions = |class, subgroup| {
-            let tuning = Tuning::of(class, subgroup);
+        let versions = |family, subgroup| {
+            let tuning = Tuning::of(family, subgroup);
             (tuning.products, tuning.attention)
         };
-        assert_eq!(versions(DeviceClass::Cpu, Some(8)), (Version::Subgroup, Version::Subgroup));
-        assert_eq!(versions(DeviceClass::Cpu, Some(16)), (Version::Registers, Version::Subgroup));
-        assert_eq!(versions(DeviceClass::Cpu, Some(4)), (Version::Registers, Version::Registers));
-        assert_eq!(versions(DeviceClass::Cpu, None), (Version::Registers, Version::Registers));
-        assert_eq!(versions(DeviceClass::Gpu, Some(32)), (Version::Tiled, Version::Tiled));
+        assert_eq!(versions(Family::Lavapipe, Some(8)), (Version::Subgroup, Version::Subgroup));
+        assert_eq!(versions(Family::Lavapipe, Some(16)), (Version::Registers, Version::Subgroup));
+        assert_eq!(versions(Family::Lavapipe, Some(4)), (Version::Registers, Version::Registers));
+        assert_eq!(versions(Family::Lavapipe, None), (Version::Registers, Version::Registers));
+        assert_eq!(versions(Family::NvidiaLike, Some(32)), (Version::Tiled, Version::Tiled));
     }
 
     #[test]
     fn a_tuning_is_read_back_as_it_was_written() {
-        let tuning = Tuning::of(DeviceClass::Gpu, None);
+        let tuning = Tuning::of(Family::UnknownGpu, None);
         let json = serde_json::to_string(&tuning).expect("JSON");
         assert_eq!(serde_json::from_str::<Tuning>(&json).expect("a tuning"), tuning);
     }

@@ -14,8 +14,9 @@ mod update;
 
 use std::rc::Rc;
 
-use rootstock::gpu::{DeviceChoice, DeviceClass, Gpu, Profile};
+use rootstock::gpu::{DeviceChoice, Gpu, Profile};
 use rootstock::graph::{Emit, Graph, Op, Param, ParamId, Shape, ValueId, WeightType};
+use rootstock::kernels::Family;
 use rootstock::kernels::{Bind, Input, InputLayout, Resource, elementwise};
 
 /// The device that the tests run on. Without one they fail: a kernel that was not run was not tested.
@@ -29,9 +30,9 @@ pub(crate) fn gpu() -> Rc<Gpu> {
 pub(crate) fn profiles(gpu: &Gpu) -> Vec<Profile> {
     let real = gpu.profile().clone();
     let subgroup = real.subgroup;
-    let without_subgroups = real.clone().as_if(DeviceClass::Cpu, None);
-    let as_gpu = real.clone().as_if(DeviceClass::Gpu, subgroup);
-    let as_cpu = real.as_if(DeviceClass::Cpu, subgroup);
+    let without_subgroups = real.clone().as_if(Family::OtherProcessor, None);
+    let as_gpu = real.clone().as_if(Family::UnknownGpu, subgroup);
+    let as_cpu = real.as_if(Family::Lavapipe, subgroup);
     vec![as_cpu, without_subgroups, as_gpu]
 }
 
