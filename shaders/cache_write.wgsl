@@ -1,5 +1,5 @@
 // cache[position + i] = x[i] for the tokens of this step: appends keys or values to a generation's cache.
-// The position comes with the step, so one plan serves every token that is generated.
+// The position comes with the step, so one program serves every token that is generated.
 // Filling rows and rows past the cache's end are not written. The lanes of a row copy it together.
 // use: shared/step.wgsl
 

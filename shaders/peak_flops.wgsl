@@ -8,8 +8,6 @@ struct Params {
     factor: f32,
     /// Summand of every FMA.
     summand: f32,
-    /// Unused; keeps the size a multiple of 16 bytes.
-    pad0: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
 /// One float a thread: the sum of its chains, so that no compiler may leave them out.

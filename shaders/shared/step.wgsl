@@ -1,4 +1,4 @@
-/// What changes from one micro-step to the next. A plan's own parameters are constant; this one uniform is rewritten before each replay.
+/// What changes from one micro-step to the next. A program's own parameters are constant; this one uniform is rewritten before each replay.
 struct Step {
     /// 0 for the first micro-batch of an accumulation group: gradients are written; 1 after that: they are added to.
     accumulate: u32,

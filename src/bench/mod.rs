@@ -1,4 +1,4 @@
-//! `rootstock bench`: the device's own peaks, and every kernel and whole training steps against them, all in one run.
+//! `rootstock bench`: measures the device's peaks, and every kernel and whole training steps as a share of them, in one run.
 
 mod peaks;
 mod steps;
@@ -79,7 +79,7 @@ pub struct Report {
 /// The methods whose steps are timed, for each shape.
 const METHODS: [Tuned; 2] = [Tuned::Full, Tuned::Lora];
 
-/// Measures everything. `progress` is told what is being measured.
+/// Measures everything. `progress` is called with what is measured next.
 ///
 /// # Errors
 /// [`crate::Error::Gpu`] when the device fails or has too little memory.

@@ -1,4 +1,4 @@
-//! What the device can do at most: data sheets do not describe a browser or a software device.
+//! Measures the arithmetic and memory peaks of the device, since data sheets do not describe a browser or a software device.
 
 use std::rc::Rc;
 
@@ -59,7 +59,7 @@ pub async fn measure(gpu: &Rc<Gpu>) -> Result<Peaks> {
 }
 
 fn chains(groups: u64, rounds: u64) -> Dispatch {
-    let params = peak_flops::Params { repeats: rounds as u32, factor: 0.999, summand: 0.001, pad0: 0 };
+    let params = peak_flops::Params { repeats: rounds as u32, factor: 0.999, summand: 0.001 };
     let sums = Bind { resource: Resource::Logits, offset: 0, size: groups * THREADS * 4 };
     let constants = peak_flops::Constants { THREADS: THREADS as u32 };
     peak_flops::dispatch(params, constants, peak_flops::Bindings { sums }, [groups as u32, 1, 1])

@@ -187,7 +187,7 @@ pub(super) async fn measure(gpu: &Rc<Gpu>, shape: &Shape, tuned: Tuned) -> Resul
             known.1 = known.1.min(again.1);
         }
     }
-    // A plan takes all its tokens for one sequence when it counts the pairs of a query and a key; here their number is known.
+    // A program takes all its tokens for one sequence when it counts the pairs of a query and a key; here their number is known.
     for (dispatch, _) in timings.iter_mut().filter(|(d, _)| d.owner.op == "attention") {
         dispatch.flops /= shape.batch as u64;
     }

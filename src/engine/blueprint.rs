@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::params::{check_adapter_fits, parameters};
-use super::{EngineOptions, Kind, plan_tokens};
+use super::{EngineOptions, Kind, program_tokens};
 use crate::error::Result;
 use crate::gpu::Profile;
 use crate::graph::{Graph, Param, ParamLayout, WeightType};
@@ -52,7 +52,7 @@ impl Blueprint {
         let mut budget = Budget::of_store(&layout, training);
         let mut programs = Vec::new();
         for (kind, tokens) in [Kind::Train, Kind::Evaluate].into_iter().zip(largest).filter(|(_, tokens)| *tokens > 0) {
-            let tokens = plan_tokens(tokens);
+            let tokens = program_tokens(tokens);
             let program = compile(&graph(config, &params, options, kind, tokens), &layout, profile, plan_options(options));
             budget.add(&program);
             programs.push(((kind, tokens), Rc::new(program)));

@@ -1,4 +1,4 @@
-//! A batch as the bytes that the kernels read.
+//! Encodes a batch as the bytes that the kernels read.
 
 use crate::data::{Batch, Buckets};
 use crate::kernels::{Input, InputLayout};
@@ -16,13 +16,13 @@ pub struct Counts {
     pub longest: usize,
 }
 
-/// The plan size for a batch of so many tokens: rounded up by at most an eighth, so that few plans serve all batches.
-pub fn plan_tokens(tokens: usize) -> usize {
+/// The tokens of the program for a batch: rounded up by at most an eighth, so that few programs serve all batches.
+pub fn program_tokens(tokens: usize) -> usize {
     let unit = (tokens.next_power_of_two() / 16).clamp(32, 1024);
     tokens.next_multiple_of(unit).max(32)
 }
 
-/// Lays a batch out for a plan of `tokens`, filling it up.
+/// Lays a batch out for a program of `tokens`, filling it up.
 pub fn encode(batch: &Batch, tokens: usize) -> (Vec<u8>, Counts) {
     let mut batch = batch.clone();
     batch.pad_to(tokens);

@@ -1,4 +1,4 @@
-//! Parameters on their way to the GPU, piece by piece.
+//! Uploads parameters to the GPU piece by piece.
 
 use crate::checkpoint::{Dtype, ModelSource, ParamSource};
 use crate::error::Result;

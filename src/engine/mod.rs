@@ -1,6 +1,6 @@
-//! A model on the GPU: its parameters, and the programs for the batch shapes that come along.
+//! A model on the GPU: its parameters, and the programs for the shapes of its batches.
 //!
-//! Training, evaluation and benchmarks all drive this one type; what happens when is the business of `train`.
+//! Training, evaluation and benchmarks use this one type; the order of steps is decided in `train`.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -24,11 +24,11 @@ mod params;
 
 pub use blueprint::Blueprint;
 use blueprint::{graph, plan_options};
-pub use feed::{encode, plan_tokens};
+pub use feed::{encode, program_tokens};
 pub use load::{stored_type, upload};
 pub use params::{Method, check_adapter_fits, parameters};
 
-/// What an [`Engine`] is opened for.
+/// How an [`Engine`] is opened.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EngineOptions {
     /// What is trained.
@@ -229,7 +229,7 @@ impl Engine {
 
     async fn run(&mut self, kind: Kind, batch: &Batch, step: StepValues) -> Result<()> {
         self.catch_up().await?;
-        let tokens = plan_tokens(batch.len());
+        let tokens = program_tokens(batch.len());
         let (inputs, step) = self.encode(batch, tokens, step);
         let (runner, prepared) = self.bound(kind, tokens).await?;
         runner.run(prepared.bound()?, &step, &inputs)
@@ -295,7 +295,7 @@ impl Engine {
     /// [`crate::Error::Gpu`] when the device failed.
     pub async fn profile(&mut self, batch: &Batch, step: StepValues) -> Result<Vec<(crate::kernels::Dispatch, f64)>> {
         self.catch_up().await?;
-        let tokens = plan_tokens(batch.len());
+        let tokens = program_tokens(batch.len());
         let (inputs, step) = self.encode(batch, tokens, step);
         let (runner, prepared) = self.bound(Kind::Train, tokens).await?;
         let timings = runner.profile(prepared.bound()?, &step, &inputs).await?;

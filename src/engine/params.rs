@@ -1,4 +1,4 @@
-//! Which parameters a model on the GPU has, and which of them are trained: the base's, and behind them an adapter's.
+//! The parameters of a model on the GPU, the base's and then an adapter's, and which of them are trained.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -9,7 +9,7 @@ use crate::gpu::{Profile, human_bytes};
 use crate::graph::{Change, LowRank, Magnitude, Param, ParamId, Shape, WeightType};
 use crate::model::{ParamDecl, ParamKind, forward};
 
-/// What a model is on the GPU for.
+/// Which parameters are trained.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Method {
     /// Nothing is trained: evaluation and generation, perhaps with an adapter.

@@ -1,4 +1,4 @@
-//! One answer, token by token: the caller asks for the next one when it is ready for it.
+//! An answer that is written token by token, at the caller's pace.
 
 use std::collections::BTreeSet;
 

@@ -13,7 +13,7 @@ use crate::model::{ModelConfig, forward};
 use crate::ops::dora;
 use crate::plan::{Budget, Memory, Options, ParamStore, Part, Prepared, Program, ProgramCache, Runner, compile};
 
-/// The longest sequence where nobody asks for another: enough for a conversation, and its caches stay small.
+/// The longest sequence by default: enough for a conversation, with small caches.
 const DEFAULT_CONTEXT: usize = 4096;
 
 /// Most bytes of logits that are computed and read back at once when those of a whole text are asked for.
@@ -23,9 +23,9 @@ const LOGITS_BYTES: usize = 32 << 20;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct GeneratorOptions {
     /// The longest sequence, prompt and answer together, in tokens: the caches are as long. `None`: 4096, or less where the
-    /// model or the adapter allows less.
+    /// model or the device allows less.
     pub context: Option<usize>,
-    /// Tokens of a prompt that are computed at once. `None`: what suits the adapter.
+    /// Tokens of a prompt that are computed at once. `None`: as the device's tuning says.
     pub chunk: Option<usize>,
 }
 
@@ -40,7 +40,7 @@ pub struct Generator {
     programs: ProgramCache<Shape>,
     context: usize,
     chunk: usize,
-    /// The weights are another's, who may change them.
+    /// The weights belong to an engine, which may change them.
     shared: bool,
     /// The tokens whose keys and values the caches hold.
     cached: Vec<u32>,
@@ -57,7 +57,7 @@ struct Shape {
     logit_rows: usize,
 }
 
-/// The longest sequence that a model can work on with an adapter: the positions that it was made for, as far as a layer's keys fit
+/// The longest sequence that a model can work on with a device: the positions that it was made for, as far as a layer's keys fit
 /// into one binding.
 pub fn context_limit(config: &ModelConfig, profile: &Profile) -> usize {
     let row = config.key_value_width().next_multiple_of(4) as u64 * 4;
@@ -68,7 +68,7 @@ impl Generator {
     /// Opens a model for generation: weights only, those stored in half precision kept so.
     ///
     /// # Errors
-    /// [`Error::TooLittleMemory`] before anything is allocated, [`Error::Recipe`] for a context that cannot be, and what reading
+    /// [`Error::TooLittleMemory`] before anything is allocated, [`Error::Recipe`] for a context that is not possible, and what reading
     /// the model fails with.
     pub async fn load(gpu: Rc<Gpu>, model: &dyn ModelSource, options: GeneratorOptions) -> Result<Generator> {
         Generator::load_adapted(gpu, model, None, options).await
@@ -110,7 +110,7 @@ impl Generator {
     /// engine may change them, every answer begins with empty caches.
     ///
     /// # Errors
-    /// [`Error::Gpu`] when memory for the caches is short, [`Error::Recipe`] for a context that cannot be.
+    /// [`Error::Gpu`] when memory for the caches is short, [`Error::Recipe`] for a context that is not possible.
     pub async fn sharing(engine: &Engine, options: GeneratorOptions) -> Result<Generator> {
         let (gpu, store) = (engine.runner.gpu.clone(), engine.runner.store.clone());
         let settled = Settled::of(options, &engine.config, gpu.profile())?;
@@ -164,7 +164,7 @@ impl Generator {
         self.cached.clear();
     }
 
-    /// Forgets what the caches hold if somebody else may have changed the weights since.
+    /// Forgets what the caches hold if the weights may have changed since.
     pub(super) fn clear_if_shared(&mut self) {
         if self.shared {
             self.clear();
@@ -316,7 +316,10 @@ impl Settled {
             None => DEFAULT_CONTEXT.min(limit),
             Some(context) if (1..=limit).contains(&context) => context,
             Some(context) => {
-                return Err(Error::recipe("context", format!("{context} tokens cannot be; this model takes 1 to {limit} on this device")));
+                return Err(Error::recipe(
+                    "context",
+                    format!("{context} tokens are not possible; this model takes 1 to {limit} on this device"),
+                ));
             }
         };
         // A chunk costs the same whether it is full or not.
@@ -349,7 +352,7 @@ fn program(
 /// `params` are the engine's (`ParamStore::params`, or what [`forward::graph_params`] makes of the declarations before there is one).
 ///
 /// # Errors
-/// [`Error::Recipe`] for a context that cannot be.
+/// [`Error::Recipe`] for a context that is not possible.
 pub fn estimate_sharing(config: &ModelConfig, params: &Rc<Vec<Param>>, profile: &Profile, options: GeneratorOptions) -> Result<Memory> {
     let settled = Settled::of(options, config, profile)?;
     Ok(add_programs(Budget::of_runner(), &settled, config, params, &ParamLayout::new(params, profile), profile))
@@ -372,7 +375,7 @@ fn add_programs(
     budget.total()
 }
 
-/// Refuses what the device's memory cannot hold.
+/// Fails when the device's memory does not suffice.
 fn check_memory(settled: &Settled, config: &ModelConfig, params: &Rc<Vec<Param>>, profile: &Profile) -> Result<()> {
     let layout = ParamLayout::new(params, profile);
     let memory = add_programs(Budget::of_store(&layout, false), settled, config, params, &layout, profile);

@@ -1,4 +1,4 @@
-//! Finding a device.
+//! Listing the graphics devices, and choosing one.
 
 use super::{DeviceChoice, Profile};
 use crate::error::{Error, Result};
@@ -8,11 +8,11 @@ use crate::error::{Error, Result};
 pub struct DeviceSummary {
     /// Its number, for `--device N`.
     pub index: usize,
-    /// Whether it is taken when nothing is said.
+    /// Whether it is chosen where no device is named.
     pub default: bool,
     /// The kind that the driver reports: `DiscreteGpu`, `IntegratedGpu`, `VirtualGpu`, `Cpu`, `Other`.
     pub kind: String,
-    /// What it may do.
+    /// Its limits and features.
     #[serde(flatten)]
     pub profile: Profile,
 }

@@ -1,4 +1,4 @@
-//! The device, its limits, its buffers and its pipelines. Together with `plan` this is the only room that knows wgpu.
+//! The device, its limits, its buffers and its pipelines. Only this room, `plan` and `platform` use wgpu.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -37,7 +37,7 @@ pub struct Gpu {
     pub(crate) queue: wgpu::Queue,
     profile: Profile,
     pipelines: RefCell<HashMap<Rc<pipeline::Key>, Rc<Pipeline>>>,
-    /// The first thing that went wrong behind our back (device lost, validation); every later call reports it.
+    /// The first asynchronous error (device lost, validation); every later call returns it.
     failure: Arc<Mutex<Option<String>>>,
     allocated: Rc<Cell<u64>>,
     peak: Rc<Cell<u64>>,
@@ -129,7 +129,7 @@ impl Gpu {
         self.peak.get()
     }
 
-    /// Starts counting the peak anew from what is allocated now.
+    /// Sets the peak to what is allocated now.
     pub fn reset_peak(&self) {
         self.peak.set(self.allocated.get());
     }
@@ -137,7 +137,7 @@ impl Gpu {
     /// Allocates a zero-filled buffer for shaders, copies and uploads.
     ///
     /// # Errors
-    /// [`Error::Gpu`] when the device has not enough memory; nothing is lost, smaller requests still work.
+    /// [`Error::Gpu`] when the device has too little memory; it stays usable, smaller requests may succeed.
     pub async fn buffer(&self, label: &str, bytes: u64) -> Result<Rc<Buffer>> {
         use wgpu::BufferUsages as U;
         self.buffer_with(label, bytes, U::STORAGE | U::COPY_DST | U::COPY_SRC).await
@@ -153,7 +153,7 @@ impl Gpu {
 
     async fn buffer_with(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<Rc<Buffer>> {
         let bytes = bytes.max(16).next_multiple_of(16);
-        let full = |why: String| Error::gpu(format!("{label}: {} of GPU memory could not be had: {why}", human_bytes(bytes)));
+        let full = |why: String| Error::gpu(format!("{label}: {} of GPU memory could not be allocated: {why}", human_bytes(bytes)));
         if let Some(limit) = self.profile.memory_limit
             && self.allocated.get() + bytes > limit
         {
@@ -190,7 +190,7 @@ impl Gpu {
         self.start_read(buffer, offset, bytes)?.wait(self).await
     }
 
-    /// Queues a copy back and returns at once: the bytes are asked for later, so that the GPU never waits for us.
+    /// Queues a copy back and returns at once: the bytes are read later, so that the GPU does not wait for the host.
     ///
     /// # Errors
     /// [`Error::Gpu`] when an earlier command failed.
@@ -266,7 +266,7 @@ impl Gpu {
         }
     }
 
-    /// Reports what went wrong since, if anything did.
+    /// Fails if an earlier command failed on the device.
     ///
     /// # Errors
     /// [`Error::Gpu`] with the first failure.
@@ -274,7 +274,7 @@ impl Gpu {
         match self.failure.lock() {
             Ok(failure) => match failure.as_ref() {
                 Some(reason) => {
-                    Err(Error::gpu(format!("{reason}; what is on disk is untouched, run again to go on from the last checkpoint")))
+                    Err(Error::gpu(format!("{reason}; files on disk are unchanged, run again to continue from the last checkpoint")))
                 }
                 None => Ok(()),
             },
@@ -304,7 +304,7 @@ pub struct Readback {
 }
 
 impl Readback {
-    /// The bytes, when they have arrived.
+    /// Waits for the bytes.
     ///
     /// # Errors
     /// [`Error::Gpu`] when the device was lost meanwhile.
@@ -313,7 +313,7 @@ impl Readback {
         let arrived = self.receiver.await.unwrap_or(false);
         gpu.check()?;
         if !arrived {
-            return Err(Error::gpu("the GPU did not give its results back; the device is probably lost, run again"));
+            return Err(Error::gpu("reading results back from the GPU failed; the device was probably lost, run again"));
         }
         let view =
             self.staging.slice(..).get_mapped_range().map_err(|e| Error::gpu(format!("the GPU's results could not be mapped: {e}")))?;

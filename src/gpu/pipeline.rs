@@ -1,9 +1,9 @@
-//! A shader module with its override constants, compiled.
+//! A compiled shader with its override constants.
 
 use crate::error::Error;
 use crate::kernels::{Access, Shader};
 
-/// What makes a pipeline different from another one.
+/// What identifies a pipeline: the shader and its override constants.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key(&'static str, Vec<(&'static str, u64)>);
 

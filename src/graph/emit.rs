@@ -1,4 +1,4 @@
-//! What an op sees while it emits its dispatches.
+//! The interface through which an op emits its dispatches: shapes, bindings, temporaries, gradients.
 
 use std::collections::HashMap;
 
@@ -24,7 +24,7 @@ pub struct Piece {
 pub struct GradTarget {
     /// The value to write.
     pub value: ValueId,
-    /// Whether to add to what is there.
+    /// Whether to add to its content instead of writing it.
     pub accumulate: bool,
 }
 
@@ -39,7 +39,7 @@ pub struct ValueInfo {
     pub slot: Option<u32>,
 }
 
-/// Collects the dispatches of a plan.
+/// Collects the dispatches of a program.
 pub struct Emit<'a> {
     /// Which kernels the device gets.
     pub tuning: &'a Tuning,
@@ -98,7 +98,7 @@ impl<'a> Emit<'a> {
         self.graph.tokens
     }
 
-    /// Whether gradients are wanted at all.
+    /// Whether the graph is for training.
     pub fn training(&self) -> bool {
         self.graph.purpose == Purpose::Train
     }
@@ -179,7 +179,7 @@ impl<'a> Emit<'a> {
         Bind { resource: Resource::Stats, offset: 0, size: crate::kernels::STATS_BYTES }
     }
 
-    /// Adds a dispatch to the plan.
+    /// Adds a dispatch to the program.
     pub fn run(&mut self, mut dispatch: Dispatch) {
         debug_assert!(dispatch.workgroups.iter().all(|w| (1..=65_535).contains(w)), "{}: {:?}", dispatch.shader.name, dispatch.workgroups);
         debug_assert!(
@@ -195,17 +195,17 @@ impl<'a> Emit<'a> {
         self.origin.get(&value).copied().unwrap_or(value)
     }
 
-    /// Whether the gradient of this activation is wanted.
+    /// Whether the gradient of this activation is needed.
     pub fn needs_grad(&self, value: ValueId) -> bool {
         self.needs_grad.get(self.origin(value).0 as usize).copied().unwrap_or(false)
     }
 
-    /// The gradient of an activation that arrived from its users; `None` when nobody gave one.
+    /// The gradient of an activation that arrived from its users; `None` when no user has one.
     pub fn grad(&self, value: ValueId) -> Option<ValueId> {
         self.grads.get(&self.origin(value)).copied()
     }
 
-    /// Where to write (or add) this op's part of the gradient of its input; `None` when nobody wants it.
+    /// Where to write (or add) this op's part of the gradient of its input; `None` when it is not needed.
     pub fn grad_target(&mut self, value: ValueId) -> Option<GradTarget> {
         let v = self.origin(value);
         if !self.needs_grad(v) {
@@ -242,7 +242,7 @@ impl<'a> Emit<'a> {
         Some(if self.is_shared(v, grad) { self.copy_grad(v, grad) } else { grad })
     }
 
-    /// Says that the gradient of `value` is (also) this matrix, without copying it where possible.
+    /// Declares that the gradient of `value` is (also) this matrix, without copying it where possible.
     pub fn give_grad(&mut self, value: ValueId, grad: ValueId) {
         let v = self.origin(value);
         if !self.needs_grad(v) {
@@ -262,7 +262,7 @@ impl<'a> Emit<'a> {
         if std::mem::replace(&mut self.gradient_written[param.0 as usize], true) { 1 } else { 2 }
     }
 
-    /// For a kernel that only adds to some rows: zeroes the gradient at the start of an accumulation group if nobody wrote it yet.
+    /// For a kernel that only adds to some rows: zeroes the gradient at the start of an accumulation group if no op wrote it yet.
     pub fn zero_gradient(&mut self, param: ParamId) {
         if std::mem::replace(&mut self.gradient_written[param.0 as usize], true) {
             return;

@@ -33,11 +33,11 @@ pub struct Param {
     pub decays: bool,
     /// Its learning rate relative to the recipe's (LoRA+ raises B's).
     pub lr_scale: f32,
-    /// What an adapter makes of it.
+    /// How an adapter changes it.
     pub adapted: Adapted,
 }
 
-/// What an adapter makes of a weight. A tied embedding is used in two ways, and an adapter may mean only one of them.
+/// How an adapter changes a weight. A tied embedding is used in two ways, of which an adapter may change only one.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Adapted {
     /// Where it is a factor: in a linear map, in the output head.
@@ -90,7 +90,7 @@ pub struct Magnitude {
 /// A constant matrix of f32 pairs or rows, uploaded once.
 #[derive(Debug, Clone)]
 pub struct Table {
-    /// For messages; tables of the same name in different graphs hold the same numbers.
+    /// Its name; tables of the same name in different graphs hold the same numbers.
     pub name: String,
     /// The numbers.
     pub data: Rc<Vec<f32>>,
@@ -99,7 +99,7 @@ pub struct Table {
 /// One op with its operands.
 #[derive(Debug)]
 pub struct Node {
-    /// What it does.
+    /// The op.
     pub op: Box<dyn Op>,
     /// Activations that it reads or changes in place.
     pub inputs: Vec<ValueId>,
@@ -109,7 +109,7 @@ pub struct Node {
     pub layer: Option<usize>,
 }
 
-/// What the graph is built for.
+/// What a graph computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Purpose {
     /// Loss and gradients.

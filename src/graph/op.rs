@@ -1,4 +1,4 @@
-//! What an op has to say: its dispatches forwards and backwards.
+//! The trait of ops: each emits its own forward and backward.
 
 use std::fmt::Debug;
 
@@ -6,7 +6,7 @@ use super::{Emit, ParamId, ValueId};
 
 /// A coarse operation with its own backward.
 pub trait Op: Debug {
-    /// For the printed plan and the profile.
+    /// Its name in the printed program and in the profile.
     fn name(&self) -> &'static str;
 
     /// Whether the op changes its first input instead of making an output. Nobody may use the old content afterwards,

@@ -1,4 +1,4 @@
-//! The one buffer through which a batch reaches the kernels, cut into sections of one u32 per token.
+//! The layout of the buffer that holds a batch: sections of one u32 per token.
 
 use super::{Bind, Resource};
 

@@ -1,4 +1,4 @@
-//! One run of a kernel: which shader, with which numbers, over which buffers, named by what they hold.
+//! A dispatch: a shader with its parameters and bindings. Bindings name resources; buffers are chosen when a program is bound.
 
 use super::shader::Shader;
 use super::types::{TableId, ValueId};
@@ -50,7 +50,7 @@ impl Bind {
     }
 }
 
-/// When a dispatch of a replayed plan runs.
+/// When a dispatch of a replayed program runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
     /// At every replay.

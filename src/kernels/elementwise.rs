@@ -1,4 +1,4 @@
-//! Dispatches that fill, copy and add whole matrices: what compiling a graph needs beside its ops.
+//! Dispatches that fill, copy and add whole matrices, for ops and for the compiler of graphs.
 
 use super::{Bind, Dispatch, Shape, add_in_place as add_kernel, column_sum as column_sum_kernel, copy_columns, fill, workgroups};
 

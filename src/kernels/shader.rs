@@ -1,4 +1,4 @@
-//! A shader as text, with what the bindings need to know about it.
+//! The text of a shader and the kinds of its bindings.
 
 /// How a kernel uses a buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! What a step reports, read back.
+//! Decoding of the statistics that a step leaves.
 
 use super::Stats;
 

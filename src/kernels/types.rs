@@ -1,6 +1,6 @@
-//! What kernels compute on: matrices by number, their shapes, how weights are stored, which activation is meant.
+//! The types of what kernels compute on: numbered matrices, shapes, types of weights, activations.
 
-/// An activation (or a gradient, or another temporary of the plan).
+/// An activation (or a gradient, or another temporary of a program).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ValueId(pub(crate) u32);
 

@@ -211,7 +211,7 @@ impl LmHead {
     }
 
     /// Logits of the rows that the batch names as targets, into a buffer that the sampler reads; without a softcap, which the reader
-    /// applies. A part of a prompt that nobody wants logits of (no targets) costs none.
+    /// applies. A part of a prompt without targets costs none.
     fn logits(&self, e: &mut Emit<'_>, x: ValueId, logit_rows: usize) {
         let p = e.param(self.weight);
         let shape = Shape { rows: logit_rows, cols: p.shape.rows };

@@ -1,4 +1,4 @@
-//! The three orientations of a matrix product, for `linear` and the LM head: which kernel a device gets, and its workgroups.
+//! The three orientations of a matrix product, for `linear` and the LM head: the kernel that the device's tuning names, its tiles and its workgroups.
 //!
 //! Shapes: x (M, K) inputs, W (N, K) weight, y (M, N) outputs. Forward y = x·Wᵀ, input gradient dx = dy·W, weight gradient dW = dyᵀ·x.
 //! The weight may be a row range of a larger one (a [`Piece`]): y and dy are then column ranges, which start at a multiple of four.

@@ -1,4 +1,4 @@
-//! The ops: about a dozen coarse ones, each with its shape rule (a method of [`Graph`](crate::graph::Graph)), its forward and its backward in one file.
+//! The ops: about a dozen, each with its shape rule (a method of [`Graph`](crate::graph::Graph)), its forward and its backward in one file.
 //!
 //! ## Writing an op
 //! ```text
@@ -9,7 +9,7 @@
 //! }
 //! ```
 //! A parameter's gradient is written with `e.pieces(param)[i].gradient` (absent when the parameter is frozen) and `e.gradient_mode(param)`.
-//! Nothing needs to be freed, ordered or pruned by hand: `plan` knows from the dispatches who reads and writes what.
+//! Nothing needs to be freed, ordered or pruned by hand: `plan` derives from the dispatches which values are read and written when.
 
 pub mod attention;
 pub mod dora;

@@ -41,7 +41,7 @@ impl Op for Split {
         let dx = e.matrix(shape.rows, shape.cols);
         let grads: Vec<Option<ValueId>> = y.iter().map(|part| e.grad(*part)).collect();
         if grads.iter().any(Option::is_none) {
-            // A part that nobody used, and at least its columns are zero.
+            // The columns of a part that is not used have a gradient of zero.
             e.zero(dx);
         }
         let mut first = 0;

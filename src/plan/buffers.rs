@@ -48,8 +48,8 @@ impl Buffers {
         })
     }
 
-    /// Allocates what a program needs beyond what is there. A buffer that is too small is let go before its successor is made, so that the
-    /// two are never there together.
+    /// Allocates what a program needs beyond what is there. A buffer that is too small is released before its successor is allocated, so that the
+    /// two never exist together.
     pub(super) async fn fit(&mut self, gpu: &Gpu, program: &Program) -> Result<()> {
         let nothing = self.stats.clone();
         for (rank, slot) in by_size(&program.slots).into_iter().enumerate() {

@@ -1,4 +1,4 @@
-//! The programs of one runner, by the shape of the batch that they are for: a few are kept, the one that was not used for longest goes.
+//! The programs of one runner, by the shape of the batch that they are for: a few are kept, the least recently used one is dropped.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;

@@ -1,4 +1,4 @@
-//! Graph in, program out.
+//! Compiles a graph into a program: forward, recomputed layers, backward.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use crate::gpu::Profile;
 use crate::graph::{Emit, Graph, ParamLayout, Purpose, ValueId};
 use crate::kernels::Phase;
 
-/// Choices of the recipe that shape a plan.
+/// Choices of the recipe that change the program.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Options {
     /// Keep only the layers' inputs and compute the rest again in the backward pass.

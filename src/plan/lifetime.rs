@@ -1,11 +1,11 @@
-//! Which dispatches matter, how long each value lives, and which buffer holds it.
+//! Removes dispatches whose results are not read, and places values in pooled buffers by their lifetimes.
 
 use std::collections::HashSet;
 
 use super::program::Program;
 use crate::kernels::{Access, Resource, ValueId};
 
-/// Removes dispatches whose results nobody reads: what a frozen parameter's gradient would have needed, the tail of a recomputed layer.
+/// Removes dispatches whose results are not read: what a frozen parameter's gradient would have needed, the tail of a recomputed layer.
 pub(super) fn drop_unread(program: &mut Program) {
     let mut read: HashSet<ValueId> = HashSet::new();
     let mut keep = vec![false; program.dispatches.len()];

@@ -1,4 +1,4 @@
-//! The memory of a run, known before anything is allocated, and what is said when a device has less.
+//! The memory of a run, computed before anything is allocated, and the error with its remedies when a device has less.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -22,7 +22,7 @@ pub struct Memory {
     pub optimizer_bytes: u64,
     /// The pool of activations, their gradients and temporaries.
     pub activations_bytes: u64,
-    /// Parameters of the kernels, statistics, staging for what is read back.
+    /// Parameters of the kernels, statistics, staging buffers for reading back.
     pub other_bytes: u64,
     /// The batch and its losses; in generation the logits and the caches of keys and values.
     pub shared_bytes: u64,
@@ -119,7 +119,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// A runner over somebody else's parameters.
+    /// A runner that shares the parameters of another one.
     pub fn of_runner() -> Budget {
         Budget {
             memory: Memory { other_bytes: STATS_BYTES + UNIFORM_SLOT, ..Memory::default() },

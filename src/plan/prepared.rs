@@ -1,4 +1,4 @@
-//! A program together with what it was bound to, bound anew when that changed.
+//! A program together with its bound form, which is renewed when a buffer was replaced.
 
 use std::rc::Rc;
 
@@ -55,7 +55,7 @@ impl Prepared {
         runner.run(self.bound()?, step, batch)
     }
 
-    /// Lets go of buffers that were replaced.
+    /// Releases buffers that were replaced.
     pub(super) fn release_stale(&mut self, runner: &Runner) {
         self.bound = self.bound.take().filter(|bound| runner.is_current(bound));
     }

@@ -66,7 +66,7 @@ impl Program {
 }
 
 impl Display for Program {
-    /// The plan as text: one line a dispatch, then the pool. Snapshot tests compare it.
+    /// The program as text: one line for each dispatch, then the pool. Snapshot tests compare it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for d in &self.dispatches {
             let layer = d.owner.layer.map_or(String::new(), |l| format!(".{l}"));
