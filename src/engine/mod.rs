@@ -113,6 +113,8 @@ impl Engine {
         let training = blueprint.options.method.trains();
         let store = ParamStore::allocate_as(&gpu, blueprint.params.clone(), blueprint.layout.clone(), training).await?;
         let runner = Runner::new(gpu, Rc::new(store)).await?;
+        let programs = blueprint.programs.iter().map(|(_, program)| program).chain(&blueprint.update).chain([&blueprint.norms]);
+        runner.compile(programs.map(|program| &**program)).await?;
         let used = |program: &Rc<Program>| (!program.dispatches.is_empty()).then(|| Prepared::new(program.clone()));
         let mut engine = Engine {
             config: blueprint.config.clone(),

@@ -219,8 +219,7 @@ impl Generator {
         self.check(ids)?;
         self.clear();
         self.begin(ids);
-        let row_bytes = self.config.vocab_size.next_multiple_of(4) * 4;
-        let tokens = self.chunk.min(LOGITS_BYTES / row_bytes).max(1);
+        let tokens = rows_at_once(&self.config, self.chunk);
         let mut at = 0;
         for part in ids.chunks(tokens) {
             self.run(Shape { tokens, logit_rows: tokens }, part, 0..part.len()).await?;
@@ -356,6 +355,24 @@ fn program(
 pub fn estimate_sharing(config: &ModelConfig, params: &Rc<Vec<Param>>, profile: &Profile, options: GeneratorOptions) -> Result<Memory> {
     let settled = Settled::of(options, config, profile)?;
     Ok(add_programs(Budget::of_runner(), &settled, config, params, &ParamLayout::new(params, profile), profile))
+}
+
+/// The same for a generator that also gives the logits or losses of whole texts, many rows at once.
+///
+/// # Errors
+/// As [`estimate_sharing`].
+pub fn estimate_reading(config: &ModelConfig, params: &Rc<Vec<Param>>, profile: &Profile, options: GeneratorOptions) -> Result<Memory> {
+    let settled = Settled::of(options, config, profile)?;
+    let (layout, rows) = (ParamLayout::new(params, profile), rows_at_once(config, settled.chunk));
+    let mut budget = Budget::of_runner();
+    budget.add(&program(config, params, &layout, profile, Shape { tokens: rows, logit_rows: rows }, settled.context));
+    budget.add_readback((rows as u64 - 1) * config.vocab_size.next_multiple_of(4) as u64 * 4);
+    Ok(add_programs(budget, &settled, config, params, &layout, profile))
+}
+
+/// Rows of logits that are computed and read back at once when those of a whole text are asked for.
+fn rows_at_once(config: &ModelConfig, chunk: usize) -> usize {
+    chunk.min(LOGITS_BYTES / (config.vocab_size.next_multiple_of(4) * 4)).max(1)
 }
 
 /// Adds the programs of a generator to what it stands on.

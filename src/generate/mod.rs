@@ -10,5 +10,5 @@ mod sampling;
 
 pub use answer::{Answer, AnswerOptions, FinishReason, TextAnswer, chat_prompt, stop_ids, text_prompt};
 pub(crate) use generator::surprise;
-pub use generator::{Generator, GeneratorOptions, context_limit, estimate_sharing};
+pub use generator::{Generator, GeneratorOptions, context_limit, estimate_reading, estimate_sharing};
 pub use sampling::{Sampler, SamplingOptions};

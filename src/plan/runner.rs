@@ -59,6 +59,16 @@ impl Runner {
         BoundProgram::new(&self.gpu, &self.store, &self.buffers, program, self.bound).await
     }
 
+    /// Compiles the kernels of several programs side by side, before the first of them is bound.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] when the device's compiler refuses a kernel.
+    pub async fn compile<'a>(&self, programs: impl Iterator<Item = &'a Program>) -> Result<()> {
+        let dispatches = programs.flat_map(|program| &program.dispatches);
+        self.gpu.pipelines(dispatches.map(|d| (d.shader, &d.constants[..]))).await?;
+        Ok(())
+    }
+
     /// Whether the program is still bound to the buffers in use.
     pub fn is_current(&self, bound: &BoundProgram) -> bool {
         bound.generation == self.buffers.generation

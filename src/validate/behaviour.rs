@@ -18,7 +18,7 @@ use super::view::View;
 use crate::data::Tokenizer;
 use crate::engine::{Blueprint, Engine, EngineOptions, Method};
 use crate::error::Result;
-use crate::generate::{AnswerOptions, Generator, GeneratorOptions, SamplingOptions, estimate_sharing, stop_ids, text_prompt};
+use crate::generate::{AnswerOptions, Generator, GeneratorOptions, SamplingOptions, estimate_reading, stop_ids, text_prompt};
 use crate::gpu::Gpu;
 use crate::model::config::CONFIG_FILE as CONFIG;
 use crate::model::{ModelConfig, ParamDecl};
@@ -107,7 +107,7 @@ impl<'a> SelfTest<'a> {
         let frozen = |param: &ParamDecl| source.stored_type(param);
         let blueprint = Blueprint::new(config, &source.params, frozen, profile, &options, [0, 0]);
         let reading = GeneratorOptions { context: Some(self.ids.len()), chunk: None };
-        let beside = estimate_sharing(config, blueprint.params(), profile, reading)?;
+        let beside = estimate_reading(config, blueprint.params(), profile, reading)?;
         (blueprint.memory() + beside).check(profile, true)?;
         Engine::load_planned(self.gpu.clone(), &source, &blueprint).await
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use rootstock::checkpoint::Checkpoint;
-use rootstock::generate::{GeneratorOptions, estimate_sharing};
+use rootstock::generate::{GeneratorOptions, estimate_reading};
 use rootstock::gpu::{DeviceChoice, Gpu};
 use rootstock::graph::{ParamLayout, WeightType};
 use rootstock::model::forward;
@@ -152,10 +152,10 @@ fn a_model_runs_in_the_precision_that_it_is_stored_in() {
         let profile = gpu().profile().clone();
         let params = Rc::new(forward::graph_params(checkpoint.params(), false, |_| weight_type));
         let reading = GeneratorOptions { context: Some(192), chunk: None };
-        let beside = estimate_sharing(checkpoint.config(), &params, &profile, reading).expect("a context that can be");
+        let beside = estimate_reading(checkpoint.config(), &params, &profile, reading).expect("a context that can be");
         ParamLayout::new(&params, &profile).weights_bytes() + beside.peak_bytes()
     };
-    let limit = memory(WeightType::Bf16) + (1 << 20);
+    let limit = memory(WeightType::Bf16) + (256 << 10);
     assert!(limit < memory(WeightType::F32));
     let choice = DeviceChoice { memory_limit: Some(limit), ..DeviceChoice::default() };
     let gpu = Rc::new(block_on(Gpu::open(&choice)).expect("a device"));
