@@ -11,6 +11,7 @@ use std::error::Error;
 use std::path::Path;
 use std::{env, fs};
 
+use rootstock::random::mix;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
@@ -121,10 +122,7 @@ struct Random(u64);
 impl Random {
     fn uniform(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+        (mix(self.0) >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// Mean 0, variance 12 · 1/12 = 1.

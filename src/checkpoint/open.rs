@@ -10,7 +10,7 @@ use super::{Checkpoint, Place, TensorFile};
 use crate::error::{Error, Result};
 use crate::model::config::{CONFIG_FILE, parse_object};
 use crate::model::{ModelConfig, ParamDecl, params};
-use crate::platform::Directory;
+use crate::platform::{Directory, read_small};
 
 /// The weights when they are in one file.
 pub(crate) const WEIGHTS: &str = "model.safetensors";
@@ -73,7 +73,7 @@ impl Checkpoint {
 
 async fn read(directory: &dyn Directory, name: &str) -> Result<Vec<u8>> {
     match directory.size(name).await? {
-        Some(_) => directory.read(name).await,
+        Some(_) => read_small(directory, name).await,
         None => Err(Error::file(format!("{}/{name}", directory.label()), "there is no such file, so this is no model directory")),
     }
 }

@@ -1,17 +1,14 @@
 //! Where the answers of a conversation lie, in tokens.
 //!
-//! What counts is what the model will see when it is used: the prompt rendered with the header of the answer, tokenised, and
-//! then, token by token, the answer and the token that ends its turn. So for each answer the template renders the prompt and the
+//! A sample holds what the model sees when it is used: the prompt rendered with the header of the answer, tokenised, and then the
+//! answer and the token that ends its turn. So for each answer the template renders the prompt and the
 //! prompt with its answer, and the answer is what the second has beyond the first. Where the text so far is also the beginning of
 //! the whole conversation (most templates), all answers are learned in one sequence; where a template rewrites earlier turns
 //! (thinking that is cut out, a system message that moves), an answer gets a sequence of its own.
 
-use super::template::Message;
+use super::template::{MARK, Message};
 use super::tokenizer::Tokenizer;
 use crate::error::{Error, Result};
-
-/// Text that no answer holds, put in an answer's place to see what a template writes after it.
-const MARK: &str = "\u{e000}answer\u{e001}";
 
 /// A prompt and its answer as tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,15 +51,6 @@ pub(super) fn encode_conversation(tokenizer: &Tokenizer, messages: &[Message]) -
         }
     }
     groups.iter().rev().map(|group| encode_group(tokenizer, group)).collect()
-}
-
-/// The first special token that the chat template writes after an answer; none where it writes plain text only, which training
-/// closes with the end-of-sequence token.
-pub(super) fn end_of_turn(tokenizer: &Tokenizer) -> Option<u32> {
-    let messages = [Message::new("user", "?"), Message::new("assistant", MARK)];
-    let rendered = tokenizer.template().render(&messages, false).ok()?;
-    let (_, after) = rendered.rsplit_once(MARK)?;
-    tokenizer.encode(after, false).ok()?.into_iter().find(|id| tokenizer.is_special(*id))
 }
 
 fn find_answer(tokenizer: &Tokenizer, messages: &[Message], k: usize) -> Result<Answer> {
@@ -115,8 +103,9 @@ fn join(tokenizer: &Tokenizer, messages: &[Message], k: usize, prompt: &str, ful
     let header = if full.ends_with(&after_question) { full.len() - after_question.len() } else { full.len() };
     let words = if full.starts_with(&before_answer) { before_answer.len() } else { full.len() };
 
-    // The two part within the header. White space that only the prompt has stays, since the model will see it; more
-    // ("<think>") is text that the model would have written itself and that the given answer may lack: then the answer begins where they part.
+    // The two renderings differ within the header. White space that only the prompt has stays, since the model will see it; more
+    // ("<think>") is text that the model would have written itself and that the given answer may lack: then the answer begins
+    // where they differ.
     let common = prompt.char_indices().zip(full.chars()).find(|((_, a), b)| a != b).map_or(prompt.len().min(full.len()), |((i, _), _)| i);
     if common >= header {
         return match prompt[common..].trim() {
@@ -125,14 +114,15 @@ fn join(tokenizer: &Tokenizer, messages: &[Message], k: usize, prompt: &str, ful
         };
     }
     // Or something before the question moved (mistral's system message): the longest end of the prompt that the header has.
-    for (cut, _) in prompt.char_indices() {
-        let tail = &prompt[cut..];
-        if let Some(at) = full[..words].rfind(tail)
-            && at + tail.len() >= header
-        {
-            let rest = &full[at + tail.len()..];
-            return Ok((format!("{prompt}{rest}"), prompt.len()));
-        }
+    let end_of = |cut: &usize| {
+        let tail = &prompt[*cut..];
+        full[..words].rfind(tail).map(|at| at + tail.len()).filter(|end| *end >= header)
+    };
+    // Where one end of the prompt is found, every shorter one is found too, so that a bisection finds the longest.
+    let cuts: Vec<usize> = prompt.char_indices().map(|(cut, _)| cut).collect();
+    let longest = cuts.get(cuts.partition_point(|cut| end_of(cut).is_none()));
+    if let Some(end) = longest.and_then(end_of) {
+        return Ok((format!("{prompt}{}", &full[end..]), prompt.len()));
     }
     Err(Error::config(
         "chat template",

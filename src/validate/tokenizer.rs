@@ -65,7 +65,9 @@ fn usable(tokenizer: &Tokenizer, entries: &[Entry], base: Option<&Base>, finding
             Error::Config { reason, .. } => reason,
             other => other.to_string(),
         };
-        let message = format!("{reason}; and so it does with every other. Mend it, or take it from the base model");
+        let reason = reason.split_once("refuses this conversation: ").map_or(reason.as_str(), |(_, reason)| reason);
+        let message =
+            format!("the chat template takes no conversation of those that were tried: {reason}. Mend it, or take it from the base model");
         let file = ["chat_template.jinja", "chat_template.json"].into_iter().find(|name| entries.iter().any(|entry| entry.name == *name));
         let finding = Finding::new(Code::BadTemplate, message).file(file.unwrap_or(TOKENIZER_CONFIG));
         findings.push(Finding { repair: from_base(base), ..finding });

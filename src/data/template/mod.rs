@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 pub struct Message {
     /// `system`, `user` or `assistant`.
     pub role: String,
-    /// What was said.
+    /// The text of the turn.
     pub content: String,
 }
 
@@ -35,6 +35,9 @@ impl Message {
         Message { role: role.into(), content: content.into() }
     }
 }
+
+/// Text that no answer holds, put in an answer's place to see what a template writes around it.
+pub(super) const MARK: &str = "\u{e000}answer\u{e001}";
 
 /// Used when a checkpoint has no chat template: plain words that any tokenizer knows, each answer closed by the
 /// end-of-sequence token. "Assistant:" opens an answer, so that the answer begins with the space that tokenizers join to a word.
@@ -47,7 +50,7 @@ const FALLBACK: &str = "{% for message in messages %}\
 
 /// Conversations of more bytes get fuel by their length.
 const LONG: usize = 256 << 10;
-/// Longest reason of a template's own that is passed on, in characters.
+/// The longest reason from a template that is shown, in characters.
 const MAX_REASON: usize = 1000;
 
 /// A compiled chat template with its checkpoint's special tokens.

@@ -3,7 +3,7 @@
 
 use tokenizers::Encoding;
 
-use super::{Tokenizer, encode_fault, guarded};
+use super::{MAX_AT_ONCE, Tokenizer, encode_fault, guarded};
 use crate::error::{Error, Result};
 
 /// A text of more bytes is cut.
@@ -14,19 +14,21 @@ const OVERLAP: usize = 1 << 15;
 /// Token ids of a text, nothing added.
 ///
 /// # Errors
-/// When the tokenizer cannot express the text, or does not part it into words, so that it cannot be cut.
+/// When the tokenizer cannot express the text, or does not part it into words, so that a text above [`MAX_AT_ONCE`] cannot be cut.
 pub(super) fn encode(tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>> {
-    in_windows(tokenizer, text, WINDOW, OVERLAP)?.ok_or_else(|| {
-        Error::config(
-            "tokenizer.json",
-            "pre_tokenizer",
-            format!(
-                "this text has {} bytes, and the tokenizer does not part texts into words, so that one of more than {WINDOW} cannot be \
-                 tokenised in pieces; make several records of it",
-                text.len()
-            ),
-        )
-    })
+    if let Some(ids) = in_windows(tokenizer, text, WINDOW, OVERLAP)? {
+        return Ok(ids);
+    }
+    if text.len() <= MAX_AT_ONCE {
+        return Ok(encoding(tokenizer, text)?.get_ids().to_vec());
+    }
+    let reason = format!(
+        "this text has {} bytes; the tokenizer does not part texts into words, so that one of more than {} MiB cannot be tokenised in \
+         pieces; make several records of it",
+        text.len(),
+        MAX_AT_ONCE >> 20
+    );
+    Err(Error::config("tokenizer.json", "pre_tokenizer", reason))
 }
 
 /// `None` where two windows have no word in common that they part in the same way.

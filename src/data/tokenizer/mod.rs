@@ -13,15 +13,14 @@ use serde_json::Value as Json;
 use self::bounds::MAX_TOKEN;
 use self::read::{add_configured_tokens, ids, load_inner, load_template, optional_json, special_tokens};
 pub use self::stream::TextStream;
-use super::conversation::end_of_turn;
-use super::template::ChatTemplate;
+use super::template::{ChatTemplate, MARK, Message};
 use crate::error::{Error, Result};
 use crate::platform::{Directory, guard};
 
-/// How many tokens of the prompt are decoded again in front of an answer's: a decoder looks at its neighbours.
+/// How many tokens of the prompt are decoded again in front of the answer's tokens, because a decoder depends on the token before.
 const CONTEXT: usize = 6;
 
-/// The longest conversation that is tokenised, in bytes: the tokenizers library takes some 160 bytes for each.
+/// The longest text that is tokenised in one piece, in bytes: the tokenizers library takes some 160 bytes for each.
 const MAX_AT_ONCE: usize = 4 << 20;
 
 /// Begin and end of a token in the bytes of its text.
@@ -110,10 +109,12 @@ impl Tokenizer {
         Ok(Tokenizer { inner, bos, eos, pad, unk, eos_ids, special_ids, largest_id, adds_bos, template, warnings })
     }
 
-    /// Token ids of a text; `add_special` lets the tokenizer add what it adds by itself (mostly bos, or nothing).
+    /// Token ids of a text; with `add_special` also those that the tokenizer adds to every text (mostly bos, or nothing). A text above
+    /// 1 MiB is tokenised in windows, with the same result.
     ///
     /// # Errors
-    /// [`Error::Config`] when the tokenizer cannot express the text (a vocabulary without a token for unknown characters).
+    /// [`Error::Config`] when the tokenizer cannot express the text (a vocabulary without a token for unknown characters),
+    /// or when it does not part texts into words and the text has more than 4 MiB.
     pub fn encode(&self, text: &str, add_special: bool) -> Result<Vec<u32>> {
         if text.len() > long::WINDOW {
             let ids = long::encode(self, text)?;
@@ -136,7 +137,7 @@ impl Tokenizer {
     /// Token ids of a text, nothing added, with the bytes of the text that each token stands for.
     ///
     /// # Errors
-    /// As `encode`.
+    /// As `encode`; a text of more than 4 MiB is refused.
     pub fn encode_with_offsets(&self, text: &str) -> Result<(Vec<u32>, Vec<ByteRange>)> {
         if text.len() > MAX_AT_ONCE {
             let reason = format!(
@@ -255,7 +256,10 @@ impl Tokenizer {
     /// The first special token that the chat template writes after an answer; none where it writes plain text only, which training
     /// closes with the end-of-sequence token.
     pub fn end_of_turn(&self) -> Option<u32> {
-        end_of_turn(self)
+        let messages = [Message::new("user", "?"), Message::new("assistant", MARK)];
+        let rendered = self.template.render(&messages, false).ok()?;
+        let (_, after) = rendered.rsplit_once(MARK)?;
+        self.encode(after, false).ok()?.into_iter().find(|id| self.is_special(*id))
     }
 
     /// The chat template.

@@ -23,7 +23,7 @@ impl TextStream<'_> {
         self.ids.push(id);
         let text = self.unseen()?;
         // A character that lacks bytes decodes to U+FFFD. Eight tokens hold the bytes of any character, also when a token ends
-        // one and begins another: what is still U+FFFD then is meant so.
+        // one and begins another: what is still U+FFFD then is part of the text.
         if text.ends_with('\u{fffd}') && self.ids.len() - self.read < 8 {
             return Ok(String::new());
         }
@@ -43,7 +43,7 @@ impl TextStream<'_> {
     fn unseen(&self) -> Result<String> {
         let before = self.tokenizer.decode(&self.ids[..self.read], self.skip_special)?;
         let all = self.tokenizer.decode(&self.ids, self.skip_special)?;
-        // Should a decoder rewrite what came before, the new tokens speak for themselves.
+        // If a decoder rewrites the text before, the new tokens are decoded on their own.
         match all.strip_prefix(&before) {
             Some(text) => Ok(text.to_string()),
             None => self.tokenizer.decode(&self.ids[self.read..], self.skip_special),
