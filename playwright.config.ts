@@ -7,10 +7,10 @@ if (chromium === null) throw new Error("There is no Chrome or Chromium here: `np
 export default defineConfig({
   testDir: "tests/browser",
   outputDir: "target/browser-tests",
-  // One adapter, on the CPU as a rule: tests side by side would only slow each other down.
+  // There is one device, usually the CPU: parallel tests would only slow each other down.
   workers: 1,
   timeout: 600_000, // SwiftShader compiles each shader for the CPU
-  expect: { timeout: 30_000 }, // two busy cores
+  expect: { timeout: 30_000 }, // enough for two busy cores
   forbidOnly: process.env["CI"] !== undefined,
   reporter: "list",
   use: {

@@ -26,7 +26,7 @@ const linux = process.platform === "linux";
 const say = (words) => console.log(`setup: ${words}`);
 
 /**
- * Ends with what the user has to do.
+ * Prints what the user has to do, and exits.
  *
  * @param {string} words
  * @returns {never}
@@ -82,7 +82,7 @@ function atLeast(found, wanted) {
   return found.localeCompare(wanted, "en", { numeric: true }) >= 0;
 }
 
-/** rustup's target if its server answers; otherwise Debian's compiler goes on the list of packages. */
+/** Installs rustup's target. If its server does not answer, systemNeeds() asks for Debian's compiler. */
 function addWasmTarget() {
   if (wasmToolchain() !== null || output("rustup", ["--version"]) === null) return;
   say(`adding the target ${target} to Rust, for the browser build (at most a minute)`);
@@ -164,7 +164,7 @@ function vulkanPresent() {
 }
 
 /**
- * The entries of a folder, as full paths; none where there is no such folder.
+ * The entries of a folder as full paths; an empty list when the folder does not exist.
  *
  * @param {string} folder
  * @param {RegExp} pattern of the name

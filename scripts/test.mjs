@@ -50,7 +50,7 @@ if (part !== "core") await browserTests();
 summary();
 
 /**
- * Runs a command; what it writes is shown and returned. What runs longer than the limit has hung: it is ended.
+ * Runs a command, shows its output and returns it. A command that exceeds the time limit is killed.
  *
  * @param {string} title
  * @param {string} command
@@ -66,7 +66,7 @@ function execute(title, command, args, seconds, env) {
     cwd: root,
     env: { ...process.env, ...env },
     stdio: ["ignore", "pipe", "pipe"],
-    detached: true, // a process group of its own, which can be ended as a whole
+    detached: true, // a process group of its own, which can be killed as a whole
   });
   const kill = () => child.pid !== undefined && process.kill(-child.pid, "SIGKILL");
   const interrupt = () => {
@@ -75,7 +75,7 @@ function execute(title, command, args, seconds, env) {
   };
   process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
   const limit = setTimeout(() => {
-    console.error(`${title} is not done after ${seconds} s and is ended.`);
+    console.error(`${title} exceeds its limit of ${seconds} s and is killed.`);
     kill();
   }, seconds * 1000);
   let text = "";
@@ -100,7 +100,7 @@ function execute(title, command, args, seconds, env) {
 }
 
 /**
- * A check either holds or not; it counts as one.
+ * Runs a check, which counts as one passed or failed test.
  *
  * @param {string} title
  * @param {string} command
@@ -121,7 +121,7 @@ async function scriptTests() {
 }
 
 /**
- * Unit, integration and documentation tests. Cargo's last words of each program hold its counts.
+ * Runs unit, integration and documentation tests. The counts come from the result line of each test program.
  *
  * @param {string} suite
  * @param {string[]} args which package, if not the main one
@@ -157,7 +157,7 @@ async function browserTests() {
 }
 
 /**
- * A suite that ran no test, or that failed without a failed test (it did not compile, it crashed), counts as one failure.
+ * Adds a suite's result. One that ran no test, or that failed without a failed test (it did not compile, it crashed), counts as one failure.
  *
  * @param {string} suite
  * @param {Count} count

@@ -1,4 +1,4 @@
-// What the scripts need to know of this machine. Node's standard library only: setup runs before `npm ci`.
+// Finds programs on this machine and runs them. Uses Node's standard library only, because setup runs before `npm ci`.
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
 /**
- * Runs a command and returns what it wrote to stdout, or null when it is missing, fails or takes too long.
+ * Runs a command and returns its stdout, or null if the command is missing, fails, or takes over 30 seconds.
  *
  * @param {string} command
  * @param {string[]} args
@@ -18,12 +18,12 @@ export function output(command, args) {
 }
 
 /**
- * Runs a command whose words the user should see.
+ * Runs a command and shows its output.
  *
  * @param {string} command
  * @param {string[]} args
  * @param {{ seconds?: number, env?: NodeJS.ProcessEnv }} [options] `seconds` is a time limit
- * @returns {boolean} whether it ended well
+ * @returns {boolean} whether it succeeded
  */
 export function run(command, args, { seconds, env } = {}) {
   const result = spawnSync(command, args, {

@@ -1,4 +1,4 @@
-// A static server on loopback; where a file lies compressed beside itself (`.br`), browsers that take that get it.
+// A static file server on loopback. Browsers that accept brotli get the compressed copy (`.br`) of a file that has one.
 import { createReadStream, statSync } from "node:fs";
 import { createServer } from "node:http";
 import { extname, join, normalize } from "node:path";
@@ -16,11 +16,11 @@ const types = {
 };
 
 /**
- * Serves folders of the repository: the first whose prefix fits.
+ * Serves folders of the repository. A path belongs to the first folder whose prefix it starts with.
  *
  * @param {[prefix: string, folder: string][]} folders
- * @param {number} [port] one that is free where it is missing, so that several clones can test at the same time; the next free one
- *   where it is taken
+ * @param {number} [port] if it is taken, the next free one is used; without it any free port, so that several clones can test at the
+ *   same time
  * @returns {Promise<{ origin: string, close: () => void }>}
  */
 export function serve(folders, port = 0) {

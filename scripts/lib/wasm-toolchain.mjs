@@ -1,6 +1,5 @@
-// Which compiler builds for wasm32-unknown-unknown here. The ordinary one is rustup's target. Where rustup's server is out
-// of reach, Debian packages a compiler with the sources of its standard library, which cargo then builds along (half a
-// minute, once).
+// Finds the compiler for wasm32-unknown-unknown: rustup's target, or, where rustup's server cannot be reached, Debian's compiler. Debian's
+// comes with the sources of the standard library, which cargo then compiles too (half a minute, once).
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { output, root } from "./host.mjs";
