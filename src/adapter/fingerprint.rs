@@ -17,10 +17,18 @@ const SAMPLE: u64 = 16;
 /// # Errors
 /// What reading the model fails with.
 pub async fn fingerprint(base: &dyn ModelSource) -> Result<String> {
+    fingerprint_of(base, |_| true).await
+}
+
+/// The same with the numbers of those parameters only whose indices `counts` takes.
+pub(crate) async fn fingerprint_of(base: &dyn ModelSource, counts: impl Fn(usize) -> bool) -> Result<String> {
     let mut hash = Sha256::new();
     hash.update(base.config().architecture.model_type());
     for (index, param) in base.params().iter().enumerate() {
         hash.update(format!("\n{} {} {} ", param.name, param.rows, param.cols));
+        if !counts(index) {
+            continue;
+        }
         let last = param.elements().saturating_sub(SAMPLE);
         for place in 0..PLACES {
             let first = last * place / (PLACES - 1);

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::checkpoints::{checkpoint_name, newest_checkpoint};
+use super::checkpoints::{bring_back_replaced, checkpoint_name, newest_checkpoint};
 use super::checksums;
 use super::job::{Event, Job, Observer};
 use super::saver::Saver;
@@ -26,6 +26,7 @@ pub(super) struct Earlier {
 /// [`Error::Recipe`] when recipe or data differ, [`Error::File`] when a file of it is damaged.
 pub(super) async fn find(saver: &Saver<'_>, observer: &mut dyn Observer) -> Result<Option<Earlier>> {
     let out = saver.job.out;
+    bring_back_replaced(out).await?;
     let directory: Rc<dyn Directory> = match &saver.job.recipe.resume_from_checkpoint {
         Resume::No => return Ok(None),
         Resume::Newest => match newest_checkpoint(out).await? {

@@ -296,7 +296,7 @@ impl<'a> Run<'a> {
             _ if self.saved_at == Some(step) => format!("the weights of step {step} are in {place}/{}", checkpoint_name(step)),
             _ => {
                 let name = saver::save(&self.saver, &self.engine, &self.state, &self.history).await?;
-                format!("the weights of step {step} are kept in {place}/{name}, beside the earlier checkpoints")
+                format!("the weights of step {step} are kept in {place}/{name}; earlier checkpoints stay")
             }
         };
         let lr = self.last_lr;

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use safetensors::Dtype;
 
-use super::checkpoints::{checkpoint_name, remove_checkpoint};
+use super::checkpoints::{checkpoint_name, set_aside};
 use super::checksums::Summed;
 use super::finetuning::Finetuning;
 use super::fingerprint::{Fingerprint, SamplesHash};
@@ -57,8 +57,10 @@ pub(super) struct Saver<'a> {
 
 impl<'a> Saver<'a> {
     pub(super) async fn new(job: &'a Job<'a>, finetuning: Finetuning, base: &'a dyn ModelSource) -> Result<Saver<'a>> {
-        let base_fingerprint = match finetuning.method {
+        let base_fingerprint = match &finetuning.method {
             Method::Full => String::new(),
+            // What is trained stands in the checkpoint: a run may go on from a checkpoint as its base.
+            Method::Freeze(trained) => adapter::fingerprint::fingerprint_of(base, |index| !trained[index]).await?,
             _ => adapter::fingerprint(base).await?,
         };
         Ok(Saver { job, finetuning, base, base_fingerprint, principal: None })
@@ -141,9 +143,12 @@ pub(super) async fn save(saver: &Saver<'_>, engine: &Engine, state: &SavedState,
         return Err(error);
     }
     // A run that was resumed from an earlier step writes this checkpoint a second time, with the same bits: the new one replaces it.
-    remove_checkpoint(job.out, &name).await?;
+    let replaced = set_aside(job.out, &name).await?;
     job.out.rename(&partial, &name).await?;
     job.out.sync().await?;
+    if let Some(replaced) = replaced {
+        job.out.remove(&replaced).await?;
+    }
     Ok(name)
 }
 
