@@ -1,8 +1,13 @@
 //! The one error type. Every variant carries the place (file, line, tensor, key) and a sentence that a user can act on; `main` or
-//! the page shows it, once. Code that must decide asks for the [`Cause`] and never reads the sentence.
+//! the page shows it, once. Code that must decide asks for the [`Cause`] and never reads the sentence. Parts of a sentence may come
+//! from files of strangers; they are shown escaped.
+
+mod shown;
 
 use std::fmt;
 use std::sync::Arc;
+
+pub use shown::{on_one_line, visible};
 
 /// What every fallible function of the library returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -70,7 +75,7 @@ impl PartialEq for ErrorSource {
 #[non_exhaustive]
 pub enum Error {
     /// A file or directory could not be found, read or written.
-    #[error("{path}: {reason}")]
+    #[error("{}: {}", on_one_line(.path), on_one_line(.reason))]
     File {
         /// The path as the user wrote it, or inside the directory that was given.
         path: String,
@@ -82,13 +87,13 @@ pub enum Error {
         source: Option<ErrorSource>,
     },
     /// The disk (or the browser's quota) is full. Nothing that was there before was touched.
-    #[error("{path}: no space left on the device; what was there before is untouched, free some space and run again")]
+    #[error("{}: no space left on the device; what was there before is untouched, free some space and run again", on_one_line(.path))]
     NoSpace {
         /// The file that was being written.
         path: String,
     },
     /// A line of a text file (dataset, recipe, JSON) is wrong.
-    #[error("{path}, line {line}: {reason}")]
+    #[error("{}, line {line}: {}", on_one_line(.path), on_one_line(.reason))]
     Line {
         /// The file.
         path: String,
@@ -102,7 +107,7 @@ pub enum Error {
         source: Option<ErrorSource>,
     },
     /// A model's `config.json` (or another JSON file of a checkpoint) holds something that cannot be used.
-    #[error("{file}: {reason}")]
+    #[error("{}: {}", on_one_line(.file), on_one_line(.reason))]
     Config {
         /// The file, mostly `config.json`.
         file: String,
@@ -116,7 +121,7 @@ pub enum Error {
         source: Option<ErrorSource>,
     },
     /// A tensor is missing, superfluous, of the wrong shape or type, or damaged.
-    #[error("{file}: {tensor}: {reason}")]
+    #[error("{}: {}: {}", on_one_line(.file), on_one_line(.tensor), on_one_line(.reason))]
     Tensor {
         /// The file that holds it or should.
         file: String,
@@ -130,7 +135,7 @@ pub enum Error {
         source: Option<ErrorSource>,
     },
     /// A directory is not the model that it should be; every fault in a sentence of its own.
-    #[error("{path}{}", list(faults))]
+    #[error("{}{}", on_one_line(.path), list(faults))]
     NotReady {
         /// The directory.
         path: String,
@@ -141,7 +146,7 @@ pub enum Error {
     #[error("the report says what is wrong")]
     Judged,
     /// A recipe key or value, or a command line option, is wrong.
-    #[error("{key}: {reason}")]
+    #[error("{}: {}", on_one_line(.key), on_one_line(.reason))]
     Recipe {
         /// The key as LLaMA-Factory spells it.
         key: String,
@@ -149,7 +154,7 @@ pub enum Error {
         reason: String,
     },
     /// The dataset as a whole cannot be trained or evaluated on.
-    #[error("{dataset}: {reason}")]
+    #[error("{}: {}", on_one_line(.dataset), on_one_line(.reason))]
     Dataset {
         /// Its path or its name in dataset_info.json.
         dataset: String,
@@ -157,7 +162,7 @@ pub enum Error {
         reason: String,
     },
     /// No device, or one that lacks what is needed.
-    #[error("{reason}")]
+    #[error("{}", on_one_line(.reason))]
     Device {
         /// What is missing and what to do.
         reason: String,
@@ -175,13 +180,13 @@ pub enum Error {
         suggestion: String,
     },
     /// The GPU was lost or refused a command in the middle of the work.
-    #[error("{reason}")]
+    #[error("{}", on_one_line(.reason))]
     Gpu {
         /// What happened, what was kept and how to go on.
         reason: String,
     },
     /// Training stopped because a number was no longer finite.
-    #[error("step {step}: {reason}")]
+    #[error("step {step}: {}", on_one_line(.reason))]
     NotFinite {
         /// The optimiser step (1-based) at which it was seen.
         step: u64,
@@ -189,7 +194,7 @@ pub enum Error {
         reason: String,
     },
     /// The user asked to stop (Ctrl-C); what was finished is kept.
-    #[error("{reason}")]
+    #[error("{}", on_one_line(.reason))]
     Interrupted {
         /// What was kept and how to go on.
         reason: String,
@@ -199,9 +204,9 @@ pub enum Error {
 /// One sentence, or a list of them.
 fn list(faults: &[String]) -> String {
     match faults {
-        [one] => format!(": {one}"),
+        [one] => format!(": {}", on_one_line(one)),
         several => {
-            let lines: String = several.iter().map(|fault| format!("\n  - {fault}")).collect();
+            let lines: String = several.iter().map(|fault| format!("\n  - {}", on_one_line(fault))).collect();
             format!(" is no model that can be used:{lines}")
         }
     }

@@ -189,11 +189,11 @@ async fn write_answer(
     let (mut text, mut open) = (String::new(), true);
     while open && !interrupt.came() {
         let Some(piece) = stream.next_text().await? else { break };
-        open = console::write(&piece)?;
+        open = console::print_answer(&piece)?;
         text.push_str(&piece);
     }
     let rest = stream.rest()?;
     text.push_str(&rest);
-    open = open && console::write(&format!("{rest}\n"))?;
+    open = open && console::print_answer(&format!("{rest}\n"))?;
     Ok((text, summary(stream.answer()), open))
 }

@@ -1,7 +1,12 @@
-//! What the program writes: words to stderr, results to stdout. A closed pipe is no fault of anybody's.
+//! What the program writes: words to stderr, results to stdout. A closed pipe is not an error.
+//!
+//! Everything but [`print_painted`] and an answer that goes into a file is shown with control characters escaped: parts of it
+//! come from files of strangers.
 
+use std::borrow::Cow;
 use std::io::{ErrorKind, IsTerminal, Write, stderr, stdout};
 
+use rootstock::error::{on_one_line, visible};
 use rootstock::{Error, Result};
 use serde::Serialize;
 
@@ -26,13 +31,13 @@ impl Console {
     /// Remarks of the library.
     pub(super) fn notes(self, notes: &[String]) {
         for note in notes {
-            self.say(&format!("note: {note}"));
+            self.say(&format!("note: {}", on_one_line(note)));
         }
     }
 
     /// A line that the next one replaces, on a terminal.
     pub(super) fn replace(self, text: &str) {
-        let _ = write!(stderr(), "\r\x1b[K{text}").and_then(|()| stderr().flush());
+        let _ = write!(stderr(), "\r\x1b[K{}", on_one_line(text)).and_then(|()| stderr().flush());
     }
 
     /// Whether somebody watches.
@@ -43,7 +48,7 @@ impl Console {
 
 /// A line on stderr.
 pub(super) fn say(text: &str) {
-    let _ = writeln!(stderr(), "{text}");
+    let _ = writeln!(stderr(), "{}", visible(text));
 }
 
 /// What went wrong, in one sentence.
@@ -56,14 +61,28 @@ pub(super) fn error(text: &str) {
 /// # Errors
 /// When stdout is a file on a full disk, or the like.
 pub(super) fn print(text: &str) -> Result<()> {
-    write(&format!("{text}\n")).map(|_| ()) // whoever closed it has seen enough
+    print_painted(&visible(text))
 }
 
-/// Text on stdout, shown at once; false when nobody reads it any more.
+/// Lines on stdout with escape sequences of this program's own; what they quote was escaped by the caller.
 ///
 /// # Errors
 /// As [`print`].
-pub(super) fn write(text: &str) -> Result<bool> {
+pub(super) fn print_painted(text: &str) -> Result<()> {
+    put(&format!("{text}\n")).map(|_| ()) // whoever closed it has seen enough
+}
+
+/// A part of a model's answer on stdout, shown at once; false when nobody reads it any more. A terminal gets control characters
+/// escaped, a file or a program the text as it is.
+///
+/// # Errors
+/// As [`print`].
+pub(super) fn print_answer(text: &str) -> Result<bool> {
+    let text = if stdout().is_terminal() { visible(text) } else { Cow::Borrowed(text) };
+    put(&text)
+}
+
+fn put(text: &str) -> Result<bool> {
     let mut out = stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => Ok(true),
@@ -79,15 +98,30 @@ pub(super) fn write(text: &str) -> Result<bool> {
 /// As [`print`].
 pub(super) fn print_json(value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string_pretty(value).map_err(|e| Error::file("the standard output", e.to_string()))?;
-    print(&text)
+    print_painted(&json_for_terminals(&text))
 }
 
-/// Columns, each as wide as its widest cell; the first flush left, the others too.
+/// The same JSON with what [`visible`] escapes as JSON's own escapes: serde_json leaves DEL, the C1 controls and those of the
+/// direction of reading as they are. They stand in strings only.
+pub(super) fn json_for_terminals(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        match visible(c.encode_utf8(&mut [0; 4])) {
+            Cow::Borrowed(_) => out.push(c),
+            // All of them are below U+10000.
+            Cow::Owned(_) => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+        }
+    }
+    out
+}
+
+/// Columns, each as wide as its widest cell; the first flush left, the others too. A cell stays on its line.
 pub(super) fn table(rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<Cow<'_, str>>> = rows.iter().map(|row| row.iter().map(|cell| on_one_line(cell)).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| rows.iter().filter_map(|r| r.get(column)).map(|c| c.chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns).map(width).collect();
-    let line = |row: &Vec<String>| {
+    let line = |row: &Vec<Cow<'_, str>>| {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_string()
     };
@@ -140,5 +174,14 @@ mod tests {
     fn columns_line_up() {
         let row = |a: &str, b: &str| vec![a.to_string(), b.to_string()];
         assert_eq!(table(&[row("a", "x"), row("bcd", "y")]), "a    x\nbcd  y");
+        assert_eq!(table(&[row("a\nready", "\u{1b}[2J")]), "a\\nready  \\u{1b}[2J");
+    }
+
+    #[test]
+    fn json_stays_json() {
+        let value = ["a\u{1b}b\u{7f}c\u{9b}d\u{202e}e\n", "plain"];
+        let text = json_for_terminals(&serde_json::to_string(&value).expect("it is plain data"));
+        assert_eq!(text, r#"["a\u001bb\u007fc\u009bd\u202ee\n","plain"]"#);
+        assert_eq!(serde_json::from_str::<[String; 2]>(&text).expect("it is JSON"), value);
     }
 }

@@ -120,7 +120,7 @@ pub(super) async fn run(args: &GenerateArgs, global: &Global) -> Result<()> {
     let mut text = String::new();
     while let Some(piece) = stream.next_text().await? {
         text.push_str(&piece);
-        if !args.json && !console::write(&piece)? {
+        if !args.json && !console::print_answer(&piece)? {
             return Ok(()); // whoever read it has seen enough
         }
     }
@@ -136,7 +136,7 @@ pub(super) async fn run(args: &GenerateArgs, global: &Global) -> Result<()> {
         });
     }
     if !text.ends_with('\n') {
-        console::write("\n")?;
+        console::print_answer("\n")?;
     }
     console.say(&summary(answer));
     Ok(())

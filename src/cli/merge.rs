@@ -7,6 +7,7 @@ use std::rc::Rc;
 use clap::{Args, ValueEnum};
 use rootstock::adapter::{Adapted, Adapter, Merged};
 use rootstock::checkpoint::{Checkpoint, Dtype, ModelSource, NewDirectory};
+use rootstock::error::on_one_line;
 use rootstock::generate::{Generator, GeneratorOptions};
 use rootstock::gpu::{Gpu, human_bytes};
 use rootstock::model::ModelConfig;
@@ -160,7 +161,7 @@ impl Merge<'_> {
                     ));
                 }
                 for finding in old {
-                    console.say(&format!("warning: as in the base: {}", finding.message));
+                    console.say(&format!("warning: as in the base: {}", on_one_line(&finding.message)));
                 }
             }
             console.say("running the result beside base and adapter …");

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rootstock::Result;
 use rootstock::engine::Engine;
+use rootstock::error::{on_one_line, visible};
 use rootstock::gpu::human_bytes;
 use rootstock::train::{EvalLine, Event, LogLine, Observer, Start, Wish};
 
@@ -44,7 +45,7 @@ impl Progress {
 
     fn say(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.println(text),
+            Some(bar) => bar.println(visible(text)),
             None => self.console.say(text),
         }
     }
@@ -109,7 +110,7 @@ impl Observer for Progress {
     fn event(&mut self, event: Event<'_>) {
         match event {
             Event::Start(start) => self.start(start),
-            Event::Notice(text) => self.say(&format!("note: {text}")),
+            Event::Notice(text) => self.say(&format!("note: {}", on_one_line(&text))),
             Event::Step(done, _) => {
                 if let Some(bar) = &self.bar {
                     bar.set_position(done);

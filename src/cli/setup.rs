@@ -6,6 +6,7 @@ use std::rc::Rc;
 use rootstock::adapter::Adapter;
 use rootstock::checkpoint::Checkpoint;
 use rootstock::config::Recipe;
+use rootstock::error::on_one_line;
 use rootstock::platform::{open_directory, parent_and_name};
 use rootstock::workflow::{Model, Paths, Places, Run};
 use rootstock::{Error, Result};
@@ -50,7 +51,7 @@ fn introduce(model: &Model, path: &str, console: Console) {
         thousands(config.vocab_size as u64)
     ));
     for warning in &model.warnings {
-        console.say(&format!("warning: {warning}"));
+        console.say(&format!("warning: {}", on_one_line(warning)));
     }
 }
 
@@ -78,7 +79,7 @@ pub(super) async fn open_adapters(base: &Checkpoint, paths: &[String], console: 
         }
         console.say(&format!("lora     {path} ({} parameters: {})", thousands(numbers), parts.join(", ")));
         for note in &adapter.notes {
-            console.say(note);
+            console.say(&on_one_line(note));
         }
     }
     Ok(adapters)

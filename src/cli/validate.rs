@@ -1,11 +1,13 @@
 //! `rootstock validate`.
 
+use std::borrow::Cow;
 use std::io::IsTerminal;
 use std::path::Path;
 use std::rc::Rc;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rootstock::error::on_one_line;
 use rootstock::platform::{Directory, NativeDirectory, open_directory, parent_and_name};
 use rootstock::validate::{self, Finding, Fixed, Kind, Options, Progress, Report, Severity, Verdict};
 use rootstock::{Error, Result};
@@ -66,7 +68,7 @@ pub(super) async fn run(args: &ValidateArgs, global: &Global) -> Result<()> {
     if args.json {
         console::print_json(&report)?;
     } else {
-        console::print(&render(&report, &args.directory, Style::of_stdout()))?;
+        console::print_painted(&render(&report, &args.directory, Style::of_stdout()))?;
     }
     conclude(&report)
 }
@@ -83,7 +85,7 @@ async fn judge(dir: Rc<dyn Directory>, options: &Options, bar: &mut Bar) -> Resu
 /// [`Error::Judged`] when it is not ready.
 pub(super) async fn show_judgement(dir: Rc<dyn Directory>, name: &str, options: &Options, console: Console) -> Result<()> {
     let report = judge(dir, options, &mut Bar::new(console)).await?;
-    console::print(&render(&report, name, Style::of_stdout()))?;
+    console::print_painted(&render(&report, name, Style::of_stdout()))?;
     conclude(&report)
 }
 
@@ -126,9 +128,9 @@ fn show_fixed(fixed: &Fixed, out: &str, args: &ValidateArgs) -> Result<()> {
         let mut text = findings(&fixed.before, &args.directory, style);
         match &fixed.after {
             Some(after) => {
-                text.push_str(&format!("\n\n{out}: a repaired copy was written\n"));
-                fixed.steps.iter().for_each(|step| text.push_str(&format!("  - {step}\n")));
-                text.push_str(&format!("\n{out}: {}", verdict(after, out, style)));
+                text.push_str(&format!("\n\n{}: a repaired copy was written\n", on_one_line(out)));
+                fixed.steps.iter().for_each(|step| text.push_str(&format!("  - {}\n", on_one_line(step))));
+                text.push_str(&format!("\n{}: {}", on_one_line(out), verdict(after, out, style)));
             }
             None if fixed.before.verdict == Verdict::Ready => {
                 text.push_str(&format!(
@@ -138,7 +140,7 @@ fn show_fixed(fixed: &Fixed, out: &str, args: &ValidateArgs) -> Result<()> {
             }
             None => text.push_str(&format!("\n\n{}\nNothing was written.", verdict(&fixed.before, &args.directory, style))),
         }
-        console::print(&text)?;
+        console::print_painted(&text)?;
     }
     match &fixed.after {
         Some(_) => Ok(()),
@@ -170,7 +172,7 @@ impl Bar {
         });
         bar.set_length(progress.total);
         bar.set_position(progress.done);
-        bar.set_message(progress.what.to_string());
+        bar.set_message(on_one_line(progress.what).into_owned());
     }
 
     fn finish(&mut self) {
@@ -232,19 +234,24 @@ fn headline(report: &Report, directory: &str) -> String {
         Kind::Gguf => "a model for llama.cpp",
         Kind::Unknown => "no model",
     };
-    let more: Vec<String> =
-        [report.model_type.clone(), report.parameters.map(|n| format!("{} parameters", thousands(n)))].into_iter().flatten().collect();
+    let more: Vec<String> = [
+        report.model_type.as_deref().map(|name| on_one_line(name).into_owned()),
+        report.parameters.map(|n| format!("{} parameters", thousands(n))),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     let more = if more.is_empty() { String::new() } else { format!(" ({})", more.join(", ")) };
-    format!("{directory}: {kind}{more}")
+    format!("{}: {kind}{more}", on_one_line(directory))
 }
 
 fn show(finding: &Finding, style: Style) -> String {
-    let place: Vec<&str> = [&finding.file, &finding.tensor].into_iter().flatten().map(String::as_str).collect();
+    let place: Vec<Cow<'_, str>> = [&finding.file, &finding.tensor].into_iter().flatten().map(|name| on_one_line(name)).collect();
     let place = if place.is_empty() { String::new() } else { format!("{}\n  ", style.paint("1", &place.join(": "))) };
     let code = style.paint("2", &format!("[{}]", finding.code.name()));
-    let mut text = format!("{} {code} {place}{}", style.severity(finding.severity), finding.message);
+    let mut text = format!("{} {code} {place}{}", style.severity(finding.severity), on_one_line(&finding.message));
     if let Some(repair) = &finding.repair {
-        text.push_str(&format!("\n  {} {repair}", style.paint("32", "repair:")));
+        text.push_str(&format!("\n  {} {}", style.paint("32", "repair:"), on_one_line(&repair.to_string())));
     }
     text
 }
@@ -254,13 +261,14 @@ fn verdict(report: &Report, directory: &str, style: Style) -> String {
     let (errors, warnings) = (count(number(Severity::Error), "error"), count(number(Severity::Warning), "warning"));
     match report.verdict {
         Verdict::Ready => {
-            let targets = report.lora_targets.join(", ");
+            let targets = on_one_line(&report.lora_targets.join(", ")).into_owned();
             let warnings = if number(Severity::Warning) == 0 { String::new() } else { format!(", {warnings}") };
             format!("{}{warnings}: it can be trained on, also as the base for LoRA (lora_target: {targets})", style.paint("1;32", "ready"))
         }
         Verdict::Repairable => format!(
-            "{}, {errors}: not yet a base for LoRA or any other run; `rootstock validate {directory} --fix OUT` writes a directory that is",
-            style.paint("1;33", "repairable")
+            "{}, {errors}: not yet a base for LoRA or any other run; `rootstock validate {} --fix OUT` writes a directory that is",
+            style.paint("1;33", "repairable"),
+            on_one_line(directory)
         ),
         Verdict::Unusable => format!(
             "{}, {errors}: it cannot be a base for LoRA or any other run until what is said above is done",

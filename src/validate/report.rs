@@ -4,6 +4,7 @@ use serde::{Serialize, Serializer};
 
 use super::code::{Code, Severity};
 use super::repair::Repair;
+use crate::error::on_one_line;
 
 /// The verdict on a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -100,9 +101,9 @@ impl Finding {
 impl std::fmt::Display for Finding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for place in [&self.file, &self.tensor].into_iter().flatten() {
-            write!(f, "{place}: ")?;
+            write!(f, "{}: ", on_one_line(place))?;
         }
-        f.write_str(&self.message)
+        f.write_str(&on_one_line(&self.message))
     }
 }
 
@@ -124,7 +125,7 @@ impl Serialize for Finding {
             message: &self.message,
             file: self.file.as_deref(),
             tensor: self.tensor.as_deref(),
-            repair: self.repair.as_ref().map(ToString::to_string),
+            repair: self.repair.as_ref().map(|repair| on_one_line(&repair.to_string()).into_owned()),
         }
         .serialize(serializer)
     }
@@ -164,8 +165,11 @@ impl Report {
         self.findings.iter().any(|finding| finding.code == code)
     }
 
-    /// Sorts the findings and derives the verdict from them.
+    /// Sorts the findings, derives the verdict from them, and escapes what their sentences quote from the directory's files.
     pub(super) fn conclude(&mut self) {
+        for finding in &mut self.findings {
+            finding.message = on_one_line(&finding.message).into_owned();
+        }
         // Stable: within a severity the passes' order is the order in which one fault hides the next. What cannot be mended
         // blocks more than what can.
         self.findings.sort_by_key(|finding| (finding.severity, finding.is_error() && finding.repair.is_some()));

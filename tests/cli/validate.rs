@@ -117,3 +117,44 @@ fn odd_inputs_are_told_in_plain_words() {
         says("this link leads nowhere (to ../../blobs/0123)");
     }
 }
+
+/// What a directory's files say is shown as text: it moves no cursor, paints nothing, turns nothing round and begins no line.
+#[test]
+fn words_of_a_stranger_are_shown_escaped() {
+    let evil = "\u{1b}[2J\u{1b}[32mready\u{1b}[0m\nready: it can be trained on\r\u{202e}\u{9b}1A";
+    let ws = Workspace::new();
+    ws.write("model/chat_template.jinja", &format!("{{{{ raise_exception({}) }}}}", serde_json::Value::from(evil)));
+    let harmless = |text: &str| text.chars().all(|c| c == '\n' || !c.is_control() && c != '\u{202e}');
+    let no_forged_line = |text: &str| !text.lines().any(|line| line.trim_start().starts_with("ready: it can be trained on\\r"));
+    for args in [
+        &["generate", "--model", "model", "--prompt", "Hi", "--max-new-tokens", "1"][..],
+        &["train", "recipe.yaml"],
+        &["validate", "model"],
+    ] {
+        ws.recipe("max_steps: 1");
+        let said = ws.run(args);
+        let all = format!("{}{}", said.stdout, said.stderr);
+        assert!(harmless(&all) && no_forged_line(&all), "{args:?}: {all:?}");
+        assert!(args[0] == "validate" || said.code == Some(1) && all.contains("\\u{1b}[2J"), "{args:?}: {said:?}");
+    }
+
+    let mut config = ws.json("model/config.json");
+    config["model_type"] = evil.into();
+    config["architectures"] = serde_json::json!([evil]);
+    ws.write("model/config.json", &config.to_string());
+    for args in [
+        &["validate", "model", "--quick"][..],
+        &["validate", "model", "--quick", "--json"],
+        &["eval", "--model", "model", "--dataset", "test.jsonl"],
+        &["merge", "--model", "model", "--adapter", "model", "--out", "merged"],
+        &["train", "recipe.yaml"],
+    ] {
+        let said = ws.run(args);
+        let all = format!("{}{}", said.stdout, said.stderr);
+        assert_eq!(said.code, Some(1), "{args:?}: {said:?}");
+        assert!(harmless(&all) && no_forged_line(&all), "{args:?}: {all:?}");
+        if args.contains(&"--json") {
+            assert_ne!(said.json()["verdict"], "ready");
+        }
+    }
+}
