@@ -145,6 +145,10 @@ impl OutputDirectory for MemoryDirectory {
         let free = self.locks.borrow_mut().insert(key.clone());
         Ok(free.then(|| Box::new(MemoryLock { locks: self.locks.clone(), key }) as Box<dyn Any>))
     }
+
+    async fn is_locked(&self, name: &str) -> Result<bool> {
+        Ok(self.locks.borrow().contains(&self.key(name)))
+    }
 }
 
 struct MemoryLock {

@@ -77,7 +77,13 @@ pub trait OutputDirectory: Directory {
     /// Renames a file or sub-directory in one step, replacing nothing that exists.
     async fn rename(&self, from: &str, to: &str) -> Result<()>;
 
-    /// Completes what an interrupted [`OutputDirectory::rename`] left half done, where a platform has no rename in one step.
+    /// Whether a [`OutputDirectory::rename`] in this directory has begun and not ended: it is under way, or was interrupted.
+    async fn is_interrupted(&self) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// Completes what an interrupted [`OutputDirectory::rename`] left half done, where a platform has no rename in one step. Only for
+    /// whoever is alone in writing here: a rename that is under way must not be completed by another.
     async fn recover(&self) -> Result<()> {
         Ok(())
     }
@@ -85,11 +91,18 @@ pub trait OutputDirectory: Directory {
     /// Removes a file or a sub-directory with all in it; a missing one is fine.
     async fn remove(&self, name: &str) -> Result<()>;
 
-    /// Takes the lock that `name` stands for until the value is dropped; `None` when another writer holds it. The file system's own lock
-    /// is used, so that one that is killed loses it. Where there are no locks, it is given to everybody.
+    /// Takes the lock that `name` stands for until the value is dropped; `None` when another writer holds it. The lock is the system's
+    /// own, so that one that is killed loses it: the file system's, and in a browser a Web Lock, which all tabs share. Where there are no
+    /// locks, it is given to everybody.
     async fn lock(&self, name: &str) -> Result<Option<Box<dyn Any>>> {
         let _ = name;
         Ok(Some(Box::new(())))
+    }
+
+    /// Whether a writer holds the lock that `name` stands for.
+    async fn is_locked(&self, name: &str) -> Result<bool> {
+        let _ = name;
+        Ok(false)
     }
 
     /// Makes everything written so far survive a power cut (directory entries included).

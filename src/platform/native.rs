@@ -310,6 +310,15 @@ impl OutputDirectory for NativeDirectory {
         Ok(FileLock::acquire(path)?.map(|lock| Box::new(lock) as Box<dyn Any>))
     }
 
+    async fn is_locked(&self, name: &str) -> Result<bool> {
+        let path = self.join(name)?;
+        match File::open(&path) {
+            Ok(file) => Ok(matches!(file.try_lock_shared(), Err(fs::TryLockError::WouldBlock))),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(io_error(&path.display().to_string(), &e)),
+        }
+    }
+
     async fn sync(&self) -> Result<()> {
         sync_directory(&self.root)
     }

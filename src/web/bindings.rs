@@ -1,4 +1,4 @@
-//! What the browser's worker calls: a [`Session`] for the page, and what the browser tests look at.
+//! The exports for JavaScript: a [`Session`] for the page's worker, and functions that the browser tests call.
 
 use std::rc::Rc;
 

@@ -1,4 +1,4 @@
-//! The page's engine room: what the worker does for the page, and the messages between the two.
+//! The page's worker: what it does for the page, and the messages between the two.
 //!
 //! All but `bindings` compiles natively too, so that it is tested without a browser.
 

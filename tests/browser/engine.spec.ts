@@ -1,8 +1,11 @@
 // The engine room of the page in a real browser: the native trainer's losses, runs that survive, folders of every architecture.
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
+import { gzipSync } from "node:zlib";
 import type { Request } from "@playwright/test";
 import { findChromium, root } from "../../scripts/lib/host.mjs";
 import type { Settings } from "../../web/src/messages.js";
@@ -115,6 +118,62 @@ for (const name of readdirSync(join(root, "tests/fixtures/validate/healthy")).fi
     await engine.call({ kind: "remove", id: reply.run.id });
   });
 }
+
+test("a folder behind a host that compresses what it sends is opened", async ({ engine }) => {
+  const folder = join(root, "tests/fixtures/validate/healthy/llama-v5");
+  let compressed = 0;
+  const server = createServer((request, response) => {
+    const file = join(folder, basename(request.url ?? ""));
+    response.setHeader("Access-Control-Allow-Origin", "*");
+    if (!existsSync(file)) return void response.writeHead(404).end();
+    const bytes = readFileSync(file);
+    const range = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "");
+    if (request.method === "GET" && range) {
+      const part = bytes.subarray(Number(range[1]), Number(range[2]) + 1);
+      return void response.writeHead(206, { "Content-Range": `bytes ${range[1]}-${range[2]}/${bytes.length}` }).end(part);
+    }
+    const sent = /\bgzip\b/.test(String(request.headers["accept-encoding"])) ? gzipSync(bytes) : bytes;
+    if (sent !== bytes) {
+      compressed += 1;
+      response.setHeader("Content-Encoding", "gzip");
+    }
+    response.writeHead(200, { "Content-Length": sent.length }).end(request.method === "HEAD" ? undefined : sent);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  try {
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/llama-v5`;
+    const { reply } = await engine.call({ kind: "open", source: { kind: "url", url } });
+    expect(compressed, "the host compresses").toBeGreaterThan(0);
+    expect(reply.report.findings.filter(({ severity }) => severity === "error")).toEqual([]);
+    expect(reply.report.verdict).toBe("ready");
+  } finally {
+    server.close();
+  }
+});
+
+test("a run belongs to one tab: another one sees it and cannot touch it", async ({ page, engine, context }) => {
+  const long: Settings = { ...recipe, max_steps: 200, save_steps: 2 };
+  await engine.prepare(long);
+  const held = await engine.interrupt({ kind: "train", recipe: long, samples }, 3, "pause");
+  const run = startedRun(held.events);
+  const second = await context.newPage();
+  const other = new Engine(second);
+  await other.load();
+  const fault = (request: object) =>
+    second.evaluate(
+      (request) => rootstock.call(request as Parameters<typeof rootstock.call>[0]).then(String, (error: Error) => error.message),
+      request,
+    );
+  const seen = async () => (await other.call({ kind: "runs" })).reply.find(({ id }) => id === run);
+  expect(await seen()).toMatchObject({ live: true, finished: false });
+  expect(await fault({ kind: "go_on", run, samples })).toContain("in another tab");
+  expect(await fault({ kind: "remove", id: run })).toContain("in another tab");
+  // The browser frees what a closed tab had.
+  await page.close();
+  await expect.poll(async () => (await seen())?.live).toBe(false);
+  await other.call({ kind: "remove", id: run });
+  expect(await seen()).toBeUndefined();
+});
 
 test("nothing is asked of any other host, and the page loads little", async ({ page, engine }) => {
   const { origin } = new URL(page.url());

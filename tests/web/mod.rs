@@ -1,12 +1,15 @@
 //! What the page's worker does, without a browser: the session on this machine's device, keeping its runs in memory.
 
+mod store;
+mod tabs;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use rootstock::gpu::DeviceChoice;
-use rootstock::platform::{Directory, MemoryDirectory, block_on, open_directory};
+use rootstock::platform::{Directory, MemoryDirectory, OutputDirectory, block_on, open_directory};
 use rootstock::web::messages::{
-    BaseSource, ChatMessage, DataFile, DataSource, Event, Reply, Request, Samples, Sampling, SettingValue, Settings, Which,
+    BaseSource, ChatMessage, DataFile, DataSource, Event, Reply, Request, Samples, Sampling, SettingValue, Settings, Unit, Which,
 };
 use rootstock::web::session::{Call, Session};
 
@@ -23,8 +26,18 @@ impl Page {
 
     /// As after a reload: another worker, the same store.
     fn over(store: MemoryDirectory) -> Page {
+        Page::with(store.clone(), Rc::new(store))
+    }
+
+    /// Another tab of the same browser.
+    fn beside(&self) -> Page {
+        Page::over(self.store.clone())
+    }
+
+    /// A page that writes through `output` what lies in `store`.
+    fn with(store: MemoryDirectory, output: Rc<dyn OutputDirectory>) -> Page {
         let assets = open_directory(std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/assets"))).expect("the assets are there");
-        Page { session: Session::new(Rc::new(assets), Rc::new(store.clone()), DeviceChoice::default()), store }
+        Page { session: Session::new(Rc::new(assets), output, DeviceChoice::default()), store }
     }
 
     fn try_call(&self, request: Request, on: impl Fn(&Event) + 'static) -> Result<(Reply, Vec<Event>), String> {
@@ -132,6 +145,8 @@ fn a_run_is_estimated_trained_sampled_kept_and_talked_with() {
     assert_eq!(losses(&events).len(), 6);
     let sampled: Vec<u64> = events.iter().filter_map(|e| if let Event::Sample { step, .. } = e { Some(*step) } else { None }).collect();
     assert_eq!(sampled, [3, 6]);
+    let answering = |event: &&Event| matches!(event, Event::Progress { progress } if progress.unit == Unit::Prompts);
+    assert_eq!(events.iter().filter(answering).count(), 2, "the page says what takes time");
     // What it reached is known to the next visit: its estimates say how long a run takes.
     let later = Page::over(page.store.clone());
     later.open();

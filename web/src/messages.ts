@@ -22,7 +22,7 @@ export type Base = {
   name: string,
   /** Its files. */
   files: Array<FileSize>,
-  /** The judgement by headers. */
+  /** The validation's report, from the headers. */
   report: Report,
   /** Fields of config.json that a person compares. */
   config: Settings,
@@ -66,7 +66,7 @@ export type DataFile = {
   text: string
 };
 
-/** What a model shall learn from. */
+/** The data that a model learns from. */
 export type DataSource = {
   "kind": "example",
   /** Its name. */
@@ -96,11 +96,11 @@ export type Delta = {
   shape: Array<number>
 };
 
-/** What computes. */
+/** The graphics device. */
 export type Device = {
-  /** As the browser tells it. */
+  /** The name that the browser gives. */
   name: string,
-  /** Computes on the processor: correct, and slow. */
+  /** Whether the processor computes: correct, and slow. */
   software: boolean,
   /** Half precision in shaders. */
   f16: boolean,
@@ -154,7 +154,7 @@ export type Estimate = {
   storage_bytes: number,
   /** Seconds that it would take; unknown before anything was measured here. */
   seconds: number | null,
-  /** What to know about the settings. */
+  /** Notices about the settings. */
   notices: Array<string>
 };
 
@@ -209,9 +209,9 @@ export type Event = {
   "kind": "sample",
   /** Steps done. */
   step: number,
-  /** What was asked. */
+  /** The prompt. */
   prompt: string,
-  /** What it said. */
+  /** The answer. */
   text: string
 }
   | {
@@ -238,7 +238,7 @@ export type Event = {
   "kind": "device_lost",
   /** Of which step; 0 begins anew. */
   step: number,
-  /** What the browser said of it. */
+  /** The browser's reason. */
   cause: string
 }
   | {
@@ -316,7 +316,7 @@ export type Preview = {
   dropped: number,
   /** Tokens of the longest sample. */
   longest: number,
-  /** What to know. */
+  /** Notices about the data. */
   notices: Array<string>,
   /** Some samples. */
   shown: Array<PreviewSample>
@@ -342,15 +342,15 @@ export type PreviewToken = {
   trained: boolean
 };
 
-/** How far something is that takes its time. */
+/** The progress of a long task. */
 export type Progress = {
   /** What is being done. */
   what: string,
-  /** So much is done. */
+  /** How much is done. */
   done: number,
-  /** Of so much; unknown where a server does not say. */
+  /** How much there is; unknown where a server does not say. */
   total: number | null,
-  /** Of what. */
+  /** What is counted. */
   unit: Unit
 };
 
@@ -419,7 +419,7 @@ export type Replies = {
 
 /** The whole judgement of a directory. */
 export type Report = {
-  /** In one word. */
+  /** What follows from the findings. */
   verdict: Verdict,
   /** What the directory holds. */
   kind: Kind,
@@ -584,6 +584,8 @@ export type Run = {
   finished: boolean,
   /** Whether there is something that can be used: a result or a snapshot. */
   usable: boolean,
+  /** Whether it is being written now, here or in another tab. */
+  live: boolean,
   /** Whether it is a whole model, which can be a base; an adapter is not. */
   model: boolean,
   /** Milliseconds since 1970. */
@@ -600,9 +602,9 @@ export type RunMethod = "full"
   | "repair"
   | "copy";
 
-/** What the model is asked while it learns. */
+/** The prompts that the model answers while it learns. */
 export type Samples = {
-  /** Every so many steps; 0 never. */
+  /** Number of steps between two rounds of answers; 0 asks never. */
   every: number,
   /** User messages, each answered on its own. */
   prompts: Array<string>,
@@ -627,7 +629,7 @@ export type SettingValue = boolean
   | number
   | string;
 
-/** How bad a finding is. */
+/** The severity of a finding. */
 export type Severity = "error"
   | "warning"
   | "info";
@@ -660,7 +662,7 @@ export type Storage = {
   usage: number | null,
   /** Bytes that it may use. */
   quota: number | null,
-  /** Whether the browser promised not to clear it by itself. */
+  /** Whether the browser has promised not to clear it by itself. */
   persistent: boolean,
   /** Bytes of the worker's own memory, weights on the GPU not among them. */
   worker_bytes: number | null
@@ -684,7 +686,7 @@ export type Suggestion = {
   set: Settings
 };
 
-/** A token of a text and how well it was foreseen. */
+/** A token of a text and how well the model predicted it. */
 export type TokenLoss = {
   /** Its text. */
   text: string,
@@ -696,9 +698,10 @@ export type TokenLoss = {
 export type Unit = "bytes"
   | "steps"
   | "samples"
-  | "tensors";
+  | "tensors"
+  | "prompts";
 
-/** What can be said in one word. */
+/** The verdict on a directory. */
 export type Verdict = "ready"
   | "repairable"
   | "unusable";

@@ -1,4 +1,4 @@
-//! Files that a person picked or dropped. They are read in slices and never whole.
+//! Files that the user picked or dropped. They are read in slices.
 
 use std::ops::Range;
 

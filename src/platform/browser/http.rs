@@ -1,4 +1,4 @@
-//! Files behind addresses, read by ranges: what lies beside the page, and models that a person names.
+//! Files behind addresses, read by ranges: the page's own assets, and models that the user names.
 
 use std::ops::Range;
 
@@ -62,11 +62,45 @@ async fn fetch(url: &str, method: &str, range: Option<&Range<u64>>) -> Result<Re
     init.set_method(method);
     let request = Request::new_with_str_and_init(url, &init).map_err(|_| Error::file(url, "this is not an address"))?;
     if let Some(range) = range {
-        request.headers().set("Range", &format!("bytes={}-{}", range.start, range.end - 1)).map_err(fault)?;
+        request.headers().set("Range", &range_header(range)).map_err(fault)?;
     }
     let scope = js_sys::global().dyn_into::<WorkerGlobalScope>().map_err(|_| Error::file(url, "only the worker reads addresses"))?;
     let promise: Promise = scope.fetch_with_request(&request);
     wait(promise).await.map_err(fault)
+}
+
+/// A range of bytes; one without an end goes to the end of the file.
+fn range_header(range: &Range<u64>) -> String {
+    match range.end {
+        u64::MAX => format!("bytes={}-", range.start),
+        end => format!("bytes={}-{}", range.start, end - 1),
+    }
+}
+
+/// The size of a file that no list tells; nothing where there is no such file.
+///
+/// A server may compress what it sends, and then says how long that is: the length of what arrives is another one. A browser asks for
+/// a range uncompressed, so this asks for all of the file as a range. Where a server compresses all the same, or says no length, a small
+/// file is read to know.
+async fn size_of(url: &str, name: &str) -> Result<Option<u64>> {
+    let response = match fetch(url, "HEAD", Some(&(0..u64::MAX))).await {
+        Ok(response) => response,
+        // Browsers that ask another host first whether a range may be asked for, and a host that does not answer that.
+        Err(_) => fetch(url, "HEAD", None).await?,
+    };
+    if !response.ok() {
+        return Ok(None);
+    }
+    let header = |name: &str| response.headers().get(name).ok().flatten();
+    let length = header("Content-Length").and_then(|text| text.parse().ok());
+    match length.filter(|_| header("Content-Encoding").is_none_or(|coding| coding == "identity")) {
+        Some(length) => Ok(Some(length)),
+        None if name.ends_with(".safetensors") => Err(Error::file(
+            url,
+            "this server does not say how long the file is, and a model is read in pieces; download it and choose the folder",
+        )),
+        None => Ok(Some(get(url).await?.len() as u64)),
+    }
 }
 
 async fn body(url: &str, response: &Response) -> Result<Vec<u8>> {
@@ -158,10 +192,8 @@ impl HttpDirectory {
         }
         let mut entries = Vec::new();
         for name in names {
-            let response = fetch(&format!("{base}{name}"), "HEAD", None).await?;
-            if response.ok() {
-                let length = response.headers().get("Content-Length").ok().flatten();
-                entries.push(Entry { name, size: length.and_then(|text| text.parse().ok()).unwrap_or(0) });
+            if let Some(size) = size_of(&format!("{base}{name}"), &name).await? {
+                entries.push(Entry { name, size });
             }
         }
         if entries.is_empty() {

@@ -1,7 +1,8 @@
-//! Files in a browser: what a person gave, the origin's private file system, and addresses.
+//! Files in a browser: those that the user chose, the origin's private file system, and addresses; and the locks of its tabs.
 
 mod files;
 mod http;
+mod locks;
 mod opfs;
 
 use js_sys::{Error as JsFault, Promise, Reflect};

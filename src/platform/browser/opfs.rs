@@ -3,6 +3,7 @@
 //! A file is written beside its final name through a synchronous handle, flushed, and moved. Folders cannot be moved in one step
 //! here, so a move is written down first ([`JOURNAL`]) and [`OutputDirectory::recover`] completes what a closed tab left half done.
 
+use std::any::Any;
 use std::ops::Range;
 
 use async_trait::async_trait;
@@ -17,7 +18,7 @@ use web_sys::{
 };
 
 use super::files::read_blob;
-use super::{file_error, name_of, wait};
+use super::{file_error, locks, name_of, wait};
 use crate::error::{Cause, Error, Result};
 use crate::platform::{Directory, Entry, FileWriter, OutputDirectory, StorageState};
 
@@ -124,6 +125,11 @@ impl OpfsDirectory {
             Err(fault) => return Err(file_error(self.shown(name), &fault)),
         };
         wait(handle.get_file()).await.map(Some).map_err(|e| file_error(self.shown(name), &e))
+    }
+
+    /// Locks belong to the origin, whose other pages may have some too.
+    fn lock_name(&self, name: &str) -> String {
+        format!("rootstock/{}{name}", self.prefix)
     }
 
     async fn move_folder(&self, from: &str, to: &str) -> Result<()> {
@@ -267,6 +273,10 @@ impl OutputDirectory for OpfsDirectory {
         self.recover().await
     }
 
+    async fn is_interrupted(&self) -> Result<bool> {
+        Ok(self.size(JOURNAL).await?.is_some())
+    }
+
     async fn recover(&self) -> Result<()> {
         if self.size(JOURNAL).await?.is_none() {
             return Ok(());
@@ -285,6 +295,14 @@ impl OutputDirectory for OpfsDirectory {
             Err(fault) if name_of(&fault) != "NotFoundError" => Err(file_error(self.shown(name), &fault)),
             _ => Ok(()),
         }
+    }
+
+    async fn lock(&self, name: &str) -> Result<Option<Box<dyn Any>>> {
+        Ok(locks::try_hold(&self.lock_name(name)).await?.map(|held| Box::new(held) as Box<dyn Any>))
+    }
+
+    async fn is_locked(&self, name: &str) -> Result<bool> {
+        locks::is_held(&self.lock_name(name)).await
     }
 
     async fn sync(&self) -> Result<()> {

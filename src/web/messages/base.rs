@@ -1,4 +1,4 @@
-//! The base: what computes, where a model is, what opening and repairing it shows.
+//! The device, and the base: where a model is, and the results of opening and repairing it.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +11,13 @@ use crate::validate::Report;
 #[cfg(test)]
 use crate::validate::Severity;
 
-/// What computes.
+/// The graphics device.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(TS))]
 pub struct Device {
-    /// As the browser tells it.
+    /// The name that the browser gives.
     pub name: String,
-    /// Computes on the processor: correct, and slow.
+    /// Whether the processor computes: correct, and slow.
     pub software: bool,
     /// Half precision in shaders.
     pub f16: bool,
@@ -63,7 +63,7 @@ pub struct Base {
     pub name: String,
     /// Its files.
     pub files: Vec<FileSize>,
-    /// The judgement by headers.
+    /// The validation's report, from the headers.
     pub report: Report,
     /// Fields of config.json that a person compares.
     pub config: BTreeMap<String, SettingValue>,
@@ -93,17 +93,17 @@ pub struct FileSize {
     pub bytes: u64,
 }
 
-/// How far something is that takes its time.
+/// The progress of a long task.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(TS))]
 pub struct Progress {
     /// What is being done.
     pub what: String,
-    /// So much is done.
+    /// How much is done.
     pub done: u64,
-    /// Of so much; unknown where a server does not say.
+    /// How much there is; unknown where a server does not say.
     pub total: Option<u64>,
-    /// Of what.
+    /// What is counted.
     pub unit: Unit,
 }
 
@@ -117,6 +117,7 @@ pub enum Unit {
     Steps,
     Samples,
     Tensors,
+    Prompts,
 }
 
 /// A finding of the validator, as its report writes it.

@@ -1,4 +1,4 @@
-//! Data: where it comes from, and what a tokenizer makes of it.
+//! Data: where it comes from, and its tokens.
 
 use serde::{Deserialize, Serialize};
 #[cfg(test)]
@@ -18,7 +18,7 @@ pub struct Example {
     pub held_out: Option<String>,
 }
 
-/// What a model shall learn from.
+/// The data that a model learns from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(TS))]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -65,7 +65,7 @@ pub struct Preview {
     pub dropped: usize,
     /// Tokens of the longest sample.
     pub longest: usize,
-    /// What to know.
+    /// Notices about the data.
     pub notices: Vec<String>,
     /// Some samples.
     pub shown: Vec<PreviewSample>,

@@ -1,4 +1,4 @@
-//! What a run would need and do.
+//! The estimate of a run: memory, steps, time.
 
 use serde::Serialize;
 #[cfg(test)]
@@ -30,7 +30,7 @@ pub struct Estimate {
     pub storage_bytes: u64,
     /// Seconds that it would take; unknown before anything was measured here.
     pub seconds: Option<f64>,
-    /// What to know about the settings.
+    /// Notices about the settings.
     pub notices: Vec<String>,
 }
 

@@ -28,14 +28,14 @@ use crate::validate::Report;
 #[cfg_attr(test, derive(TS))]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Request {
-    /// What computes here; nothing where the browser has no WebGPU.
+    /// The graphics device; nothing where the browser has no WebGPU.
     Device,
-    /// Opens a base and judges it by its headers. The files of `source: files` travel beside the request.
+    /// Opens a base and validates it by its headers. The files of `source: files` travel beside the request.
     Open {
         /// Where it is.
         source: BaseSource,
     },
-    /// Judges the open base to the end: reads every weight, and lets it speak where there is a GPU.
+    /// Validates the open base completely: reads every weight, and runs the model where there is a GPU.
     Validate,
     /// Writes a repaired copy of the open base, which becomes the base.
     Repair,
@@ -59,7 +59,7 @@ pub enum Request {
         /// The settings.
         recipe: Settings,
     },
-    /// Measures how fast the device trains, where no run has told yet; estimates know the time from then on.
+    /// Measures how fast the device trains, unless a run has shown it already; estimates know the time from then on.
     Measure,
     /// Every key that a recipe may have.
     Keys,
@@ -80,7 +80,7 @@ pub enum Request {
         /// What the model is asked while it learns.
         samples: Samples,
     },
-    /// Goes on with a stored run that was interrupted; answers as `train`.
+    /// Resumes a stored run that was interrupted; answers as `train`.
     GoOn {
         /// The run.
         run: String,
@@ -91,7 +91,7 @@ pub enum Request {
     Pause,
     /// Lets a held run go on.
     Resume,
-    /// Ends the run after the present step; what it has learnt is kept, and it can go on later.
+    /// Ends the run after the present step; what it learned is kept, and it can be resumed later.
     Stop,
     /// Writes a snapshot after the present step.
     Save,
@@ -102,7 +102,7 @@ pub enum Request {
         /// Its id.
         id: String,
     },
-    /// What this origin may store, and what it does.
+    /// How much this origin may store, and how much it does.
     Storage,
     /// Makes a stored run the tuned model that `chat`, `losses`, `deltas` and `merge` look at.
     Tuned {
@@ -134,7 +134,8 @@ pub enum Request {
         /// Its id.
         id: String,
     },
-    /// Ends another request at its next chance; that one fails with a sentence, or ends with what it has.
+    /// Cancels another request: a run ends after the present step with what it has, an answer with its text so far; others fail with a
+    /// sentence.
     Cancel {
         /// The other request's id.
         request: u32,
@@ -234,13 +235,13 @@ pub enum Event {
         /// Its line.
         line: EvalLine,
     },
-    /// What the model said to a prompt at a step.
+    /// The model's answer to a prompt at a step.
     Sample {
         /// Steps done.
         step: u64,
-        /// What was asked.
+        /// The prompt.
         prompt: String,
-        /// What it said.
+        /// The answer.
         text: String,
     },
     /// A snapshot was written.
@@ -267,7 +268,7 @@ pub enum Event {
     DeviceLost {
         /// Of which step; 0 begins anew.
         step: u64,
-        /// What the browser said of it.
+        /// The browser's reason.
         cause: String,
     },
     /// More of an answer.

@@ -1,14 +1,14 @@
-//! Runs: what they tell, how they end, and how they are kept.
+//! Runs: their progress, their end, and how they are kept.
 
 use serde::{Deserialize, Serialize};
 #[cfg(test)]
 use ts_rs::TS;
 
-/// What the model is asked while it learns.
+/// The prompts that the model answers while it learns.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(TS))]
 pub struct Samples {
-    /// Every so many steps; 0 never.
+    /// Number of steps between two rounds of answers; 0 asks never.
     pub every: u64,
     /// User messages, each answered on its own.
     pub prompts: Vec<String>,
@@ -94,6 +94,8 @@ pub struct Run {
     pub finished: bool,
     /// Whether there is something that can be used: a result or a snapshot.
     pub usable: bool,
+    /// Whether it is being written now, here or in another tab.
+    pub live: bool,
     /// Whether it is a whole model, which can be a base; an adapter is not.
     pub model: bool,
     /// Milliseconds since 1970.
@@ -129,7 +131,7 @@ pub struct Storage {
     pub usage: Option<u64>,
     /// Bytes that it may use.
     pub quota: Option<u64>,
-    /// Whether the browser promised not to clear it by itself.
+    /// Whether the browser has promised not to clear it by itself.
     pub persistent: bool,
     /// Bytes of the worker's own memory, weights on the GPU not among them.
     pub worker_bytes: Option<u64>,

@@ -1,4 +1,4 @@
-//! Models that answer, and what training changed in them.
+//! Answers of models, and the updates that training made.
 
 use serde::{Deserialize, Serialize};
 #[cfg(test)]
@@ -53,7 +53,7 @@ pub struct Answered {
     pub finish: String,
 }
 
-/// A token of a text and how well it was foreseen.
+/// A token of a text and how well the model predicted it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(TS))]
 pub struct TokenLoss {

@@ -1,4 +1,4 @@
-//! The base: opening it from wherever it is, and judging it.
+//! The base: opening it from files, an address or the store, and validating it.
 
 use std::rc::Rc;
 
@@ -62,7 +62,7 @@ impl Session {
             BaseSource::Url { url } => url.clone(),
             BaseSource::Run { id } => self.kept_name(id).await?,
         };
-        let (base, shown) = judge(name, source, directory, call).await?;
+        let (base, shown) = call.unless_cancelled("opening the base", judge(name, source, directory, call)).await?;
         *self.base.borrow_mut() = Some(Rc::new(base));
         self.prepared.borrow_mut().take();
         self.forget_talkers();
@@ -106,18 +106,18 @@ impl Session {
         self.base.borrow().clone().ok_or_else(|| Error::file("base", "no base is open; choose one first"))
     }
 
-    /// Judges the open base to the end: every number, and a test run where there is a GPU.
+    /// Validates the open base completely: every number, and a test run where there is a GPU.
     pub(super) async fn validate_base(&self, call: &Call) -> Result<Report> {
         let base = self.base()?;
         let options = Options { gpu: self.gpu().await.ok(), ..Options::default() };
-        examine(base.directory.clone(), &options, call).await
+        call.unless_cancelled("the check of the base", examine(base.directory.clone(), &options, call)).await
     }
 }
 
 async fn examine(directory: Rc<dyn Directory>, options: &Options, call: &Call) -> Result<Report> {
     let mut told = 0;
     validate(directory, options, &mut |at| {
-        // Not at every piece: a message costs the page something, too.
+        // Not at every piece: each message costs time on the page, too.
         if at.done == 0 || at.done >= told + at.total / 200 {
             told = at.done;
             call.progress(at.what, at.done, Some(at.total), Unit::Bytes);

@@ -1,4 +1,4 @@
-//! Data: the page's examples and what a person gave, tokenised for the open base.
+//! Data: the page's examples and the user's own, tokenised for the open base.
 
 use std::rc::Rc;
 

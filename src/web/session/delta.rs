@@ -1,4 +1,4 @@
-//! Where the tuned model differs from its base: the size and the spectrum of every parameter's update.
+//! How the tuned model differs from its base: the size and the spectrum of every parameter's update.
 
 use super::super::messages::{Delta, Unit, Which};
 use super::{Call, Session};
@@ -33,7 +33,7 @@ async fn compare_all(base: &Checkpoint, tuned: &dyn ModelSource, call: &Call) ->
     let total = base.params().len() as u64;
     let mut deltas = Vec::with_capacity(base.params().len());
     for (index, param) in base.params().iter().enumerate() {
-        if call.cancelled.get() {
+        if call.is_cancelled() {
             return Err(Error::Interrupted { reason: "the comparison was ended".into() });
         }
         call.progress("Comparing weights", index as u64, Some(total), Unit::Tensors);

@@ -1,4 +1,4 @@
-//! What a run would need and do, before it is started.
+//! The estimate of a run before it is started: memory, steps, time.
 
 use std::collections::BTreeMap;
 

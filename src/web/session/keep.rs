@@ -1,10 +1,11 @@
-//! Models that are made or copied here and kept: a merged adapter, a repaired copy, a base that an adapter needs.
+//! Models that the page makes and keeps: a merged adapter, a repaired copy, a copy of the base that an adapter needs.
 
 use super::super::messages::{BaseSource, Repaired, Run, RunMethod, Settings, Unit, Which};
 use super::base::OpenBase;
-use super::kept::{About, now};
+use super::kept::{About, Claim, OUT, now};
 use super::{Call, Session};
 use crate::adapter::{Adapter, is_adapter};
+use crate::checkpoint::NewDirectory;
 use crate::error::{Error, Result};
 use crate::platform::{Directory, OutputDirectory};
 use crate::validate::{Options, Verdict, fix, open_checkpoint};
@@ -29,7 +30,7 @@ impl Session {
         call.progress("Merging", 0, None, Unit::Tensors);
         let about = about(format!("{}, merged", of.name), RunMethod::Merge, of.base_name, of.base);
         let write = async |out: &dyn OutputDirectory| write_merged(&base, &adapters, None, out).await.map(drop);
-        let id = self.make(about, write).await?;
+        let id = self.make(about, call, "the merge", write).await?;
         self.run(&id).await
     }
 
@@ -37,25 +38,24 @@ impl Session {
     pub(super) async fn repair(&self, call: &Call) -> Result<Repaired> {
         let base = self.base()?;
         let about = about(format!("{}, repaired", base.name), RunMethod::Repair, base.name.clone(), base.source.clone());
-        let id = self.keep(&about, None).await?;
-        let parent = self.kept(&id)?;
+        let claim = self.keep(&about, None).await?;
+        let parent = self.kept(&claim.id)?;
         let options = Options { gpu: self.gpu().await.ok(), ..Options::default() };
-        let fixed = fix(base.directory.clone(), &*parent, super::kept::OUT, &options, &mut |at| {
-            call.progress(at.what, at.done, Some(at.total), Unit::Bytes);
-        })
-        .await;
+        let mut progress = |at: crate::validate::Progress<'_>| call.progress(at.what, at.done, Some(at.total), Unit::Bytes);
+        let work = fix(base.directory.clone(), &*parent, OUT, &options, &mut progress);
+        let fixed = call.unless_cancelled("the repair", work).await;
         let steps = match fixed {
             Ok(fixed) if fixed.after.is_some() => fixed.steps,
             other => {
                 let before = other.map(|fixed| fixed.before);
-                self.remove(&id).await?;
+                self.discard(claim).await?;
                 return Err(match before? {
                     report if report.verdict == Verdict::Ready => Error::file(&base.name, "there is nothing to repair"),
                     _ => Error::file(&base.name, "this cannot be repaired; the report says what stands in the way"),
                 });
             }
         };
-        self.write_about(&id, &About { finished: true, ..about }).await?;
+        let id = self.finish(claim, about).await?;
         let base = self.open_base(BaseSource::Run { id: id.clone() }, call).await?;
         Ok(Repaired { base, done: steps, id })
     }
@@ -72,23 +72,42 @@ impl Session {
             }
         }
         let about = about(base.name.clone(), RunMethod::Copy, base.name.clone(), base.source.clone());
-        match self.make(about, async |out: &dyn OutputDirectory| copy(&*base.directory, out, call).await).await {
+        match self
+            .make(about, call, "the copy of the base", async |out: &dyn OutputDirectory| copy(&*base.directory, out, call).await)
+            .await
+        {
             Ok(id) => Ok(BaseSource::Run { id }),
             Err(Error::NoSpace { .. }) => Ok(base.source.clone()),
             Err(error) => Err(error),
         }
     }
 
-    /// Keeps a model that `write` writes; what fails half-way is not kept.
-    async fn make(&self, about: About, write: impl AsyncFnOnce(&dyn OutputDirectory) -> Result<()>) -> Result<String> {
-        let id = self.keep(&about, None).await?;
-        let out = self.kept_out(&id).await?;
-        if let Err(error) = write(&*out).await {
-            self.remove(&id).await?;
-            return Err(error);
+    /// Keeps a model that `write` writes. It grows under another name and appears when it is whole; what fails half-way, or is
+    /// cancelled, is not kept.
+    async fn make(
+        &self,
+        about: About,
+        call: &Call,
+        what: &str,
+        write: impl AsyncFnOnce(&dyn OutputDirectory) -> Result<()>,
+    ) -> Result<String> {
+        let claim = self.keep(&about, None).await?;
+        let folder = self.kept(&claim.id)?;
+        let new = NewDirectory::begin(&*folder, OUT).await?;
+        let written = call.unless_cancelled(what, write(&*new.directory())).await;
+        match new.complete(written).await {
+            Ok(()) => self.finish(claim, about).await,
+            Err(error) => {
+                self.discard(claim).await?;
+                Err(error)
+            }
         }
-        self.write_about(&id, &About { finished: true, ..about }).await?;
-        Ok(id)
+    }
+
+    /// Says of what was made that it is whole.
+    async fn finish(&self, claim: Claim, about: About) -> Result<String> {
+        self.write_about(&claim.id, &About { finished: true, ..about }).await?;
+        Ok(claim.id)
     }
 }
 
@@ -105,7 +124,7 @@ async fn copy(from: &dyn Directory, to: &dyn OutputDirectory, call: &Call) -> Re
     for entry in entries {
         let mut file = to.create(&entry.name).await?;
         for first in (0..entry.size).step_by(PIECE as usize) {
-            if call.cancelled.get() {
+            if call.is_cancelled() {
                 return Err(Error::Interrupted { reason: "the copy was ended".into() });
             }
             let last = (first + PIECE).min(entry.size);

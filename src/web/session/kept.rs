@@ -1,6 +1,8 @@
-//! What is kept in this browser: a folder per run or model, `kept/<id>/`, with `about.json`, the run's data, and its output
-//! directory `out/`, which holds what a native run's holds.
+//! Runs and models that are kept in this browser: a folder each, `kept/<id>/`, with `about.json`, the run's data, and the output
+//! directory `out/`, which holds the same files as that of a native run. Whoever writes or deletes one holds its lock.
 
+use std::any::Any;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
@@ -18,7 +20,7 @@ const DATA: &str = "data.json";
 pub(super) const OUT: &str = "out";
 const LOG: &str = "trainer_log.jsonl";
 
-/// What a kept thing says about itself.
+/// `about.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct About {
     pub(super) name: String,
@@ -29,6 +31,24 @@ pub(super) struct About {
     pub(super) steps: u64,
     pub(super) created: f64,
     pub(super) finished: bool,
+}
+
+impl About {
+    /// Whether it was trained: then it can go on where it was interrupted. What was made in one go cannot.
+    fn is_trained(&self) -> bool {
+        matches!(self.method, RunMethod::Full | RunMethod::Lora | RunMethod::Freeze)
+    }
+}
+
+/// A kept thing that nobody else writes or deletes as long as this is there, here or in another tab.
+pub(super) struct Claim {
+    pub(super) id: String,
+    _lock: Box<dyn Any>,
+}
+
+/// The lock of a kept thing.
+fn lock_name(id: &str) -> String {
+    format!(".{id}.lock")
 }
 
 /// The data of a run, to go on with it after a reload.
@@ -59,18 +79,41 @@ impl Session {
         Ok(self.store.subdirectory(KEPT).subdirectory(id))
     }
 
-    /// Keeps something new. Returns its id.
-    pub(super) async fn keep(&self, about: &About, data: Option<&KeptData>) -> Result<String> {
+    /// Keeps something new.
+    pub(super) async fn keep(&self, about: &About, data: Option<&KeptData>) -> Result<Claim> {
         let word = serde_json::to_value(about.method).ok().and_then(|v| v.as_str().map(str::to_string)).unwrap_or_default();
         let mut id = format!("{word}-{}", about.created);
-        while self.kept(&id)?.size(ABOUT).await?.is_some() {
+        // Another tab may begin in the same millisecond.
+        let claim = loop {
+            if let Some(claim) = self.try_claim(&id).await?
+                && self.kept(&id)?.size(ABOUT).await?.is_none()
+            {
+                break claim;
+            }
             id.push_str("-2");
-        }
+        };
         if let Some(data) = data {
             write_json(&*self.kept(&id)?, DATA, data).await?;
         }
         self.write_about(&id, about).await?;
-        Ok(id)
+        Ok(claim)
+    }
+
+    /// Claims a kept thing to write or delete it.
+    ///
+    /// # Errors
+    /// When somebody has claimed it.
+    pub(super) async fn claim(&self, id: &str) -> Result<Claim> {
+        let claim = self.try_claim(id).await?;
+        claim.ok_or_else(|| {
+            Error::file(id, "this is being written in another tab of this browser; stop it there first, or wait for its end")
+        })
+    }
+
+    async fn try_claim(&self, id: &str) -> Result<Option<Claim>> {
+        self.kept(id)?;
+        let lock = self.store.subdirectory(KEPT).lock(&lock_name(id)).await?;
+        Ok(lock.map(|lock| Claim { id: id.to_string(), _lock: lock }))
     }
 
     pub(super) async fn write_about(&self, id: &str, about: &About) -> Result<()> {
@@ -94,11 +137,23 @@ impl Session {
         Ok(self.about(id).await?.name)
     }
 
-    /// The output directory, whole: what an interrupted writer left is completed.
+    /// The output directory. What a closed tab left half done is completed, unless somebody writes here.
     pub(super) async fn kept_out(&self, id: &str) -> Result<Box<dyn OutputDirectory>> {
-        let out = self.kept(id)?.subdirectory(OUT);
-        out.recover().await?;
+        let folder = self.kept(id)?;
+        let out = folder.subdirectory(OUT);
+        if (folder.is_interrupted().await? || out.is_interrupted().await?)
+            && let Some(claim) = self.try_claim(id).await?
+        {
+            self.complete(&claim).await?;
+        }
         Ok(out)
+    }
+
+    /// Completes what a closed tab left half done.
+    pub(super) async fn complete(&self, claim: &Claim) -> Result<()> {
+        let folder = self.kept(&claim.id)?;
+        folder.recover().await?;
+        folder.subdirectory(OUT).recover().await
     }
 
     /// The folder of a kept model or adapter: the result, or the newest snapshot of a run that has none.
@@ -116,11 +171,10 @@ impl Session {
 
     /// Everything that is kept, the newest first.
     pub(super) async fn runs(&self) -> Result<Vec<Run>> {
+        self.remove_abandoned().await?;
         let entries = self.store.subdirectory(KEPT).list().await?;
-        let mut ids: Vec<&str> = entries.iter().filter_map(|e| e.name.strip_suffix("/about.json")).filter(|id| !id.contains('/')).collect();
-        ids.dedup();
         let mut runs = Vec::new();
-        for id in ids {
+        for id in ids(&entries) {
             // One whose description is damaged must not hide the others.
             if let Ok(about) = self.about(id).await {
                 runs.push(self.describe(id, &about, &entries).await?);
@@ -128,6 +182,23 @@ impl Session {
         }
         runs.sort_by(|a, b| b.created.total_cmp(&a.created));
         Ok(runs)
+    }
+
+    /// Deletes what a closed tab left of a model that was being made (a merge, a copy, a repair), or of a run without a description.
+    async fn remove_abandoned(&self) -> Result<()> {
+        let entries = self.store.subdirectory(KEPT).list().await?;
+        for id in ids(&entries) {
+            let described = entries.iter().any(|entry| entry.name == format!("{id}/{ABOUT}"));
+            let half_made = match self.about(id).await {
+                Ok(about) => !about.is_trained() && !about.finished,
+                Err(_) => !described,
+            };
+            // Whoever is at it has claimed it.
+            if half_made && let Some(claim) = self.try_claim(id).await? {
+                self.discard(claim).await?;
+            }
+        }
+        Ok(())
     }
 
     /// One of them.
@@ -144,7 +215,6 @@ impl Session {
         let log = self.log(&*out).await;
         let snapshot = newest_checkpoint(&*out).await?;
         let snapshot_step = snapshot.as_ref().and_then(|name| name.strip_prefix("checkpoint-")?.parse().ok()).unwrap_or(0);
-        let trained = matches!(about.method, RunMethod::Full | RunMethod::Lora | RunMethod::Freeze);
         let evaluated = log.iter().rev().find_map(|e| match e {
             LogEntry::Evaluation(line) => Some(line.eval_loss),
             LogEntry::Step(_) => None,
@@ -163,8 +233,9 @@ impl Session {
             bytes,
             step: done,
             steps: about.steps,
-            finished: about.finished || !trained,
+            finished: about.finished || !about.is_trained(),
             usable: about.finished || snapshot.is_some(),
+            live: self.store.subdirectory(KEPT).is_locked(&lock_name(id)).await?,
             model: about.method != RunMethod::Lora,
             created: about.created,
             loss: evaluated.or(last),
@@ -184,10 +255,10 @@ impl Session {
 
     /// Deletes a kept thing, unless something needs it.
     pub(super) async fn remove(&self, id: &str) -> Result<()> {
-        self.kept(id)?;
-        if self.running.borrow().is_some() && self.running_id.borrow().as_deref() == Some(id) {
+        if self.running.borrow().as_ref().is_some_and(|run| run.is_run(id)) {
             return Err(Error::file(id, "this run goes on; stop it first"));
         }
+        let claim = self.claim(id).await?;
         let users = self.runs().await?.into_iter().filter(|run| run.id != id && run.method == RunMethod::Lora);
         for user in users {
             if self.about(&user.id).await?.base == (BaseSource::Run { id: id.into() }) {
@@ -197,6 +268,12 @@ impl Session {
                 ));
             }
         }
+        self.discard(claim).await
+    }
+
+    /// Deletes what was claimed.
+    pub(super) async fn discard(&self, claim: Claim) -> Result<()> {
+        let id = claim.id.as_str();
         if self.tuned.borrow().as_deref() == Some(id) {
             self.tuned.borrow_mut().take();
         }
@@ -227,6 +304,11 @@ impl Session {
         };
         Ok(entries.map(file).collect())
     }
+}
+
+/// The ids among the files of the folder of kept things.
+fn ids(entries: &[Entry]) -> BTreeSet<&str> {
+    entries.iter().filter_map(|entry| Some(entry.name.split_once('/')?.0)).collect()
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
-//! What a worker does for its page: requests in, replies and events out. One file per step of the way.
+//! A worker's session: requests come in, replies and events go out. One file per kind of request.
 //!
 //! The session owns the device, the open base, the prepared data and the run that goes on. Requests are worked on side by side: while
 //! a run trains, its page may ask for anything else.
 
 mod base;
+mod cancel;
 mod data;
 mod delta;
 mod estimate;
@@ -19,6 +20,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use base::OpenBase;
+use cancel::Cancelled;
 use data::PreparedData;
 use steer::Steering;
 use talk::Talkers;
@@ -28,7 +30,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{DeviceChoice, DeviceClass, Gpu};
 use crate::platform::{Directory, OutputDirectory};
 
-/// Who hears the events of a request.
+/// Receives the events of a request.
 pub type Emit = Rc<dyn Fn(Event)>;
 
 /// What comes with a request.
@@ -37,10 +39,10 @@ pub struct Call {
     pub id: u32,
     /// The files that travel with it.
     pub files: Option<Rc<dyn Directory>>,
-    /// Who hears what happens.
+    /// Receives its events.
     pub emit: Emit,
     /// Set when the page no longer wants the answer.
-    cancelled: Rc<Cell<bool>>,
+    cancelled: Rc<Cancelled>,
 }
 
 impl Call {
@@ -54,24 +56,23 @@ impl Call {
 pub struct Session {
     /// The page's own files: `embedded-model/`, `demo/`.
     assets: Rc<dyn Directory>,
-    /// Where runs and models are kept.
+    /// Where runs and models are kept; its locks say who writes one of them, among all sessions over it.
     store: Rc<dyn OutputDirectory>,
     choice: DeviceChoice,
     gpu: RefCell<Option<Rc<Gpu>>>,
     embedded: RefCell<Option<Rc<dyn Directory>>>,
     base: RefCell<Option<Rc<OpenBase>>>,
     prepared: RefCell<Option<Rc<PreparedData>>>,
-    /// The run that goes on.
+    /// The run in progress.
     running: RefCell<Option<Rc<Steering>>>,
-    running_id: RefCell<Option<String>>,
-    /// The stored run that is looked at.
+    /// The stored run that `chat`, `losses`, `deltas` and `merge` use.
     tuned: RefCell<Option<String>>,
     talkers: Talkers,
     /// Floating-point operations a second of the last run here, or as measured; for the time that a run would take.
     speed: Cell<Option<f64>>,
     /// Devices that were lost so far.
     lost_devices: Cell<usize>,
-    cancels: RefCell<BTreeMap<u32, Rc<Cell<bool>>>>,
+    cancels: RefCell<BTreeMap<u32, Rc<Cancelled>>>,
 }
 
 impl Session {
@@ -86,7 +87,6 @@ impl Session {
             base: RefCell::default(),
             prepared: RefCell::default(),
             running: RefCell::default(),
-            running_id: RefCell::default(),
             tuned: RefCell::default(),
             talkers: Talkers::default(),
             speed: Cell::default(),
@@ -149,9 +149,7 @@ impl Session {
             Request::Merge => Reply::Run(self.merge(call).await?),
             Request::Files { id } => Reply::Files(self.files_to_take(&id).await?),
             Request::Cancel { request } => {
-                if let Some(cancelled) = self.cancels.borrow().get(&request) {
-                    cancelled.set(true);
-                }
+                self.cancel(request);
                 Reply::Nothing
             }
         })
@@ -168,7 +166,7 @@ impl Session {
         Ok(gpu)
     }
 
-    /// A device that failed is of no use any more, nor is what lies on it.
+    /// Drops a device that failed, and what lies on it.
     fn drop_lost_device(&self) {
         let lost = self.gpu.borrow().as_ref().is_some_and(|gpu| gpu.check().is_err());
         if lost {

@@ -1,4 +1,4 @@
-//! Recipes between the page, which knows keys and values, and the library.
+//! Recipes: from the page's keys and values to the library's recipe, and from and to YAML.
 
 use std::fmt::Write;
 

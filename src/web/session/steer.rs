@@ -1,12 +1,20 @@
-//! The buttons of a run that goes on.
+//! The one run of a session: whose turn it is, and what the person asks of it.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
 use futures_channel::oneshot;
+
+use super::{Call, Session};
+use crate::error::{Error, Result};
 
 /// What a person asked of a run; the run looks between two steps.
 #[derive(Default)]
 pub(super) struct Steering {
+    /// The id of the request that the run belongs to.
+    request: u32,
+    /// The kept run's id, once it has one.
+    run: RefCell<Option<String>>,
     held: Cell<bool>,
     stopped: Cell<bool>,
     wants_save: Cell<bool>,
@@ -14,6 +22,15 @@ pub(super) struct Steering {
 }
 
 impl Steering {
+    pub(super) fn is_of(&self, request: u32) -> bool {
+        self.request == request
+    }
+
+    /// Whether this kept run is the one.
+    pub(super) fn is_run(&self, id: &str) -> bool {
+        self.run.borrow().as_deref() == Some(id)
+    }
+
     pub(super) fn hold(&self) {
         self.held.set(true);
     }
@@ -60,5 +77,49 @@ impl Steering {
         let (sender, receiver) = oneshot::channel();
         *self.wake.borrow_mut() = Some(sender);
         let _ = receiver.await;
+    }
+}
+
+/// The session's only run, from the moment that it is asked for until it has ended, in whatever way.
+pub(super) struct Turn<'a> {
+    session: &'a Session,
+    pub(super) steering: Rc<Steering>,
+}
+
+impl<'a> Turn<'a> {
+    /// Takes the turn.
+    ///
+    /// # Errors
+    /// When another run has it.
+    pub(super) fn begin(session: &'a Session, call: &Call) -> Result<Turn<'a>> {
+        let mut running = session.running.borrow_mut();
+        if running.is_some() {
+            return Err(Error::file("run", "another run goes on; wait for it or stop it first"));
+        }
+        let steering = Rc::new(Steering { request: call.id, ..Steering::default() });
+        *running = Some(steering.clone());
+        Ok(Turn { session, steering })
+    }
+
+    /// Names the kept run.
+    pub(super) fn is_for(&self, id: &str) {
+        *self.steering.run.borrow_mut() = Some(id.to_string());
+    }
+
+    /// Fails once the run was stopped: asked for between the phases before its first step.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`].
+    pub(super) fn check(&self) -> Result<()> {
+        match self.steering.is_stopped() {
+            true => Err(Error::Interrupted { reason: "the run was stopped before its first step; nothing was changed".into() }),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.session.running.borrow_mut().take();
     }
 }

@@ -1,4 +1,4 @@
-//! Models that answer: base and tuned side by side, and the loss of every token of a text.
+//! Answers of base and tuned model, and the loss of every token of a text.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -141,7 +141,7 @@ async fn answer(talker: &mut Responder, messages: &[ChatMessage], sampling: &Sam
     };
     let mut stream = talker.begin(&prompt, options, sampling.max_new_tokens).await?;
     let mut text = String::new();
-    while !call.cancelled.get() {
+    while !call.is_cancelled() {
         let Some(piece) = stream.next_text().await? else { break };
         if !piece.is_empty() {
             text.push_str(&piece);

@@ -1,4 +1,4 @@
-//! A run of the page: the native loop, watched and steered, with its output directory in this browser.
+//! A run of the page: the native training loop with an observer that tells the page and obeys it, and the output directory in this browser.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -6,11 +6,11 @@ use std::rc::Rc;
 use async_trait::async_trait;
 use web_time::Instant;
 
-use super::super::messages::{Ended, EvalLine, Event, RunMethod, Samples, SettingValue, Settings, StepLine, Unit};
+use super::super::messages::{self, Ended, EvalLine, Event, RunMethod, Samples, SettingValue, Settings, StepLine, Unit};
 use super::base::OpenBase;
 use super::estimate::flops_per_token;
-use super::kept::{About, KeptData, now};
-use super::steer::Steering;
+use super::kept::{About, Claim, KeptData, now};
+use super::steer::{Steering, Turn};
 use super::{Call, Session, data};
 use crate::config::{FinetuningType, Recipe, Resume};
 use crate::data::{Loader, Message, Tokenizer};
@@ -30,9 +30,10 @@ const LOST_DEVICES: usize = 3;
 impl Session {
     /// Starts a run on the prepared data.
     pub(super) async fn train_new(self: &Rc<Self>, settings: Settings, samples: Samples, call: &Call) -> Result<Ended> {
-        self.refuse_second_run()?;
+        let turn = Turn::begin(self, call)?;
         let base = self.base()?;
         let known = self.prepared_again(&settings).await?;
+        turn.check()?;
         let kept_data = KeptData { data: known.data.clone(), evaluation: known.evaluation.clone() };
         let run = self.open_run(&base, &settings, &kept_data, None).await?;
         let method = match run.input.recipe.finetuning_type {
@@ -53,32 +54,30 @@ impl Session {
         };
         // Ask once something is worth keeping; browsers decide silently or ask the person.
         crate::platform::storage(true).await;
-        let id = self.keep(&about, Some(&kept_data)).await?;
-        let ended = self.run_to_its_end(&id, about, run, samples, call).await;
+        turn.check()?;
+        let claim = self.keep(&about, Some(&kept_data)).await?;
+        let ended = self.run_to_its_end(&claim.id, about, run, samples, &turn, call).await;
         if ended.is_err() {
-            self.remove_if_empty(&id).await;
+            self.remove_if_empty(claim).await;
         }
         ended
     }
 
     /// Goes on with a kept run from its last snapshot.
     pub(super) async fn go_on(self: &Rc<Self>, id: &str, samples: Samples, call: &Call) -> Result<Ended> {
-        self.refuse_second_run()?;
+        let turn = Turn::begin(self, call)?;
         let about = self.about(id).await?;
         if about.finished {
             return Err(Error::file(about.name, "this run came to its end; start another one from its result"));
         }
+        // Held until the run has ended: another tab can neither go on with it nor delete it.
+        let claim = self.claim(id).await?;
+        self.complete(&claim).await?;
         let kept_data = self.kept_data(id).await?;
         let base = self.base_of(id, &about, call).await?;
         let run = self.open_run(&base, &about.recipe, &kept_data, Some(&*self.kept_out(id).await?)).await?;
-        self.run_to_its_end(id, about, run, samples, call).await
-    }
-
-    fn refuse_second_run(&self) -> Result<()> {
-        match self.running.borrow().is_some() {
-            true => Err(Error::file("run", "another run goes on; wait for it or stop it first")),
-            false => Ok(()),
-        }
+        turn.check()?;
+        self.run_to_its_end(id, about, run, samples, &turn, call).await
     }
 
     /// What a kept run was started from. A run that trains the model itself has all of it in its snapshots.
@@ -105,21 +104,29 @@ impl Session {
         Run::on(model, recipe, &files).await
     }
 
-    async fn run_to_its_end(self: &Rc<Self>, id: &str, mut about: About, mut run: Run, samples: Samples, call: &Call) -> Result<Ended> {
+    async fn run_to_its_end(
+        self: &Rc<Self>,
+        id: &str,
+        mut about: About,
+        mut run: Run,
+        samples: Samples,
+        turn: &Turn<'_>,
+        call: &Call,
+    ) -> Result<Ended> {
+        turn.is_for(id);
         let out = self.kept_out(id).await?;
         // Now, not at the end: a closed tab must leave a run that the list can tell of.
         about.steps = Loader::new(run.input.data.train.samples.len(), &run.input.recipe)?.total_steps();
         self.write_about(id, &about).await?;
         // What talked before the run gives its memory back.
         self.forget_talkers();
-        let steering = Rc::new(Steering::default());
-        *self.running.borrow_mut() = Some(steering.clone());
-        *self.running_id.borrow_mut() = Some(id.to_string());
         let started = Instant::now();
         let mut lost = 0;
         let result = loop {
-            match self.attempt(id, &run, &*out, &samples, &steering, call).await {
-                Err(error) if self.device_is_lost() && lost < LOST_DEVICES => {
+            // The run's own device is asked: another request may have dropped it from the session by then.
+            let gpu = self.gpu().await?;
+            match self.attempt(gpu.clone(), id, &run, &*out, &samples, &turn.steering, call).await {
+                Err(error) if gpu.check().is_err() && lost < LOST_DEVICES => {
                     lost += 1;
                     let step = newest_checkpoint(&*out).await?.and_then(|name| name.strip_prefix("checkpoint-")?.parse().ok()).unwrap_or(0);
                     self.drop_lost_device();
@@ -129,8 +136,6 @@ impl Session {
                 other => break other,
             }
         };
-        self.running.borrow_mut().take();
-        self.running_id.borrow_mut().take();
         self.keep_speed().await;
         let seconds = started.elapsed().as_secs_f64();
         let outcome = match result {
@@ -148,7 +153,8 @@ impl Session {
             (call.emit)(Event::Finished { step: outcome.steps, run: id.to_string() });
         }
         Ok(Ended {
-            run: self.run(id).await?,
+            // Its claim is given back with this answer.
+            run: messages::Run { live: false, ..self.run(id).await? },
             finished: outcome.is_some(),
             train_loss: outcome.as_ref().map(|o| o.train_loss),
             eval_loss: outcome.as_ref().and_then(|o| o.eval_loss),
@@ -158,12 +164,10 @@ impl Session {
         })
     }
 
-    fn device_is_lost(&self) -> bool {
-        self.gpu.borrow().as_ref().is_some_and(|gpu| gpu.check().is_err())
-    }
-
+    #[expect(clippy::too_many_arguments, reason = "everything that a run is made of, once")]
     async fn attempt(
         &self,
+        gpu: Rc<Gpu>,
         id: &str,
         run: &Run,
         out: &dyn OutputDirectory,
@@ -171,7 +175,6 @@ impl Session {
         steering: &Rc<Steering>,
         call: &Call,
     ) -> Result<Outcome> {
-        let gpu = self.gpu().await?;
         call.progress("Loading the weights", 0, None, Unit::Bytes);
         let log = if run.input.recipe.resume_from_checkpoint == Resume::No { Vec::new() } else { self.log(out).await };
         let mut watch = Watch {
@@ -186,6 +189,7 @@ impl Session {
             generator: RefCell::default(),
             log,
             sampled_at: None,
+            answered: (0.0, 0),
             held_with_snapshot: false,
             saved: Instant::now(),
             recipe: &run.input.recipe,
@@ -195,11 +199,11 @@ impl Session {
     }
 
     /// A run that left nothing behind is not kept.
-    async fn remove_if_empty(&self, id: &str) {
-        if let Ok(run) = self.run(id).await
+    async fn remove_if_empty(&self, claim: Claim) {
+        if let Ok(run) = self.run(&claim.id).await
             && !run.usable
         {
-            let _ = self.remove(id).await;
+            let _ = self.discard(claim).await;
         }
     }
 }
@@ -231,7 +235,7 @@ fn seconds(clock: &str) -> Option<f64> {
     clock.split(':').try_fold(0.0, |sum, part| Some(sum * 60.0 + part.parse::<f64>().ok()?))
 }
 
-/// Tells the page what happens, and does what it asks.
+/// The observer: tells the page what happens, and does what it asks.
 struct Watch<'a> {
     session: &'a Session,
     id: &'a str,
@@ -245,6 +249,8 @@ struct Watch<'a> {
     /// The log of a run that goes on.
     log: Vec<LogEntry>,
     sampled_at: Option<u64>,
+    /// Seconds that answering the prompts has taken so far, and how often they were answered.
+    answered: (f64, u32),
     /// The snapshot that being held asks for is written.
     held_with_snapshot: bool,
     saved: Instant,
@@ -266,8 +272,17 @@ impl Watch<'_> {
             lr: line.lr,
             epoch: line.epoch,
             tokens_per_second: line.tokens_per_second,
-            remaining_seconds: seconds(&line.remaining_time),
+            remaining_seconds: seconds(&line.remaining_time).map(|left| left + self.answering(line.current_steps, line.total_steps)),
             memory_bytes: memory.then(|| self.gpu.allocated_bytes()),
+        }
+    }
+
+    /// Seconds that the answers after a step will take, as long as those before it. The trainer's own clock leaves them out.
+    fn answering(&self, done: u64, steps: u64) -> f64 {
+        let (seconds, times) = self.answered;
+        match self.samples.every {
+            0 => 0.0,
+            every => seconds / f64::from(times.max(1)) * (steps / every - done / every) as f64,
         }
     }
 
@@ -286,7 +301,9 @@ impl Watch<'_> {
     /// Lets the model answer the page's prompts, each on its own, taking the likeliest token.
     async fn sample(&self, engine: &Engine, step: u64) -> Result<()> {
         let stop = stop_ids(self.config, self.tokenizer);
-        for prompt in self.samples.prompts.iter().filter(|prompt| !prompt.trim().is_empty()) {
+        let prompts: Vec<&String> = self.samples.prompts.iter().filter(|prompt| !prompt.trim().is_empty()).collect();
+        for (index, prompt) in prompts.iter().copied().enumerate() {
+            self.call.progress("Answering the prompts", index as u64, Some(prompts.len() as u64), Unit::Prompts);
             if self.steering.is_stopped() {
                 return Ok(());
             }
@@ -316,7 +333,8 @@ impl Watch<'_> {
         let options = AnswerOptions { sampling, max_new_tokens: self.samples.max_new_tokens, stop_ids: stop.clone() };
         let mut answer = generator.answer(prompt, options).await?.text(self.tokenizer, true);
         let mut text = String::new();
-        while let Some(piece) = answer.next_text().await? {
+        while !self.steering.is_stopped() {
+            let Some(piece) = answer.next_text().await? else { break };
             text.push_str(&piece);
         }
         drop(answer);
@@ -357,7 +375,9 @@ impl Observer for Watch<'_> {
         let due = self.samples.every > 0 && done.is_multiple_of(self.samples.every) && self.sampled_at != Some(done);
         if due {
             self.sampled_at = Some(done);
+            let begun = Instant::now();
             self.sample(engine, done).await?;
+            self.answered = (self.answered.0 + begun.elapsed().as_secs_f64(), self.answered.1 + 1);
         }
         if self.steering.takes_save() {
             return Ok(Wish::Save);
