@@ -136,6 +136,65 @@ test("wrong inputs are said where they are", async ({ page }) => {
   await expect(rate).not.toHaveAttribute("aria-invalid", "true");
 });
 
+test("a number that is not valid stays as it was typed, and nothing starts before it is corrected", async ({ page }) => {
+  await openVillage(page);
+  await step(page, "Method");
+  await page.getByLabel("Learning rate").fill("fast");
+  await expect(page.getByRole("button", { name: "Next: Train" })).toBeDisabled();
+  await expect(page.getByText("“Learning rate” in Method is not a valid number")).toBeVisible();
+  await step(page, "Train");
+  await expect(page.getByRole("button", { name: "Start training" })).toBeDisabled();
+  await step(page, "Method");
+  await expect(page.getByLabel("Learning rate")).toHaveValue("fast");
+  await page.getByRole("radio", { name: /LoRA/ }).check();
+  await page.getByLabel("Rank", { exact: true }).fill("0");
+  await page.getByLabel("Learning rate").fill("2e-4");
+  await expect(page.getByText("“Rank” in Method is not a valid number")).toBeVisible();
+  // The rank has no say when all parameters are trained.
+  await page.getByRole("radio", { name: /All parameters/ }).check();
+  await page.getByRole("link", { name: "Next: Train" }).click();
+  await expect(page.getByRole("button", { name: "Start training" })).toBeEnabled();
+});
+
+test("one long sample is one sample, and wraps", async ({ page }) => {
+  for (const width of [1280, 390]) {
+    await page.setViewportSize({ width, height: 800 });
+    await openVillage(page, "?data=long");
+    await page.getByRole("link", { name: "Next: Data" }).click();
+    await expect(page.getByText("token127")).toBeVisible();
+    const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    expect(overflow, "no wider than the window").toBeLessThanOrEqual(0);
+    await expect(page.getByText("village: 1 sample", { exact: true })).toHaveCount(1);
+  }
+});
+
+test("what a stranger's file says acts on nothing", async ({ page }) => {
+  await openVillage(page, "?base=evil");
+  await expect(page.getByText("llama\\u{1b}[2J\\u{202e}", { exact: true })).toBeVisible();
+});
+
+test("a run of another tab is shown as going on and cannot be touched", async ({ page }) => {
+  await page.goto("./?runs=live");
+  await expect(page.getByText("A run goes on in another tab of this browser.")).toBeVisible();
+  const row = page.getByRole("row", { name: /live-1/ });
+  await expect(row.getByText("goes on")).toBeVisible();
+  await expect(row.getByRole("button")).toHaveCount(0);
+  await step(page, "Train");
+  await expect(page.getByText("Interrupted runs")).toBeHidden();
+});
+
+test("the browser asks before typed data is lost", async ({ page }) => {
+  await openVillage(page);
+  await step(page, "Data");
+  await page.getByText("Paste", { exact: true }).click();
+  await page.getByLabel("Records").fill('{"text": "a"}');
+  const asked = page.waitForEvent("dialog");
+  await page.close({ runBeforeUnload: true });
+  const dialog = await asked;
+  expect(dialog.type()).toBe("beforeunload");
+  await dialog.accept();
+});
+
 test("what does not fit is said before the start, with what helps", async ({ page }) => {
   await openVillage(page, "?fits=no");
   await step(page, "Method");
@@ -143,7 +202,7 @@ test("what does not fit is said before the start, with what helps", async ({ pag
   await step(page, "Train");
   await expect(page.getByRole("button", { name: "Start training" })).toBeDisabled();
   await step(page, "Method");
-  await page.getByRole("button", { name: /Do it: Compute activations again/ }).click();
+  await page.getByRole("button", { name: /Apply: Compute activations again/ }).click();
   await expect(page.getByText("It fits.")).toBeVisible();
   await expect(page.getByLabel("Save memory")).toBeChecked();
 });

@@ -1,5 +1,6 @@
 // A worker by script: figures that look like those of the village model. Nothing is computed here, and nothing of this is in
-// the product; the address chooses what is told (`?gpu=none`, `?base=broken`, `?fits=no`, `?runs=none`, `?steps=5000`).
+// the product; the address chooses what is told (`?gpu=none`, `?base=broken`, `?base=evil`, `?fits=no`,
+// `?runs=none`, `?runs=live`, `?data=long`, `?steps=5000`).
 import type { CallOptions } from "../../../web/src/client.js";
 import type { Base, BaseSource, Delta, Event, Estimate, Preview, Replies, Report, Request, Run, RunMethod } from "../../../web/src/messages.js";
 import type { Engine } from "../../../web/src/ui/state/engine.js";
@@ -10,8 +11,11 @@ const gpu = asked.get("gpu") !== "none";
 
 /** What the script remembers between requests. */
 const now = {
-  report: asked.get("base") === "broken" ? broken : ready,
-  runs: asked.get("runs") === "none" ? [] : [run("village-1", "full", true), run("pirate-1", "lora", false)],
+  report: { broken, evil: { ...ready, model_type: "llama\u001b[2J\u202e" } }[asked.get("base") ?? ""] ?? ready,
+  runs: {
+    none: [],
+    live: [run("live-1", "full", false)],
+  }[asked.get("runs") ?? ""] ?? [run("village-1", "full", true), run("pirate-1", "lora", false)],
   stopped: false,
   held: null as (() => void) | null,
 };
@@ -43,6 +47,11 @@ const answers: Answers = {
   prepare: ({ data, first, count }): Preview => {
     const wrong = data.kind === "files" ? data.files.find(({ text }) => text.includes("{broken")) : undefined;
     if (wrong) throw new Error(`${wrong.name}, line 1: this is not JSON (expected a string at column 2).`);
+    if (asked.get("data") === "long") {
+      const long = Array.from({ length: 128 }, (_, index) => ({ text: `token${index}`, trained: index > 9 }));
+      const shown = [{ tokens: long, trained: 118, truncated: true, line: 1 }];
+      return { records: 1, samples: 1, evaluation_samples: 0, tokens: 128, trained: 118, truncated: 1, dropped: 0, longest: 128, notices: [], shown };
+    }
     const shown = Array.from({ length: count }, (_, index) => ({ tokens, trained: 8, truncated: index === 2, line: first + index + 1 }));
     return { records: 1000, samples: 1000, evaluation_samples: 143, tokens: 22_110, trained: 9_820, truncated: 3, dropped: 0, longest: 41, notices: [], shown };
   },
@@ -185,6 +194,7 @@ function run(id: string, method: RunMethod, finished: boolean): Run {
     steps: 189,
     finished,
     usable: true,
+    live: id === "live-1",
     model: method !== "lora",
     created: Date.UTC(2026, 10, 24, 9, 30),
     loss: 0.412,

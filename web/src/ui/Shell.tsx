@@ -18,10 +18,10 @@ import { UseStep } from "./steps/UseStep.js";
 
 const BODIES: Record<Step, { title: string; line: string; Body: FunctionComponent }> = {
   base: { title: "Choose a base", line: "The model that will be fine-tuned. It stays on this machine.", Body: BaseStep },
-  check: { title: "Check the base", line: "A fine-tune only holds on a whole model, so every file is looked at before training.", Body: CheckStep },
-  data: { title: "Give it examples", line: "What the model shall learn, and exactly which tokens it learns from.", Body: DataStep },
-  method: { title: "Choose the method", line: "Which parameters are trained, and how. What it costs is known before it starts.", Body: MethodStep },
-  train: { title: "Train", line: "Everything runs in this tab. A snapshot is kept, so a closed tab loses little.", Body: TrainStep },
+  check: { title: "Check the base", line: "A fine-tune needs a base that is complete and correct, so every file is checked before training.", Body: CheckStep },
+  data: { title: "Give it examples", line: "What the model should learn, and exactly which tokens it learns from.", Body: DataStep },
+  method: { title: "Choose the method", line: "Which parameters are trained, and how. Memory and time are estimated before the start.", Body: MethodStep },
+  train: { title: "Train", line: "Everything runs in this tab. Snapshots are kept, so a closed tab loses little.", Body: TrainStep },
   use: { title: "Use the result", line: "Talk to it, look into it, take it home.", Body: UseStep },
 };
 
@@ -76,7 +76,7 @@ function deviceWords(): string {
   if (found === undefined) return "Looking for a GPU …";
   if (found === null) return "No WebGPU: checks models, cannot train";
   const name = found.name.trim() || "WebGPU";
-  return found.software ? `${name}: slow, there is no GPU` : name;
+  return found.software ? `${name}: no GPU, the processor computes, slowly` : name;
 }
 
 /** Two shoots from one stock. */

@@ -2,12 +2,15 @@
 import { render } from "preact";
 import { Shell } from "./Shell.js";
 import { followAddress } from "./route.js";
+import { showAll } from "./shown.js";
 import { findDevice } from "./state/device.js";
 import { listRuns, reopen } from "./state/base.js";
 import { followData, listExamples } from "./state/data.js";
 import { connect, whenLost, type Engine } from "./state/engine.js";
 import { failed } from "./state/faults.js";
 import { followEstimate } from "./state/estimate.js";
+import { followLeaving } from "./state/leaving.js";
+import { active } from "./state/phase.js";
 import { followEnded } from "./state/tuned.js";
 import { applyTheme } from "./theme.js";
 import "./styles/tokens.css";
@@ -18,6 +21,7 @@ import "./styles/steps.css";
 
 /** Shows the page in `place`, with `engine` doing the work. */
 export function mount(place: HTMLElement, engine: Engine): void {
+  showAll();
   connect(engine);
   applyTheme();
   whenLost(once(() => reopen().then(listRuns, failed)));
@@ -25,9 +29,14 @@ export function mount(place: HTMLElement, engine: Engine): void {
   followData();
   followEstimate();
   followEnded();
+  followLeaving();
   render(<Shell />, place);
   // A drop beside the drop place would make the browser leave the page for the file.
   for (const name of ["dragover", "drop"]) addEventListener(name, (event) => event.preventDefault());
+  // Another tab may have started, ended or deleted a run meanwhile.
+  document.addEventListener("visibilitychange", () => {
+    if (document.visibilityState === "visible" && !active.peek()) listRuns().catch(failed);
+  });
   for (const first of [findDevice, listExamples, listRuns]) first().catch(failed);
 }
 

@@ -40,6 +40,11 @@ export function count(value: number): string {
   return grouped.format(value);
 }
 
+/** A count of things: 1 sample, 1,234 samples. */
+export function counted(value: number, thing: string): string {
+  return `${count(value)} ${thing}${value === 1 ? "" : "s"}`;
+}
+
 /** A count in words of a size: 1.05 M, 135 M. */
 export function short(value: number): string {
   for (const [size, letter] of [[1e9, "B"], [1e6, "M"], [1e3, "K"]] as const) {

@@ -85,8 +85,8 @@ function Estimated({ estimate: { trainable, parameters, memory, available, fits,
             <li class="row" key={words}>
               <span>{words}</span>
               {Object.keys(keys).length > 0 && (
-                <Button label={`Do it: ${words}`} onPress={() => set(keys)}>
-                  Do it
+                <Button label={`Apply: ${words}`} onPress={() => set(keys)}>
+                  Apply
                 </Button>
               )}
             </li>

@@ -1,7 +1,9 @@
 import type { ComponentChildren } from "preact";
-import { useId } from "preact/hooks";
+import { useEffect, useId } from "preact/hooks";
 import { useSignal } from "@preact/signals";
 import { readNumber, type Range } from "../numbers.js";
+import { route } from "../route.js";
+import { keep, wrong } from "../state/wrong.js";
 
 interface Named {
   /** What it is called. */
@@ -44,16 +46,24 @@ export interface NumberProps extends Named, Range {
   onChange: (value: number | null) => void;
 }
 
-/** A number. What was typed stays as it was typed; only a valid number reaches `onChange`. */
+/** A number. What was typed stays as it was typed, over other steps too where it is not valid; only a valid number reaches `onChange`. */
 export function NumberField({ value, otherwise, unit, onChange, ...rest }: NumberProps) {
   const typed = useSignal<string | null>(null);
-  const shown = typed.value ?? (value === null ? "" : String(value));
+  const shown = wrong.value.get(rest.name)?.text ?? typed.value ?? (value === null ? "" : String(value));
   const read = readNumber(shown, rest, otherwise !== undefined);
   const input = (text: string) => {
     typed.value = text;
     const next = readNumber(text, rest, otherwise !== undefined);
+    keep(rest.name, next.fault === null ? null : { text, step: route.peek() });
     if (next.fault === null) onChange(next.value);
   };
+  useEffect(() => {
+    const step = route.peek();
+    return () => {
+      // A field that goes while its step stays has no say any more, such as the rank when the method is another one.
+      if (route.peek() === step) keep(rest.name, null);
+    };
+  }, [rest.name]);
   return (
     <Field
       name={rest.name}

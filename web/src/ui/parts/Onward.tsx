@@ -6,17 +6,25 @@ interface OnwardProps {
   to: Step;
   /** What is missing before it makes sense, as a sentence. */
   missing?: string | null;
+  /** What has to be corrected on this step first, as a sentence. */
+  wrong?: string | null;
   children?: ComponentChildren;
 }
 
 /** The end of a step: the way on, or what is still missing for it. */
-export function Onward({ to, missing = null, children }: OnwardProps) {
+export function Onward({ to, missing = null, wrong = null, children }: OnwardProps) {
   return (
     <div class="onward">
-      <a class="button" data-kind={missing === null ? "first" : "plain"} href={href(to)}>
-        Next: {NAMES[to]}
-      </a>
-      {missing !== null && <small>{missing}</small>}
+      {wrong === null ? (
+        <a class="button" data-kind={missing === null ? "first" : "plain"} href={href(to)}>
+          Next: {NAMES[to]}
+        </a>
+      ) : (
+        <button type="button" class="button" disabled>
+          Next: {NAMES[to]}
+        </button>
+      )}
+      {(wrong ?? missing) !== null && <small>{wrong ?? missing}</small>}
       {children}
     </div>
   );

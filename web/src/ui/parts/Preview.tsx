@@ -1,6 +1,6 @@
 import type { ComponentChildren } from "preact";
 import type { Preview as Shown } from "../../messages.js";
-import { count, percent } from "../numbers.js";
+import { count, counted, percent } from "../numbers.js";
 import { showMore } from "../state/data.js";
 import { Button } from "./Button.js";
 import { Notice, Tag } from "./Notice.js";
@@ -30,7 +30,7 @@ export function Preview({ preview, busy }: { preview: Shown; busy: boolean }) {
           <li key={index}>
             <p class="row">
               <small>
-                Sample {index + 1} (line {sample.line}): {sample.tokens.length} tokens, {sample.trained} learnt
+                Sample {index + 1} (line {sample.line}): {counted(sample.tokens.length, "token")}, {count(sample.trained)} learnt
               </small>
               {sample.truncated && <Tag kind="warning">cut</Tag>}
             </p>

@@ -9,7 +9,7 @@ import { Tag } from "./Notice.js";
 const when = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
 const METHODS = { full: "full", lora: "LoRA", freeze: "some layers", merge: "merged", repair: "repaired", copy: "copy" } as const;
 
-/** The stored runs with their sizes; what can be done with one is the caller's. */
+/** The stored runs with their sizes; what can be done with one is the caller's. One that is being written can only be looked at. */
 export function RunList({ actions, only }: { actions: (run: Run) => ComponentChildren; only?: (run: Run) => boolean }) {
   const list = only ? runs.value.filter(only) : runs.value;
   if (list.length === 0) return <p class="soft">Nothing yet.</p>;
@@ -51,7 +51,12 @@ export function RunList({ actions, only }: { actions: (run: Run) => ComponentChi
               <td data-name="from">{run.base}</td>
               <td class="number" data-name="steps">
                 {stepsOf(run)}
-                {!run.finished && (
+                {run.live ? (
+                  <>
+                    {" "}
+                    <Tag kind="info">goes on</Tag>
+                  </>
+                ) : !run.finished && (
                   <>
                     {" "}
                     <Tag kind="warning">not done</Tag>
@@ -62,8 +67,8 @@ export function RunList({ actions, only }: { actions: (run: Run) => ComponentChi
               <td class="number">{bytes(run.bytes)}</td>
               <td>
                 <div class="row end">
-                  {actions(run)}
-                  <Delete run={run} />
+                  {!run.live && actions(run)}
+                  {!run.live && <Delete run={run} />}
                 </div>
               </td>
             </tr>

@@ -15,8 +15,8 @@ export const repaired = signal<string[]>([]);
 export const runs = signal<Run[]>([]);
 export const storage = signal<Storage | null>(null);
 
-/** A run that a closed tab, a crash or its owner left before its end. */
-export const interrupted = (run: Run) => !run.finished;
+/** A run that a closed tab, a crash or a person ended early, and that nobody goes on with. */
+export const interrupted = (run: Run) => !run.finished && !run.live;
 
 /** Where the base came from: a worker that had to be started anew opens it again. */
 let from: { source: BaseSource; files: Given[] | undefined } | null = null;
@@ -30,6 +30,10 @@ async function during<T>(what: string, work: () => Promise<T>): Promise<T> {
   opening.value = { what, done: 0, total: null, unit: "bytes" };
   try {
     return await work();
+  } catch (error) {
+    if (!abort.signal.aborted) throw error;
+    say("It was cancelled.");
+    throw new DOMException("It was cancelled.", "AbortError"); // asked for: no fault to show
   } finally {
     opening.value = null;
   }

@@ -1,4 +1,4 @@
-// What the model shall learn: where it comes from, and what the tokenizer makes of it.
+// What the model should learn: where it comes from, and what the tokenizer makes of it.
 import { computed, effect, signal } from "@preact/signals";
 import type { ChatMessage, DataSource, Example, Preview, Settings } from "../../messages.js";
 import { ready } from "./base.js";

@@ -1,5 +1,6 @@
 // What went wrong, and what is said aloud: two places on the page that every step may write to.
 import { signal } from "@preact/signals";
+import { shown } from "../shown.js";
 
 /** The last failure of something that a person asked for; shown until dismissed or until the next one. */
 export const fault = signal<string | null>(null);
@@ -16,5 +17,5 @@ export function failed(error: unknown): void {
 
 /** Says something to those who do not see it. */
 export function say(words: string): void {
-  spoken.value = words;
+  spoken.value = shown(words);
 }

@@ -1,6 +1,6 @@
 // The facts of the rail, gathered.
 import { computed } from "@preact/signals";
-import { count, short } from "../numbers.js";
+import { counted, short } from "../numbers.js";
 import { device } from "./device.js";
 import { base, opening } from "./base.js";
 import { dataFault, dataName, preview } from "./data.js";
@@ -26,7 +26,7 @@ export const rail = computed(() => {
       faults: opened.report.findings.filter(({ severity }) => severity === "error").length,
     },
     gpu: Boolean(device.value),
-    data: shown && { words: `${dataName.value}: ${count(shown.samples)} samples` },
+    data: shown && { words: `${dataName.value}: ${counted(shown.samples, "sample")}` },
     dataFault: dataFault.value !== null,
     method: {
       words: estimateFault.value !== null ? "Cannot run as set" : estimated?.fits === false ? "Does not fit" : estimated ? `${METHODS[method.value]}, ${short(estimated.trainable)} trained` : METHODS[method.value],

@@ -3,6 +3,7 @@ import { computed, signal } from "@preact/signals";
 import type { Settings } from "../../messages.js";
 import { base } from "./base.js";
 import { ask } from "./engine.js";
+import { forgetWrong } from "./wrong.js";
 
 export type Method = "full" | "lora" | "freeze";
 
@@ -76,6 +77,7 @@ export function textOf(key: string): string {
 /** Takes over a recipe's text. */
 export async function readRecipe(yaml: string): Promise<void> {
   const read = await ask({ kind: "read_recipe", yaml });
+  forgetWrong();
   recipe.value = { ...FIRST, ...read.recipe };
   notes.value = read.notes;
 }

@@ -107,6 +107,7 @@ function hear(event: Event): void {
       evaluation(event.line);
       return;
     case "sample":
+      progress.value = null;
       samples.value = [{ step: event.step, prompt: event.prompt, text: event.text }, ...samples.peek()].slice(0, 60);
       return;
     case "saved":

@@ -53,7 +53,7 @@ export function standings(facts: Facts): Record<Step, Standing> {
       ? { state: "trouble", says: "Cannot be read" }
       : facts.data
         ? { state: "done", says: facts.data.words }
-        : { state: usable ? "open" : "waiting", says: "What it shall learn" },
+        : { state: usable ? "open" : "waiting", says: "What it should learn" },
     method:
       facts.method.fits === false
         ? { state: "trouble", says: facts.method.words }

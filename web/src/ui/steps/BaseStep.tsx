@@ -39,6 +39,11 @@ export function BaseStep() {
           A run is going on. Another base can be opened when it is stopped or done.
         </Notice>
       )}
+      {!active.value && runs.value.some(({ live }) => live) && (
+        <Notice kind="info">
+          A run goes on in another tab of this browser. It can be watched, paused and stopped there; here it cannot be deleted or resumed.
+        </Notice>
+      )}
       {!active.value && runs.value.some(interrupted) && (
         <Notice kind="info" action={<a class="button" href={href("train")}>To the interrupted run</a>}>
           A run was interrupted. Its last snapshot is kept, and it can go on from there.
@@ -48,8 +53,8 @@ export function BaseStep() {
         <section class="sheet stack tight" aria-labelledby="embedded">
           <h2 id="embedded">The village model</h2>
           <p>
-            A million parameters, carried along with this page. It tells stories about a village and cannot answer a question yet:
-            right for a first walk through all steps, which takes minutes.
+            A million parameters, part of this page. It tells stories about a village and cannot answer questions yet: good for a first
+            walk through all steps, which takes minutes.
           </p>
           <div class="row">
             <Button kind="first" disabled={active.value} onPress={() => take({ kind: "embedded" })}>

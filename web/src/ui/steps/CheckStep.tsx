@@ -4,7 +4,7 @@ import { Busy } from "../parts/Busy.js";
 import { Button } from "../parts/Button.js";
 import { Notice, Tag, type Kind } from "../parts/Notice.js";
 import { Missing, Onward } from "../parts/Onward.js";
-import { base, opening, readAll, readWhole, repair, repaired } from "../state/base.js";
+import { base, cancelOpening, opening, readAll, readWhole, repair, repaired } from "../state/base.js";
 
 const VERDICTS: Record<Base["report"]["verdict"], { kind: Kind; title: string; line: string }> = {
   ready: { kind: "good", title: "Ready", line: "It loads, and computes what its configuration says, here and in transformers." },
@@ -23,7 +23,16 @@ const SEVERITIES: Record<Finding["severity"], { kind: Kind; word: string }> = {
 
 export function CheckStep() {
   const opened = base.value;
-  if (opening.value) return <Busy progress={opening.value} />;
+  if (opening.value) {
+    return (
+      <div class="row">
+        <div class="grow">
+          <Busy progress={opening.value} />
+        </div>
+        <Button onPress={cancelOpening}>Cancel</Button>
+      </div>
+    );
+  }
   if (!opened) return <Missing to="base">There is no base yet.</Missing>;
   const { report } = opened;
   const verdict = VERDICTS[report.verdict];
@@ -67,12 +76,12 @@ export function CheckStep() {
         <div class="row spaced">
           {readWhole.value ? (
             <small>
-              Every weight was read{report.loss === undefined ? "" : `, and the model spoke: loss ${report.loss.toFixed(3)}`}.
+              Every weight was read{report.loss === undefined ? "" : `, and the model was run: loss ${report.loss.toFixed(3)}`}.
             </small>
           ) : (
             <>
               <Button onPress={readAll}>Check every weight too</Button>
-              <small>So far only headers were read. This reads all of it: NaN, infinities and zeros are found, and the model is let speak.</small>
+              <small>So far only headers were read. This reads every weight, finds NaN, infinities and zeros, and runs the model on a text.</small>
             </>
           )}
         </div>

@@ -6,11 +6,12 @@ import { Notice } from "../parts/Notice.js";
 import { Missing, Onward } from "../parts/Onward.js";
 import { Preview } from "../parts/Preview.js";
 import { Writer } from "../parts/Writer.js";
-import { bytes, count } from "../numbers.js";
+import { bytes, counted } from "../numbers.js";
 import { Button } from "../parts/Button.js";
 import { ready } from "../state/base.js";
 import { data, dataFault, example, examples, files, heldOut, pasted, pastedFormat, preparing, preview, way, type Way } from "../state/data.js";
 import { flagOf, numberOf, set } from "../state/recipe.js";
+import { wrongOn } from "../state/wrong.js";
 
 const WAYS: readonly (readonly [Way, string])[] = [
   ["example", "Examples"],
@@ -30,7 +31,7 @@ export function DataStep() {
         <section class="part">
           <h2>What the tokenizer makes of it</h2>
           <p>
-            <mark class="trained">Green</mark> tokens are learnt, the others are only read. Each box is one token.
+            The model learns the <mark class="trained">green</mark> tokens; it only reads the others. Each box is one token.
           </p>
           <Shown />
         </section>
@@ -40,7 +41,7 @@ export function DataStep() {
         <Settings />
       </aside>
       <div class="wide">
-        <Onward to="method" missing={data.value ? null : "There is no data yet."} />
+        <Onward to="method" missing={data.value ? null : "There is no data yet."} wrong={wrongOn("data")} />
       </div>
     </div>
   );
@@ -56,7 +57,7 @@ function Given() {
               <input type="radio" name="example" checked={example.value === name} onChange={() => (example.value = name)} />
               <strong>{name}</strong>
               <small>
-                {about.replace(/\.?$/, ".")} {count(records)} records{held_out ? ", others held out to evaluate on" : ""}.
+                {about.replace(/\.?$/, ".")} {counted(records, "record")}{held_out ? ", others held out to evaluate on" : ""}.
               </small>
             </label>
           ))}
@@ -123,10 +124,10 @@ function Files({ list }: { list: Signal<{ name: string; text: string }[]> }) {
               <small>{bytes(text.length)}</small>
               <Button
                 kind="danger"
-                label={`Take ${name} away`}
+                label={`Remove ${name}`}
                 onPress={() => (list.value = list.value.filter((file) => file.name !== name))}
               >
-                Take away
+                Remove
               </Button>
             </li>
           ))}
@@ -148,7 +149,7 @@ function Settings() {
     <>
       <NumberField
         name="Longest sample"
-        help="Longer ones are cut: question and answer in proportion."
+        help="Longer samples are cut, question and answer in proportion."
         unit="tokens"
         whole
         least={2}
@@ -170,19 +171,19 @@ function Settings() {
       </details>
       <SwitchField
         name="Learn the questions too"
-        help="Otherwise only the answers are learnt."
+        help="Otherwise the model learns the answers only."
         value={flagOf("train_on_prompt")}
         onChange={(value) => set({ train_on_prompt: value || null })}
       />
       <SwitchField
         name="Last answer only"
-        help="Of a long conversation, learn its last answer."
+        help="Of a conversation with several answers, the model learns the last one only."
         value={flagOf("mask_history")}
         onChange={(value) => set({ mask_history: value || null })}
       />
       <SwitchField
         name="Pack short samples"
-        help="Several samples in one sequence, which do not see each other: quicker on short data."
+        help="Several samples share one sequence and do not see each other: faster on short data."
         value={flagOf("neat_packing")}
         onChange={(value) => set({ neat_packing: value || null, packing: value || null })}
       />

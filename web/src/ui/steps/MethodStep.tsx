@@ -1,4 +1,4 @@
-import { bytes, count } from "../numbers.js";
+import { bytes, count, counted } from "../numbers.js";
 import { Options } from "../parts/Choice.js";
 import { More, Training } from "../parts/method/Training.js";
 import { Freeze, Lora } from "../parts/method/Tuning.js";
@@ -8,6 +8,7 @@ import { RecipeFile } from "../parts/RecipeFile.js";
 import { ready } from "../state/base.js";
 import { estimate } from "../state/estimate.js";
 import { method, set, type Method } from "../state/recipe.js";
+import { wrongOn } from "../state/wrong.js";
 
 const METHODS: readonly (readonly [Method, string, string])[] = [
   ["full", "All parameters", "Learns most and needs most memory: weights, gradients and two moments of each. The result is a whole model."],
@@ -34,10 +35,10 @@ export function MethodStep() {
         <Cost />
       </aside>
       <div class="wide">
-        <Onward to="train" missing={estimate.value?.fits === false ? "It does not fit yet." : null}>
+        <Onward to="train" missing={estimate.value?.fits === false ? "It does not fit yet." : null} wrong={wrongOn("method")}>
           {estimate.value?.fits && (
             <small class="number">
-              {count(estimate.value.trainable)} parameters learn, {bytes(estimate.value.memory.peak)} of memory, {count(estimate.value.steps)} steps
+              {count(estimate.value.trainable)} parameters learn, {bytes(estimate.value.memory.peak)} of memory, {counted(estimate.value.steps, "step")}
             </small>
           )}
         </Onward>

@@ -1,5 +1,5 @@
 import { Chart, type Line } from "../charts/Chart.js";
-import { bytes, count, duration, figures, short } from "../numbers.js";
+import { bytes, count, counted, duration, figures, short } from "../numbers.js";
 import { Busy } from "../parts/Busy.js";
 import { Button } from "../parts/Button.js";
 import { NumberField } from "../parts/Field.js";
@@ -30,6 +30,7 @@ import {
   start,
   stop,
 } from "../state/run.js";
+import { wrongOn } from "../state/wrong.js";
 
 const LOSS: readonly Line[] = [
   { name: "loss", token: "leaf" },
@@ -77,19 +78,20 @@ const WORDS = { full: "all parameters", lora: "a LoRA adapter", freeze: "some la
 function Before() {
   const fits = estimate.value?.fits !== false;
   const again = phase.value !== "none";
+  const wrong = wrongOn("data", "method", "train");
   return (
     <section class="sheet stack">
       <p>
         {again ? "Next run: train" : "Train"} <strong>{WORDS[method.value]}</strong> of <strong>{base.value?.name}</strong> on{" "}
         <strong>{dataName.value}</strong>
-        {estimate.value && `: ${count(estimate.value.steps)} steps, ${short(estimate.value.trainable)} parameters, ${bytes(estimate.value.memory.peak)} of memory`}.
+        {estimate.value && `: ${counted(estimate.value.steps, "step")}, ${short(estimate.value.trainable)} parameters, ${bytes(estimate.value.memory.peak)} of memory`}.
       </p>
       <SampleSettings />
       <div class="row">
-        <Button kind={again ? "plain" : "first"} disabled={!fits} onPress={() => void start()}>
+        <Button kind={again ? "plain" : "first"} disabled={!fits || wrong !== null} onPress={() => void start()}>
           {again ? "Start another run" : "Start training"}
         </Button>
-        {!fits && <small>It does not fit: see Method.</small>}
+        {wrong !== null ? <small>{wrong}</small> : !fits && <small>It does not fit: see Method.</small>}
       </div>
     </section>
   );
@@ -262,7 +264,7 @@ function Interrupted() {
   return (
     <section class="part">
       <h2>Interrupted runs</h2>
-      <p>They go on from their last snapshot, to the same losses as if nothing had happened.</p>
+      <p>A run goes on from its last snapshot and reaches the same losses as without the interruption.</p>
       <RunList
         only={interrupted}
         actions={(run) => (

@@ -10,19 +10,19 @@ export function Training() {
       <NumberKey
         of="learning_rate"
         name="Learning rate"
-        help="How far a step goes. Too small learns nothing, too large forgets everything: the first thing to change when a run goes wrong."
+        help="How far a step changes the weights. Too small: the model learns nothing. Too large: it forgets everything. Change this first when a run goes wrong."
         least={0}
       />
       <NumberKey
         of="num_train_epochs"
         name="Epochs"
-        help="How often it goes through the data."
+        help="How often the run goes through the data."
         least={0.001}
       />
       <NumberKey
         of="per_device_train_batch_size"
         name="Samples at once"
-        help="More run better on a GPU and need more memory."
+        help="Larger batches use the GPU better and need more memory."
         whole
         least={1}
         most={4096}
@@ -30,7 +30,7 @@ export function Training() {
       <NumberKey
         of="gradient_accumulation_steps"
         name="Batches per step"
-        help="Gradients of so many batches are added before a step: a larger batch without more memory."
+        help="The gradients of this many batches are added before a step: a larger batch without more memory."
         whole
         least={1}
         most={4096}
@@ -38,7 +38,7 @@ export function Training() {
       <SwitchKey
         of="gradient_checkpointing"
         name="Save memory"
-        help="Keeps only the layers’ inputs and computes the rest again: less memory, about a third more time."
+        help="Keeps the inputs of the layers only and computes the rest again: less memory, about a third more time."
       />
     </section>
   );
@@ -49,7 +49,7 @@ export function More() {
     <>
       <SelectField
         name="Schedule"
-        help="How the learning rate goes over the run."
+        help="How the learning rate changes over the run."
         value={textOf("lr_scheduler_type")}
         options={[
           ["cosine", "cosine"],
@@ -62,7 +62,7 @@ export function More() {
       <NumberKey
         of="warmup_ratio"
         name="Warm-up"
-        help="The share of all steps in which the rate rises from nothing."
+        help="The share of all steps in which the learning rate rises from 0."
         least={0}
         most={0.99}
         otherwise="0"
@@ -70,7 +70,7 @@ export function More() {
       <NumberKey
         of="max_steps"
         name="Steps"
-        help="So many steps instead of the epochs."
+        help="The number of steps, instead of epochs."
         whole
         least={1}
         otherwise="by epochs"
@@ -85,7 +85,7 @@ export function More() {
       <NumberKey
         of="max_grad_norm"
         name="Largest gradient"
-        help="A longer gradient is shortened to this norm; 0 never shortens."
+        help="A gradient with a larger norm is scaled down to this norm; 0 switches this off."
         least={0}
         otherwise="1"
       />
@@ -95,7 +95,7 @@ export function More() {
         value={textOf("eval_strategy")}
         options={[
           ["epoch", "after each epoch"],
-          ["steps", "every so many steps"],
+          ["steps", "every N steps"],
           ["no", "never"],
         ]}
         onChange={(value) => set({ eval_strategy: value })}
@@ -114,7 +114,7 @@ export function More() {
       <NumberKey
         of="save_steps"
         name="Snapshot every"
-        help="A closed or crashed tab goes on from the last one."
+        help="After the tab was closed or crashed, the run goes on from its last snapshot."
         unit="steps"
         whole
         least={1}

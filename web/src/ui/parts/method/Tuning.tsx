@@ -11,7 +11,7 @@ export function Lora() {
       <NumberKey
         of="lora_rank"
         name="Rank"
-        help="How wide the small matrices are: more can hold more, and costs more."
+        help="The width of the small matrices: a higher rank can learn more and needs more memory."
         whole
         least={1}
         most={1024}
@@ -20,7 +20,7 @@ export function Lora() {
       <NumberKey
         of="lora_alpha"
         name="Alpha"
-        help="How strongly the adapter counts: its output is scaled by alpha / rank."
+        help="How strongly the adapter acts: its output is scaled by alpha / rank."
         least={1e-6}
         otherwise={String(2 * (numberOf("lora_rank") ?? 8))}
       />
@@ -28,7 +28,7 @@ export function Lora() {
       <NumberKey
         of="lora_dropout"
         name="Dropout"
-        help="Switches off this share of the adapter’s inputs at random, against learning by heart."
+        help="Switches off this share of the adapter’s inputs at random, against overfitting."
         least={0}
         most={0.99}
         otherwise="0"
@@ -54,7 +54,7 @@ export function Freeze() {
       <NumberKey
         of="freeze_trainable_layers"
         name="Layers that learn"
-        help="So many from the end; a negative number counts from the start."
+        help="Counted from the end; a negative number counts from the start."
         whole
         otherwise="2"
       />
