@@ -38,6 +38,7 @@ if (part !== "page") {
   await check("licences", "node", ["scripts/dependencies.mjs"]);
   if (!process.env["CI"]) await execute("advisories", "node", ["scripts/dependencies.mjs", "advisories"], 60); // informs, decides nothing
   await check("Rust lints", "cargo", ["clippy", "--all-targets", "--", "-D", "warnings"]);
+  await check("documentation", "cargo", ["doc", "--no-deps", "--lib"], { RUSTDOCFLAGS: "-D warnings" });
   // This member depends on the library without its features: it is linted so as well.
   await check("Rust lints, library", "cargo", ["clippy", "--package", "library-user", "--all-targets", "--", "-D", "warnings"]);
 }
@@ -105,9 +106,10 @@ function execute(title, command, args, seconds, env) {
  * @param {string} title
  * @param {string} command
  * @param {string[]} args
+ * @param {NodeJS.ProcessEnv} [env]
  */
-async function check(title, command, args) {
-  const { code, seconds } = await execute(title, command, args, 1800);
+async function check(title, command, args, env) {
+  const { code, seconds } = await execute(title, command, args, 1800, env);
   const good = code === 0;
   rows.push({ suite: title, passed: Number(good), failed: Number(!good), skipped: 0, seconds, note: "" });
 }

@@ -155,7 +155,7 @@ impl Bench {
 const LONG_STEP: f64 = 0.05;
 
 /// About how many floating-point operations a second full fine-tuning reaches on this device, six a parameter and token, so that the time
-/// of a run can be guessed before there was one: the embedded model with ever more sequences a step, until a step takes [`LONG_STEP`].
+/// of a run can be guessed before there was one: the embedded model with ever more sequences a step, until a step takes 50 ms.
 /// Larger models make more of a graphics card.
 ///
 /// # Errors

@@ -79,7 +79,7 @@ impl Checkpoint {
         &self.config
     }
 
-    /// All parameters, in the order of [`params`].
+    /// All parameters, in the order of [`params()`].
     pub fn params(&self) -> &[ParamDecl] {
         &self.params
     }

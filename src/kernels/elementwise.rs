@@ -41,7 +41,7 @@ pub fn copy_part(x_shape: Shape, x_first: usize, x: Bind, y_shape: Shape, y_firs
     copy_columns::dispatch(params, constants, copy_columns::Bindings { x, y }, groups)
 }
 
-/// y[b] = the sum of rows b · `block_rows` … of x, a row for each block; `mode` is how y is written (shaders/shared/accumulate.wgsl).
+/// `y[b]` = the sum of rows b · `block_rows` … of x, a row for each block; `mode` is how y is written (shaders/shared/accumulate.wgsl).
 pub fn column_sums(shape: Shape, x: Bind, y: Bind, block_rows: usize, mode: u32) -> Dispatch {
     let params = column_sum_kernel::Params {
         rows: shape.rows as u32,

@@ -11,7 +11,14 @@ mod tuning;
 mod types;
 
 mod generated {
-    #![allow(missing_docs, unused_imports, clippy::all, clippy::pedantic, reason = "generated; the shaders carry the comments")]
+    #![allow(
+        missing_docs,
+        unused_imports,
+        clippy::all,
+        clippy::pedantic,
+        rustdoc::broken_intra_doc_links,
+        reason = "generated; the shaders carry the comments"
+    )]
     use super::{Access, Bind, Dispatch, Shader};
     include!(concat!(env!("OUT_DIR"), "/kernels.rs"));
 }

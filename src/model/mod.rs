@@ -1,6 +1,6 @@
 //! The architectures. One file each declares which fields of `config.json` it reads (with the defaults of its Hugging Face
 //! configuration class), which tensors it owns, how they compute, and what the validator and the adapters need to know about it
-//! ([`declaration`]); the registry below lists them.
+//! (`declaration`); the registry below lists them.
 
 pub mod config;
 mod config_json;

@@ -1,7 +1,7 @@
 //! Rotary position embedding: the angles for each position, as transformers computes them.
 //!
-//! The head's first `rotary_dim` features are turned in pairs (i, i + rotary_dim / 2) by position · inv_freq[i], where
-//! inv_freq[i] = θ^(−2i / rotary_dim) (Su et al., RoFormer, arXiv:2104.09864), changed by a scaling method where the
+//! The head's first `rotary_dim` features are turned in pairs (i, i + rotary_dim / 2) by position · `inv_freq[i]`, where
+//! `inv_freq[i]` = θ^(−2i / rotary_dim) (Su et al., RoFormer, arXiv:2104.09864), changed by a scaling method where the
 //! context was extended. Formulas: transformers 5, `modeling_rope_utils.py`. Like there, the frequencies, the angles and the
 //! tables are f32; powers, logarithms, sines and cosines are evaluated in f64 and rounded once, so that every platform gets
 //! the same bits.

@@ -1,6 +1,6 @@
 //! From a graph to a program that is replayed, and its memory to the byte before anything is allocated.
 //!
-//! [`compile`] walks the graph once forwards and once backwards, lets each op emit its dispatches, drops those whose results are not read,
+//! `compile` walks the graph once forwards and once backwards, lets each op emit its dispatches, drops those whose results are not read,
 //! and places every temporary in a pool of buffers by its lifetime: a [`Program`], without a device. [`Budget`] adds its memory up.
 //!
 //! On a device, [`Runner::bind`] allocates buffers (`buffers`), compiles pipelines and makes bind groups (`bind`): a [`BoundProgram`], which

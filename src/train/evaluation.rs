@@ -13,7 +13,7 @@ use crate::error::Result;
 /// Loss over samples: sum over target tokens / number of target tokens. Returns the sum and the number.
 ///
 /// # Errors
-/// [`Error::Gpu`] when the device failed.
+/// [`crate::Error::Gpu`] when the device failed.
 pub async fn evaluate(engine: &mut Engine, samples: &[Sample], batch_size: usize) -> Result<(f64, usize)> {
     let (mut sum, mut count) = (0.0, 0);
     let indices: Vec<usize> = (0..samples.len()).collect();
