@@ -199,8 +199,8 @@ fn a_template_that_renders_no_conversation_is_a_fault() {
     assert!(codes(&judge(healthy(&[("chat_template.jinja", no_system)]))).is_empty());
     for (template, words) in [
         ("{{ raise_exception('only for members') }}", "only for members"),
-        ("{{ messages[0].content.frob() }}", "refuses this conversation"),
-        ("{% for i in range(100000) %}{% for j in range(100000) %}{{ i }}{% endfor %}{% endfor %}", "refuses this conversation"),
+        ("{{ messages[0].content.frob() }}", "no method named frob"),
+        ("{% for i in range(100000) %}{% for j in range(100000) %}{{ i }}{% endfor %}{% endfor %}", "does not come to an end"),
     ] {
         let report = judge(healthy(&[("chat_template.jinja", template)]));
         assert_eq!(codes(&report), ["bad_template"], "{template}: {report:?}");
