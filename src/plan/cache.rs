@@ -8,8 +8,9 @@ use super::program::Program;
 use super::runner::Runner;
 use crate::error::Result;
 
-/// Programs that are kept. Batches are filled up to a size of which an octave has eight, so this is two octaves.
-const KEPT: usize = 16;
+/// Programs that are kept. Batches are filled up to sizes of which an octave has eight, so these are two octaves of training and as many of
+/// evaluation.
+const KEPT: usize = 32;
 
 /// Programs that were compiled, by what they are for.
 pub struct ProgramCache<K> {
@@ -79,10 +80,11 @@ mod tests {
     #[test]
     fn few_programs_are_kept() {
         let mut cache = ProgramCache::default();
-        for tokens in 0..100 {
+        for tokens in 0..3 * KEPT {
             cache.insert(tokens, Rc::new(Program::default()));
         }
         assert_eq!(cache.len(), KEPT);
-        assert!(cache.entries.contains_key(&99) && !cache.entries.contains_key(&83));
+        let kept: Vec<usize> = cache.entries.keys().copied().collect();
+        assert_eq!(kept, (2 * KEPT..3 * KEPT).collect::<Vec<_>>(), "the newest");
     }
 }
