@@ -1,0 +1,109 @@
+//! `rootstock serve`: the page, which is part of this program, for a browser on this machine.
+
+mod http;
+
+use std::borrow::Cow;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use clap::Args;
+use rootstock::{Error, Result};
+use rust_embed::RustEmbed;
+use tokio::net::TcpListener;
+
+use self::http::{File, Limits, Site, serve};
+use super::Global;
+use super::console;
+
+/// Serves the page that does all this in a browser tab, on this machine only
+///
+/// The page is part of this program and computes in the browser that opens it. Nothing is sent anywhere: the server listens on
+/// 127.0.0.1, and answers with the page's own files.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rootstock serve
+  rootstock serve --port 9000")]
+pub(super) struct ServeArgs {
+    /// The port to listen on; 0 takes one that is free
+    #[arg(long, value_name = "N", default_value_t = 8080)]
+    port: u16,
+}
+
+/// The page as `npm run build:web` leaves it. A release build holds it; a debug build reads the folder at each request.
+#[derive(RustEmbed)]
+#[folder = "web/dist/"]
+#[allow_missing = true]
+struct Page;
+
+/// The page's first file.
+const INDEX: &str = "index.html";
+/// What `scripts/web.mjs` adds to the name of a file's compressed twin.
+const COMPRESSED: &str = ".br";
+
+pub(super) async fn run(args: &ServeArgs, global: &Global) -> Result<()> {
+    let Some(index) = Page::get(INDEX) else {
+        return Err(Error::file(
+            "the page",
+            "it is not in this program, which was compiled before the page was built: run `npm run build:web`, and compile again \
+             (`npm start` does both without this command)",
+        ));
+    };
+    let policy = policy(&String::from_utf8_lossy(&index.data)).ok_or_else(|| {
+        Error::file("the page", "its index.html states no content security policy; build the page again: `npm run build:web`")
+    })?;
+    let fault = |e: &std::io::Error| {
+        Error::file(format!("port {}", args.port), format!("it cannot be listened on: {e}; choose another one with --port"))
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| fault(&e))?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port)).await.map_err(|e| fault(&e))?;
+        let address: SocketAddr = listener.local_addr().map_err(|e| fault(&e))?;
+        console::print(&format!("http://{address}/"))?;
+        global.console().say("This is the page; open it in a browser with WebGPU. Ctrl-C ends it.");
+        serve(listener, Site { find, policy, port: address.port() }, Limits::default()).await
+    })
+}
+
+/// A file of the page by its path in an address, with its compressed twin where there is one.
+fn find(path: &str) -> Option<File> {
+    let path = path.trim_start_matches('/');
+    let path = if path.is_empty() { INDEX } else { path };
+    let data = |name: &str| -> Option<Cow<'static, [u8]>> { Page::get(name).map(|file| file.data) };
+    Some(File {
+        content: data(path)?,
+        brotli: data(&format!("{path}{COMPRESSED}")),
+        content_type: content_type(path),
+        // Files below assets/ have a hash of their content in their names; the others may change with the program.
+        immutable: path.starts_with("assets/"),
+    })
+}
+
+/// The content security policy that the page states about itself, and what only a header can say: that nobody may frame it.
+fn policy(index: &str) -> Option<String> {
+    let (_, meta) = index.split_once("http-equiv=\"Content-Security-Policy\"")?;
+    let (policy, _) = meta.split_once("content=\"")?.1.split_once('"')?;
+    Some(format!("{policy}; frame-ancestors 'none'"))
+}
+
+fn content_type(path: &str) -> &'static str {
+    match path.rsplit('.').next().unwrap_or_default() {
+        "html" => "text/html; charset=utf-8",
+        "css" => "text/css",
+        "js" => "text/javascript",
+        "json" => "application/json",
+        "svg" => "image/svg+xml",
+        "wasm" => "application/wasm",
+        _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::policy;
+
+    #[test]
+    fn the_page_states_its_policy() {
+        let policy = policy(include_str!("../../../web/index.html")).expect("it is there");
+        assert!(policy.starts_with("default-src 'none'; ") && policy.ends_with("; frame-ancestors 'none'"), "{policy}");
+    }
+}
