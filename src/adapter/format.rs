@@ -10,9 +10,8 @@ use serde_json::Value;
 
 use super::config::{ADAPTER_CONFIG, AdapterConfig, AdapterInit, TargetModules};
 use super::fingerprint::fingerprint;
-use super::merge::Merged;
 use super::targets::{AdapterParam, KEY_PREFIX, ResolvedAdapter, TargetKind};
-use crate::checkpoint::{Carry, Checkpoint, Dtype, ModelSource, ParamSource, TensorFile, write_params};
+use crate::checkpoint::{Carry, Dtype, ModelSource, ParamSource, TensorFile, write_params};
 use crate::error::{Error, Result};
 use crate::model::{Layout, ParamDecl};
 use crate::platform::{Directory, OutputDirectory, read_small, write_file};
@@ -49,23 +48,6 @@ impl Adapter {
     /// One sentence on whatever keeps the directory from being an adapter of this base.
     pub async fn open(directory: Rc<dyn Directory>, base: &dyn ModelSource) -> Result<Adapter> {
         Adapter::open_among(directory, base, &[]).await
-    }
-
-    /// Opens adapters that are put on a base one after the other. Each may have been made on the base alone, or on the base with those
-    /// before it added.
-    ///
-    /// # Errors
-    /// As [`Adapter::open`], of the first that fails.
-    pub async fn open_all(directories: Vec<Rc<dyn Directory>>, base: &Checkpoint) -> Result<Vec<Adapter>> {
-        let mut adapters: Vec<Adapter> = Vec::with_capacity(directories.len());
-        for directory in directories {
-            // Adapters that do not go together are told of when they are used together.
-            let before = Merged::new(base, &adapters).ok().filter(|_| !adapters.is_empty());
-            let others = before.as_ref().map(|merged| merged as &dyn ModelSource);
-            let adapter = Adapter::open_among(directory, base, others.as_slice()).await?;
-            adapters.push(adapter);
-        }
-        Ok(adapters)
     }
 
     /// Opens a directory as an adapter of `base` that may as well have been made on one of `others`.
@@ -127,7 +109,16 @@ impl Adapter {
     }
 
     async fn add_notes(&mut self, base: &dyn ModelSource, others: &[&dyn ModelSource]) -> Result<()> {
-        for name in &self.resolved.unmatched {
+        const NAMED: usize = 6;
+        let unmatched = &self.resolved.unmatched;
+        if unmatched.len() > NAMED {
+            self.notes.push(format!(
+                "{}: {} names in {ADAPTER_CONFIG} are no modules of this base; the first are",
+                self.label,
+                unmatched.len()
+            ));
+        }
+        for name in unmatched.iter().take(NAMED) {
             self.notes.push(format!("{}: \"{name}\" in {ADAPTER_CONFIG} is no module of this base; PEFT ignores it as well", self.label));
         }
         let Some(made_on) = self.file.metadata(BASE_FINGERPRINT) else { return Ok(()) };

@@ -2,6 +2,7 @@
 //! as it is, it runs base and adapters without a copy on disk.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -13,6 +14,7 @@ use super::targets::{AdapterRole, AdapterTarget, ResolvedAdapter, TargetKind};
 use crate::checkpoint::{Checkpoint, Dtype, ModelSource, ParamSource};
 use crate::error::{Error, Result};
 use crate::model::{ModelConfig, ParamDecl, ParamKind, params};
+use crate::platform::Directory;
 
 /// One change of a parameter.
 enum Change {
@@ -47,6 +49,25 @@ pub(super) struct Factors {
     pub(super) magnitude: Option<Vec<f32>>,
 }
 
+impl Adapter {
+    /// Opens adapters that are put on a base one after the other. Each may have been made on the base alone, or on the base with those
+    /// before it added.
+    ///
+    /// # Errors
+    /// As [`Adapter::open`], of the first that fails.
+    pub async fn open_all(directories: Vec<Rc<dyn Directory>>, base: &Checkpoint) -> Result<Vec<Adapter>> {
+        let mut adapters: Vec<Adapter> = Vec::with_capacity(directories.len());
+        for directory in directories {
+            // Adapters that do not go together are told of when they are used together.
+            let before = Merged::new(base, &adapters).ok().filter(|_| !adapters.is_empty());
+            let others = before.as_ref().map(|merged| merged as &dyn ModelSource);
+            let adapter = Adapter::open_among(directory, base, others.as_slice()).await?;
+            adapters.push(adapter);
+        }
+        Ok(adapters)
+    }
+}
+
 impl Merged {
     /// Adds `adapters`, opened for `base`, to it, one after the other as LLaMA-Factory does: a DoRA adapter gives its lengths to the rows
     /// that those before it left. Where the head is tied and only one of embedding and head changes, the head becomes a tensor of its own.
@@ -61,18 +82,21 @@ impl Merged {
         }
         let params = params(&config);
         let mut origins: Vec<Origin> = Vec::with_capacity(params.len());
+        let base_by_name: HashMap<&str, usize> = base.params().iter().enumerate().map(|(at, param)| (param.name.as_str(), at)).collect();
+        let embedding = base.params().iter().position(|p| p.kind == ParamKind::Embedding);
         for param in &params {
-            let same = base.params().iter().position(|p| p.name == param.name);
-            let embedding = || base.params().iter().position(|p| p.kind == ParamKind::Embedding);
-            let index = same.or_else(embedding).expect("a head that was tied is the embedding, which every architecture has");
+            let same = base_by_name.get(param.name.as_str()).copied();
+            let index = same.or(embedding).expect("a head that was tied is the embedding, which every architecture has");
             origins.push(Origin { base: index, changes: Vec::new() });
         }
+        let by_name: HashMap<&str, usize> = params.iter().enumerate().map(|(at, param)| (param.name.as_str(), at)).collect();
         for (index, adapter) in adapters.iter().enumerate() {
+            let by_role: HashMap<AdapterRole, usize> = adapter.params.iter().enumerate().map(|(at, param)| (param.role, at)).collect();
             for (param, tensor) in adapter.params.iter().enumerate() {
                 let (name, change) = match tensor.role {
                     AdapterRole::Saved(saved) => (adapter.resolved.saved[saved].name.clone(), Change::Saved { adapter: index, param }),
                     AdapterRole::A(target) => {
-                        let find = |role| adapter.params.iter().position(|p| p.role == role);
+                        let find = |role| by_role.get(&role).copied();
                         let b = find(AdapterRole::B(target)).expect("a resolved adapter declares B beside A");
                         let magnitude = find(AdapterRole::Magnitude(target));
                         let name = format!("{}.weight", adapter.resolved.targets[target].module);
@@ -80,7 +104,7 @@ impl Merged {
                     }
                     AdapterRole::B(_) | AdapterRole::Magnitude(_) => continue,
                 };
-                let at = params.iter().position(|p| p.name == name).expect("a resolved adapter names parameters of its base");
+                let at = by_name.get(name.as_str()).copied().expect("a resolved adapter names parameters of its base");
                 let others = &mut origins[at].changes;
                 let replaces = |change: &Change| matches!(change, Change::Saved { .. });
                 if !others.is_empty() && (replaces(&change) || others.iter().any(replaces)) {

@@ -162,11 +162,6 @@ impl ModelConfig {
         self.num_key_value_heads * self.head_dim
     }
 
-    /// Number of parameters, the tied head counted once.
-    pub fn parameter_count(&self) -> u64 {
-        super::params(self).iter().map(super::ParamDecl::elements).sum()
-    }
-
     /// The configuration of a decoder with llama's field names.
     pub(super) fn decoder(fields: &Fields<'_>, architecture: Architecture, defaults: &Defaults<'_>) -> Result<Self> {
         let num_attention_heads = fields.count("num_attention_heads", limits::HEADS)?;

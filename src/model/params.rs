@@ -1,5 +1,5 @@
 //! What an architecture says about each of its tensors. The loader, the writer, the optimiser's groups and the memory
-//! plan read these declarations; nothing else in the house knows a tensor's name or shape.
+//! plan read these declarations; no other code knows a tensor's name or shape.
 
 use super::config::ModelConfig;
 
@@ -71,6 +71,13 @@ impl ParamDecl {
     /// (transformers 5, `Trainer.get_decay_parameter_names`.)
     pub fn decays(&self) -> bool {
         !matches!(self.kind, ParamKind::Norm | ParamKind::Bias)
+    }
+}
+
+impl ModelConfig {
+    /// Number of parameters, the tied head counted once.
+    pub fn parameter_count(&self) -> u64 {
+        super::params(self).iter().map(ParamDecl::elements).sum()
     }
 }
 
