@@ -1,5 +1,7 @@
 //! Which weights of a base model an adapter changes, with what rank and scale, and which tensors that makes: PEFT's rules.
 
+use std::collections::{HashMap, HashSet};
+
 use fancy_regex::Regex;
 
 use super::config::{AdapterConfig, TargetModules, field_error};
@@ -8,6 +10,8 @@ use crate::model::{Architecture, Layout, ModelConfig, ParamDecl, ParamKind};
 
 /// What PEFT puts in front of every module name.
 pub const KEY_PREFIX: &str = "base_model.model.";
+/// Most regular expressions in one field; plain names are looked up and not counted.
+const MAX_PATTERNS: usize = 256;
 /// The output head's module.
 const HEAD_MODULE: &str = "lm_head";
 
@@ -114,7 +118,8 @@ impl ResolvedAdapter {
             }
         };
         let modules = modules(declarations);
-        let saved = saved(config, declarations, &modules);
+        let (saved, saved_names) = saved(config, declarations, &modules);
+        let saved_whole: HashSet<&str> = saved.iter().map(|s| s.name.as_str()).collect();
         let selection = Selection::new(config, wanted)?;
         let (ranks, alphas) =
             (Patterns::new("rank_pattern", &config.rank_pattern)?, Patterns::new("alpha_pattern", &config.alpha_pattern)?);
@@ -132,7 +137,7 @@ impl ResolvedAdapter {
                     format!("is true and {} is targeted; DoRA is supported on the linear maps of the layers only", module.name),
                 ));
             }
-            if saved.iter().any(|s| s.name == format!("{}.weight", module.name)) {
+            if saved_whole.contains(format!("{}.weight", module.name).as_str()) {
                 return Err(field_error("modules_to_save", format!("names {}, which is targeted as well", module.name)));
             }
             let decl = &declarations[module.param];
@@ -155,7 +160,7 @@ impl ResolvedAdapter {
                 format!("names no module of this {} model; {}", model.architecture.model_type(), suggestion(&modules)),
             ));
         }
-        let unmatched = unmatched(config, wanted, &modules, &saved);
+        let unmatched = unmatched(config, wanted, &modules, &saved_names);
         Ok(ResolvedAdapter { targets, saved, use_dora: config.use_dora, dropout: config.lora_dropout as f32, unmatched })
     }
 
@@ -202,10 +207,11 @@ impl ResolvedAdapter {
     /// The targets by name, as `target_modules` may list them: last parts of names where these mean no other module, else whole names.
     pub fn target_names(&self, base: &[ParamDecl]) -> Vec<String> {
         let last = |name: &str| name.rsplit('.').next().unwrap_or(name).to_string();
-        let targeted = |name: &str| self.targets.iter().any(|t| t.module == name);
-        let mut names: Vec<String> = self.targets.iter().map(|t| last(&t.module)).collect();
+        let targeted: HashSet<&str> = self.targets.iter().map(|t| t.module.as_str()).collect();
+        let lasts: HashSet<String> = self.targets.iter().map(|t| last(&t.module)).collect();
+        let mut names: Vec<String> = lasts.iter().cloned().collect();
         let modules = modules(base);
-        if modules.iter().any(|m| !targeted(m.name) && names.contains(&last(m.name))) {
+        if modules.iter().any(|m| !targeted.contains(m.name) && lasts.contains(&last(m.name))) {
             names = self.targets.iter().map(|t| t.module.clone()).collect();
         }
         names.sort_unstable();
@@ -258,8 +264,24 @@ fn modules(declarations: &[ParamDecl]) -> Vec<Module<'_>> {
 
 /// The parameters of modules that `modules_to_save` names. PEFT takes a module whose name ends so, whether or not a dot stands
 /// in front, and all that is inside it.
-fn saved(config: &AdapterConfig, declarations: &[ParamDecl], modules: &[Module<'_>]) -> Vec<SavedParam> {
-    let wanted = |module: &str| config.modules_to_save.iter().any(|name| is_inside(module, |outer| outer.ends_with(name.as_str())));
+///
+/// Returned with the names that were found.
+fn saved<'a>(config: &'a AdapterConfig, declarations: &[ParamDecl], modules: &[Module<'_>]) -> (Vec<SavedParam>, HashSet<&'a str>) {
+    let names: HashSet<&str> = config.modules_to_save.iter().map(String::as_str).collect();
+    let mut found = HashSet::new();
+    let mut wanted = |module: &str| {
+        let outers = ends(module).map(|end| &module[..end]);
+        let suffixes = outers.flat_map(|outer| outer.char_indices().map(move |(at, _)| &outer[at..]));
+        let mut any = false;
+        for name in suffixes.filter_map(|suffix| names.get(suffix)) {
+            any = true;
+            found.insert(*name);
+        }
+        any
+    };
+    if names.is_empty() {
+        return (Vec::new(), found);
+    }
     let mut saved: Vec<SavedParam> = declarations
         .iter()
         .enumerate()
@@ -271,25 +293,33 @@ fn saved(config: &AdapterConfig, declarations: &[ParamDecl], modules: &[Module<'
     {
         saved.push(SavedParam { param: head.param, name: format!("{HEAD_MODULE}.weight") });
     }
-    saved
+    (saved, found)
 }
 
-/// Whether a module or one that holds it is meant.
-fn is_inside(module: &str, meant: impl Fn(&str) -> bool) -> bool {
-    let ends = module.match_indices('.').map(|(at, _)| at).chain([module.len()]);
-    ends.into_iter().any(|end| meant(&module[..end]))
+/// Where a module's name and those of the modules that hold it end.
+fn ends(module: &str) -> impl Iterator<Item = usize> + '_ {
+    module.match_indices('.').map(|(at, _)| at).chain([module.len()])
 }
 
-fn ends_with_name(module: &str, name: &str) -> bool {
-    module.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+/// The whole name and what follows each dot in it.
+fn suffixes(module: &str) -> impl Iterator<Item = &str> {
+    std::iter::once(module).chain(module.match_indices('.').map(|(at, _)| &module[at + 1..]))
+}
+
+/// Whether a name in a configuration has no meaning as a regular expression but itself. (A dot stands for itself: no two modules differ
+/// by another character in its place.)
+fn is_plain(name: &str) -> bool {
+    name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
 }
 
 /// What the configuration takes and leaves out.
 struct Selection<'a> {
     wanted: &'a TargetModules,
     pattern: Option<Regex>,
-    excluded: Option<(&'a TargetModules, Option<Regex>)>,
-    not_adapted: Vec<Regex>,
+    names: HashSet<&'a str>,
+    excluded: Option<(&'a TargetModules, Option<Regex>, HashSet<&'a str>)>,
+    /// `modules_to_save`: plain names, and those that are regular expressions.
+    not_adapted: (HashSet<&'a str>, Vec<Regex>),
     layers: Option<(&'a [usize], Vec<Regex>)>,
 }
 
@@ -300,11 +330,12 @@ impl<'a> Selection<'a> {
             _ => Ok(None),
         };
         let excluded = match &config.exclude_modules {
-            Some(modules) => Some((modules, whole("exclude_modules", modules)?)),
+            Some(modules) => Some((modules, whole("exclude_modules", modules)?, name_set(modules))),
             None => None,
         };
-        let not_adapted =
-            config.modules_to_save.iter().map(|name| regex("modules_to_save", &format!(r"\A(|.*\.)(?:{name})(\z|\..*)"), name));
+        let (plain, patterns): (Vec<&String>, Vec<&String>) = config.modules_to_save.iter().partition(|name| is_plain(name));
+        few_patterns("modules_to_save", patterns.len())?;
+        let patterns = patterns.iter().map(|name| regex("modules_to_save", &format!(r"\A(|.*\.)(?:{name})(\z|\..*)"), name));
         let layers = match config.layers_to_transform.as_deref() {
             None => None,
             Some(layers) if config.layers_pattern.is_empty() => {
@@ -319,28 +350,33 @@ impl<'a> Selection<'a> {
             wanted,
             pattern: whole("target_modules", wanted)?,
             excluded,
-            not_adapted: not_adapted.collect::<Result<_>>()?,
+            names: name_set(wanted),
+            not_adapted: (plain.into_iter().map(String::as_str).collect(), patterns.collect::<Result<_>>()?),
             layers,
         })
     }
 
     fn takes(&self, module: &Module<'_>) -> Result<bool> {
         let name = module.name;
-        if let Some((excluded, pattern)) = &self.excluded
-            && matches_modules("exclude_modules", excluded, pattern.as_ref(), module)?
+        if let Some((excluded, pattern, names)) = &self.excluded
+            && matches_modules("exclude_modules", excluded, pattern.as_ref(), names, module)?
         {
             return Ok(false);
         }
-        for saved in &self.not_adapted {
+        let (plain, patterns) = &self.not_adapted;
+        if !plain.is_empty() && ends(name).any(|end| suffixes(&name[..end]).any(|part| plain.contains(part))) {
+            return Ok(false);
+        }
+        for saved in patterns {
             if is_match("modules_to_save", saved, name)? {
                 return Ok(false);
             }
         }
-        if !matches_modules("target_modules", self.wanted, self.pattern.as_ref(), module)? {
+        if !matches_modules("target_modules", self.wanted, self.pattern.as_ref(), &self.names, module)? {
             return Ok(false);
         }
-        let (Some((layers, patterns)), TargetModules::Names(names)) = (&self.layers, self.wanted) else { return Ok(true) };
-        if names.iter().any(|n| n == name) {
+        let (Some((layers, patterns)), TargetModules::Names(_)) = (&self.layers, self.wanted) else { return Ok(true) };
+        if self.names.contains(name) {
             return Ok(true); // named in full
         }
         for pattern in patterns {
@@ -353,30 +389,68 @@ impl<'a> Selection<'a> {
     }
 }
 
-fn matches_modules(field: &str, modules: &TargetModules, pattern: Option<&Regex>, module: &Module<'_>) -> Result<bool> {
+fn name_set(modules: &TargetModules) -> HashSet<&str> {
+    match modules {
+        TargetModules::Names(names) => names.iter().map(String::as_str).collect(),
+        _ => HashSet::new(),
+    }
+}
+
+fn few_patterns(field: &str, count: usize) -> Result<()> {
+    if count <= MAX_PATTERNS {
+        return Ok(());
+    }
+    Err(field_error(field, format!("holds {count} regular expressions; at most {MAX_PATTERNS} are read. Name the modules instead")))
+}
+
+fn matches_modules(
+    field: &str,
+    modules: &TargetModules,
+    pattern: Option<&Regex>,
+    names: &HashSet<&str>,
+    module: &Module<'_>,
+) -> Result<bool> {
     match modules {
         TargetModules::AllLinear => Ok(module.kind == Some(TargetKind::Linear)),
-        TargetModules::Names(names) => Ok(names.iter().any(|name| ends_with_name(module.name, name))),
+        TargetModules::Names(_) => Ok(suffixes(module.name).any(|suffix| names.contains(suffix))),
         TargetModules::Pattern(_) => pattern.map_or(Ok(false), |pattern| is_match(field, pattern, module.name)),
     }
 }
 
 /// Values by module name: the first key that matches a name's end, after a dot, wins.
-struct Patterns<T>(&'static str, Vec<(Regex, T)>);
+struct Patterns<'a, T> {
+    field: &'static str,
+    /// Plain names with their place in the list.
+    plain: HashMap<&'a str, (usize, T)>,
+    patterns: Vec<(usize, Regex, T)>,
+}
 
-impl<T: Copy> Patterns<T> {
-    fn new(field: &'static str, entries: &[(String, T)]) -> Result<Self> {
-        let entry = |(key, value): &(String, T)| Ok((regex(field, &format!(r"\A(.*\.)?(?:{key})\z"), key)?, *value));
-        Ok(Patterns(field, entries.iter().map(entry).collect::<Result<_>>()?))
+impl<'a, T: Copy> Patterns<'a, T> {
+    fn new(field: &'static str, entries: &'a [(String, T)]) -> Result<Self> {
+        let (mut plain, mut patterns) = (HashMap::new(), Vec::new());
+        few_patterns(field, entries.iter().filter(|(key, _)| !is_plain(key)).count())?;
+        for (at, (key, value)) in entries.iter().enumerate() {
+            if is_plain(key) {
+                plain.entry(key.as_str()).or_insert((at, *value));
+            } else {
+                patterns.push((at, regex(field, &format!(r"\A(.*\.)?(?:{key})\z"), key)?, *value));
+            }
+        }
+        Ok(Patterns { field, plain, patterns })
     }
 
     fn first(&self, name: &str) -> Result<Option<T>> {
-        for (pattern, value) in &self.1 {
-            if is_match(self.0, pattern, name)? {
-                return Ok(Some(*value));
+        let mut first = suffixes(name).filter_map(|suffix| self.plain.get(suffix).copied()).min_by_key(|(at, _)| *at);
+        for (at, pattern, value) in &self.patterns {
+            if first.is_some_and(|(earlier, _)| earlier < *at) {
+                break;
+            }
+            if is_match(self.field, pattern, name)? {
+                first = Some((*at, *value));
+                break;
             }
         }
-        Ok(None)
+        Ok(first.map(|(_, value)| value))
     }
 }
 
@@ -388,15 +462,15 @@ fn is_match(field: &str, pattern: &Regex, name: &str) -> Result<bool> {
     pattern.is_match(name).map_err(|e: fancy_regex::Error| field_error(field, format!("takes too long to match {name}: {e}")))
 }
 
-fn unmatched(config: &AdapterConfig, wanted: &TargetModules, modules: &[Module<'_>], saved: &[SavedParam]) -> Vec<String> {
-    let known = |name: &&String| modules.iter().any(|module| ends_with_name(module.name, name));
+fn unmatched(config: &AdapterConfig, wanted: &TargetModules, modules: &[Module<'_>], saved_names: &HashSet<&str>) -> Vec<String> {
     let mut unmatched: Vec<String> = match (wanted, &config.target_modules) {
-        (TargetModules::Names(names), Some(_)) => names.iter().filter(|n| !known(n)).cloned().collect(),
+        (TargetModules::Names(names), Some(_)) => {
+            let known: HashSet<&str> = modules.iter().flat_map(|module| suffixes(module.name)).collect();
+            names.iter().filter(|name| !known.contains(name.as_str())).cloned().collect()
+        }
         _ => Vec::new(),
     };
-    let is_saved =
-        |name: &str| saved.iter().any(|s| s.name.rsplit_once('.').is_some_and(|(m, _)| is_inside(m, |outer| outer.ends_with(name))));
-    unmatched.extend(config.modules_to_save.iter().filter(|name| !is_saved(name)).cloned());
+    unmatched.extend(config.modules_to_save.iter().filter(|name| !saved_names.contains(name.as_str())).cloned());
     unmatched
 }
 

@@ -147,3 +147,22 @@ fn what_is_not_supported_is_said() {
         assert!(found.starts_with("adapter_config.json: ") && found.contains(part), "{found:?} lacks {part:?}");
     }
 }
+
+/// A stranger's file: what it may cost is bounded by the names' number times the modules' depth, not by their product.
+#[test]
+fn a_hundred_thousand_names_are_looked_up_and_many_patterns_refused() {
+    let llama = base("llama");
+    let many: Vec<String> = (0..100_000).map(|i| format!("module_{i}")).collect();
+    let patterns = |prefix: &str| (0..100_000).map(|i| (format!("{prefix}{i}"), json!(4))).collect::<serde_json::Map<_, _>>();
+    let started = std::time::Instant::now();
+    let names: Vec<&str> = many.iter().map(String::as_str).chain(["q_proj"]).collect();
+    let resolved =
+        resolve(&llama, json!({"target_modules": names, "modules_to_save": many, "rank_pattern": patterns("x")})).expect("q_proj is there");
+    assert_eq!((resolved.targets.len(), resolved.saved.len(), resolved.unmatched.len()), (2, 0, 200_000));
+    assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
+    let expressions: Vec<String> = (0..100_000).map(|i| format!("module_{i}.*")).collect();
+    let found = refusal(&llama, json!({"target_modules": ["q_proj"], "modules_to_save": expressions}));
+    assert!(found.contains("modules_to_save holds 100000 regular expressions; at most 256 are read"), "{found}");
+    let found = refusal(&llama, json!({"target_modules": ["q_proj"], "rank_pattern": patterns("x*")}));
+    assert!(found.contains("rank_pattern holds 100000 regular expressions"), "{found}");
+}
