@@ -2,6 +2,7 @@
 //! one from two models.
 
 pub mod config;
+mod eigen;
 pub mod extract;
 pub mod fingerprint;
 pub mod format;
