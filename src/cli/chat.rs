@@ -18,8 +18,8 @@ use super::setup::{AdapterArgs, open_adapted};
 
 /// Talks with a model
 ///
-/// Each line is a message, and the model answers with all that was said before in mind. /clear begins a new conversation, /exit (or
-/// the end of the input) leaves. Ctrl-C stops an answer; when nothing is being written it leaves.
+/// Each line is a message; the model sees the whole conversation. /clear begins a new conversation, /exit (or the end of the input)
+/// ends the program. Ctrl-C stops an answer; between answers it ends the program.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -38,14 +38,14 @@ pub(super) struct ChatArgs {
     /// Most tokens of an answer
     #[arg(long, value_name = "N", default_value_t = 512)]
     max_new_tokens: usize,
-    /// The longest conversation, in tokens; what is older is forgotten [default: 4096, or less where the model takes less]
+    /// The longest conversation, in tokens; the oldest messages are dropped [default: 4096, or less where the model takes less]
     #[arg(long, value_name = "TOKENS")]
     context: Option<usize>,
     #[command(flatten)]
     sampling: SamplingArgs,
 }
 
-const HELP: &str = "Every line is a message. /clear begins a new conversation, /exit leaves; Ctrl-C stops an answer.";
+const HELP: &str = "Every line is a message. /clear begins a new conversation, /exit ends the program; Ctrl-C stops an answer.";
 
 pub(super) async fn run(args: &ChatArgs, global: &Global) -> Result<()> {
     let console = global.console();
@@ -64,7 +64,7 @@ pub(super) async fn run(args: &ChatArgs, global: &Global) -> Result<()> {
     chat.talk().await
 }
 
-/// Ctrl-C: stops the answer that is being written, and leaves the program when none is.
+/// Ctrl-C: stops the answer that is being written; between answers it ends the program.
 struct Interrupt {
     answering: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
@@ -75,7 +75,7 @@ impl Interrupt {
         let interrupt = Interrupt { answering: Arc::default(), stop: Arc::default() };
         let (answering, stop) = (interrupt.answering.clone(), interrupt.stop.clone());
         let installed = ctrlc::set_handler(move || {
-            // The second Ctrl-C of one answer leaves, too: the first one may have come when the model was stuck.
+            // A second Ctrl-C during the same answer ends the program: the model may not reach its next token.
             if !answering.load(Ordering::SeqCst) || stop.swap(true, Ordering::SeqCst) {
                 let _ = writeln!(stderr());
                 std::process::exit(0);
@@ -133,8 +133,8 @@ impl Chat<'_> {
                     self.messages.push(Message::new("user", message));
                     match self.answer().await {
                         Ok(true) => {}
-                        Ok(false) => return Ok(()), // nobody reads any more
-                        // A person can write something shorter; a script must notice.
+                        Ok(false) => return Ok(()), // stdout was closed
+                        // A person can type a shorter message; a script has to see the error.
                         Err(error @ (Error::Recipe { .. } | Error::Config { .. })) if interactive => {
                             self.messages.pop();
                             console::error(&error.to_string());
@@ -146,7 +146,7 @@ impl Chat<'_> {
         }
     }
 
-    /// Forgets the conversation, but for the system message.
+    /// Drops the conversation except the system message.
     fn clear(&mut self) {
         self.messages = self.args.system.iter().map(|system| Message::new("system", system.as_str())).collect();
     }
@@ -157,7 +157,7 @@ impl Chat<'_> {
         if forgotten > 0 {
             let first = usize::from(self.args.system.is_some());
             self.messages.drain(first..first + forgotten);
-            self.console.say("note: the conversation fills the context; its oldest turns are forgotten");
+            self.console.say("note: the conversation fills the context; its oldest turns are dropped");
         }
         Ok(prompt)
     }
@@ -177,7 +177,7 @@ impl Chat<'_> {
     }
 }
 
-/// The answer's text, how it went, and whether somebody still reads.
+/// The answer's text, its summary line, and whether stdout is still open.
 async fn write_answer(
     responder: &mut Responder,
     prompt: &[u32],

@@ -10,7 +10,7 @@ use rootstock::error::{on_one_line, visible};
 use rootstock::{Error, Result};
 use serde::Serialize;
 
-/// Where remarks go.
+/// Writes remarks to stderr.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Console {
     quiet: bool,
@@ -40,7 +40,7 @@ impl Console {
         let _ = write!(stderr(), "\r\x1b[K{}", on_one_line(text)).and_then(|()| stderr().flush());
     }
 
-    /// Whether somebody watches.
+    /// Whether stderr is a terminal.
     pub(super) fn is_interactive(self) -> bool {
         !self.quiet && stderr().is_terminal()
     }
@@ -51,7 +51,7 @@ pub(super) fn say(text: &str) {
     let _ = writeln!(stderr(), "{}", visible(text));
 }
 
-/// What went wrong, in one sentence.
+/// An error on stderr, in one sentence.
 pub(super) fn error(text: &str) {
     say(&format!("error: {text}"));
 }
@@ -59,7 +59,7 @@ pub(super) fn error(text: &str) {
 /// Lines on stdout.
 ///
 /// # Errors
-/// When stdout is a file on a full disk, or the like.
+/// When stdout cannot be written, for example on a full disk.
 pub(super) fn print(text: &str) -> Result<()> {
     print_painted(&visible(text))
 }
@@ -72,7 +72,7 @@ pub(super) fn print_painted(text: &str) -> Result<()> {
     put(&format!("{text}\n")).map(|_| ()) // whoever closed it has seen enough
 }
 
-/// A part of a model's answer on stdout, shown at once; false when nobody reads it any more. A terminal gets control characters
+/// A part of a model's answer on stdout, flushed at once; false when stdout was closed. A terminal gets control characters
 /// escaped, a file or a program the text as it is.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! The model, the data and the recipe that the program carries, so that it can show what it does anywhere.
+//! The model, the data and the recipes that are compiled into the program for `rootstock demo`.
 
 use std::rc::Rc;
 
@@ -34,7 +34,7 @@ const FILES: &[(&str, &[u8])] = embed![
     "demo/village_held_out.jsonl",
 ];
 
-/// The files of a folder of `assets/`, which messages call by its path in the repository.
+/// The files of a folder of `assets/`, labelled by its path in the repository.
 pub(super) fn directory(name: &str) -> MemoryDirectory {
     let inside = |path: &'static str| path.strip_prefix(name).and_then(|p| p.strip_prefix('/'));
     let files = FILES.iter().filter_map(|(path, bytes)| Some((inside(path)?, *bytes)));

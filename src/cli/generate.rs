@@ -13,7 +13,7 @@ use super::Global;
 use super::console::{self, Console, count};
 use super::setup::{AdapterArgs, open_adapted};
 
-/// Writes an answer to a prompt, or goes on with a text
+/// Answers a prompt, or continues a text
 ///
 /// A model with a chat template of its own gets the prompt as a user's message and answers it; a model without one continues the
 /// text. The answer goes to stdout as it is written.
@@ -29,16 +29,16 @@ pub(super) struct GenerateArgs {
     model: String,
     #[command(flatten)]
     adapters: AdapterArgs,
-    /// What to answer or to go on with; - reads it from stdin
+    /// The prompt to answer, or the text to continue; - reads it from stdin
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     prompt: String,
     /// A system message before the prompt
     #[arg(long, value_name = "TEXT", conflicts_with = "raw")]
     system: Option<String>,
-    /// Go on with the prompt as it is, also where the model has a chat template
+    /// Continue the prompt as plain text even if the model has a chat template
     #[arg(long)]
     raw: bool,
-    /// Answer the prompt, also where the model has no chat template
+    /// Treat the prompt as a message even if the model has no chat template
     #[arg(long, conflicts_with = "raw")]
     chat: bool,
     /// Most tokens of the answer
@@ -61,7 +61,7 @@ pub(super) struct SamplingArgs {
     /// Always take the likeliest token
     #[arg(long)]
     greedy: bool,
-    /// Below 1 keeps to what is likely, above 1 dares more
+    /// Divides the logits: below 1 favours likely tokens, above 1 flattens the distribution
     #[arg(long, value_name = "T", default_value_t = 0.7, allow_negative_numbers = true)]
     temperature: f32,
     /// Draw from the K likeliest tokens only; 0: from all
@@ -82,7 +82,7 @@ pub(super) struct SamplingArgs {
 }
 
 impl SamplingArgs {
-    /// The library's options; `turn` gives each answer of a conversation draws of its own.
+    /// The library's options; `turn` changes the seed for each answer of a conversation.
     pub(super) fn options(&self, turn: u64) -> SamplingOptions {
         let SamplingArgs { greedy, temperature, top_k, top_p, min_p, repetition_penalty, seed } = *self;
         SamplingOptions { greedy, temperature, top_k, top_p, min_p, repetition_penalty, seed: seed.wrapping_add(turn) }
@@ -121,7 +121,7 @@ pub(super) async fn run(args: &GenerateArgs, global: &Global) -> Result<()> {
     while let Some(piece) = stream.next_text().await? {
         text.push_str(&piece);
         if !args.json && !console::print_answer(&piece)? {
-            return Ok(()); // whoever read it has seen enough
+            return Ok(()); // stdout was closed
         }
     }
     let answer = stream.answer();
@@ -142,7 +142,7 @@ pub(super) async fn run(args: &GenerateArgs, global: &Global) -> Result<()> {
     Ok(())
 }
 
-/// How an answer went, in a line.
+/// Tokens, speed and end of an answer, in one line.
 pub(super) fn summary(answer: &Answer<'_>) -> String {
     let end = match answer.finish_reason() {
         Some(FinishReason::Stop) => "ended by the model",

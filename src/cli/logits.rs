@@ -15,7 +15,7 @@ use super::Global;
 use super::console;
 use super::setup::{AdapterArgs, open_adapters};
 
-/// Prints what a model computes for token ids, to be laid beside another program's numbers
+/// Prints a model's logits for token ids, to compare them with another program's
 ///
 /// The output is {"input_ids": […], "logits": [[…], …]}, or a list of these for a list of texts: a row of logits for each token, each
 /// text on its own, positions from 0. scripts/fixtures/check_interop.py compares it with transformers.

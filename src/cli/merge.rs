@@ -21,11 +21,11 @@ use super::Global;
 use super::console::{self, Console, count, thousands};
 use super::setup::open_adapters;
 
-/// Adds LoRA adapters to their base: a complete model of its own comes out
+/// Adds LoRA adapters to their base and writes one complete model
 ///
 /// The change is added in f32 and rounded once, into the type that the base is stored in. Where embedding and head are one tensor
-/// and the adapter changes only one of them, the head becomes a tensor of its own. The result is validated and run: only when it
-/// computes what base and adapter compute together does it appear under its name.
+/// and the adapter changes only one of them, the head becomes a tensor of its own. The result is validated and run; it gets its
+/// name only if it computes what base and adapter compute together.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -69,7 +69,8 @@ const PROBE: usize = 48;
 /// two orders of the same sums.
 const SAME: f32 = 1e-4;
 
-/// What rounding all weights of a model may do to its logits, over the largest: a guard against a wrong result, with room.
+/// Largest difference of logits over the largest logit that rounding all weights to `dtype` may cause: a guard against a wrong
+/// result, with a margin.
 fn rounding(dtype: Dtype) -> f32 {
     match dtype {
         Dtype::BF16 => 0.1,
@@ -91,7 +92,7 @@ pub(super) async fn run(args: &MergeArgs, global: &Global) -> Result<()> {
     console::print(&format!("merged {adapters} into {out} ({}, {}); {agreement}", human_bytes(agreement.bytes), agreement.dtype))
 }
 
-/// Tokens to run the result on where nobody has better ones.
+/// Token ids for the comparison when the caller has no texts.
 fn random_ids(config: &ModelConfig) -> Vec<u32> {
     let mut random = Random::new(0, 0);
     (0..PROBE.min(config.max_position_embeddings)).map(|_| random.below(config.vocab_size as u64) as u32).collect()
@@ -108,7 +109,7 @@ pub(super) struct Merge<'a> {
 /// How well a merged model agrees with base and adapters.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Agreement {
-    /// What the weights take.
+    /// Bytes of the weights.
     pub(super) bytes: u64,
     pub(super) dtype: Dtype,
     /// Largest difference of logits over the largest logit.
@@ -136,7 +137,7 @@ impl Merge<'_> {
     /// adapters do.
     ///
     /// # Errors
-    /// When the result is not what it should be; nothing is left then.
+    /// When the result is not valid or differs; its partial directory is removed.
     pub(super) async fn write(&self, gpu: &Rc<Gpu>, place: &Place, texts: &[Vec<u32>], console: Console) -> Result<Agreement> {
         let merged = Merged::new(self.base, self.adapters)?;
         let dtype = self.dtype.unwrap_or(merged.base_dtype());
@@ -149,7 +150,7 @@ impl Merge<'_> {
             let directory: Rc<dyn Directory> = Rc::from(as_directory(new.directory()));
             let report = validate::validate(directory.clone(), &Options::default(), &mut |_| {}).await?;
             if report.verdict != Verdict::Ready {
-                // What the base lacks, a tokenizer perhaps, is not made up; what merging brought about is a fault.
+                // A fault that the base has too (no tokenizer, say) is a warning; a fault that merging caused is an error.
                 let before =
                     validate::validate(self.base.directory().clone(), &Options { quick: true, ..Options::default() }, &mut |_| {}).await?;
                 let (old, new): (Vec<_>, Vec<_>) = report.errors().partition(|finding| before.has(finding.code));

@@ -13,7 +13,7 @@ use rootstock::train::{EvalLine, Event, LogLine, Observer, Start, Wish};
 
 use super::console::{self, Console, count, thousands};
 
-/// A run's watcher.
+/// The observer that shows a run on the terminal.
 pub(super) struct Progress {
     console: Console,
     bar: Option<ProgressBar>,
@@ -24,11 +24,11 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Watches one run after the other and lets Ctrl-C end them: once after the step, twice at once. One per process.
+    /// Shows one run after the other. Ctrl-C ends a run after its step, a second Ctrl-C ends the program at once. One per process.
     pub(super) fn new(console: Console) -> Self {
         let (training, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let (running, pressed) = (training.clone(), stop.clone());
-        // Without a handler Ctrl-C ends the program at once, as ever; what is on the disk is whole all the same.
+        // Without a handler Ctrl-C ends the program at once; files on disk are whole all the same.
         let _ = ctrlc::set_handler(move || {
             if !running.load(Ordering::Relaxed) || pressed.swap(true, Ordering::Relaxed) {
                 std::process::exit(130);
@@ -38,7 +38,7 @@ impl Progress {
         Progress { console, bar: None, memory: String::new(), started: None, training, stop }
     }
 
-    /// What was told when the last run began.
+    /// The start event of the last run.
     pub(super) fn started(&self) -> Option<&Start> {
         self.started.as_ref()
     }
@@ -96,7 +96,7 @@ impl Progress {
         self.say(&format!("step {}: eval_loss {:.4} (perplexity {:.2})", line.current_steps, line.eval_loss, line.eval_loss.exp()));
     }
 
-    /// The run is over: takes the bar away.
+    /// Removes the bar when the run is over.
     pub(super) fn finish(&mut self) {
         self.training.store(false, Ordering::Relaxed);
         if let Some(bar) = self.bar.take() {

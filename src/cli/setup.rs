@@ -1,4 +1,4 @@
-//! What several commands open before they begin, and what they say about it.
+//! Opening models, adapters, recipes and runs for several commands, and describing them on stderr.
 
 use std::path::Path;
 use std::rc::Rc;
@@ -24,15 +24,15 @@ pub(super) struct AdapterArgs {
 /// Opens the directory of a model.
 ///
 /// # Errors
-/// What keeps it from being one.
+/// Why it is not a model.
 pub(super) async fn open_model(path: &str) -> Result<Model> {
     Model::open(Paths.directory(path).await?).await
 }
 
-/// Opens a model's directory and adapters for it, and tells about them.
+/// Opens a model's directory and adapters for it, and describes them.
 ///
 /// # Errors
-/// What keeps them from being what they should be.
+/// Why one of them is not a model, or not an adapter of it.
 pub(super) async fn open_adapted(path: &str, adapters: &AdapterArgs, console: Console) -> Result<Model> {
     let mut model = open_model(path).await?;
     introduce(&model, path, console);
@@ -40,7 +40,7 @@ pub(super) async fn open_adapted(path: &str, adapters: &AdapterArgs, console: Co
     Ok(model)
 }
 
-/// Says what a model is and what is odd about it.
+/// Describes a model and shows its warnings.
 fn introduce(model: &Model, path: &str, console: Console) {
     let config = model.config();
     console.say(&format!(
@@ -55,10 +55,10 @@ fn introduce(model: &Model, path: &str, console: Console) {
     }
 }
 
-/// Opens adapters of a base and tells about them.
+/// Opens adapters of a base and describes them.
 ///
 /// # Errors
-/// What keeps one from being an adapter of this base.
+/// Why one is not an adapter of this base.
 pub(super) async fn open_adapters(base: &Checkpoint, paths: &[String], console: Console) -> Result<Vec<Adapter>> {
     let mut directories = Vec::new();
     for path in paths {
@@ -101,7 +101,7 @@ pub(super) async fn load_recipe(path: &Path, overrides: &[String]) -> Result<Rec
     Recipe::load(&open_directory(&parent)?, &name, overrides).await
 }
 
-/// Opens what a recipe names and tells about it.
+/// Opens everything that a recipe names and describes it.
 ///
 /// # Errors
 /// The first thing that is wrong with recipe, model or data.

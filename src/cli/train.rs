@@ -59,7 +59,7 @@ pub(super) async fn run(args: &TrainArgs, global: &Global) -> Result<()> {
     console::print(&files(out.directory.path()))
 }
 
-/// Trains a run that is open, while `progress` watches.
+/// Trains an open run and shows its progress.
 pub(super) async fn run_training(run: &Run, out: &NativeDirectory, gpu: &Rc<Gpu>, progress: &mut Progress) -> Result<Outcome> {
     let outcome = run.train(gpu, out, progress).await;
     progress.finish();
@@ -86,7 +86,7 @@ fn summary(recipe: &Recipe, outcome: &Outcome) -> String {
     console::table(&rows)
 }
 
-/// What lies in an output directory: its files by size, directories by the number of theirs.
+/// Lists an output directory: files with their sizes, directories with their number of files.
 pub(super) fn files(path: &Path) -> String {
     let mut rows = Vec::new();
     for entry in fs::read_dir(path).into_iter().flatten().flatten() {
@@ -122,7 +122,7 @@ async fn evaluate_only(recipe: Recipe, global: &Global, console: Console) -> Res
     Ok(())
 }
 
-/// An output directory that is this run's alone.
+/// An output directory, locked for this run.
 pub(super) struct Output {
     pub(super) directory: NativeDirectory,
     created: bool,
@@ -147,7 +147,7 @@ impl Output {
         if output.lock.is_none() {
             return Err(fault("another run is writing here; wait for it, or name another directory".into()));
         }
-        // A run that begins moves what it finds there out of its way.
+        // A new run moves the files that it finds there aside.
         let begins = recipe.resume_from_checkpoint == Resume::No || !has_checkpoint(path);
         if let (Ok(out), Ok(model)) = (fs::canonicalize(path), fs::canonicalize(&recipe.model_name_or_path)) {
             if out == model {
@@ -177,7 +177,7 @@ impl Drop for Output {
     fn drop(&mut self) {
         drop(self.lock.take());
         if self.created {
-            // Succeeds only when the run left nothing.
+            // Succeeds only when the directory is empty.
             let _ = fs::remove_dir(self.directory.path());
         }
     }

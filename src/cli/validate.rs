@@ -33,13 +33,13 @@ pub(super) struct ValidateArgs {
     /// The directory
     #[arg(value_name = "DIR")]
     directory: String,
-    /// The model that it was made from: shows what was changed, and fills gaps
+    /// The model that it was made from: differences are shown, and repairs take missing files from it
     #[arg(long, value_name = "DIR")]
     base: Option<String>,
-    /// Judge it as what --adapter or adapter_name_or_path would take: a whole model is a mistake then
+    /// Judge it as an adapter (for --adapter or adapter_name_or_path); a whole model is then an error
     #[arg(long)]
     as_adapter: bool,
-    /// Leave out what takes time: reading the weights, and running the model
+    /// Skip the slow parts: reading the weights, and running the model
     #[arg(long)]
     quick: bool,
     /// Write a repaired copy of the directory here, if it can be repaired
@@ -79,7 +79,7 @@ async fn judge(dir: Rc<dyn Directory>, options: &Options, bar: &mut Bar) -> Resu
     report
 }
 
-/// Judges a directory and shows the report: what the command does when nothing else is asked for.
+/// Judges a directory and shows the report, as the command does without options.
 ///
 /// # Errors
 /// [`Error::Judged`] when it is not ready.
@@ -106,7 +106,7 @@ async fn write_fixed(dir: Rc<dyn Directory>, out: &str, options: &Options, bar: 
     validate::fix(dir, &parent, &name, options, &mut |progress| bar.show(progress)).await
 }
 
-/// The report on the original, and what became of it.
+/// The report on the original, and the repairs.
 fn show_fixed(fixed: &Fixed, out: &str, args: &ValidateArgs) -> Result<()> {
     let style = Style::of_stdout();
     if args.json {
@@ -149,7 +149,7 @@ fn show_fixed(fixed: &Fixed, out: &str, args: &ValidateArgs) -> Result<()> {
     }
 }
 
-/// A bar for what takes time, on a terminal.
+/// A progress bar on a terminal.
 struct Bar {
     console: Console,
     bar: Option<ProgressBar>,

@@ -55,7 +55,7 @@ fn chat_answers_line_by_line() {
     // More turns than the 96 tokens of the model's context hold: the oldest are forgotten, the end of the input ends it.
     let said = ws.input(&["chat", "--model", "chain", "--greedy", "--max-new-tokens", "20"], &"What is it?\n".repeat(6)).good();
     assert_eq!(said.stdout, format!("{ANSWER}\n").repeat(6));
-    assert!(said.stderr.contains("oldest turns are forgotten"), "{}", said.stderr);
+    assert!(said.stderr.contains("oldest turns are dropped"), "{}", said.stderr);
 }
 
 #[test]

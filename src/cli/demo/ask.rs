@@ -12,7 +12,7 @@ use rootstock::workflow::{Model, Responder};
 
 use crate::cli::embedded;
 
-/// Longer than any answer of the village.
+/// More tokens than any answer of the village has.
 const MAX_NEW_TOKENS: usize = 32;
 
 /// A question that was not trained on, and the answer that the dataset gives.
@@ -34,10 +34,10 @@ impl Question {
     }
 }
 
-/// What is asked for one task.
+/// The held-out questions of one task.
 pub(super) struct Task {
     pub(super) questions: Vec<Question>,
-    /// The same as the loss sees them.
+    /// The same questions with their answers, as samples for the loss.
     pub(super) samples: Vec<Sample>,
     batch: usize,
 }

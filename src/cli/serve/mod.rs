@@ -14,9 +14,9 @@ use self::http::{File, Limits, Site, serve};
 use super::Global;
 use super::console;
 
-/// Serves the page that does all this in a browser tab, on this machine only
+/// Serves the page, which trains in a browser tab, on this machine only
 ///
-/// The page is part of this program and computes in the browser that opens it. Nothing is sent anywhere: the server listens on
+/// The page is part of this program and computes in the browser that opens it. No data leaves the machine: the server listens on
 /// 127.0.0.1, and answers with the page's own files.
 #[derive(Debug, Args)]
 #[command(after_help = "\
