@@ -1,5 +1,5 @@
-//! `adapter_config.json`: the fields of PEFT's `LoraConfig` that decide what an adapter computes, read with PEFT's defaults and
-//! written so that old and new PEFT take them without a warning.
+//! `adapter_config.json`: the fields of PEFT's `LoraConfig` that affect what an adapter computes, read with PEFT's defaults and written so
+//! that old and new versions of PEFT accept them without a warning.
 
 use serde_json::{Map, Value, json};
 
@@ -9,9 +9,9 @@ use crate::model::config::parse_object;
 
 /// The file's name.
 pub const ADAPTER_CONFIG: &str = "adapter_config.json";
-/// No rank is larger: it could not be low.
+/// The largest accepted rank.
 const MAX_RANK: usize = 1 << 16;
-/// Fields that change what an adapter computes in ways that are not built here, with what they are; null, false and empty are fine.
+/// Unsupported fields that change what an adapter computes, with their descriptions; null, false and empty values are accepted.
 const UNSUPPORTED: [(&str, &str); 15] = [
     ("alora_invocation_tokens", "activated LoRA"),
     ("arrow_config", "Arrow routing"),
@@ -30,64 +30,64 @@ const UNSUPPORTED: [(&str, &str); 15] = [
     ("ensure_weight_tying", "one adapter for embedding and head"),
 ];
 
-/// `target_modules` or `exclude_modules`: which modules are meant, by their names in the base model.
+/// `target_modules` or `exclude_modules`: selects modules by their names in the base model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TargetModules {
     /// A regular expression that must match a module's whole name.
     Pattern(String),
-    /// Whole names, or what names end with after a dot.
+    /// Whole names, or name suffixes after a dot.
     Names(Vec<String>),
-    /// Every linear map of the layers: all but the output head.
+    /// Every linear map of the layers; not the output head.
     AllLinear,
 }
 
-/// How A and B of a new adapter begin.
+/// How A and B of a new adapter are initialised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AdapterInit {
-    /// A uniform in ±1/√in, B zero: the adapted model begins as the base.
+    /// A uniform in ±1/√in, B zero: the adapted model initially computes the same as the base.
     #[default]
     KaimingUniform,
     /// A normal with standard deviation 1/r, B zero.
     Gaussian,
 }
 
-/// What `adapter_config.json` says, in PEFT's words.
+/// The content of `adapter_config.json`, with PEFT's field names.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AdapterConfig {
-    /// Where the base model was when the adapter was made: a path or a name on the hub. Not relied on.
+    /// Path or hub name of the base model when the adapter was made; informational only.
     pub base_model_name_or_path: Option<String>,
-    /// The rank where no pattern says otherwise.
+    /// The rank of modules that no pattern matches.
     pub r: usize,
-    /// α where no pattern says otherwise; the low-rank part is multiplied by α/r, or α/√r with rsLoRA.
+    /// α of modules that no pattern matches; the low-rank part is multiplied by α/r, or by α/√r with rsLoRA.
     pub lora_alpha: f64,
-    /// Dropout on the input of the low-rank part while training.
+    /// Dropout on the input of the low-rank part during training.
     pub lora_dropout: f64,
-    /// The adapted modules; `None` for PEFT's choice by architecture.
+    /// The adapted modules; `None` for PEFT's default of the architecture.
     pub target_modules: Option<TargetModules>,
-    /// Modules that are left out although targeted.
+    /// Targeted modules to leave out.
     pub exclude_modules: Option<TargetModules>,
-    /// Layers to adapt, where only some are; applies to [`TargetModules::Names`].
+    /// The layers to adapt; `None` for all. Applies to [`TargetModules::Names`].
     pub layers_to_transform: Option<Vec<usize>>,
-    /// What the list of layers is called in module names; `None` for any name.
+    /// The name of the layer list in module names; empty for any name.
     pub layers_pattern: Vec<String>,
-    /// Ranks by module name; the first key that matches the end of a name wins.
+    /// Ranks by module name; the first key that matches the end of a name applies.
     pub rank_pattern: Vec<(String, usize)>,
-    /// α by module name, in the same way.
+    /// α by module name, with the same matching.
     pub alpha_pattern: Vec<(String, f64)>,
-    /// α/√r instead of α/r.
+    /// Whether the scale is α/√r instead of α/r.
     pub use_rslora: bool,
-    /// Weight-decomposed LoRA: direction and magnitude of each output row apart.
+    /// Whether to use weight-decomposed LoRA (DoRA): separate direction and magnitude for each output row.
     pub use_dora: bool,
-    /// Whether the adapted weights are stored (in, out), as GPT-2's are; PEFT wants it said.
+    /// Whether the adapted weights are stored as (in, out), like GPT-2's; PEFT requires this flag to match.
     pub fan_in_fan_out: bool,
-    /// Modules that are trained and stored whole.
+    /// Modules that are trained and stored in full.
     pub modules_to_save: Vec<String>,
-    /// How a new adapter begins.
+    /// How a new adapter is initialised.
     pub init: AdapterInit,
 }
 
 impl Default for AdapterConfig {
-    /// PEFT's: rank 8, α 8.
+    /// PEFT's defaults: rank 8, α 8.
     fn default() -> Self {
         AdapterConfig {
             base_model_name_or_path: None,
@@ -110,11 +110,11 @@ impl Default for AdapterConfig {
 }
 
 impl AdapterConfig {
-    /// Reads the bytes of an `adapter_config.json`; `file` is what messages call it.
+    /// Parses the bytes of an `adapter_config.json`; `file` is the name used in messages.
     ///
     /// # Errors
-    /// [`Error::Line`] when it is not JSON, [`Error::Config`] when it is no LoRA adapter, a field is wrong, or it asks for what is
-    /// not supported.
+    /// [`Error::Line`] when it is not JSON, [`Error::Config`] when it is not a LoRA adapter, a field is wrong, or it requests something
+    /// unsupported.
     pub fn parse(file: &str, bytes: &[u8]) -> Result<AdapterConfig> {
         let map = parse_object(file, bytes)?;
         let fields = Fields::new(file, &map);
@@ -157,8 +157,8 @@ impl AdapterConfig {
         })
     }
 
-    /// The content of the file: only fields that PEFT 0.18 and 0.21 both know, so that neither warns. `init_lora_weights` is
-    /// true whatever the adapter began as: what is stored belongs to the unchanged base.
+    /// The content of the file: only fields known to both PEFT 0.18 and 0.21, so that neither warns. `init_lora_weights` is always true,
+    /// because the stored tensors apply to the unchanged base.
     pub fn to_json(&self) -> Map<String, Value> {
         let optional = |list: &[String]| if list.is_empty() { Value::Null } else { json!(list) };
         let number = |x: f64| if x.fract() == 0.0 && x.abs() < 1e15 { json!(x as i64) } else { json!(x) };
@@ -189,7 +189,7 @@ impl AdapterConfig {
     }
 }
 
-/// Whether a field says anything: null, false and empty do not.
+/// Whether a field is set: null, false and empty values are not.
 pub(crate) fn is_set(value: &Value) -> bool {
     match value {
         Value::Null => false,
@@ -217,7 +217,7 @@ fn read_modules(fields: &Fields<'_>, key: &str) -> Result<Option<TargetModules>>
     })
 }
 
-/// A list of texts, or one text; nothing for `null`.
+/// Reads a list of strings, or a single string; `null` gives an empty list.
 fn read_names(fields: &Fields<'_>, key: &str) -> Result<Vec<String>> {
     let wrong = || fields.error(key, "must be a list of module names");
     match fields.value(key) {
@@ -242,7 +242,7 @@ fn read_layers(fields: &Fields<'_>) -> Result<Option<Vec<usize>>> {
     }
 }
 
-/// α may be negative or zero in PEFT; it must be a number that f32 can hold.
+/// Reads α, which may be negative or zero in PEFT; it must be representable in f32.
 fn read_alpha(fields: &Fields<'_>, key: &str) -> Result<Option<f64>> {
     match fields.value(key) {
         None | Some(Value::Null) => Ok(None),
@@ -268,7 +268,7 @@ fn read_pattern<T>(fields: &Fields<'_>, key: &str, read: impl Fn(&Fields<'_>, &s
     inner.map().keys().map(|name| Ok((name.clone(), read(&inner, name)?))).collect()
 }
 
-/// Adapters whose initialisation changed the base compute nonsense on the base that is named, so they are refused.
+/// Reads the initialisation. Adapters whose initialisation changed the base give wrong results on the original base, so they are rejected.
 fn read_init(fields: &Fields<'_>) -> Result<AdapterInit> {
     const KEY: &str = "init_lora_weights";
     let text = match fields.value(KEY) {
@@ -292,7 +292,7 @@ fn read_init(fields: &Fields<'_>) -> Result<AdapterInit> {
 }
 
 impl TargetModules {
-    /// What LLaMA-Factory's `lora_target` says: `all`, or names and suffixes.
+    /// Converts LLaMA-Factory's `lora_target`: `all`, or names and suffixes.
     pub fn from_recipe(names: &[String]) -> TargetModules {
         match names {
             [one] if one == "all" || one == "all-linear" => TargetModules::AllLinear,
@@ -301,7 +301,7 @@ impl TargetModules {
     }
 }
 
-/// An error about one of the file's fields, found after parsing.
+/// An error about one of the file's fields, for checks after parsing.
 pub(super) fn field_error(field: &str, reason: impl std::fmt::Display) -> Error {
     Error::config(ADAPTER_CONFIG, field, format!("{field} {reason}"))
 }

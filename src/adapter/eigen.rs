@@ -1,23 +1,23 @@
 //! Eigenvalues and eigenvectors of a symmetric matrix: Householder's reduction to tridiagonal form, then QL iterations with implicit
 //! shifts (Golub and Van Loan, "Matrix Computations", 8.3; EISPACK's `tred2` and `tql2`).
 
-/// QL iterations for one eigenvalue; two are usual. More are needed only where numbers are not finite.
+/// The most QL iterations for one eigenvalue; two are usual. More are needed only for numbers that are not finite.
 const MAX_ITERATIONS: usize = 60;
 
 /// The decomposition A = X·diag(λ)·Xᵀ of a symmetric matrix.
 pub(super) struct Eigen {
     n: usize,
-    /// Descending.
+    /// Eigenvalues, in descending order.
     pub(super) values: Vec<f64>,
-    /// Row i < n of the lower triangle holds the i-th reflection, I − τ·v·vᵀ on the first i components.
+    /// Row i < n of the lower triangle holds the i-th Householder reflection, I − τ·v·vᵀ on the first i components.
     reflections: Vec<f64>,
     taus: Vec<f64>,
-    /// The tridiagonal matrix's eigenvectors, one a row, in the order of `values`.
+    /// The eigenvectors of the tridiagonal matrix, one in each row, in the order of `values`.
     vectors: Vec<f64>,
 }
 
 impl Eigen {
-    /// Decomposes A (n × n, row after row), of which the lower triangle is read. `None` when the iteration does not converge.
+    /// Decomposes A (n × n, row-major), reading only the lower triangle. `None` when the iteration does not converge.
     pub(super) fn of(mut a: Vec<f64>, n: usize) -> Option<Eigen> {
         debug_assert_eq!(a.len(), n * n);
         let (mut diagonal, mut beside, taus) = tridiagonal(&mut a, n);
@@ -33,7 +33,7 @@ impl Eigen {
         Some(Eigen { n, values, reflections: a, taus, vectors })
     }
 
-    /// The eigenvector of `values[k]`, of length 1.
+    /// The eigenvector of `values[k]`, normalised to length 1.
     pub(super) fn vector(&self, k: usize) -> Vec<f64> {
         let n = self.n;
         let mut x = self.vectors[k * n..(k + 1) * n].to_vec();
@@ -48,8 +48,8 @@ impl Eigen {
     }
 }
 
-/// Reduces A to a tridiagonal matrix, from the last row to the first; returns its diagonal, what stands beside it (entry i: between
-/// i − 1 and i) and the factors τ. The reflections' vectors replace the rows of A's lower triangle.
+/// Reduces A to a tridiagonal matrix, from the last row to the first; returns the diagonal, the subdiagonal (entry i is between i − 1 and
+/// i) and the factors τ. The vectors of the reflections replace the rows of A's lower triangle.
 fn tridiagonal(a: &mut [f64], n: usize) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
     let (mut diagonal, mut beside, mut taus) = (vec![0.0; n], vec![0.0; n], vec![0.0; n]);
     let mut w = vec![0.0; n];
@@ -62,7 +62,7 @@ fn tridiagonal(a: &mut [f64], n: usize) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
             beside[i] = last;
             continue;
         }
-        // H·v has only its last component, α; its sign is the one that loses no digits.
+        // Only the last component of H·v, α, is nonzero; its sign is chosen to avoid cancellation.
         let alpha = -dot(v, v).sqrt().copysign(last);
         beside[i] = alpha;
         v[i - 1] -= alpha;
@@ -92,7 +92,7 @@ fn tridiagonal(a: &mut [f64], n: usize) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
     (diagonal, beside, taus)
 }
 
-/// Turns the tridiagonal matrix into the diagonal one of its eigenvalues and applies the same rotations to `vectors`' rows.
+/// Diagonalises the tridiagonal matrix by rotations and applies the same rotations to the rows of `vectors`.
 fn ql(d: &mut [f64], e: &mut [f64], vectors: &mut [f64], n: usize) -> Option<()> {
     e.rotate_left(1); // entry i: between i and i + 1; the last is 0
     let (mut shift, mut scale) = (0.0, 0f64);
@@ -139,7 +139,7 @@ fn ql(d: &mut [f64], e: &mut [f64], vectors: &mut [f64], n: usize) -> Option<()>
     Some(())
 }
 
-/// (a, b) → (c·a − s·b, s·a + c·b) for two rows that follow each other.
+/// (a, b) → (c·a − s·b, s·a + c·b) for two consecutive rows.
 fn rotate(rows: &mut [f64], c: f64, s: f64) {
     let (a, b) = rows.split_at_mut(rows.len() / 2);
     for (a, b) in a.iter_mut().zip(b) {
@@ -147,7 +147,7 @@ fn rotate(rows: &mut [f64], c: f64, s: f64) {
     }
 }
 
-/// Σ aᵢ·bᵢ, as four sums that the compiler can keep in vectors.
+/// Σ aᵢ·bᵢ, accumulated in four sums so that the compiler can vectorise it.
 pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
     let mut sums = [0.0; 4];
     let (a4, b4) = (a.chunks_exact(4), b.chunks_exact(4));

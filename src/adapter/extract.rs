@@ -1,5 +1,5 @@
-//! What a full fine-tune changed, as a LoRA adapter of its base: the difference of each matrix, truncated to a low rank. What has no
-//! low rank worth the name is kept whole in `modules_to_save`, or named where PEFT's format has no place for it.
+//! Extracts a LoRA adapter from a full fine-tune: the difference of each matrix to the base, truncated to a low rank. Modules whose change
+//! is not of low rank are stored in full in `modules_to_save`; changes that PEFT's format cannot hold are listed.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -14,34 +14,34 @@ use crate::checkpoint::{Checkpoint, ParamSource};
 use crate::error::{Error, Result};
 use crate::model::{ParamDecl, ParamKind};
 
-/// Embeddings and heads that keep less than this at the rank asked for are stored whole: single tokens' rows, which training
-/// changes one by one, have no common directions.
+/// Embeddings and heads whose truncation keeps a smaller share than this are stored in full: training changes the rows of single tokens
+/// independently, so the change has no common directions.
 const ENOUGH_OF_AN_EMBEDDING: f64 = 0.9;
 
-/// What became of one changed module.
+/// The result for one changed module.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ExtractedModule {
-    /// Its name in the base.
+    /// The module's name in the base.
     pub module: String,
-    /// The rank; 0 for one that is stored whole.
+    /// The rank; 0 for a module that is stored in full.
     pub rank: usize,
-    /// The share of the squared change that is kept, 0 to 1.
+    /// The retained share of the squared change, 0 to 1.
     pub energy: f64,
     /// ‖change‖ / ‖base weight‖, in Frobenius norms.
     pub change: f64,
 }
 
-/// An adapter made from two models.
+/// An adapter extracted from two models.
 pub struct Extracted {
-    /// Its configuration.
+    /// The adapter's configuration.
     pub config: AdapterConfig,
-    /// What that means for the base.
+    /// The configuration resolved for the base.
     pub resolved: ResolvedAdapter,
-    /// What became of each changed module, in the order of the model.
+    /// The result for each changed module, in the order of the model.
     pub modules: Vec<ExtractedModule>,
-    /// Changed parameters that the adapter cannot hold: biases beside an adapted matrix.
+    /// Changed parameters that the adapter cannot hold: biases of adapted modules.
     pub lost: Vec<String>,
-    /// The share of the squared change of all parameters that is kept, 0 to 1.
+    /// The retained share of the squared change of all parameters, 0 to 1.
     pub energy: f64,
     tensors: Vec<(AdapterParam, Vec<f32>)>,
 }
@@ -55,20 +55,20 @@ impl ParamSource for Extracted {
     }
 }
 
-/// A parameter of the tuned model and the one of the base that it came from.
+/// A parameter of the tuned model and the corresponding one of the base.
 struct Pair {
-    /// Index in the base; of the embedding for a head that the base has tied.
+    /// Index in the base; for a head that is tied in the base, that of the embedding.
     base: usize,
-    /// Index in the tuned model; of the embedding where the head is tied.
+    /// Index in the tuned model; for a tied head, that of the embedding.
     tuned: usize,
     name: String,
 }
 
-/// Extracts an adapter. `progress` hears the name of each matrix before it is decomposed.
+/// Extracts an adapter. `progress` is called with the name of each matrix before it is decomposed.
 ///
 /// # Errors
-/// [`Error::Tensor`] when the two models have not the same shapes, [`Error::File`] when they are equal or no
-/// low rank holds the change, and what reading fails with.
+/// [`Error::Tensor`] when the shapes of the two models differ, [`Error::File`] when the models are equal or the change cannot be
+/// represented at a low rank, and any error from reading.
 pub async fn extract(base: &Checkpoint, tuned: &Checkpoint, rank: Rank, progress: &mut dyn FnMut(&str)) -> Result<Extracted> {
     let mut modules = Vec::new();
     let mut factors: BTreeMap<String, LowRank> = BTreeMap::new();
@@ -127,14 +127,14 @@ pub async fn extract(base: &Checkpoint, tuned: &Checkpoint, rank: Rank, progress
         ));
     }
     if factors.is_empty() {
-        // PEFT loads no adapter that adapts nothing.
+        // PEFT does not load an adapter without adapted modules.
         return Err(Error::file(
             tuned.directory().label(),
             "no matrix has a change of a rank so low that an adapter would be smaller than the matrix itself; \
              take a lower share or rank, or keep the tuned model as it is",
         ));
     }
-    // A bias is stored with its module, or has no place.
+    // A bias can only be stored together with its module in full.
     let mut lost = Vec::new();
     for (bias, squared) in biases {
         let module = bias.rsplit_once('.').map_or("", |(module, _)| module).to_string();
@@ -143,7 +143,7 @@ pub async fn extract(base: &Checkpoint, tuned: &Checkpoint, rank: Rank, progress
         } else if factors.contains_key(&module) {
             lost.push(bias);
         } else {
-            // Its matrix did not change: the module is stored whole for the bias's sake.
+            // The matrix did not change: the module is stored in full because of its bias.
             kept += squared;
             saved.push(module.clone());
             modules.push(ExtractedModule { module, rank: 0, energy: 1.0, change: 0.0 });
@@ -159,7 +159,7 @@ fn squares(values: &[f32]) -> f64 {
     values.iter().map(|&x| f64::from(x) * f64::from(x)).sum()
 }
 
-/// What LoRA may adapt; `None` for norms, biases and positions.
+/// The kind of LoRA target of a parameter; `None` for norms, biases and position embeddings.
 fn kind(name: &str, kind: ParamKind) -> Option<TargetKind> {
     match kind {
         ParamKind::Linear => Some(TargetKind::Linear),
@@ -169,7 +169,7 @@ fn kind(name: &str, kind: ParamKind) -> Option<TargetKind> {
     }
 }
 
-/// Which parameters belong together. Where the base or both have the head tied, the head counts as a parameter of its own: an
+/// Pairs the parameters of the two models. Where the head is tied in the base or in both, it counts as a parameter of its own, because an
 /// adapter on the embedding alone does not change it.
 fn pairs(base: &Checkpoint, tuned: &Checkpoint) -> Result<Vec<Pair>> {
     let (ours, theirs) = (base.config().architecture, tuned.config().architecture);
@@ -221,7 +221,7 @@ fn pairs(base: &Checkpoint, tuned: &Checkpoint) -> Result<Vec<Pair>> {
     Ok(pairs)
 }
 
-/// Scale 1 everywhere: α is the rank, module by module where ranks differ.
+/// The configuration with scale 1 everywhere: α equals the rank, per module where ranks differ.
 fn configuration(base: &Checkpoint, factors: &BTreeMap<String, LowRank>, saved: &[String]) -> AdapterConfig {
     let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
     for found in factors.values() {
@@ -242,7 +242,7 @@ fn configuration(base: &Checkpoint, factors: &BTreeMap<String, LowRank>, saved: 
     }
 }
 
-/// B = U·√σ and A = √σ·Vᵀ, so that both have the same size.
+/// B = U·√σ and A = √σ·Vᵀ, so that both have similar magnitude.
 async fn tensors(
     base: &Checkpoint,
     tuned: &Checkpoint,
@@ -262,7 +262,7 @@ async fn tensors(
                 let u = || found.u.iter().enumerate().map(|(at, u)| u * by_rows(at)).collect::<Vec<f32>>();
                 let vt = || found.vt.iter().enumerate().map(|(at, v)| v * roots[at / cols]).collect::<Vec<f32>>();
                 match (param.role, target.kind) {
-                    // An embedding's A has a row for each token, its B one for each feature.
+                    // A of an embedding has a row for each token, its B a row for each feature.
                     (AdapterRole::A(_), TargetKind::Embedding) => u(),
                     (AdapterRole::B(_), TargetKind::Embedding) => {
                         let vt = vt();

@@ -1,4 +1,4 @@
-//! Telling bases apart: a short text that two different models do not share, made from little of their bytes.
+//! Identifies base models by a short hash that reads only a few bytes of each tensor.
 
 use half::bf16;
 use sha2::{Digest, Sha256};
@@ -6,21 +6,21 @@ use sha2::{Digest, Sha256};
 use crate::checkpoint::ModelSource;
 use crate::error::Result;
 
-/// Places in each tensor that are looked at: beginning, two inner ones, end.
+/// Number of sampled places in each tensor: the beginning, two inner ones, the end.
 const PLACES: u64 = 4;
-/// Numbers at each place.
+/// Number of elements at each place.
 const SAMPLE: u64 = 16;
 
-/// A hash over the model's type, the name and shape of each parameter, and some numbers of each, rounded to bf16: a copy of
-/// the model in another precision or in other shards mostly keeps its fingerprint, a model that was trained on does not.
+/// A hash over the model's type, the name and shape of each parameter, and some elements of each, rounded to bf16. A copy of the model in
+/// another precision or with other shards usually keeps its fingerprint; a model that was trained further does not.
 ///
 /// # Errors
-/// What reading the model fails with.
+/// Any error from reading the model.
 pub async fn fingerprint(base: &dyn ModelSource) -> Result<String> {
     fingerprint_of(base, |_| true).await
 }
 
-/// The same with the numbers of those parameters only whose indices `counts` takes.
+/// The same, but samples the elements only of parameters whose index satisfies `counts`.
 pub(crate) async fn fingerprint_of(base: &dyn ModelSource, counts: impl Fn(usize) -> bool) -> Result<String> {
     let mut hash = Sha256::new();
     hash.update(base.config().architecture.model_type());

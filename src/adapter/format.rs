@@ -1,5 +1,5 @@
-//! An adapter's directory in and out: `adapter_config.json` and `adapter_model.safetensors`, with PEFT's keys. PEFT checks at
-//! load only that shapes fit; here every key is accounted for.
+//! Reading and writing an adapter's directory: `adapter_config.json` and `adapter_model.safetensors`, with PEFT's keys. When PEFT loads an
+//! adapter it checks only shapes; this code checks every key.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -16,24 +16,24 @@ use crate::error::{Error, Result};
 use crate::model::{Layout, ParamDecl};
 use crate::platform::{Directory, OutputDirectory, read_small, write_file};
 
-/// The weights' file.
+/// The name of the weight file.
 pub const ADAPTER_WEIGHTS: &str = "adapter_model.safetensors";
-/// Entry of the weights' header: which base the adapter was made on ([`fingerprint`]). PEFT takes no notice of it.
+/// Key in the weight file's header for the fingerprint of the base that the adapter was made on ([`fingerprint`]). PEFT ignores it.
 const BASE_FINGERPRINT: &str = "base_fingerprint";
-/// Numbers read at once.
+/// Number of elements read at once.
 const PIECE: usize = 4 << 20;
 
-/// An adapter's directory, open: its configuration is resolved for a base, and every tensor that this asks for is there, in the
-/// right shape and finite, and no other.
+/// An open adapter directory: its configuration is resolved for a base, and the file holds exactly the tensors that the configuration
+/// requires, each finite and in the right shape.
 #[derive(Clone)]
 pub struct Adapter {
-    /// What `adapter_config.json` says.
+    /// The content of `adapter_config.json`.
     pub config: AdapterConfig,
-    /// What that means for the base.
+    /// The configuration resolved for the base.
     pub resolved: ResolvedAdapter,
     /// The tensors.
     pub params: Vec<AdapterParam>,
-    /// What the user should know although it is no fault: another base, names that match nothing.
+    /// Notes for the user that are not errors: a different base, names that match nothing.
     pub notes: Vec<String>,
     label: String,
     file: TensorFile,
@@ -50,7 +50,7 @@ impl Adapter {
         Adapter::open_among(directory, base, &[]).await
     }
 
-    /// Opens a directory as an adapter of `base` that may as well have been made on one of `others`.
+    /// Opens a directory as an adapter of `base` that may also have been made on one of `others`.
     ///
     /// # Errors
     /// As [`Adapter::open`].
@@ -67,22 +67,22 @@ impl Adapter {
         Ok(adapter)
     }
 
-    /// The directory that it was opened from.
+    /// The directory from which it was opened.
     pub fn directory(&self) -> &Rc<dyn Directory> {
         self.file.directory()
     }
 
-    /// The directory, as the user calls it.
+    /// The directory's name as the user gave it.
     pub fn label(&self) -> &str {
         &self.label
     }
 
-    /// Bytes of the weights' file that hold numbers.
+    /// Size in bytes of the tensors in the weight file.
     pub fn bytes(&self) -> u64 {
         self.file.tensors().iter().map(|tensor| tensor.bytes).sum()
     }
 
-    /// All numbers of one tensor in compute layout.
+    /// All elements of one tensor in compute layout.
     ///
     /// # Errors
     /// [`Error::File`] when reading fails.
@@ -165,7 +165,7 @@ impl ParamSource for Adapter {
     }
 }
 
-/// Puts the adapter's directory in front of a file's name: a command may read several adapters.
+/// Prefixes the file name in an error with the adapter's directory, because a command may read several adapters.
 fn within(label: &str, error: Error) -> Error {
     let at = |file: String| if file.starts_with(&format!("{label}/")) || file == label { file } else { format!("{label}/{file}") };
     match error {
@@ -174,7 +174,7 @@ fn within(label: &str, error: Error) -> Error {
     }
 }
 
-/// Whether a directory is an adapter, or holds one.
+/// Whether a directory contains an `adapter_config.json`.
 ///
 /// # Errors
 /// [`Error::File`] when it cannot be listed.
@@ -182,10 +182,10 @@ pub async fn is_adapter(directory: &dyn Directory) -> Result<bool> {
     Ok(directory.size(ADAPTER_CONFIG).await?.is_some())
 }
 
-/// Reads `adapter_config.json`, or says what the directory is instead of an adapter.
+/// Reads `adapter_config.json`, or reports what the directory contains instead of an adapter.
 ///
 /// # Errors
-/// As [`AdapterConfig::parse`]; [`Error::File`] when it is no adapter.
+/// As [`AdapterConfig::parse`]; [`Error::File`] when it is not an adapter.
 pub async fn read_config(directory: &dyn Directory) -> Result<AdapterConfig> {
     let entries = directory.list().await?;
     let has = |name: &str| entries.iter().any(|e| e.name == name);
@@ -225,7 +225,7 @@ pub async fn read_config(directory: &dyn Directory) -> Result<AdapterConfig> {
     Ok(config)
 }
 
-/// A key of the file as PEFT writes it today: adapter names and wrappers inside it left out.
+/// Converts a key of the file to PEFT's current form: without adapter names and wrappers.
 fn normal_key(key: &str) -> String {
     let key = key.replace(".modules_to_save.default.", ".").replace(".modules_to_save.", ".").replace(".default.", ".");
     let key = key.strip_suffix(".default").unwrap_or(&key);
@@ -235,7 +235,7 @@ fn normal_key(key: &str) -> String {
     }
 }
 
-/// Finds each declared tensor in the file, in the right shape and type, and nothing else; returns their names there.
+/// Checks that the file holds each declared tensor in the right shape and type, and no others; returns the tensors' names in the file.
 async fn match_keys(file: &TensorFile, resolved: &ResolvedAdapter, params: &[AdapterParam], base: &dyn ModelSource) -> Result<Vec<String>> {
     let mut found: BTreeMap<String, &str> = BTreeMap::new();
     for tensor in file.tensors() {
@@ -323,8 +323,8 @@ fn check(file: &TensorFile, key: &str, param: &AdapterParam, resolved: &Resolved
     fail(format!("has the shape {found:?}, this base asks for {wanted:?}: the adapter was made for a model of other sizes"))
 }
 
-/// PEFT stores the embedding or the head itself beside an adapter on it. As long as they are the base's, they say nothing; others
-/// would silently replace them.
+/// Drops copies of the embedding or the head that PEFT stores beside an adapter on them. They must match the base's weights and are then
+/// redundant; different ones would silently replace the base's.
 async fn drop_copies_of_the_base(
     file: &TensorFile,
     found: &mut BTreeMap<String, &str>,
@@ -353,7 +353,7 @@ async fn drop_copies_of_the_base(
         for first in (0..elements).step_by(PIECE) {
             let range = first..(first + PIECE as u64).min(elements);
             let (ours, theirs) = (base.read_stored(param, range.clone()).await?, file.read_f32(key, range).await?);
-            // A copy may have been rounded to bf16 by the program that trained.
+            // The training program may have rounded the copy to bf16.
             if ours.iter().zip(&theirs).any(|(a, b)| (a - b).abs() > a.abs() / 128.0 + f32::MIN_POSITIVE) {
                 return Err(Error::tensor(
                     file.name(),
@@ -366,26 +366,26 @@ async fn drop_copies_of_the_base(
     Ok(())
 }
 
-/// What a directory of an adapter is written from.
+/// The inputs for writing an adapter directory.
 pub struct AdapterFiles<'a> {
-    /// The configuration; `target_modules` is written as names where it says `all-linear` or nothing.
+    /// The configuration; an absent or `all-linear` `target_modules` is written as names.
     pub config: &'a AdapterConfig,
-    /// What it means for the base.
+    /// The configuration resolved for the base.
     pub resolved: &'a ResolvedAdapter,
     /// The base's declarations.
     pub base: &'a [ParamDecl],
     /// The base's [`fingerprint`].
     pub fingerprint: &'a str,
-    /// The base's tokenizer and chat template, which are written as well.
+    /// The base's tokenizer and chat template, which are also written.
     pub carry: &'a Carry,
 }
 
-/// Writes an adapter that PEFT loads: weights in f32, the configuration, tokenizer and chat template. `source` gives the
-/// tensors of [`ResolvedAdapter::declarations`] by index. To make it appear at once, the caller gives a temporary sub-directory and
-/// renames it afterwards.
+/// Writes an adapter that PEFT can load: weights in f32, the configuration, tokenizer and chat template. `source` provides the tensors of
+/// [`ResolvedAdapter::declarations`] by index. To publish the directory atomically, the caller passes a temporary sub-directory and renames
+/// it afterwards.
 ///
 /// # Errors
-/// [`Error::NoSpace`] and [`Error::File`] from writing, and whatever `source` fails with.
+/// [`Error::NoSpace`] and [`Error::File`] from writing, and any error from `source`.
 pub async fn write_adapter(out: &dyn OutputDirectory, files: &AdapterFiles<'_>, source: &dyn ParamSource) -> Result<()> {
     let decls: Vec<ParamDecl> = files.resolved.declarations(files.base).into_iter().map(|param| param.decl).collect();
     let metadata = [("format".to_string(), "pt".to_string()), (BASE_FINGERPRINT.to_string(), files.fingerprint.to_string())];

@@ -1,4 +1,4 @@
-//! How a new adapter begins, as in PEFT's `reset_lora_parameters`: the adapted model computes what the base does.
+//! Initialisation of a new adapter, as in PEFT's `reset_lora_parameters`: the adapted model computes the same as the base.
 
 use std::ops::Range;
 
@@ -9,8 +9,8 @@ use crate::checkpoint::{ModelSource, ParamSource};
 use crate::error::Result;
 use crate::random::Random;
 
-/// The tensors of a new adapter, by their index in [`ResolvedAdapter::declarations`]. Every row is drawn from the seed on its own, so that
-/// it is the same in whatever pieces it is read.
+/// The tensors of a new adapter, by their index in [`ResolvedAdapter::declarations`]. Each row has its own random stream derived from the
+/// seed, so the values do not depend on the ranges that are read.
 pub struct NewAdapter<'a> {
     resolved: &'a ResolvedAdapter,
     params: Vec<AdapterParam>,
@@ -18,11 +18,11 @@ pub struct NewAdapter<'a> {
     seed: u64,
 }
 
-/// Separates these random numbers from those of the data's order and of dropout.
+/// Separates this random stream from those of the data order and of dropout.
 const STREAM: u64 = 0x6c6f_7261 << 32;
 
 impl<'a> NewAdapter<'a> {
-    /// A new adapter of `base`.
+    /// Creates a new adapter of `base`.
     pub fn new(resolved: &'a ResolvedAdapter, base: &'a dyn ModelSource, seed: u64) -> NewAdapter<'a> {
         NewAdapter { resolved, params: resolved.declarations(base.params()), base, seed }
     }
@@ -59,10 +59,10 @@ impl ParamSource for NewAdapter<'_> {
     }
 }
 
-/// Rows of a weight that are read at once.
+/// Number of weight rows read at once.
 const ROWS: usize = 1024;
 
-/// The length of each row of a weight: with it for a magnitude, DoRA begins as the base.
+/// The norm of each row of a weight. With these magnitudes DoRA initially computes the same as the base.
 async fn row_norms(base: &dyn ModelSource, param: usize) -> Result<Vec<f32>> {
     let decl = &base.params()[param];
     let mut norms = Vec::with_capacity(decl.rows);

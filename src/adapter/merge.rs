@@ -1,5 +1,5 @@
-//! A base with adapters added to its weights: read row by row, never whole in memory. Written out it is a standalone model; loaded
-//! as it is, it runs base and adapters without a copy on disk.
+//! A base model with adapters added to its weights, computed row by row and never held in memory as a whole. Written to disk, it is a
+//! standalone model; loaded directly, it runs base and adapters without a copy on disk.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -18,27 +18,27 @@ use crate::platform::Directory;
 
 /// One change of a parameter.
 enum Change {
-    /// Replaced by the adapter's tensor of this index.
+    /// Replaced by the adapter's tensor with this index.
     Saved { adapter: usize, param: usize },
     /// W + scale · B·A, with the indices of the adapter's tensors.
     Added { adapter: usize, target: usize, a: usize, b: usize, magnitude: Option<usize> },
 }
 
-/// Where the numbers of a parameter come from.
+/// The source of a parameter's values.
 struct Origin {
-    /// Index among the base's declarations: of the embedding for a head that was tied.
+    /// Index among the base's declarations; for a head that was tied, that of the embedding.
     base: usize,
     changes: Vec<Change>,
 }
 
-/// A base with adapters.
+/// A base with adapters added to its weights.
 pub struct Merged {
     base: Checkpoint,
     adapters: Vec<Adapter>,
     config: ModelConfig,
     params: Vec<ParamDecl>,
     origins: Vec<Origin>,
-    /// A and B that were read last: row after row needs the same ones.
+    /// A and B that were read last, cached because consecutive reads of rows need the same ones.
     factors: RefCell<Option<(usize, usize, Rc<Factors>)>>,
 }
 
@@ -50,15 +50,15 @@ pub(super) struct Factors {
 }
 
 impl Adapter {
-    /// Opens adapters that are put on a base one after the other. Each may have been made on the base alone, or on the base with those
-    /// before it added.
+    /// Opens adapters that are applied to a base one after the other. Each may have been made on the base alone, or on the base with the
+    /// preceding adapters added.
     ///
     /// # Errors
-    /// As [`Adapter::open`], of the first that fails.
+    /// As [`Adapter::open`], for the first that fails.
     pub async fn open_all(directories: Vec<Rc<dyn Directory>>, base: &Checkpoint) -> Result<Vec<Adapter>> {
         let mut adapters: Vec<Adapter> = Vec::with_capacity(directories.len());
         for directory in directories {
-            // Adapters that do not go together are told of when they are used together.
+            // Incompatible adapters are reported when they are used together.
             let before = Merged::new(base, &adapters).ok().filter(|_| !adapters.is_empty());
             let others = before.as_ref().map(|merged| merged as &dyn ModelSource);
             let adapter = Adapter::open_among(directory, base, others.as_slice()).await?;
@@ -69,11 +69,12 @@ impl Adapter {
 }
 
 impl Merged {
-    /// Adds `adapters`, opened for `base`, to it, one after the other as LLaMA-Factory does: a DoRA adapter gives its lengths to the rows
-    /// that those before it left. Where the head is tied and only one of embedding and head changes, the head becomes a tensor of its own.
+    /// Adds `adapters`, opened for `base`, one after the other as LLaMA-Factory does: a DoRA adapter rescales the rows of the weights that
+    /// result from the preceding adapters. If the head is tied and only one of embedding and head changes, the head becomes a separate
+    /// tensor.
     ///
     /// # Errors
-    /// [`Error::Config`] when the adapters do not go together: two replace the same module, or one replaces what another adds to.
+    /// [`Error::Config`] when the adapters are incompatible: two replace the same module, or one replaces what another adds to.
     pub fn new(base: &Checkpoint, adapters: &[Adapter]) -> Result<Merged> {
         let mut config = base.config().clone();
         if adapters.iter().any(|adapter| adapter.resolved.unties(base.config(), base.params())) {
@@ -120,12 +121,12 @@ impl Merged {
         Ok(Merged { base: base.clone(), adapters: adapters.to_vec(), config, params, origins, factors: RefCell::new(None) })
     }
 
-    /// Whether the head was tied to the embedding and is not any more.
+    /// Whether the head was tied to the embedding and no longer is.
     pub fn unties(&self) -> bool {
         self.config.tie_word_embeddings != self.base.config().tie_word_embeddings
     }
 
-    /// The type that the base's numbers are stored in, for the result; F32 where types differ.
+    /// The dtype for the result: the one that all of the base's tensors are stored in; F32 where they differ.
     pub fn base_dtype(&self) -> Dtype {
         self.base.common_dtype()
     }
@@ -147,10 +148,11 @@ impl Merged {
     }
 }
 
-/// Adds scale · B·A to rows of W, in f32; with magnitudes, then gives each row its length.
+/// Adds scale · B·A to rows of W, in f32; with magnitudes, then rescales each row to its magnitude.
 pub(super) fn add(weight: &mut [f32], rows: Range<usize>, cols: usize, target: &AdapterTarget, scale: f32, factors: &Factors) {
     let rank = target.rank;
-    // A linear map's row i is Σ B[i,k]·A[k,:]; an embedding's Σ A[i,k]·B[:,k]. Both as a row of coefficients and a matrix (r, cols).
+    // Row i is Σ B[i,k]·A[k,:] for a linear map and Σ A[i,k]·B[:,k] for an embedding: in both cases a row of coefficients times a matrix
+    // (r, cols).
     let transposed;
     let (coefficients, matrix) = if target.kind == TargetKind::Embedding {
         transposed = (0..rank).flat_map(|k| (0..cols).map(move |col| factors.b[col * rank + k])).collect::<Vec<f32>>();
@@ -225,7 +227,7 @@ impl ModelSource for Merged {
         &self.params
     }
 
-    /// What no adapter changes keeps its type; the rest is computed in f32.
+    /// Unchanged parameters keep their type; changed ones are computed in f32.
     fn dtype(&self, param: &ParamDecl) -> Dtype {
         match self.params.iter().position(|p| p.name == param.name).map(|at| &self.origins[at]) {
             Some(origin) if origin.changes.is_empty() => self.base.dtype(&self.base.params()[origin.base]),
@@ -234,8 +236,8 @@ impl ModelSource for Merged {
     }
 }
 
-/// A base with adapters, as the GPU runs it: a single adapter is left apart, and the base stays as it is stored. Several, and one
-/// that replaces norms or biases, are added to the weights while these are loaded.
+/// A base with adapters, prepared for the GPU. A single adapter is kept separate, and the base is loaded as it is stored. Several adapters,
+/// or one that replaces norms, biases or position embeddings, are added to the weights during loading.
 pub struct Adapted {
     model: Model,
     apart: Option<(Rc<ResolvedAdapter>, Adapter)>,
@@ -247,7 +249,7 @@ enum Model {
 }
 
 impl Adapted {
-    /// Puts together a base and any number of adapters that were opened for it.
+    /// Combines a base with any number of adapters that were opened for it.
     ///
     /// # Errors
     /// As [`Merged::new`].
@@ -263,7 +265,7 @@ impl Adapted {
         }
     }
 
-    /// The same with all adapters added to the weights while these are loaded, so that another can be trained on the sum.
+    /// The same, but all adapters are added to the weights during loading, so that another one can be trained on the sum.
     ///
     /// # Errors
     /// As [`Merged::new`].
@@ -275,7 +277,7 @@ impl Adapted {
         Ok(Adapted { model, apart: None })
     }
 
-    /// What to load.
+    /// The model to load.
     pub fn model(&self) -> &dyn ModelSource {
         match &self.model {
             Model::Base(base) => &**base,
@@ -283,7 +285,7 @@ impl Adapted {
         }
     }
 
-    /// The adapter to put on it.
+    /// The adapter to apply separately, if any.
     pub fn apart(&self) -> Option<(Rc<ResolvedAdapter>, &dyn ParamSource)> {
         self.apart.as_ref().map(|(resolved, adapter)| (resolved.clone(), adapter as &dyn ParamSource))
     }

@@ -1,5 +1,5 @@
-//! LoRA adapters: PEFT's configuration and files in and out, which weights an adapter changes, merging into a base, and extracting
-//! one from two models.
+//! LoRA adapters: reading and writing PEFT's configuration and files, resolving which weights an adapter changes, merging it into a base,
+//! and extracting one from two models.
 
 pub mod config;
 mod eigen;

@@ -1,7 +1,7 @@
-//! PiSSA (Meng, Wang and Zhang 2024, arXiv 2404.02948): A and B begin as the strongest singular directions of W, and what is left
-//! of W without them stays frozen. The run stands on that remainder, which nobody else has; what is shipped is therefore the change
-//! since the beginning, s·(B·A − B₀·A₀), as one adapter of twice the rank for W itself. As it holds A₀ and B₀ as they are, a run goes on
-//! from it to the same bits.
+//! PiSSA (Meng, Wang and Zhang 2024, arXiv 2404.02948): A and B are initialised with the principal singular vectors of W, and the residual
+//! of W without them stays frozen. The run trains on this residual, which users do not have; the exported adapter is therefore the change
+//! since initialisation, s·(B·A − B₀·A₀), as one adapter of twice the rank for W itself. It contains A₀ and B₀ unchanged, so a run that is
+//! resumed from it continues with the same bits.
 
 use std::ops::Range;
 
@@ -17,10 +17,10 @@ use crate::checkpoint::{Dtype, ModelSource, ParamSource};
 use crate::error::Result;
 use crate::model::{ModelConfig, ParamDecl};
 
-/// Refuses what PiSSA is not defined for.
+/// Rejects targets for which PiSSA is not defined.
 ///
 /// # Errors
-/// [`crate::Error::Config`] where the embedding is targeted, or a head that is the embedding: what is left of it would be both.
+/// [`crate::Error::Config`] where the embedding or a tied head is targeted: embedding and head would share one residual.
 pub fn check(resolved: &ResolvedAdapter, base: &dyn ModelSource) -> Result<()> {
     let shared = |target: &&AdapterTarget| target.kind == TargetKind::Head && base.config().tie_word_embeddings;
     match resolved.targets.iter().find(|t| t.kind == TargetKind::Embedding || shared(t)) {
@@ -31,7 +31,7 @@ pub fn check(resolved: &ResolvedAdapter, base: &dyn ModelSource) -> Result<()> {
     }
 }
 
-/// The configuration of what is shipped: twice the rank, α such that the scale stays the same.
+/// The configuration of the exported adapter: twice the rank, and α such that the scale stays the same.
 pub fn converted(config: &AdapterConfig) -> AdapterConfig {
     let factor = if config.use_rslora { 2f64.sqrt() } else { 2.0 };
     AdapterConfig {
@@ -43,14 +43,14 @@ pub fn converted(config: &AdapterConfig) -> AdapterConfig {
     }
 }
 
-/// A₀ and B₀ of every target, by its index.
+/// A₀ and B₀ of every target, by the target's index.
 pub struct Principal(Vec<Factors>);
 
 impl Principal {
-    /// Takes them from the weights. Directions that a matrix has not, beyond its own rank, begin as in a plain adapter.
+    /// Computes them from the weights. Directions beyond the rank of a matrix are initialised as in a plain adapter.
     ///
     /// # Errors
-    /// What reading fails with; [`crate::Error::Tensor`] when a decomposition does not converge.
+    /// Any error from reading; [`crate::Error::Tensor`] when a decomposition does not converge.
     pub async fn of(resolved: &ResolvedAdapter, base: &dyn ModelSource, iterations: Option<usize>, seed: u64) -> Result<Principal> {
         let plain = NewAdapter::new(resolved, base, seed);
         let mut all = Vec::with_capacity(resolved.targets.len());
@@ -76,10 +76,10 @@ impl Principal {
         Ok(Principal(all))
     }
 
-    /// Takes them from the second half of what an earlier part of the run wrote; `resolved` is that of the run.
+    /// Reads them from the second half of an adapter that an earlier part of the run exported; `resolved` is the run's adapter.
     ///
     /// # Errors
-    /// What reading fails with.
+    /// Any error from reading.
     pub async fn of_converted(written: &Adapter, resolved: &ResolvedAdapter) -> Result<Principal> {
         let mut all: Vec<Factors> = resolved.targets.iter().map(|_| Factors { a: Vec::new(), b: Vec::new(), magnitude: None }).collect();
         for (index, param) in written.params.iter().enumerate() {
@@ -100,7 +100,7 @@ impl Principal {
     }
 }
 
-/// W − s·B₀·A₀ for the targets, in f32: rounded to half precision, it would not add up to W again.
+/// W − s·B₀·A₀ for the targets, in f32: rounded to half precision, the sum would no longer equal W.
 pub struct Residual<'a> {
     base: &'a dyn ModelSource,
     resolved: &'a ResolvedAdapter,
@@ -108,7 +108,7 @@ pub struct Residual<'a> {
 }
 
 impl<'a> Residual<'a> {
-    /// What a run stands on.
+    /// Creates the base on which a run trains.
     pub fn new(base: &'a dyn ModelSource, resolved: &'a ResolvedAdapter, principal: &'a Principal) -> Residual<'a> {
         Residual { base, resolved, principal }
     }
@@ -152,7 +152,7 @@ impl ModelSource for Residual<'_> {
     }
 }
 
-/// The adapter that a run begins with.
+/// The initial adapter of a run.
 pub struct Beginning<'a> {
     plain: NewAdapter<'a>,
     params: Vec<AdapterParam>,
@@ -160,7 +160,7 @@ pub struct Beginning<'a> {
 }
 
 impl<'a> Beginning<'a> {
-    /// A₀ and B₀; all else as `plain` has it.
+    /// Takes A₀ and B₀ from `principal` and everything else from `plain`.
     pub fn new(plain: NewAdapter<'a>, params: Vec<AdapterParam>, principal: &'a Principal) -> Beginning<'a> {
         Beginning { plain, params, principal }
     }
@@ -179,13 +179,13 @@ impl ParamSource for Beginning<'_> {
     }
 }
 
-/// What is shipped: A over A₀, and B beside −B₀.
+/// The exported adapter: A stacked on A₀, and B beside −B₀.
 pub struct Converted<'a> {
-    /// The trained adapter, by the run's declarations.
+    /// The trained adapter, indexed by the run's declarations.
     pub trained: &'a dyn ParamSource,
     /// The run's declarations.
     pub params: Vec<AdapterParam>,
-    /// What it began with.
+    /// The initial factors.
     pub principal: &'a Principal,
 }
 
@@ -213,13 +213,13 @@ impl ParamSource for Converted<'_> {
     }
 }
 
-/// The trained half of what was shipped, by the run's declarations.
+/// The trained half of an exported adapter, indexed by the run's declarations.
 pub struct TrainedHalf<'a>(pub &'a Adapter);
 
 #[async_trait(?Send)]
 impl ParamSource for TrainedHalf<'_> {
     async fn read_rows(&self, param: usize, rows: Range<usize>) -> Result<Vec<f32>> {
-        // A's first rows are the trained ones.
+        // The first rows of A are the trained ones.
         let values = self.0.read_rows(param, rows).await?;
         let AdapterParam { decl, role } = &self.0.params[param];
         match role {

@@ -1,8 +1,8 @@
-//! The best approximations of low rank: truncated singular value decompositions, exact for small matrices and randomised for large
-//! ones (Halko, Martinsson and Tropp 2011, algorithms 4.4 and 5.1), the same bits on every run.
+//! Low-rank approximation by truncated singular value decomposition, exact for small matrices and randomised for large ones (Halko,
+//! Martinsson and Tropp 2011, algorithms 4.4 and 5.1). Every run computes the same bits.
 //!
-//! Both come down to the eigenvectors of a small symmetric matrix: M·Mᵀ or Mᵀ·M, whichever is smaller, or the same of M's projection.
-//! It is summed and decomposed in f64: squaring loses nothing there that f32 could hold.
+//! Both methods compute the eigenvectors of a small symmetric matrix: M·Mᵀ or Mᵀ·M, whichever is smaller, or the same of M's projection. It
+//! is summed and decomposed in f64, where squaring loses no precision that f32 could represent.
 
 use super::eigen::{self, Eigen};
 use crate::error::{Error, Result};
@@ -10,42 +10,42 @@ use crate::random::Random;
 
 /// Matrices whose smaller side is below this are decomposed exactly.
 const EXACT: usize = 384;
-/// Columns beyond the wanted rank that the randomised method carries along.
+/// Additional columns beyond the requested rank in the randomised method.
 const OVERSAMPLING: usize = 8;
-/// Multiplications by M·Mᵀ that make its small singular values vanish; each with an orthonormalisation.
+/// Multiplications by M·Mᵀ that suppress the small singular values, each followed by an orthonormalisation.
 const POWER_ITERATIONS: usize = 2;
 
 /// How many singular values to keep.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Rank {
-    /// As many as this, or as there are.
+    /// At most this many.
     Fixed(usize),
-    /// As few as hold this share of the sum of the squared singular values.
+    /// The smallest number that retains this share of the sum of the squared singular values.
     Energy(f64),
 }
 
 /// U·diag(σ)·Vᵀ with the largest singular values of a matrix.
 pub struct LowRank {
-    /// Descending.
+    /// Singular values, in descending order.
     pub sigma: Vec<f32>,
-    /// (rows, rank), row after row.
+    /// (rows, rank), row-major.
     pub u: Vec<f32>,
-    /// (rank, cols), row after row.
+    /// (rank, cols), row-major.
     pub vt: Vec<f32>,
-    /// The share of the squared Frobenius norm that it holds, 0 to 1; 1 for a matrix of zeros.
+    /// The retained share of the squared Frobenius norm, 0 to 1; 1 for a matrix of zeros.
     pub energy: f64,
 }
 
-/// Decomposes a matrix (rows × cols, row after row). A matrix of zeros gives rank 0.
+/// Decomposes a matrix (rows × cols, row-major). A matrix of zeros gives rank 0.
 ///
 /// # Errors
-/// [`Error::Tensor`] when the iteration does not converge, which numbers that are not finite cause.
+/// [`Error::Tensor`] when the iteration does not converge, which happens for numbers that are not finite.
 pub fn low_rank(name: &str, matrix: &[f32], cols: usize, rank: Rank) -> Result<LowRank> {
     decompose(name, matrix, cols, rank, Some(POWER_ITERATIONS))
 }
 
-/// The largest singular values of a matrix of high rank, whose small ones do not fade away by themselves: with as many power
-/// iterations as asked for, or exactly.
+/// The largest singular values of a matrix of high rank, whose singular values decay slowly: with the given number of power iterations, or
+/// exactly.
 ///
 /// # Errors
 /// As [`low_rank`].
@@ -53,7 +53,7 @@ pub fn principal(name: &str, matrix: &[f32], cols: usize, rank: usize, iteration
     decompose(name, matrix, cols, Rank::Fixed(rank), iterations)
 }
 
-/// `iterations` of the randomised method for large matrices; all are decomposed exactly without.
+/// `iterations` of the randomised method for large matrices; without it, all are decomposed exactly.
 fn decompose(name: &str, matrix: &[f32], cols: usize, rank: Rank, iterations: Option<usize>) -> Result<LowRank> {
     let rows = matrix.len() / cols;
     let total: f64 = matrix.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
@@ -84,7 +84,7 @@ fn decompose(name: &str, matrix: &[f32], cols: usize, rank: Rank, iterations: Op
             _ => break found,
         }
     };
-    // What rounding alone would leave is not kept.
+    // Singular values at the level of rounding errors are dropped.
     let sigma = &found.sigma;
     let noise = sigma[0] * f32::EPSILON * (rows.max(cols) as f32).sqrt();
     let nonzero = sigma.iter().take_while(|&&s| s > noise).count();
@@ -101,12 +101,12 @@ fn held(sigma: &[f32], total: f64) -> f64 {
     sigma.iter().map(|&s| f64::from(s) * f64::from(s)).sum::<f64>() / total
 }
 
-/// What is known of a matrix before its singular vectors are wanted.
+/// A decomposition before its singular vectors are computed.
 struct Decomposition {
-    /// Descending.
+    /// Singular values, in descending order.
     sigma: Vec<f32>,
     eigen: Eigen,
-    /// Of the randomised method: a basis Q of the range (rows, b), and P = Mᵀ·Q (cols, b). M is nearly Q·Pᵀ.
+    /// For the randomised method: a basis Q of the range (rows, b), and P = Mᵀ·Q (cols, b). M ≈ Q·Pᵀ.
     projected: Option<(Vec<f32>, Vec<f32>)>,
 }
 
@@ -122,7 +122,7 @@ impl Decomposition {
         Decomposition::new(m.gram(m.rows() <= m.cols), side, None)
     }
 
-    /// The range of M is found by what it makes of random columns; inside it, the decomposition is small.
+    /// Finds the range of M by multiplying it with random columns, then decomposes the small projection on it.
     fn randomised(m: Matrix<'_>, columns: usize, iterations: usize) -> Option<Decomposition> {
         let mut random = Random::new(0, 0);
         let omega: Vec<f32> = (0..m.cols * columns).map(|_| random.normal() as f32).collect();
@@ -136,7 +136,7 @@ impl Decomposition {
         Decomposition::new(symmetric, columns, Some((q, p)))
     }
 
-    /// U (rows, kept) and V (cols, kept). The eigenvectors are one of the two; M turns them into the other one, times σ.
+    /// U (rows, kept) and V (cols, kept). The eigenvectors are one of the two; multiplication by M gives the other, times σ.
     fn vectors(&self, m: Matrix<'_>, kept: usize) -> (Vec<f32>, Vec<f32>) {
         let by_row: Vec<f32> = (0..kept).flat_map(|k| self.eigen.vector(k)).map(|x| x as f32).collect();
         let side = self.eigen.values.len();
@@ -155,7 +155,7 @@ impl Decomposition {
     }
 }
 
-/// A matrix, row after row.
+/// A matrix, row-major.
 #[derive(Clone, Copy)]
 struct Matrix<'a> {
     values: &'a [f32],
@@ -199,7 +199,7 @@ impl Matrix<'_> {
 
     /// The lower triangle of M·Mᵀ, or of Mᵀ·M, in f64.
     fn gram(&self, of_rows: bool) -> Vec<f64> {
-        /// Rows of X that are added to XᵀX at once.
+        /// Number of rows of X that are added to XᵀX at once.
         const BLOCK: usize = 16;
         let (side, count) = if of_rows { (self.rows(), self.cols) } else { (self.cols, self.rows()) };
         let (mut g, mut x) = (vec![0f64; side * side], vec![0f64; BLOCK * side]);
@@ -226,7 +226,7 @@ impl Matrix<'_> {
     }
 }
 
-/// y += Σ factorᵢ · rowᵢ for up to four rows that follow each other.
+/// y += Σ factorᵢ · rowᵢ for up to four consecutive rows.
 fn add_rows(y: &mut [f32], factors: &[f32], rows: &[f32]) {
     let b = y.len();
     if let &[f0, f1, f2, f3] = factors {
@@ -245,13 +245,13 @@ fn add_rows(y: &mut [f32], factors: &[f32], rows: &[f32]) {
     }
 }
 
-/// (n, m) → (m, n), for `cols` = m; empty for no columns.
+/// (n, m) → (m, n), where `cols` = m; empty for zero columns.
 fn transpose(values: &[f32], cols: usize) -> Vec<f32> {
     let rows = values.len().checked_div(cols).unwrap_or(0);
     (0..cols).flat_map(|j| (0..rows).map(move |i| values[i * cols + j])).collect()
 }
 
-/// The columns of X (n, b), each with length 1 (or 0).
+/// The columns of X (n, b), each normalised to length 1 (columns of zeros stay zero).
 fn normalised(mut x: Vec<f32>, b: usize) -> Vec<f32> {
     let mut squares = vec![0f64; b];
     if b == 0 {
@@ -268,8 +268,8 @@ fn normalised(mut x: Vec<f32>, b: usize) -> Vec<f32> {
     x
 }
 
-/// An orthonormal basis of the columns of X (n, b), by Gram and Schmidt's method applied twice; a column that depends on those before it
-/// becomes zero, or what rounding left of it.
+/// An orthonormal basis of the columns of X (n, b), by the Gram-Schmidt process applied twice; a column that depends linearly on the
+/// preceding ones becomes zero up to rounding errors.
 fn orthonormal(x: &[f32], b: usize) -> Vec<f32> {
     let n = x.len() / b;
     let mut columns: Vec<f64> = transpose(x, b).into_iter().map(f64::from).collect();

@@ -1,4 +1,4 @@
-//! Which weights of a base model an adapter changes, with what rank and scale, and which tensors that makes: PEFT's rules.
+//! Resolves, by PEFT's rules, which weights of a base model an adapter changes, with which rank and scale, and which tensors it has.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,32 +8,32 @@ use super::config::{AdapterConfig, TargetModules, field_error};
 use crate::error::{Error, Result};
 use crate::model::{Architecture, Layout, ModelConfig, ParamDecl, ParamKind};
 
-/// What PEFT puts in front of every module name.
+/// The prefix that PEFT adds to every module name.
 pub const KEY_PREFIX: &str = "base_model.model.";
-/// Most regular expressions in one field; plain names are looked up and not counted.
+/// The most regular expressions in one field; plain names are looked up and not counted.
 const MAX_PATTERNS: usize = 256;
-/// The output head's module.
+/// The module of the output head.
 const HEAD_MODULE: &str = "lm_head";
 
-/// What an adapted module is.
+/// The kind of an adapted module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TargetKind {
     /// A linear map of a layer.
     Linear,
-    /// The token embedding. Where the head is tied to it, the head is not adapted with it.
+    /// The token embedding. A tied head is not adapted with it.
     Embedding,
-    /// The output head. Where it is tied to the embedding, the embedding is not adapted with it.
+    /// The output head. A tied embedding is not adapted with it.
     Head,
 }
 
 /// One adapted weight: W + scale · B·A.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AdapterTarget {
-    /// Index of the weight among the base's declarations; of the embedding for a tied head.
+    /// Index of the weight among the base's declarations; for a tied head, that of the embedding.
     pub param: usize,
     /// The module's name in the base model, `model.layers.0.self_attn.q_proj`.
     pub module: String,
-    /// What it is.
+    /// The kind of module.
     pub kind: TargetKind,
     /// Rows of A.
     pub rank: usize,
@@ -41,12 +41,12 @@ pub struct AdapterTarget {
     pub scale: f32,
 }
 
-/// One parameter that the adapter replaces by a copy of its own (`modules_to_save`).
+/// One parameter that the adapter replaces by its own copy (`modules_to_save`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SavedParam {
-    /// Index of the parameter among the base's declarations; of the embedding for a tied head.
+    /// Index of the parameter among the base's declarations; for a tied head, that of the embedding.
     pub param: usize,
-    /// Its name in the base, `lm_head.weight` also where the head is tied.
+    /// Its name in the base; `lm_head.weight` also for a tied head.
     pub name: String,
 }
 
@@ -57,46 +57,46 @@ impl SavedParam {
     }
 }
 
-/// An adapter's configuration, resolved for one base: which weights it changes, with which rank and scale.
+/// An adapter's configuration, resolved for one base.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResolvedAdapter {
-    /// The adapted weights, in the order of the base's declarations, a tied head last.
+    /// The adapted weights, in the order of the base's declarations; a tied head comes last.
     pub targets: Vec<AdapterTarget>,
-    /// The parameters that are trained and stored whole, in the same order.
+    /// The parameters that are trained and stored in full, in the same order.
     pub saved: Vec<SavedParam>,
     /// Whether every target has a magnitude (DoRA).
     pub use_dora: bool,
-    /// Dropout on the input of A while training.
+    /// Dropout on the input of A during training.
     pub dropout: f32,
-    /// Names in `target_modules` and `modules_to_save` that are no module of this base. PEFT does not mind; in a recipe it is a
-    /// slip.
+    /// Names in `target_modules` and `modules_to_save` that match no module of this base. PEFT ignores them; in a recipe they are a
+    /// mistake.
     pub unmatched: Vec<String>,
 }
 
-/// What a tensor of an adapter is.
+/// The role of an adapter's tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AdapterRole {
-    /// A of a target, by its index.
+    /// A of the target with this index.
     A(usize),
-    /// B of a target.
+    /// B of the target with this index.
     B(usize),
-    /// DoRA's magnitude of a target's output rows.
+    /// DoRA's magnitudes of the output rows of the target with this index.
     Magnitude(usize),
-    /// A saved parameter, by its index.
+    /// The saved parameter with this index.
     Saved(usize),
 }
 
 /// One tensor of an adapter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdapterParam {
-    /// Named by PEFT's key, in compute layout: A (r, in), B (out, r), magnitude (1, out), a saved parameter as in the base. A of an
-    /// embedding is (vocab_size, r): row by row what a token adds; its file holds the transpose.
+    /// The name is PEFT's key; the shape is in compute layout: A (r, in), B (out, r), magnitude (1, out), a saved parameter as in the base.
+    /// A of an embedding is (vocab_size, r), with one row for each token; the file holds its transpose.
     pub decl: ParamDecl,
-    /// What it is.
+    /// The tensor's role.
     pub role: AdapterRole,
 }
 
-/// One module of the base that could be adapted.
+/// A module of the base that can be adapted.
 struct Module<'a> {
     name: &'a str,
     param: usize,
@@ -104,10 +104,11 @@ struct Module<'a> {
 }
 
 impl ResolvedAdapter {
-    /// Finds what `config` targets among the declarations of a base.
+    /// Resolves the targets of `config` among the declarations of a base.
     ///
     /// # Errors
-    /// [`Error::Config`] when nothing is targeted, a pattern is no regular expression, or a module is meant that cannot be adapted.
+    /// [`Error::Config`] when nothing is targeted, a pattern is not a valid regular expression, or a module is named that cannot be
+    /// adapted.
     pub fn resolve(config: &AdapterConfig, model: &ModelConfig, declarations: &[ParamDecl]) -> Result<ResolvedAdapter> {
         let defaults;
         let wanted = match &config.target_modules {
@@ -164,8 +165,8 @@ impl ResolvedAdapter {
         Ok(ResolvedAdapter { targets, saved, use_dora: config.use_dora, dropout: config.lora_dropout as f32, unmatched })
     }
 
-    /// The adapter's tensors, in the order in which PEFT's state dict lists them: by module, A before B before the magnitude;
-    /// then what is saved whole.
+    /// The adapter's tensors, in the order of PEFT's state dict: by module, A before B before the magnitude; then the parameters that are
+    /// stored in full.
     pub fn declarations(&self, base: &[ParamDecl]) -> Vec<AdapterParam> {
         let mut params = Vec::new();
         for (index, target) in self.targets.iter().enumerate() {
@@ -197,14 +198,13 @@ impl ResolvedAdapter {
         params
     }
 
-    /// Whether the head must become a tensor of its own when the adapter is merged: it is tied, and the adapter changes the
-    /// embedding without the head or the other way round.
+    /// Whether merging the adapter makes the head a separate tensor: it is tied, and the adapter changes only one of embedding and head.
     pub fn unties(&self, model: &ModelConfig, declarations: &[ParamDecl]) -> bool {
         let touches = |param: usize| matches!(declarations[param].kind, ParamKind::Embedding | ParamKind::Head);
         model.tie_word_embeddings && (self.targets.iter().any(|t| touches(t.param)) || self.saved.iter().any(|s| touches(s.param)))
     }
 
-    /// The targets by name, as `target_modules` may list them: last parts of names where these mean no other module, else whole names.
+    /// The targets' names for `target_modules`: the last component of a name where it matches no other module, otherwise the whole name.
     pub fn target_names(&self, base: &[ParamDecl]) -> Vec<String> {
         let last = |name: &str| name.rsplit('.').next().unwrap_or(name).to_string();
         let targeted: HashSet<&str> = self.targets.iter().map(|t| t.module.as_str()).collect();
@@ -219,16 +219,16 @@ impl ResolvedAdapter {
         names
     }
 
-    /// Whether one of the adapted weights is stored (in, out): what PEFT wants `fan_in_fan_out` to say.
+    /// Whether an adapted weight is stored as (in, out), which PEFT's `fan_in_fan_out` must state.
     pub fn fan_in_fan_out(&self, base: &[ParamDecl]) -> bool {
         self.targets.iter().any(|target| base[target.param].layout == Layout::Transposed)
     }
 }
 
-/// What PEFT targets where nothing is said (`TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING`).
+/// The modules that PEFT targets by default (`TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING`).
 ///
 /// # Errors
-/// [`Error::Config`] where PEFT has none, as for phi3.
+/// [`Error::Config`] where PEFT has no default, as for phi3.
 pub fn default_targets(architecture: Architecture) -> Result<TargetModules> {
     let declaration = architecture.declaration();
     if declaration.lora_targets.is_empty() {
@@ -262,10 +262,10 @@ fn modules(declarations: &[ParamDecl]) -> Vec<Module<'_>> {
     modules
 }
 
-/// The parameters of modules that `modules_to_save` names. PEFT takes a module whose name ends so, whether or not a dot stands
-/// in front, and all that is inside it.
+/// The parameters of the modules that `modules_to_save` names. Like PEFT, it takes every module whose name ends with a given name, whether
+/// or not a dot precedes it, together with its submodules.
 ///
-/// Returned with the names that were found.
+/// Also returns the names that matched.
 fn saved<'a>(config: &'a AdapterConfig, declarations: &[ParamDecl], modules: &[Module<'_>]) -> (Vec<SavedParam>, HashSet<&'a str>) {
     let names: HashSet<&str> = config.modules_to_save.iter().map(String::as_str).collect();
     let mut found = HashSet::new();
@@ -296,29 +296,29 @@ fn saved<'a>(config: &'a AdapterConfig, declarations: &[ParamDecl], modules: &[M
     (saved, found)
 }
 
-/// Where a module's name and those of the modules that hold it end.
+/// The byte offsets at which the module's name and the names of its enclosing modules end.
 fn ends(module: &str) -> impl Iterator<Item = usize> + '_ {
     module.match_indices('.').map(|(at, _)| at).chain([module.len()])
 }
 
-/// The whole name and what follows each dot in it.
+/// The whole name and the suffix after each dot.
 fn suffixes(module: &str) -> impl Iterator<Item = &str> {
     std::iter::once(module).chain(module.match_indices('.').map(|(at, _)| &module[at + 1..]))
 }
 
-/// Whether a name in a configuration has no meaning as a regular expression but itself. (A dot stands for itself: no two modules differ
-/// by another character in its place.)
+/// Whether a name in a configuration, read as a regular expression, matches only itself. (A dot counts as literal: no two module names
+/// differ only in a character in its place.)
 fn is_plain(name: &str) -> bool {
     name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
 }
 
-/// What the configuration takes and leaves out.
+/// The modules that the configuration includes and excludes.
 struct Selection<'a> {
     wanted: &'a TargetModules,
     pattern: Option<Regex>,
     names: HashSet<&'a str>,
     excluded: Option<(&'a TargetModules, Option<Regex>, HashSet<&'a str>)>,
-    /// `modules_to_save`: plain names, and those that are regular expressions.
+    /// `modules_to_save`: plain names, and regular expressions.
     not_adapted: (HashSet<&'a str>, Vec<Regex>),
     layers: Option<(&'a [usize], Vec<Regex>)>,
 }
@@ -417,10 +417,10 @@ fn matches_modules(
     }
 }
 
-/// Values by module name: the first key that matches a name's end, after a dot, wins.
+/// Values by module name: the first key that matches the end of a name, after a dot, applies.
 struct Patterns<'a, T> {
     field: &'static str,
-    /// Plain names with their place in the list.
+    /// Plain names with their position in the list.
     plain: HashMap<&'a str, (usize, T)>,
     patterns: Vec<(usize, Regex, T)>,
 }
@@ -474,7 +474,7 @@ fn unmatched(config: &AdapterConfig, wanted: &TargetModules, modules: &[Module<'
     unmatched
 }
 
-/// The last parts of the names that could be meant.
+/// Suggests the last components of the available module names.
 fn suggestion(modules: &[Module<'_>]) -> String {
     let mut names: Vec<&str> = Vec::new();
     for module in modules.iter().filter(|m| m.kind.is_some()) {
@@ -487,7 +487,7 @@ fn suggestion(modules: &[Module<'_>]) -> String {
 }
 
 impl ResolvedAdapter {
-    /// The sentence for a recipe that names modules which are not there; `None` when all are.
+    /// The error for a recipe that names modules that do not exist; `None` when all exist.
     pub fn unmatched_error(&self, model: &ModelConfig, declarations: &[ParamDecl]) -> Option<Error> {
         let first = self.unmatched.first()?;
         let model_type = model.architecture.model_type();

@@ -1,4 +1,4 @@
-//! What a checkpoint takes over from the directory it descends from: tokenizer, chat template, generation settings.
+//! The files that a checkpoint copies from the directory it is derived from: tokenizer, chat template, generation settings.
 
 use serde_json::{Map, Value, json};
 
@@ -9,7 +9,7 @@ use crate::platform::{Directory, read_small};
 
 const GENERATION_CONFIG: &str = "generation_config.json";
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
-/// The files that tokenizers and chat templates consist of, of whatever kind.
+/// The files that tokenizers and chat templates of any kind consist of.
 const CARRIED: [&str; 14] = [
     "tokenizer.json",
     TOKENIZER_CONFIG,
@@ -26,11 +26,11 @@ const CARRIED: [&str; 14] = [
     "normalizer.json",
     "tekken.json",
 ];
-/// Settings that only apply when sampling; transformers refuses to save them beside `do_sample: false`.
+/// Settings that apply only to sampling; transformers refuses to save them together with `do_sample: false`.
 pub(crate) const SAMPLING_SETTINGS: [&str; 8] =
     ["temperature", "top_p", "top_k", "min_p", "top_h", "typical_p", "epsilon_cutoff", "eta_cutoff"];
 
-/// The small files of a checkpoint, held in memory so that the directory they come from may go away.
+/// The small files of a checkpoint, held in memory so that they remain available if their directory is deleted.
 #[derive(Debug, Clone, Default)]
 pub struct Carry {
     files: Vec<(String, Vec<u8>)>,
@@ -38,12 +38,12 @@ pub struct Carry {
 }
 
 impl Carry {
-    /// Nothing but what follows from the model's configuration.
+    /// No copied files; only what follows from the model's configuration.
     pub fn nothing() -> Self {
         Carry::default()
     }
 
-    /// Takes over what `dir` holds of tokenizer, chat template and generation settings.
+    /// Loads tokenizer, chat template and generation settings from `dir`.
     ///
     /// # Errors
     /// [`crate::Error::Line`] when a JSON file among them is damaged, [`crate::Error::File`] when one cannot be read.
@@ -59,15 +59,15 @@ impl Carry {
         Ok(carry)
     }
 
-    /// Whether a file of that name belongs to a tokenizer or chat template, and is taken over.
+    /// Whether a file of this name belongs to a tokenizer or chat template and is copied.
     pub(crate) fn is_carried(name: &str) -> bool {
         CARRIED.contains(&name)
     }
 
-    /// Adds or replaces a file, for instance `chat_template.jinja` when a recipe names another template.
+    /// Adds or replaces a file, for example `chat_template.jinja` when a recipe names another template.
     ///
     /// # Errors
-    /// [`crate::Error::Line`] when it is `tokenizer_config.json` or `generation_config.json` and no JSON.
+    /// [`crate::Error::Line`] when it is `tokenizer_config.json` or `generation_config.json` and not JSON.
     pub fn set_file(&mut self, name: &str, bytes: Vec<u8>) -> Result<()> {
         if name == GENERATION_CONFIG {
             self.generation_config = Some(parse_object(name, &bytes)?);
@@ -79,23 +79,23 @@ impl Carry {
         Ok(())
     }
 
-    /// Takes tokenizer files and chat template of another directory instead of those of the same names here.
+    /// Replaces tokenizer files and chat template by those of another directory.
     pub fn replace_by(&mut self, other: Carry) {
         self.files.retain(|(name, _)| !other.files.iter().any(|(new, _)| new == name));
         self.files.extend(other.files);
     }
 
-    /// A carried file.
+    /// The content of a copied file.
     pub fn file(&self, name: &str) -> Option<&[u8]> {
         self.files.iter().find(|(other, _)| other == name).map(|(_, bytes)| bytes.as_slice())
     }
 
-    /// Tokenizer and chat template.
+    /// The files of tokenizer and chat template.
     pub(crate) fn tokenizer_files(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()))
     }
 
-    /// All files to write beside the weights of a model with this configuration, `generation_config.json` among them.
+    /// All files to write together with the weights of a model with this configuration, including `generation_config.json`.
     pub(super) fn files(&self, config: &ModelConfig) -> Vec<(&str, Vec<u8>)> {
         let mut files: Vec<_> = self.files.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())).collect();
         files.push((GENERATION_CONFIG, to_bytes(self.generation_config(config))));
@@ -126,15 +126,16 @@ impl Carry {
     }
 }
 
-/// JSON as transformers writes it: keys sorted, two spaces, a newline at the end.
+/// JSON formatted as transformers writes it: sorted keys, two spaces of indentation, a newline at the end.
 pub(super) fn to_bytes(map: Map<String, Value>) -> Vec<u8> {
     let mut value = Value::Object(map);
     value.sort_all_objects();
     format!("{value:#}\n").into_bytes()
 }
 
-/// transformers 5 writes the class `TokenizersBackend`, which 4 does not know, and lists extra special tokens where 4 expects
-/// names for them. Both read `PreTrainedTokenizerFast` and `additional_special_tokens`. What needs no change keeps its bytes.
+/// Makes a tokenizer configuration readable by transformers 4 and 5. Version 5 writes the class `TokenizersBackend`, which 4 does not know,
+/// and lists extra special tokens where 4 expects a map of names. Both read `PreTrainedTokenizerFast` and `additional_special_tokens`. A
+/// file that needs no change keeps its bytes.
 fn readable_by_both(bytes: Vec<u8>) -> Result<Vec<u8>> {
     let original = parse_object(TOKENIZER_CONFIG, &bytes)?;
     let mut config = original.clone();

@@ -1,9 +1,9 @@
-//! Numbers between the file's types and f32.
+//! Conversion between the file's dtypes and f32.
 
 use half::{bf16, f16};
 use safetensors::Dtype;
 
-/// transformers' name of a type that weights can be written in.
+/// transformers' name of a dtype in which weights can be written.
 pub fn dtype_name(dtype: Dtype) -> Option<&'static str> {
     match dtype {
         Dtype::F32 => Some("float32"),
@@ -13,12 +13,13 @@ pub fn dtype_name(dtype: Dtype) -> Option<&'static str> {
     }
 }
 
-/// Whether weights of this type can be read as f32.
+/// Whether weights of this dtype can be read as f32.
 pub(super) fn is_readable(dtype: Dtype) -> bool {
     matches!(dtype, Dtype::F64) || dtype_name(dtype).is_some()
 }
 
-/// Little-endian bytes of F32, F16, BF16 or F64 as f32; other types give nothing (they are refused when a file is opened).
+/// Converts little-endian bytes of F32, F16, BF16 or F64 to f32; other dtypes give an empty result (they are rejected when a file is
+/// opened).
 pub(super) fn to_f32(dtype: Dtype, bytes: &[u8]) -> Vec<f32> {
     fn each<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
         bytes.as_chunks::<N>().0.iter().map(|chunk| number(*chunk)).collect()
@@ -42,10 +43,10 @@ pub(super) fn to_u32(bytes: &[u8]) -> Vec<u32> {
     bytes.as_chunks().0.iter().map(|chunk| u32::from_le_bytes(*chunk)).collect()
 }
 
-/// f32 rounded to nearest, ties to even, as little-endian bytes of `dtype` (F32, F16 or BF16).
+/// Rounds f32 to nearest, ties to even, and returns little-endian bytes of `dtype` (F32, F16 or BF16).
 ///
 /// # Errors
-/// The first finite number that becomes infinite.
+/// The first finite number that would become infinite.
 pub(super) fn from_f32(dtype: Dtype, values: &[f32]) -> Result<Vec<u8>, f32> {
     let mut bytes = Vec::with_capacity(values.len() * dtype.bitsize() / 8);
     for &value in values {

@@ -1,9 +1,9 @@
-//! The header of a safetensors file, parsed from the file's first bytes only and distrusted throughout.
+//! The header of a safetensors file, parsed from the beginning of the file and validated as untrusted input.
 //!
 //! Layout: 8 bytes little-endian length n, n bytes of JSON (`{"name": {"dtype", "shape", "data_offsets"}, …}` and an optional
-//! `__metadata__` of strings), then the tensors' bytes without gaps. The `safetensors` crate validates a header only together
-//! with the whole file in memory, and counts in `usize`, which is 32 bits in the browser; so the parsing is our own, with the
-//! crate's [`Dtype`].
+//! `__metadata__` of strings), then the tensors' bytes without gaps. The `safetensors` crate validates a header only together with the
+//! whole file in memory, and uses `usize`, which is 32 bits in the browser; so this module has its own parser and uses only the crate's
+//! [`Dtype`].
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,9 +16,9 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use crate::error::{Cause, Error, Result};
 use crate::platform::{Directory, is_lfs_pointer};
 
-/// The largest header that any reader of the format accepts, in bytes.
+/// The largest header that readers of the format accept, in bytes.
 pub const MAX_HEADER: u64 = 100_000_000;
-/// Bytes of the length in front of the header.
+/// Size of the length field before the header, in bytes.
 const LENGTH_BYTES: u64 = 8;
 
 /// One tensor of a file.
@@ -30,34 +30,34 @@ pub struct TensorEntry {
     pub dtype: Dtype,
     /// Its shape, outermost dimension first; empty for a scalar.
     pub shape: Vec<u64>,
-    /// Where its bytes begin, counted from the beginning of the file.
+    /// Offset of its first byte from the beginning of the file.
     pub offset: u64,
-    /// How many bytes it has.
+    /// Its size in bytes.
     pub bytes: u64,
 }
 
 impl TensorEntry {
-    /// How many elements it has.
+    /// The number of elements.
     pub fn elements(&self) -> u64 {
         self.shape.iter().product() // cannot overflow: checked against the size of the file
     }
 }
 
-/// A whole header.
+/// The complete header of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
-    /// The tensors in the order of their bytes.
+    /// The tensors in the order of their data.
     pub tensors: Vec<TensorEntry>,
-    /// Free text entries (`__metadata__`).
+    /// Text entries (`__metadata__`).
     pub metadata: BTreeMap<String, String>,
 }
 
 impl Header {
-    /// Reads the header of `name` in `dir`: two small reads, whatever the file's size.
+    /// Reads the header of `name` in `dir`, in two small reads regardless of the file's size.
     ///
     /// # Errors
-    /// [`Error::File`] for a file that is no safetensors file or is cut short, [`Error::Tensor`] for a tensor whose
-    /// description does not hold.
+    /// [`Error::File`] for a file that is not a safetensors file or is truncated, [`Error::Tensor`] for a tensor with an invalid
+    /// description.
     pub async fn read(dir: &dyn Directory, name: &str) -> Result<Header> {
         let Some(size) = dir.size(name).await? else {
             return Err(Error::file(format!("{}/{name}", dir.label()), "there is no such file").because(Cause::NotFound));
@@ -127,8 +127,8 @@ impl Header {
     }
 }
 
-/// The bytes that precede the tensors' data in a file with these tensors: their order is kept, offsets are filled in
-/// ([`TensorEntry::offset`] is overwritten). The JSON is what the `safetensors` crate writes.
+/// Returns the bytes before the tensors' data in a file with these tensors. Their order is kept, and [`TensorEntry::offset`] is
+/// overwritten. The JSON is the same as the `safetensors` crate writes.
 pub(super) fn write(tensors: &mut [TensorEntry], metadata: &[(String, String)]) -> Vec<u8> {
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let mut entries = Vec::with_capacity(tensors.len() + 1);
@@ -159,14 +159,14 @@ pub(super) fn write(tensors: &mut [TensorEntry], metadata: &[(String, String)]) 
     bytes
 }
 
-/// How many bytes a tensor takes; `None` if that overflows or is no whole number.
+/// The size of a tensor in bytes; `None` if it overflows or is not a whole number of bytes.
 pub(super) fn shape_bytes(shape: &[u64], dtype: Dtype) -> Option<u64> {
     let elements = shape.iter().try_fold(1u64, |product, &size| product.checked_mul(size))?;
     let bits = elements.checked_mul(dtype.bitsize() as u64)?;
     bits.is_multiple_of(8).then_some(bits / 8)
 }
 
-/// A name that occurs twice, if there is one.
+/// The first name that occurs twice, if any.
 pub(super) fn first_duplicate<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let mut names: Vec<_> = names.collect();
     names.sort_unstable();
@@ -190,7 +190,7 @@ fn header_length(file: &str, bytes: &[u8], size: u64) -> Result<u64> {
     }
 }
 
-/// The JSON as it stands; duplicates are kept, so that they can be refused.
+/// The parsed JSON, including duplicates, so that they can be rejected.
 struct RawHeader {
     tensors: Vec<(String, RawTensor)>,
     metadata: BTreeMap<String, String>,

@@ -1,5 +1,5 @@
-//! Directories in and out: a Hugging Face checkpoint is opened by its headers, checked against its architecture's declaration, read
-//! in pieces, and written so that transformers 4 and 5 compute the same from it.
+//! Reading and writing model directories: a Hugging Face checkpoint is opened by reading its headers, checked against its architecture's
+//! declaration, read in pieces, and written so that transformers 4 and 5 compute the same from it.
 
 mod carry;
 mod convert;
@@ -34,17 +34,17 @@ use crate::platform::Directory;
 /// Bytes read from a file at once.
 const READ_PIECE: u64 = 16 << 20;
 
-/// Where the tensor of a declaration lies.
+/// The location of a declared tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
-    /// Index into the files.
+    /// Index of the file.
     pub(crate) file: usize,
-    /// Its name there, which may lack the declared name's prefix.
+    /// The tensor's name in that file, which may lack the declared name's prefix.
     pub(crate) tensor: String,
 }
 
-/// A model directory, open: its configuration is known and every declared tensor was found in the right shape. Weights are
-/// read when asked for.
+/// An open model directory: its configuration is resolved, and every declared tensor was found in the right shape. Weights are read on
+/// demand.
 #[derive(Clone)]
 pub struct Checkpoint {
     directory: Rc<dyn Directory>,
@@ -57,8 +57,8 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// A directory whose files are open and were found to hold every parameter of this configuration in the right shape, as
-    /// [`Checkpoint::open`] makes sure.
+    /// Creates a checkpoint from open files that have been checked to hold every parameter of this configuration in the right shape, as
+    /// [`Checkpoint::open`] does.
     pub(crate) fn assemble(
         directory: Rc<dyn Directory>,
         config: ModelConfig,
@@ -69,7 +69,7 @@ impl Checkpoint {
         Checkpoint { directory, config, params, files, places, piece: READ_PIECE }
     }
 
-    /// The directory it was opened from.
+    /// The directory from which it was opened.
     pub fn directory(&self) -> &Rc<dyn Directory> {
         &self.directory
     }
@@ -84,10 +84,10 @@ impl Checkpoint {
         &self.params
     }
 
-    /// The type that a parameter is stored in.
+    /// The dtype in which a parameter is stored.
     ///
     /// # Errors
-    /// [`Error::Tensor`] when it is not one of this model's.
+    /// [`Error::Tensor`] when the parameter does not belong to this model.
     pub fn stored_dtype(&self, param: &ParamDecl) -> Result<Dtype> {
         self.place(param).map(|place| self.dtype_of(place))
     }
@@ -95,15 +95,15 @@ impl Checkpoint {
     /// Rows of a parameter in compute layout, row after row without padding, as f32.
     ///
     /// # Errors
-    /// [`Error::Tensor`] for rows that it has not, [`Error::File`] when reading fails.
+    /// [`Error::Tensor`] for rows that do not exist, [`Error::File`] when reading fails.
     pub async fn read_rows(&self, param: &ParamDecl, rows: Range<usize>) -> Result<Vec<f32>> {
         self.read_elements(param, rows, convert::to_f32).await
     }
 
-    /// Rows of a parameter in compute layout, as the bits that are stored: for frozen weights that stay in half precision.
+    /// Rows of a parameter in compute layout, as the stored bits: for frozen weights that stay in half precision.
     ///
     /// # Errors
-    /// As [`Checkpoint::read_rows`]; [`Error::Tensor`] also when it is not stored in BF16 or F16.
+    /// As [`Checkpoint::read_rows`]; [`Error::Tensor`] also when the parameter is not stored in BF16 or F16.
     pub async fn read_rows_half(&self, param: &ParamDecl, rows: Range<usize>) -> Result<Vec<u16>> {
         let dtype = self.stored_dtype(param)?;
         if !matches!(dtype, Dtype::BF16 | Dtype::F16) {
@@ -112,12 +112,12 @@ impl Checkpoint {
         self.read_elements(param, rows, |_, bytes| convert::to_u16(bytes)).await
     }
 
-    /// F32 for what is not there.
+    /// The dtype at this place; F32 if the tensor is not there.
     fn dtype_of(&self, place: &Place) -> Dtype {
         self.files[place.file].get(&place.tensor).map_or(Dtype::F32, |entry| entry.dtype)
     }
 
-    /// A range of a parameter's elements as f32, in the order of the file.
+    /// A range of a parameter's elements as f32, in the file's order.
     ///
     /// # Errors
     /// As [`Checkpoint::read_rows`].
@@ -161,7 +161,7 @@ impl Checkpoint {
                     at = next;
                 }
             }
-            // The file's rows are our columns; they are read whole, since the wanted part of each is mostly all of it.
+            // The file's rows are our columns; they are read whole, since usually most of each is needed.
             Layout::Transposed => {
                 out.resize(rows.len() * cols, T::default());
                 let width = param.rows as u64;
@@ -182,23 +182,22 @@ impl Checkpoint {
     }
 }
 
-/// A model to load: a checkpoint, or one that is changed while it is read.
+/// A model to load: a checkpoint, or one that is modified while it is read.
 #[async_trait(?Send)]
 pub trait ModelSource: ParamSource {
-    /// What messages call it: a directory, and what was added to it.
+    /// The label used in messages: a directory, and what was added to it.
     fn label(&self) -> String;
 
     /// The resolved configuration.
     fn config(&self) -> &ModelConfig;
 
-    /// All parameters, by whose indices [`ParamSource`] reads.
+    /// All parameters; [`ParamSource`] reads them by index.
     fn params(&self) -> &[ParamDecl];
 
-    /// The type that a parameter is stored in; F32 for what is computed.
+    /// The dtype in which a parameter is stored; F32 if it is computed.
     fn dtype(&self, param: &ParamDecl) -> Dtype;
 
-    /// The type that all numbers are stored in, in which a result is written where nothing else is asked for: BF16 or F16, and F32
-    /// where types differ.
+    /// The dtype in which all parameters are stored, and in which a result is written by default: BF16 or F16; F32 where they differ.
     fn common_dtype(&self) -> Dtype {
         let mut dtypes = self.params().iter().map(|param| self.dtype(param));
         match dtypes.next() {
@@ -207,7 +206,7 @@ pub trait ModelSource: ParamSource {
         }
     }
 
-    /// A few of a parameter's elements as f32, in the order of the file.
+    /// A range of a parameter's elements as f32, in the file's order.
     ///
     /// # Errors
     /// As [`ParamSource::read_rows`].
@@ -248,7 +247,7 @@ impl ModelSource for Checkpoint {
     }
 }
 
-/// An open checkpoint can be written out again, in another dtype or other shards.
+/// An open checkpoint can be written again, in another dtype or with other shards.
 #[async_trait(?Send)]
 impl ParamSource for Checkpoint {
     async fn read_rows(&self, param: usize, rows: Range<usize>) -> Result<Vec<f32>> {

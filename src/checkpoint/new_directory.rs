@@ -1,13 +1,14 @@
-//! A directory that appears under its name when it is whole, and not before: it grows under another name and is renamed.
+//! A directory that is published atomically: it is written under a temporary name and renamed when it is complete.
 
 use std::any::Any;
 
 use crate::error::{Cause, Error, Result};
 use crate::platform::OutputDirectory;
 
-/// A new directory that is being written. No other one of the same name can be begun meanwhile, where the platform has locks.
+/// A new directory that is being written. Where the platform has locks, no other directory of the same name can be started meanwhile.
 ///
-/// What is interrupted leaves its unfinished directory; the next one of the same name removes it ([`NewDirectory::cleared`]).
+/// An interrupted command leaves its unfinished directory; the next command that writes the same name removes it
+/// ([`NewDirectory::cleared`]).
 pub struct NewDirectory<'a> {
     parent: &'a dyn OutputDirectory,
     name: String,
@@ -16,7 +17,7 @@ pub struct NewDirectory<'a> {
 }
 
 impl<'a> NewDirectory<'a> {
-    /// Begins the directory `name` in `parent`. An empty directory of that name is replaced.
+    /// Starts the directory `name` in `parent`. An empty directory of that name is replaced.
     ///
     /// # Errors
     /// [`Error::File`] with [`Cause::AlreadyExists`] when the name is taken, with [`Cause::InUse`] when another command is writing
@@ -41,27 +42,27 @@ impl<'a> NewDirectory<'a> {
         format!(".{}.partial", self.name)
     }
 
-    /// Where to write for now.
+    /// The temporary directory to write to.
     pub fn directory(&self) -> Box<dyn OutputDirectory> {
         self.parent.subdirectory(&self.partial())
     }
 
-    /// That an unfinished directory of an interrupted command was here and has been removed, as a sentence for the user.
+    /// A sentence for the user when the unfinished directory of an interrupted command was removed.
     pub fn cleared(&self) -> Option<String> {
         self.cleared.then(|| format!("removed {}/{}, which an interrupted command left", self.parent.label(), self.partial()))
     }
 
-    /// Puts what was written under its name, or removes it where writing failed.
+    /// Publishes the directory under its name, or removes it if writing failed.
     ///
     /// # Errors
-    /// That of `written`; [`Error::File`] when the name was taken meanwhile, and nothing is left then.
+    /// The error in `written`; [`Error::File`] when the name was taken meanwhile; the written files are removed in that case.
     pub async fn complete<T>(self, written: Result<T>) -> Result<T> {
         let outcome = match written {
             Ok(value) => self.rename().await.map(|()| value),
             Err(error) => Err(error),
         };
         if outcome.is_err() {
-            // The error that led here is the one to report.
+            // The error from writing is the one to report.
             let _ = self.parent.remove(&self.partial()).await;
         }
         outcome
@@ -69,7 +70,7 @@ impl<'a> NewDirectory<'a> {
 
     async fn rename(&self) -> Result<()> {
         self.directory().sync().await?;
-        // The rename replaces nothing, so an empty directory has to go first.
+        // The rename does not replace anything, so an empty directory must be removed first.
         if is_empty(self.parent, &self.name).await? {
             self.parent.remove(&self.name).await?;
         }
@@ -78,7 +79,7 @@ impl<'a> NewDirectory<'a> {
     }
 }
 
-/// Whether nothing lies under this name.
+/// Whether this name does not exist or is an empty directory.
 async fn is_empty(parent: &dyn OutputDirectory, name: &str) -> Result<bool> {
     if parent.size(name).await?.is_some() {
         return Ok(false);

@@ -1,5 +1,5 @@
-//! Opening a model directory: `config.json`, the index and the headers of the weight files. Accepts what computes the model that
-//! the configuration declares, and stops at the first fault; `validate` finds all of them and says how to repair them.
+//! Opening a model directory: `config.json`, the index and the headers of the weight files. Accepts a directory that holds the model
+//! declared by the configuration, and stops at the first fault; `validate` finds all faults and says how to repair them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -12,35 +12,35 @@ use crate::model::config::{CONFIG_FILE, parse_object};
 use crate::model::{ModelConfig, ParamDecl, params};
 use crate::platform::{Directory, read_small};
 
-/// The weights when they are in one file.
+/// The weight file when there is only one.
 pub(crate) const WEIGHTS: &str = "model.safetensors";
-/// Says which file holds which tensor when there are several.
+/// The index that maps tensors to files when there are several.
 pub(crate) const INDEX: &str = "model.safetensors.index.json";
-/// The output head, which a model may share with its embedding.
+/// The output head, which may be tied to the embedding.
 pub(crate) const HEAD: &str = "lm_head.weight";
-/// What the published GPT-2 lacks in front of its names.
+/// The name prefix that the published GPT-2 files lack.
 const OPTIONAL_PREFIX: &str = "transformer.";
-/// Elements compared at once.
+/// Number of elements compared at once.
 const PIECE: u64 = 2 << 20;
 
-/// Whether a tensor is a buffer that old versions of transformers saved and that is computed instead of read.
+/// Whether a tensor is a buffer that old versions of transformers saved and that is recomputed instead of read.
 pub(crate) fn is_buffer(name: &str) -> bool {
     ["rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias"].iter().any(|buffer| name.ends_with(buffer))
 }
 
-/// Whether a tensor belongs to a reward or value head, which training tools save beside a language model.
+/// Whether a tensor belongs to a reward or value head, which training tools save together with a language model.
 pub(crate) fn is_other_head(name: &str) -> bool {
     ["v_head.", "score.", "value_head."].iter().any(|head| name.starts_with(head))
 }
 
 impl Checkpoint {
-    /// Opens a directory without its tokenizer: reads `config.json`, the index and the headers of the weight files. Numbers are read
+    /// Opens a directory without its tokenizer: reads `config.json`, the index and the headers of the weight files. Tensor data are read
     /// only where a tied model also stores its head.
     ///
     /// # Errors
-    /// The first fault that keeps the directory from being the model that its configuration declares: [`Error::File`] for a file
-    /// that is missing or damaged, [`Error::Line`] and [`Error::Config`] for a JSON file, [`Error::Tensor`] for a tensor that is
-    /// missing, unexpected or of another shape.
+    /// The first fault that makes the directory differ from the model declared by its configuration: [`Error::File`] for a file that is
+    /// missing or damaged, [`Error::Line`] and [`Error::Config`] for a JSON file, [`Error::Tensor`] for a tensor that is missing,
+    /// unexpected or of another shape.
     pub async fn open(directory: Rc<dyn Directory>) -> Result<Checkpoint> {
         let config = ModelConfig::parse(CONFIG_FILE, &read(&*directory, CONFIG_FILE).await?)?;
         let files = open_files(&directory).await?;
@@ -78,7 +78,7 @@ async fn read(directory: &dyn Directory, name: &str) -> Result<Vec<u8>> {
     }
 }
 
-/// The single file, or the shards that the index names.
+/// Opens the single file, or the shards that the index names.
 async fn open_files(directory: &Rc<dyn Directory>) -> Result<Vec<TensorFile>> {
     let indexed = directory.size(INDEX).await?.is_some();
     if directory.size(WEIGHTS).await?.is_some() {
@@ -115,7 +115,7 @@ async fn open_files(directory: &Rc<dyn Directory>) -> Result<Vec<TensorFile>> {
     Ok(files)
 }
 
-/// The index: which file each tensor is in.
+/// Reads the index: the file of each tensor.
 async fn weight_map(directory: &dyn Directory) -> Result<BTreeMap<String, String>> {
     let index = parse_object(INDEX, &read(directory, INDEX).await?)?;
     let Some(Value::Object(map)) = index.get("weight_map") else {
@@ -128,7 +128,7 @@ async fn weight_map(directory: &dyn Directory) -> Result<BTreeMap<String, String
     map.iter().map(entry).collect()
 }
 
-/// Where every declared tensor lies; takes them out of `found`.
+/// Locates every declared tensor and removes it from `found`.
 fn places<'a>(config: &ModelConfig, files: &'a [TensorFile], found: &mut HashMap<&'a str, usize>) -> Result<HashMap<String, Place>> {
     let mut places = HashMap::new();
     for param in params(config) {
@@ -143,7 +143,7 @@ fn places<'a>(config: &ModelConfig, files: &'a [TensorFile], found: &mut HashMap
     Ok(places)
 }
 
-/// The shape that is declared, in a type of floating-point numbers.
+/// Checks that the tensor has the declared shape and a floating-point type.
 fn check_stored(param: &ParamDecl, file: &TensorFile, name: &str) -> Result<()> {
     let Some(entry) = file.get(name) else { return Ok(()) };
     let wanted: Vec<u64> = param.stored_shape().iter().map(|&n| n as u64).collect();
@@ -157,7 +157,7 @@ fn check_stored(param: &ParamDecl, file: &TensorFile, name: &str) -> Result<()> 
     Ok(())
 }
 
-/// A tied head may be stored once more, with the embedding's numbers.
+/// Checks that the stored head of a tied model equals the embedding.
 async fn same_as_embedding(files: &[TensorFile], head: usize, embedding: Option<&Place>) -> Result<()> {
     let differs = || {
         let reason = "differs from the embedding, though config.json says that the two are one (tie_word_embeddings)";

@@ -1,4 +1,4 @@
-//! One safetensors file, read and written in pieces: the weights of a model, an optimiser's state, an adapter.
+//! A safetensors file, read and written in pieces: a model's weights, an optimiser's state, an adapter.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -11,7 +11,7 @@ use super::header::{self, Header, TensorEntry};
 use crate::error::{Error, Result};
 use crate::platform::{Directory, FileWriter, OutputDirectory};
 
-/// A safetensors file open for reading. Only its header is in memory.
+/// A safetensors file open for reading. Only the header is held in memory.
 #[derive(Clone)]
 pub struct TensorFile {
     dir: Rc<dyn Directory>,
@@ -30,13 +30,13 @@ impl TensorFile {
         Ok(TensorFile::from_header(dir, name, header))
     }
 
-    /// A file of another format whose tensors lie in it as they would in a safetensors file.
+    /// Wraps a file of another format whose tensor data have the same layout as in a safetensors file.
     pub(super) fn from_header(dir: Rc<dyn Directory>, name: &str, header: Header) -> TensorFile {
         let by_name = header.tensors.iter().enumerate().map(|(i, t)| (t.name.clone(), i)).collect();
         TensorFile { dir, name: name.to_string(), header, by_name }
     }
 
-    /// The directory that it lies in.
+    /// The directory that contains the file.
     pub fn directory(&self) -> &Rc<dyn Directory> {
         &self.dir
     }
@@ -46,22 +46,22 @@ impl TensorFile {
         &self.name
     }
 
-    /// Its tensors in the order of their bytes.
+    /// Its tensors in the order of their data.
     pub fn tensors(&self) -> &[TensorEntry] {
         &self.header.tensors
     }
 
-    /// A text entry of the header.
+    /// A text entry of the header's metadata.
     pub fn metadata(&self, key: &str) -> Option<&str> {
         self.header.metadata.get(key).map(String::as_str)
     }
 
-    /// The tensor of that name.
+    /// The tensor with this name.
     pub fn get(&self, tensor: &str) -> Option<&TensorEntry> {
         self.by_name.get(tensor).map(|&index| &self.header.tensors[index])
     }
 
-    /// The tensor of that name, which must have this type and shape.
+    /// The tensor with this name, which must have this type and shape.
     ///
     /// # Errors
     /// [`Error::Tensor`] when it is missing or different.
@@ -78,7 +78,7 @@ impl TensorFile {
         self.get(tensor).ok_or_else(|| Error::tensor(&self.name, tensor, "the file has no tensor of this name"))
     }
 
-    /// The bytes of a range of elements (row-major), as they stand in the file.
+    /// The stored bytes of a range of elements (row-major).
     ///
     /// # Errors
     /// [`Error::Tensor`] for an unknown tensor or a range outside it, [`Error::File`] when reading fails.
@@ -96,7 +96,7 @@ impl TensorFile {
     /// A range of elements of a floating-point tensor as f32.
     ///
     /// # Errors
-    /// As [`TensorFile::read_bytes`]; also when it holds no floating-point numbers.
+    /// As [`TensorFile::read_bytes`]; also when the tensor is not of a floating-point type.
     pub async fn read_f32(&self, tensor: &str, elements: Range<u64>) -> Result<Vec<f32>> {
         let dtype = self.require(tensor)?.dtype;
         if !convert::is_readable(dtype) {
@@ -108,7 +108,7 @@ impl TensorFile {
     /// All elements of a U32 tensor.
     ///
     /// # Errors
-    /// As [`TensorFile::read_bytes`]; also when it is of another type.
+    /// As [`TensorFile::read_bytes`]; also when the tensor is of another type.
     pub async fn read_u32(&self, tensor: &str) -> Result<Vec<u32>> {
         let entry = self.require(tensor)?;
         if entry.dtype != Dtype::U32 {
@@ -130,29 +130,28 @@ pub struct TensorInfo {
 }
 
 impl TensorInfo {
-    /// A description in one line.
+    /// Creates the description of a tensor.
     pub fn new(name: impl Into<String>, dtype: Dtype, shape: impl Into<Vec<u64>>) -> Self {
         TensorInfo { name: name.into(), dtype, shape: shape.into() }
     }
 }
 
-/// A safetensors file that is being written: sizes first, then the tensors' bytes in the declared order, in pieces of any
-/// size. Given up before [`TensorFileWriter::finish`], it leaves nothing behind.
+/// A safetensors file that is being written: the shapes first, then the tensors' bytes in the declared order, in pieces of any size. If it
+/// is dropped before [`TensorFileWriter::finish`], no file remains.
 pub struct TensorFileWriter {
     writer: Box<dyn FileWriter>,
     file: String,
     tensors: Vec<TensorEntry>,
-    /// The tensor that comes next, and how many of its bytes are written.
+    /// The index of the current tensor.
     next: usize,
     written: u64,
 }
 
 impl TensorFileWriter {
-    /// Starts `name` in `out`. Readers that map files want every tensor aligned: put the wider types first.
+    /// Creates `name` in `out`. Readers that memory-map files need every tensor aligned: declare the wider types first.
     ///
     /// # Errors
-    /// [`Error::Tensor`] when two tensors share a name or one is impossibly large; otherwise as
-    /// [`OutputDirectory::create`].
+    /// [`Error::Tensor`] when two tensors share a name or the size of one overflows; otherwise as [`OutputDirectory::create`].
     pub async fn create(
         out: &dyn OutputDirectory,
         name: &str,
@@ -180,10 +179,10 @@ impl TensorFileWriter {
         &self.file
     }
 
-    /// Appends bytes to `tensor`, which must be the one that is being written or, when that is complete, the next.
+    /// Appends bytes to `tensor`, which must be the current one or, when that is complete, the next.
     ///
     /// # Errors
-    /// [`Error::Tensor`] when it is not its turn or more comes than was declared; otherwise as [`FileWriter::write`].
+    /// [`Error::Tensor`] when the tensor is out of order or receives more bytes than declared; otherwise as [`FileWriter::write`].
     pub async fn write(&mut self, tensor: &str, bytes: &[u8]) -> Result<()> {
         while self.tensors.get(self.next).is_some_and(|t| self.written == t.bytes && t.name != tensor) {
             (self.next, self.written) = (self.next + 1, 0);
@@ -200,12 +199,12 @@ impl TensorFileWriter {
         Ok(())
     }
 
-    /// Appends numbers to an F32, F16 or BF16 tensor, rounded to nearest even.
+    /// Appends numbers to an F32, F16 or BF16 tensor, rounded to nearest, ties to even.
     ///
     /// # Errors
     /// As [`TensorFileWriter::write`]; [`Error::Tensor`] also when a number is too large for the type.
     pub async fn write_f32(&mut self, tensor: &str, values: &[f32]) -> Result<()> {
-        // Tensors come in their order, so it is near.
+        // Tensors are written in order, so the search ends early.
         let dtype = self.tensors[self.next..].iter().find(|t| t.name == tensor).map_or(Dtype::F32, |t| t.dtype);
         if convert::dtype_name(dtype).is_none() {
             return Err(Error::tensor(&self.file, tensor, format!("is declared as {dtype}, numbers were written")));
@@ -216,7 +215,7 @@ impl TensorFileWriter {
         self.write(tensor, &bytes).await
     }
 
-    /// Appends to a U32 tensor.
+    /// Appends integers to a U32 tensor.
     ///
     /// # Errors
     /// As [`TensorFileWriter::write`].
@@ -225,7 +224,7 @@ impl TensorFileWriter {
         self.write(tensor, &bytes).await
     }
 
-    /// Makes the file visible, complete.
+    /// Completes the file and makes it visible.
     ///
     /// # Errors
     /// [`Error::Tensor`] when a tensor is not complete; otherwise as [`FileWriter::finish`].

@@ -1,4 +1,4 @@
-//! A complete Hugging Face directory out: weights in one file or in shards, configuration, tokenizer files.
+//! Writing a complete Hugging Face directory: weights in one file or in shards, configuration, tokenizer files.
 
 use std::ops::Range;
 
@@ -14,15 +14,15 @@ use crate::model::config::CONFIG_FILE;
 use crate::model::{Layout, ModelConfig, ParamDecl};
 use crate::platform::{OutputDirectory, write_file};
 
-/// The most that is held of the parameters at once, in numbers (16 MiB of f32): a browser's worker holds it several times over.
+/// The most elements that are held in memory at once (16 MiB of f32); a browser's worker holds several copies of them.
 const PIECE: usize = 4 << 20;
 
-/// How weights are written.
+/// Options for writing weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WriteOptions {
     /// F32, F16 or BF16.
     pub dtype: Dtype,
-    /// Weights beyond this many bytes are split over several files. One tensor is never split.
+    /// The largest size of one file in bytes; larger weights are split over several files. A tensor is never split.
     pub max_shard_size: u64,
 }
 
@@ -33,24 +33,24 @@ impl Default for WriteOptions {
     }
 }
 
-/// Where the parameters come from while a checkpoint is written: mostly the GPU.
+/// The source of the parameters while a checkpoint is written, usually the GPU.
 #[async_trait(?Send)]
 pub trait ParamSource {
     /// Rows of the parameter with index `param` in compute layout, row after row without padding.
     async fn read_rows(&self, param: usize, rows: Range<usize>) -> Result<Vec<f32>>;
 
-    /// The same as the bits that are stored, where they are stored in half precision; a source that has none of those fails.
+    /// The same rows as stored half-precision bits; fails if the source does not store them in half precision.
     async fn read_rows_half(&self, param: usize, rows: Range<usize>) -> Result<Vec<u16>> {
         Err(Error::tensor("", format!("parameter {param}"), format!("rows {rows:?} are not there in half precision")))
     }
 }
 
-/// Writes a complete directory into `out`, in pieces. To make it appear at once, the caller gives a temporary
-/// sub-directory and renames it afterwards.
+/// Writes a complete directory into `out`, in pieces. To publish it atomically, the caller passes a temporary sub-directory and renames it
+/// afterwards.
 ///
 /// # Errors
-/// [`Error::NoSpace`] and [`Error::File`] from writing, [`Error::Tensor`] when a number does not fit into the dtype, and
-/// whatever `source` fails with.
+/// [`Error::NoSpace`] and [`Error::File`] from writing, [`Error::Tensor`] when a number does not fit into the dtype, and any error from
+/// `source`.
 pub async fn write_checkpoint(
     out: &dyn OutputDirectory,
     options: &WriteOptions,
@@ -94,8 +94,8 @@ fn size(param: &ParamDecl, dtype: Dtype) -> u64 {
     param.elements() * dtype.bitsize() as u64 / 8
 }
 
-/// Which parameters share a file: in order, a new file when the next one does not fit; one that is too large alone gets
-/// its own at once (huggingface_hub, `split_state_dict_into_shards_factory`). There is always at least one.
+/// Assigns parameters to files: in order, with a new file when the next parameter does not fit; a parameter larger than the limit gets a
+/// file of its own immediately (huggingface_hub, `split_state_dict_into_shards_factory`). There is always at least one file.
 fn split(params: &[ParamDecl], options: &WriteOptions) -> Vec<Vec<usize>> {
     let mut shards = Vec::new();
     let (mut current, mut current_size) = (Vec::new(), 0);
@@ -118,7 +118,7 @@ fn split(params: &[ParamDecl], options: &WriteOptions) -> Vec<Vec<usize>> {
     shards
 }
 
-/// Writes one file with the parameters whose indices `shard` lists.
+/// Writes one file with the parameters whose indices are in `shard`.
 pub(crate) async fn write_params(
     out: &dyn OutputDirectory,
     name: &str,
@@ -128,7 +128,7 @@ pub(crate) async fn write_params(
     source: &dyn ParamSource,
     metadata: &[(String, String)],
 ) -> Result<()> {
-    // The format's own writer sorts by name.
+    // The `safetensors` crate sorts by name.
     let mut shard = shard.to_vec();
     shard.sort_by(|&a, &b| params[a].name.cmp(&params[b].name));
     let infos: Vec<_> = shard
@@ -165,8 +165,8 @@ async fn write_param(file: &mut TensorFileWriter, param: &ParamDecl, index: usiz
                 file.write_f32(&param.name, &values).await?;
             }
         }
-        // The file's rows are our columns. As many of them as fit are collected from all rows at a time, so a matrix that
-        // does not fit is read several times.
+        // The file's rows are our columns. Each pass over all rows collects as many columns as fit, so a matrix that does not fit is read
+        // several times.
         Layout::Transposed => {
             let columns = (piece / rows).max(1);
             for left in (0..cols).step_by(columns) {

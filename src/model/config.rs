@@ -1,4 +1,4 @@
-//! `config.json`, resolved: every default filled in, every spelling of transformers 4 and 5 understood, every size checked.
+//! The resolved `config.json`: fills in every default, reads the field names of transformers 4 and 5, and checks every size.
 
 use serde_json::{Map, Value};
 
@@ -9,81 +9,81 @@ use crate::error::{Cause, Error, Result};
 use crate::kernels::Activation;
 use crate::platform::{is_lfs_pointer, without_byte_order_mark};
 
-/// The file's name, for messages.
+/// The file's name, used in messages.
 pub const CONFIG_FILE: &str = "config.json";
 
-/// What may differ from layer to layer.
+/// The settings that may differ between layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LayerConfig {
-    /// Sliding window: token i attends to tokens j with i − window < j ≤ i. `None`: to all before it.
+    /// Sliding window: token i attends to tokens j with i − window < j ≤ i. `None`: to all j ≤ i.
     pub window: Option<u32>,
-    /// Which of [`ModelConfig::ropes`] turns its queries and keys; `None` without rotary positions.
+    /// Index into [`ModelConfig::ropes`] of the embedding that rotates queries and keys; `None` without rotary positions.
     pub rope: Option<usize>,
 }
 
-/// All that the forward pass, the loader and the writer need to know about a model.
+/// Everything that the forward pass, the loader and the writer need to know about a model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelConfig {
-    /// Which of the supported architectures it is.
+    /// The model's architecture.
     pub architecture: Architecture,
     /// Rows of the token embedding.
     pub vocab_size: usize,
     /// Width of the residual stream.
     pub hidden_size: usize,
-    /// Width of the feed-forward part.
+    /// Width of the feed-forward block.
     pub intermediate_size: usize,
     /// Number of layers.
     pub num_hidden_layers: usize,
     /// Query heads.
     pub num_attention_heads: usize,
-    /// Key and value heads; divides the query heads.
+    /// Key and value heads; the number of query heads is a multiple of it.
     pub num_key_value_heads: usize,
-    /// Width of one head, a multiple of four. Not always hidden_size / num_attention_heads.
+    /// Width of one head, a multiple of four; not always hidden_size / num_attention_heads.
     pub head_dim: usize,
-    /// Positions that the model was made for; with learned positions a hard limit.
+    /// Context length that the model was trained for; a hard limit with learned positions.
     pub max_position_embeddings: usize,
-    /// ε of every norm.
+    /// ε of every normalisation.
     pub norm_eps: f32,
-    /// The feed-forward part's nonlinearity.
+    /// The activation function of the feed-forward block.
     pub activation: Activation,
     /// Whether the query, key and value projections have biases.
     pub attention_bias: bool,
-    /// Whether the attention's output projection has one.
+    /// Whether the attention's output projection has a bias.
     pub attention_output_bias: bool,
     /// Whether the feed-forward projections have biases.
     pub mlp_bias: bool,
-    /// Whether the output head is the token embedding.
+    /// Whether the output head shares the token embedding's weight.
     pub tie_word_embeddings: bool,
-    /// One for each layer.
+    /// The settings of each layer.
     pub layers: Vec<LayerConfig>,
-    /// The rotary position embeddings in use; mostly one, none for gpt2, two for gemma3.
+    /// The rotary position embeddings in use: usually one, none for gpt2, two for gemma3.
     pub ropes: Vec<Rope>,
-    /// What query · key is multiplied by.
+    /// Factor on the attention scores query · key.
     pub attention_scale: f32,
-    /// What the token embedding is multiplied by. (transformers rounds gemma's to the weights' dtype; here all
-    /// activations are f32, so it is not rounded.)
+    /// Factor on the token embedding. (transformers rounds gemma's to the weights' dtype; here all activations are f32, so it is not
+    /// rounded.)
     pub embedding_scale: f32,
-    /// Added to the weight of every norm: 1 for gemma, else 0.
+    /// Added to the weight of every normalisation: 1 for gemma, otherwise 0.
     pub norm_weight_offset: f32,
-    /// What attention and feed-forward part are multiplied by before they are added to the residual stream.
+    /// Factor on the outputs of attention and feed-forward block before they are added to the residual stream.
     pub residual_scale: f32,
-    /// What the logits are multiplied by. The factor is applied to the hidden states in front of the head.
+    /// Factor on the logits, applied to the hidden states before the output head.
     pub logits_scale: f32,
     /// c in c · tanh(logits / c).
     pub final_logit_softcapping: Option<f32>,
-    /// Tokens that end a text.
+    /// End-of-text tokens.
     pub eos_token_ids: Vec<u32>,
-    /// Token that begins a text.
+    /// Beginning-of-text token.
     pub bos_token_id: Option<u32>,
     /// Padding token.
     pub pad_token_id: Option<u32>,
-    /// All that stood in the file, carried to the output.
+    /// All fields of the file, copied to the output.
     pub raw: Map<String, Value>,
 }
 
-/// What an absent field means, where the configuration classes differ.
+/// The values of absent fields, where the configuration classes differ.
 pub(super) struct Defaults<'a> {
-    /// `None`: as many as query heads.
+    /// `None`: as many as there are query heads.
     pub(super) num_key_value_heads: Option<usize>,
     /// `None`: hidden_size / num_attention_heads.
     pub(super) head_dim: Option<usize>,
@@ -112,7 +112,7 @@ impl Default for Defaults<'_> {
     }
 }
 
-/// The sizes that every architecture has, under whatever names.
+/// The sizes that every architecture has, independent of their names in config.json.
 pub(super) struct Sizes {
     pub(super) vocab_size: usize,
     pub(super) hidden_size: usize,
@@ -126,19 +126,19 @@ pub(super) struct Sizes {
 }
 
 impl ModelConfig {
-    /// Reads the bytes of a `config.json`; `file` is what messages call it.
+    /// Parses the bytes of a `config.json`; `file` is the name used in messages.
     ///
     /// # Errors
-    /// [`Error::Line`] when it is not JSON, [`Error::Config`] when a field is missing, wrong, inconsistent or asks for
-    /// what is not supported.
+    /// [`Error::Line`] when it is not JSON, [`Error::Config`] when a field is missing, wrong, inconsistent or requests something
+    /// unsupported.
     pub fn parse(file: &str, bytes: &[u8]) -> Result<ModelConfig> {
         ModelConfig::from_map(file, parse_object(file, bytes)?)
     }
 
-    /// The same with the file's content.
+    /// Reads a configuration from the file's parsed content.
     ///
     /// # Errors
-    /// [`Error::Config`] for the first field that is missing, wrong, inconsistent or asks for what is not supported.
+    /// [`Error::Config`] for the first field that is missing, wrong, inconsistent or requests something unsupported.
     pub(crate) fn from_map(file: &str, raw: Map<String, Value>) -> Result<ModelConfig> {
         let fields = Fields::new(file, &raw);
         let architecture = read_architecture(&fields)?;
@@ -162,7 +162,7 @@ impl ModelConfig {
         self.num_key_value_heads * self.head_dim
     }
 
-    /// The configuration of a decoder with llama's field names.
+    /// Reads the configuration of a decoder with llama's field names.
     pub(super) fn decoder(fields: &Fields<'_>, architecture: Architecture, defaults: &Defaults<'_>) -> Result<Self> {
         let num_attention_heads = fields.count("num_attention_heads", limits::HEADS)?;
         let num_key_value_heads =
@@ -188,7 +188,7 @@ impl ModelConfig {
         Ok(config)
     }
 
-    /// A configuration with these sizes, checked against each other, and plain settings otherwise: no biases, no
+    /// Creates a configuration with these sizes, after checking them against each other, and default settings otherwise: no biases, no
     /// windows, every layer on rope 0.
     pub(super) fn new(fields: &Fields<'_>, architecture: Architecture, sizes: Sizes, heads_key: &str) -> Result<ModelConfig> {
         let (hidden, heads) = (sizes.hidden_size, sizes.num_attention_heads);
@@ -259,14 +259,14 @@ impl ModelConfig {
         ))
     }
 
-    /// The same window in every layer.
+    /// Sets the same window in every layer.
     pub(super) fn set_window(&mut self, window: Option<usize>) {
         for layer in &mut self.layers {
             layer.window = window.map(to_window);
         }
     }
 
-    /// The window in the layers that `layer_types` calls sliding or, without it, in those that `slides` names.
+    /// Sets the window in the layers that `layer_types` marks as sliding or, without that field, in those that `slides` selects.
     pub(super) fn set_windows(&mut self, fields: &Fields<'_>, window: Option<usize>, slides: impl Fn(usize) -> bool) -> Result<()> {
         let types = match fields.value("layer_types") {
             None | Some(Value::Null) => None,
@@ -310,7 +310,7 @@ fn to_window(window: usize) -> u32 {
     u32::try_from(window).expect("windows are read with a limit below u32::MAX")
 }
 
-/// The activation under `key`, by the names of transformers' `ACT2FN`.
+/// Reads the activation under `key`, by the names of transformers' `ACT2FN`.
 pub(super) fn read_activation(fields: &Fields<'_>, key: &str, default: &str) -> Result<Activation> {
     match fields.text(key)?.unwrap_or(default) {
         "silu" | "swish" => Ok(Activation::Silu),
@@ -321,10 +321,10 @@ pub(super) fn read_activation(fields: &Fields<'_>, key: &str, default: &str) -> 
     }
 }
 
-/// Parses a JSON object. A byte order mark in front is ignored.
+/// Parses a JSON object. A leading byte order mark is ignored.
 ///
 /// # Errors
-/// [`Error::Line`] with the line of the mistake; [`Error::Config`] when it is JSON but no object.
+/// [`Error::Line`] with the line of the syntax error; [`Error::Config`] when the JSON value is not an object.
 pub(crate) fn parse_object(file: &str, bytes: &[u8]) -> Result<Map<String, Value>> {
     let bytes = without_byte_order_mark(bytes);
     if is_lfs_pointer(bytes) {
@@ -344,7 +344,7 @@ pub(crate) fn parse_object(file: &str, bytes: &[u8]) -> Result<Map<String, Value
     }
 }
 
-/// Finds the architecture, or says why there is none.
+/// Determines the architecture, or reports why the model is not supported.
 fn read_architecture(fields: &Fields<'_>) -> Result<Architecture> {
     let supported = || Architecture::all().map(Architecture::model_type).collect::<Vec<_>>().join(", ");
     let Some(model_type) = fields.text("model_type")? else {

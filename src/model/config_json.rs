@@ -1,4 +1,4 @@
-//! `config.json` as it is written: everything that stood in the original, and what makes transformers 4 and 5 compute the same.
+//! Writing `config.json`: all fields of the original, and the fields that make transformers 4 and 5 compute the same.
 
 use serde_json::{Map, Value, json};
 
@@ -6,11 +6,11 @@ use super::config::ModelConfig;
 use super::rope_config;
 
 impl ModelConfig {
-    /// The content of the `config.json` to write beside weights of `dtype` (transformers' name, `bfloat16`).
+    /// Returns the content of the `config.json` to write beside weights of `dtype` (transformers' name, `bfloat16`).
     ///
-    /// All that was read is carried over, with these changes: rotary positions and dtype in both spellings; `architectures` and
-    /// `tie_word_embeddings` always explicit; `use_cache` true, since training tools leave `false` behind; no `auto_map`, whose
-    /// Python files are not carried; no `_name_or_path`, which tells where somebody's files lay.
+    /// All fields that were read are copied, with these changes: rotary positions and dtype are written in the spellings of both versions;
+    /// `architectures` and `tie_word_embeddings` are always explicit; `use_cache` is true, since training tools leave `false` behind;
+    /// `auto_map` is removed because its Python files are not copied; `_name_or_path` is removed because it reveals a local path.
     pub fn to_json(&self, dtype: &str) -> Map<String, Value> {
         let mut out = self.raw.clone();
         for key in ["auto_map", "_name_or_path", "quantization_config"] {
@@ -27,7 +27,7 @@ impl ModelConfig {
             out.insert(key.to_string(), value);
         }
         rope_config::write(self, &mut out);
-        // Readers use it to decide which old habits to work around; the layout written here is this version's.
+        // Readers use the version to decide which workarounds to apply; the layout written here is that of this version.
         out.entry("transformers_version").or_insert_with(|| json!("4.57.3"));
         out
     }

@@ -1,12 +1,12 @@
-//! Typed access to the fields of a `config.json`: every field that is missing, of the wrong type or out of bounds is an
-//! error that names it, shows what stands there and says what belongs there.
+//! Typed access to the fields of a `config.json`: a field that is missing, of the wrong type or out of bounds causes an error that names
+//! the field, shows its value and says what is expected.
 
 use serde_json::{Map, Value};
 
 use crate::error::{Cause, Error, Result};
 
-/// The largest sizes that are taken seriously; a model beyond them cannot run here, so a larger number is a mistake
-/// (or an attack) and is refused before anything is allocated.
+/// The largest accepted sizes. A larger model cannot run here, so a larger number is a mistake (or an attack) and is rejected before
+/// anything is allocated.
 pub(crate) mod limits {
     pub(crate) const VOCABULARY: usize = 1 << 22;
     pub(crate) const WIDTH: usize = 1 << 18;
@@ -20,7 +20,7 @@ pub(crate) mod limits {
 #[derive(Debug, Clone)]
 pub(crate) struct Fields<'a> {
     file: &'a str,
-    /// Put before a field's name in messages, for an object inside the file (`rope_parameters.`).
+    /// Prefix of field names in messages, for an object inside the file (`rope_parameters.`).
     prefix: String,
     map: &'a Map<String, Value>,
 }
@@ -34,17 +34,17 @@ impl<'a> Fields<'a> {
         self.map
     }
 
-    /// The value of a field; `null` counts as given.
+    /// The value of a field; `null` counts as present.
     pub(crate) fn value(&self, key: &str) -> Option<&'a Value> {
         self.map.get(key)
     }
 
-    /// Whether the field stands there and is not `null`.
+    /// Whether the field is present and not `null`.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.value(key).is_some_and(|v| !v.is_null())
     }
 
-    /// An error about `key`; `reason` goes on after the field's name.
+    /// An error about `key`; `reason` follows the field's name in the sentence.
     pub(crate) fn error(&self, key: &str, reason: impl std::fmt::Display) -> Error {
         let field = format!("{}{key}", self.prefix);
         Error::config(self.file, field.clone(), format!("{field} {reason}"))
@@ -54,7 +54,7 @@ impl<'a> Fields<'a> {
         self.error(key, format!("is {}; it must be {wanted}", describe(value))).because(Cause::WrongType)
     }
 
-    /// A size that must be given: a whole number from 1 to `max`.
+    /// A required size: an integer from 1 to `max`.
     pub(crate) fn count(&self, key: &str, max: usize) -> Result<usize> {
         match self.value(key) {
             Some(value) => self.to_count(key, value, max),
@@ -62,12 +62,12 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A size with a default for when the field is absent. `null` is an error.
+    /// A size with a default for an absent field. `null` is an error.
     pub(crate) fn count_or(&self, key: &str, default: usize, max: usize) -> Result<usize> {
         self.value(key).map_or(Ok(default), |value| self.to_count(key, value, max))
     }
 
-    /// A size that may be `null` (`None`), with what an absent field means.
+    /// A size that may be `null` (`None`); `absent` is the value of an absent field.
     pub(crate) fn optional_count(&self, key: &str, absent: Option<usize>, max: usize) -> Result<Option<usize>> {
         match self.value(key) {
             None => Ok(absent),
@@ -88,12 +88,12 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A finite number greater than zero, with a default for when the field is absent.
+    /// A finite number greater than zero, with a default for an absent field.
     pub(crate) fn positive_or(&self, key: &str, default: f64) -> Result<f64> {
         self.value(key).map_or(Ok(default), |value| self.to_positive(key, value))
     }
 
-    /// A finite number greater than zero that must be given.
+    /// A required finite number greater than zero.
     pub(crate) fn positive(&self, key: &str) -> Result<f64> {
         match self.value(key) {
             Some(value) => self.to_positive(key, value),
@@ -111,14 +111,14 @@ impl<'a> Fields<'a> {
 
     fn to_positive(&self, key: &str, value: &Value) -> Result<f64> {
         match value.as_f64() {
-            // The forward pass is f32: what vanishes or overflows there is not usable either.
+            // The forward pass computes in f32, so numbers that underflow or overflow there are rejected too.
             Some(n) if n > 0.0 && (n as f32) > 0.0 && (n as f32).is_finite() => Ok(n),
             Some(n) => Err(self.error(key, format!("is {n}; it must be a number greater than zero"))),
             None => Err(self.wrong_type(key, value, "a number, written without quotes")),
         }
     }
 
-    /// A list of finite numbers greater than zero, of exactly `length`.
+    /// A list of exactly `length` finite numbers greater than zero.
     pub(crate) fn positives(&self, key: &str, length: usize) -> Result<Vec<f64>> {
         let list = match self.value(key) {
             Some(Value::Array(list)) => list,
@@ -133,7 +133,7 @@ impl<'a> Fields<'a> {
         list.iter().map(|value| self.to_positive(key, value)).collect()
     }
 
-    /// `true` or `false`, with a default for when the field is absent (or `null`, which old files have for some).
+    /// `true` or `false`, with a default for a field that is absent or `null` (as some are in old files).
     pub(crate) fn flag_or(&self, key: &str, default: bool) -> Result<bool> {
         match self.value(key) {
             None | Some(Value::Null) => Ok(default),
@@ -142,7 +142,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A text, or `None` when the field is absent or `null`.
+    /// A string, or `None` when the field is absent or `null`.
     pub(crate) fn text(&self, key: &str) -> Result<Option<&'a str>> {
         match self.value(key) {
             None | Some(Value::Null) => Ok(None),
@@ -151,7 +151,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A token id, a list of them, `null` or -1 (old files' way to say none).
+    /// A token id, a list of them, `null` or -1 (which means none in old files).
     pub(crate) fn token_ids(&self, key: &str, absent: &[u32]) -> Result<Vec<u32>> {
         let one = |value: &Value| match value.as_i64() {
             Some(-1) => Ok(None),
@@ -169,7 +169,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The fields of an object inside this one; `None` when absent, `null` or empty.
+    /// The fields of an object inside this one; `None` when it is absent, `null` or empty.
     pub(crate) fn object(&self, key: &str) -> Result<Option<Fields<'a>>> {
         match self.value(key) {
             None | Some(Value::Null) => Ok(None),
@@ -180,7 +180,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// A JSON value as a reader of the file would name it.
+/// Describes a JSON value for an error message.
 fn describe(value: &Value) -> String {
     let shortened = |s: &str| match s.char_indices().nth(40) {
         Some((end, _)) => format!("{}…", &s[..end]),

@@ -1,4 +1,5 @@
-//! What the architectures' forward passes are written with: ops by Hugging Face's module names, inside a layer's scope.
+//! The operations from which the architectures' forward passes are built, addressed by Hugging Face's module names within the scope of a
+//! layer.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -7,9 +8,9 @@ use super::{ModelConfig, ParamDecl, ParamKind, RopeKind};
 use crate::graph::{Adapted, Graph, Param, ParamId, Purpose, Shape, TableId, ValueId, WeightType};
 use crate::ops::attention::AttentionParams;
 
-/// Builds the graph of a model for a number of tokens.
+/// Builds the computation graph of a model for a number of tokens.
 ///
-/// `params` are the model's declarations as graph parameters, see [`graph_params`]; `sequence` is the longest sequence, in tokens.
+/// `params` are the model's declarations as graph parameters (see [`graph_params`]); `sequence` is the longest sequence, in tokens.
 pub fn build(config: &ModelConfig, params: Rc<Vec<Param>>, tokens: usize, purpose: Purpose, sequence: usize) -> Graph {
     let mut graph = Graph::new(tokens, purpose, params.clone());
     let tables = config.ropes.iter().enumerate().map(|(index, rope)| {
@@ -24,7 +25,7 @@ pub fn build(config: &ModelConfig, params: Rc<Vec<Param>>, tokens: usize, purpos
     graph
 }
 
-/// The longest sequence that LongRoPE turns by its short factors, where the model has it.
+/// The longest sequence for which LongRoPE uses its short factors; `None` without LongRoPE.
 fn rope_limit(config: &ModelConfig) -> Option<usize> {
     let limits = config.ropes.iter().filter_map(|rope| match rope.kind {
         RopeKind::LongRope { original_max_position_embeddings, .. } => Some(original_max_position_embeddings),
@@ -33,24 +34,25 @@ fn rope_limit(config: &ModelConfig) -> Option<usize> {
     limits.min()
 }
 
-/// The row of the RoPE tables with the angles of position 0, for a batch whose longest sequence has `longest` tokens. With LongRoPE the
-/// angles of all its sequences depend on that one, as in transformers; those for longer ones lie behind those for short ones.
+/// The row of the RoPE tables that holds the angles of position 0, for a batch whose longest sequence has `longest` tokens. With LongRoPE
+/// this length selects the factors for all sequences of the batch, as in transformers; the rows of the long factors follow those of the
+/// short factors.
 pub fn rope_row(config: &ModelConfig, longest: usize) -> usize {
     rope_limit(config).filter(|limit| longest > *limit).unwrap_or(0)
 }
 
-/// The declarations as graph parameters: all trainable, or all frozen and kept as `frozen` says.
+/// Converts declarations to graph parameters: all trainable, or all frozen and stored in the type that `frozen` returns.
 pub fn graph_params(declarations: &[ParamDecl], trainable: bool, frozen: impl Fn(&ParamDecl) -> WeightType) -> Vec<Param> {
     declarations.iter().map(|d| graph_param(d, trainable, &frozen)).collect()
 }
 
-/// One declaration as a graph parameter.
+/// Converts one declaration to a graph parameter.
 pub fn graph_param(d: &ParamDecl, trainable: bool, frozen: impl Fn(&ParamDecl) -> WeightType) -> Param {
     Param {
         name: d.name.clone(),
         shape: Shape { rows: d.rows, cols: d.cols },
         trainable,
-        // Norms and biases are read as f32 by every kernel; they are small.
+        // Every kernel reads norms and biases as f32; they are small.
         weight_type: if trainable || matches!(d.kind, ParamKind::Norm | ParamKind::Bias) { WeightType::F32 } else { frozen(d) },
         decays: d.decays(),
         lr_scale: 1.0,
@@ -58,7 +60,7 @@ pub fn graph_param(d: &ParamDecl, trainable: bool, frozen: impl Fn(&ParamDecl) -
     }
 }
 
-/// The state of a forward pass that is being written down.
+/// The state of a forward pass under construction.
 pub(super) struct Forward<'a> {
     graph: &'a mut Graph,
     pub(super) config: &'a ModelConfig,
@@ -77,17 +79,17 @@ impl Forward<'_> {
         self.find(name).expect("the forward pass uses only names that the architecture declares; every golden test runs it")
     }
 
-    /// A vector, or the copy of it that an adapter trains instead.
+    /// A vector parameter, or the copy that an adapter trains instead.
     fn factor(&self, name: &str) -> ParamId {
         self.graph.matrix(self.param(name)).0
     }
 
-    /// Everything named from here on begins with `prefix`.
+    /// Sets the prefix of all names that follow.
     pub(super) fn scope(&mut self, prefix: &str) {
         self.prefix = prefix.to_string();
     }
 
-    /// Runs `one` for each layer, with names that begin with `<prefix><layers>.<index>.`.
+    /// Calls `one` for each layer, with the name prefix `<prefix><layers>.<index>.`.
     pub(super) fn layers(&mut self, layers: &str, mut x: ValueId, one: impl Fn(&mut Self, ValueId) -> ValueId) -> ValueId {
         let outer = self.prefix.clone();
         for layer in 0..self.config.num_hidden_layers {
@@ -102,21 +104,21 @@ impl Forward<'_> {
         x
     }
 
-    /// The rows of `<name>.weight` for the batch's tokens (plus those of a position table). `padding` is the row without a gradient.
+    /// The rows of `<name>.weight` for the batch's tokens, plus those of a position table if given. The row `padding` gets no gradient.
     pub(super) fn embedding(&mut self, name: &str, positions: Option<&str>, padding: Option<u32>) -> ValueId {
         let weight = self.param(&format!("{name}.weight"));
         let positions = positions.map(|p| self.param(&format!("{p}.weight")));
         self.graph.embedding(weight, self.config.embedding_scale, positions, padding)
     }
 
-    /// x·Wᵀ, with the bias that the architecture declares for the module, if any.
+    /// x·Wᵀ, plus the bias if the architecture declares one for the module.
     pub(super) fn linear(&mut self, x: ValueId, name: &str) -> ValueId {
         let weight = self.param(&format!("{name}.weight"));
         let bias = self.find(&format!("{name}.bias"));
         self.graph.linear(x, weight, bias)
     }
 
-    /// RMSNorm over rows, or over each part of a row that is as wide as the weight (a head).
+    /// RMSNorm over rows, or over each segment of a row that is as wide as the weight (a head).
     pub(super) fn rms_norm(&mut self, x: ValueId, name: &str) -> ValueId {
         let weight = self.factor(&format!("{name}.weight"));
         self.graph.rms_norm(x, weight, self.config.norm_eps, self.config.norm_weight_offset)
@@ -128,7 +130,7 @@ impl Forward<'_> {
         self.graph.layer_norm(x, weight, bias, self.config.norm_eps)
     }
 
-    /// Rotates queries and keys (where the layer has rotary positions) and attends.
+    /// Applies RoPE to queries and keys (where the layer has rotary positions), then attention.
     pub(super) fn attention(&mut self, q: ValueId, k: ValueId, v: ValueId) -> ValueId {
         let c = self.config;
         let layer = self.layer.unwrap_or(0);
@@ -149,7 +151,7 @@ impl Forward<'_> {
         self.graph.attention(q, k, v, params)
     }
 
-    /// Cuts the columns of x into parts.
+    /// Splits the columns of x into parts of the given sizes.
     pub(super) fn split(&mut self, x: ValueId, sizes: &[usize]) -> Vec<ValueId> {
         self.graph.split(x, sizes)
     }
@@ -164,13 +166,13 @@ impl Forward<'_> {
         self.graph.activation(x, self.config.activation)
     }
 
-    /// a + residual_scale · b: the residual stream and what a part of a layer adds to it.
+    /// a + residual_scale · b: adds the output of a block to the residual stream.
     pub(super) fn add(&mut self, a: ValueId, b: ValueId) -> ValueId {
         let b = self.graph.scale(b, self.config.residual_scale);
         self.graph.add(a, b)
     }
 
-    /// The output head: its own matrix, or the token embedding.
+    /// The output head: its own matrix, or the token embedding when tied.
     pub(super) fn head(&mut self, x: ValueId) {
         self.prefix.clear();
         let x = self.graph.scale(x, self.config.logits_scale);

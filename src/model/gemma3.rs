@@ -1,5 +1,5 @@
-//! Gemma 3, text only: norms before and after attention and feed-forward, norms on queries and keys, five sliding layers
-//! to one full layer, a rotary base for each kind, tied and scaled embedding.
+//! Gemma 3, text only: norms before and after attention and feed-forward block, norms on queries and keys, five sliding layers for each
+//! full layer, a separate rotary base for each kind of layer, tied and scaled embedding.
 
 use super::config::{Defaults, ModelConfig};
 use super::declaration::{BiasKey, Declaration, Positions};
@@ -9,7 +9,7 @@ use super::params::{ParamDecl, Params};
 use super::{Architecture, llama, rope_config};
 use crate::error::Result;
 
-/// What is known of `gemma3_text` besides how it computes.
+/// The declaration of `gemma3_text`.
 pub(super) const DECLARATION: Declaration = Declaration {
     model_type: "gemma3_text",
     class_name: "Gemma3ForCausalLM",
@@ -62,7 +62,7 @@ pub(super) fn config(fields: &Fields<'_>) -> Result<ModelConfig> {
     let window = fields.optional_count("sliding_window", Some(4096), limits::POSITIONS)?;
     let pattern = fields.count_or("sliding_window_pattern", 6, limits::LAYERS)?;
     config.set_windows(fields, window, |layer| !(layer + 1).is_multiple_of(pattern))?;
-    // Rope 0 turns the full layers, rope 1 the sliding ones.
+    // Rope 0 belongs to the full layers, rope 1 to the sliding ones.
     config.ropes = rope_config::read_per_layer_type(fields, &config)?;
     for layer in &mut config.layers {
         layer.rope = Some(usize::from(layer.window.is_some()));
@@ -95,7 +95,7 @@ pub(super) fn params(config: &ModelConfig) -> Vec<ParamDecl> {
     p.with_head(config)
 }
 
-/// Gemma 3: norms before and after both halves of a layer, norms on queries and keys.
+/// Gemma 3: norms before and after attention and feed-forward block, norms on queries and keys.
 pub(super) fn forward(f: &mut Forward<'_>) {
     f.scope("model.");
     let x = f.embedding("embed_tokens", None, f.config.pad_token_id);

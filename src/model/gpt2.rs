@@ -1,6 +1,6 @@
-//! GPT-2: LayerNorm, learned positions, biases everywhere, weights stored (in, out), tied head.
+//! GPT-2: LayerNorm, learned positions, biases on all linear maps, weights stored as (in, out), tied head.
 //!
-//! The configuration's dropouts are not applied, as when transformers runs the model in evaluation mode.
+//! The configuration's dropout probabilities are not applied, as in transformers' evaluation mode.
 
 use super::Architecture;
 use super::config::{ModelConfig, Sizes, read_activation};
@@ -10,7 +10,7 @@ use super::forward::Forward;
 use super::params::{ParamDecl, Params};
 use crate::error::Result;
 
-/// The sizes as GPT-2 names them.
+/// GPT-2's names of the sizes.
 const KEYS: SizeKeys = SizeKeys {
     hidden_size: &["n_embd", "hidden_size"],
     intermediate_size: &["n_inner"],
@@ -22,7 +22,7 @@ const KEYS: SizeKeys = SizeKeys {
     from_tensors: &["vocab_size", "n_embd", "n_layer", "n_head", "n_positions"],
 };
 
-/// GPT-2's names. Its projections are `Conv1D` modules.
+/// GPT-2's tensor names. Its projections are `Conv1D` modules.
 const TENSORS: Tensors = Tensors {
     base_prefix: "transformer.",
     embedding: "transformer.wte.weight",
@@ -40,7 +40,7 @@ const TENSORS: Tensors = Tensors {
     ],
 };
 
-/// What is known of `gpt2` besides how it computes.
+/// The declaration of `gpt2`.
 pub(super) const DECLARATION: Declaration = Declaration {
     model_type: "gpt2",
     class_name: "GPT2LMHeadModel",
@@ -58,7 +58,7 @@ pub(super) const DECLARATION: Declaration = Declaration {
     forward,
 };
 
-/// Reads the fields of `GPT2Config`; its `attribute_map` allows the usual names for four of them too.
+/// Reads the fields of `GPT2Config`; its `attribute_map` also allows the usual names for four of them.
 pub(super) fn config(fields: &Fields<'_>) -> Result<ModelConfig> {
     for (key, meaning) in [
         ("scale_attn_by_inverse_layer_idx", "scales the attention of each layer differently"),
@@ -68,7 +68,7 @@ pub(super) fn config(fields: &Fields<'_>) -> Result<ModelConfig> {
             return Err(fields.error(key, format!("is true; it {meaning}, which is not supported")));
         }
     }
-    // The first that is given; of several absent ones the message names the last, which is the usual one.
+    // The first key that is present; if all are absent, the message names the last one, which is the usual name.
     let key = |names: &'static [&'static str]| names.iter().find(|key| fields.has(key)).or(names.last()).copied().unwrap_or_default();
     let hidden_size = fields.count(key(KEYS.hidden_size), limits::WIDTH)?;
     let heads_key = key(KEYS.num_attention_heads);
@@ -118,7 +118,7 @@ pub(super) fn params(config: &ModelConfig) -> Vec<ParamDecl> {
     p.with_head(config)
 }
 
-/// GPT-2: learned positions, LayerNorm, one projection for q, k, v, a feed-forward part without gate.
+/// GPT-2: learned positions, LayerNorm, one projection for q, k, v, a feed-forward block without a gate.
 pub(super) fn forward(f: &mut Forward<'_>) {
     let hidden = f.config.hidden_size;
     f.scope("transformer.");

@@ -1,5 +1,5 @@
-//! Granite 3 (dense): llama with a multiplier on the embedding, on attention scores, on what each part of a layer adds to the
-//! residual stream, and a divisor of the logits.
+//! Granite 3 (dense): llama with multipliers on the embedding, on the attention scores and on the output of each block before it is added
+//! to the residual stream, and a divisor of the logits.
 
 use super::config::{Defaults, ModelConfig};
 use super::declaration::{BiasKey, Declaration, Positions};
@@ -9,7 +9,7 @@ use super::params::ParamDecl;
 use super::{Architecture, llama, rope_config};
 use crate::error::Result;
 
-/// What is known of `granite` besides how it computes.
+/// The declaration of `granite`.
 pub(super) const DECLARATION: Declaration = Declaration {
     model_type: "granite",
     class_name: "GraniteForCausalLM",
@@ -50,7 +50,7 @@ pub(super) fn params(config: &ModelConfig) -> Vec<ParamDecl> {
     llama::decoder_params(config, false)
 }
 
-/// llama's forward pass; the multipliers are in the configuration.
+/// llama's forward pass; the configuration holds the multipliers.
 pub(super) fn forward(f: &mut Forward<'_>) {
     llama::decoder_forward(f, false);
 }

@@ -8,7 +8,7 @@ use super::params::{ParamDecl, Params};
 use super::{Architecture, rope_config};
 use crate::error::Result;
 
-/// The sizes as llama and its relatives name them.
+/// The names of the sizes in llama and related architectures.
 pub(super) const KEYS: SizeKeys = SizeKeys {
     hidden_size: &["hidden_size"],
     intermediate_size: &["intermediate_size"],
@@ -28,7 +28,7 @@ pub(super) const KEYS: SizeKeys = SizeKeys {
     ],
 };
 
-/// The tensors' names of llama and of its relatives with separate projections.
+/// The tensor names of llama and of related architectures with separate projections.
 pub(super) const TENSORS: Tensors = Tensors {
     base_prefix: "model.",
     embedding: "model.embed_tokens.weight",
@@ -46,7 +46,7 @@ pub(super) const TENSORS: Tensors = Tensors {
     shown: &[INTERMEDIATE, QUERY, KEY_VALUE],
 };
 
-/// The same with a norm on each head's queries and keys.
+/// The same, with a norm on each head's queries and keys.
 pub(super) const TENSORS_WITH_HEAD_NORMS: Tensors =
     Tensors { shown: &[INTERMEDIATE, QUERY, KEY_VALUE, ShownSize::in_layer(Size::HeadDim, "self_attn.q_norm.weight", 0)], ..TENSORS };
 
@@ -54,7 +54,7 @@ pub(super) const INTERMEDIATE: ShownSize = ShownSize::in_layer(Size::Intermediat
 pub(super) const QUERY: ShownSize = ShownSize::in_layer(Size::Query, "self_attn.o_proj.weight", 1);
 const KEY_VALUE: ShownSize = ShownSize::in_layer(Size::KeyValue, "self_attn.k_proj.weight", 0);
 
-/// What is known of `llama` besides how it computes.
+/// The declaration of `llama`.
 pub(super) const DECLARATION: Declaration = Declaration {
     model_type: "llama",
     class_name: "LlamaForCausalLM",
@@ -91,8 +91,7 @@ pub(super) fn params(config: &ModelConfig) -> Vec<ParamDecl> {
     decoder_params(config, false)
 }
 
-/// The tensors of llama and of what differs from it only in biases and in norms on queries and keys
-/// (mistral, qwen2, qwen3).
+/// The tensors of llama and of architectures that differ from it only in biases and in norms on queries and keys (mistral, qwen2, qwen3).
 pub(super) fn decoder_params(config: &ModelConfig, query_key_norm: bool) -> Vec<ParamDecl> {
     let (hidden, ffn) = (config.hidden_size, config.intermediate_size);
     let (q, kv) = (config.query_width(), config.key_value_width());
@@ -117,7 +116,7 @@ pub(super) fn decoder_params(config: &ModelConfig, query_key_norm: bool) -> Vec<
     p.with_head(config)
 }
 
-/// llama's forward pass, and that of its relatives; biases come from the declaration.
+/// The forward pass of llama and related architectures; biases come from the declaration.
 pub(super) fn forward(f: &mut Forward<'_>) {
     decoder_forward(f, false);
 }

@@ -9,7 +9,7 @@ use super::params::ParamDecl;
 use super::{Architecture, rope_config};
 use crate::error::Result;
 
-/// What is known of `mistral` besides how it computes.
+/// The declaration of `mistral`.
 pub(super) const DECLARATION: Declaration = Declaration {
     model_type: "mistral",
     class_name: "MistralForCausalLM",
@@ -45,7 +45,7 @@ pub(super) fn params(config: &ModelConfig) -> Vec<ParamDecl> {
     llama::decoder_params(config, false)
 }
 
-/// llama's forward pass; what differs is in the declaration and in the layers' windows.
+/// llama's forward pass; the differences are in the declaration and in the layers' windows.
 pub(super) fn forward(f: &mut Forward<'_>) {
     llama::decoder_forward(f, false);
 }

@@ -1,6 +1,6 @@
-//! The architectures. One file each declares which fields of `config.json` it reads (with the defaults of its Hugging Face
-//! configuration class), which tensors it owns, how they compute, and what the validator and the adapters need to know about it
-//! (`declaration`); the registry below lists them.
+//! The architectures. Each has one file, which declares the fields of `config.json` that it reads (with the defaults of its Hugging Face
+//! configuration class), its tensors, its forward pass, and what the validator and the adapters need to know about it (`declaration`); the
+//! registry below lists them.
 
 pub mod config;
 mod config_json;
@@ -28,7 +28,7 @@ pub use rope::{Rope, RopeKind};
 
 use declaration::Declaration;
 
-/// Declares [`Architecture`] and the table of the declarations, one line for each.
+/// Declares [`Architecture`] and the table of declarations, one line for each architecture.
 macro_rules! registry {
     ($(#[doc = $doc:literal] $architecture:ident: $module:ident;)*) => {
         /// The supported architectures, by transformers' names.
@@ -50,13 +50,13 @@ registry! {
     Qwen2: qwen2;
     /// `qwen3`: norms on queries and keys.
     Qwen3: qwen3;
-    /// `gemma3_text`: four norms a layer, two kinds of layers.
+    /// `gemma3_text`: four norms in each layer, two kinds of layers.
     Gemma3Text: gemma3;
     /// `phi3`: fused q, k, v and fused gate and up projections.
     Phi3: phi3;
     /// `gpt2`: LayerNorm, learned positions, transposed weights.
     Gpt2: gpt2;
-    /// `olmo2`: norms after attention and feed-forward part, on queries and keys over all heads together.
+    /// `olmo2`: norms after attention and feed-forward block, and on queries and keys over all heads together.
     Olmo2: olmo2;
     /// `smollm3`: some layers without rotary positions.
     Smollm3: smollm3;
@@ -65,17 +65,17 @@ registry! {
 }
 
 impl Architecture {
-    /// All of them, in the registry's order.
+    /// All architectures, in the registry's order.
     pub fn all() -> impl Iterator<Item = Architecture> {
         REGISTRY.iter().map(|(architecture, _)| *architecture)
     }
 
-    /// What its file declares about it.
+    /// The architecture's declaration.
     pub(crate) fn declaration(self) -> &'static Declaration {
         REGISTRY[self as usize].1
     }
 
-    /// The architecture whose `model_type` this is.
+    /// The architecture with this `model_type`.
     pub fn from_model_type(model_type: &str) -> Option<Architecture> {
         REGISTRY.iter().find(|(_, declaration)| declaration.model_type == model_type).map(|(architecture, _)| *architecture)
     }
@@ -85,19 +85,18 @@ impl Architecture {
         self.declaration().model_type
     }
 
-    /// The class that transformers loads it with, as in `architectures`.
+    /// The class with which transformers loads it, as in `architectures`.
     pub fn class_name(self) -> &'static str {
         self.declaration().class_name
     }
 
-    /// What tensor names of a complete model begin with (`model.`); files of the bare model lack it.
+    /// Prefix of the tensor names of a complete model (`model.`); absent in files of the model without its head.
     pub fn base_prefix(self) -> &'static str {
         self.declaration().tensors.base_prefix
     }
 }
 
-/// All parameters of a model, in the order in which transformers lists them. A tied model has no `lm_head.weight`: the
-/// forward pass uses the embedding.
+/// All parameters of a model, in transformers' order. A tied model has no `lm_head.weight`: the forward pass uses the embedding.
 pub fn params(config: &ModelConfig) -> Vec<ParamDecl> {
     (config.architecture.declaration().params)(config)
 }

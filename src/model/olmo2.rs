@@ -1,5 +1,5 @@
-//! OLMo 2: llama with norms after attention and feed-forward part instead of before them, and norms on queries and keys over all
-//! heads together.
+//! OLMo 2: llama with norms after attention and feed-forward block instead of before them, and norms on queries and keys over all heads
+//! together.
 
 use super::config::{Defaults, ModelConfig};
 use super::declaration::{BiasKey, Declaration, Positions};
@@ -9,7 +9,7 @@ use super::params::{ParamDecl, Params};
 use super::{Architecture, llama, rope_config};
 use crate::error::Result;
 
-/// What is known of `olmo2` besides how it computes.
+/// The declaration of `olmo2`.
 pub(super) const DECLARATION: Declaration = Declaration {
     model_type: "olmo2",
     class_name: "Olmo2ForCausalLM",
@@ -63,7 +63,7 @@ pub(super) fn params(config: &ModelConfig) -> Vec<ParamDecl> {
     p.with_head(config)
 }
 
-/// OLMo 2: what attention and feed-forward part give is normalised, what they get is not.
+/// OLMo 2: normalises the outputs of attention and feed-forward block, not their inputs.
 pub(super) fn forward(f: &mut Forward<'_>) {
     f.scope("model.");
     let x = f.embedding("embed_tokens", None, f.config.pad_token_id);

@@ -1,54 +1,54 @@
-//! What an architecture says about each of its tensors. The loader, the writer, the optimiser's groups and the memory
-//! plan read these declarations; no other code knows a tensor's name or shape.
+//! The declarations of an architecture's tensors. The loader, the writer, the optimiser's groups and the memory plan read these
+//! declarations; no other code knows a tensor's name or shape.
 
 use super::config::ModelConfig;
 
-/// What a parameter is, as far as anything but the forward pass cares.
+/// The kind of a parameter, as far as code other than the forward pass needs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ParamKind {
-    /// Token embedding, (vocab_size, hidden_size). Also the output head where the two are tied.
+    /// Token embedding, (vocab_size, hidden_size). Also the output head when it is tied.
     Embedding,
     /// Learned position embedding, (max_position_embeddings, hidden_size).
     PositionEmbedding,
     /// Weight of a linear map inside a layer, (out, in).
     Linear,
-    /// Output head that is not tied, (vocab_size, hidden_size).
+    /// Untied output head, (vocab_size, hidden_size).
     Head,
     /// Weight of a normalisation (RMSNorm or LayerNorm), 1 × n.
     Norm,
     /// Bias of a linear map or of a LayerNorm, 1 × n.
     Bias,
-    /// A of a LoRA adapter, (rank, in); of an embedding's, (vocab_size, rank).
+    /// A of a LoRA adapter, (rank, in); for an embedding, (vocab_size, rank).
     LoraA,
     /// B of a LoRA adapter, (out, rank).
     LoraB,
-    /// DoRA's magnitudes of output rows, 1 × out.
+    /// DoRA's magnitudes of the output rows, 1 × out.
     LoraMagnitude,
 }
 
-/// How the file holds a matrix, compared with the layout that the kernels compute with, (out, in).
+/// The layout of a matrix in the file, relative to the compute layout (out, in) that the kernels use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Layout {
-    /// (out, in) as well, like `torch.nn.Linear`.
+    /// (out, in), like `torch.nn.Linear`.
     AsStored,
-    /// (in, out), like GPT-2's `Conv1D`: transposed while reading and again while writing.
+    /// (in, out), like GPT-2's `Conv1D`: transposed when reading and when writing.
     Transposed,
 }
 
-/// One parameter: its Hugging Face name and its shape in the layout that the kernels compute with.
+/// One parameter: its Hugging Face name and its shape in compute layout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParamDecl {
-    /// The tensor's name in a file that transformers writes.
+    /// The tensor's name in files written by transformers.
     pub name: String,
-    /// Rows in compute layout: outputs of a weight, tokens of an embedding, 1 for a vector.
+    /// Rows in compute layout: outputs of a weight, tokens of an embedding; 1 for a vector.
     pub rows: usize,
     /// Columns in compute layout: inputs of a weight, features of an embedding, the length of a vector.
     pub cols: usize,
-    /// What it is.
+    /// The kind of parameter.
     pub kind: ParamKind,
     /// The layer it belongs to; `None` for embeddings, final norm and head.
     pub layer: Option<usize>,
-    /// How the file holds it.
+    /// Its layout in the file.
     pub layout: Layout,
 }
 
@@ -62,27 +62,27 @@ impl ParamDecl {
         }
     }
 
-    /// How many numbers it holds.
+    /// The number of elements.
     pub fn elements(&self) -> u64 {
         self.rows as u64 * self.cols as u64
     }
 
-    /// Whether weight decay applies: as in transformers' Trainer, to all but biases and the weights of norms.
-    /// (transformers 5, `Trainer.get_decay_parameter_names`.)
+    /// Whether weight decay applies: as in transformers' Trainer, to everything except biases and norm weights (transformers 5,
+    /// `Trainer.get_decay_parameter_names`).
     pub fn decays(&self) -> bool {
         !matches!(self.kind, ParamKind::Norm | ParamKind::Bias)
     }
 }
 
 impl ModelConfig {
-    /// Number of parameters, the tied head counted once.
+    /// Number of parameters, counting a tied head once.
     pub fn parameter_count(&self) -> u64 {
         super::params(self).iter().map(ParamDecl::elements).sum()
     }
 }
 
-/// Collects the declarations of an architecture, in the order in which transformers' state dict lists them
-/// (it decides which tensors share a shard).
+/// Collects the declarations of an architecture in the order of transformers' state dict (this order determines which tensors share a
+/// shard).
 #[derive(Debug, Default)]
 pub(super) struct Params {
     list: Vec<ParamDecl>,
@@ -92,12 +92,12 @@ pub(super) struct Params {
 }
 
 impl Params {
-    /// Declarations whose names all begin with `prefix`.
+    /// Starts a list of declarations whose names all begin with `prefix`.
     pub(super) fn new(prefix: &str) -> Self {
         Params { prefix: prefix.to_string(), ..Default::default() }
     }
 
-    /// Linear weights that follow are stored (in, out).
+    /// Declares that the linear weights that follow are stored as (in, out).
     pub(super) fn transposed(mut self) -> Self {
         self.layout = Some(Layout::Transposed);
         self
@@ -147,7 +147,7 @@ impl Params {
         self.layer = None;
     }
 
-    /// `lm_head.weight`, unless it is the embedding itself; ends the declaration.
+    /// Adds `lm_head.weight` unless the head is tied, and returns the declarations.
     pub(super) fn with_head(mut self, config: &ModelConfig) -> Vec<ParamDecl> {
         if !config.tie_word_embeddings {
             self.push("lm_head.weight".to_string(), config.vocab_size, config.hidden_size, ParamKind::Head, Layout::AsStored);

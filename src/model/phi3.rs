@@ -9,7 +9,7 @@ use super::params::{ParamDecl, Params};
 use super::{Architecture, llama, rope_config};
 use crate::error::Result;
 
-/// llama's names with fused projections.
+/// llama's tensor names with fused projections.
 const TENSORS: Tensors = Tensors {
     projections: &[
         Projection::from_hidden("self_attn.qkv_proj"),
@@ -21,7 +21,7 @@ const TENSORS: Tensors = Tensors {
     ..llama::TENSORS
 };
 
-/// What is known of `phi3` besides how it computes.
+/// The declaration of `phi3`.
 pub(super) const DECLARATION: Declaration = Declaration {
     model_type: "phi3",
     class_name: "Phi3ForCausalLM",
@@ -52,8 +52,7 @@ pub(super) fn config(fields: &Fields<'_>) -> Result<ModelConfig> {
     Ok(config)
 }
 
-/// The tensors of `Phi3ForCausalLM`. `qkv_proj` stacks the rows of queries, keys and values; `gate_up_proj` those of gate
-/// and up.
+/// The tensors of `Phi3ForCausalLM`. `qkv_proj` stacks the rows of queries, keys and values; `gate_up_proj` stacks those of gate and up.
 pub(super) fn params(config: &ModelConfig) -> Vec<ParamDecl> {
     let (hidden, ffn) = (config.hidden_size, config.intermediate_size);
     let (q, kv) = (config.query_width(), config.key_value_width());

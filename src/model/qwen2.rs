@@ -1,4 +1,4 @@
-//! Qwen 2 and 2.5: llama with biases on queries, keys and values, and a sliding window in some layers where asked for.
+//! Qwen 2 and 2.5: llama with biases on queries, keys and values, and an optional sliding window in some layers.
 
 use super::config::{Defaults, ModelConfig};
 use super::declaration::{Declaration, Positions};
@@ -9,7 +9,7 @@ use super::params::ParamDecl;
 use super::{Architecture, rope_config};
 use crate::error::Result;
 
-/// What is known of `qwen2` besides how it computes.
+/// The declaration of `qwen2`.
 pub(super) const DECLARATION: Declaration = Declaration {
     model_type: "qwen2",
     class_name: "Qwen2ForCausalLM",
@@ -40,14 +40,14 @@ pub(super) fn config(fields: &Fields<'_>) -> Result<ModelConfig> {
     Ok(config)
 }
 
-/// `use_sliding_window`, `sliding_window`, `max_window_layers` and `layer_types`, as in qwen2 and qwen3: without
-/// `layer_types`, the layers from `max_window_layers` on slide.
+/// Reads `use_sliding_window`, `sliding_window`, `max_window_layers` and `layer_types`, as in qwen2 and qwen3: without `layer_types`, the
+/// layers from index `max_window_layers` on have the window.
 pub(super) fn read_windows(fields: &Fields<'_>, config: &mut ModelConfig) -> Result<()> {
     let window = match fields.flag_or("use_sliding_window", false)? {
         true => fields.optional_count("sliding_window", Some(4096), limits::POSITIONS)?,
         false => None,
     };
-    // 0 is a legal value here (every layer slides), so this is not a count.
+    // 0 is valid here (every layer has the window), so this is not read as a count.
     let first = match fields.value("max_window_layers") {
         Some(value) if value.as_u64() != Some(0) => fields.count("max_window_layers", usize::MAX)?,
         Some(_) => 0,
@@ -61,7 +61,7 @@ pub(super) fn params(config: &ModelConfig) -> Vec<ParamDecl> {
     llama::decoder_params(config, false)
 }
 
-/// llama's forward pass; what differs is in the declaration and in the layers' windows.
+/// llama's forward pass; the differences are in the declaration and in the layers' windows.
 pub(super) fn forward(f: &mut Forward<'_>) {
     llama::decoder_forward(f, false);
 }

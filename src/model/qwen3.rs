@@ -1,4 +1,4 @@
-//! Qwen 3: llama with RMSNorm on each head's queries and keys before the rotation.
+//! Qwen 3: llama with RMSNorm on each head's queries and keys before RoPE.
 
 use super::config::{Defaults, ModelConfig};
 use super::declaration::{BiasKey, Declaration, Positions};
@@ -9,7 +9,7 @@ use super::{Architecture, rope_config};
 use super::{llama, qwen2};
 use crate::error::Result;
 
-/// What is known of `qwen3` besides how it computes.
+/// The declaration of `qwen3`.
 pub(super) const DECLARATION: Declaration = Declaration {
     model_type: "qwen3",
     class_name: "Qwen3ForCausalLM",

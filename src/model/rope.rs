@@ -1,10 +1,9 @@
 //! Rotary position embedding: the angles for each position, as transformers computes them.
 //!
-//! The head's first `rotary_dim` features are turned in pairs (i, i + rotary_dim / 2) by position · `inv_freq[i]`, where
-//! `inv_freq[i]` = θ^(−2i / rotary_dim) (Su et al., RoFormer, arXiv:2104.09864), changed by a scaling method where the
-//! context was extended. Formulas: transformers 5, `modeling_rope_utils.py`. Like there, the frequencies, the angles and the
-//! tables are f32; powers, logarithms, sines and cosines are evaluated in f64 and rounded once, so that every platform gets
-//! the same bits.
+//! The first `rotary_dim` features of a head are rotated in pairs (i, i + rotary_dim / 2) by position · `inv_freq[i]`, where
+//! `inv_freq[i]` = θ^(−2i / rotary_dim) (Su et al., RoFormer, arXiv:2104.09864), modified by a scaling method if the context was extended.
+//! Formulas: transformers 5, `modeling_rope_utils.py`. As in transformers, the frequencies, the angles and the tables are f32; powers,
+//! logarithms, sines and cosines are evaluated in f64 and rounded once, so that every platform computes the same bits.
 
 use std::f64::consts::PI;
 
@@ -13,56 +12,56 @@ use std::f64::consts::PI;
 pub struct Rope {
     /// Base θ.
     pub theta: f64,
-    /// How the frequencies were changed to extend the context.
+    /// How the frequencies are scaled to extend the context.
     pub kind: RopeKind,
-    /// How many of a head's features are turned, an even number; the rest pass unchanged.
+    /// The number of features of a head that are rotated, an even number; the others are unchanged.
     pub rotary_dim: usize,
 }
 
 /// The methods of context extension, by transformers' `rope_type`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RopeKind {
-    /// Unchanged.
+    /// No scaling.
     Default,
     /// Every frequency divided by `factor` (position interpolation, arXiv:2306.15595).
     Linear {
-        /// How much longer the context became.
+        /// The ratio of the extended to the original context length.
         factor: f64,
     },
-    /// Llama 3.1: low frequencies divided, high ones kept, a ramp between.
+    /// Llama 3.1: low frequencies are divided, high ones kept, and those between interpolated.
     Llama3 {
-        /// What low frequencies are divided by.
+        /// Divisor of the low frequencies.
         factor: f64,
-        /// Wavelengths above original / this are low frequencies.
+        /// Wavelengths above original / `low_freq_factor` are low frequencies.
         low_freq_factor: f64,
-        /// Wavelengths below original / this are high frequencies.
+        /// Wavelengths below original / `high_freq_factor` are high frequencies.
         high_freq_factor: f64,
         /// Context length before the extension.
         original_max_position_embeddings: usize,
     },
-    /// YaRN (arXiv:2309.00071): a ramp over the dimensions, and a scaled table.
+    /// YaRN (arXiv:2309.00071): a linear ramp over the dimensions, and scaled cosines and sines.
     Yarn {
-        /// What interpolated frequencies are divided by.
+        /// Divisor of the interpolated frequencies.
         factor: f64,
-        /// Cosines and sines are multiplied by this.
+        /// Factor on cosines and sines.
         attention_factor: f64,
-        /// Rotations over the original context above which a dimension is kept.
+        /// Dimensions that complete more rotations than this over the original context are kept.
         beta_fast: f64,
-        /// Rotations below which it is interpolated.
+        /// Dimensions that complete fewer rotations than this are interpolated.
         beta_slow: f64,
-        /// Whether the ramp's ends are rounded outwards to whole dimensions.
+        /// Whether the ends of the ramp are rounded outwards to whole dimensions.
         truncate: bool,
         /// Context length before the extension.
         original_max_position_embeddings: usize,
     },
-    /// LongRoPE (arXiv:2402.13753): a divisor for every dimension, one set for sequences within the original context, one
-    /// for longer ones.
+    /// LongRoPE (arXiv:2402.13753): one divisor for each dimension, with one set for sequences within the original context and another for
+    /// longer ones.
     LongRope {
-        /// Divisors up to the original context.
+        /// Divisors for sequences within the original context.
         short_factor: Vec<f64>,
-        /// Divisors beyond it.
+        /// Divisors for longer sequences.
         long_factor: Vec<f64>,
-        /// Cosines and sines are multiplied by this.
+        /// Factor on cosines and sines.
         attention_factor: f64,
         /// Context length before the extension.
         original_max_position_embeddings: usize,
@@ -70,9 +69,9 @@ pub enum RopeKind {
 }
 
 impl Rope {
-    /// The rotation of each of the positions 0..`positions`: `rotary_dim / 2` pairs (cos, sin) a position, row after row.
+    /// The rotations of the positions 0..`positions`: for each position, `rotary_dim / 2` pairs (cos, sin), in row-major order.
     ///
-    /// `sequence` is the length of the longest sequence in the batch: LongRoPE chooses its factors by it.
+    /// `sequence` is the length of the longest sequence in the batch, by which LongRoPE chooses its factors.
     pub fn table(&self, positions: usize, sequence: usize) -> Vec<f32> {
         let inv_freq = self.inv_freq(sequence);
         let scale = self.attention_factor() as f32;
@@ -87,7 +86,7 @@ impl Rope {
         table
     }
 
-    /// What cosines and sines are multiplied by.
+    /// Factor on cosines and sines.
     pub fn attention_factor(&self) -> f64 {
         match self.kind {
             RopeKind::Yarn { attention_factor, .. } | RopeKind::LongRope { attention_factor, .. } => attention_factor,
@@ -95,10 +94,10 @@ impl Rope {
         }
     }
 
-    /// The angle per position of each pair, in f32.
+    /// The angle per position of each feature pair, in f32.
     pub fn inv_freq(&self, sequence: usize) -> Vec<f32> {
         let dim = self.rotary_dim;
-        // θ^(2i/d), the exponent rounded to f32 first as torch does.
+        // θ^(2i/d); the exponent is first rounded to f32, as in torch.
         let powers = (0..dim / 2).map(|i| {
             let exponent = (2 * i) as f32 / dim as f32;
             f64::from(self.theta as f32).powf(f64::from(exponent)) as f32
@@ -126,7 +125,7 @@ impl Rope {
                     .collect()
             }
             RopeKind::Yarn { factor, beta_fast, beta_slow, truncate, original_max_position_embeddings, .. } => {
-                // The dimension that turns `rotations` times over the original context.
+                // The dimension that completes `rotations` rotations over the original context.
                 let original = *original_max_position_embeddings as f64;
                 let dimension = |rotations: f64| dim as f64 * (original / (rotations * 2.0 * PI)).ln() / (2.0 * self.theta.ln());
                 let (mut low, mut high) = (dimension(*beta_fast), dimension(*beta_slow));

@@ -1,6 +1,6 @@
-//! Rotary positions in `config.json`: transformers 4 writes `rope_theta` and `rope_scaling` (gemma3 also
-//! `rope_local_base_freq`), transformers 5 writes `rope_parameters`. Both are read, and both are written, so that either
-//! version computes the same from our files.
+//! Rotary positions in `config.json`: transformers 4 writes `rope_theta` and `rope_scaling` (gemma3 also `rope_local_base_freq`),
+//! transformers 5 writes `rope_parameters`. Both forms are read and both are written, so that either version computes the same from our
+//! files.
 
 use serde_json::{Map, Value, json};
 
@@ -12,8 +12,8 @@ use crate::error::Result;
 
 const LAYER_TYPES: [&str; 2] = ["full_attention", "sliding_attention"];
 
-/// One rotary embedding for all layers. Like transformers, `rope_scaling` wins over `rope_parameters`, and a theta inside over
-/// one outside.
+/// Reads one rotary embedding for all layers. As in transformers, `rope_scaling` takes precedence over `rope_parameters`, and a theta
+/// inside either over one outside.
 pub(super) fn read(fields: &Fields<'_>, config: &ModelConfig) -> Result<Rope> {
     whole_head(fields)?;
     let (default, _) = default_thetas(config);
@@ -30,7 +30,7 @@ pub(super) fn read(fields: &Fields<'_>, config: &ModelConfig) -> Result<Rope> {
     Ok(Rope { theta: check_theta(fields, theta)?, kind, rotary_dim: config.head_dim })
 }
 
-/// Gemma 3: one for the full layers, then one for the sliding ones, which are never scaled.
+/// Gemma 3: reads the embedding of the full layers, then that of the sliding layers, which is never scaled.
 pub(super) fn read_per_layer_type(fields: &Fields<'_>, config: &ModelConfig) -> Result<Vec<Rope>> {
     whole_head(fields)?;
     let parameters = fields.object("rope_parameters")?;
@@ -74,7 +74,7 @@ pub(super) fn read_per_layer_type(fields: &Fields<'_>, config: &ModelConfig) -> 
     Ok(ropes)
 }
 
-/// Phi 3: a part of each head, and LongRoPE, whose type older files call `su` or `yarn`.
+/// Phi 3: reads a rotary embedding on a part of each head, with LongRoPE, whose type is `su` or `yarn` in older files.
 pub(super) fn read_phi3(fields: &Fields<'_>, config: &ModelConfig) -> Result<Rope> {
     let inner = scaling_or_parameters(fields)?.map(|(_, inner)| inner);
     let mut theta = fields.positive_or("rope_theta", default_thetas(config).0)?;
@@ -118,13 +118,13 @@ pub(super) fn read_phi3(fields: &Fields<'_>, config: &ModelConfig) -> Result<Rop
     Ok(Rope { theta, kind, rotary_dim })
 }
 
-/// √(1 + ln s / ln L), s = max / L unless given (LongRoPE, arXiv:2402.13753, as transformers applies it).
+/// √(1 + ln s / ln L), with s = max / L unless `factor` is given (LongRoPE, arXiv:2402.13753, as transformers applies it).
 fn longrope_attention_factor(config: &ModelConfig, original: usize, factor: Option<f64>) -> f64 {
     let factor = factor.unwrap_or(config.max_position_embeddings as f64 / original as f64);
     if factor <= 1.0 { 1.0 } else { (1.0 + factor.ln() / (original as f64).ln()).sqrt() }
 }
 
-/// The bases where config.json gives none: of the full layers, and of the sliding ones.
+/// The default bases: of the full layers, and of the sliding ones.
 fn default_thetas(config: &ModelConfig) -> (f64, f64) {
     match config.architecture.declaration().positions {
         Positions::Rotary { theta } | Positions::PartlyRotary { theta } => (theta, theta),
@@ -142,7 +142,7 @@ fn scaling_or_parameters<'a>(fields: &Fields<'a>) -> Result<Option<(&'static str
     Ok(None)
 }
 
-/// Only phi3's attention turns a part of a head.
+/// Rejects a partial rotary factor: only phi3 rotates a part of each head.
 fn whole_head(fields: &Fields<'_>) -> Result<()> {
     match fields.optional_positive("partial_rotary_factor")? {
         Some(factor) if factor != 1.0 => {
@@ -152,7 +152,7 @@ fn whole_head(fields: &Fields<'_>) -> Result<()> {
     }
 }
 
-/// θ = 1 or less turns nothing, or ever faster; logarithms of it appear in formulas too.
+/// Rejects θ ≤ 1, for which the frequencies do not decrease; formulas also divide by its logarithm.
 fn check_theta(fields: &Fields<'_>, theta: f64) -> Result<f64> {
     if theta > 1.0 { Ok(theta) } else { Err(fields.error("rope_theta", format!("is {theta}; it must be greater than 1"))) }
 }
@@ -164,7 +164,7 @@ fn rope_type<'a>(inner: &Fields<'a>) -> Result<&'a str> {
     }
 }
 
-/// The scaling method of every architecture but phi3.
+/// Reads the scaling method, for every architecture except phi3.
 fn read_kind(inner: &Fields<'_>, config: &ModelConfig) -> Result<RopeKind> {
     let original = || inner.count_or("original_max_position_embeddings", config.max_position_embeddings, limits::POSITIONS);
     match rope_type(inner)? {
@@ -217,7 +217,7 @@ fn read_kind(inner: &Fields<'_>, config: &ModelConfig) -> Result<RopeKind> {
     }
 }
 
-/// Replaces the rotary fields of a `config.json` by both spellings of what the model really uses.
+/// Replaces the rotary fields of a `config.json` by the effective parameters, in the spellings of both transformers versions.
 pub(crate) fn write(config: &ModelConfig, out: &mut Map<String, Value>) {
     for key in ["rope_theta", "rope_scaling", "rope_parameters", "rope_local_base_freq", "partial_rotary_factor"] {
         out.remove(key);
@@ -286,8 +286,8 @@ fn parameters(config: &ModelConfig, rope: &Rope) -> Map<String, Value> {
     map
 }
 
-/// `rope_scaling`: the same without theta, `null` where nothing is scaled. transformers 4 accepts exactly `type` and the two
-/// factors for phi3; an attention factor of its own, which it cannot express, makes it refuse rather than miscompute.
+/// `rope_scaling`: `rope_parameters` without theta; `null` without scaling. For phi3, transformers 4 accepts exactly `type` and the two
+/// factors; it cannot express a separate attention factor, which makes it fail instead of computing wrong values.
 fn scaling(config: &ModelConfig, rope: &Rope) -> Value {
     if rope.kind == RopeKind::Default {
         return Value::Null;

@@ -1,4 +1,4 @@
-//! SmolLM 3: llama in which some layers have no rotary positions, and may have a sliding window instead.
+//! SmolLM 3: llama in which some layers have no rotary positions and may have a sliding window instead.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ use super::params::ParamDecl;
 use super::{Architecture, llama, rope_config};
 use crate::error::Result;
 
-/// What is known of `smollm3` besides how it computes.
+/// The declaration of `smollm3`.
 pub(super) const DECLARATION: Declaration = Declaration {
     model_type: "smollm3",
     class_name: "SmolLM3ForCausalLM",
@@ -58,8 +58,8 @@ pub(super) fn config(fields: &Fields<'_>) -> Result<ModelConfig> {
     Ok(config)
 }
 
-/// Which layers have rotary positions: `no_rope_layers` has a 1 for those that do (the name says the opposite) and a 0 for those that
-/// do not; without it every `no_rope_layer_interval`-th layer does not.
+/// Whether each layer has rotary positions: despite its name, `no_rope_layers` holds 1 for layers that have them and 0 for layers that do
+/// not; without it every `no_rope_layer_interval`-th layer has none.
 fn rotary_layers(fields: &Fields<'_>, layers: usize) -> Result<Vec<bool>> {
     const KEY: &str = "no_rope_layers";
     let list = match fields.value(KEY) {
@@ -85,7 +85,7 @@ pub(super) fn params(config: &ModelConfig) -> Vec<ParamDecl> {
     llama::decoder_params(config, false)
 }
 
-/// llama's forward pass; which layers have rotary positions and windows is in the configuration.
+/// llama's forward pass; the configuration says which layers have rotary positions and windows.
 pub(super) fn forward(f: &mut Forward<'_>) {
     llama::decoder_forward(f, false);
 }

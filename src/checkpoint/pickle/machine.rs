@@ -1,27 +1,27 @@
-//! The stack machine that executes a pickle, without everything that could do harm: it builds texts, numbers, lists, dictionaries and
-//! descriptions of tensors, and refuses every other call by its name. (The opcodes: Python's pickletools.)
+//! The stack machine that executes a pickle, restricted to harmless operations: it builds strings, numbers, lists, dictionaries and
+//! descriptions of tensors, and rejects every other call with an error that names it. (The opcodes: Python's pickletools.)
 //!
-//! Compound values lie in lists of the machine and are referred to by index, so no nesting is deep enough to overflow the stack when
-//! it is dropped, and a value that refers to itself does not leak.
+//! Compound values are stored in lists of the machine and referenced by index, so dropping a deeply nested value cannot overflow the stack,
+//! and a value that references itself does not leak.
 
 use std::collections::HashMap;
 
 use super::value::{Call, StorageRef, TensorRef, Value, global};
 
-/// No tensor of a model has more.
+/// The most dimensions of a tensor.
 const MAX_DIMENSIONS: usize = 8;
-/// Bytes of a storage's key; torch counts its storages.
+/// The most bytes in a storage's key; torch numbers its storages.
 const MAX_KEY: usize = 64;
 
-/// How a run ended.
+/// How the execution ended.
 pub(super) enum Outcome {
-    /// The program is complete: its value, and how many bytes it had.
+    /// The program is complete: its value, and its length in bytes.
     Done { value: Value, length: usize },
     /// The bytes ended before the program did.
     CutShort,
 }
 
-/// The machine, with all that its programs have built. Several programs may run one after the other (torch before 1.6).
+/// The machine with all values that its programs built. Several programs may run one after the other (torch before 1.6).
 #[derive(Debug, Default)]
 pub(super) struct Machine {
     texts: Vec<String>,
@@ -36,7 +36,7 @@ pub(super) struct Machine {
 
 type Step<T> = Result<T, Stop>;
 
-/// Why a program does not go on.
+/// Why the execution of a program stops.
 enum Stop {
     CutShort,
     Refused(String),
@@ -46,7 +46,7 @@ fn broken() -> Stop {
     Stop::Refused("the pickle is damaged; get the file again".into())
 }
 
-/// The bytes of a program, with a place in them.
+/// The bytes of a program, with the current position.
 struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -60,7 +60,7 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    /// A little-endian number of so many (at most eight) bytes.
+    /// Reads a little-endian number of `width` (at most eight) bytes.
     fn number(&mut self, width: u64) -> Step<u64> {
         Ok(self.take(width)?.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
     }
@@ -77,7 +77,7 @@ impl Machine {
     /// Runs a program from its first byte.
     ///
     /// # Errors
-    /// The sentence that says what it was about to do, or that it is damaged.
+    /// A sentence that says which operation was rejected, or that the pickle is damaged.
     pub(super) fn run(&mut self, bytes: &[u8]) -> Result<Outcome, String> {
         (self.stack, self.marks, self.memo) = Default::default();
         let mut reader = Reader { bytes, at: 0 };
@@ -121,7 +121,7 @@ impl Machine {
         }
     }
 
-    /// All storages that were named.
+    /// All storages that were referenced.
     pub(super) fn storages(&self) -> &[StorageRef] {
         &self.storages
     }
@@ -162,7 +162,7 @@ impl Machine {
         self.set_items(items)
     }
 
-    /// Puts key, value, key, value … into the dictionary on top.
+    /// Inserts key, value, key, value … into the dictionary on top of the stack.
     fn set_items(&mut self, items: Vec<Value>) -> Step<()> {
         let (pairs, rest) = items.as_chunks::<2>();
         match self.stack.last() {
@@ -212,7 +212,7 @@ impl Machine {
         Ok(())
     }
 
-    /// One instruction; the value when it was the last.
+    /// Executes one instruction; returns the value if it was the last.
     fn step(&mut self, reader: &mut Reader<'_>) -> Step<Option<Value>> {
         match reader.number(1)? as u8 {
             b'.' => return self.pop().map(Some),
@@ -259,7 +259,7 @@ impl Machine {
                 reader.take(8)?;
                 self.stack.push(Value::Other);
             }
-            // Texts of protocol 0 in quotes; torch's own are without special characters.
+            // Quoted strings of protocol 0; those that torch writes contain no special characters.
             b'S' => {
                 let line = reader.line()?;
                 let inner = line.strip_prefix(['\'', '"']).and_then(|line| line.strip_suffix(['\'', '"'])).ok_or_else(broken)?;
@@ -369,7 +369,7 @@ impl Machine {
                 let result = self.call(function, arguments)?;
                 self.stack.push(result);
             }
-            // The state of an object: only dictionaries (`_metadata`) and what is of no use have one.
+            // The state of an object: only dictionaries (`_metadata`) and unused values have one.
             b'b' => {
                 self.pop()?;
                 if !matches!(self.stack.last(), Some(Value::Dict(_) | Value::Other)) {
@@ -391,7 +391,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Two's complement, little-endian, of any length.
+    /// Pushes a little-endian integer in two's complement, of any length.
     fn long(&mut self, bytes: &[u8]) {
         let negative = bytes.last().is_some_and(|byte| *byte >= 0x80);
         let mut number = [if negative { 0xff } else { 0 }; 8];
@@ -451,7 +451,7 @@ impl Machine {
                     Value::Int(Some(number)) => u64::try_from(number).ok(),
                     _ => None,
                 };
-                // What is built must not be larger than what is read, though a text or tuple can be named again and again.
+                // The result must not be larger than the input, although a string or tuple can be referenced repeatedly.
                 let counts = |value: Value| {
                     self.items(value)
                         .filter(|items| items.len() <= MAX_DIMENSIONS)?
@@ -472,7 +472,7 @@ impl Machine {
     }
 }
 
-/// A name from a stranger, short and without control characters.
+/// An untrusted name, shortened and without control characters.
 fn printable(name: &str) -> String {
     name.chars().take(60).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

@@ -1,9 +1,9 @@
-//! Weights that `torch.save` wrote (`pytorch_model.bin`, `.pt`, `.pth`), read without Python and without running anything.
+//! Weights written by `torch.save` (`pytorch_model.bin`, `.pt`, `.pth`), read without Python and without executing code.
 //!
-//! A pickle is a program for a small stack machine that may call any function by name. [`machine`] knows the few calls that
-//! tensors are made of and refuses every other by its name. What remains is where each tensor's bytes lie in the file: they are
-//! read when asked for, as those of a safetensors file are. Since torch 1.6 the file is a zip archive of stored (never compressed)
-//! entries, `data.pkl` and one for each storage; before, several pickles and then the storages one after the other.
+//! A pickle is a program for a small stack machine that may call any function by name. [`machine`] implements the few calls that are needed
+//! for tensors and rejects every other with an error that names it. The result is the position of each tensor's bytes in the file; they are
+//! read on demand, like those of a safetensors file. Since torch 1.6 the file is a zip archive of stored (never compressed) entries,
+//! `data.pkl` and one for each storage; before, it was several pickles followed by the storages.
 
 mod machine;
 mod storage;
@@ -22,22 +22,22 @@ use super::tensor_file::TensorFile;
 use crate::error::{Cause, Error, Result};
 use crate::platform::{Directory, is_lfs_pointer};
 
-/// The longest pickle that is taken seriously, the tensors' bytes not counted: it names some hundred thousand tensors.
+/// The largest accepted pickle in bytes, without the tensors' data: enough for some hundred thousand tensors.
 const MAX_PICKLE: u64 = 32 << 20;
-/// What files of torch before 1.6 begin with: protocol 2, then their magic number.
+/// The first bytes of files from torch before 1.6: protocol 2, then the magic number.
 const LEGACY_MAGIC: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
-/// Under which of its keys a training checkpoint keeps the weights.
+/// The keys under which training checkpoints store the weights.
 const WEIGHTS_KEYS: [&str; 5] = ["state_dict", "model_state_dict", "model", "module", "weights"];
 
-/// A pickle's tensors.
+/// The tensors of a pickle.
 pub struct TorchFile {
-    /// Where the tensors lie, as if it were a safetensors file.
+    /// The tensors' positions in the file, as for a safetensors file.
     pub file: TensorFile,
-    /// The matrices whose bytes stand column after column; in [`TorchFile::file`] they have the transposed shape.
+    /// The matrices that are stored in column-major order; in [`TorchFile::file`] they have the transposed shape.
     pub transposed: Vec<String>,
 }
 
-/// Whether a file of that name is one that torch writes weights into.
+/// Whether torch's weight files have this kind of name.
 pub fn is_pickle_name(name: &str) -> bool {
     [".bin", ".pt", ".pth", ".ckpt"].iter().any(|ending| name.ends_with(ending))
 }
@@ -46,8 +46,8 @@ impl TorchFile {
     /// Opens `name` in `dir`. Reads the pickle, not the tensors.
     ///
     /// # Errors
-    /// [`Error::File`] when it is not torch's, is cut short, or would call a function that has nothing to do with tensors;
-    /// [`Error::Tensor`] for a tensor that is laid out in a way that no checkpoint needs.
+    /// [`Error::File`] when torch did not write it, it is truncated, or it would call a function unrelated to tensors; [`Error::Tensor`]
+    /// for a tensor with an unsupported memory layout.
     pub async fn open(dir: Rc<dyn Directory>, name: &str) -> Result<TorchFile> {
         let size = dir
             .size(name)
@@ -97,8 +97,8 @@ impl TorchFile {
     }
 }
 
-/// The dictionary of tensors in what was pickled: the thing itself, or one of its entries with a usual name. Where a key stands
-/// twice, the later wins, as in Python.
+/// Finds the dictionary of tensors in the pickled value: the value itself, or one of its entries with a usual name. If a key occurs twice,
+/// the later one applies, as in Python.
 fn weights(file: &str, machine: &Machine, root: Value) -> Result<Vec<(String, TensorRef)>> {
     let tensors_of = |value: Value| -> BTreeMap<&str, Value> {
         let entries = machine.dict(value).unwrap_or_default();
@@ -121,8 +121,8 @@ fn weights(file: &str, machine: &Machine, root: Value) -> Result<Vec<(String, Te
     Ok(found.into_iter().filter_map(|(name, tensor)| Some((name.to_string(), machine.tensor(tensor)?))).collect())
 }
 
-/// The shape in which a tensor's bytes stand, and whether that is the transpose of its own. Strides of dimensions of
-/// length 1 mean nothing.
+/// The shape in which a tensor's bytes are stored, and whether it is the transpose of the tensor's own shape. Strides of dimensions of
+/// length 1 are ignored.
 fn layout(tensor: &TensorRef) -> Result<(Vec<u64>, bool), String> {
     let (shape, stride) = (&tensor.shape, &tensor.stride);
     fn dense(mut dims: impl Iterator<Item = (u64, u64)>) -> bool {
@@ -146,25 +146,25 @@ fn layout(tensor: &TensorRef) -> Result<(Vec<u64>, bool), String> {
     Err(format!("is a view with gaps (shape {shape:?}, strides {stride:?}), which is not read; save it with .contiguous()"))
 }
 
-/// What a reader of one of the two formats found.
+/// The result of reading one of the two formats.
 struct Found {
     machine: Machine,
     root: Value,
     places: HashMap<String, Place>,
 }
 
-/// Where a storage's bytes lie.
+/// The position of a storage's bytes.
 struct Place {
     offset: u64,
     bytes: u64,
 }
 
-/// The bytes of one element of a storage of this type; for one without a type, 1 (its length is in bytes).
+/// The size in bytes of one element of a storage of this type; 1 for an untyped storage (its length is in bytes).
 fn width(dtype: Option<Dtype>) -> u64 {
     dtype.map_or(1, |dtype| dtype.bitsize() as u64 / 8)
 }
 
-/// Runs a pickle from its first byte; `None` when `bytes` end before it does.
+/// Runs a pickle from its first byte; `None` when `bytes` ends before the pickle does.
 fn run(file: &str, machine: &mut Machine, bytes: &[u8]) -> Result<Option<(Value, usize)>> {
     match machine.run(bytes) {
         Ok(Outcome::Done { value, length }) => Ok(Some((value, length))),

@@ -1,4 +1,4 @@
-//! The two layouts of a file that `torch.save` wrote: where the pickle is, and where each storage.
+//! The two file layouts of `torch.save`: locates the pickle and each storage.
 
 use std::collections::HashMap;
 
@@ -43,8 +43,8 @@ pub(super) async fn read_zip(dir: &dyn Directory, file: &str, size: u64) -> Resu
     Ok(Found { machine, root, places })
 }
 
-/// The format before torch 1.6: magic number, version, a description of the machine, the object, the keys of its storages (a pickle
-/// each), then each storage's number of elements and bytes.
+/// The format before torch 1.6: magic number, version, a description of the system, the object, the keys of its storages (each of these
+/// five is a pickle), then the number of elements and the bytes of each storage.
 pub(super) async fn read_legacy(dir: &dyn Directory, file: &str, size: u64) -> Result<Found> {
     let cut_short = || Error::file(file, "the file is cut short; get it again").because(Cause::Truncated);
     let mut wanted = 1 << 16;
@@ -78,7 +78,7 @@ pub(super) async fn read_legacy(dir: &dyn Directory, file: &str, size: u64) -> R
 
 type Pickles = (Machine, Value, Vec<String>, u64);
 
-/// The five pickles; `None` when `bytes` end before they do.
+/// Reads the five pickles; `None` when `bytes` is too short to hold them.
 fn legacy_pickles(file: &str, bytes: &[u8]) -> Result<Option<Pickles>> {
     let mut machine = Machine::default();
     let mut at = 0;

@@ -1,13 +1,13 @@
-//! What a pickle of tensors is made of: the values that the machine handles, and the few names that it knows.
+//! The elements of a pickle of tensors: the values that the machine handles, and the few global names that it knows.
 
 use safetensors::Dtype;
 
-/// A value on the stack; compound ones are indices into the machine's lists.
+/// A value on the stack; compound values are indices into the machine's lists.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Value {
     None,
     Bool(bool),
-    /// `None` for one beyond 64 bits.
+    /// `None` for an integer beyond 64 bits.
     Int(Option<i64>),
     Text(usize),
     Tuple(usize),
@@ -17,13 +17,13 @@ pub(super) enum Value {
     Tensor(usize),
     /// One of the names in [`CALLS`].
     Function(Call),
-    /// The type of a storage, or of a tensor's elements; `None` where it is bytes.
+    /// The type of a storage or of a tensor's elements; `None` for an untyped storage of bytes.
     Type(Option<Dtype>),
-    /// Something without harm and without use: a float, bytes, a set, a device.
+    /// A harmless value that is not used: a float, bytes, a set, a device.
     Other,
 }
 
-/// A storage that tensors are views of.
+/// A storage of which tensors are views.
 #[derive(Debug, Clone)]
 pub(super) struct StorageRef {
     pub(super) key: String,
@@ -31,30 +31,30 @@ pub(super) struct StorageRef {
     pub(super) dtype: Option<Dtype>,
 }
 
-/// A tensor, as it is described.
+/// The description of a tensor.
 #[derive(Debug, Clone)]
 pub(super) struct TensorRef {
     pub(super) storage: usize,
-    /// Where it begins in the storage, in elements.
+    /// Offset of its first element in the storage, in elements.
     pub(super) offset: u64,
     pub(super) shape: Vec<u64>,
-    /// In elements.
+    /// The strides, in elements.
     pub(super) stride: Vec<u64>,
-    /// Where the storage does not have it.
+    /// The element type, where the storage does not specify it.
     pub(super) dtype: Option<Dtype>,
 }
 
-/// What may be called, or named.
+/// The functions that a pickle may name or call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Call {
     OrderedDict,
     RebuildTensor,
-    /// With the type of the elements after the hooks.
+    /// With the element type as the argument after the hooks.
     RebuildTensor3,
     RebuildParameter,
-    /// torch.Size: its argument is what it gives.
+    /// `torch.Size`: returns its argument.
     Size,
-    /// What makes something without use of its arguments.
+    /// Returns an unused value, whatever its arguments.
     Useless,
 }
 
@@ -77,7 +77,7 @@ const CALLS: [(&str, &str, Call); 15] = [
     ("__builtin__", "complex", Call::Useless),
 ];
 
-/// The types of elements, by the names of their storage and of themselves.
+/// The element types, by the names of torch's storage classes and dtypes.
 const TYPES: [(&str, &str, Dtype); 14] = [
     ("DoubleStorage", "float64", Dtype::F64),
     ("FloatStorage", "float32", Dtype::F32),
@@ -95,7 +95,7 @@ const TYPES: [(&str, &str, Dtype); 14] = [
     ("UInt32Storage", "uint32", Dtype::U32),
 ];
 
-/// What a pickle may name: a function, or a type of torch.
+/// Looks up a global name of a pickle: a function, or a type of torch.
 pub(super) fn global(module: &str, name: &str) -> Option<Value> {
     if let Some((.., call)) = CALLS.iter().find(|(m, n, _)| (*m, *n) == (module, name)) {
         return Some(Value::Function(*call));

@@ -1,10 +1,10 @@
-//! As much of the zip format as torch's files need: the directory at the end of the file, with its 64-bit form, and entries
-//! that are stored as they are.
+//! The part of the zip format that torch's files need: the central directory at the end of the file, with its 64-bit form, and uncompressed
+//! entries.
 
 use crate::error::{Cause, Error, Result};
 use crate::platform::Directory;
 
-/// A directory that is larger belongs to no checkpoint.
+/// The largest accepted central directory, in bytes.
 const MAX_DIRECTORY: u64 = 64 << 20;
 const END: &[u8] = b"PK\x05\x06";
 const END_BYTES: usize = 22;
@@ -16,14 +16,14 @@ const ENTRY: &[u8] = b"PK\x01\x02";
 const ENTRY_BYTES: usize = 46;
 const LOCAL: &[u8] = b"PK\x03\x04";
 const LOCAL_BYTES: u64 = 30;
-/// The longest comment after the directory.
+/// The longest comment after the central directory, in bytes.
 const MAX_COMMENT: u64 = 65_535;
 
 /// An entry of the archive.
 pub(super) struct Entry {
     pub(super) name: String,
     pub(super) bytes: u64,
-    /// Where its local header begins.
+    /// Offset of its local header.
     header: u64,
     stored: bool,
 }
@@ -40,7 +40,7 @@ fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
-/// The archive's entries.
+/// Reads the archive's entries.
 pub(super) async fn entries(dir: &dyn Directory, file: &str, size: u64) -> Result<Vec<Entry>> {
     let damaged = || Error::file(file, "the archive is cut short or damaged; get the file again").because(Cause::Truncated);
     let tail_start = size.saturating_sub(END_BYTES as u64 + MAX_COMMENT + LOCATOR_BYTES as u64);
@@ -69,7 +69,7 @@ pub(super) async fn entries(dir: &dyn Directory, file: &str, size: u64) -> Resul
     Ok(entries)
 }
 
-/// Reads one entry of the directory; also how many bytes it takes.
+/// Parses one entry of the central directory; also returns its length in bytes.
 fn entry(bytes: &[u8]) -> Option<(Entry, usize)> {
     if !bytes.starts_with(ENTRY) {
         return None;
@@ -87,7 +87,7 @@ fn entry(bytes: &[u8]) -> Option<(Entry, usize)> {
         let (id, length) = (u16_at(extra, 0)?, u16_at(extra, 2)? as usize);
         let field = extra.get(4..4 + length)?;
         if id == 1 {
-            // The 64-bit values of those that do not fit above, in this order.
+            // The 64-bit values of the fields that do not fit above, in this order.
             let mut at = 0;
             let mut take = |small: u64| {
                 if small != u64::from(u32::MAX) {
@@ -107,7 +107,7 @@ fn entry(bytes: &[u8]) -> Option<(Entry, usize)> {
 }
 
 impl Entry {
-    /// Where its bytes begin in the file; they all lie inside it.
+    /// The offset of its first byte in the file; all of its bytes are checked to lie within the file.
     pub(super) async fn offset(&self, dir: &dyn Directory, file: &str, size: u64) -> Result<u64> {
         let damaged = || Error::file(file, format!("{} is cut short; get the file again", self.name)).because(Cause::Truncated);
         if !self.stored {
