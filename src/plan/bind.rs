@@ -3,9 +3,9 @@
 use std::num::NonZeroU64;
 use std::rc::Rc;
 
-use super::buffers::{Buffers, UNIFORM_SLOT, places};
+use super::buffers::{Buffers, places};
 use super::pacing::Pacing;
-use super::program::Program;
+use super::program::{Program, UNIFORM_SLOT};
 use super::store::ParamStore;
 use crate::error::{Error, Result};
 use crate::gpu::{Buffer, Gpu, Pipeline};

@@ -3,14 +3,11 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::program::Program;
+use super::program::{Program, UNIFORM_SLOT};
 use super::store::ParamStore;
 use crate::error::Result;
-use crate::gpu::{BINDING_ALIGNMENT, Buffer, Gpu};
+use crate::gpu::{Buffer, Gpu};
 use crate::kernels::{InputLayout, Resource, STATS_BYTES, StepValues};
-
-/// Bytes of one dispatch's parameters in the uniform buffer: the alignment that every device takes.
-pub(super) const UNIFORM_SLOT: u64 = BINDING_ALIGNMENT;
 
 /// Everything that a program binds beside the parameters of the model.
 pub(super) struct Buffers {

@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::buffers::UNIFORM_SLOT;
-use super::program::Program;
+use super::program::{Program, UNIFORM_SLOT};
 use super::store::READBACK_BYTES;
 use crate::error::{Error, Result};
 use crate::gpu::{Profile, human_bytes};

@@ -2,9 +2,12 @@
 
 use std::fmt::{self, Display, Write};
 
-use super::buffers::UNIFORM_SLOT;
+use crate::gpu::BINDING_ALIGNMENT;
 use crate::graph::{Table, ValueInfo};
 use crate::kernels::{Access, Bind, Dispatch, Resource, When};
+
+/// Bytes of one dispatch's parameters in the uniform buffer: the alignment that every device takes.
+pub(super) const UNIFORM_SLOT: u64 = BINDING_ALIGNMENT;
 
 /// A compiled graph, or another list of dispatches that is replayed as a whole.
 #[derive(Debug, Default)]

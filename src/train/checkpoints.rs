@@ -1,20 +1,9 @@
-//! The checkpoints of an output directory: their names, which are whole, and which are removed.
+//! The checkpoints of an output directory: which are whole, and which are removed.
 
 use super::job::Job;
-use super::state::STATE_FILE;
+use super::names::{STATE_FILE, checkpoint_name, checkpoint_step};
 use crate::error::Result;
 use crate::platform::{Directory, OutputDirectory};
-
-/// The name of a step's checkpoint.
-pub(super) fn checkpoint_name(step: u64) -> String {
-    format!("checkpoint-{step}")
-}
-
-/// The step of a checkpoint's name; `None` for any other name.
-pub(super) fn checkpoint_step(name: &str) -> Option<u64> {
-    let step = name.strip_prefix("checkpoint-")?.parse().ok()?;
-    (name == checkpoint_name(step)).then_some(step)
-}
 
 /// The steps of the whole checkpoints in a directory, ascending.
 pub(super) async fn checkpoints(out: &dyn Directory) -> Result<Vec<u64>> {

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 
-use super::state::STATE_FILE;
+use super::names::STATE_FILE;
 use crate::error::{Error, Result};
 use crate::platform::{Directory, Entry, FileWriter, OutputDirectory};
 

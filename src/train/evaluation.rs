@@ -2,9 +2,9 @@
 
 use web_time::Instant;
 
-use super::checkpoints::checkpoint_name;
 use super::history::{EvalLine, LogEntry, clock};
 use super::job::{Event, Observer, batch_of};
+use super::names::checkpoint_name;
 use super::run::Run;
 use crate::data::Sample;
 use crate::engine::Engine;

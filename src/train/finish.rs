@@ -2,13 +2,13 @@
 
 use std::rc::Rc;
 
-use super::checkpoints::checkpoint_name;
 use super::checksums;
 use super::history::LogEntry;
 use super::job::{Event, Observer, Outcome};
+use super::names::{STATE_FILE, checkpoint_name};
 use super::output::{self, Aside};
 use super::run::Run;
-use super::state::{STATE_FILE, SavedState};
+use super::state::SavedState;
 use crate::config::Strategy;
 use crate::error::{Error, Result};
 use crate::platform::{Directory, as_directory, read_small};

@@ -10,6 +10,7 @@ mod finish;
 mod freeze;
 mod history;
 mod job;
+mod names;
 mod output;
 mod plan;
 mod results;

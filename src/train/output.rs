@@ -1,9 +1,8 @@
 //! The output directory: what may stand in it when a run begins, and where an earlier run's files are kept until the new ones are whole.
 
-use super::checkpoints::{checkpoint_name, checkpoint_step, checkpoints};
+use super::checkpoints::checkpoints;
 use super::history::LOG_FILE;
-use super::saver::OPTIMIZER_FILE;
-use super::state::STATE_FILE;
+use super::names::{OPTIMIZER_FILE, STATE_FILE, checkpoint_name, checkpoint_step};
 use crate::checkpoint::Carry;
 use crate::config::{Recipe, Resume};
 use crate::error::{Error, Result};

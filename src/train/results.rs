@@ -4,7 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::history::History;
 use super::job::{Job, Outcome};
-use super::state::{STATE_FILE, SavedState};
+use super::names::STATE_FILE;
+use super::state::SavedState;
 use crate::error::Result;
 use crate::platform::{loss_plot, write_file, write_json};
 

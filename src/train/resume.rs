@@ -2,11 +2,12 @@
 
 use std::rc::Rc;
 
-use super::checkpoints::{bring_back_replaced, checkpoint_name, newest_checkpoint};
+use super::checkpoints::{bring_back_replaced, newest_checkpoint};
 use super::checksums;
 use super::job::{Event, Job, Observer};
+use super::names::{STATE_FILE, checkpoint_name};
 use super::saver::Saver;
-use super::state::{self, STATE_FILE, SavedState};
+use super::state::{self, SavedState};
 use crate::config::Resume;
 use crate::error::{Error, Result};
 use crate::platform::{Directory, as_directory, read_small};
@@ -42,7 +43,7 @@ pub(super) async fn find(saver: &Saver<'_>, observer: &mut dyn Observer) -> Resu
             given.ok_or_else(|| Error::recipe("resume_from_checkpoint", format!("the directory {path} was not opened for this run")))?
         }
     };
-    let state = state::read(saver, &*directory).await?;
+    let state = state::read(&*directory, &saver.run_fingerprint()?).await?;
     checksums::verify(&*directory, &state.files).await?;
     Ok(Some(Earlier { directory, state }))
 }

@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 
 use web_time::Instant;
 
-use super::checkpoints::{checkpoint_name, remove_oldest};
+use super::checkpoints::remove_oldest;
 use super::history::{History, LogEntry, LogLine, clock};
 use super::job::{Event, Job, Observer, Outcome, Start, Wish, batch_of};
+use super::names::checkpoint_name;
 use super::output::{self, Aside};
 use super::plan::PlannedRun;
 use super::resume::{self, Earlier};

@@ -9,13 +9,14 @@ use std::rc::Rc;
 
 use safetensors::Dtype;
 
-use super::checkpoints::{checkpoint_name, set_aside};
+use super::checkpoints::set_aside;
 use super::checksums::Summed;
 use super::finetuning::Finetuning;
 use super::fingerprint::{Fingerprint, SamplesHash};
 use super::history::History;
 use super::job::Job;
-use super::state::{STATE_FILE, SavedState};
+use super::names::{OPTIMIZER_FILE, STATE_FILE, checkpoint_name};
+use super::state::SavedState;
 use crate::adapter::pissa::{Converted, Principal, Residual, TrainedHalf};
 use crate::adapter::{self, Adapter, AdapterFiles, write_adapter};
 use crate::checkpoint::{Checkpoint, ModelSource, ParamSource, TensorFile, TensorFileWriter, TensorInfo, WriteOptions, write_checkpoint};
@@ -25,8 +26,6 @@ use crate::error::Result;
 use crate::model::ParamDecl;
 use crate::plan::Part;
 use crate::platform::{Directory, OutputDirectory, write_json};
-
-pub(super) const OPTIMIZER_FILE: &str = "optimizer.safetensors";
 
 /// Rows of a parameter that are copied in one piece, in bytes.
 const PIECE_BYTES: usize = 16 << 20;

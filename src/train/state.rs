@@ -3,16 +3,13 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::checkpoints::checkpoint_step;
 use super::checksums::Checksums;
 use super::fingerprint::Fingerprint;
 use super::history::{History, LogEntry};
-use super::saver::{OPTIMIZER_FILE, Saver};
+use super::names::{OPTIMIZER_FILE, STATE_FILE, checkpoint_step};
 use crate::config::Recipe;
 use crate::error::{Error, Result};
 use crate::platform::{Directory, read_small};
-
-pub(super) const STATE_FILE: &str = "trainer_state.json";
 
 /// What a run knows about itself at a step.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -79,8 +76,8 @@ impl SavedState {
     }
 }
 
-/// What a checkpoint knows about itself, if this run can go on from it.
-pub(super) async fn read(saver: &Saver<'_>, dir: &dyn Directory) -> Result<SavedState> {
+/// What a checkpoint knows about itself, if the run with this fingerprint can go on from it.
+pub(super) async fn read(dir: &dyn Directory, run: &Fingerprint) -> Result<SavedState> {
     let label = dir.label();
     if dir.size(OPTIMIZER_FILE).await?.is_none() {
         return Err(Error::file(
@@ -110,7 +107,7 @@ pub(super) async fn read(saver: &Saver<'_>, dir: &dyn Directory) -> Result<Saved
         let reason = format!("best_model_checkpoint is {name:?}, and not the name of a checkpoint beside this one");
         return Err(fault(1, reason));
     }
-    let differences = state.fingerprint.differences(&saver.run_fingerprint()?);
+    let differences = state.fingerprint.differences(run);
     if !differences.is_empty() {
         return Err(Error::recipe(
             "resume_from_checkpoint",
