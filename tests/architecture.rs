@@ -132,3 +132,14 @@ fn the_table_has_no_circle() {
         }
     }
 }
+
+/// Whatever depends on the architecture is a field of its declaration in `src/model/`: nobody else asks which one it is.
+#[test]
+fn architectures_are_told_apart_in_model_only() {
+    let mut files = Vec::new();
+    sources(Path::new("src"), &mut files);
+    for path in files.iter().filter(|path| room(path) != "model") {
+        let names_one = code(path).split("Architecture::").skip(1).any(|after| after.starts_with(char::is_uppercase));
+        assert!(!names_one, "{} names an architecture; ask its declaration instead", path.display());
+    }
+}
