@@ -1,4 +1,4 @@
-//! Locks between programs that write to the same place: a file that is locked while its holder works, and removed afterwards.
+//! Locks between processes that write to the same place: a lock file, locked while its holder works and removed afterwards.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
@@ -6,23 +6,23 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-/// The file whose lock says that a run is writing in a directory.
+/// The lock file of a directory that a run writes to.
 const LOCK_FILE: &str = ".rootstock.lock";
 
-/// How often a lock file is opened anew that its holder removed in the meantime.
+/// Attempts to open a lock file that its holder keeps removing in the meantime.
 const ATTEMPTS: usize = 100;
 
-/// A directory that is this program's alone until the value is dropped.
+/// Exclusive access to a directory; released on drop.
 #[derive(Debug)]
 pub struct DirectoryLock {
     _file: FileLock,
 }
 
 impl DirectoryLock {
-    /// Locks an existing directory; `None` where another program holds the lock. File systems without locks are used without.
+    /// Locks an existing directory; `None` if another program holds the lock. On file systems without locks it always succeeds.
     ///
     /// # Errors
-    /// [`Error::File`] when the lock file cannot be made, or is a link.
+    /// [`Error::File`] when the lock file cannot be created, or is a link.
     pub fn acquire(directory: &Path) -> Result<Option<DirectoryLock>> {
         Ok(FileLock::acquire(directory.join(LOCK_FILE))?.map(|lock| DirectoryLock { _file: lock }))
     }
@@ -36,13 +36,13 @@ pub(super) struct FileLock {
 }
 
 impl FileLock {
-    /// Makes the file where it is missing and locks it; its directory must be there. As [`DirectoryLock::acquire`].
+    /// Creates the file if it is missing and locks it; its directory must exist. Otherwise like [`DirectoryLock::acquire`].
     pub(super) fn acquire(path: PathBuf) -> Result<Option<FileLock>> {
         let shown = path.display().to_string();
         for _ in 0..ATTEMPTS {
             let file = match open(&path) {
                 Ok(file) => file,
-                Err(e) if e.kind() == ErrorKind::NotFound && path.parent().is_some_and(Path::is_dir) => continue, // removed between two looks
+                Err(e) if e.kind() == ErrorKind::NotFound && path.parent().is_some_and(Path::is_dir) => continue, // removed in between
                 Err(e) if e.kind() == ErrorKind::InvalidInput => return Err(Error::file(shown, "this is a link; remove it")),
                 Err(e) => return Err(Error::file(shown, format!("nothing can be written here: {e}"))),
             };
@@ -50,7 +50,7 @@ impl FileLock {
                 return Ok(None);
             }
             let lock = FileLock { file, path: path.clone() };
-            // Another program may have removed the file after we opened it; a third one then locks a new file of that name.
+            // Another program may have removed the file after it was opened here; a third one would then lock a new file of that name.
             if lock.is_in_place() {
                 return Ok(Some(lock));
             }
@@ -58,7 +58,7 @@ impl FileLock {
         Ok(None)
     }
 
-    /// Whether the locked file is the one that has the name.
+    /// Whether the locked file is still the one at its path.
     fn is_in_place(&self) -> bool {
         #[cfg(unix)]
         {
@@ -76,7 +76,7 @@ impl FileLock {
     }
 }
 
-/// Opens the lock file without following a link and without touching what is in it.
+/// Opens the lock file without following links and without changing its content.
 fn open(path: &Path) -> io::Result<File> {
     match File::create_new(path) {
         Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
@@ -89,7 +89,7 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 impl Drop for FileLock {
-    /// Removes the file while it is still locked: nobody else's is removed.
+    /// Removes the file while it is still locked, so that no other program's lock file is removed.
     fn drop(&mut self) {
         if self.is_in_place() {
             let _ = fs::remove_file(&self.path);
@@ -125,7 +125,7 @@ mod tests {
         assert!(!place.path().join(LOCK_FILE).exists());
     }
 
-    /// Who removes the file while another one waits for it must not let two in.
+    /// Removing the file while another program waits for it must not let two in.
     #[test]
     fn only_one_holds_it_however_often_it_is_removed() {
         let place = tempfile::tempdir().expect("a temporary directory");

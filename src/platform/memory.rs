@@ -1,4 +1,4 @@
-//! A directory of bytes in memory: for tests, for embedded data, and for what the page keeps for a moment.
+//! A directory in memory: for tests, embedded data, and temporary data of the page.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -14,7 +14,7 @@ use crate::error::{Cause, Error, Result};
 type Files = Rc<RefCell<BTreeMap<String, Vec<u8>>>>;
 type Locks = Rc<RefCell<BTreeSet<String>>>;
 
-/// A directory of bytes in memory. Clones share the same files.
+/// A directory in memory. Clones share the same files.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryDirectory {
     label: String,
@@ -24,12 +24,12 @@ pub struct MemoryDirectory {
 }
 
 impl MemoryDirectory {
-    /// An empty directory that errors call `label`.
+    /// Creates an empty directory; `label` names it in errors.
     pub fn new(label: impl Into<String>) -> Self {
         MemoryDirectory { label: label.into(), ..Default::default() }
     }
 
-    /// Puts a file in (replacing one of the same name) and returns the directory, for chaining.
+    /// Adds or replaces a file and returns the directory, for chaining.
     pub fn with(self, name: &str, bytes: impl Into<Vec<u8>>) -> Self {
         self.files.borrow_mut().insert(self.key(name), bytes.into());
         self

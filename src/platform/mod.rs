@@ -1,6 +1,7 @@
-//! What differs between the native program and the browser: files, the clock, waiting for the GPU. The only `cfg` in the house.
+//! What differs between the native program and the browser: files, the clock, waiting for the GPU. Elsewhere `cfg` on the target only
+//! leaves out whole parts (the browser's bindings, the command line).
 //!
-//! The core takes these traits, not paths, so the same code reads a folder on disk, files dropped on a page, and bytes in a test.
+//! The core takes these traits instead of paths, so the same code reads a folder on disk, files dropped on a page, and bytes in a test.
 
 use std::any::Any;
 use std::ops::Range;
@@ -39,67 +40,67 @@ pub struct Entry {
     pub size: u64,
 }
 
-/// A directory that can be read. Names are relative, separated by `/`, and never leave the directory:
-/// an implementation refuses `..`, absolute names and symbolic links that point outside.
+/// A readable directory. Names are relative, separated by `/`, and never leave the directory: an implementation refuses `..`,
+/// absolute names and symbolic links that point outside.
 #[async_trait(?Send)]
 pub trait Directory {
-    /// How to name this directory to the user (its path, or the dropped folder's name).
+    /// The name of this directory in messages (its path, or the dropped folder's name).
     fn label(&self) -> String;
 
-    /// All files, sub-directories included, sorted by name. Cheap: nothing is read.
+    /// All files, including those in sub-directories, sorted by name. Cheap: no file is read.
     async fn list(&self) -> Result<Vec<Entry>>;
 
-    /// Whether a file of that name is there.
+    /// The size of a file; `None` if it does not exist.
     async fn size(&self, name: &str) -> Result<Option<u64>>;
 
-    /// Bytes `range` of a file. Short files are an error that names the file.
+    /// Reads the bytes `range` of a file. A file that is too short is an error that names it.
     async fn read_range(&self, name: &str, range: Range<u64>) -> Result<Vec<u8>>;
 
-    /// A whole file. Configurations and the like are read by [`read_small`], which has a limit.
+    /// Reads a whole file. Configurations and other small files are read by [`read_small`], which has a size limit.
     async fn read(&self, name: &str) -> Result<Vec<u8>>;
 
-    /// The directory of that name beside this one (it need not exist); `None` where nothing is known of what lies beside.
+    /// The sibling directory of that name (it need not exist); `None` if the parent is not known.
     fn sibling(&self, name: &str) -> Option<Rc<dyn Directory>> {
         let _ = name;
         None
     }
 }
 
-/// A directory that can be written. A file appears under its name only when it is complete ([`FileWriter::finish`]).
+/// A writable directory. A file appears under its name only when it is complete ([`FileWriter::finish`]).
 #[async_trait(?Send)]
 pub trait OutputDirectory: Directory {
-    /// Starts a file; parents are created. An existing file stays until `finish` replaces it in one step.
+    /// Starts a file; parent directories are created. An existing file stays until `finish` replaces it atomically.
     async fn create(&self, name: &str) -> Result<Box<dyn FileWriter>>;
 
-    /// Appends to a file that readers may look at while it grows (a log).
+    /// Appends to a file that may be read while it grows (a log).
     async fn append(&self, name: &str, bytes: &[u8]) -> Result<()>;
 
-    /// Renames a file or sub-directory in one step, replacing nothing that exists.
+    /// Renames a file or sub-directory atomically, without replacing an existing one.
     async fn rename(&self, from: &str, to: &str) -> Result<()>;
 
-    /// Whether a [`OutputDirectory::rename`] in this directory has begun and not ended: it is under way, or was interrupted.
+    /// Whether an [`OutputDirectory::rename`] in this directory has begun but not ended: it is in progress, or was interrupted.
     async fn is_interrupted(&self) -> Result<bool> {
         Ok(false)
     }
 
-    /// Completes what an interrupted [`OutputDirectory::rename`] left half done, where a platform has no rename in one step. Only for
-    /// whoever is alone in writing here: a rename that is under way must not be completed by another.
+    /// Completes an interrupted [`OutputDirectory::rename`] on platforms without an atomic rename. The caller must be the only writer
+    /// here: a rename in progress must not be completed by another.
     async fn recover(&self) -> Result<()> {
         Ok(())
     }
 
-    /// Removes a file or a sub-directory with all in it; a missing one is fine.
+    /// Removes a file, or a sub-directory with its content; a missing one is no error.
     async fn remove(&self, name: &str) -> Result<()>;
 
-    /// Takes the lock that `name` stands for until the value is dropped; `None` when another writer holds it. The lock is the system's
-    /// own, so that one that is killed loses it: the file system's, and in a browser a Web Lock, which all tabs share. Where there are no
-    /// locks, it is given to everybody.
+    /// Takes the lock called `name` until the value is dropped; `None` if another writer holds it. It is a lock of the operating system,
+    /// so a killed process releases it: a file lock, or in a browser a Web Lock, which all tabs share. On a system without locks, it
+    /// always succeeds.
     async fn lock(&self, name: &str) -> Result<Option<Box<dyn Any>>> {
         let _ = name;
         Ok(Some(Box::new(())))
     }
 
-    /// Whether a writer holds the lock that `name` stands for.
+    /// Whether a writer holds the lock called `name`.
     async fn is_locked(&self, name: &str) -> Result<bool> {
         let _ = name;
         Ok(false)
@@ -108,7 +109,7 @@ pub trait OutputDirectory: Directory {
     /// Makes everything written so far survive a power cut (directory entries included).
     async fn sync(&self) -> Result<()>;
 
-    /// The sub-directory of that name as a directory of its own (it need not exist yet).
+    /// The sub-directory of that name (it need not exist yet).
     fn subdirectory(&self, name: &str) -> Box<dyn OutputDirectory>;
 }
 
@@ -118,11 +119,11 @@ pub trait FileWriter {
     /// Appends bytes.
     async fn write(&mut self, bytes: &[u8]) -> Result<()>;
 
-    /// Makes the file complete and visible under its name, in one step, flushed to the disk.
+    /// Completes the file: flushes it to disk and makes it visible under its name, atomically.
     async fn finish(self: Box<Self>) -> Result<()>;
 }
 
-/// A directory that is only read from here on.
+/// Converts a directory to one that is only read.
 pub fn as_directory(dir: Box<dyn OutputDirectory>) -> Box<dyn Directory> {
     dir
 }
@@ -130,8 +131,8 @@ pub fn as_directory(dir: Box<dyn OutputDirectory>) -> Box<dyn Directory> {
 /// Opens the directory of a model, an adapter or a checkpoint by its path.
 ///
 /// # Errors
-/// [`crate::Error::File`] when it is missing (where the path looks like a name on Hugging Face, with how to get it); in the browser
-/// always, as there are no paths.
+/// [`crate::Error::File`] when it is missing (with download instructions if the path looks like a name on Hugging Face); always in
+/// the browser, where there are no paths.
 pub fn open(path: &str) -> Result<Box<dyn Directory>> {
     #[cfg(not(target_arch = "wasm32"))]
     return Ok(Box::new(native::open_named(path)?));
@@ -139,7 +140,7 @@ pub fn open(path: &str) -> Result<Box<dyn Directory>> {
     Err(crate::Error::file(path, "a browser has no paths; choose the run from the list"))
 }
 
-/// Opens the directory that a file lies in, and gives the file's name there. The file itself need not exist.
+/// Opens the directory that contains a file, and returns the file's name in it. The file itself need not exist.
 ///
 /// # Errors
 /// As [`open`].
@@ -153,10 +154,10 @@ pub fn open_beside(path: &str) -> Result<(Box<dyn Directory>, String)> {
     Err(crate::Error::file(path, "a browser has no paths; give the file itself"))
 }
 
-/// Opens a model by its id on Hugging Face or a folder's address; in the browser only, as the native program downloads nothing.
+/// Opens a model by its id on Hugging Face or a folder's address; only in the browser, as the native program downloads nothing.
 ///
 /// # Errors
-/// [`crate::Error::File`] in words for the person who named it.
+/// [`crate::Error::File`] with a message for the user.
 pub async fn open_address(name: &str) -> Result<Rc<dyn Directory>> {
     #[cfg(not(target_arch = "wasm32"))]
     return Err(crate::Error::file(name, "nothing is downloaded here; give a folder"));
@@ -164,18 +165,18 @@ pub async fn open_address(name: &str) -> Result<Rc<dyn Directory>> {
     Ok(Rc::new(browser::HttpDirectory::named(name).await?))
 }
 
-/// What may be stored where runs are kept.
+/// The state of the storage that holds runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StorageState {
-    /// Bytes in use, where the platform tells.
+    /// Bytes in use, where the platform reports them.
     pub usage: Option<u64>,
-    /// Bytes that may be used, where the platform tells.
+    /// The quota in bytes, where the platform reports it.
     pub quota: Option<u64>,
-    /// Whether nobody clears it by itself.
+    /// Whether the storage is exempt from automatic eviction.
     pub persistent: bool,
 }
 
-/// Bytes of this program's own memory, where that is one block that only grows (wasm).
+/// Size of this program's memory in bytes, on platforms where it is one block that only grows (wasm).
 pub fn heap_bytes() -> Option<u64> {
     #[cfg(not(target_arch = "wasm32"))]
     return None;
@@ -183,7 +184,7 @@ pub fn heap_bytes() -> Option<u64> {
     Some(core::arch::wasm32::memory_size(0) as u64 * 65_536)
 }
 
-/// Asks for the storage in which runs are kept; with `persist`, also that nobody clears it by itself.
+/// The state of the storage for runs; with `persist`, first requests that it is exempt from automatic eviction.
 pub async fn storage(persist: bool) -> StorageState {
     #[cfg(not(target_arch = "wasm32"))]
     {
@@ -198,8 +199,8 @@ thread_local! {
     static GUARDED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
-/// Calls a library that may panic on a stranger's file, and makes an error of that: its message. In the browser nothing catches a
-/// panic; there the worker ends, and the page says so.
+/// Calls library code that may panic on untrusted files, and converts a panic into an error with its message. In the browser a panic
+/// cannot be caught: the worker ends, and the page says so.
 ///
 /// # Errors
 /// The panic's message.
@@ -214,22 +215,22 @@ pub fn guard<T>(run: impl FnOnce() -> T) -> std::result::Result<T, String> {
     })
 }
 
-/// Whether this thread is inside [`guard`], so that a panic is no bug of this program and will be reported as an error.
+/// Whether this thread is inside [`guard`], where a panic is not a bug of this program and is reported as an error.
 pub fn is_guarded() -> bool {
     GUARDED.get()
 }
 
-/// Writes a whole small file in one step.
+/// Writes a whole small file atomically.
 ///
 /// # Errors
-/// [`crate::Error::NoSpace`] or [`crate::Error::File`]; the old file is untouched then.
+/// [`crate::Error::NoSpace`] or [`crate::Error::File`]; an existing file is left unchanged then.
 pub async fn write_file(dir: &dyn OutputDirectory, name: &str, bytes: &[u8]) -> Result<()> {
     let mut file = dir.create(name).await?;
     file.write(bytes).await?;
     file.finish().await
 }
 
-/// A value as JSON, for a line of a log or a message. `place` is what an error calls it.
+/// Serialises a value as JSON, for a line of a log or a message. `place` names it in errors.
 ///
 /// # Errors
 /// [`crate::Error::File`] for a value that JSON cannot express.
@@ -237,7 +238,7 @@ pub fn json_line(place: &str, value: &impl serde::Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(|e| crate::Error::file(place, format!("it cannot be written as JSON: {e}")))
 }
 
-/// Writes a small file of indented JSON in one step.
+/// Writes a small file of indented JSON atomically.
 ///
 /// # Errors
 /// As [`write_file`]; [`crate::Error::File`] also for a value that JSON cannot express.
@@ -249,8 +250,8 @@ pub async fn write_json(dir: &dyn OutputDirectory, name: &str, value: &impl serd
     write_file(dir, name, text.as_bytes()).await
 }
 
-/// Draws losses by step as a PNG: `train` raw and smoothed, `eval` as points. `None` when there is nothing to draw, without the
-/// feature `plot`, and in a browser, where the page draws its own.
+/// Draws losses by step as a PNG: `train` raw and smoothed, `eval` as points. `None` if there is nothing to draw, without the
+/// feature `plot`, and in the browser, where the page draws its own charts.
 pub fn loss_plot(train: &[(u64, f64)], eval: &[(u64, f64)]) -> Option<Vec<u8>> {
     #[cfg(all(feature = "plot", not(target_arch = "wasm32")))]
     return plot::loss_plot(train, eval);
@@ -261,7 +262,8 @@ pub fn loss_plot(train: &[(u64, f64)], eval: &[(u64, f64)]) -> Option<Vec<u8>> {
     }
 }
 
-/// Makes the GPU's callbacks come: natively a thread waits for the submission (or for all so far), in the browser the event loop does.
+/// Makes the GPU's callbacks run: natively it blocks until the submission (or all so far) is done; in the browser the event loop
+/// runs them.
 pub(crate) fn wait_for_gpu(device: &wgpu::Device, submission: Option<wgpu::SubmissionIndex>) {
     #[cfg(not(target_arch = "wasm32"))]
     native::wait_for_gpu(device, submission);
@@ -269,7 +271,7 @@ pub(crate) fn wait_for_gpu(device: &wgpu::Device, submission: Option<wgpu::Submi
     let _ = (device, submission);
 }
 
-/// Bytes of memory that the device has for buffers, where the platform tells.
+/// Bytes of device memory for buffers, where the platform reports them.
 pub(crate) fn device_memory(adapter: &wgpu::Adapter) -> Option<u64> {
     #[cfg(not(target_arch = "wasm32"))]
     return native::device_memory(adapter);

@@ -1,4 +1,4 @@
-//! Files on a disk. A file is written beside its final name, flushed, then renamed.
+//! Files on disk. A file is written under a temporary name beside its final one, flushed, then renamed.
 
 use std::any::Any;
 use std::fs::{self, File, OpenOptions};
@@ -13,7 +13,7 @@ use super::lock::FileLock;
 use super::{Directory, Entry, FileWriter, OutputDirectory};
 use crate::error::{Cause, Error, Result};
 
-/// Runs a future to its end on this thread: the one place where the native program waits.
+/// Runs a future to completion on this thread.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     pollster::block_on(future)
 }
@@ -39,10 +39,10 @@ pub fn open_directory(path: &Path) -> Result<NativeDirectory> {
     }
 }
 
-/// Opens the directory that a user names.
+/// Opens a directory named by the user.
 ///
 /// # Errors
-/// [`Error::File`] when there is none; where the name looks like one on Hugging Face, with how to get it.
+/// [`Error::File`] when it does not exist; if the name looks like one on Hugging Face, with download instructions.
 pub(super) fn open_named(path: &str) -> Result<NativeDirectory> {
     let looks_like_hub_name = path.split('/').count() == 2 && !path.starts_with(['.', '/', '~']) && !path.ends_with('/');
     if looks_like_hub_name && !Path::new(path).exists() {
@@ -82,7 +82,7 @@ fn io_error(path: &str, error: &std::io::Error) -> Error {
     Error::file(path, reason).because(cause).caused_by(copy_of(error))
 }
 
-/// The same error once more: the library's errors can be cloned, those of the operating system cannot.
+/// Copies an I/O error: the library's errors are `Clone`, those of the standard library are not.
 fn copy_of(error: &std::io::Error) -> std::io::Error {
     match error.raw_os_error() {
         Some(code) => std::io::Error::from_raw_os_error(code),
@@ -90,7 +90,7 @@ fn copy_of(error: &std::io::Error) -> std::io::Error {
     }
 }
 
-/// Makes a directory and those above it, where they are missing.
+/// Creates a directory and its missing parents.
 fn make_directory(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(|e| match fs::read_link(path) {
         Ok(target) => {
@@ -106,12 +106,11 @@ fn make_directory(path: &Path) -> Result<()> {
     })
 }
 
-/// Makes a write beyond the limit on the size of files (`ulimit -f`) fail with an error that can be said. Without this the system
-/// ends the program.
+/// Ignores SIGXFSZ, so that a write beyond the file size limit (`ulimit -f`) fails with an error instead of killing the program.
 #[expect(unsafe_code, reason = "the standard library cannot set how a signal is handled")]
 pub fn report_file_size_limit() {
     #[cfg(unix)]
-    // SAFETY: SIG_IGN runs no code of ours.
+    // SAFETY: SIG_IGN installs no handler, so no code of this program runs in a signal context.
     unsafe {
         libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
     }
@@ -124,27 +123,27 @@ pub struct NativeDirectory {
 }
 
 impl NativeDirectory {
-    /// The folder at `root`. It need not exist when it is only written to.
+    /// The folder at `root`. It need not exist if it is only written to.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         NativeDirectory { root: root.into() }
     }
 
-    /// A directory to write into, which is made where it is missing.
+    /// Opens a directory for writing; creates it if it is missing.
     ///
     /// # Errors
-    /// [`Error::File`] when it cannot be made.
+    /// [`Error::File`] when it cannot be created.
     pub fn create(path: impl AsRef<Path>) -> Result<NativeDirectory> {
         let path = path.as_ref();
         fs::create_dir_all(path).map_err(|e| io_error(&path.display().to_string(), &e))?;
         Ok(NativeDirectory::new(path))
     }
 
-    /// Where it lies.
+    /// The path of the directory.
     pub fn path(&self) -> &Path {
         &self.root
     }
 
-    /// Joins a relative name; refuses everything that could leave the directory.
+    /// Joins a relative name; refuses names that could leave the directory.
     fn join(&self, name: &str) -> Result<PathBuf> {
         let relative = Path::new(name);
         if name.is_empty() || !relative.components().all(|c| matches!(c, Component::Normal(_))) {
@@ -153,7 +152,7 @@ impl NativeDirectory {
         Ok(self.root.join(relative))
     }
 
-    /// Like `join`, for reading: also refuses symbolic links that lead to another place than a sibling cache of blobs.
+    /// Like `join`, for reading: also refuses symbolic links that point outside, except into the blob folder of a Hugging Face cache.
     fn join_existing(&self, name: &str) -> Result<PathBuf> {
         let path = self.join(name)?;
         let (Ok(real), Ok(root)) = (fs::canonicalize(&path), fs::canonicalize(&self.root)) else {
@@ -184,9 +183,9 @@ impl NativeDirectory {
         for entry in listing {
             let entry = entry.map_err(|e| io_error(&dir.display().to_string(), &e))?;
             let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-            // Follows links to files (the Hugging Face cache is made of them), never to directories.
+            // Links to files are followed (the Hugging Face cache consists of them), links to directories are not.
             let Ok(meta) = fs::metadata(entry.path()) else {
-                // A link that leads nowhere is there for who asks for it, and tells so.
+                // A dangling link is listed, so that reading it reports the error.
                 if entry.file_type().is_ok_and(|t| t.is_symlink()) {
                     entries.push(Entry { name, size: 0 });
                 }
@@ -195,7 +194,7 @@ impl NativeDirectory {
             if meta.is_file() {
                 entries.push(Entry { name, size: meta.len() });
             } else if meta.is_dir() && depth < 4 && !entry.file_type().is_ok_and(|t| t.is_symlink()) {
-                // What lies in a folder that cannot be looked into is no part of the model.
+                // An unreadable sub-directory is ignored: it is not part of the model.
                 let _ = self.walk(&entry.path(), &format!("{name}/"), depth + 1, entries);
             }
         }
@@ -211,7 +210,7 @@ impl Directory for NativeDirectory {
 
     async fn list(&self) -> Result<Vec<Entry>> {
         let mut entries = Vec::new();
-        // A directory that is still to be written holds nothing; a link that leads nowhere is an error.
+        // A directory that does not exist yet is empty; a dangling link is an error.
         if fs::symlink_metadata(&self.root).is_err_and(|e| e.kind() == ErrorKind::NotFound) {
             return Ok(entries);
         }
@@ -265,7 +264,7 @@ impl OutputDirectory for NativeDirectory {
         make_directory(&parent)?;
         let partial = parent.join(format!(".{file_name}.partial"));
         let fault = |e: std::io::Error| io_error(&partial.display().to_string(), &e);
-        // What a killed writer left goes; nothing that stands there is written through, a link least of all.
+        // Remove the leftover of a killed writer instead of opening it: it could be a link.
         match fs::remove_file(&partial) {
             Err(e) if e.kind() != ErrorKind::NotFound => return Err(fault(e)),
             _ => {}
@@ -328,7 +327,7 @@ impl OutputDirectory for NativeDirectory {
     }
 }
 
-/// Flushes a directory's entries, so that a rename in it survives a power cut. Not every system can; that is no error.
+/// Flushes a directory's entries, so that a rename in it survives a power cut. Systems that cannot do this are no error.
 fn sync_directory(path: &Path) -> Result<()> {
     if let Ok(dir) = File::open(path) {
         let _ = dir.sync_all();
@@ -340,7 +339,7 @@ struct NativeWriter {
     file: File,
     partial: PathBuf,
     path: PathBuf,
-    /// Whether the file has its final name.
+    /// Whether the file has been renamed to its final name.
     finished: bool,
 }
 
@@ -360,7 +359,7 @@ impl FileWriter for NativeWriter {
 }
 
 impl Drop for NativeWriter {
-    /// A writer that was given up or failed (at a write, the flush or the rename) leaves nothing behind.
+    /// An abandoned or failed writer (at a write, the flush or the rename) leaves no file behind.
     fn drop(&mut self) {
         if !self.finished {
             let _ = fs::remove_file(&self.partial);
@@ -368,14 +367,14 @@ impl Drop for NativeWriter {
     }
 }
 
-/// Blocks until the submission is done, so that its callbacks have run. The one wait of the native program besides `block_on`:
-/// wgpu delivers callbacks only from inside `poll`.
+/// Blocks until the submission is done, so that its callbacks have run: wgpu runs callbacks only inside `poll`. This and `block_on`
+/// are the only places where the native program blocks.
 pub(super) fn wait_for_gpu(device: &wgpu::Device, submission: Option<wgpu::SubmissionIndex>) {
-    // An error here is a lost device; its callback has been called, and the caller's next check reports it.
+    // An error here means a lost device; its callback has run, and the caller's next check reports it.
     let _ = device.poll(wgpu::PollType::Wait { submission_index: submission, timeout: None });
 }
 
-/// The largest device-local heap of a Vulkan device; other backends do not tell.
+/// Size of the largest device-local heap of a Vulkan device; other backends do not report it.
 #[expect(unsafe_code, reason = "wgpu has no query for the memory's size; the handles are read while the adapter is borrowed")]
 pub(super) fn device_memory(adapter: &wgpu::Adapter) -> Option<u64> {
     // SAFETY: the raw handles do not outlive the adapter, and nothing is created, changed or destroyed.
@@ -384,12 +383,12 @@ pub(super) fn device_memory(adapter: &wgpu::Adapter) -> Option<u64> {
     let heaps = properties.memory_heaps.iter().take(properties.memory_heap_count as usize);
     // Bit 0 of the flags is VK_MEMORY_HEAP_DEVICE_LOCAL_BIT.
     let device_local = heaps.filter(|h| h.flags.as_raw() & 1 == 1).map(|h| h.size).max()?;
-    // A software device's heap is the machine's memory; leave what others use.
+    // The heap of a software device is main memory, so limit it to what is available.
     let software = adapter.get_info().device_type == wgpu::DeviceType::Cpu;
     Some(if software { available_memory().map_or(device_local, |free| free.min(device_local)) } else { device_local })
 }
 
-/// Memory that the operating system could give to a new program, in bytes (Linux only).
+/// Memory available to a new process, in bytes (Linux only).
 fn available_memory() -> Option<u64> {
     let text = fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
@@ -411,7 +410,7 @@ mod tests {
     fn a_file_that_cannot_get_its_name_leaves_nothing() {
         let place = tempfile::tempdir().expect("a temporary directory");
         let dir = NativeDirectory::new(place.path());
-        // A directory of that name with something in it: the rename fails.
+        // A non-empty directory of that name makes the rename fail.
         fs::create_dir_all(place.path().join("model.safetensors/inner")).expect("it can be made");
         let written = block_on(super::super::write_file(&dir, "model.safetensors", b"weights"));
         assert!(written.is_err());

@@ -1,4 +1,4 @@
-//! `training_loss.png`.
+//! Draws `training_loss.png`.
 
 use std::error::Error;
 use std::sync::Once;
@@ -11,7 +11,7 @@ type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
 
 const WIDTH: u32 = 1000;
 const HEIGHT: u32 = 600;
-/// Drawn so many times larger and averaged: the backend's thick lines have hard edges.
+/// Supersampling factor: the plot is drawn larger and averaged, because the backend does not antialias thick lines.
 const SCALE: u32 = 3;
 /// The name that the embedded font is registered under.
 const FONT: &str = "sans-serif";
@@ -32,7 +32,7 @@ pub(super) fn loss_plot(train: &[(u64, f64)], eval: &[(u64, f64)]) -> Option<Vec
     encode(&shrink(&pixels)).ok()
 }
 
-/// An exponential moving average whose weight grows with the number of points, as LLaMA-Factory's plots have it:
+/// Exponential moving average whose weight grows with the number of points, as in LLaMA-Factory's plots:
 /// w = 1.8 · (sigmoid(0.05 · n) − 0.5), s ← w · s + (1 − w) · y.
 fn smooth(points: &[(u64, f64)]) -> Vec<(u64, f64)> {
     let weight = 1.8 * (1.0 / (1.0 + (-0.05 * points.len() as f64).exp()) - 0.5);
@@ -47,7 +47,7 @@ fn smooth(points: &[(u64, f64)]) -> Vec<(u64, f64)> {
 fn draw(pixels: &mut [u8], train: &[(u64, f64)], eval: &[(u64, f64)]) -> Fallible {
     static FONT_IS_THERE: Once = Once::new();
     FONT_IS_THERE.call_once(|| {
-        // Without the font the text fails to draw below, and there is no plot.
+        // If the font cannot be registered, drawing text fails below, and there is no plot.
         let _ = plotters::style::register_font(FONT, FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT);
     });
     let area = BitMapBackend::with_buffer(pixels, (WIDTH * SCALE, HEIGHT * SCALE)).into_drawing_area();

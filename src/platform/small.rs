@@ -1,13 +1,13 @@
-//! Small files of a directory (configurations, indexes, templates): read whole, within a limit for each kind of file, so that a file
-//! from a stranger never takes more memory than such a file can need.
+//! Small files of a directory (configurations, indexes, templates): read whole, with a size limit for each kind of file, so that an
+//! untrusted file never takes more memory than its kind needs.
 
 use super::Directory;
 use crate::error::{Cause, Error, Result};
 
 const MIB: u64 = 1 << 20;
 
-/// The largest file of each kind that is read, in bytes, by its name or the end of its name. Each is several times what the largest published
-/// models have; JSON takes up to a hundred times its size in memory, so that no limit is higher than it must be.
+/// Size limits in bytes, by file name or its ending. Each is several times the size in the largest published models; JSON takes up
+/// to a hundred times its size in memory, so no limit is higher than necessary.
 const LIMITS: [(&str, u64); 14] = [
     ("tokenizer.json", 64 * MIB), // gemma 3 has 33 MB
     ("tokenizer_config.json", 8 * MIB),
@@ -24,10 +24,10 @@ const LIMITS: [(&str, u64); 14] = [
     (".yaml", MIB),
     (".yml", MIB),
 ];
-/// The limit of every other small file.
+/// The limit for all other small files.
 const OTHERS: u64 = 64 * MIB;
 
-/// How many bytes a small file of this name may have.
+/// The size limit for a small file of this name, in bytes.
 pub fn size_limit(name: &str) -> u64 {
     LIMITS.iter().find(|(end, _)| name.ends_with(end)).map_or(OTHERS, |(_, limit)| *limit)
 }
@@ -35,7 +35,7 @@ pub fn size_limit(name: &str) -> u64 {
 /// Reads a small file whole.
 ///
 /// # Errors
-/// [`Error::File`] when it is missing, cannot be read, or is larger than a file of its kind can need.
+/// [`Error::File`] when it is missing, cannot be read, or exceeds the size limit of its kind.
 pub async fn read_small(dir: &dyn Directory, name: &str) -> Result<Vec<u8>> {
     if let Some(size) = dir.size(name).await? {
         check_size(name, size).map_err(|reason| Error::file(format!("{}/{name}", dir.label()), reason).because(Cause::TooLarge))?;
@@ -43,10 +43,10 @@ pub async fn read_small(dir: &dyn Directory, name: &str) -> Result<Vec<u8>> {
     dir.read(name).await
 }
 
-/// Whether a small file of this name may have so many bytes; the error is the sentence without the path.
+/// Checks the size of a small file against its limit; the error is a message without the path.
 ///
 /// # Errors
-/// What is wrong and what to do.
+/// A message that says what is wrong and what to do.
 pub fn check_size(name: &str, size: u64) -> std::result::Result<(), String> {
     let limit = size_limit(name);
     if size <= limit {
@@ -59,12 +59,12 @@ pub fn check_size(name: &str, size: u64) -> std::result::Result<(), String> {
     ))
 }
 
-/// Whether these are the first bytes of a git-lfs pointer: the text that stands in a file's place after a clone without git-lfs.
+/// Whether these are the first bytes of a git-lfs pointer: the text in place of a file after a clone without git-lfs.
 pub fn is_lfs_pointer(bytes: &[u8]) -> bool {
     bytes.starts_with(b"version https://git-lfs")
 }
 
-/// The bytes behind a UTF-8 byte order mark, if there is one.
+/// The bytes without a leading UTF-8 byte order mark.
 pub fn without_byte_order_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }

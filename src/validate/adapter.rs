@@ -1,4 +1,5 @@
-//! A directory that holds only an adapter: it cannot be the base of a run, but its files are checked, against the base where one is named.
+//! Validates a directory that holds only an adapter. It cannot be the base of a run, but its files are checked, and compared with the
+//! base if one is given.
 
 use std::rc::Rc;
 
@@ -13,7 +14,7 @@ use crate::checkpoint::{Checkpoint, TensorFile};
 use crate::error::Error;
 use crate::platform::{Directory, Entry};
 
-/// That a whole model was given where an adapter was wanted.
+/// The finding that a whole model was given where an adapter is expected.
 pub(super) fn whole_model(label: &str) -> Finding {
     let message = format!(
         "this is a whole model, not an adapter (PEFT says \"Can't find '{ADAPTER_CONFIG}' at …\"); give it as the base: \
@@ -22,7 +23,7 @@ pub(super) fn whole_model(label: &str) -> Finding {
     Finding::new(Code::FullModelAsAdapter, message)
 }
 
-/// Judges the adapter in `dir`, after it was said that it is one; with a sound base it can be merged.
+/// Checks the adapter in `dir`, after the finding that it is one; with a valid base it can be merged.
 pub(super) async fn check(dir: &Rc<dyn Directory>, entries: &[Entry], base: Option<&Base>, findings: &mut Vec<Finding>) {
     let before = findings.len();
     if let Err(error) = read_config(&**dir).await {

@@ -1,4 +1,4 @@
-//! Which architecture it is: what config.json says against what the tensors show.
+//! Determines the architecture from config.json and from the tensors.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use super::view::View;
 use crate::model::config::CONFIG_FILE as CONFIG;
 use crate::model::{Architecture, ModelConfig};
 
-/// What is no causal language model, by model_type: encoders, encoder-decoders, and models of other things than text.
+/// `model_type`s that are not causal language models: encoders, encoder-decoders, and models for other data than text.
 const NOT_CAUSAL: [&str; 40] = [
     "albert",
     "bart",
@@ -56,8 +56,8 @@ const NOT_CAUSAL: [&str; 40] = [
     "dinov2",
 ];
 
-/// Causal language models of transformers beside the oldest supported ones; many have llama's names and compute something else, so what
-/// the registry does not have must never be taken for llama.
+/// Other causal language models in transformers than the supported ones. Many have llama's tensor names but compute something else, so an
+/// unregistered one must never be taken for llama.
 const OTHER_CAUSAL: [&str; 58] = [
     "apertus",
     "arcee",
@@ -123,19 +123,19 @@ fn supported() -> String {
     Architecture::all().map(Architecture::model_type).collect::<Vec<_>>().join(", ")
 }
 
-/// The tensor that shows an architecture, for the sentence.
+/// The tensor that identifies an architecture, for the message.
 fn evidence(view: &View, architecture: Architecture) -> Option<(String, &'static str)> {
     let what = architecture.declaration().signature?;
     view.tensors.iter().find(|tensor| tensor.name.contains(what)).map(|tensor| (tensor.name.clone(), what))
 }
 
-/// Says why there is none.
+/// Reports why no architecture was determined.
 fn stop(findings: &mut Vec<Finding>, code: Code, message: String) -> Option<Architecture> {
     findings.push(Finding::new(code, message).file(CONFIG));
     None
 }
 
-/// Writes the architecture's name into the view, and says why.
+/// Sets `model_type` in the view and reports the reason.
 fn write(
     view: &mut View,
     findings: &mut Vec<Finding>,
@@ -152,12 +152,12 @@ fn write(
     Some(architecture)
 }
 
-/// Decides the architecture and mends `model_type` in the view; `None` when it cannot be known or is none that can be trained.
+/// Determines the architecture and repairs `model_type` in the view; `None` when it is unknown or cannot be trained.
 pub(super) fn decide(view: &mut View, base: Option<&Base>, findings: &mut Vec<Finding>) -> Option<Architecture> {
     let families = infer::families(view);
     let class = view.config.get("architectures").and_then(|list| list.get(0)).and_then(Value::as_str).map(str::to_string);
     let by_class = class.as_deref().and_then(|class| Architecture::all().find(|a| a.class_name() == class));
-    // Several families share their tensors (llama and mistral): what else is known decides.
+    // Several families share their tensor names (llama and mistral), so other information decides.
     let preferred = [base.and_then(Base::architecture), by_class].into_iter().flatten().find(|a| families.contains(a));
     let by_tensors = preferred.or_else(|| families.first().copied());
 
@@ -276,13 +276,13 @@ pub(super) fn decide(view: &mut View, base: Option<&Base>, findings: &mut Vec<Fi
     }
 }
 
-/// A tensor that the declared architecture would have.
+/// A tensor that the declared architecture requires and the view lacks.
 fn evidence_against(view: &View, declared: Architecture) -> Option<&'static str> {
     let what = declared.declaration().signature?;
     view.tensors.iter().all(|tensor| !leaf(&tensor.name).0.contains(what)).then_some(what)
 }
 
-/// A multimodal model, such as Gemma 3 with its vision part: the language model in it is of this architecture.
+/// Handles a multimodal model, such as Gemma 3 with its vision part, whose language model has this architecture.
 fn text_part(view: &mut View, architecture: Architecture, model_type: &str, findings: &mut Vec<Finding>) -> Option<Architecture> {
     let vision = |name: &str| {
         ["vision_tower.", "multi_modal_projector.", "model.vision_tower.", "model.multi_modal_projector."]
@@ -320,7 +320,7 @@ fn text_part(view: &mut View, architecture: Architecture, model_type: &str, find
     Some(architecture)
 }
 
-/// Whether the base's configuration declares these tensors, once they are stored as its architecture does.
+/// Whether the base's configuration declares exactly these tensors, once they are stored as its architecture requires.
 pub(super) fn fits_base(view: &View, base: &Base) -> bool {
     let Some(architecture) = base.architecture() else { return false };
     let mut stored = view.clone();
@@ -328,7 +328,7 @@ pub(super) fn fits_base(view: &View, base: &Base) -> bool {
     base.has_the_same_tensors(&stored)
 }
 
-/// Takes the base's configuration in place of one that cannot be read, and makes that the repair of the fault.
+/// Replaces an unreadable configuration by the base's, and makes that the repair of the finding.
 pub(super) fn config_of_base(view: &mut View, base: Option<&Base>, findings: &mut [Finding]) -> Option<Architecture> {
     let base = base?;
     view.config = base.view.config.clone();
@@ -339,7 +339,7 @@ pub(super) fn config_of_base(view: &mut View, base: Option<&Base>, findings: &mu
     base.architecture()
 }
 
-/// Weights without config.json: the base's, or what the tensors show.
+/// Handles weights without config.json: takes the base's configuration, or derives one from the tensors.
 pub(super) fn without_config(view: &mut View, base: Option<&Base>, findings: &mut Vec<Finding>) -> Option<Architecture> {
     let elsewhere = "transformers says \"Unrecognized model … Should have a `model_type` key in its config.json\"";
     if let Some(base) = base
@@ -383,7 +383,7 @@ pub(super) fn without_config(view: &mut View, base: Option<&Base>, findings: &mu
     Some(architecture)
 }
 
-/// `architectures` beside `model_type`.
+/// Checks `architectures` against `model_type`.
 pub(super) fn check_class(config: &ModelConfig, view: &mut View, findings: &mut Vec<Finding>) {
     let wanted = config.architecture.class_name();
     let message = match view.config.get("architectures") {

@@ -1,5 +1,5 @@
-//! The model that a directory was made from (`--base`): it supplies what is missing, decides what the shapes leave open, and shows
-//! what training changed.
+//! The base model that a directory was made from (`--base`): it supplies missing files, resolves what the shapes leave ambiguous, and
+//! shows what training changed.
 
 use std::rc::Rc;
 
@@ -13,7 +13,7 @@ use crate::model::config::CONFIG_FILE;
 use crate::model::{Architecture, ModelConfig};
 use crate::platform::{Directory, Entry};
 
-/// A base, open.
+/// An opened base.
 pub(super) struct Base {
     pub(super) dir: Rc<dyn Directory>,
     pub(super) entries: Vec<Entry>,
@@ -22,10 +22,10 @@ pub(super) struct Base {
 }
 
 impl Base {
-    /// Opens it, as far as it can be read.
+    /// Opens as much of the base as can be read.
     ///
     /// # Errors
-    /// When it has neither a configuration nor weights that can be read.
+    /// When neither its configuration nor its weights can be read.
     pub(super) async fn open(dir: Rc<dyn Directory>) -> Result<Base> {
         let entries = dir.list().await?;
         let (mut view, mut findings) = (View::default(), Vec::new());
@@ -50,12 +50,12 @@ impl Base {
         self.lookup(key)
     }
 
-    /// The same for a key with dots.
+    /// Like [`Base::field`], for a key with dots.
     pub(super) fn lookup(&self, key: &str) -> Option<Value> {
         json::lookup(&self.view.config, key).filter(|value| !value.is_null()).cloned()
     }
 
-    /// Whether names and shapes are the same (a tied head may be written out in one of the two).
+    /// Whether names and shapes are equal (a tied head may be stored in only one of the two).
     pub(super) fn has_the_same_tensors(&self, view: &View) -> bool {
         let names = |view: &View| view.tensors.iter().filter(|tensor| tensor.name != HEAD).count();
         let same = |tensor: &super::view::Tensor| match self.view.get(&tensor.name) {

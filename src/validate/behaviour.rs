@@ -1,5 +1,5 @@
-//! The self-test: the model's loss on a text, compared with chance, and a line that it generates. Where the tensors leave settings
-//! open, the loss decides: of the settings that fit all shapes, only the right one predicts the text.
+//! The self-test: the model's loss on a text, compared with chance, and a short generated text. Where the tensors leave settings
+//! ambiguous, the loss decides: among the settings that fit all shapes, only the right one predicts the text.
 
 use std::rc::Rc;
 
@@ -24,26 +24,26 @@ use crate::model::config::CONFIG_FILE as CONFIG;
 use crate::model::{ModelConfig, ParamDecl};
 use crate::optim::AdamW;
 
-/// Plain English that any language model predicts better than chance. It need not be liked, only be no surprise.
+/// Plain English that any language model predicts better than chance.
 const TEXT: &str = "In the morning the gardener went out to look at the trees. It had rained during the night, and the grass was still wet. \
     She walked along the path to the old wall, where the roses grew, and cut a few of them for the house. Then she sat down on the bench \
     under the apple tree and read the letter that had come the day before. Her brother wrote that he would arrive on Saturday, that the \
     journey was long, and that he was looking forward to seeing the house again. She put the letter back into her pocket, took the basket, \
     and went in to make tea. When the water boiled, the sun had come out, and the birds were singing in the garden.";
-/// The beginning of a line that the model goes on with.
+/// The prompt that the model continues.
 const PROMPT: &str = "In the morning the gardener";
-/// Tokens of the text that are looked at, and tokens of the line.
+/// Number of tokens of the text that are evaluated; below, number of tokens generated.
 const TOKENS: usize = 192;
 const LINE: usize = 24;
-/// Above this share of ln V a loss shows nothing: random weights are within a few hundredths of it.
+/// A loss above this fraction of ln V is no evidence of a trained model: random weights are within a few hundredths of ln V.
 const CHANCE: f64 = 0.97;
-/// From this share of ln V on, other numbers of heads that fit the same shapes are tried: a wrong one costs whole nats.
+/// From this fraction of ln V on, other head counts that fit the same shapes are tried: a wrong head count costs whole nats.
 const SUSPICIOUS: f64 = 0.5;
-/// By how much the best reading must be better than every other, in nats a token (wrong heads cost more than one, wrong positions 0.2 and
-/// more in a model that uses them) and in standard errors of the difference, token by token.
+/// Minimum lead of the best interpretation over every other, in nats per token (a wrong head count costs more than one, wrong rotary
+/// positions 0.2 or more in a model that uses them); it must also be significant, in standard errors of the per-token difference.
 const MARGIN: f64 = 0.02;
 const CERTAIN: f64 = 3.0;
-/// Above so many parameters other readings are not tried without being asked.
+/// Above this number of parameters, other interpretations are tried only on request.
 const TRIED: u64 = 2_000_000_000;
 
 /// A self-test that is ready to run.
@@ -53,32 +53,32 @@ pub(super) struct SelfTest<'a> {
     ids: Vec<u32>,
 }
 
-/// What running the model showed.
+/// The result of running the model.
 pub(super) struct Behaviour {
     pub(super) outcome: Outcome,
-    /// What it wrote after [`PROMPT`]; `None` when it could not.
+    /// The text generated after [`PROMPT`]; `None` if generation failed.
     line: Option<String>,
 }
 
-/// How a reading of the tensors does on a text.
+/// The result of one interpretation of the tensors on a text.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Outcome {
-    /// The loss of each token, in nats; none for a reading that cannot be.
+    /// The loss of each token, in nats; empty for an impossible interpretation.
     losses: Vec<f64>,
-    /// The text that it predicts better than a random model would; `None`: none was found.
+    /// The language of a text that it predicts better than a random model; `None` if there is none.
     knows: Option<&'static str>,
 }
 
 impl Outcome {
-    /// A reading that cannot be.
+    /// The outcome of an impossible interpretation.
     const IMPOSSIBLE: Outcome = Outcome { losses: Vec::new(), knows: None };
 
-    /// Mean loss, in nats a token.
+    /// Mean loss, in nats per token.
     pub(super) fn loss(&self) -> f64 {
         if self.losses.is_empty() { f64::INFINITY } else { self.losses.iter().sum::<f64>() / self.losses.len() as f64 }
     }
 
-    /// Whether it is better than another by more than chance.
+    /// Whether its loss is lower than another's by a significant margin.
     fn is_clearly_better_than(&self, other: &Outcome) -> bool {
         let differences: Vec<f64> = self.losses.iter().zip(&other.losses).map(|(own, other)| other - own).collect();
         other.loss() - self.loss() >= MARGIN && (other.losses.is_empty() || standard_errors(&differences) >= CERTAIN)
@@ -86,16 +86,16 @@ impl Outcome {
 }
 
 impl<'a> SelfTest<'a> {
-    /// The text in the tokens of the model; `Err` says why there are none.
+    /// Tokenises the text; `Err` says why that is not possible.
     pub(super) fn new(gpu: &'a Rc<Gpu>, tokenizer: &'a Tokenizer, config: &ModelConfig) -> Result<Self, String> {
         let ids = tokens(tokenizer, config, TEXT)?;
         Ok(SelfTest { gpu, tokenizer, ids })
     }
 
-    /// The model on the GPU, each weight as it is stored, for generators to share.
+    /// Loads the model onto the GPU, with each weight in its stored type, to be shared by generators.
     ///
     /// # Errors
-    /// When memory is short for the model and a generator beside it, or a file cannot be read.
+    /// When memory is insufficient for the model and a generator, or a file cannot be read.
     async fn engine(&self, view: &View, config: &ModelConfig) -> Result<Engine> {
         let options = EngineOptions {
             method: Method::Inference(None),
@@ -112,15 +112,15 @@ impl<'a> SelfTest<'a> {
         Engine::load_planned(self.gpu.clone(), &source, &blueprint).await
     }
 
-    /// How a reading does on the text.
+    /// Evaluates one interpretation on the text.
     ///
     /// # Errors
-    /// When memory is short, or the device or a file fails.
+    /// When memory is insufficient, or the device or a file fails.
     async fn outcome(&self, view: &View, config: &ModelConfig) -> Result<Outcome> {
         self.outcome_of(&self.engine(view, config).await?, &[]).await
     }
 
-    /// How a model does on the text; where its loss shows nothing, whether it predicts that text or one of `others` nevertheless.
+    /// Evaluates a model on the text; if the loss is no evidence, checks whether it nevertheless predicts that text or one of `others`.
     async fn outcome_of(&self, engine: &Engine, others: &[(&'static str, &'static str)]) -> Result<Outcome> {
         let english = read(engine, &self.ids).await?;
         let mut outcome = Outcome { losses: english.losses, knows: None };
@@ -138,7 +138,7 @@ impl<'a> SelfTest<'a> {
         Ok(outcome)
     }
 
-    /// How the model does, and a line of its own.
+    /// Evaluates the model and generates a short text.
     ///
     /// # Errors
     /// As [`SelfTest::outcome`].
@@ -163,7 +163,7 @@ impl<'a> SelfTest<'a> {
         Ok(line)
     }
 
-    /// How several readings do, in their order.
+    /// Evaluates several interpretations, in their order.
     ///
     /// # Errors
     /// As [`SelfTest::outcome`].
@@ -182,8 +182,8 @@ impl<'a> SelfTest<'a> {
         Ok(outcomes)
     }
 
-    /// Decides the findings that leave several settings possible: the one with clearly the lowest loss becomes the repair; where none is
-    /// clearly the lowest, there is no repair.
+    /// Resolves the findings that leave several settings possible: the setting with clearly the lowest loss becomes the repair; if none has
+    /// clearly the lowest loss, there is no repair.
     ///
     /// # Errors
     /// As [`SelfTest::outcome`].
@@ -215,7 +215,7 @@ impl<'a> SelfTest<'a> {
         Ok(())
     }
 
-    /// Reports what the model showed; where that is suspicious, tries the other numbers of heads that its shapes allow.
+    /// Reports the result of the run; if it is suspicious, tries the other head counts that the shapes allow.
     ///
     /// # Errors
     /// As [`SelfTest::outcome`].
@@ -304,7 +304,7 @@ impl<'a> SelfTest<'a> {
         Ok(Some(Finding::new(Code::HeadSplit, message).file(CONFIG).repair(Repair::SetConfig(others[best].config.clone()))))
     }
 
-    /// Rotary positions that fit better than those of the configuration, or than the default where it gives none.
+    /// Looks for rotary positions that fit better than those of the configuration, or than the default if it gives none.
     async fn other_positions(
         &self,
         view: &View,
@@ -336,7 +336,7 @@ impl<'a> SelfTest<'a> {
     }
 }
 
-/// The configuration that a candidate makes of the view's.
+/// The view's configuration with a candidate's fields applied.
 fn reading(view: &View, candidate: &Candidate) -> Option<ModelConfig> {
     let mut map = view.config.clone();
     for (key, value) in &candidate.config {
@@ -349,14 +349,14 @@ fn ln_vocabulary(config: &Map<String, Value>) -> f64 {
     config.get("vocab_size").and_then(Value::as_f64).unwrap_or(1.0).ln()
 }
 
-/// The best of several readings, if it predicts something and is clearly better than every other.
+/// The index of the best interpretation, if it predicts a text and is clearly better than every other.
 fn standing_out(outcomes: &[Outcome]) -> Option<usize> {
     let best = (0..outcomes.len()).min_by(|a, b| outcomes[*a].loss().total_cmp(&outcomes[*b].loss()))?;
     let clearly = |other: usize| other == best || outcomes[best].is_clearly_better_than(&outcomes[other]);
     (outcomes[best].knows.is_some() && (0..outcomes.len()).all(clearly)).then_some(best)
 }
 
-/// The beginning of a text in the tokens of a model; `Err` says why there is none.
+/// Tokenises the beginning of a text; `Err` says why that is not possible.
 fn tokens(tokenizer: &Tokenizer, config: &ModelConfig, text: &str) -> Result<Vec<u32>, String> {
     let mut ids = tokenizer.encode(text, true).map_err(|error| error.to_string())?;
     ids.truncate(TOKENS.min(config.max_position_embeddings));
@@ -366,7 +366,7 @@ fn tokens(tokenizer: &Tokenizer, config: &ModelConfig, text: &str) -> Result<Vec
     Ok(ids)
 }
 
-/// That it was not run, and why.
+/// The finding that the self-test was not run, and why.
 pub(super) fn not_run(reason: &str) -> Finding {
     Finding::new(Code::NotRun, format!("the model was not run: {reason}"))
 }
@@ -390,7 +390,7 @@ mod tests {
         assert_eq!(standing_out(&[Outcome::IMPOSSIBLE]), None);
         assert_eq!(standing_out(&[outcome(&[1.2], true), Outcome::IMPOSSIBLE]), Some(0));
         assert_eq!(all(&[]), None);
-        // As good on average as on a few tokens that happened to fall well.
+        // Better on average, but only because of a few lucky tokens.
         let (steady, lucky) = (outcome(&[1.0, 1.0, 1.0, 1.0], true), outcome(&[0.0, 2.0, 0.0, 1.0], true));
         assert_eq!(standing_out(&[steady, lucky]), None);
     }

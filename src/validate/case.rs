@@ -1,4 +1,4 @@
-//! A directory under examination: the families of rules in their order, each of which hides faults from the next.
+//! Validates a directory: runs the families of rules in order, since faults of one family hide those of the next.
 
 use std::rc::Rc;
 
@@ -17,27 +17,27 @@ use crate::model::config::CONFIG_FILE as CONFIG;
 use crate::model::{ModelConfig, params};
 use crate::platform::{Directory, Entry};
 
-/// A judgement, with the view that it was made on.
+/// A report, with the view that it is based on.
 pub struct Validation {
-    /// What is to be said.
+    /// The report.
     pub report: Report,
     /// Configuration and tensors with all repairs applied.
     pub view: View,
-    /// The configuration read, where it is readable after all repairs.
+    /// The parsed configuration, if it is readable after all repairs.
     pub config: Option<ModelConfig>,
-    /// Where the model is: the directory, or the checkpoint in it.
+    /// The directory of the model: the given one, or the checkpoint in it.
     pub dir: Rc<dyn Directory>,
 }
 
-/// Judges a directory. However damaged it is, that is a report.
+/// Validates a directory. Any damage to it is reported, not returned as an error.
 ///
 /// # Errors
-/// Only what has nothing to do with the directory's content: it cannot be listed, the base is none, the GPU is lost.
+/// Only for problems outside the directory's content: it cannot be listed, the base is not a model, the GPU is lost.
 pub async fn validate(dir: Rc<dyn Directory>, options: &Options, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Report> {
     Ok(examine(dir, options, progress).await?.report)
 }
 
-/// As [`validate`], and hands out the mended view, which `--fix` writes.
+/// As [`validate`], and also returns the repaired view, which `--fix` writes.
 ///
 /// # Errors
 /// As [`validate`].
@@ -47,7 +47,7 @@ pub async fn examine(dir: Rc<dyn Directory>, options: &Options, progress: &mut d
         Some(base) => Some(Base::open(base.clone()).await?),
         None => None,
     };
-    // A run's folder: its latest checkpoint is judged, once it is said where that is.
+    // The output folder of a run: validate its latest checkpoint, and report where that is.
     if directory::kind(&entries) == Kind::Run
         && let Some(child) = directory::newest_checkpoint(&entries)
     {
@@ -68,7 +68,7 @@ pub async fn examine(dir: Rc<dyn Directory>, options: &Options, progress: &mut d
     Ok(case.conclude())
 }
 
-/// A directory under examination.
+/// The state of a validation.
 pub(super) struct Case {
     dir: Rc<dyn Directory>,
     pub(super) entries: Vec<Entry>,
@@ -76,7 +76,7 @@ pub(super) struct Case {
     pub(super) view: View,
     pub(super) config: Option<ModelConfig>,
     pub(super) findings: Vec<Finding>,
-    /// Whether the tensors hold numbers that can be read: quantised and empty ones do not.
+    /// Whether the tensors contain readable numbers (quantised and empty ones do not).
     readable: bool,
     loss: Option<f64>,
 }
@@ -121,7 +121,7 @@ impl Case {
         self.findings.iter().any(|finding| finding.code == code)
     }
 
-    /// The self-test, if the model can be run after all repairs.
+    /// Runs the self-test, if the model can be run after all repairs.
     async fn run(&mut self, options: &Options, tokenizer: Option<&Tokenizer>, progress: &mut dyn FnMut(Progress<'_>)) {
         let hopeless = self.findings.iter().any(|finding| finding.is_error() && finding.repair.is_none());
         let whole = !self.view.tensors.is_empty() && !hopeless;
@@ -153,7 +153,7 @@ impl Case {
         }
     }
 
-    /// All that headers and small files tell. `read_numbers` allows a look at the weights where only they decide.
+    /// Runs the rules that need only headers and small files. `read_numbers` allows reading weights where only they can decide.
     pub(super) async fn structure(&mut self, base: Option<&Base>, read_numbers: bool) -> Result<()> {
         self.kind = directory::kind(&self.entries);
         if let Some(finding) = directory::refuse(&*self.dir, &self.entries, self.kind).await {
@@ -175,7 +175,7 @@ impl Case {
         self.readable = usable;
         let view = &mut self.view;
         let has_config = !view.config.is_empty();
-        // A config.json that cannot be read is as good as none where the base's fits.
+        // An unreadable config.json is treated as missing if the base's configuration fits.
         let base_fits = base.is_some_and(|base| architecture::fits_base(view, base));
         let architecture = match (has_config, self.entries.iter().any(|entry| entry.name == CONFIG)) {
             (true, _) => architecture::decide(view, base, &mut self.findings),
@@ -212,13 +212,13 @@ impl Case {
         }
     }
 
-    /// Whether adapter_config.json stands beside a whole model, or gives the scale of LoRA factors among the tensors.
+    /// Checks for an adapter_config.json beside a whole model; it may give the scale of LoRA factors among the tensors.
     async fn adapter_beside(&mut self, read_numbers: bool) {
         if self.view.tensors.iter().any(|tensor| tensor.name.contains(".lora_")) {
             self.kind = Kind::Model;
             let config = json::read(&*self.dir, &self.entries, ADAPTER_CONFIG).await;
             self.view.lora_scale = config.ok().flatten().and_then(|json| layout::lora_scale(&json.map));
-            // Factors that are still zero add nothing, whatever their scale.
+            // Factors that are still zero have no effect, whatever their scale.
             if self.view.lora_scale.is_none() && read_numbers && layout::factors_are_zero(&self.view).await {
                 self.view.lora_scale = Some(0.0);
             }

@@ -1,4 +1,4 @@
-//! The model against the base that it was made from: settings that training does not change, and what it did change.
+//! Compares the model with its base: settings that training does not change, and the weights that it did change.
 
 use serde_json::Value;
 
@@ -16,10 +16,10 @@ use crate::model::config::CONFIG_FILE as CONFIG;
 const ROPE: [&str; 5] = ["rope_parameters", "rope_theta", "rope_scaling", "rope_local_base_freq", "partial_rotary_factor"];
 const WINDOWS: [&str; 5] = ["sliding_window", "use_sliding_window", "max_window_layers", "layer_types", "sliding_window_pattern"];
 const HEADS: [&str; 5] = ["num_attention_heads", "num_key_value_heads", "head_dim", "n_head", "hidden_size"];
-/// Numbers compared at once.
+/// Elements compared per chunk.
 const PIECE: u64 = 2 << 20;
 
-/// Settings that tensors cannot show: where they differ from the base's, the model computes something else.
+/// Compares settings that the tensors cannot show: if they differ from the base's, the model computes something else.
 pub(super) fn settings(view: &mut View, config: &ModelConfig, base: &Base, findings: &mut Vec<Finding>) -> Option<ModelConfig> {
     let other = base.config.as_ref()?;
     if other.architecture != config.architecture {
@@ -36,7 +36,7 @@ pub(super) fn settings(view: &mut View, config: &ModelConfig, base: &Base, findi
         |c: &ModelConfig| format!("{} heads of {} ({} for keys and values)", c.num_attention_heads, c.head_dim, c.num_key_value_heads);
     let same_widths = config.query_width() == other.query_width() && config.key_value_width() == other.key_value_width();
     let mut differing: Vec<(&str, String, &[&str])> = Vec::new();
-    // How much of a head is rotated follows from the number of heads.
+    // The rotated part of a head is left out, because it depends on the number of heads.
     let turning = |config: &ModelConfig| config.ropes.iter().map(|rope| (rope.theta, rope.kind.clone())).collect::<Vec<_>>();
     if turning(config) != turning(other) {
         let how = match theta(config) == theta(other) {
@@ -93,7 +93,7 @@ pub(super) fn settings(view: &mut View, config: &ModelConfig, base: &Base, findi
     ModelConfig::from_map(CONFIG, view.config.clone()).ok()
 }
 
-/// How far tensors moved from the base's, read side by side.
+/// Measures how far the tensors moved from the base's, reading both in parallel.
 ///
 /// # Errors
 /// When a file that was just opened can no longer be read.
@@ -158,7 +158,7 @@ pub(super) async fn numbers(view: &View, base: &Base, findings: &mut Vec<Finding
         percent(*largest)
     );
     findings.push(Finding::new(Code::Changed, message));
-    // Twice as large as what it was, on average: no fine-tuning does that, but a tensor that was set anew has √2.
+    // The change is larger than the base's tensor itself: fine-tuning never does that, while a reinitialised tensor has √2.
     let anew: Vec<&(f64, &str)> = moved.iter().filter(|(size, _)| *size > 1.0).collect();
     if let Some((size, name)) = anew.first() {
         let others = if anew.len() > 1 { format!(" (and {} more)", anew.len() - 1) } else { String::new() };

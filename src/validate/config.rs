@@ -1,5 +1,5 @@
-//! config.json, field by field. The model's own reader stops at the first fault; here the fault is repaired (or the field left out)
-//! and the file read again, so that all faults are found, by the same rules that a run uses.
+//! Checks config.json field by field. The model's parser stops at the first fault; here the fault is repaired (or the field removed)
+//! and the file parsed again, so that all faults are found, by the same rules that a run uses.
 
 use serde_json::{Map, Value, json};
 
@@ -19,9 +19,9 @@ use crate::model::config::CONFIG_FILE as CONFIG;
 use crate::model::declaration::SizeKeys;
 use crate::model::{Architecture, ModelConfig};
 
-/// More rounds than there are fields.
+/// Maximum number of rounds: more than there are fields.
 const MAX_FAULTS: usize = 64;
-/// Fields that hold a text, so that a text in them is no number in quotes.
+/// Fields whose value is text, so that a string in them is not a quoted number.
 const TEXTS: [&str; 5] = ["hidden_act", "hidden_activation", "activation_function", "rope_type", "type"];
 
 fn is_given(map: &Map<String, Value>, keys: &SizeKeys, key: &str) -> bool {
@@ -29,8 +29,8 @@ fn is_given(map: &Map<String, Value>, keys: &SizeKeys, key: &str) -> bool {
     same.iter().copied().chain([key]).any(|key| map.get(key).is_some_and(|value| !value.is_null()))
 }
 
-/// Finds all faults of the configuration, mends what can be mended, and reads it; `None` when it stays unreadable.
-/// Shapes decide only where `complete` says that all weights are there.
+/// Finds all faults of the configuration, repairs what can be repaired, and parses it; `None` if it remains unreadable.
+/// Shapes are used only if `complete` says that all weights are present.
 pub(super) fn read(
     view: &mut View,
     architecture: Architecture,
@@ -39,12 +39,12 @@ pub(super) fn read(
     findings: &mut Vec<Finding>,
 ) -> Option<ModelConfig> {
     let shapes = if complete { shapes(view, architecture) } else { Shapes::default() };
-    // That the weights are quantised has been said; nothing more can be said about such a configuration.
+    // The quantised weights are already reported; the configuration cannot be checked any further.
     if findings.iter().any(|finding| finding.code == Code::Quantised && finding.repair.is_none()) {
         return None;
     }
     missing_fields(view, architecture, &shapes, base, findings);
-    // What cannot be mended is taken out of this copy, so that the fields after it are judged too.
+    // Fields that cannot be repaired are removed from this copy, so that the following fields are checked too.
     let mut scratch = view.config.clone();
     let mut readable = true;
     for _ in 0..MAX_FAULTS {
@@ -100,7 +100,7 @@ fn mend(view: &mut View, scratch: &mut Map<String, Value>, repair: &Repair) {
     }
 }
 
-/// Sizes that are missing: one finding for all of them, and one for the number of heads where the shapes leave it open.
+/// Reports missing sizes: one finding for all of them, and one for the head count if the shapes leave it ambiguous.
 fn missing_fields(view: &mut View, architecture: Architecture, shapes: &Shapes, base: Option<&Base>, findings: &mut Vec<Finding>) {
     let keys = architecture.declaration().keys;
     let missing: Vec<&str> = keys.required.iter().copied().filter(|key| !is_given(&view.config, keys, key)).collect();
@@ -129,7 +129,7 @@ fn missing_fields(view: &mut View, architecture: Architecture, shapes: &Shapes, 
     };
     let finding = Finding::new(Code::MissingField, message).file(CONFIG);
     if fields.is_empty() && heads_open && !rest {
-        // Only the heads: said below.
+        // Only the head count is missing: reported below.
     } else if rest || fields.is_empty() {
         findings.push(finding);
     } else {
@@ -145,14 +145,14 @@ fn missing_fields(view: &mut View, architecture: Architecture, shapes: &Shapes, 
     }
 }
 
-/// What the model's reader says is wrong.
+/// An error of the model's parser.
 struct Said<'a> {
     field: &'a str,
     reason: &'a str,
     cause: Cause,
 }
 
-/// One fault that the model's reader found.
+/// Handles one fault that the model's parser found.
 fn fault(
     view: &View,
     scratch: &Map<String, Value>,
@@ -180,7 +180,7 @@ fn fault(
             None => finding(""),
         };
     }
-    // Head counts that contradict each other or hidden_size: the projections' widths know better.
+    // For head counts that contradict each other or hidden_size, the projections' widths decide.
     let of_heads = keys.num_attention_heads.contains(&field) || ["num_key_value_heads", "head_dim", "hidden_size"].contains(&field);
     if of_heads && let Some(finding) = heads(architecture, scratch, shapes, view, base, reason) {
         return finding;
@@ -191,7 +191,7 @@ fn fault(
         let message = format!("{reason}; the tensors show {value}");
         return Finding { message, ..finding }.repair(set_to(value));
     }
-    // layer_types that do not fit the number of layers follow from it.
+    // The number of layers determines the length of layer_types: surplus entries are cut off.
     if field == "layer_types"
         && let Some(Value::Array(types)) = value
         && let Some(layers) = scratch.get("num_hidden_layers").and_then(Value::as_u64)
@@ -208,7 +208,7 @@ fn fault(
     }
 }
 
-/// The number or flag that a text or a whole fraction stands for.
+/// Converts a string or an integral float to the number or flag that it stands for.
 fn coerce(value: &Value) -> Option<Value> {
     match value {
         Value::String(text) => match serde_json::from_str(text.trim()) {
@@ -227,7 +227,7 @@ fn coerce(value: &Value) -> Option<Value> {
     }
 }
 
-/// `dtype` and `torch_dtype`, which the model's reader here does not need: the files know their types.
+/// Checks `dtype` and `torch_dtype`, which the model's parser does not need: the files contain their types.
 fn check_dtype(view: &mut View, findings: &mut Vec<Finding>) {
     const KNOWN: [&str; 6] = ["float32", "float16", "bfloat16", "float64", "auto", "float"];
     for key in ["dtype", "torch_dtype"] {
@@ -250,7 +250,7 @@ fn check_dtype(view: &mut View, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Rotary positions that only transformers 5 reads: version 4 would compute with its defaults.
+/// Reports rotary positions that only transformers 5 reads: version 4 would compute with its defaults.
 pub(super) fn check_spelling(config: &ModelConfig, view: &View, findings: &mut Vec<Finding>) {
     let given = |key: &str| view.config.get(key).is_some_and(|value| !value.is_null());
     if !given("rope_parameters") || given("rope_theta") {
@@ -259,7 +259,7 @@ pub(super) fn check_spelling(config: &ModelConfig, view: &View, findings: &mut V
     let mut without = view.config.clone();
     without.shift_remove("rope_parameters");
     if ModelConfig::from_map(CONFIG, without).is_ok_and(|other| other.ropes == config.ropes) {
-        return; // the defaults, so both compute the same
+        return; // the defaults: both versions compute the same
     }
     let thetas: Vec<String> = config.ropes.iter().map(|rope| rope.theta.to_string()).collect();
     let message = format!(

@@ -1,4 +1,4 @@
-//! What kind of directory this is, judged by the names of its files.
+//! Determines the kind of a directory from the names of its files.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ use crate::adapter::ADAPTER_CONFIG;
 use crate::model::config::CONFIG_FILE as CONFIG;
 use crate::platform::{Directory, Entry};
 
-/// Files whose names say that weights are (or should be) here.
+/// Whether a name is that of a weight file or of an index of weights.
 pub(super) fn is_weight_file(name: &str) -> bool {
     !name.contains('/')
         && !is_adapter_file(name)
@@ -22,24 +22,24 @@ pub(super) fn is_adapter_file(name: &str) -> bool {
     name.starts_with("adapter_model")
 }
 
-/// What trainers leave beside weights.
+/// Whether a name is that of a file that trainers write beside the weights.
 fn is_training_state(name: &str) -> bool {
     const BEGINNINGS: [&str; 7] = ["optimizer", "scheduler", "rng_state", "training_args", "scaler", "random_states", "trainer_state"];
     BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
 }
 
-/// Whether any part of a path begins with this.
+/// Whether any component of a path starts with `beginning`.
 fn has_part(entries: &[Entry], beginning: &str) -> bool {
     entries.iter().any(|entry| entry.name.split('/').any(|part| part.starts_with(beginning)))
 }
 
-/// Decides what the directory is.
+/// Determines the kind of the directory.
 pub(super) fn kind(entries: &[Entry]) -> Kind {
     let has = |name: &str| entries.iter().any(|entry| entry.name == name);
     let (config, adapter) = (has(CONFIG), has(ADAPTER_CONFIG));
     let weights = entries.iter().any(|entry| is_weight_file(&entry.name));
     if adapter {
-        // Some trainers put the base's config.json beside an adapter; without weights that makes no model.
+        // Some trainers write the base's config.json beside an adapter; without weights that is not a model.
         return if weights { Kind::ModelAndAdapter } else { Kind::Adapter };
     }
     if has("params.json") || entries.iter().any(|entry| entry.name.starts_with("consolidated.") && entry.name.ends_with(".pth")) {
@@ -77,7 +77,7 @@ pub(super) fn newest_checkpoint(entries: &[Entry]) -> Option<String> {
     children.max_by_key(|child| (number(child), *child)).map(str::to_string)
 }
 
-/// What is to be said about the folder of a run.
+/// The finding for the output folder of a run.
 pub(super) fn parent(label: &str, child: &str) -> Finding {
     let message = format!(
         "there is no {CONFIG} here: this is the folder of a training run, and the model is in {child}/; give {label}/{child} \
@@ -86,7 +86,7 @@ pub(super) fn parent(label: &str, child: &str) -> Finding {
     Finding::new(Code::ParentDirectory, message).repair(Repair::UseSubdirectory(child.into()))
 }
 
-/// What is to be said about a directory that is no model in the Hugging Face layout. `None`: go on with the other rules.
+/// The finding for a directory that is not a model in the Hugging Face layout. `None` means that the other rules apply.
 pub(super) async fn refuse(dir: &dyn Directory, entries: &[Entry], kind: Kind) -> Option<Finding> {
     let has = |name: &str| entries.iter().any(|entry| entry.name == name);
     let without_config = if has(CONFIG) { "" } else { " There is no config.json either: copy it from the base model." };

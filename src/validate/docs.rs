@@ -1,4 +1,4 @@
-//! `docs/checkpoint-faults.md`, written from the table of faults.
+//! Generates `docs/checkpoint-faults.md` from the table of faults.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! The weight files and their index: which of them count, whether they are whole, whether they agree.
+//! Checks the weight files and their index: which files count, whether they are complete, and whether they agree.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
@@ -15,11 +15,11 @@ use crate::checkpoint::{INDEX, TensorFile, TorchFile, WEIGHTS};
 use crate::error::{Cause, Error};
 use crate::platform::{Directory, Entry};
 
-/// So many shards are named one by one; the rest is counted.
+/// Maximum number of shards named in a message; the rest is counted.
 const NAMED: usize = 6;
 const PICKLE_INDEX: &str = "pytorch_model.bin.index.json";
 
-/// Opens the weight files of a directory into `view`, by their headers only.
+/// Opens the weight files of a directory into `view`, reading only their headers.
 pub(super) async fn open(dir: &Rc<dyn Directory>, entries: &[Entry], view: &mut View, findings: &mut Vec<Finding>) {
     let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).filter(|name| is_weight_file(name)).collect();
     let safetensors: Vec<&str> = names.iter().copied().filter(|name| name.ends_with(".safetensors")).collect();
@@ -48,7 +48,7 @@ pub(super) async fn open(dir: &Rc<dyn Directory>, entries: &[Entry], view: &mut 
         && !single
         && let Ok(map) = weight_map(dir, entries, INDEX).await
     {
-        // An index can name the wrong shard for all tensors of one, which it then never names.
+        // An index may assign all tensors of a shard to other shards, and so never mention that shard.
         if map.keys().any(|tensor| !known.contains_key(tensor)) {
             let chosen: HashSet<&String> = chosen.iter().collect();
             for name in safetensors.iter().map(ToString::to_string).filter(|name| shard_number(name).is_some() && !chosen.contains(name)) {
@@ -66,7 +66,7 @@ async fn open_one(dir: &Rc<dyn Directory>, name: &str, view: &mut View, known: &
     }
 }
 
-/// Takes the tensors of a file into the view; `known` says which file each name was found in.
+/// Adds the tensors of a file to the view; `known` maps each name to the file it was found in.
 fn add(view: &mut View, file: TensorFile, known: &mut HashMap<String, usize>, findings: &mut Vec<Finding>) {
     let index = view.files.len();
     let mut twice: Vec<(&str, usize)> = Vec::new();
@@ -88,7 +88,7 @@ fn add(view: &mut View, file: TensorFile, known: &mut HashMap<String, usize>, fi
     view.files.push(file);
 }
 
-/// What an error of the header's reader means.
+/// Converts an error of the header parser into a finding.
 fn damaged(name: &str, error: &Error) -> Finding {
     let (reason, tensor) = match error {
         Error::File { reason, .. } => (reason.clone(), None),
@@ -149,14 +149,14 @@ async fn sharded(dir: &Rc<dyn Directory>, entries: &[Entry], present: &[&str], f
     let there: HashSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
     let is_there = |name: &str| there.contains(name);
     let mut chosen: Vec<String> = named.iter().filter(|name| is_there(name)).map(ToString::to_string).collect();
-    // Where a named file is missing, its tensors may lie in one that the index does not name.
+    // If a file named in the index is missing, its tensors may be in a file that the index does not name.
     if chosen.len() < named.len() {
         chosen.extend(present.iter().filter(|name| !named.contains(**name)).map(ToString::to_string));
     }
     chosen
 }
 
-/// Files that the index names and that are not there, and whose tensors are nowhere else.
+/// Reports files that are named in the index but missing, unless their tensors are in other files.
 fn missing_shards(map: &BTreeMap<String, String>, view: &View, entries: &[Entry], findings: &mut Vec<Finding>) {
     let mut shards: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (tensor, file) in map {
@@ -188,12 +188,12 @@ fn missing_shards(map: &BTreeMap<String, String>, view: &View, entries: &[Entry]
     }
 }
 
-/// Whether a name in an index is none of a file in the directory.
+/// Whether a name in an index points outside the directory.
 fn leads_outside(name: &str) -> bool {
     name.split(['/', '\\']).any(|part| part == ".." || part.is_empty()) || name.contains(':')
 }
 
-/// The index against the headers, once all shards are open.
+/// Compares the index with the headers, once all shards are open.
 fn compare_index(map: &BTreeMap<String, String>, entries: &[Entry], view: &View, findings: &mut Vec<Finding>) {
     missing_shards(map, view, entries, findings);
     let open: BTreeSet<&str> = view.files.iter().map(TensorFile::name).collect();
@@ -208,7 +208,7 @@ fn compare_index(map: &BTreeMap<String, String>, entries: &[Entry], view: &View,
         .iter()
         .filter(|(tensor, file)| match place(tensor) {
             Some(place) => place != file.as_str(),
-            // In a file that is missing: that was said.
+            // In a missing file, which is already reported.
             None => open.contains(file.as_str()),
         })
         .collect();
@@ -234,7 +234,7 @@ fn compare_index(map: &BTreeMap<String, String>, entries: &[Entry], view: &View,
     findings.push(Finding::new(Code::IndexMismatch, message).file(INDEX).tensor(tensor).repair(Repair::RewriteWeights));
 }
 
-/// Shard numbers that a set like `model-00001-of-00003.safetensors` lacks.
+/// The missing shard numbers of a set like `model-00001-of-00003.safetensors`.
 fn missing_numbers(names: &[&str]) -> Vec<u64> {
     let numbers: Vec<(u64, u64)> = names.iter().filter_map(|name| shard_number(name)).collect();
     let total = numbers.iter().map(|(_, total)| *total).max().unwrap_or(0).min(100_000);
@@ -249,7 +249,7 @@ fn shard_number(name: &str) -> Option<(u64, u64)> {
     Some((front.rsplit('-').next()?.parse().ok()?, total.parse().ok()?))
 }
 
-/// safetensors files under other names than the standard ones.
+/// Chooses the weight files among safetensors files with other names than the standard ones.
 fn without_index(names: &[&str], findings: &mut Vec<Finding>) -> Vec<String> {
     let missing = missing_numbers(names);
     if let [first, ..] = missing[..] {
@@ -272,7 +272,7 @@ fn without_index(names: &[&str], findings: &mut Vec<Finding>) -> Vec<String> {
     names.iter().map(ToString::to_string).collect()
 }
 
-/// No safetensors file at all.
+/// Handles a directory without any safetensors file.
 async fn pickles(dir: &Rc<dyn Directory>, entries: &[Entry], names: &[&str], view: &mut View, findings: &mut Vec<Finding>) {
     let mut pickles: Vec<String> = names.iter().filter(|name| !name.ends_with(".json")).map(ToString::to_string).collect();
     if pickles.iter().any(|name| name == "pytorch_model.bin") {
@@ -305,7 +305,7 @@ async fn pickles(dir: &Rc<dyn Directory>, entries: &[Entry], names: &[&str], vie
     };
     let refused = findings.len();
     let mut known = HashMap::new();
-    // What an index names outside the directory, or what is not there, is not asked for.
+    // Files that are missing, or that an index names outside the directory, are not opened.
     for name in pickles.iter().filter(|name| entries.iter().any(|entry| entry.name == **name)) {
         match TorchFile::open(dir.clone(), name).await {
             Ok(torch) => {

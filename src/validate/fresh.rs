@@ -1,9 +1,9 @@
-//! Whether matrices look as an initialisation leaves them. Tools that miss a tensor fill it with random numbers, warn, and save
-//! them as if they had been trained; once saved, only their numbers tell.
+//! Detects matrices that are still randomly initialised. Tools that miss a tensor fill it with random numbers, warn, and save it like
+//! a trained one; after that, only its numbers give it away.
 //!
-//! An initialisation draws every number of a matrix from one distribution (normal, or uniform), so no row and no column differs from
-//! another by more than chance. Training soon makes some rows longer than others. Judged are whole layers, the embedding and the head:
-//! a single matrix may be slow to learn.
+//! An initialisation draws every element of a matrix from one distribution (normal or uniform), so rows and columns differ only by
+//! chance. Training soon makes some rows longer than others. Only whole layers, the embedding and the head are judged, because a single
+//! matrix may be slow to learn.
 
 use std::collections::BTreeMap;
 
@@ -13,20 +13,20 @@ use super::view::View;
 use crate::error::Result;
 use crate::model::{ModelConfig, ParamKind, params};
 
-/// Numbers of a matrix that are looked at.
+/// Number of elements sampled per matrix.
 const SAMPLE: u64 = 1 << 18;
-/// A matrix with fewer is not judged.
+/// Matrices with fewer elements are not judged.
 const SMALLEST: u64 = 4096;
-/// Standard deviations from what chance makes of a random matrix. Of 1000 random ones the worst is 4.5 away; matrices of a model that was
-/// trained for minutes are tens and hundreds.
+/// Limit in standard deviations from the expectation for a random matrix. The worst of 1000 random ones is 4.5 away; matrices of a
+/// model that was trained for minutes are tens or hundreds away.
 const LIMIT: f64 = 6.0;
 
-/// Reads a sample of every matrix, and names the parts of the model that look as an initialisation leaves them.
+/// Samples every matrix, and reports the parts of the model that look randomly initialised.
 ///
 /// # Errors
 /// When a file that was just opened can no longer be read.
 pub(super) async fn scan(view: &View, config: &ModelConfig, findings: &mut Vec<Finding>) -> Result<()> {
-    // By layer; embedding and head have none.
+    // By layer; embedding and head have no layer number.
     let mut parts: BTreeMap<(Option<usize>, String), Vec<bool>> = BTreeMap::new();
     for param in params(config) {
         let part = match param.kind {
@@ -39,7 +39,7 @@ pub(super) async fn scan(view: &View, config: &ModelConfig, findings: &mut Vec<F
         let fresh = if rows * width < SMALLEST {
             false
         } else {
-            // From the middle: the first rows of an embedding are often special tokens, the last ones padding.
+            // Sample from the middle: the first rows of an embedding are often special tokens, the last ones padding.
             let count = (SAMPLE / width).clamp(1, rows);
             let first = (rows - count) / 2;
             is_fresh(&view.rows(tensor, first..first + count).await?, width as usize)
@@ -83,7 +83,7 @@ fn list(layers: &[usize]) -> String {
     }
 }
 
-/// Whether the numbers of a matrix, row after row, are such as independent draws from one normal or uniform distribution would be.
+/// Whether the elements of a matrix (in row-major order) are consistent with independent draws from one normal or uniform distribution.
 fn is_fresh(numbers: &[f32], width: usize) -> bool {
     // Initialisations set the row of the padding token to zero.
     let rows: Vec<&[f32]> = numbers.chunks_exact(width.max(1)).filter(|row| row.iter().any(|x| *x != 0.0)).collect();
@@ -115,10 +115,10 @@ fn is_fresh(numbers: &[f32], width: usize) -> bool {
     if variance.is_nan() || variance <= 0.0 {
         return false;
     }
-    // 3 for a normal distribution, 9/5 for a uniform one; the standard error of its estimate is √(24/n), and less.
+    // 3 for a normal distribution, 9/5 for a uniform one; the standard error of the estimate is at most √(24/n).
     let kurtosis = fourth / n / (variance * variance);
     let away = |expected: f64| (kurtosis - expected).abs() / (24.0 / n).sqrt();
-    // Each of these is 1 for independent draws, ± √(2/k) for k rows (columns).
+    // Each of these is 1 for independent draws, ± √(2/k) for k rows or columns.
     let norms = |norms: &[f64], each: f64| variance_of(norms) / (each * (kurtosis - 1.0) * variance * variance);
     let sums = |sums: &[f64], each: f64| sums.iter().map(|s| s * s).sum::<f64>() / sums.len() as f64 / (each * variance);
     let strange = [
@@ -160,7 +160,7 @@ mod tests {
         assert!(is_fresh(&padded, 128), "the row of the padding token");
     }
 
-    /// What training does first: rows of different lengths, a direction that all rows share.
+    /// The first effects of training: rows of different lengths, a direction common to all rows.
     #[test]
     fn rows_that_learnt_something_are_not() {
         let mut stretched = matrix(128, 128, 1, Random::normal);

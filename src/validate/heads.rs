@@ -1,5 +1,5 @@
-//! How many heads the attention has: the numbers that the projections' widths allow, and the one that config.json, the base or the
-//! width of a norm decides.
+//! Determines the number of attention heads: the counts that the projections' widths allow, and the one among them that config.json,
+//! the base or the width of a norm selects.
 
 use serde_json::{Map, Value, json};
 
@@ -13,7 +13,7 @@ use crate::model::Architecture;
 use crate::model::config::CONFIG_FILE as CONFIG;
 use crate::model::declaration::Size;
 
-/// The number of heads where neither config.json nor the base says it.
+/// The finding that neither config.json nor the base gives the number of heads.
 pub(super) fn open_heads(architecture: Architecture, shapes: &Shapes) -> Option<Finding> {
     let candidates: Vec<Candidate> = head_splits(architecture, shapes).into_iter().map(|split| candidate(architecture, split)).collect();
     let first = candidates.first()?.clone();
@@ -29,7 +29,7 @@ pub(super) fn open_heads(architecture: Architecture, shapes: &Shapes) -> Option<
     Some(Finding::new(Code::HeadSplit, message).file(CONFIG).repair(Repair::Score(candidates)))
 }
 
-/// A number of heads as fields of config.json.
+/// Expresses a head count as fields of config.json.
 pub(super) fn candidate(architecture: Architecture, (heads, key_value_heads, head_dim): (u64, u64, u64)) -> Candidate {
     let keys = architecture.declaration().keys;
     let heads_key = keys.num_attention_heads[0];
@@ -46,7 +46,7 @@ pub(super) fn candidate(architecture: Architecture, (heads, key_value_heads, hea
     }
 }
 
-/// Head counts from the widths of the projections, if those allow a conclusion. `map` holds what config.json says of them.
+/// Derives head counts from the widths of the projections, if those allow it. `map` contains the values of config.json.
 pub(super) fn heads(
     architecture: Architecture,
     map: &Map<String, Value>,
@@ -68,7 +68,7 @@ pub(super) fn heads(
         let split = (config.num_attention_heads as u64, config.num_key_value_heads as u64, config.head_dim as u64);
         (split.0 * split.2 == query && split.1 * split.2 == key_value).then_some(split)
     });
-    // With the number of query heads right, the rest follows; with the head's width right, too. Both right: only one answer.
+    // A correct query head count determines the rest, and so does a correct head_dim. If both are correct, they give the same answer.
     let keep_dim = |d: u64| Some((divide(query, d)?, divide(key_value, d)?, d));
     let keep_heads = |h: u64| keep_dim(divide(query, h)?);
     let mut splits: Vec<(u64, u64, u64)> = match (from_base, shapes.head_dim) {

@@ -1,4 +1,4 @@
-//! What tensors say about the model that they belong to, read against the architectures' own declarations.
+//! Derives properties of a model from its tensors, using the architectures' declarations.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,7 @@ pub(super) fn leaf(name: &str) -> (String, Option<usize>) {
     (parts.join("."), layer)
 }
 
-/// The smallest configuration of an architecture, with and without biases.
+/// A minimal configuration of an architecture, with or without biases.
 fn smallest(architecture: Architecture, attention_bias: bool, mlp_bias: bool) -> Option<ModelConfig> {
     let keys = architecture.declaration().keys;
     let mut map = Map::new();
@@ -42,7 +42,7 @@ fn smallest(architecture: Architecture, attention_bias: bool, mlp_bias: bool) ->
     ModelConfig::from_map("config.json", map).ok()
 }
 
-/// Whether two architectures have the same tensors once projections are fused (llama and phi3): what differs is mended in the
+/// Whether two architectures have the same tensors once projections are fused (llama and phi3). Such a difference is repaired in the
 /// tensors, not in the configuration.
 pub(super) fn differ_in_fusion_only(one: Architecture, other: Architecture) -> bool {
     let fused = |name: &str| {
@@ -61,7 +61,7 @@ pub(super) fn differ_in_fusion_only(one: Architecture, other: Architecture) -> b
     is_fused(one) != is_fused(other) && names(one) == names(other)
 }
 
-/// The architectures whose tensors these are by name, exactly (the head may be missing).
+/// The architectures whose tensor names match exactly (the head may be missing).
 pub(super) fn families(view: &View) -> Vec<Architecture> {
     let found: BTreeSet<String> = view.tensors.iter().map(|tensor| leaf(&tensor.name).0).filter(|name| name != HEAD).collect();
     let fits = |architecture: &Architecture| {
@@ -73,31 +73,31 @@ pub(super) fn families(view: &View) -> Vec<Architecture> {
     Architecture::all().filter(fits).collect()
 }
 
-/// Sizes that shapes show. `None` where the tensor is missing or has no such shape.
+/// Sizes derived from tensor shapes. `None` if the tensor is missing or its shape does not fit.
 #[derive(Clone, Default)]
 pub(super) struct Shapes {
     pub(super) vocab: Option<u64>,
     pub(super) hidden: Option<u64>,
-    /// How many layers there are, if their numbers are 0 to n − 1.
+    /// Number of layers, if they are numbered 0 to n − 1.
     pub(super) layers: Option<u64>,
     pub(super) intermediate: Option<u64>,
-    /// Width of all query heads, and of all key heads.
+    /// Total width of the query heads; below, of the key heads.
     pub(super) query: Option<u64>,
     pub(super) key_value: Option<u64>,
-    /// From the norms on queries and keys.
+    /// From the norms applied to queries and keys.
     pub(super) head_dim: Option<u64>,
     pub(super) positions: Option<u64>,
-    /// The fields that decide about biases, and whether the tensors have these.
+    /// The configuration fields for biases, and whether the tensors contain these biases.
     pub(super) biases: Vec<(&'static BiasKey, bool)>,
     pub(super) has_head: bool,
 }
 
-/// The name that an architecture gives its token embedding.
+/// The name of an architecture's token embedding.
 pub(super) fn embedding_name(architecture: Architecture) -> &'static str {
     architecture.declaration().tensors.embedding
 }
 
-/// Reads the sizes off the tensors of an architecture.
+/// Derives the sizes from the tensors of an architecture.
 pub(super) fn shapes(view: &View, architecture: Architecture) -> Shapes {
     let declaration = architecture.declaration();
     let layers = declaration.tensors.layers;
@@ -143,7 +143,7 @@ pub(super) fn shapes(view: &View, architecture: Architecture) -> Shapes {
 }
 
 impl Shapes {
-    /// The value of a field of config.json, as far as shapes alone decide it.
+    /// The value of a field of config.json, if the shapes alone determine it.
     pub(super) fn field(&self, keys: &SizeKeys, key: &str) -> Option<Value> {
         let number = match key {
             "vocab_size" => self.vocab,
@@ -160,7 +160,7 @@ impl Shapes {
     }
 }
 
-/// Numbers of heads that the widths allow, likeliest first: (heads, key/value heads, head_dim).
+/// Head counts that the widths allow, most likely first: (heads, key/value heads, head_dim).
 pub(super) fn head_splits(architecture: Architecture, shapes: &Shapes) -> Vec<(u64, u64, u64)> {
     const USUAL: [u64; 16] = [64, 128, 96, 80, 256, 32, 16, 8, 4, 12, 20, 24, 40, 48, 112, 160];
     if !architecture.declaration().keys.has_head_sizes {
@@ -176,7 +176,7 @@ pub(super) fn head_splits(architecture: Architecture, shapes: &Shapes) -> Vec<(u
     dims.into_iter().filter_map(split).filter(|split| is_possible(architecture, shapes, *split)).collect()
 }
 
-/// Whether an architecture can have these numbers.
+/// Whether an architecture allows these head counts.
 pub(super) fn is_possible(architecture: Architecture, shapes: &Shapes, (heads, key_value_heads, head_dim): (u64, u64, u64)) -> bool {
     let whole = architecture.declaration().heads_divide_hidden_size;
     heads > 0

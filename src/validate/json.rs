@@ -1,4 +1,4 @@
-//! The JSON files of a directory, distrusted: bounded, and with a finding for each way in which they fail.
+//! Reads the untrusted JSON files of a directory: with size limits, and with a finding for each kind of failure.
 
 use serde_json::{Map, Value};
 
@@ -8,16 +8,16 @@ use super::report::Finding;
 use crate::error::{Cause, Error};
 use crate::platform::{Directory, Entry, check_size, is_lfs_pointer, without_byte_order_mark};
 
-/// A JSON object, and what is to be said about its file nevertheless.
+/// A JSON object, and a finding about its file if there is one.
 pub(super) struct Json {
     pub(super) map: Map<String, Value>,
     pub(super) finding: Option<Finding>,
 }
 
-/// Reads an object; `None` when there is no such file.
+/// Reads an object; `None` if there is no such file.
 ///
 /// # Errors
-/// The finding that keeps it from being read.
+/// The finding that says why it cannot be read.
 pub(super) async fn read(dir: &dyn Directory, entries: &[Entry], name: &str) -> Result<Option<Json>, Box<Finding>> {
     let Some(entry) = entries.iter().find(|entry| entry.name == name) else { return Ok(None) };
     check_size(name, entry.size).map_err(|reason| Finding::new(Code::InvalidJson, reason).file(name))?;
@@ -25,7 +25,7 @@ pub(super) async fn read(dir: &dyn Directory, entries: &[Entry], name: &str) -> 
     parse(name, &bytes).map(Some)
 }
 
-/// A file that the platform would not read.
+/// The finding for a file that the platform could not read.
 pub(super) fn unreadable(name: &str, error: &Error) -> Finding {
     let reason = match error {
         Error::File { reason, .. } => reason.clone(),

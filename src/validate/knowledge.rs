@@ -1,16 +1,16 @@
-//! Whether a model predicts anything at all, whatever its loss: one that was trained on a narrow subject can have a loss above chance
-//! on every other text, and still its weights are not random.
+//! Tests whether a model predicts anything at all, regardless of its loss: a model trained on a narrow subject can have a loss above
+//! chance on every other text, although its weights are not random.
 
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::generate::{Generator, GeneratorOptions, surprise};
 
-/// Standard errors by which a text's next tokens must be likelier than its other tokens would be in their place. Models of random
-/// weights stay within 3.5, also with a random head or with layers in a wrong order; a model of a million parameters that knows the stories
-/// of one village reaches 9 on an English text that it predicts worse than chance.
+/// Minimum evidence ([`Reading::evidence`]) of a trained model, in standard errors. Models with random weights stay within 3.5, also
+/// with a random head or with layers in a wrong order; a model of a million parameters, trained on the stories of one village, reaches
+/// 9 on an English text that it predicts worse than chance.
 pub(super) const KNOWS: f64 = 5.0;
 
-/// Texts for models that know no English.
+/// Texts for models that were not trained on English.
 pub(super) const OTHER_TEXTS: [(&str, &str); 4] = [
     (
         "Spanish",
@@ -38,19 +38,19 @@ pub(super) const OTHER_TEXTS: [(&str, &str); 4] = [
     ),
 ];
 
-/// What a model makes of a text.
+/// The result of running a model on a text.
 pub(super) struct Reading {
     /// The loss of every token but the first, in nats.
     pub(super) losses: Vec<f64>,
-    /// By how many standard errors the tokens that come are likelier than the other tokens of the text in their place: about 0 for a model
-    /// whose predictions have nothing to do with what it reads. How sure or wrong it is otherwise cancels out.
+    /// How much likelier the actual next tokens are than the text's other tokens in their place, in standard errors: about 0 for a model
+    /// whose predictions do not depend on its input. General over- or underconfidence cancels out.
     pub(super) evidence: f64,
 }
 
-/// Lets a model read a text.
+/// Runs a model on a text.
 ///
 /// # Errors
-/// When memory is short or the device fails.
+/// When memory is insufficient or the device fails.
 pub(super) async fn read(engine: &Engine, ids: &[u32]) -> Result<Reading> {
     let mut generator = Generator::sharing(engine, GeneratorOptions { context: Some(ids.len()), chunk: None }).await?;
     let (mut losses, mut advantages) = (Vec::with_capacity(ids.len()), Vec::with_capacity(ids.len()));
@@ -82,7 +82,7 @@ mod tests {
     fn a_mean_is_measured_by_its_spread() {
         assert!((standard_errors(&[1.0, 2.0, 3.0]) - 2.0 * 3f64.sqrt()).abs() < 1e-12);
         assert_eq!(standard_errors(&[1.0, -1.0]), 0.0);
-        // A model that gives every token the same: no evidence.
+        // A model that gives every token the same probability shows no evidence.
         assert!(standard_errors(&[0.0, 0.0]).is_nan());
     }
 }

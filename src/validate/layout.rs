@@ -1,4 +1,4 @@
-//! How the matrices are stored: quantised, empty, transposed, fused or split.
+//! Checks how the matrices are stored: quantised, empty, transposed, fused or split.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::checkpoint::{Dtype, dtype_name};
 use crate::model::Architecture;
 use crate::model::declaration::Projection;
 
-/// Quantised and empty tensors. False: nothing more can be said about the weights.
+/// Reports quantised and empty tensors. Returns false if the weights cannot be checked any further.
 pub(super) fn usable(view: &mut View, findings: &mut Vec<Finding>) -> bool {
     if let Some(finding) = quantised::find(view) {
         let ends = finding.repair.is_none();
@@ -51,9 +51,9 @@ pub(super) fn usable(view: &mut View, findings: &mut Vec<Finding>) -> bool {
     true
 }
 
-/// Undoes transposition, fusion and splitting where the architecture has it otherwise.
+/// Undoes transposition, fusion and splitting that differ from the architecture's layout.
 pub(super) fn normalise(view: &mut View, architecture: Architecture, findings: &mut Vec<Finding>) {
-    // Fused first: parts that are split by rows must have rows.
+    // Join or split before undoing transposition: fused projections are split by rows.
     let declaration = architecture.declaration();
     if declaration.has_projection("qkv_proj") {
         join(view, architecture, findings);
@@ -75,10 +75,10 @@ fn transposed(view: &mut View, architecture: Architecture, findings: &mut Vec<Fi
     else {
         return;
     };
-    // In the file: (out, in), but gpt2 has (in, out).
+    // Stored as (out, in), except that gpt2 stores (in, out).
     let conv = architecture.declaration().tensors.transposed;
     let in_layer = |name: &str| leaf(name).1.is_some();
-    // `Some(true)`: the sides are swapped; `None`: a square matrix, or neither side fits.
+    // `Some(true)`: the dimensions are swapped; `None`: a square matrix, or neither dimension fits.
     let swapped = |tensor: &Tensor| {
         let projection = projection_of(architecture, &tensor.name)?;
         let &[rows, cols] = tensor.shape.as_slice() else { return None };
@@ -92,7 +92,7 @@ fn transposed(view: &mut View, architecture: Architecture, findings: &mut Vec<Fi
     if wrong == 0 {
         return;
     }
-    // Square matrices tell nothing; where all others are swapped, they are too.
+    // Square matrices are ambiguous: they count as swapped if all others are.
     let names: Vec<String> = judged
         .iter()
         .filter(|(tensor, swapped)| {
@@ -123,7 +123,7 @@ fn split(view: &mut View, findings: &mut Vec<Finding>) {
         let Some((stem, kind)) = tensor.name.rsplit_once('.') else { continue };
         let rows = tensor.shape.first().copied().unwrap_or(0);
         if let Some(front) = stem.strip_suffix("qkv_proj") {
-            // The output projection's columns are the queries' width.
+            // The number of columns of the output projection equals the queries' width.
             let output = view.get(&format!("{front}o_proj.weight")).and_then(|tensor| tensor.shape.get(1)).copied();
             match output.filter(|query| rows > *query && (rows - query).is_multiple_of(2)) {
                 Some(query) => {
@@ -185,7 +185,7 @@ fn join(view: &mut View, architecture: Architecture, findings: &mut Vec<Finding>
     findings.push(Finding::new(Code::SplitProjection, message).file(file).tensor(first).repair(repair));
 }
 
-/// lora_alpha / r of an adapter's configuration, if it is one for all modules.
+/// lora_alpha / r of an adapter's configuration, if it is the same for all modules.
 pub(super) fn lora_scale(config: &serde_json::Map<String, Value>) -> Option<f64> {
     let varies = |key: &str| config.get(key).and_then(Value::as_object).is_some_and(|pattern| !pattern.is_empty());
     if varies("rank_pattern") || varies("alpha_pattern") {

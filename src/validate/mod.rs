@@ -1,10 +1,10 @@
-//! Whether a directory is a model that can be trained and run, also as the base of an adapter: all faults at once, each in a sentence
-//! that says what to do.
+//! Validates whether a directory is a model that can be trained and run, also as the base of an adapter: reports all faults at once,
+//! each with a message that says what to do.
 //!
-//! The rules come in families, one file each: the kind of directory, its files, config.json, the tensors, tokenizer and settings, the
-//! numbers, a test run, the comparison with a base. They run in this order, since a fault of one family hides those of the next. They
-//! share a [`View`]: a rule that finds a fault which can be repaired repairs it there, so that the next rule sees what it hid; `--fix`
-//! writes the view. Opening a model to train or run it applies the same rules.
+//! The rules are grouped into families, one file each: the kind of directory, its files, config.json, the tensors, tokenizer and
+//! settings, the numbers, a test run, the comparison with a base. They run in this order, since a fault of one family hides those of
+//! the next. They share a [`View`]: a rule that finds a repairable fault repairs it in the view, so that the next rule sees what the
+//! fault would hide; `--fix` writes the view. Opening a model for training or inference applies the same rules.
 
 mod adapter;
 mod architecture;

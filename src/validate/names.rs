@@ -1,4 +1,4 @@
-//! The names of the tensors: prefixes that training wrappers added are removed, so that the other rules see the model.
+//! Normalises tensor names: removes prefixes that training wrappers added, so that the other rules see the model's own names.
 
 use super::code::Code;
 use super::repair::Repair;
@@ -6,7 +6,7 @@ use super::report::Finding;
 use super::view::View;
 use crate::checkpoint::{is_buffer, is_other_head};
 
-/// The prefixes that wrappers add to every name, and which wrapper adds them.
+/// Prefixes that wrappers add to every name, with the wrapper.
 const PREFIXES: [(&str, &str); 5] = [
     ("module.", "DataParallel, DDP or DeepSpeed"),
     ("_forward_module.", "Lightning Fabric"),
@@ -14,7 +14,7 @@ const PREFIXES: [(&str, &str); 5] = [
     ("base_model.model.", "PEFT"),
     ("language_model.", "a model with a vision part"),
 ];
-/// What wrappers add in front of the name of any module, also inside another.
+/// Name components that wrappers add before the name of any module, also a nested one.
 const INSIDE: [(&str, &str); 4] = [
     ("_orig_mod.", "torch.compile"),
     ("_fsdp_wrapped_module.", "FSDP"),
@@ -22,9 +22,9 @@ const INSIDE: [(&str, &str); 4] = [
     ("model.language_model.", "a model with a vision part"),
 ];
 
-/// Whether more than half of the names fulfil this: what a wrapper did, it did to all of the model.
+/// Whether `holds` is true for more than half of the names: a wrapper changes all names of a model.
 fn most(view: &View, holds: impl Fn(&str) -> bool) -> bool {
-    // The vision part of a composite model has names of its own.
+    // The vision part of a multimodal model has names of its own.
     let counted = || view.tensors.iter().filter(|tensor| !tensor.name.contains("vision_tower."));
     2 * counted().filter(|tensor| holds(&tensor.name)).count() > counted().count()
 }
@@ -32,7 +32,7 @@ fn most(view: &View, holds: impl Fn(&str) -> bool) -> bool {
 /// Removes the prefixes of wrappers.
 pub(super) fn unwrap(view: &mut View, findings: &mut Vec<Finding>) {
     view.tensors.edit().retain(|tensor| !is_buffer(&tensor.name));
-    // Each round takes one layer of wrapping away.
+    // Each round removes one level of wrapping.
     for _ in 0..8 {
         let Some(finding) = wrapped(view) else { break };
         if let Some(repair) = &finding.repair {
@@ -62,7 +62,7 @@ fn wrapped(view: &View) -> Option<Finding> {
     };
     for (prefix, who) in PREFIXES {
         let carries = |name: &str| name.starts_with(prefix);
-        // A DDP of a model with a value head: the head has no "pretrained_model.".
+        // DDP around a model with a value head: the head's name has no "pretrained_model.".
         if most(view, carries)
             && let Some(tensor) = first(&carries)
         {
@@ -91,11 +91,11 @@ fn wrapped(view: &View) -> Option<Finding> {
     None
 }
 
-/// The prefix of the base model, where it is missing. `Some(None)`: added without a finding, since every reader accepts its absence.
+/// Adds the prefix of the base model where it is missing. `Some(None)`: added without a finding, since every reader accepts its absence.
 fn base_prefix(view: &mut View) -> Option<Option<Finding>> {
     let begins =
         |beginnings: &[&str]| view.tensors.iter().find(|tensor| beginnings.iter().any(|beginning| tensor.name.starts_with(beginning)));
-    // The GPT-2 that its authors published lacks it, and every version of transformers reads that.
+    // GPT-2 as published by its authors lacks the prefix, and every version of transformers accepts that.
     if begins(&["transformer."]).is_none() && begins(&["wte.weight", "h.0.attn.", "h.0.ln_1."]).is_some() {
         view.apply(&Repair::AddPrefix("transformer.".into()));
         return Some(None);
@@ -112,7 +112,7 @@ fn base_prefix(view: &mut View) -> Option<Option<Finding>> {
     Some(Some(finding))
 }
 
-/// The state of a PEFT model that was saved without merging.
+/// Handles the state of a PEFT model that was saved without merging.
 fn unmerged(view: &mut View, findings: &mut Vec<Finding>) {
     let is_factor = |name: &str| name.contains(".lora_");
     let Some(tensor) = view.tensors.iter().find(|tensor| is_factor(&tensor.name) || tensor.name.contains(".base_layer.")) else { return };
@@ -129,7 +129,7 @@ fn unmerged(view: &mut View, findings: &mut Vec<Finding>) {
     };
     let finding = Finding::new(Code::UnmergedPeft, message).file(file).tensor(name);
     let repair = if factors == 0 { Repair::StripInside("base_layer.".into()) } else { Repair::MergeLora { scale: view.lora_scale } };
-    // Magnitudes (DoRA), factors of an embedding: to leave them out would give another model without a word.
+    // DoRA magnitudes and embedding factors: leaving them out would silently change the model.
     let other = view.tensors.iter().find(|t| is_factor(&t.name) && !t.name.contains(".lora_A.") && !t.name.contains(".lora_B."));
     findings.push(if let Some(other) = other {
         let message = format!(

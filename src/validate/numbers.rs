@@ -1,5 +1,5 @@
-//! The numbers themselves, streamed once: NaN and infinity, matrices of zeros, absurd sizes. Works on the bits, which is
-//! faster than a disk reads.
+//! Checks the weights themselves in one streaming pass: NaN and infinity, all-zero matrices, absurd magnitudes. Works on the bits,
+//! which is faster than a disk reads.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,14 +11,14 @@ use crate::checkpoint::{Dtype, TensorEntry};
 use crate::error::Result;
 use crate::model::{ModelConfig, ParamKind, params};
 
-/// Bytes read at once.
+/// Bytes read per chunk.
 const PIECE: u64 = 8 << 20;
-/// So many tensors are named one by one for each fault; the rest is counted.
+/// Maximum number of tensors named in a message for each fault; the rest is counted.
 const NAMED: usize = 6;
-/// No weight of a model that works is larger: activations of f16 end at 65,504, and trained norms reach hundreds.
+/// No weight of a working model is larger: f16 activations end at 65,504, and trained norms reach hundreds.
 const ABSURD: f32 = 1e6;
 
-/// What was seen in a tensor.
+/// Statistics of a tensor.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct Seen {
     nan: u64,
@@ -32,7 +32,7 @@ impl Seen {
         self.nan == 0 && self.infinite == 0 && self.largest == 0.0
     }
 
-    /// Goes over 16-bit floats with this exponent mask. The fast path only keeps the largest bits.
+    /// Scans 16-bit floats with this exponent mask. The fast path only tracks the largest bits.
     fn half(&mut self, bytes: &[u8], exponent: u16, value: impl Fn(u16) -> f32) {
         let words = bytes.as_chunks::<2>().0;
         let magnitude = |word: &[u8; 2]| u16::from_le_bytes(*word) & 0x7fff;
@@ -94,9 +94,9 @@ pub(super) async fn scan(
         .filter(|param| matches!(param.kind, ParamKind::Linear | ParamKind::Embedding | ParamKind::Head))
         .map(|param| param.name)
         .collect();
-    // A norm of zeros silences its layer; gemma adds one to it.
+    // An all-zero norm zeroes its layer's output, except in gemma, which adds one to it.
     let is_norm = |name: &str| config.norm_weight_offset == 0.0 && name.contains("norm") && name.ends_with(".weight");
-    // What is read, and what it is called after all renaming (the first of several that come from it).
+    // Stored tensors to read, with their names after all renaming (the first one if several share a stored tensor).
     let stored: BTreeMap<(usize, &str), &str> = view.tensors.iter().rev().map(|tensor| (tensor.origin(), tensor.name.as_str())).collect();
     let total = stored.keys().filter_map(|(file, name)| view.files.get(*file)?.get(name)).map(|entry| entry.bytes).sum();
     let mut done = 0;
@@ -169,7 +169,7 @@ mod tests {
         seen
     }
 
-    /// Each type against the same numbers, found one by one.
+    /// Checks each type against the same statistics computed element by element.
     #[test]
     fn every_type_sees_the_same() {
         let values = [0.5f32, f32::NAN, -3.0, f32::INFINITY, f32::NEG_INFINITY, 0.0, -f32::NAN];

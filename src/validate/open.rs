@@ -1,4 +1,4 @@
-//! Opening a model to use it, with its tokenizer, by the validator's rules: every fault is named, and warnings are handed out.
+//! Opens a model for use, with its tokenizer, by the validator's rules: an error names every fault, and warnings are returned.
 
 use std::rc::Rc;
 
@@ -12,17 +12,17 @@ use crate::data::Tokenizer;
 use crate::error::{Error, Result};
 use crate::platform::Directory;
 
-/// A model that passed, with its tokenizer.
+/// A model that passed validation, with its tokenizer.
 pub struct Opened {
     /// Its configuration and weights.
     pub checkpoint: Checkpoint,
     /// Its tokenizer.
     pub tokenizer: Tokenizer,
-    /// The validator's warnings, a sentence each, to be shown.
+    /// The validator's warnings to show to the user, one sentence each.
     pub warnings: Vec<String>,
 }
 
-/// Opens a directory as the base of a run or to be asked: what `rootstock validate --quick` would not call ready is refused.
+/// Opens a directory as the base of a run or for inference; refuses whatever `rootstock validate --quick` would not call ready.
 ///
 /// # Errors
 /// [`Error::NotReady`] with every fault.
@@ -43,11 +43,11 @@ pub async fn open(directory: Rc<dyn Directory>) -> Result<Opened> {
     Ok(Opened { checkpoint, tokenizer, warnings })
 }
 
-/// Opens the weights alone, without the tokenizer. Accepts and opens what [`Checkpoint::open`] does, and names every fault where that
-/// names the first.
+/// Opens the weights alone, without the tokenizer. Accepts the same directories as [`Checkpoint::open`], but reports every fault
+/// instead of only the first.
 ///
 /// # Errors
-/// [`Error::NotReady`] with every fault that keeps the directory from being the model that its configuration declares.
+/// [`Error::NotReady`] with every fault by which the directory differs from the model that its configuration declares.
 pub async fn open_checkpoint(directory: Rc<dyn Directory>) -> Result<Checkpoint> {
     let case = examined(&directory).await?;
     assemble(directory, case)
@@ -65,7 +65,7 @@ fn assemble(directory: Rc<dyn Directory>, mut case: Case) -> Result<Checkpoint> 
     let Some(config) = case.config.filter(|_| faults.is_empty()) else {
         return Err(Error::NotReady { path: directory.label(), faults });
     };
-    // Without errors nothing was mended: every tensor stands in a file as it is.
+    // Without errors nothing was repaired, so every tensor is stored in a file unchanged.
     let place = |tensor: &Tensor| match &tensor.source {
         Source::Stored { file, tensor: stored } => Some((tensor.name.clone(), Place { file: *file, tensor: stored.clone() })),
         _ => None,

@@ -1,27 +1,27 @@
-//! The options of a validation, and its progress.
+//! The options of a validation, and its progress reports.
 
 use std::rc::Rc;
 
 use crate::gpu::Gpu;
 use crate::platform::Directory;
 
-/// What a validation looks at.
+/// Options of a validation.
 #[derive(Clone, Default)]
 pub struct Options {
-    /// The model that this one was made from: says what training changed, and serves what the directory lacks.
+    /// The model that this one was made from: shows what training changed, and supplies what the directory lacks.
     pub base: Option<Rc<dyn Directory>>,
-    /// Leave out everything that reads the weights themselves.
+    /// Skip all checks that read the weights themselves.
     pub quick: bool,
-    /// The caller means to use it as an adapter: a whole model is a mistake then.
+    /// The caller expects an adapter: a whole model is an error then.
     pub as_adapter: bool,
-    /// Where to run the self-test; without it, it is left out.
+    /// The device for the self-test; without one, the self-test is skipped.
     pub gpu: Option<Rc<Gpu>>,
 }
 
-/// How far a validation is.
+/// Progress of a validation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress<'a> {
-    /// What is being done.
+    /// The current activity.
     pub what: &'a str,
     /// Bytes of weights read so far.
     pub done: u64,

@@ -1,5 +1,5 @@
-//! Quantised weights: by which scheme, and how one gets at the numbers. config.json says it, or the tensors that a quantiser stores
-//! beside or instead of a weight do.
+//! Detects quantised weights: the scheme, and how to get unquantised ones. Either config.json names the scheme, or the tensors do that
+//! a quantiser stores beside or instead of a weight.
 
 use serde_json::{Map, Value};
 
@@ -10,8 +10,8 @@ use super::view::{Tensor, View};
 use crate::checkpoint::dtype_name;
 use crate::model::config::CONFIG_FILE as CONFIG;
 
-/// What the names of a quantiser's tensors end in, and which schemes have that. The first that is found decides, so what only one has
-/// comes first.
+/// Suffixes of a quantiser's tensor names, and the schemes that use them. The first match decides, so suffixes unique to one scheme
+/// come first.
 const MARKS: [(&str, &str); 17] = [
     (".quant_state.bitsandbytes__nf4", "bitsandbytes 4-bit (nf4)"),
     (".quant_state.bitsandbytes__fp4", "bitsandbytes 4-bit (fp4)"),
@@ -32,7 +32,7 @@ const MARKS: [(&str, &str); 17] = [
     (".scales", "packed integers with scales (MLX, perhaps)"),
 ];
 
-/// The object in config.json that says how the weights are quantised: transformers' key, then MLX's.
+/// The object in config.json that describes the quantisation: transformers' key, then MLX's.
 fn settings(config: &Map<String, Value>) -> Option<(&'static str, &Map<String, Value>)> {
     ["quantization_config", "quantization"].into_iter().find_map(|key| Some((key, config.get(key)?.as_object()?)))
 }
@@ -58,7 +58,7 @@ fn by_config(key: &str, settings: &Map<String, Value>) -> String {
     }
 }
 
-/// How one gets at a model that can be trained.
+/// How to get a model that can be trained.
 fn way_out(scheme: &str) -> &'static str {
     if scheme.starts_with("bitsandbytes") {
         "get the unquantised model; or, where bitsandbytes runs, write this one out with what it has lost: \
@@ -71,7 +71,7 @@ fn way_out(scheme: &str) -> &'static str {
     }
 }
 
-/// Whether the weights are quantised, in one finding; a setting that no tensor bears out is removed from the view.
+/// Reports quantised weights in one finding; a setting that no tensor confirms is removed from the view.
 pub(super) fn find(view: &mut View) -> Option<Finding> {
     let mark = |tensor: &Tensor| MARKS.iter().position(|(ending, _)| tensor.name.ends_with(ending));
     let mut marked: Vec<(usize, &Tensor)> = view.tensors.iter().filter_map(|tensor| Some((mark(tensor)?, tensor))).collect();
@@ -84,7 +84,7 @@ pub(super) fn find(view: &mut View) -> Option<Finding> {
         (Some((_, scheme)), None, Some(tensor)) => (scheme.clone(), Some(*tensor), packed.len()),
         (Some((_, scheme)), None, None) if view.tensors.is_empty() => (scheme.clone(), None, 0),
         (Some((key, scheme)), None, None) => return Some(unfounded(key.to_string(), &scheme.clone(), view)),
-        // Integers that nothing explains are another finding.
+        // Unexplained integers are reported by another finding.
         (None, None, _) => return None,
     };
     let way_out = way_out(&scheme);
@@ -107,7 +107,7 @@ fn is_number(tensor: &Tensor) -> bool {
     dtype_name(tensor.dtype).is_some() || tensor.dtype == safetensors::Dtype::F64
 }
 
-/// A setting for quantised weights beside weights that are not quantised.
+/// The finding for a quantisation setting beside weights that are not quantised.
 fn unfounded(key: String, scheme: &str, view: &mut View) -> Finding {
     let message = format!(
         "{key} says that the weights are quantised ({scheme}), but all tensors hold plain numbers; transformers would look for scales that are \

@@ -1,4 +1,4 @@
-//! What the validator says: findings, and the verdict that follows from them.
+//! The validator's report: findings, and the verdict derived from them.
 
 use serde::{Serialize, Serializer};
 
@@ -49,49 +49,49 @@ pub enum Kind {
 pub struct Finding {
     /// Which fault of the table.
     pub code: Code,
-    /// The table's, unless the rule knows better.
+    /// The severity from the table of faults, unless the rule overrides it.
     pub severity: Severity,
-    /// Plain words, with file, tensor and numbers, what it would have done elsewhere, and the way out.
+    /// A plain message with file, tensor and numbers, the effect in other tools, and what to do.
     pub message: String,
     /// The file it is about, relative to the directory.
     pub file: Option<String>,
     /// The tensor it is about, as the file names it.
     pub tensor: Option<String>,
-    /// How `--fix` mends it; for an error `None` means that it cannot.
+    /// How `--fix` repairs it; for an error, `None` means that it cannot.
     pub repair: Option<Repair>,
 }
 
 impl Finding {
-    /// A finding with its table's severity.
+    /// Creates a finding with the severity from the table of faults.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Finding { code, severity: code.fault().severity, message: message.into(), file: None, tensor: None, repair: None }
     }
 
-    /// Names the file.
+    /// Sets the file.
     pub fn file(mut self, file: impl Into<String>) -> Self {
         self.file = Some(file.into());
         self
     }
 
-    /// Names the tensor.
+    /// Sets the tensor.
     pub fn tensor(mut self, tensor: impl Into<String>) -> Self {
         self.tensor = Some(tensor.into());
         self
     }
 
-    /// Says how it can be mended.
+    /// Sets the repair.
     pub fn repair(mut self, repair: Repair) -> Self {
         self.repair = Some(repair);
         self
     }
 
-    /// Another severity than the table's.
+    /// Overrides the severity.
     pub fn severity(mut self, severity: Severity) -> Self {
         self.severity = severity;
         self
     }
 
-    /// Whether it keeps the directory from being ready.
+    /// Whether it prevents the directory from being ready.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }
@@ -107,7 +107,7 @@ impl std::fmt::Display for Finding {
     }
 }
 
-/// The contract of `validate --json` (docs/cli.md); `repair` is a sentence there.
+/// The format of `validate --json` (docs/cli.md), where `repair` is a sentence.
 impl Serialize for Finding {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
@@ -155,23 +155,23 @@ pub struct Report {
 }
 
 impl Report {
-    /// The findings that keep the directory from being ready.
+    /// The findings that prevent the directory from being ready.
     pub fn errors(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| finding.is_error())
     }
 
-    /// Whether there is a finding of this kind.
+    /// Whether there is a finding with this code.
     pub fn has(&self, code: Code) -> bool {
         self.findings.iter().any(|finding| finding.code == code)
     }
 
-    /// Sorts the findings, derives the verdict from them, and escapes what their sentences quote from the directory's files.
+    /// Sorts the findings, derives the verdict, and escapes text that the messages quote from the directory's files.
     pub(super) fn conclude(&mut self) {
         for finding in &mut self.findings {
             finding.message = on_one_line(&finding.message).into_owned();
         }
-        // Stable: within a severity the passes' order is the order in which one fault hides the next. What cannot be mended
-        // blocks more than what can.
+        // A stable sort: within a severity, findings stay in the order of the rules, in which one fault hides the next. Errors without a
+        // repair come first.
         self.findings.sort_by_key(|finding| (finding.severity, finding.is_error() && finding.repair.is_some()));
         let (any, mendable) = (self.errors().count() > 0, self.errors().all(|finding| finding.repair.is_some()));
         self.verdict = match (any, mendable) {

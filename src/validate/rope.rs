@@ -1,4 +1,4 @@
-//! Rotary positions that config.json does not declare: no tensor shows theta, so the common values are tried on a text.
+//! Handles rotary positions that config.json does not declare: no tensor shows theta, so the common values are tried on a text.
 
 use serde_json::{Map, Value, json};
 
@@ -10,18 +10,18 @@ use crate::model::config::CONFIG_FILE as CONFIG;
 use crate::model::declaration::Positions;
 use crate::model::{Architecture, ModelConfig};
 
-/// Those of nearly all models: Llama 2 and Mistral, SmolLM, Llama 3, Qwen and later Mistrals.
+/// The values of nearly all models: Llama 2 and Mistral, SmolLM, Llama 3, Qwen and later Mistrals.
 const THETAS: [f64; 4] = [10_000.0, 100_000.0, 500_000.0, 1_000_000.0];
 /// Any of these in config.json declares the rotary positions.
 const KEYS: [&str; 3] = ["rope_theta", "rope_parameters", "rope_scaling"];
 
-/// Whether a configuration says anything about its positions.
+/// Whether a configuration declares rotary positions.
 pub(super) fn is_given(config: &Map<String, Value>) -> bool {
     KEYS.iter().any(|key| config.get(*key).is_some_and(|value| !value.is_null()))
 }
 
-/// Positions that an architecture may have, the default of its class first. Stretching for long contexts changes little
-/// in a short text and is not among them.
+/// Candidate rotary positions of an architecture, the default of its class first. Scaling for long contexts is not among them, because
+/// it changes little in a short text.
 pub(super) fn candidates(architecture: Architecture) -> Vec<Candidate> {
     let candidate = |label: String, theta: f64, more: Option<(&str, f64)>| {
         let mut config =
@@ -51,7 +51,7 @@ pub(super) fn describe(config: &ModelConfig) -> String {
     thetas.join(" and ")
 }
 
-/// What is to be said where config.json was made from the tensors alone: the text decides, or the user is asked.
+/// Reports unknown rotary positions if config.json was derived from the tensors alone: the loss on a text decides, or the user is asked.
 pub(super) fn open(architecture: Architecture, view: &mut View, findings: &mut Vec<Finding>) {
     let inferred =
         findings.iter().any(|finding| finding.code == Code::MissingConfig && matches!(finding.repair, Some(Repair::SetConfig(_))));

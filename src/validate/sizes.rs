@@ -1,4 +1,4 @@
-//! The sizes in config.json against the shapes of the tensors.
+//! Compares the sizes in config.json with the shapes of the tensors.
 
 use serde_json::{Value, json};
 
@@ -13,11 +13,11 @@ use crate::model::ModelConfig;
 use crate::model::config::CONFIG_FILE as CONFIG;
 use crate::model::declaration::Size;
 
-/// The first size that disagrees, with the repair that makes it agree; the caller asks again after mending.
+/// The first size that disagrees, with the repair; the caller calls this again after applying it.
 pub(super) fn compare(config: &ModelConfig, shapes: &Shapes, view: &View, base: Option<&Base>) -> Option<Finding> {
     let architecture = config.architecture;
     let (keys, tensors) = (architecture.declaration().keys, architecture.declaration().tensors);
-    // The key that stands in the file, or the configuration class's own.
+    // The key used in the file, or else the configuration class's own.
     let key = |names: &'static [&'static str]| names.iter().find(|key| view.config.contains_key(**key)).copied().unwrap_or(names[0]);
     let embedding = embedding_name(architecture);
     let set_to = |key: &str, value: u64| Repair::SetConfig(vec![(key.to_string(), json!(value))]);
@@ -88,7 +88,7 @@ fn count(layers: u64) -> String {
     if layers == 1 { "1 layer".to_string() } else { format!("{layers} layers") }
 }
 
-/// Flags for biases: present tensors decide.
+/// Compares the flags for biases with the tensors present.
 fn biases(config: &ModelConfig, shapes: &Shapes, view: &View) -> Option<Finding> {
     shapes.query?;
     let (bias, there) = shapes.biases.iter().find(|(bias, there)| (bias.value)(config) != *there)?;

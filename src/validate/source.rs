@@ -1,4 +1,4 @@
-//! The numbers of a mended view, as the writer and the engine take them: nothing is copied before it is asked for.
+//! Provides the numbers of a repaired view to the writer and the engine; nothing is copied before it is requested.
 
 use std::future::Future;
 use std::ops::Range;
@@ -12,14 +12,14 @@ use crate::error::{Error, Result};
 use crate::graph::WeightType;
 use crate::model::{Layout, ModelConfig, ParamDecl, params};
 
-/// Elements read at once where a matrix must be transposed.
+/// Elements read per chunk when a matrix must be transposed.
 const PIECE: u64 = 4 << 20;
 
 impl View {
-    /// Rows of a tensor as f32, row after row; a vector has one row.
+    /// Reads rows of a tensor as f32, in row-major order; a vector has one row.
     ///
     /// # Errors
-    /// [`Error::Tensor`] for rows that it has not or a type that holds no floating-point numbers, [`Error::File`] when reading fails.
+    /// [`Error::Tensor`] for rows out of range or a type that is not floating-point, [`Error::File`] when reading fails.
     pub fn rows<'a>(&'a self, tensor: &'a Tensor, rows: Range<u64>) -> Pin<Box<dyn Future<Output = Result<Vec<f32>>> + 'a>> {
         Box::pin(async move {
             let (count, width) = matrix(tensor);
@@ -68,7 +68,7 @@ impl View {
                     Ok(out)
                 }
                 Source::Transposed(inner) => {
-                    // The inner rows are our columns; they are read whole, since the wanted part of each is mostly all of it.
+                    // The inner rows are the columns here; they are read whole, since usually most of each is needed.
                     let (inner_rows, inner_cols) = matrix(inner);
                     let wanted = (rows.end - rows.start) as usize;
                     let mut out = vec![0.0; wanted * inner_rows as usize];
@@ -133,7 +133,7 @@ impl<'a> ViewParams<'a> {
         ViewParams { view, params: params(config) }
     }
 
-    /// How a parameter is kept on the GPU: in half precision where all of its numbers are stored so and none is computed.
+    /// The type of a parameter on the GPU: half precision if all of its numbers are stored in it and none is computed.
     pub fn stored_type(&self, param: &ParamDecl) -> WeightType {
         let dtype = self.view.get(&param.name).and_then(|tensor| self.view.dtype(tensor));
         match dtype {
@@ -145,7 +145,7 @@ impl<'a> ViewParams<'a> {
 }
 
 impl View {
-    /// The one type that all numbers of a tensor are stored in; `None` where there are several, or where some are computed.
+    /// The type in which all numbers of a tensor are stored; `None` if there are several, or if some are computed.
     fn dtype(&self, tensor: &Tensor) -> Option<Dtype> {
         match &tensor.source {
             Source::Stored { file, tensor } => self.files[*file].get(tensor).map(|entry| entry.dtype),
@@ -179,7 +179,7 @@ impl ParamSource for ViewParams<'_> {
     }
 
     async fn read_rows_half(&self, param: usize, rows: Range<usize>) -> Result<Vec<u16>> {
-        // Every number of half precision is one in f32, so that the way there and back changes none.
+        // Every half-precision number is exact in f32, so the round trip changes nothing.
         let numbers = self.read_rows(param, rows).await?;
         Ok(match self.stored_type(&self.params[param]) {
             WeightType::F16 => numbers.into_iter().map(|x| half::f16::from_f32(x).to_bits()).collect(),

@@ -1,4 +1,4 @@
-//! A sub-directory as a directory of its own.
+//! A view of a sub-directory as a directory.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use crate::error::Result;
 use crate::platform::{Directory, Entry};
 
-/// What lies below `name` in another directory.
+/// The content of `name` in another directory.
 pub(super) struct Subdirectory {
     pub(super) parent: Rc<dyn Directory>,
     pub(super) name: String,

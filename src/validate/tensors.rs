@@ -1,5 +1,5 @@
-//! The tensors against the architecture's declaration: all there, in the right shape, nothing else; and whether the output
-//! head is the embedding.
+//! Compares the tensors with the architecture's declaration: all present, in the right shape, nothing else; and whether the output
+//! head is tied to the embedding.
 
 use std::collections::BTreeMap;
 
@@ -16,13 +16,13 @@ use crate::error::Result;
 use crate::model::config::CONFIG_FILE as CONFIG;
 use crate::model::{ModelConfig, ParamDecl, params};
 
-/// So many tensors are named one by one; the rest is counted.
+/// Maximum number of tensors named in a message; the rest is counted.
 const NAMED: usize = 6;
-/// Elements compared at once.
+/// Elements compared per chunk.
 const PIECE: u64 = 2 << 20;
 
-/// Whether the head is the embedding: settles `tie_word_embeddings` before the inventory. Compares the head's numbers with the embedding's only if
-/// `read_numbers`.
+/// Checks whether the head is tied to the embedding, and settles `tie_word_embeddings` before the inventory. Compares the numbers of the
+/// two only if `read_numbers` is set.
 ///
 /// # Errors
 /// When a file that was just opened can no longer be read.
@@ -58,7 +58,7 @@ pub(super) async fn check_head(
                 config.vocab_size
             );
             let finding = Finding::new(Code::MissingHead, message).file(CONFIG).tensor(HEAD);
-            // Without a sign that the two are one, only the loss tells whether they are: then it must be far from chance.
+            // Without other evidence that the two are tied, only the loss can tell: it must be far from chance then.
             let base_ties = base.filter(|base| base.architecture() == Some(config.architecture)).and_then(|base| base.config.as_ref());
             let repair = match base_ties.map(|base| base.tie_word_embeddings) {
                 Some(true) => Some(ties(true)),
@@ -88,7 +88,7 @@ pub(super) async fn check_head(
                 view.apply(&repair);
                 config.tie_word_embeddings = false;
             } else {
-                // Written out once more, as some tools do; every reader accepts it.
+                // The tied head is stored a second time, as some tools do; every reader accepts it.
                 view.tensors.edit().retain(|tensor| tensor.name != HEAD);
             }
         }
@@ -119,7 +119,7 @@ async fn is_same(view: &View, one: &str, other: &str) -> Result<bool> {
     Ok(true)
 }
 
-/// Every declared tensor in the right shape, and nothing undeclared.
+/// Checks that every declared tensor is present in the right shape, and that there are no others.
 pub(super) fn check(config: &ModelConfig, view: &View, findings: &mut Vec<Finding>) {
     let declared = params(config);
     let model_type = config.architecture.model_type();
@@ -137,7 +137,7 @@ pub(super) fn check(config: &ModelConfig, view: &View, findings: &mut Vec<Findin
         }
     }
     let random = "transformers would fill it with random numbers and only warn";
-    // The head was settled before.
+    // The head is already handled.
     missing.retain(|param| !(param.name == HEAD && findings.iter().any(|finding| finding.code == Code::MissingHead)));
     if !missing.is_empty() && missing.len() == declared.len() {
         let example = found.keys().next().map_or(String::new(), |name| format!(" (the first name there is {name})"));
@@ -188,7 +188,7 @@ pub(super) fn check(config: &ModelConfig, view: &View, findings: &mut Vec<Findin
     }
 }
 
-/// `mlp.up_proj` of `model.layers.1.mlp.up_proj.weight`.
+/// The short name of a parameter: `mlp.up_proj` for `model.layers.1.mlp.up_proj.weight`.
 fn short_name(param: &ParamDecl) -> &str {
     let name = param.name.strip_suffix(".weight").unwrap_or(&param.name);
     match param.layer {

@@ -1,4 +1,4 @@
-//! Tokenizer, chat template, special tokens and generation settings.
+//! Checks tokenizer, chat template, special tokens and generation settings.
 
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ const GENERATION_CONFIG: &str = "generation_config.json";
 /// Files that make up a tokenizer.
 const FILES: [&str; 5] = [TOKENIZER, TOKENIZER_CONFIG, "special_tokens_map.json", "chat_template.jinja", "added_tokens.json"];
 
-/// Checks the small files beside the weights; returns the tokenizer where it can be used.
+/// Checks the small files beside the weights; returns the tokenizer if it is usable.
 pub(super) async fn check(
     dir: &dyn Directory,
     entries: &[Entry],
@@ -51,7 +51,7 @@ pub(super) async fn check(
     tokenizer
 }
 
-/// Whether texts and conversations become tokens, and always the same ones.
+/// Checks that texts and conversations can be tokenised, and deterministically.
 fn usable(tokenizer: &Tokenizer, entries: &[Entry], base: Option<&Base>, findings: &mut Vec<Finding>) {
     if let Some(reason) = tokenizer.cannot_encode() {
         let message = format!("no text becomes tokens: {reason}; take the tokenizer from the base model");
@@ -74,7 +74,7 @@ fn usable(tokenizer: &Tokenizer, entries: &[Entry], base: Option<&Base>, finding
     }
 }
 
-/// The files that the base can give.
+/// The repair that copies files from the base.
 fn from_base(base: Option<&Base>) -> Option<Repair> {
     let entries = &base?.entries;
     let there = |name: &&str| entries.iter().any(|entry| entry.name == **name);
@@ -114,7 +114,7 @@ async fn tokenizer(dir: &dyn Directory, entries: &[Entry], base: Option<&Base>, 
         findings.push(Finding { repair: from_base(base), ..finding });
         return None;
     }
-    // The tokenizer's reader looks into the configurations too; their faults are told elsewhere.
+    // The tokenizer's parser also reads the configurations; their faults are reported elsewhere.
     match Tokenizer::load(dir).await {
         Ok(tokenizer) => Some(tokenizer),
         Err(error) => {
@@ -158,7 +158,7 @@ async fn tokenizer_config(dir: &dyn Directory, entries: &[Entry], findings: &mut
     }
 }
 
-/// Every id that the tokenizer gives needs a row of the embedding.
+/// Checks that every id of the tokenizer has a row in the embedding.
 fn vocabulary(tokenizer: &Tokenizer, view: &View, config: &ModelConfig, findings: &mut Vec<Finding>) {
     let name = infer::embedding_name(config.architecture);
     let rows = view.get(name).and_then(|tensor| tensor.shape.first()).copied().unwrap_or(config.vocab_size as u64);
@@ -166,7 +166,7 @@ fn vocabulary(tokenizer: &Tokenizer, view: &View, config: &ModelConfig, findings
     if largest < rows || rows == 0 {
         return;
     }
-    // Gemma 3 without its vision part has this one token too many, as published.
+    // Gemma 3 without its vision part has this extra token, as published.
     if tokenizer.tokens_from(rows).iter().all(|(_, token)| token == "<image_soft_token>") {
         return;
     }
@@ -202,7 +202,7 @@ async fn generation(dir: &dyn Directory, entries: &[Entry], findings: &mut Vec<F
     }
 }
 
-/// Settings that hold something else than they can: they are removed from `map`.
+/// Reports settings with invalid values and removes them from `map`.
 fn wrong_settings(map: &mut serde_json::Map<String, Value>) -> Option<Finding> {
     let is_id = |value: &Value| value.as_u64().is_some_and(|id| u32::try_from(id).is_ok());
     let is_good = |key: &str, value: &Value| match key {
@@ -235,7 +235,7 @@ fn wrong_settings(map: &mut serde_json::Map<String, Value>) -> Option<Finding> {
     Some(Finding::new(Code::BadGenerationConfig, message).file(GENERATION_CONFIG).repair(repair))
 }
 
-/// A value as it stands in the file, cut where it is long.
+/// A value as written in the file, shortened if it is long.
 fn shortened(value: &Value) -> String {
     const SHOWN: usize = 40;
     let text = value.to_string();
@@ -245,7 +245,7 @@ fn shortened(value: &Value) -> String {
     }
 }
 
-/// Sampling settings while nothing is sampled: transformers loads that and refuses to save it.
+/// Reports sampling settings without sampling: transformers loads that but refuses to save it.
 fn sampling(map: &serde_json::Map<String, Value>, findings: &mut Vec<Finding>) {
     if map.get("do_sample").and_then(Value::as_bool) == Some(true) {
         return;
@@ -268,7 +268,7 @@ fn sampling(map: &serde_json::Map<String, Value>, findings: &mut Vec<Finding>) {
     findings.push(Finding::new(Code::SamplingFlags, message).file(GENERATION_CONFIG).repair(repair));
 }
 
-/// Ids of special tokens must be rows of the embedding. What a configuration class has by default is not the user's mistake.
+/// Checks that ids of special tokens are rows of the embedding. Defaults of a configuration class are not the user's mistake.
 fn special_ids(
     view: &View,
     config: &ModelConfig,

@@ -1,5 +1,5 @@
-//! A directory as the rules see it: a configuration and tensors, mended step by step. What is in memory are headers; each tensor
-//! knows where its numbers come from, so the mended view can be judged, run and written without anything being copied first.
+//! A directory as the rules see it: a configuration and tensors, repaired step by step. Only headers are in memory; each tensor records
+//! where its numbers come from, so the repaired view can be validated, run and written without a copy.
 
 use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::checkpoint::TensorFile;
 
-/// Configuration and tensors of a model, some of them mended.
+/// Configuration and tensors of a model, with the repairs made so far.
 #[derive(Clone, Default)]
 pub struct View {
     /// config.json.
@@ -23,11 +23,11 @@ pub struct View {
     pub lora_scale: Option<f64>,
 }
 
-/// The tensors of a view. They are found by name without a search: a stranger's header may list a million.
+/// The tensors of a view. They are found by name through an index: an untrusted header may list a million.
 #[derive(Clone, Default)]
 pub struct Tensors {
     list: Vec<Tensor>,
-    /// Made when it is asked for, thrown away when the list changes.
+    /// Built on demand, discarded when the list changes.
     by_name: OnceCell<HashMap<String, usize>>,
 }
 
@@ -42,7 +42,7 @@ impl Tensors {
         by_name.get(name).map(|&at| &self.list[at])
     }
 
-    /// The list, to be changed. A search after it costs a pass over all tensors, so a caller makes all changes of one kind at once.
+    /// The list, for changes. The next lookup rebuilds the index, so a caller makes all changes of one kind at once.
     pub(super) fn edit(&mut self) -> &mut Vec<Tensor> {
         self.by_name.take();
         &mut self.list
@@ -73,7 +73,7 @@ pub struct Tensor {
 /// Where a tensor's numbers come from.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Source {
-    /// They stand in a file as they are.
+    /// Stored in a file unchanged.
     Stored {
         /// Index into [`View::files`].
         file: usize,
@@ -82,9 +82,9 @@ pub enum Source {
     },
     /// A matrix, transposed.
     Transposed(Box<Tensor>),
-    /// Some rows of another.
+    /// Some rows of another tensor.
     Rows(Box<Tensor>, Range<u64>),
-    /// Several below each other.
+    /// Several tensors, concatenated by rows.
     Joined(Vec<Tensor>),
     /// W + scale · B·A, rounded once when it is written.
     Merged {
@@ -97,17 +97,17 @@ pub enum Source {
         /// lora_alpha / r, or with rsLoRA lora_alpha / √r.
         scale: f64,
     },
-    /// The rows of another, then as many as are wanted, each the mean of those.
+    /// The rows of another tensor, then as many as needed, each the mean of those.
     Extended(Box<Tensor>),
 }
 
 impl Tensor {
-    /// How many elements it has.
+    /// Number of elements.
     pub fn elements(&self) -> u64 {
         self.shape.iter().product()
     }
 
-    /// The file and the name there of the (first) stored tensor that its numbers come from.
+    /// The (first) stored tensor that its numbers come from: its file and its name there.
     pub fn origin(&self) -> (usize, &str) {
         match &self.source {
             Source::Stored { file, tensor } => (*file, tensor),
@@ -117,7 +117,7 @@ impl Tensor {
         }
     }
 
-    /// Swaps rows and columns; a vector stays.
+    /// Swaps rows and columns; a vector is left unchanged.
     pub(super) fn transpose(&mut self) {
         if let [rows, cols] = self.shape[..] {
             let inner = Box::new(self.clone());
@@ -138,7 +138,7 @@ impl View {
         self.files.get(tensor.origin().0).map_or("", TensorFile::name)
     }
 
-    /// Gives names that `new` maps to another.
+    /// Renames the tensors for which `new` returns a name.
     pub(super) fn rename(&mut self, new: impl Fn(&str) -> Option<String>) {
         for tensor in self.tensors.edit() {
             if let Some(name) = new(&tensor.name) {
@@ -147,7 +147,7 @@ impl View {
         }
     }
 
-    /// Replaces tensors by parts of them: (name, rows) one after the other.
+    /// Replaces fused tensors by their parts: (name, rows) in order.
     pub(super) fn split(&mut self, fused: &[(String, Vec<(String, u64)>)]) {
         let parts: HashMap<&str, &[(String, u64)]> = fused.iter().map(|(name, parts)| (name.as_str(), parts.as_slice())).collect();
         let list = self.tensors.edit();
@@ -167,12 +167,12 @@ impl View {
         }
     }
 
-    /// Adds LoRA factors to the base layers that they stand beside (`q_proj.base_layer.weight`, `q_proj.lora_A.default.weight`), and
-    /// takes the trained copy of modules that were trained whole (`modules_to_save`).
+    /// Merges LoRA factors into the base layers beside them (`q_proj.base_layer.weight`, `q_proj.lora_A.default.weight`), and uses the
+    /// trained copy of modules that were trained whole (`modules_to_save`).
     pub(super) fn merge_lora(&mut self, scale: f64) {
         let (factors, mut rest): (Vec<Tensor>, Vec<Tensor>) =
             std::mem::take(self.tensors.edit()).into_iter().partition(|tensor| tensor.name.contains(".lora_"));
-        // (module, letter): the first of several.
+        // By (module, letter); the first one if there are several.
         let factor = |tensor: &Tensor| {
             let (module, rest) = tensor.name.split_once(".lora_")?;
             Some((module.to_string(), rest.split_once('.')?.0.to_string()))
@@ -182,7 +182,7 @@ impl View {
         rest.retain(|tensor| !tensor.name.contains(".original_module."));
         for tensor in &mut rest {
             if let Some((front, rest)) = tensor.name.split_once(".modules_to_save.") {
-                // The name of the adapter comes next.
+                // The name of the adapter comes next; remove it.
                 tensor.name = format!("{front}.{}", rest.split_once('.').map_or(rest, |(_, rest)| rest));
             }
             let Some((module, kind)) = tensor.name.split_once(".base_layer.") else { continue };
@@ -197,7 +197,7 @@ impl View {
         *self.tensors.edit() = rest;
     }
 
-    /// Adds rows to a matrix.
+    /// Adds rows to a matrix, up to a total of `rows`.
     pub(super) fn extend(&mut self, name: &str, rows: u64) {
         if let Some(tensor) = self.tensors.edit().iter_mut().find(|tensor| tensor.name == name)
             && tensor.shape.len() == 2
@@ -209,7 +209,7 @@ impl View {
         }
     }
 
-    /// Replaces several tensors by one that holds them below each other: (parts, name of the whole).
+    /// Replaces several tensors by one that concatenates their rows: (parts, name of the whole).
     pub(super) fn join(&mut self, groups: &[(Vec<String>, String)]) {
         let mut gone: HashSet<&str> = HashSet::new();
         let mut joined = Vec::new();
@@ -248,7 +248,7 @@ pub(super) mod tests {
         view
     }
 
-    /// A pass over all tensors for each kind of repair, not for each tensor.
+    /// Indexing happens once for each kind of repair, not for each tensor.
     #[test]
     fn repairs_of_many_tensors_index_them_a_few_times() {
         let indexed = |run: &dyn Fn(usize)| {

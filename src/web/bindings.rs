@@ -34,17 +34,17 @@ impl Session {
     /// its files.
     ///
     /// # Errors
-    /// When the browser keeps no files, or the page's own cannot be read.
+    /// When the browser offers no file storage, or the page's own files cannot be read.
     pub async fn open(home: String) -> Result<Session, JsError> {
         let assets = HttpDirectory::listed(&home, "the page").await?;
         let store = OpfsDirectory::open().await?;
         Ok(Session(session::Session::new(Rc::new(assets), Rc::new(store), DeviceChoice::default())))
     }
 
-    /// Works on a request (`Request` of `messages.ts`); `on` hears its events. `files` are `{path, file}`.
+    /// Handles a request (`Request` of `messages.ts`); `on` receives its events. `files` are `{path, file}`.
     ///
     /// # Errors
-    /// A sentence for the person at the keyboard.
+    /// When the request fails, with a message for the user.
     pub async fn handle(&self, id: u32, request: JsValue, files: js_sys::Array, on: js_sys::Function) -> Result<JsValue, JsError> {
         let request: Request =
             serde_wasm_bindgen::from_value(request).map_err(|e| JsError::new(&format!("this request cannot be read: {e}")))?;
@@ -59,7 +59,7 @@ impl Session {
     }
 }
 
-/// The folder that travels with a request.
+/// The files sent with a request, as a directory.
 fn given(request: &Request, files: &js_sys::Array) -> Option<Rc<dyn Directory>> {
     let Request::Open { source: BaseSource::Files { name } } = request else { return None };
     let file = |entry: JsValue| {
@@ -70,34 +70,34 @@ fn given(request: &Request, files: &js_sys::Array) -> Option<Rc<dyn Directory>> 
     Some(Rc::new(FileDirectory::new(name, files.iter().filter_map(file).collect())))
 }
 
-/// As JSON would have it: objects, numbers, null.
+/// Converts a value as JSON would: plain objects, numbers, null.
 fn to_js(value: &impl serde::Serialize) -> Result<JsValue, serde_wasm_bindgen::Error> {
     value.serialize(&serde_wasm_bindgen::Serializer::json_compatible())
 }
 
-/// Every shader module with its shared pieces in front, as JSON `[{"name", "wgsl"}]`.
+/// Every shader module, prefixed with its shared parts, as JSON `[{"name", "wgsl"}]`.
 #[wasm_bindgen]
 pub fn shader_sources() -> String {
     let sources = kernels::ALL.iter().map(|shader| json!({ "name": shader.name, "wgsl": shader.wgsl }));
     sources.collect::<serde_json::Value>().to_string()
 }
 
-/// One sample as transformers takes it: labels not yet shifted, -100 where there is nothing to learn.
+/// One sample as transformers takes it: labels not yet shifted, -100 for tokens that are not trained on.
 #[derive(serde::Deserialize)]
 struct LabelledIds {
     input_ids: Vec<u32>,
     labels: Vec<i32>,
 }
 
-/// Forward and backward of one batch in full fine-tuning, without an update: what the browser computes, to be laid beside what
-/// transformers does.
+/// Runs forward and backward of one batch in full fine-tuning, without an update, so that tests can compare the browser's result
+/// with that of transformers.
 ///
 /// `files` is a model's directory, name → `Uint8Array`; `samples` are `{"input_ids", "labels"}` as JSON. The answer is
 /// `{loss, grad_norm, gradients}`: the mean loss over the targets, the norm of all gradients, and each gradient by its
 /// parameter's name as a `Float32Array` (out, in).
 ///
 /// # Errors
-/// What reading the directory, opening the device or the step fails with, and samples that do not fit the model.
+/// When reading the directory, opening the device or the step fails, and for samples that do not fit the model.
 #[wasm_bindgen]
 pub async fn loss_and_gradients(files: Object, samples: String) -> Result<JsValue, JsError> {
     let mut directory = MemoryDirectory::new("the given files");

@@ -1,6 +1,6 @@
 //! The page's worker: what it does for the page, and the messages between the two.
 //!
-//! All but `bindings` compiles natively too, so that it is tested without a browser.
+//! Everything except `bindings` also compiles natively, so it is tested without a browser.
 
 #[cfg(target_arch = "wasm32")]
 mod bindings;

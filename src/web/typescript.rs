@@ -1,4 +1,4 @@
-//! `web/src/messages.ts`, written from the messages' types: the compiler on the page's side knows what the worker says.
+//! Generates `web/src/messages.ts` from the message types, so that the TypeScript compiler checks the page's use of them.
 
 use std::any::TypeId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,13 +19,13 @@ export type Settings = Record<string, SettingValue>;
 struct Collector {
     config: Config,
     seen: BTreeSet<TypeId>,
-    /// Declarations by name: ts-rs visits a type's parts in an order that differs from build to build.
+    /// Declarations sorted by name: ts-rs visits a type's dependencies in an order that differs from build to build.
     declarations: BTreeMap<String, String>,
 }
 
 impl TypeVisitor for Collector {
     fn visit<T: TS + 'static + ?Sized>(&mut self) {
-        // Types of ts-rs itself (numbers, lists) have no file of their own; what they are made of is visited all the same.
+        // Types of ts-rs itself (numbers, lists) have no file of their own; their dependencies are visited nevertheless.
         if !self.seen.insert(TypeId::of::<T>()) {
             return;
         }
@@ -40,7 +40,7 @@ impl TypeVisitor for Collector {
     }
 }
 
-/// Breaks a declaration at its commas and bars: one member a line, and a comment of one line on one line.
+/// Splits a declaration at its commas and bars: one member per line, and a one-line comment on one line.
 fn pretty(declaration: &str) -> String {
     let lines: Vec<&str> = declaration.lines().map(str::trim).collect();
     let mut short = String::new();

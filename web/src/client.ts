@@ -1,13 +1,13 @@
-// The page's side of the worker: requests as promises.
+// The page's client of the worker: requests as promises.
 import type { Event, Replies, Request } from "./messages.js";
 import type { FromWorker, GivenFile, ToWorker } from "./protocol.js";
 
 export interface CallOptions {
-  /** Of `open` with `source: files`. */
+  /** The files of `open` with `source: files`. */
   files?: GivenFile[];
-  /** What happens on the way. */
+  /** Receives the request's events. */
   on?: (event: Event) => void;
-  /** Ends the request at its next chance. */
+  /** Cancels the request at its next await point. */
   signal?: AbortSignal;
 }
 
@@ -17,10 +17,10 @@ interface Waiting {
   on: ((event: Event) => void) | undefined;
 }
 
-/** A request failed; the message is a sentence for the person at the keyboard. */
+/** A request failed; the message is meant for the user. */
 export class Fault extends Error {}
 
-/** The worker itself is gone, with all that it held. What it stored is there, and the next request starts another one. */
+/** The worker has ended, with everything it held in memory. Stored data is kept, and the next request starts a new worker. */
 export class WorkerLost extends Fault {}
 
 export class Client {
@@ -29,7 +29,7 @@ export class Client {
   #ready: Promise<Worker> | null = null;
   #next = 1;
 
-  /** Asks the worker, which is started by the first request. */
+  /** Sends a request to the worker; the first request starts it. */
   async call<R extends Request>(request: R, options: CallOptions = {}): Promise<Replies[R["kind"]]> {
     options.signal?.throwIfAborted();
     const worker = await this.#start();
@@ -48,7 +48,7 @@ export class Client {
     }
   }
 
-  /** Ends the worker in the middle of whatever it does. The next request starts another one; what was stored is there. */
+  /** Terminates the worker at once. The next request starts a new one; stored data is kept. */
   terminate(reason = "The worker was ended."): void {
     this.#worker?.terminate();
     this.#worker = null;

@@ -1,4 +1,4 @@
-// Where the page begins: the client to the worker, which can be had from the browser's console as `rootstock`, and what is shown.
+// Entry point: creates the worker's client, available in the browser's console as `rootstock`, and mounts the page.
 import { Client } from "./client.js";
 import { mount } from "./ui/mount.js";
 

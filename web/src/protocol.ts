@@ -1,7 +1,7 @@
-// How messages travel: each request with an id, and what belongs to it back under the same one.
+// The message format: each request has an id, and its events and reply carry the same id.
 import type { Event, Request } from "./messages.js";
 
-/** A file that a person gave, and its path inside the folder that was given. */
+/** A file given by the user, and its path inside the given folder. */
 export interface GivenFile {
   path: string;
   file: File;
@@ -10,15 +10,15 @@ export interface GivenFile {
 export interface ToWorker {
   id: number;
   request: Request;
-  /** Of `open` with `source: files`. */
+  /** The files of `open` with `source: files`. */
   files?: GivenFile[];
 }
 
 export type FromWorker =
   | { type: "ready" }
-  /** The worker could not load; nothing else will come. */
+  /** The worker failed to load; no other message follows. */
   | { type: "broken"; error: string }
-  /** Of the type that `Replies` names for the request. */
+  /** The reply has the type that `Replies` declares for the request. */
   | { type: "reply"; id: number; reply: unknown }
   | { type: "fault"; id: number; error: string }
   | { type: "event"; id: number; event: Event };

@@ -1,4 +1,4 @@
-// The wasm build, which Vite finds in target/web. Declared by hand so that types are checked without building it.
+// The wasm build, which Vite resolves in target/web. Declared by hand so that types can be checked without building it.
 declare module "rootstock-wasm" {
   import type { Event, Request } from "./messages.js";
   import type { GivenFile } from "./protocol.js";
@@ -8,9 +8,9 @@ declare module "rootstock-wasm" {
 
   export class Session {
     private constructor();
-    /** `home` is the page's folder. */
+    /** `home` is the address of the page's folder. */
     static open(home: string): Promise<Session>;
-    /** Rejects with an `Error` whose message is for the person. */
+    /** Rejects with an `Error` whose message is meant for the user. */
     handle(id: number, request: Request, files: GivenFile[], on: (event: Event) => void): Promise<unknown>;
   }
 }

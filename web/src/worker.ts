@@ -1,11 +1,11 @@
-// The worker: owns the wasm build, the GPU device and the stored runs. All that it does is in src/web of the Rust library.
+// The worker: owns the wasm build, the GPU device and the stored runs. Its logic is in src/web of the Rust library.
 import init, { Session } from "rootstock-wasm";
 import type { Event } from "./messages.js";
 import type { FromWorker, ToWorker } from "./protocol.js";
 
 const say = (message: FromWorker) => self.postMessage(message);
 
-/** The page's folder: what is embedded lies beside it. Vite puts the worker into `assets/`. */
+/** The page's folder, which contains the embedded files. Vite puts the worker into `assets/`. */
 const home = new URL("../", self.location.href).href;
 
 async function start(): Promise<void> {
@@ -24,7 +24,7 @@ async function answer(session: Session, { id, request, files }: ToWorker): Promi
   }
 }
 
-/** What the library fails with is a sentence already; anything else is a bug, and a panic leaves wasm unusable. */
+/** The library's errors already have messages for the user; any other error is a bug, and a panic leaves wasm unusable. */
 function sentence(error: unknown): string {
   if (error instanceof WebAssembly.RuntimeError) {
     return `This is a bug in Rootstock (${error.message}); the browser's console has its place. Reload the page: stored runs go on from their last snapshot.`;

@@ -1,4 +1,4 @@
-//! Files that the user picked or dropped. They are read in slices.
+//! Files that the user picked or dropped, read in slices.
 
 use std::ops::Range;
 
@@ -18,7 +18,7 @@ pub struct FileDirectory {
 }
 
 impl FileDirectory {
-    /// The files by their paths inside the folder, which messages call `label`.
+    /// Creates a directory from files with their paths inside the folder; `label` names it in messages.
     pub fn new(label: impl Into<String>, mut files: Vec<(String, File)>) -> Self {
         files.sort_by(|a, b| a.0.cmp(&b.0));
         FileDirectory { label: label.into(), files }
@@ -29,7 +29,7 @@ impl FileDirectory {
     }
 }
 
-/// Bytes of a blob; short ones are an error that names the file.
+/// Reads a range of a blob; a blob that is too short is an error that names the file.
 pub(super) async fn read_blob(blob: &Blob, range: Range<u64>, shown: impl Fn() -> String) -> Result<Vec<u8>> {
     let size = blob.size() as u64;
     if range.start > range.end || range.end > size {

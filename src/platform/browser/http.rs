@@ -1,4 +1,4 @@
-//! Files behind addresses, read by ranges: the page's own assets, and models that the user names.
+//! Files served over HTTP, read by range requests: the page's own assets, and models that the user names.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ use crate::platform::{Directory, Entry};
 
 const HUB: &str = "https://huggingface.co";
 
-/// What a model's folder may hold, tried one by one where a server lists nothing.
+/// Usual file names of a model, requested one by one from a server that provides no listing.
 const USUAL: [&str; 13] = [
     "config.json",
     "generation_config.json",
@@ -31,13 +31,13 @@ const USUAL: [&str; 13] = [
     "merges.txt",
 ];
 
-/// How often a piece is asked for before it is given up.
+/// Attempts per chunk before the read fails.
 const ATTEMPTS: usize = 3;
 
-/// A folder behind an address.
+/// A folder at an address.
 #[derive(Debug, Clone)]
 pub struct HttpDirectory {
-    /// With a slash at its end.
+    /// The address, with a trailing slash.
     base: String,
     label: String,
     entries: Vec<Entry>,
@@ -69,7 +69,7 @@ async fn fetch(url: &str, method: &str, range: Option<&Range<u64>>) -> Result<Re
     wait(promise).await.map_err(fault)
 }
 
-/// A range of bytes; one without an end goes to the end of the file.
+/// The value of a `Range` header; an open range extends to the end of the file.
 fn range_header(range: &Range<u64>) -> String {
     match range.end {
         u64::MAX => format!("bytes={}-", range.start),
@@ -77,15 +77,15 @@ fn range_header(range: &Range<u64>) -> String {
     }
 }
 
-/// The size of a file that no list tells; nothing where there is no such file.
+/// The size of a file that is in no listing; `None` if there is no such file.
 ///
-/// A server may compress what it sends, and then says how long that is: the length of what arrives is another one. A browser asks for
-/// a range uncompressed, so this asks for all of the file as a range. Where a server compresses all the same, or says no length, a small
-/// file is read to know.
+/// If a server compresses a response, its Content-Length is the compressed size. Browsers request ranges uncompressed, so this
+/// requests the whole file as a range. If the server compresses nevertheless, or states no length, a small file is read to
+/// determine its size.
 async fn size_of(url: &str, name: &str) -> Result<Option<u64>> {
     let response = match fetch(url, "HEAD", Some(&(0..u64::MAX))).await {
         Ok(response) => response,
-        // Browsers that ask another host first whether a range may be asked for, and a host that does not answer that.
+        // For browsers that send a CORS preflight for the Range header, and hosts that do not answer it.
         Err(_) => fetch(url, "HEAD", None).await?,
     };
     if !response.ok() {
@@ -130,19 +130,19 @@ async fn get(url: &str) -> Result<Vec<u8>> {
 }
 
 impl HttpDirectory {
-    /// A folder whose `files.json` lists it: `[{"name", "size"}]`.
+    /// Opens a folder with a listing in `files.json`: `[{"name", "size"}]`.
     ///
     /// # Errors
-    /// [`Error::File`] when it cannot be had.
+    /// [`Error::File`] when it cannot be fetched.
     pub async fn listed(base: &str, label: &str) -> Result<HttpDirectory> {
         let list = get(&format!("{base}files.json")).await?;
         Self::from_list(base.to_string(), label.to_string(), &list)
     }
 
-    /// A model on Hugging Face by its id (`owner/name`, perhaps with `@revision`), or a folder by its address.
+    /// Opens a model on Hugging Face by its id (`owner/name`, optionally with `@revision`), or a folder by its address.
     ///
     /// # Errors
-    /// [`Error::File`] when it cannot be had, in words for the person who named it.
+    /// [`Error::File`] when it cannot be fetched, with a message for the user.
     pub async fn named(name: &str) -> Result<HttpDirectory> {
         let name = name.trim().trim_end_matches('/');
         if name.starts_with("http://") || name.starts_with("https://") {
@@ -177,7 +177,7 @@ impl HttpDirectory {
         Ok(HttpDirectory { base, label, entries })
     }
 
-    /// A folder that nobody lists: the usual names are tried, and the shards that an index names.
+    /// Opens a folder without a listing: tries the usual names, and the shards named in an index.
     async fn unlisted(address: &str) -> Result<HttpDirectory> {
         let base = format!("{address}/");
         let mut names: Vec<String> = USUAL.iter().map(|name| (*name).to_string()).collect();

@@ -1,4 +1,4 @@
-//! Web Locks: one tab of the origin has a lock, and the browser frees it when that tab is closed or its worker ended.
+//! Web Locks: at most one tab of the origin holds a lock; the browser releases it when the tab is closed or its worker is terminated.
 
 use js_sys::{Array, Function, Object, Promise, Reflect};
 use wasm_bindgen::prelude::{Closure, wasm_bindgen};
@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 
 #[wasm_bindgen]
 extern "C" {
-    /// `navigator.locks`, which web-sys has behind a flag of the compiler only.
+    /// `navigator.locks`; web-sys offers it only behind a compiler flag.
     type LockManager;
 
     #[wasm_bindgen(method, catch)]
@@ -19,7 +19,7 @@ extern "C" {
     fn query(this: &LockManager) -> std::result::Result<Promise, JsValue>;
 }
 
-/// A lock that was taken: free again when this is dropped.
+/// A lock that is held; released on drop.
 pub(super) struct Held {
     release: Function,
 }
@@ -46,14 +46,14 @@ fn manager() -> Result<LockManager> {
     Ok(locks.unchecked_into())
 }
 
-/// Takes a lock, unless somebody has it.
+/// Takes a lock; `None` if it is already held.
 pub(super) async fn try_hold(name: &str) -> Result<Option<Held>> {
     let options = Object::new();
     Reflect::set(&options, &"ifAvailable".into(), &true.into()).map_err(|e| fault(&e))?;
-    // The browser holds the lock until the promise that the callback returns is settled: what settles it goes to the caller.
+    // The browser holds the lock until the promise returned by the callback settles; the caller gets the function that resolves it.
     let mut told = None;
     let granted = Promise::new(&mut |resolve, _| told = Some(resolve));
-    let Some(told) = told else { return Ok(None) }; // the constructor has called it
+    let Some(told) = told else { return Ok(None) }; // the constructor calls the closure synchronously
     let callback = Closure::once(move |lock: JsValue| -> JsValue {
         if lock.is_null() || lock.is_undefined() {
             let _ = told.call1(&JsValue::NULL, &JsValue::NULL);
@@ -65,13 +65,13 @@ pub(super) async fn try_hold(name: &str) -> Result<Option<Held>> {
         until.into()
     });
     let request = manager()?.request(name, &options, callback.as_ref().unchecked_ref()).map_err(|e| fault(&e))?;
-    // A request that is refused never calls back.
+    // A rejected request never calls the callback.
     let first: JsValue = wait(Promise::race(&Array::of2(&granted, &request))).await.map_err(|e| fault(&e))?;
     let Ok(release) = first.dyn_into::<Function>() else { return Ok(None) };
     Ok(Some(Held { release }))
 }
 
-/// Whether somebody has a lock.
+/// Whether a lock is held.
 pub(super) async fn is_held(name: &str) -> Result<bool> {
     let snapshot: JsValue = wait(manager()?.query().map_err(|e| fault(&e))?).await.map_err(|e| fault(&e))?;
     let held: Array = get(&snapshot, "held").unchecked_into();

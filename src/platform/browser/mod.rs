@@ -1,4 +1,4 @@
-//! Files in a browser: those that the user chose, the origin's private file system, and addresses; and the locks of its tabs.
+//! Files in a browser: those that the user chose, the origin private file system, and files at addresses; and locks between tabs.
 
 mod files;
 mod http;
@@ -16,7 +16,7 @@ pub(super) use opfs::storage;
 
 use crate::error::{Cause, Error};
 
-/// Waits for a promise whose value has this class.
+/// Awaits a promise and casts its value to `T`.
 async fn wait<T: JsCast>(promise: Promise) -> Result<T, JsValue> {
     JsFuture::from(promise).await.map(JsCast::unchecked_into)
 }
@@ -26,7 +26,7 @@ fn name_of(fault: &JsValue) -> String {
     Reflect::get(fault, &"name".into()).ok().and_then(|name| name.as_string()).unwrap_or_default()
 }
 
-/// A browser's fault about a file, in words.
+/// Converts a browser's exception about a file into an error.
 fn file_error(path: String, fault: &JsValue) -> Error {
     let (cause, reason) = match name_of(fault).as_str() {
         "QuotaExceededError" => return Error::NoSpace { path },

@@ -1,7 +1,8 @@
-//! The origin's private file system: where runs are kept.
+//! The origin private file system (OPFS), where runs are stored.
 //!
-//! A file is written beside its final name through a synchronous handle, flushed, and moved. Folders cannot be moved in one step
-//! here, so a move is written down first ([`JOURNAL`]) and [`OutputDirectory::recover`] completes what a closed tab left half done.
+//! A file is written under a temporary name beside its final one through a synchronous handle, flushed, and moved. Folders cannot be
+//! moved atomically here, so a move is first recorded ([`JOURNAL`]); [`OutputDirectory::recover`] completes one that a closed tab
+//! left unfinished.
 
 use std::any::Any;
 use std::ops::Range;
@@ -22,12 +23,12 @@ use super::{file_error, locks, name_of, wait};
 use crate::error::{Cause, Error, Result};
 use crate::platform::{Directory, Entry, FileWriter, OutputDirectory, StorageState};
 
-/// What a folder that is being renamed says: `{"from", "to"}`.
+/// The journal file of a rename in progress: `{"from", "to"}`.
 const JOURNAL: &str = ".rename.json";
 
 #[wasm_bindgen]
 extern "C" {
-    /// `move`, which all browsers with synchronous handles have and web-sys does not.
+    /// Binding of `move`, which all browsers with synchronous handles have, but web-sys lacks.
     #[wasm_bindgen(extends = FileSystemFileHandle)]
     type MovableFile;
 
@@ -41,11 +42,11 @@ struct Journal {
     to: String,
 }
 
-/// A folder of the origin's private file system.
+/// A folder of the origin private file system.
 #[derive(Debug, Clone)]
 pub struct OpfsDirectory {
     root: FileSystemDirectoryHandle,
-    /// Path from the root, with a slash at its end unless it is empty.
+    /// Path from the root, with a trailing slash unless it is empty.
     prefix: String,
     label: String,
 }
@@ -54,7 +55,7 @@ fn manager() -> Option<StorageManager> {
     js_sys::global().dyn_into::<WorkerGlobalScope>().ok().map(|scope| scope.navigator().storage())
 }
 
-/// What this origin stores and may store; with `ask`, the browser is asked first not to clear it when space gets short.
+/// The origin's storage usage and quota; with `ask`, first asks the browser not to evict its data when space gets short.
 pub(in crate::platform) async fn storage(ask: bool) -> StorageState {
     let Some(manager) = manager() else { return StorageState::default() };
     if ask && let Ok(promise) = manager.persist() {
@@ -77,10 +78,10 @@ pub(in crate::platform) async fn storage(ask: bool) -> StorageState {
 }
 
 impl OpfsDirectory {
-    /// The root.
+    /// Opens the root.
     ///
     /// # Errors
-    /// [`Error::File`] where the browser keeps no files (some private windows).
+    /// [`Error::File`] where the browser offers no file storage (some private windows).
     pub async fn open() -> Result<OpfsDirectory> {
         let missing = || "this browser's storage".to_string();
         let Some(manager) = manager() else { return Err(Error::file(missing(), "there is none here")) };
@@ -92,7 +93,7 @@ impl OpfsDirectory {
         format!("{}/{name}", self.label)
     }
 
-    /// The folder of a path from the root; `None` where it is missing and not to be made.
+    /// The folder at a path from the root; `None` if it is missing and `create` is false.
     async fn folder(&self, path: &str, create: bool) -> Result<Option<FileSystemDirectoryHandle>> {
         let options = FileSystemGetDirectoryOptions::new();
         options.set_create(create);
@@ -107,7 +108,7 @@ impl OpfsDirectory {
         Ok(Some(folder))
     }
 
-    /// The folder and the last part of a name's path.
+    /// Splits a name into its folder's handle and the last path component.
     async fn place(&self, name: &str, create: bool) -> Result<Option<(FileSystemDirectoryHandle, String)>> {
         if name.split('/').any(|part| part.is_empty() || part == "." || part == "..") {
             return Err(Error::file(name, format!("this name points outside {}", self.label)).because(Cause::OutsideDirectory));
@@ -127,7 +128,7 @@ impl OpfsDirectory {
         wait(handle.get_file()).await.map(Some).map_err(|e| file_error(self.shown(name), &e))
     }
 
-    /// Locks belong to the origin, whose other pages may have some too.
+    /// The name of a lock, with a prefix because other pages of the origin share the namespace.
     fn lock_name(&self, name: &str) -> String {
         format!("rootstock/{}{name}", self.prefix)
     }
@@ -180,7 +181,7 @@ async fn walk(folder: &FileSystemDirectoryHandle, prefix: &str, found: &mut Vec<
     Ok(())
 }
 
-/// A handle to write through; the file is made where it is missing.
+/// Opens a handle for writing; creates the file if it is missing.
 async fn open_for_writing(folder: &FileSystemDirectoryHandle, name: &str) -> Result<(MovableFile, FileSystemSyncAccessHandle), JsValue> {
     let options = FileSystemGetFileOptions::new();
     options.set_create(true);
@@ -189,13 +190,13 @@ async fn open_for_writing(folder: &FileSystemDirectoryHandle, name: &str) -> Res
     Ok((file.unchecked_into(), handle))
 }
 
-/// Writes all bytes at a place.
+/// Writes all bytes at an offset.
 fn write_at(handle: &FileSystemSyncAccessHandle, bytes: &[u8], at: f64) -> Result<(), JsValue> {
     let options = FileSystemReadWriteOptions::new();
     options.set_at(at);
     let written = handle.write_with_u8_array_and_options(bytes, &options)?;
     if written < bytes.len() as f64 {
-        // A browser that has no space left may write less instead of failing.
+        // A browser without free space may write fewer bytes instead of failing.
         return Err(js_sys::Object::from(web_sys::DomException::new_with_message_and_name("", "QuotaExceededError")?).into());
     }
     Ok(())
@@ -351,7 +352,7 @@ impl FileWriter for OpfsWriter {
 }
 
 impl Drop for OpfsWriter {
-    /// A writer that was given up (an error, a full quota) leaves nothing behind.
+    /// An abandoned writer (after an error or a full quota) leaves no file behind.
     fn drop(&mut self) {
         if let Some(handle) = self.handle.take() {
             handle.close();

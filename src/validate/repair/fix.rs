@@ -1,7 +1,7 @@
-//! `--fix`: the mended view, written as a directory of its own.
+//! `--fix`: writes the repaired view as a new directory.
 //!
-//! The validator has applied every repair to its view; what is left are the files beside the weights, and writing. The original is
-//! only read. The new directory grows under another name, is judged as any other, and appears only if it is ready.
+//! The validator has already applied every repair to its view; what remains are the files beside the weights, and writing. The original
+//! is only read. The new directory is written under a temporary name, validated like any other, and renamed only if it is ready.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -26,18 +26,18 @@ use crate::platform::{Directory, Entry, OutputDirectory, as_directory, without_b
 const GENERATION_CONFIG: &str = "generation_config.json";
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 
-/// What a repair did.
+/// The result of a repair.
 pub struct Fixed {
-    /// The judgement of the original.
+    /// The report on the original.
     pub before: Report,
-    /// What was done and what was assumed, a sentence each; empty when nothing had to be done, and then nothing was written.
+    /// The steps taken and the assumptions made, one sentence each; empty if nothing had to be repaired, and then nothing was written.
     pub steps: Vec<String>,
-    /// The judgement of what was written.
+    /// The report on the written directory.
     pub after: Option<Report>,
 }
 
-/// Judges `dir` and, if it is repairable, writes what it should be as `name` in `parent`, which must not hold that name yet. Streams
-/// the weights in blocks of rows.
+/// Validates `dir` and, if it is repairable, writes the repaired model as `name` in `parent`, which must not exist yet. Streams the
+/// weights in blocks of rows.
 ///
 /// # Errors
 /// [`Error::File`] when the name exists, when reading or writing fails, or when the result is not ready (nothing is left behind then).
@@ -49,14 +49,14 @@ pub async fn fix(
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Fixed> {
     let label = dir.label();
-    // The result is promised to be ready, so the weights are read whatever the options say.
+    // The result is guaranteed to be ready, so the weights are read whatever the options say.
     let options = &Options { quick: false, ..options.clone() };
     let validation = examine(dir, options, progress).await?;
     let repairs = || validation.report.findings.iter().filter_map(|finding| Some((finding, finding.repair.as_ref()?)));
     if validation.report.verdict == Verdict::Unusable || repairs().next().is_none() {
         return Ok(Fixed { before: validation.report, steps: Vec::new(), after: None });
     }
-    // Settings that only a run of the model decides, and there is no device to run it.
+    // Some settings can only be decided by running the model, but there is no device.
     if let Some((finding, _)) = repairs().find(|(_, repair)| matches!(repair, Repair::Score(_))) {
         let reason = format!("{finding}. This needs a graphics device, or the base (--base DIR); nothing was written");
         return Err(Error::file(label, reason));
@@ -79,7 +79,7 @@ pub async fn fix(
     Ok(Fixed { before: validation.report, steps, after: Some(after) })
 }
 
-/// Judges what was written; the base has been compared with already.
+/// Validates what was written; the base was already compared.
 async fn check(dir: Rc<dyn Directory>, options: &Options, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Report> {
     let options = Options { base: None, as_adapter: false, ..options.clone() };
     let report = examine(dir.clone(), &options, progress).await?.report;
@@ -145,7 +145,7 @@ async fn merge(adapter: &Rc<dyn Directory>, base: &Rc<dyn Directory>, out: &dyn 
     Ok(steps)
 }
 
-/// What was done, for which finding, and what had to be assumed for it.
+/// Describes what was done, for which finding, and what had to be assumed.
 fn step(finding: &Finding, repair: &Repair) -> String {
     let assumed = match (finding.code, repair) {
         (Code::MissingConfig, Repair::ConfigFromBase) => {
@@ -161,7 +161,7 @@ fn step(finding: &Finding, repair: &Repair) -> String {
     format!("{repair}{assumed}")
 }
 
-/// Repairs of the small files.
+/// Applies a repair to the small files.
 async fn beside(repair: &Repair, files: &mut Patched, options: &Options) -> Result<()> {
     match repair {
         Repair::CopyFromBase(names) => {
@@ -185,7 +185,7 @@ async fn beside(repair: &Repair, files: &mut Patched, options: &Options) -> Resu
     Ok(())
 }
 
-/// The type that all parameters are stored in, or one that holds every number of theirs; whether they differ.
+/// The common type of all parameters, or one that represents all their values exactly; and whether the types differ.
 fn common_dtype(params: &[ParamDecl], dtype_of: impl Fn(&str) -> Option<Dtype>) -> (Dtype, bool) {
     let mut dtypes = params.iter().filter_map(|param| dtype_of(&param.name));
     let first = dtypes.next().unwrap_or(Dtype::F32);
@@ -196,7 +196,7 @@ fn common_dtype(params: &[ParamDecl], dtype_of: impl Fn(&str) -> Option<Dtype>) 
     }
 }
 
-/// Files of the original that the new directory has not, weights aside.
+/// Files of the original that the new directory lacks, except weights.
 async fn left_behind(files: &Patched, out: &dyn OutputDirectory, validation: &Validation) -> Result<Vec<String>> {
     let written: Vec<String> = out.list().await?.into_iter().map(|entry| entry.name).collect();
     let is_weights = |name: &str| {
@@ -206,7 +206,7 @@ async fn left_behind(files: &Patched, out: &dyn OutputDirectory, validation: &Va
     Ok(entries.into_iter().map(|entry| entry.name).filter(|name| !written.contains(name) && !is_weights(name)).collect())
 }
 
-/// A directory some of whose small files are changed, or gone.
+/// A directory with some small files changed or removed.
 struct Patched {
     dir: Rc<dyn Directory>,
     changed: BTreeMap<String, Option<Vec<u8>>>,

@@ -1,5 +1,5 @@
-//! What can be mended, as data: a rule that finds a fault says here how to undo it, the validator goes on judging the view
-//! that is mended so far ([`View::apply`]), and `--fix` writes that view.
+//! Repairs, as data: a rule that finds a fault describes how to repair it, the validator continues with the view as repaired so far
+//! ([`View::apply`]), and `--fix` writes that view.
 
 mod fix;
 
@@ -30,7 +30,7 @@ pub enum Repair {
     SetConfig(Vec<(String, Value)>),
     /// Take all of config.json from the base, except for the number of tokens.
     ConfigFromBase,
-    /// Write rotary positions and dtype so that transformers 4 and 5 read them. Every directory that is written has that.
+    /// Write rotary positions and dtype so that transformers 4 and 5 both read them. Applied to every directory that is written.
     BothSpellings,
     /// Strip this from the front of every name that carries it.
     StripPrefix(String),
@@ -60,11 +60,11 @@ pub enum Repair {
     },
     /// Merge the adapter in the directory into the base.
     MergeAdapter,
-    /// Settings of config.json that the tensors leave open, tried one after the other on a text; the lowest loss must stand out.
+    /// Evaluate settings of config.json that the tensors leave ambiguous on a text; the lowest loss must stand out.
     Score(Vec<Candidate>),
-    /// Add rows to the embedding (and to a head of its own), each the mean of those there.
+    /// Add rows to the embedding (and to an untied head), each the mean of the existing rows.
     AddEmbeddingRows {
-        /// How many there are then.
+        /// The resulting number of rows.
         rows: u64,
     },
     /// Set a field of tokenizer_config.json; `Null` removes it.
@@ -80,10 +80,10 @@ pub enum Repair {
     WriteGenerationConfig,
 }
 
-/// One way to read the tensors.
+/// One possible interpretation of the tensors.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Candidate {
-    /// What to call it (`8 heads of 64`).
+    /// Its name in messages (`8 heads of 64`).
     pub label: String,
     /// Fields of config.json.
     pub config: Vec<(String, Value)>,
@@ -142,7 +142,7 @@ fn first_and_count(names: &[String]) -> String {
     }
 }
 
-/// Sets or (`Null`) removes a field, also of an object inside.
+/// Sets a field or (with `Null`) removes it; also in a nested object.
 pub(super) fn set(map: &mut Map<String, Value>, key: &str, value: Value) {
     match key.split_once('.') {
         Some((outer, inner)) => {
@@ -160,7 +160,7 @@ pub(super) fn set(map: &mut Map<String, Value>, key: &str, value: Value) {
 }
 
 impl View {
-    /// Mends the view as a rule proposed. Steps that concern files and not the view change nothing here.
+    /// Applies a rule's repair to the view. Steps that concern files do not change the view.
     pub fn apply(&mut self, repair: &Repair) {
         match repair {
             Repair::SetConfig(fields) => {
@@ -168,7 +168,7 @@ impl View {
                     set(&mut self.config, key, value.clone());
                 }
             }
-            // The first is the likeliest; what comes after it can be judged with any.
+            // The first candidate is the most likely; the later rules work with any of them.
             Repair::Score(candidates) => {
                 for (key, value) in candidates.first().map_or(&[][..], |first| &first.config) {
                     set(&mut self.config, key, value.clone());

@@ -1,4 +1,4 @@
-//! The base: opening it from files, an address or the store, and validating it.
+//! The base model: opening it from files, an address or the store, and validating it.
 
 use std::rc::Rc;
 
@@ -12,12 +12,12 @@ use crate::platform::{Directory, MemoryDirectory, read_small};
 use crate::validate::{Options, Report, validate};
 use crate::workflow::Model;
 
-/// Folder of the model that comes with the page.
+/// Folder of the model embedded in the page.
 const EMBEDDED: &str = "embedded-model";
-/// What it is called.
+/// Display name of the embedded model.
 const EMBEDDED_NAME: &str = "village model";
 
-/// Fields of config.json that a person compares.
+/// Fields of config.json that the page shows for comparison.
 const COMPARED: [&str; 12] = [
     "model_type",
     "hidden_size",
@@ -33,17 +33,17 @@ const COMPARED: [&str; 12] = [
     "dtype",
 ];
 
-/// A base that was opened.
+/// An opened base model.
 pub(super) struct OpenBase {
     pub(super) name: String,
     pub(super) source: BaseSource,
     pub(super) directory: Rc<dyn Directory>,
-    /// Checkpoint and tokenizer, or why there are none.
+    /// Checkpoint and tokenizer, or the error that prevented loading them.
     pub(super) model: Result<Model>,
 }
 
 impl OpenBase {
-    /// What a recipe and an adapter call it: a hub id as it is, what is kept here as the folder that a person takes home.
+    /// The name used in recipes and adapters: a hub id as it is; for a stored model, the name of its folder when downloaded.
     pub(super) fn reference(&self) -> String {
         match self.source {
             BaseSource::Embedded | BaseSource::Run { .. } => folder_name(&self.name),
@@ -53,7 +53,7 @@ impl OpenBase {
 }
 
 impl Session {
-    /// Opens a base and makes it the session's.
+    /// Opens a base and makes it the current base of the session.
     pub(super) async fn open_base(&self, source: BaseSource, call: &Call) -> Result<Base> {
         let directory = self.base_directory(&source, call).await?;
         let name = match &source {
@@ -69,7 +69,7 @@ impl Session {
         Ok(shown)
     }
 
-    /// The folder of a base.
+    /// The directory of a base.
     pub(super) async fn base_directory(&self, source: &BaseSource, call: &Call) -> Result<Rc<dyn Directory>> {
         match source {
             BaseSource::Embedded => self.embedded(call).await,
@@ -82,7 +82,7 @@ impl Session {
         }
     }
 
-    /// The model that comes with the page, in memory: it is small.
+    /// The embedded model, read into memory (it is small).
     async fn embedded(&self, call: &Call) -> Result<Rc<dyn Directory>> {
         if let Some(known) = self.embedded.borrow().as_ref() {
             return Ok(known.clone());
@@ -106,7 +106,7 @@ impl Session {
         self.base.borrow().clone().ok_or_else(|| Error::file("base", "no base is open; choose one first"))
     }
 
-    /// Validates the open base completely: every number, and a test run where there is a GPU.
+    /// Validates the open base completely: reads every weight, and runs the model where there is a GPU.
     pub(super) async fn validate_base(&self, call: &Call) -> Result<Report> {
         let base = self.base()?;
         let options = Options { gpu: self.gpu().await.ok(), ..Options::default() };
@@ -117,7 +117,7 @@ impl Session {
 async fn examine(directory: Rc<dyn Directory>, options: &Options, call: &Call) -> Result<Report> {
     let mut told = 0;
     validate(directory, options, &mut |at| {
-        // Not at every piece: each message costs time on the page, too.
+        // Not for every chunk: each message also costs time on the page.
         if at.done == 0 || at.done >= told + at.total / 200 {
             told = at.done;
             call.progress(at.what, at.done, Some(at.total), Unit::Bytes);
@@ -155,7 +155,7 @@ async fn compared(directory: &dyn Directory) -> std::collections::BTreeMap<Strin
 }
 
 impl Call {
-    /// Tells how far the request is.
+    /// Reports the progress of the request.
     pub(super) fn progress(&self, what: &str, done: u64, total: Option<u64>, unit: Unit) {
         (self.emit)(Event::Progress { progress: Progress { what: what.into(), done, total, unit } });
     }

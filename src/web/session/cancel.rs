@@ -1,4 +1,4 @@
-//! Requests that the page no longer wants an answer to.
+//! Cancellation of requests.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -8,16 +8,16 @@ use std::task::{Poll, Waker};
 use super::{Call, Session};
 use crate::error::{Error, Result};
 
-/// Whether a request was cancelled.
+/// The cancellation state of a request.
 #[derive(Default)]
 pub(super) struct Cancelled {
     set: Cell<bool>,
-    /// Wakes the request where it waits.
+    /// Wakes the waiting request.
     waker: RefCell<Option<Waker>>,
 }
 
 impl Session {
-    /// Ends a request at its next chance. A run ends as by `stop`, with what it has.
+    /// Cancels a request at its next await point. A run ends as with `stop`: what it has learnt so far is kept.
     pub(super) fn cancel(&self, request: u32) {
         if let Some(run) = self.running.borrow().as_ref().filter(|run| run.is_of(request)) {
             run.stop();
@@ -37,7 +37,7 @@ impl Call {
         self.cancelled.set.get()
     }
 
-    /// Works until the request is cancelled: then the work is dropped at the point where it waits. `what` names it in the sentence.
+    /// Runs `work` until it completes or the request is cancelled; on cancellation the future is dropped. `what` names it in the error.
     ///
     /// # Errors
     /// Those of the work, and [`Error::Interrupted`].

@@ -12,27 +12,27 @@ use crate::error::{Error, Result};
 use crate::platform::{Directory, MemoryDirectory};
 use crate::workflow::Places;
 
-/// Folder of the examples among the page's files.
+/// Folder of the example datasets among the page's files.
 const DEMO: &str = "demo";
 
-/// (name, what it teaches, what it is evaluated on).
+/// (name, description, evaluation dataset).
 const EXAMPLES: [(&str, &str, Option<&str>); 3] = [
     ("village", "A skill for the embedded model: answering questions about its village", Some("village_held_out")),
     ("pirate", "A voice: the village's answers as a pirate would give them", Some("pirate_held_out")),
     ("newcomers", "New facts: people who have just moved to the village", Some("newcomers_held_out")),
 ];
 
-/// Samples that were prepared, and what they were made from.
+/// Prepared samples and their source.
 pub(super) struct PreparedData {
     pub(super) data: DataSource,
     pub(super) evaluation: Option<DataSource>,
-    /// The settings that decide about samples.
+    /// The settings that affect the samples, as a cache key.
     key: String,
     pub(super) prepared: Rc<Prepared>,
     notices: Vec<String>,
 }
 
-/// Dataset files in memory, and what a recipe calls them.
+/// Dataset files in memory, and their names in a recipe.
 pub(super) struct DataFiles {
     files: MemoryDirectory,
     names: Vec<String>,
@@ -40,7 +40,7 @@ pub(super) struct DataFiles {
 }
 
 impl DataFiles {
-    /// What a recipe says about them.
+    /// The recipe entries that refer to these files.
     pub(super) fn places(&self) -> Vec<(&'static str, String)> {
         let mut places = vec![("dataset_dir", ".".to_string()), ("dataset", self.names.join(","))];
         if !self.eval_names.is_empty() {
@@ -51,7 +51,7 @@ impl DataFiles {
 }
 
 impl Session {
-    /// The page's datasets.
+    /// The example datasets of the page.
     pub(super) async fn examples(&self) -> Result<Vec<Example>> {
         let mut list = Vec::new();
         for (name, about, held_out) in EXAMPLES {
@@ -65,7 +65,7 @@ impl Session {
         Ok(list)
     }
 
-    /// Reads data into memory under names that recipes can hold.
+    /// Reads data into memory under names that are valid in a recipe.
     pub(super) async fn data_files(&self, data: &DataSource, evaluation: Option<&DataSource>) -> Result<DataFiles> {
         let mut all = DataFiles { files: MemoryDirectory::new("data"), names: Vec::new(), eval_names: Vec::new() };
         for (source, evaluated) in [(Some(data), false), (evaluation, true)] {
@@ -82,7 +82,7 @@ impl Session {
                 Some(DataSource::Files { files }) => files.iter().map(|f| (f.name.clone(), f.text.clone().into_bytes())).collect(),
             };
             for (name, bytes) in files {
-                // A comma separates names in a recipe, a slash folders.
+                // In a recipe a comma separates names, and a slash separates folders.
                 let mut plain = name.replace([',', '/', '\\'], "_");
                 if !plain.contains('.') {
                     plain.push_str(".txt");
@@ -100,7 +100,7 @@ impl Session {
         Ok(all)
     }
 
-    /// Tokenises data for the base, unless that was done with the same settings.
+    /// Tokenises data for the base, or returns the cached result if the settings are the same.
     pub(super) async fn prepare_data(
         &self,
         data: &DataSource,
@@ -127,13 +127,13 @@ impl Session {
         Ok(prepared)
     }
 
-    /// The data that was shown last, with these settings.
+    /// The data that was previewed last, prepared with these settings.
     pub(super) async fn prepared_again(&self, settings: &Settings) -> Result<Rc<PreparedData>> {
         let known = self.prepared.borrow().clone().ok_or_else(|| Error::dataset("data", "no data is chosen yet"))?;
         self.prepare_data(&known.data, known.evaluation.as_ref(), settings).await
     }
 
-    /// Shows prepared data.
+    /// Builds the preview of prepared data.
     pub(super) fn preview(&self, data: &PreparedData, settings: &Settings, first: usize, count: usize) -> Result<Preview> {
         let model = self.base()?.model.clone()?;
         let train = &data.prepared.train;
@@ -156,8 +156,8 @@ impl Session {
     }
 }
 
-/// The recipe of data that lies in memory. Evaluation that has nothing to look at is switched off rather than refused: a page's
-/// settings are there before its data.
+/// The recipe for data in memory. Evaluation without evaluation data is switched off instead of being an error, since the page has
+/// settings before it has data.
 pub(super) fn recipe_for(settings: &Settings, base: &str, files: &DataFiles) -> Result<Recipe> {
     let mut places = vec![("model_name_or_path", base.to_string()), ("output_dir", "run".into()), ("overwrite_output_dir", "true".into())];
     places.extend(files.places());
@@ -170,7 +170,7 @@ pub(super) fn recipe_for(settings: &Settings, base: &str, files: &DataFiles) -> 
 
 #[async_trait(?Send)]
 impl Places for DataFiles {
-    /// A run of the page names its model only; the session holds that, and adapters and checkpoints to go on from it holds itself.
+    /// Always fails: the session opens the model, adapters and checkpoints itself, so a recipe of the page never refers to a path.
     async fn directory(&self, name: &str) -> Result<Rc<dyn Directory>> {
         Err(Error::file(name, "a browser has no paths; choose the run from the list"))
     }
@@ -180,7 +180,7 @@ impl Places for DataFiles {
     }
 }
 
-/// Everything of a recipe that decides about samples.
+/// A cache key of everything in a recipe that affects the samples.
 fn key(recipe: &Recipe) -> String {
     let encoding = Encoding::training(recipe);
     let eval = (!recipe.eval_dataset.is_empty(), recipe.val_size);
@@ -193,7 +193,7 @@ fn show(sample: &Sample, tokenizer: &Tokenizer, cutoff: usize) -> Result<Preview
     Ok(PreviewSample { tokens: tokens.collect(), trained: sample.targets(), truncated: sample.ids.len() >= cutoff, line: sample.line })
 }
 
-/// The text of each token; together they are the text. Of a character that several tokens share, the last one has it.
+/// The text of each token; concatenated they give the whole text. A character that spans several tokens belongs to the last of them.
 pub(super) fn token_texts(tokenizer: &Tokenizer, ids: &[u32]) -> Result<Vec<String>> {
     let mut stream = tokenizer.stream(&[], false);
     let mut texts: Vec<String> = ids.iter().map(|id| stream.push(*id)).collect::<Result<_>>()?;

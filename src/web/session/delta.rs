@@ -8,15 +8,15 @@ use crate::checkpoint::{Checkpoint, ModelSource};
 use crate::error::{Error, Result};
 use crate::validate::open_checkpoint;
 
-/// Numbers of a parameter that are compared at once.
+/// Elements of a parameter compared per chunk.
 const PIECE: usize = 1 << 20;
-/// Numbers of a matrix beyond which its spectrum is left out (large embeddings).
+/// Matrices with more elements get no spectrum (large embeddings).
 const MOST_NUMBERS: usize = 16 << 20;
-/// Singular values that are shown.
+/// Number of singular values reported.
 const SHOWN: usize = 64;
 
 impl Session {
-    /// Compares the tuned model with its base, parameter by parameter; an adapter as it changes the weights.
+    /// Compares the tuned model with its base, parameter by parameter; an adapter is compared by its effect on the weights.
     pub(super) async fn deltas(&self, call: &Call) -> Result<Vec<Delta>> {
         let base = open_checkpoint(self.directory_of(Which::Base, call).await?).await?;
         let directory = self.directory_of(Which::Tuned, call).await?;
@@ -62,7 +62,7 @@ async fn compare_all(base: &Checkpoint, tuned: &dyn ModelSource, call: &Call) ->
     Ok(deltas)
 }
 
-/// `model.layers.3.self_attn.q_proj.weight` → `self_attn.q_proj`; outside the layers the name without its ending.
+/// `model.layers.3.self_attn.q_proj.weight` → `self_attn.q_proj`; outside the layers, the name without `.weight`.
 fn module_of(name: &str, layer: Option<usize>) -> String {
     let stem = name.strip_suffix(".weight").unwrap_or(name);
     match layer.map(|layer| format!(".{layer}.")) {
@@ -71,13 +71,13 @@ fn module_of(name: &str, layer: Option<usize>) -> String {
     }
 }
 
-/// An update that is being added up row by row.
+/// The update of one parameter, accumulated row by row.
 struct Update {
     cols: usize,
     /// Sums of squares.
     delta: f64,
     weight: f64,
-    /// All of it, row after row, where a spectrum is wanted.
+    /// The whole update in row-major order, if a spectrum is wanted.
     matrix: Option<Vec<f32>>,
 }
 
@@ -87,7 +87,7 @@ impl Update {
         Update { cols, delta: 0.0, weight: 0.0, matrix: wanted.then(|| Vec::with_capacity(rows * cols)) }
     }
 
-    /// Adds whole rows.
+    /// Adds a number of whole rows.
     fn add(&mut self, before: &[f32], after: &[f32]) {
         let delta = before.iter().zip(after).map(|(b, a)| a - b);
         self.delta += delta.clone().map(|x| f64::from(x) * f64::from(x)).sum::<f64>();
@@ -97,7 +97,7 @@ impl Update {
         }
     }
 
-    /// The largest singular values, descending; none where nothing changed or it was left out.
+    /// The largest singular values in descending order; empty if nothing changed or the spectrum was left out.
     fn spectrum(self, name: &str) -> Result<Vec<f64>> {
         match self.matrix {
             Some(matrix) => Ok(low_rank(name, &matrix, self.cols, Rank::Fixed(SHOWN))?.sigma.into_iter().map(f64::from).collect()),

@@ -1,4 +1,4 @@
-//! The estimate of a run before it is started: memory, steps, time.
+//! Estimates a run before it starts: memory, steps, time.
 
 use std::collections::BTreeMap;
 
@@ -56,7 +56,7 @@ impl Session {
             },
             obstacle,
             steps: loader.total_steps(),
-            // A snapshot holds weights and both moments, the result weights.
+            // A snapshot holds the weights and both Adam moments; the result holds the weights.
             storage_bytes: 4 * trainable * (3 * snapshots + 1),
             seconds: self.speed_of(&profile.name).await.map(|speed| flops / speed),
             notices: recipe.notices.clone(),
@@ -64,9 +64,9 @@ impl Session {
     }
 }
 
-/// Floating-point operations of a training step per token: two a parameter forwards, two for the gradient of what comes in, two for
-/// its own. What is frozen has no gradient of its own; below the lowest trained layer nothing goes backwards. Checkpointing goes
-/// forwards twice.
+/// Floating-point operations per token in a training step: per parameter two in the forward pass, two for the gradient of its input and
+/// two for its own gradient. Frozen parameters have no gradient of their own; below the lowest trained layer there is no backward pass.
+/// Gradient checkpointing repeats the forward pass.
 pub(super) fn flops_per_token(recipe: &Recipe, parameters: u64, trainable: u64) -> f64 {
     let (all, trained) = (parameters as f64, trainable as f64);
     let forwards = if recipe.gradient_checkpointing { 4.0 } else { 2.0 };
@@ -77,11 +77,11 @@ pub(super) fn flops_per_token(recipe: &Recipe, parameters: u64, trainable: u64) 
     }
 }
 
-/// Where measured speeds are kept: floating-point operations a second by the device's name.
+/// File of measured speeds: floating-point operations per second by device name.
 const SPEEDS: &str = "speeds.json";
 
 impl Session {
-    /// What runs on this device reached, in this visit or an earlier one, or what was measured.
+    /// The speed of this device: from runs in this visit or an earlier one, or else the measured one.
     async fn speed_of(&self, device: &str) -> Option<f64> {
         if self.speed.get().is_none() {
             self.speed.set(self.kept_speeds().await.get(device).copied().filter(|speed| *speed > 0.0));
@@ -89,7 +89,8 @@ impl Session {
         self.speed.get()
     }
 
-    /// Measures how fast the device trains, so that estimates know the time before the first run. A run that is started meanwhile tells better.
+    /// Measures the training speed of the device, so that estimates include the time before the first run. A run started meanwhile
+    /// gives a better value.
     pub(super) async fn measure_speed(&self) -> Result<()> {
         let gpu = self.gpu().await?;
         if self.running.borrow().is_none() && self.speed_of(&gpu.profile().name).await.is_none() {
@@ -101,25 +102,25 @@ impl Session {
 
     async fn kept_speeds(&self) -> BTreeMap<String, f64> {
         match self.store.size(SPEEDS).await {
-            // A damaged file is as good as none: the next run writes it anew.
+            // A damaged file is treated as missing: the next run rewrites it.
             Ok(Some(_)) => serde_json::from_slice(&self.store.read(SPEEDS).await.unwrap_or_default()).unwrap_or_default(),
             _ => BTreeMap::new(),
         }
     }
 
-    /// Keeps what the last run reached, for the next visit's estimates.
+    /// Stores the speed of the last run for estimates in later visits.
     pub(super) async fn keep_speed(&self) {
         let device = self.gpu.borrow().as_ref().map(|gpu| gpu.profile().name.clone());
         if let (Some(device), Some(speed)) = (device, self.speed.get()) {
             let mut speeds = self.kept_speeds().await;
             speeds.insert(device, speed);
-            // Without room for it the next visit knows less; a run does not fail for that.
+            // A full disk only costs the next visit this value; it must not fail the run.
             let _ = write_json(&*self.store, SPEEDS, &speeds).await;
         }
     }
 }
 
-/// A remedy as keys to set.
+/// Converts a remedy into recipe keys to set.
 fn suggestion(remedy: &Remedy, recipe: &Recipe, settings: &Settings) -> Suggestion {
     let number = |n: usize| SettingValue::Number(n as f64);
     let changes = match remedy {

@@ -1,4 +1,4 @@
-//! Models that the page makes and keeps: a merged adapter, a repaired copy, a copy of the base that an adapter needs.
+//! Models that the page creates and stores: a merged adapter, a repaired copy, a copy of the base that an adapter needs.
 
 use super::super::messages::{BaseSource, Repaired, Run, RunMethod, Settings, Unit, Which};
 use super::base::OpenBase;
@@ -11,9 +11,9 @@ use crate::platform::{Directory, OutputDirectory};
 use crate::validate::{Options, Verdict, fix, open_checkpoint};
 use crate::workflow::write_merged;
 
-/// Bytes that are copied at once.
+/// Bytes copied per chunk.
 const PIECE: u64 = 8 << 20;
-/// Endings of the files that a model consists of.
+/// Extensions of the files that make up a model.
 const BELONGS: [&str; 5] = ["safetensors", "json", "jinja", "txt", "model"];
 
 impl Session {
@@ -34,7 +34,7 @@ impl Session {
         self.run(&id).await
     }
 
-    /// Writes a repaired copy of the open base and opens that.
+    /// Writes a repaired copy of the open base and opens the copy.
     pub(super) async fn repair(&self, call: &Call) -> Result<Repaired> {
         let base = self.base()?;
         let about = about(format!("{}, repaired", base.name), RunMethod::Repair, base.name.clone(), base.source.clone());
@@ -60,8 +60,8 @@ impl Session {
         Ok(Repaired { base, done: steps, id })
     }
 
-    /// A base that an adapter can be used with after a reload: one that was given as files or by an address is copied. Where there is
-    /// no room for a copy, it stays where it is.
+    /// Returns a source of the base that is still available after a reload: a base given as files or by an address is copied into the
+    /// store. If there is no room for a copy, the original source is returned.
     pub(super) async fn lasting(&self, base: &OpenBase, call: &Call) -> Result<BaseSource> {
         if !matches!(base.source, BaseSource::Files { .. } | BaseSource::Url { .. }) {
             return Ok(base.source.clone());
@@ -82,8 +82,8 @@ impl Session {
         }
     }
 
-    /// Keeps a model that `write` writes. It grows under another name and appears when it is whole; what fails half-way, or is
-    /// cancelled, is not kept.
+    /// Stores a model written by `write`. It is written under a temporary name and renamed when complete; if writing fails or is
+    /// cancelled, nothing is kept.
     async fn make(
         &self,
         about: About,
@@ -104,7 +104,7 @@ impl Session {
         }
     }
 
-    /// Says of what was made that it is whole.
+    /// Marks a stored model as complete.
     async fn finish(&self, claim: Claim, about: About) -> Result<String> {
         self.write_about(&claim.id, &About { finished: true, ..about }).await?;
         Ok(claim.id)
@@ -115,7 +115,7 @@ fn about(name: String, method: RunMethod, base_name: String, base: BaseSource) -
     About { name, method, base_name, base, recipe: Settings::new(), steps: 0, created: now(), finished: false }
 }
 
-/// Copies a model's files in pieces.
+/// Copies a model's files in chunks.
 async fn copy(from: &dyn Directory, to: &dyn OutputDirectory, call: &Call) -> Result<()> {
     let belongs = |name: &str| name.rsplit_once('.').is_some_and(|(_, ending)| BELONGS.contains(&ending));
     let entries: Vec<_> = from.list().await?.into_iter().filter(|entry| belongs(&entry.name)).collect();

@@ -1,5 +1,5 @@
-//! Runs and models that are kept in this browser: a folder each, `kept/<id>/`, with `about.json`, the run's data, and the output
-//! directory `out/`, which holds the same files as that of a native run. Whoever writes or deletes one holds its lock.
+//! Runs and models stored in this browser: one folder each, `kept/<id>/`, with `about.json`, the run's data, and the output directory
+//! `out/`, which holds the same files as that of a native run. Writing or deleting an item requires its lock.
 
 use std::any::Any;
 use std::collections::BTreeSet;
@@ -20,7 +20,7 @@ const DATA: &str = "data.json";
 pub(super) const OUT: &str = "out";
 const LOG: &str = "trainer_log.jsonl";
 
-/// `about.json`.
+/// The content of `about.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct About {
     pub(super) name: String,
@@ -34,24 +34,24 @@ pub(super) struct About {
 }
 
 impl About {
-    /// Whether it was trained: then it can go on where it was interrupted. What was made in one go cannot.
+    /// Whether it is a training run, which can be resumed after an interruption; copies and merged models cannot.
     fn is_trained(&self) -> bool {
         matches!(self.method, RunMethod::Full | RunMethod::Lora | RunMethod::Freeze)
     }
 }
 
-/// A kept thing that nobody else writes or deletes as long as this is there, here or in another tab.
+/// Exclusive access to a stored item, across tabs, for as long as this value lives.
 pub(super) struct Claim {
     pub(super) id: String,
     _lock: Box<dyn Any>,
 }
 
-/// The lock of a kept thing.
+/// The name of a stored item's lock.
 fn lock_name(id: &str) -> String {
     format!(".{id}.lock")
 }
 
-/// The data of a run, to go on with it after a reload.
+/// The data of a run, stored so that the run can be resumed after a reload.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct KeptData {
     pub(super) data: DataSource,
@@ -63,7 +63,7 @@ pub(super) fn now() -> f64 {
     web_time::SystemTime::now().duration_since(web_time::UNIX_EPOCH).map_or(0.0, |passed| passed.as_millis() as f64)
 }
 
-/// A name for a folder on any system: letters, digits, and `-`, `_`, `.` between them.
+/// Turns a name into a folder name that is valid on any system: letters, digits, and `-`, `_`, `.` between them.
 pub(super) fn folder_name(name: &str) -> String {
     let words = name.split(|c: char| !c.is_alphanumeric() && !"-_.".contains(c)).filter(|word| !word.is_empty());
     let joined = words.collect::<Vec<_>>().join("-");
@@ -79,11 +79,11 @@ impl Session {
         Ok(self.store.subdirectory(KEPT).subdirectory(id))
     }
 
-    /// Keeps something new.
+    /// Creates a new stored item.
     pub(super) async fn keep(&self, about: &About, data: Option<&KeptData>) -> Result<Claim> {
         let word = serde_json::to_value(about.method).ok().and_then(|v| v.as_str().map(str::to_string)).unwrap_or_default();
         let mut id = format!("{word}-{}", about.created);
-        // Another tab may begin in the same millisecond.
+        // Another tab may create one in the same millisecond.
         let claim = loop {
             if let Some(claim) = self.try_claim(&id).await?
                 && self.kept(&id)?.size(ABOUT).await?.is_none()
@@ -99,10 +99,10 @@ impl Session {
         Ok(claim)
     }
 
-    /// Claims a kept thing to write or delete it.
+    /// Claims a stored item for writing or deleting.
     ///
     /// # Errors
-    /// When somebody has claimed it.
+    /// When it is already claimed.
     pub(super) async fn claim(&self, id: &str) -> Result<Claim> {
         let claim = self.try_claim(id).await?;
         claim.ok_or_else(|| {
@@ -137,7 +137,7 @@ impl Session {
         Ok(self.about(id).await?.name)
     }
 
-    /// The output directory. What a closed tab left half done is completed, unless somebody writes here.
+    /// The output directory. An interrupted rename is completed first, unless another writer holds the claim.
     pub(super) async fn kept_out(&self, id: &str) -> Result<Box<dyn OutputDirectory>> {
         let folder = self.kept(id)?;
         let out = folder.subdirectory(OUT);
@@ -149,14 +149,14 @@ impl Session {
         Ok(out)
     }
 
-    /// Completes what a closed tab left half done.
+    /// Completes renames that a closed tab left unfinished.
     pub(super) async fn complete(&self, claim: &Claim) -> Result<()> {
         let folder = self.kept(&claim.id)?;
         folder.recover().await?;
         folder.subdirectory(OUT).recover().await
     }
 
-    /// The folder of a kept model or adapter: the result, or the newest snapshot of a run that has none.
+    /// The directory of a stored model or adapter: the result, or the newest snapshot of a run without one.
     pub(super) async fn kept_model(&self, id: &str) -> Result<Rc<dyn Directory>> {
         let about = self.about(id).await?;
         let out = self.kept_out(id).await?;
@@ -169,13 +169,13 @@ impl Session {
         }
     }
 
-    /// Everything that is kept, the newest first.
+    /// All stored items, newest first.
     pub(super) async fn runs(&self) -> Result<Vec<Run>> {
         self.remove_abandoned().await?;
         let entries = self.store.subdirectory(KEPT).list().await?;
         let mut runs = Vec::new();
         for id in ids(&entries) {
-            // One whose description is damaged must not hide the others.
+            // An item with a damaged description must not hide the others.
             if let Ok(about) = self.about(id).await {
                 runs.push(self.describe(id, &about, &entries).await?);
             }
@@ -184,7 +184,7 @@ impl Session {
         Ok(runs)
     }
 
-    /// Deletes what a closed tab left of a model that was being made (a merge, a copy, a repair), or of a run without a description.
+    /// Deletes incomplete models (a merge, a copy, a repair) and runs without a description that a closed tab left behind.
     async fn remove_abandoned(&self) -> Result<()> {
         let entries = self.store.subdirectory(KEPT).list().await?;
         for id in ids(&entries) {
@@ -193,7 +193,7 @@ impl Session {
                 Ok(about) => !about.is_trained() && !about.finished,
                 Err(_) => !described,
             };
-            // Whoever is at it has claimed it.
+            // An item still being written is claimed by its writer.
             if half_made && let Some(claim) = self.try_claim(id).await? {
                 self.discard(claim).await?;
             }
@@ -201,7 +201,7 @@ impl Session {
         Ok(())
     }
 
-    /// One of them.
+    /// One stored item.
     pub(super) async fn run(&self, id: &str) -> Result<Run> {
         let about = self.about(id).await?;
         let entries = self.store.subdirectory(KEPT).list().await?;
@@ -242,7 +242,7 @@ impl Session {
         })
     }
 
-    /// The lines of a run's log; none where it is missing or damaged.
+    /// The entries of a run's log; empty where it is missing or damaged.
     pub(super) async fn log(&self, out: &dyn OutputDirectory) -> Vec<LogEntry> {
         match out.size(LOG).await {
             Ok(Some(_)) => {
@@ -253,7 +253,7 @@ impl Session {
         }
     }
 
-    /// Deletes a kept thing, unless something needs it.
+    /// Deletes a stored item, unless it is in use.
     pub(super) async fn remove(&self, id: &str) -> Result<()> {
         if self.running.borrow().as_ref().is_some_and(|run| run.is_run(id)) {
             return Err(Error::file(id, "this run goes on; stop it first"));
@@ -271,7 +271,7 @@ impl Session {
         self.discard(claim).await
     }
 
-    /// Deletes what was claimed.
+    /// Deletes a claimed item.
     pub(super) async fn discard(&self, claim: Claim) -> Result<()> {
         let id = claim.id.as_str();
         if self.tuned.borrow().as_deref() == Some(id) {
@@ -285,7 +285,7 @@ impl Session {
         self.store.subdirectory(KEPT).remove(id).await
     }
 
-    /// The files of a kept model or adapter that a person takes home: what the library wrote, without snapshots.
+    /// The files of a stored model or adapter to download: what the library wrote, without snapshots.
     pub(super) async fn files_to_take(&self, id: &str) -> Result<Vec<StoredFile>> {
         let about = self.about(id).await?;
         let mut path = vec![KEPT.to_string(), id.to_string(), OUT.to_string()];
@@ -306,7 +306,7 @@ impl Session {
     }
 }
 
-/// The ids among the files of the folder of kept things.
+/// The item ids in a listing of the `kept` folder.
 fn ids(entries: &[Entry]) -> BTreeSet<&str> {
     entries.iter().filter_map(|entry| Some(entry.name.split_once('/')?.0)).collect()
 }

@@ -1,7 +1,7 @@
-//! A worker's session: requests come in, replies and events go out. One file per kind of request.
+//! A worker's session: receives requests, sends replies and events. One file per kind of request.
 //!
-//! The session owns the device, the open base, the prepared data and the run that goes on. Requests are worked on side by side: while
-//! a run trains, its page may ask for anything else.
+//! The session owns the device, the open base, the prepared data and the current run. Requests are handled concurrently: during a run
+//! the page may send any other request.
 
 mod base;
 mod cancel;
@@ -33,20 +33,20 @@ use crate::platform::{Directory, OutputDirectory};
 /// Receives the events of a request.
 pub type Emit = Rc<dyn Fn(Event)>;
 
-/// What comes with a request.
+/// The context of a request.
 pub struct Call {
-    /// Its id.
+    /// The request's id.
     pub id: u32,
-    /// The files that travel with it.
+    /// The files sent with it.
     pub files: Option<Rc<dyn Directory>>,
     /// Receives its events.
     pub emit: Emit,
-    /// Set when the page no longer wants the answer.
+    /// Set when the page cancels the request.
     cancelled: Rc<Cancelled>,
 }
 
 impl Call {
-    /// A request that nobody has cancelled yet.
+    /// Creates the context of a request, not cancelled.
     pub fn new(id: u32, files: Option<Rc<dyn Directory>>, emit: Emit) -> Call {
         Call { id, files, emit, cancelled: Rc::default() }
     }
@@ -56,7 +56,7 @@ impl Call {
 pub struct Session {
     /// The page's own files: `embedded-model/`, `demo/`.
     assets: Rc<dyn Directory>,
-    /// Where runs and models are kept; its locks say who writes one of them, among all sessions over it.
+    /// Storage for runs and models. Its locks exclude concurrent writers among all sessions that share it.
     store: Rc<dyn OutputDirectory>,
     choice: DeviceChoice,
     gpu: RefCell<Option<Rc<Gpu>>>,
@@ -68,15 +68,15 @@ pub struct Session {
     /// The stored run that `chat`, `losses`, `deltas` and `merge` use.
     tuned: RefCell<Option<String>>,
     talkers: Talkers,
-    /// Floating-point operations a second of the last run here, or as measured; for the time that a run would take.
+    /// Floating-point operations per second of the last run in this session, or as measured; used to estimate the time of a run.
     speed: Cell<Option<f64>>,
-    /// Devices that were lost so far.
+    /// Number of devices lost so far.
     lost_devices: Cell<usize>,
     cancels: RefCell<BTreeMap<u32, Rc<Cancelled>>>,
 }
 
 impl Session {
-    /// A session over the page's files and a place to keep runs in.
+    /// Creates a session with the page's files and a store for runs.
     pub fn new(assets: Rc<dyn Directory>, store: Rc<dyn OutputDirectory>, choice: DeviceChoice) -> Rc<Session> {
         Rc::new(Session {
             assets,
@@ -95,10 +95,10 @@ impl Session {
         })
     }
 
-    /// Works on a request.
+    /// Handles a request.
     ///
     /// # Errors
-    /// What the request fails with, in a sentence.
+    /// When the request fails, with a message for the user.
     pub async fn handle(self: &Rc<Self>, request: Request, call: Call) -> Result<Reply> {
         self.cancels.borrow_mut().insert(call.id, call.cancelled.clone());
         let reply = self.work(request, &call).await;
@@ -155,7 +155,7 @@ impl Session {
         })
     }
 
-    /// The open device; opened when it is asked for the first time, and again after it was lost.
+    /// The device; opened on first use, and reopened after it was lost.
     async fn gpu(&self) -> Result<Rc<Gpu>> {
         self.drop_lost_device();
         if let Some(gpu) = self.gpu.borrow().as_ref() {
@@ -166,7 +166,7 @@ impl Session {
         Ok(gpu)
     }
 
-    /// Drops a device that failed, and what lies on it.
+    /// Drops a lost device and everything allocated on it.
     fn drop_lost_device(&self) {
         let lost = self.gpu.borrow().as_ref().is_some_and(|gpu| gpu.check().is_err());
         if lost {
@@ -176,14 +176,14 @@ impl Session {
         }
     }
 
-    /// Loses the device on purpose, to test what happens then.
+    /// Destroys the device, for tests of device loss.
     pub fn lose_device(&self) {
         if let Some(gpu) = self.gpu.borrow().as_ref() {
             gpu.lose();
         }
     }
 
-    /// Whether a device was lost before.
+    /// Whether a device was ever lost in this session.
     pub fn has_lost_a_device(&self) -> bool {
         self.lost_devices.get() > 0
     }

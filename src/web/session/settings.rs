@@ -1,4 +1,4 @@
-//! Recipes: from the page's keys and values to the library's recipe, and from and to YAML.
+//! Recipes: converts the page's keys and values to the library's recipe, and to and from YAML.
 
 use std::fmt::Write;
 
@@ -8,10 +8,10 @@ use crate::config::value::Value;
 use crate::config::{Recipe, read_keys};
 use crate::error::Result;
 
-/// What messages call a recipe of the page.
+/// The file name that messages use for a recipe of the page.
 const NAME: &str = "recipe.yaml";
 
-/// Keys that name places. A page has none of these: it sets them itself.
+/// Keys that hold paths. The page does not offer them: the worker sets them itself.
 const PLACES: [&str; 8] = [
     "model_name_or_path",
     "adapter_name_or_path",
@@ -23,7 +23,7 @@ const PLACES: [&str; 8] = [
     "overwrite_output_dir",
 ];
 
-/// Every key that does something, with its line of help.
+/// Every key that has an effect, with its help text.
 pub(super) fn recipe_keys() -> Vec<RecipeKey> {
     let used = keys().filter(|key| key.support == Support::Used && !PLACES.contains(&key.name));
     let describe = |key: &crate::config::keys::Key| RecipeKey {
@@ -55,7 +55,7 @@ fn setting(value: &Value) -> SettingValue {
         Value::Bool(flag) => SettingValue::Flag(*flag),
         Value::Integer(n) => SettingValue::Number(*n as f64),
         Value::Number(n) => SettingValue::Number(*n),
-        // PyYAML's text such as 1e-4 is a number for the key that it is given to.
+        // Values such as 1e-4 are text for PyYAML, but numbers for the keys that take them.
         Value::Text(text) => {
             text.trim().parse().ok().filter(|n: &f64| n.is_finite()).map_or_else(|| SettingValue::Text(text.clone()), SettingValue::Number)
         }
@@ -64,7 +64,7 @@ fn setting(value: &Value) -> SettingValue {
     }
 }
 
-/// A mapping on one line, as recipes may write it.
+/// Writes a mapping in YAML flow style, on one line.
 fn flow(entries: &[(String, Value)]) -> String {
     let one = |value: &Value| match setting(value) {
         SettingValue::Text(text) if matches!(value, Value::Map(_)) => text,
@@ -75,7 +75,7 @@ fn flow(entries: &[(String, Value)]) -> String {
     format!("{{{}}}", entries.join(", "))
 }
 
-/// A recipe as YAML, in the order of the table of keys.
+/// Writes a recipe as YAML, in the order of the key table.
 pub(super) fn write(settings: &Settings, places: &[(&str, String)]) -> String {
     let mut text = String::from("# For LLaMA-Factory and for `rootstock train`; paths are to be filled in.\n");
     let mut group = "";
@@ -94,7 +94,7 @@ pub(super) fn write(settings: &Settings, places: &[(&str, String)]) -> String {
 fn scalar(value: &SettingValue) -> String {
     match value {
         SettingValue::Flag(flag) => flag.to_string(),
-        // 1.0e-5: PyYAML reads 1e-5 as text.
+        // Written as 1.0e-5, because PyYAML reads 1e-5 as text.
         SettingValue::Number(n) if *n != 0.0 && n.abs() < 1e-3 => {
             let text = format!("{n:e}");
             if text.contains('.') { text } else { text.replacen('e', ".0e", 1) }
@@ -111,7 +111,7 @@ fn scalar(value: &SettingValue) -> String {
     }
 }
 
-/// The recipe that the library runs: the page's settings, and the places that the worker knows.
+/// Builds the library's recipe from the page's settings and the paths set by the worker.
 ///
 /// # Errors
 /// As [`Recipe::parse`], with the key's name.

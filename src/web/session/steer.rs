@@ -1,4 +1,4 @@
-//! The one run of a session: whose turn it is, and what the person asks of it.
+//! The single run of a session: mutual exclusion, and the user's commands to it (pause, stop, save).
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -8,12 +8,12 @@ use futures_channel::oneshot;
 use super::{Call, Session};
 use crate::error::{Error, Result};
 
-/// What a person asked of a run; the run looks between two steps.
+/// The user's commands to a run; the run checks them between steps.
 #[derive(Default)]
 pub(super) struct Steering {
-    /// The id of the request that the run belongs to.
+    /// The id of the request that started the run.
     request: u32,
-    /// The kept run's id, once it has one.
+    /// The stored run's id, once it has one.
     run: RefCell<Option<String>>,
     held: Cell<bool>,
     stopped: Cell<bool>,
@@ -26,7 +26,7 @@ impl Steering {
         self.request == request
     }
 
-    /// Whether this kept run is the one.
+    /// Whether the stored run with this id is the current run.
     pub(super) fn is_run(&self, id: &str) -> bool {
         self.run.borrow().as_deref() == Some(id)
     }
@@ -64,12 +64,12 @@ impl Steering {
         self.stopped.get()
     }
 
-    /// Whether a snapshot was asked for; it is asked for once.
+    /// Whether a snapshot was requested; clears the request.
     pub(super) fn takes_save(&self) -> bool {
         self.wants_save.replace(false)
     }
 
-    /// Waits until the person lets the run go on, ends it, or wants a snapshot.
+    /// Waits until the user resumes or stops the run, or requests a snapshot.
     pub(super) async fn wait(&self) {
         if !self.held.get() || self.stopped.get() || self.wants_save.get() {
             return;
@@ -80,17 +80,17 @@ impl Steering {
     }
 }
 
-/// The session's only run, from the moment that it is asked for until it has ended, in whatever way.
+/// Marks the session as having a run, from the request until the run has ended in any way (released on drop).
 pub(super) struct Turn<'a> {
     session: &'a Session,
     pub(super) steering: Rc<Steering>,
 }
 
 impl<'a> Turn<'a> {
-    /// Takes the turn.
+    /// Begins the session's run.
     ///
     /// # Errors
-    /// When another run has it.
+    /// When another run is in progress.
     pub(super) fn begin(session: &'a Session, call: &Call) -> Result<Turn<'a>> {
         let mut running = session.running.borrow_mut();
         if running.is_some() {
@@ -101,12 +101,12 @@ impl<'a> Turn<'a> {
         Ok(Turn { session, steering })
     }
 
-    /// Names the kept run.
+    /// Sets the id of the stored run.
     pub(super) fn is_for(&self, id: &str) {
         *self.steering.run.borrow_mut() = Some(id.to_string());
     }
 
-    /// Fails once the run was stopped: asked for between the phases before its first step.
+    /// Fails if the run was stopped; called between the phases before the first step.
     ///
     /// # Errors
     /// [`Error::Interrupted`].

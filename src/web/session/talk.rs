@@ -1,4 +1,4 @@
-//! Answers of base and tuned model, and the loss of every token of a text.
+//! Chat with the base and the tuned model, and the loss of every token of a text.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -14,29 +14,29 @@ use crate::generate::{FinishReason, GeneratorOptions, SamplingOptions, context_l
 use crate::platform::Directory;
 use crate::workflow::{Fitted, Model, Responder};
 
-/// The longest conversation, in tokens, where the model takes as much.
+/// Maximum length of a conversation in tokens, where the model's own limit is not lower.
 const CONTEXT: usize = 2048;
 
-/// The models that are loaded, by which they are. One that is at work is not in here.
+/// The models loaded for chat, by key. A model that is answering is not in `idle`.
 #[derive(Default)]
 pub(super) struct Talkers {
     idle: RefCell<BTreeMap<Key, Responder>>,
     busy: RefCell<Vec<Key>>,
-    /// Counts up whenever what is loaded gets out of date.
+    /// Incremented whenever the loaded models become outdated.
     generation: std::cell::Cell<u64>,
 }
 
-/// Base or tuned, and of which stored run.
+/// Whether it is the tuned model, and the stored run that it belongs to.
 type Key = (bool, Option<String>);
 
 impl Session {
-    /// Frees the models that are loaded for answers.
+    /// Releases the models loaded for chat.
     pub(super) fn forget_talkers(&self) {
         self.talkers.idle.borrow_mut().clear();
         self.talkers.generation.set(self.talkers.generation.get() + 1);
     }
 
-    /// Makes a kept run the one that is looked at.
+    /// Selects a stored run as the tuned model.
     pub(super) async fn choose_tuned(&self, id: &str) -> Result<Run> {
         let run = self.run(id).await?;
         self.kept_model(id).await?;
@@ -45,7 +45,7 @@ impl Session {
         Ok(run)
     }
 
-    /// The folder of the tuned model, or of what it was made from.
+    /// The directory of the tuned model, or of the base that it was made from.
     pub(super) async fn directory_of(&self, which: Which, call: &Call) -> Result<Rc<dyn Directory>> {
         let tuned = self.tuned.borrow().clone();
         match (which, tuned) {
@@ -67,7 +67,7 @@ impl Session {
         }
     }
 
-    /// Loads a model, or an adapter on the model that it was trained on, without merging the two.
+    /// Loads a model, or an adapter on top of its base without merging them.
     async fn load_talker(&self, which: Which, call: &Call) -> Result<Responder> {
         let directory = self.directory_of(which, call).await?;
         let adapted = is_adapter(&*directory).await?;
@@ -77,7 +77,7 @@ impl Session {
         call.progress("Loading the weights", 0, None, Unit::Bytes);
         let context = CONTEXT.min(context_limit(model.config(), gpu.profile()));
         if adapted {
-            // Its own tokenizer files have the chat template that it was trained with.
+            // The adapter's own tokenizer files contain the chat template that it was trained with.
             if directory.size("tokenizer.json").await?.is_some() {
                 model.tokenizer = Rc::new(Tokenizer::load(&*directory).await?);
             }
@@ -86,7 +86,7 @@ impl Session {
         model.responder(gpu, GeneratorOptions { context: Some(context), chunk: None }).await
     }
 
-    /// Takes a model out of those that are idle, loading it where it is not there.
+    /// Takes an idle model, or loads it.
     async fn take_talker(&self, which: Which, call: &Call) -> Result<(Key, u64, Responder)> {
         let key = (which == Which::Tuned, self.tuned.borrow().clone());
         if self.talkers.busy.borrow().contains(&key) {
@@ -112,7 +112,7 @@ impl Session {
         }
     }
 
-    /// Lets a model answer.
+    /// Generates an answer with a model.
     pub(super) async fn chat(&self, which: Which, messages: &[ChatMessage], sampling: &Sampling, call: &Call) -> Result<Answered> {
         let (key, generation, mut talker) = self.take_talker(which, call).await?;
         let answered = answer(&mut talker, messages, sampling, call).await;
@@ -120,7 +120,7 @@ impl Session {
         answered
     }
 
-    /// The loss of every token of a text.
+    /// Computes the loss of every token of a text.
     pub(super) async fn losses(&self, which: Which, text: &str, call: &Call) -> Result<Vec<TokenLoss>> {
         let (key, generation, mut talker) = self.take_talker(which, call).await?;
         let losses = losses(&mut talker, text).await;

@@ -1,4 +1,5 @@
-//! A run of the page: the native training loop with an observer that tells the page and obeys it, and the output directory in this browser.
+//! A run of the page: the native training loop, with an observer that reports to the page and follows its commands, and an output
+//! directory in this browser.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -22,9 +23,9 @@ use crate::platform::OutputDirectory;
 use crate::train::{Event as TrainEvent, LogEntry, Observer, Outcome, Wish, newest_checkpoint};
 use crate::workflow::{Model, Run};
 
-/// A snapshot is written when this much time has passed since the last one, whatever the settings say: a closed tab loses no more.
+/// A snapshot is written at least this often, whatever the settings say, so that a closed tab loses no more than this.
 const SNAPSHOT_SECONDS: u64 = 120;
-/// How often a run goes on after the device was lost before it gives up.
+/// How many lost devices a run survives before it fails.
 const LOST_DEVICES: usize = 3;
 
 impl Session {
@@ -52,7 +53,7 @@ impl Session {
             created: now(),
             finished: false,
         };
-        // Ask once something is worth keeping; browsers decide silently or ask the person.
+        // Request persistent storage now that there is data worth keeping; browsers decide silently or ask the user.
         crate::platform::storage(true).await;
         turn.check()?;
         let claim = self.keep(&about, Some(&kept_data)).await?;
@@ -63,14 +64,14 @@ impl Session {
         ended
     }
 
-    /// Goes on with a kept run from its last snapshot.
+    /// Resumes a stored run from its last snapshot.
     pub(super) async fn go_on(self: &Rc<Self>, id: &str, samples: Samples, call: &Call) -> Result<Ended> {
         let turn = Turn::begin(self, call)?;
         let about = self.about(id).await?;
         if about.finished {
             return Err(Error::file(about.name, "this run came to its end; start another one from its result"));
         }
-        // Held until the run has ended: another tab can neither go on with it nor delete it.
+        // Held until the run has ended, so that another tab can neither resume nor delete it.
         let claim = self.claim(id).await?;
         self.complete(&claim).await?;
         let kept_data = self.kept_data(id).await?;
@@ -80,7 +81,7 @@ impl Session {
         self.run_to_its_end(id, about, run, samples, &turn, call).await
     }
 
-    /// What a kept run was started from. A run that trains the model itself has all of it in its snapshots.
+    /// The base that a stored run was started from. Unless it trains an adapter, its newest snapshot contains the whole model.
     async fn base_of(&self, id: &str, about: &About, call: &Call) -> Result<Rc<OpenBase>> {
         let open = self.base.borrow().clone();
         if let Some(open) = open.filter(|open| open.source == about.base) {
@@ -92,7 +93,7 @@ impl Session {
         Ok(Rc::new(OpenBase { name: about.base_name.clone(), source: about.base.clone(), directory, model }))
     }
 
-    /// Opens a run; one that goes on gives its output directory.
+    /// Opens a run; `resumed` is the output directory of a run to resume.
     async fn open_run(&self, base: &OpenBase, settings: &Settings, kept: &KeptData, resumed: Option<&dyn OutputDirectory>) -> Result<Run> {
         let mut model = base.model.clone()?;
         let files = self.data_files(&kept.data, kept.evaluation.as_ref()).await?;
@@ -115,15 +116,15 @@ impl Session {
     ) -> Result<Ended> {
         turn.is_for(id);
         let out = self.kept_out(id).await?;
-        // Now, not at the end: a closed tab must leave a run that the list can tell of.
+        // Written before training, so that the run is listed correctly even if the tab is closed.
         about.steps = Loader::new(run.input.data.train.samples.len(), &run.input.recipe)?.total_steps();
         self.write_about(id, &about).await?;
-        // What talked before the run gives its memory back.
+        // Release the models loaded for chat before the run starts.
         self.forget_talkers();
         let started = Instant::now();
         let mut lost = 0;
         let result = loop {
-            // The run's own device is asked: another request may have dropped it from the session by then.
+            // Check the run's own device: another request may already have dropped it from the session.
             let gpu = self.gpu().await?;
             match self.attempt(gpu.clone(), id, &run, &*out, &samples, &turn.steering, call).await {
                 Err(error) if gpu.check().is_err() && lost < LOST_DEVICES => {
@@ -143,7 +144,7 @@ impl Session {
                 about.finished = true;
                 Some(outcome)
             }
-            // Stopped: its snapshot is the result for now.
+            // Stopped: its snapshot serves as the result for now.
             Err(Error::Interrupted { .. }) => None,
             Err(error) => return Err(error),
         };
@@ -153,7 +154,7 @@ impl Session {
             (call.emit)(Event::Finished { step: outcome.steps, run: id.to_string() });
         }
         Ok(Ended {
-            // Its claim is given back with this answer.
+            // The claim is released when this function returns.
             run: messages::Run { live: false, ..self.run(id).await? },
             finished: outcome.is_some(),
             train_loss: outcome.as_ref().map(|o| o.train_loss),
@@ -198,7 +199,7 @@ impl Session {
         run.train(&gpu, out, &mut watch).await
     }
 
-    /// A run that left nothing behind is not kept.
+    /// Removes a run that produced no output.
     async fn remove_if_empty(&self, claim: Claim) {
         if let Ok(run) = self.run(&claim.id).await
             && !run.usable
@@ -208,7 +209,7 @@ impl Session {
     }
 }
 
-/// A name that tells one run from the other in a list.
+/// A name that distinguishes a run from others in a list.
 fn run_name(settings: &Settings, base: &str, data: &KeptData, method: RunMethod) -> String {
     use super::super::messages::DataSource;
     if let Some(SettingValue::Text(name)) = settings.get("run_name") {
@@ -230,12 +231,12 @@ fn run_name(settings: &Settings, base: &str, data: &KeptData, method: RunMethod)
     format!("{base}, {how}: {learnt}")
 }
 
-/// h:mm:ss as seconds.
+/// Parses h:mm:ss into seconds.
 fn seconds(clock: &str) -> Option<f64> {
     clock.split(':').try_fold(0.0, |sum, part| Some(sum * 60.0 + part.parse::<f64>().ok()?))
 }
 
-/// The observer: tells the page what happens, and does what it asks.
+/// The observer: reports events to the page and follows its commands.
 struct Watch<'a> {
     session: &'a Session,
     id: &'a str,
@@ -246,12 +247,12 @@ struct Watch<'a> {
     tokenizer: &'a Tokenizer,
     config: &'a crate::model::ModelConfig,
     generator: RefCell<Option<Generator>>,
-    /// The log of a run that goes on.
+    /// The log of a resumed run.
     log: Vec<LogEntry>,
     sampled_at: Option<u64>,
-    /// Seconds that answering the prompts has taken so far, and how often they were answered.
+    /// Total seconds spent on answering the sample prompts, and how many times that was done.
     answered: (f64, u32),
-    /// The snapshot that being held asks for is written.
+    /// Whether the snapshot for the current pause was already written.
     held_with_snapshot: bool,
     saved: Instant,
     recipe: &'a Recipe,
@@ -277,7 +278,7 @@ impl Watch<'_> {
         }
     }
 
-    /// Seconds that the answers after a step will take, as long as those before it. The trainer's own clock leaves them out.
+    /// Estimated seconds for the remaining sample answers, from the average so far. The trainer's own estimate leaves them out.
     fn answering(&self, done: u64, steps: u64) -> f64 {
         let (seconds, times) = self.answered;
         match self.samples.every {
@@ -298,7 +299,7 @@ impl Watch<'_> {
         self.emit(Event::Started { run: self.id.to_string(), step: start.resumed_at, steps: start.total_steps, lines, evaluations });
     }
 
-    /// Lets the model answer the page's prompts, each on its own, taking the likeliest token.
+    /// Answers the page's prompts independently of each other, with greedy decoding.
     async fn sample(&self, engine: &Engine, step: u64) -> Result<()> {
         let stop = stop_ids(self.config, self.tokenizer);
         let prompts: Vec<&String> = self.samples.prompts.iter().filter(|prompt| !prompt.trim().is_empty()).collect();
@@ -310,7 +311,7 @@ impl Watch<'_> {
             let ids = chat_prompt(self.tokenizer, &[Message::new("user", prompt.as_str())])?;
             let text = match self.answer(engine, &ids, &stop).await {
                 Ok(text) => text,
-                // A prompt that does not fit must not end the run.
+                // A prompt that is too long must not end the run.
                 Err(error @ Error::Recipe { .. }) => error.to_string(),
                 Err(error) => return Err(error),
             };
@@ -390,7 +391,7 @@ impl Observer for Watch<'_> {
             self.emit(Event::Paused { step: done });
             self.steering.wait().await;
             if self.steering.is_held() && !self.steering.is_stopped() {
-                // Woken for a snapshot, which is there already.
+                // Woken by a snapshot request; the snapshot of the pause already exists.
                 return Ok(Wish::Save);
             }
             self.held_with_snapshot = false;

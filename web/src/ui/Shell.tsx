@@ -79,7 +79,7 @@ function deviceWords(): string {
   return found.software ? `${name}: no GPU, the processor computes, slowly` : name;
 }
 
-/** Two shoots from one stock. */
+/** The logo: two shoots from one stock. */
 function Mark() {
   return (
     <svg width="20" height="24" viewBox="0 0 20 24" fill="none" stroke="currentColor" stroke-width="2" stroke-linecap="round" aria-hidden="true">
@@ -116,10 +116,10 @@ function StepView() {
   const { title, line, Body } = BODIES[step];
   const main = useRef<HTMLElement>(null);
   const first = useRef(true);
-  // Before the new step is painted: later it would take the focus from what a person already types into.
+  // A layout effect, before the new step is painted: later it would steal the focus from a field in which the user already types.
   useLayoutEffect(() => {
     document.title = `${title} – Rootstock`;
-    // A new step is read from its top; the first one keeps the browser's own focus.
+    // Focus and scroll to the top of a new step; on the first one, keep the browser's own focus.
     if (!first.current) {
       main.current?.focus({ preventScroll: true });
       scrollTo(0, 0);

@@ -1,15 +1,15 @@
-// Files that a person gives: dropped or picked, with their paths.
+// Files dropped or picked by the user, with their paths.
 
 import type { GivenFile as Given } from "../protocol.js";
 
 export type { Given };
 
-/** Far more than a model's folder holds; a dropped home directory ends here instead of in minutes of listing. */
+/** Limit on the number of files: far more than a model's folder holds, but a dropped home directory is refused quickly. */
 const MOST_FILES = 2000;
 
-/** Everything in a drop, folders walked through. */
+/** All files of a drop, including those in folders. */
 export async function filesOf(transfer: DataTransfer): Promise<Given[]> {
-  // The list is emptied as soon as the event is over: entries first, then the walk.
+  // The list is emptied after the event, so collect the entries before walking them.
   const entries = Array.from(transfer.items, (item) => (item.kind === "file" ? item.webkitGetAsEntry() : null));
   const found: Given[] = [];
   for (const entry of entries) if (entry) await walk(entry, found);
@@ -23,7 +23,7 @@ async function walk(entry: FileSystemEntry, found: Given[]): Promise<void> {
     found.push({ path: entry.fullPath.replace(/^\//, ""), file });
   } else if (isFolder(entry)) {
     const reader = entry.createReader();
-    // A reader hands out a hundred at a time, and nothing at the end.
+    // A reader returns a hundred entries at a time, and an empty list at the end.
     for (;;) {
       const some = await new Promise<FileSystemEntry[]>((resolve, reject) => reader.readEntries(resolve, reject));
       if (some.length === 0) return;
@@ -41,8 +41,8 @@ function isFolder(entry: FileSystemEntry): entry is FileSystemDirectoryEntry {
 }
 
 /**
- * The files as seen from the folder that holds `config.json` (or, for an adapter, `adapter_config.json`), and that folder's
- * name: a person may drop the folder, its parent, or what is in it.
+ * The files relative to the folder that contains `config.json` (or, for an adapter, `adapter_config.json`), and that folder's
+ * name: the user may drop the folder, its parent, or its content.
  */
 export function modelFolder(files: Given[]): { name: string; files: Given[] } {
   const depth = (path: string) => path.split("/").length;

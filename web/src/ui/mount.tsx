@@ -1,4 +1,4 @@
-// The page's beginning: styles, the worker, what follows from what, and the first paint.
+// Starts the page: styles, the worker, the effects that keep the state up to date, and the first render.
 import { render } from "preact";
 import { Shell } from "./Shell.js";
 import { followAddress } from "./route.js";
@@ -19,7 +19,7 @@ import "./styles/layout.css";
 import "./styles/parts.css";
 import "./styles/steps.css";
 
-/** Shows the page in `place`, with `engine` doing the work. */
+/** Renders the page into `place`, with `engine` handling its requests. */
 export function mount(place: HTMLElement, engine: Engine): void {
   showAll();
   connect(engine);
@@ -31,16 +31,16 @@ export function mount(place: HTMLElement, engine: Engine): void {
   followEnded();
   followLeaving();
   render(<Shell />, place);
-  // A drop beside the drop place would make the browser leave the page for the file.
+  // Without this, a drop outside the drop area would make the browser navigate to the file.
   for (const name of ["dragover", "drop"]) addEventListener(name, (event) => event.preventDefault());
-  // Another tab may have started, ended or deleted a run meanwhile.
+  // Another tab may have started, ended or deleted a run in the meantime.
   document.addEventListener("visibilitychange", () => {
     if (document.visibilityState === "visible" && !active.peek()) listRuns().catch(failed);
   });
   for (const first of [findDevice, listExamples, listRuns]) first().catch(failed);
 }
 
-/** Requests that die together tell of one loss: what follows is done once until it is done. */
+/** Several requests that fail together report the same loss: ignores further calls while `act` is in progress. */
 function once(act: () => Promise<void>): () => void {
   let going = false;
   return () => {

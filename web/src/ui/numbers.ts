@@ -1,13 +1,13 @@
-// Numbers as a person types and reads them.
+// Parses and formats numbers for the user.
 
-/** What a number may be. */
+/** The valid range of a number. */
 export interface Range {
   least?: number;
   most?: number;
   whole?: boolean;
 }
 
-/** A typed number, or what is wrong with it. Nothing typed is `null` where that is allowed. */
+/** Parses a typed number, or says what is wrong with it. Empty text is `null` if the number is optional. */
 export function readNumber(text: string, range: Range, optional: boolean): { value: number | null; fault: string | null } {
   const trimmed = text.trim().replace(",", ".");
   if (trimmed === "") return { value: null, fault: optional ? null : "A number is needed here." };
@@ -22,7 +22,7 @@ export function readNumber(text: string, range: Range, optional: boolean): { val
 
 const UNITS = ["B", "KB", "MB", "GB", "TB"] as const;
 
-/** Bytes in decimal units, three figures: as file managers and hubs count. */
+/** Formats bytes in decimal units with three significant digits, as file managers and hubs do. */
 export function bytes(count: number): string {
   let value = count;
   let unit = 0;
@@ -35,17 +35,17 @@ export function bytes(count: number): string {
 
 const grouped = new Intl.NumberFormat("en-GB", { maximumFractionDigits: 0 });
 
-/** A count, with thin groups. */
+/** Formats a count with separated groups of digits. */
 export function count(value: number): string {
   return grouped.format(value);
 }
 
-/** A count of things: 1 sample, 1,234 samples. */
+/** Formats a count with its noun: 1 sample, 1,234 samples. */
 export function counted(value: number, thing: string): string {
   return `${count(value)} ${thing}${value === 1 ? "" : "s"}`;
 }
 
-/** A count in words of a size: 1.05 M, 135 M. */
+/** Formats a large count with a unit: 1.05 M, 135 M. */
 export function short(value: number): string {
   for (const [size, letter] of [[1e9, "B"], [1e6, "M"], [1e3, "K"]] as const) {
     if (value >= size) return `${(value / size).toPrecision(3)} ${letter}`;
@@ -53,7 +53,7 @@ export function short(value: number): string {
   return String(value);
 }
 
-/** A number with so many figures that count, never longer than it needs to be. */
+/** Formats a number with this many significant digits, in its shortest form. */
 export function figures(value: number, digits = 4): string {
   if (!Number.isFinite(value)) return "–";
   if (value === 0) return "0";
@@ -62,7 +62,7 @@ export function figures(value: number, digits = 4): string {
   return size >= 10 ** digits ? grouped.format(value) : value.toPrecision(digits);
 }
 
-/** Seconds as a person says them: 8 s, 4 min 10 s, 2 h 5 min. */
+/** Formats seconds as a duration: 8 s, 4 min 10 s, 2 h 5 min. */
 export function duration(seconds: number): string {
   if (!Number.isFinite(seconds) || seconds < 0) return "–";
   if (seconds < 1) return "under 1 s";
@@ -72,7 +72,7 @@ export function duration(seconds: number): string {
   return minutes > 0 ? `${minutes} min ${rest} s` : `${rest} s`;
 }
 
-/** A share as percent. */
+/** Formats a fraction as a percentage. */
 export function percent(share: number): string {
   return `${(share * 100).toPrecision(share < 0.1 ? 2 : 3)} %`;
 }

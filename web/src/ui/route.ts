@@ -1,4 +1,4 @@
-// Which step is shown: the address says it, so that back and forward and a bookmark work.
+// Routing: the address holds the current step, so that back, forward and bookmarks work.
 import { signal } from "@preact/signals";
 import { STEPS, type Step } from "./state/steps.js";
 
@@ -14,12 +14,12 @@ export function href(step: Step): string {
   return `#/${step}`;
 }
 
-/** Goes to a step, as a link would. */
+/** Navigates to a step, as a link would. */
 export function go(step: Step): void {
   location.hash = href(step);
 }
 
-/** Follows the address. */
+/** Keeps the current step in sync with the address. */
 export function followAddress(): void {
   addEventListener("hashchange", () => (route.value = current()));
 }

@@ -1,20 +1,20 @@
-// Out of the page: a file, a folder, a zip; streamed, never whole in memory where the browser lets us.
+// Exports from the page: a file, a folder, a zip; streamed, and never whole in memory if the browser allows it.
 import { makeZip } from "client-zip";
 import type { StoredFile } from "../messages.js";
 
-/** How much of an export is written. */
+/** Receives the progress of an export. */
 export type OnWritten = (done: number, total: number) => void;
 
-/** What is not yet in every browser's types. */
+/** File system pickers, which not every browser's types include yet. */
 interface Pickers {
   showDirectoryPicker?: (options: { mode: "readwrite"; id: string }) => Promise<FileSystemDirectoryHandle>;
   showSaveFilePicker?: (options: { suggestedName: string }) => Promise<FileSystemFileHandle>;
 }
 
-/** Whether a folder can be written. */
+/** Whether the browser can write into a folder. */
 export const canWriteFolder = "showDirectoryPicker" in globalThis;
 
-/** Hands a small file to the browser's downloads. */
+/** Downloads a small file. */
 export function save(name: string, blob: Blob): void {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
@@ -24,9 +24,9 @@ export function save(name: string, blob: Blob): void {
 }
 
 /**
- * Writes the files into a new folder `name` below the folder that the person picks.
+ * Writes the files into a new folder `name` inside the folder that the user picks.
  *
- * Fails where `name` exists there already: nothing of the person's is overwritten.
+ * Fails if `name` already exists there, so that no file of the user is overwritten.
  */
 export async function saveFolder(name: string, files: () => Promise<StoredFile[]>, on: OnWritten): Promise<void> {
   const parent = await (globalThis as Pickers).showDirectoryPicker?.({ mode: "readwrite", id: "rootstock" });
@@ -44,7 +44,7 @@ export async function saveFolder(name: string, files: () => Promise<StoredFile[]
   }
 }
 
-/** A stored file as a stream, read from the browser's private storage piece by piece. */
+/** A stored file as a stream, read in chunks from the origin private file system. */
 async function open(path: string[]): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
   let folder = await navigator.storage.getDirectory();
   for (const name of path.slice(0, -1)) folder = await folder.getDirectoryHandle(name);
@@ -61,7 +61,7 @@ async function exists(parent: FileSystemDirectoryHandle, name: string): Promise<
   }
 }
 
-/** The files as one zip; straight to the disk where the browser can, otherwise through its downloads. */
+/** Saves the files as one zip: directly to disk where the browser supports it, otherwise as a download. */
 export async function saveZip(name: string, files: () => Promise<StoredFile[]>, on: OnWritten): Promise<void> {
   const handle = await (globalThis as Pickers).showSaveFilePicker?.({ suggestedName: `${name}.zip` });
   const list = await files();

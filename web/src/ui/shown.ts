@@ -1,18 +1,18 @@
-// Text from files of strangers, as the page shows it: a control character or a turn of the direction of reading does nothing, it is seen.
+// Neutralises untrusted text: control characters and bidirectional formatting characters are shown as escapes instead of taking effect.
 import { options, type VNode } from "preact";
 
-/** What acts on the text around it instead of being seen; line ends and tabs are text. */
+/** Characters that take effect instead of being visible, except line ends and tabs. */
 const ACTING = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
 
-/** Text with what acts written as an escape such as `\u{1b}`, as the program's own messages write it. */
+/** Replaces these characters by escapes such as `\u{1b}`, like the program's own messages. */
 export function shown(text: string): string {
   return text.replace(ACTING, (character) => (character === "\r" ? "\\r" : `\\u{${character.charCodeAt(0).toString(16)}}`));
 }
 
-/** Attributes that are read by people. */
+/** Attributes whose text users see or hear. */
 const READ = ["title", "aria-label", "placeholder"];
 
-/** Lets every text that the page shows go through `shown`. */
+/** Applies `shown` to every text that the page renders. */
 export function showAll(): void {
   const before = options.vnode?.bind(options);
   options.vnode = (vnode: VNode) => {

@@ -1,4 +1,4 @@
-// Light or dark: the system's choice unless the person made one, which this browser keeps.
+// Light or dark theme: the system's, unless the user chose one, which this browser stores.
 import { effect, signal } from "@preact/signals";
 
 export type Theme = "auto" | "light" | "dark";
@@ -10,7 +10,7 @@ function kept(): Theme {
   return value === "light" || value === "dark" ? value : "auto";
 }
 
-/** Storage may be switched off; then the choice lasts as long as the page. */
+/** Reads the stored choice. If storage is disabled, the choice lasts as long as the page. */
 function read(): string | null {
   try {
     return localStorage.getItem(KEY);
@@ -21,10 +21,10 @@ function read(): string | null {
 
 export const theme = signal<Theme>(kept());
 
-/** Grows when the colours change: what is painted on a canvas has to be painted again. */
+/** Incremented when the colours change, because canvases must then be repainted. */
 export const repaint = signal(0);
 
-/** Puts the choice on the document, now and whenever it changes. */
+/** Applies the theme to the document, now and whenever it changes. */
 export function applyTheme(): void {
   effect(() => {
     const value = theme.value;
@@ -41,7 +41,7 @@ export function applyTheme(): void {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => (repaint.value += 1));
 }
 
-/** A token's colour as the canvas understands it. */
+/** The colour of a design token, in a form that the canvas accepts. */
 export function colour(token: string): string {
   const probe = document.createElement("span");
   probe.style.color = `var(--${token})`;

@@ -9,26 +9,26 @@ import { leave, takeTurn } from "./turns.js";
 
 export interface Line {
   name: string;
-  /** The token of its colour. */
+  /** The design token of its colour. */
   token: string;
-  /** Single points, as of evaluations that lie far apart. */
+  /** Draw single points, for sparse values such as evaluations. */
   dots?: boolean;
   format?: (value: number) => string;
 }
 
 interface ChartProps {
-  /** What it shows, for those who do not see it; the figures stand in the table beside it. */
+  /** Description for screen readers; the figures are in the table beside the chart. */
   label: string;
   lines: readonly Line[];
-  /** x and one column per line. A new object tells of new points. */
+  /** x and one column per line. A new object signals new points. */
   points: ReadonlySignal<Points>;
   height?: number;
-  /** Logarithmic, for spectra and learning rates. */
+  /** Logarithmic y axis, for spectra and learning rates. */
   log?: boolean;
   x?: string;
 }
 
-/** A live chart. It draws at most once a frame, in turn with the others, and never more points than it has columns of pixels for. */
+/** A live chart. It draws at most once per frame, scheduled with the other charts, and never more points than its columns of pixels. */
 export function Chart({ label, lines, points, height = 140, log = false, x = "step" }: ChartProps) {
   const box = useRef<HTMLDivElement>(null);
   useLayoutEffect(() => {
@@ -48,7 +48,7 @@ export function Chart({ label, lines, points, height = 140, log = false, x = "st
       }),
       effect(() => {
         void points.value;
-        if (plot) takeTurn(draw); // a new one has all points already
+        if (plot) takeTurn(draw); // a new plot already has all points
       }),
     ];
     const resized = new ResizeObserver(() => {
@@ -65,7 +65,7 @@ export function Chart({ label, lines, points, height = 140, log = false, x = "st
   return <div class="chart" data-lines={lines.length} ref={box} role="img" aria-label={label} style={{ minBlockSize: `${height}px` }} />;
 }
 
-/** Steps and ranks are whole: so are the distances between their ticks. */
+/** Tick distances for steps and ranks, which are integers. */
 const WHOLE = [1, 2, 5].flatMap((first) => Array.from({ length: 9 }, (_, power) => first * 10 ** power)).sort((a, b) => a - b);
 
 function options(lines: readonly Line[], { width, height, log, x }: { width: number; height: number; log: boolean; x: string }): uPlot.Options {

@@ -1,11 +1,11 @@
-// Points of a chart: columns that grow, and fewer of them for drawing.
+// Points of a chart: growing columns, and their reduction for drawing.
 
-/** x and one column per line, all of one length; `null` where a line has no value. */
+/** x and one column per line, all of the same length; `null` where a line has no value. */
 export type Points = [number[], ...(number | null)[][]];
 
 /**
- * At most about `most` points, so that drawing costs the same at a hundred steps and at a hundred thousand. Of each stretch the
- * smallest and the largest value of every line stay: a spike is never lost.
+ * Reduces the points to about `most`, so that drawing costs the same at a hundred steps and at a hundred thousand. Of each interval,
+ * the minimum and the maximum of every line are kept, so that no spike is lost.
  */
 export function thin(points: Points, most: number): Points {
   const [x, ...lines] = points;

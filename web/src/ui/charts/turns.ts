@@ -1,19 +1,19 @@
-// Charts take turns: as many in a frame as fit into its budget, the others in the next one. However many charts a page shows, and
-// however slow its canvas is, none of its tasks grows with their number.
+// Schedules the drawing of charts: as many per frame as fit into its budget, the others in the next one. So the duration of a task
+// does not grow with the number of charts or the slowness of the canvas.
 
-/** Milliseconds of a frame that charts may take; the one that exceeds it is the frame's last. */
+/** Milliseconds per frame for charts; the chart that exceeds it is the last one in the frame. */
 const BUDGET = 8;
 
 const waiting = new Set<() => void>();
 let frame = 0;
 
-/** Draws in one of the next frames. Asked again before that, it still draws once. */
+/** Schedules `draw` in one of the next frames. Repeated calls before that draw only once. */
 export function takeTurn(draw: () => void): void {
   waiting.add(draw);
   frame ||= requestAnimationFrame(turns);
 }
 
-/** For one that is gone. */
+/** Unschedules the drawing of a removed chart. */
 export function leave(draw: () => void): void {
   waiting.delete(draw);
 }

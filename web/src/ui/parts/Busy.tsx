@@ -2,7 +2,7 @@ import { useId } from "preact/hooks";
 import type { Progress } from "../../messages.js";
 import { bytes, count } from "../numbers.js";
 
-/** How far something is. */
+/** A progress indicator. */
 export function Busy({ progress }: { progress: Progress }) {
   const { what, done, total, unit } = progress;
   const amount = (value: number) => (unit === "bytes" ? bytes(value) : count(value));

@@ -3,18 +3,18 @@ import { useSignal } from "@preact/signals";
 import { failed } from "../state/faults.js";
 
 interface ButtonProps {
-  /** The one thing to do next is `first`; what destroys is `danger`. */
+  /** `first` is the main action of a step; `danger` is a destructive one. */
   kind?: "first" | "plain" | "quiet" | "danger";
-  /** May take its time: the button stays pressed until it is done, and a failure is shown. */
+  /** May be asynchronous: the button stays pressed until it is done, and a failure is shown. */
   onPress: () => unknown;
   disabled?: boolean;
-  /** The whole name for screen readers, where the visible one needs its surroundings. */
+  /** The full name for screen readers, if the visible one is only clear in context. */
   label?: string;
   expanded?: boolean;
   children: ComponentChildren;
 }
 
-/** A button that waits for what it started. */
+/** A button that waits for its action to complete. */
 export function Button({ kind = "plain", onPress, disabled = false, label, expanded, children }: ButtonProps) {
   const busy = useSignal(false);
   const press = async () => {

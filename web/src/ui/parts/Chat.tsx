@@ -8,7 +8,7 @@ import { tuned } from "../state/tuned.js";
 import { Button } from "./Button.js";
 import { NumberField } from "./Field.js";
 
-/** Base and tuned side by side. */
+/** Chat with the base and the tuned model, side by side. */
 export function Chat() {
   const text = useSignal("");
   const busy = turns.value.some(({ speaking }) => speaking !== null);

@@ -2,14 +2,14 @@ import type { ComponentChildren } from "preact";
 import { useId } from "preact/hooks";
 
 interface ChoiceProps<T extends string> {
-  /** What is chosen, for those who do not see it. */
+  /** What is being chosen, for screen readers. */
   label: string;
   value: T;
   options: readonly (readonly [T, ComponentChildren])[];
   onChange: (value: T) => void;
 }
 
-/** One of a few, side by side. Radio buttons: the arrow keys go through them. */
+/** A choice among a few options, side by side. Radio buttons, so the arrow keys move between them. */
 export function Choice<T extends string>({ label, value, options, onChange }: ChoiceProps<T>) {
   const group = useId();
   return (
@@ -27,12 +27,12 @@ export function Choice<T extends string>({ label, value, options, onChange }: Ch
 interface OptionsProps<T extends string> {
   label: string;
   value: T;
-  /** Key, name, one line on what it means. */
+  /** Key, name, one-line explanation. */
   options: readonly (readonly [T, string, string])[];
   onChange: (value: T) => void;
 }
 
-/** One of a few, each with its sentence. */
+/** A choice among a few options, each with an explanation. */
 export function Options<T extends string>({ label, value, options, onChange }: OptionsProps<T>) {
   const group = useId();
   return (

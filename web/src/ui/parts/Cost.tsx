@@ -15,7 +15,7 @@ const PARTS = [
   ["other", "Other"],
 ] as const;
 
-/** Parameters, memory and time of the settings as they stand. */
+/** Parameters, memory and time for the current settings. */
 export function Cost() {
   const estimated = estimate.value;
   return (

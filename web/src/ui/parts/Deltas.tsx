@@ -11,7 +11,7 @@ import { Button } from "./Button.js";
 const SHADES = 7;
 const SPECTRUM: readonly Line[] = [{ name: "singular value", token: "leaf" }];
 
-/** Where the update sits: its size by layer and module, and the spectrum of the one that is chosen. */
+/** The update of the weights: its size by layer and module, and the spectrum of the selected one. */
 export function Deltas() {
   const deltas = useSignal<Delta[]>([]);
   const chosen = useSignal<string | null>(null);

@@ -6,19 +6,19 @@ import { failed } from "../state/faults.js";
 import { Button } from "./Button.js";
 
 interface DropProps {
-  /** Files with their paths below what was dropped or picked. */
+  /** Receives the files, with their paths relative to what was dropped or picked. */
   onFiles: (files: Given[]) => unknown;
-  /** Offer a picker of folders too. */
+  /** Also offer a folder picker. */
   folders?: boolean;
-  /** As an input's `accept`. */
+  /** The `accept` attribute of the file input. */
   accept?: string;
   children: ComponentChildren;
 }
 
-/** Makes a file input a picker of folders: in every browser, and in no standard's types. */
+/** Turns a file input into a folder picker: supported by every browser, but missing from the standard types. */
 const WHOLE_FOLDERS = { webkitdirectory: true };
 
-/** A place to drop files or folders on, with the buttons that do the same. */
+/** A drop area for files or folders, with buttons that open a picker. */
 export function Drop({ onFiles, folders = false, accept, children }: DropProps) {
   const over = useSignal(false);
   const files = useRef<HTMLInputElement>(null);
@@ -33,7 +33,7 @@ export function Drop({ onFiles, folders = false, accept, children }: DropProps) 
   };
   const picked = (input: HTMLInputElement) => {
     const list = Array.from(input.files ?? [], (file) => ({ path: file.webkitRelativePath || file.name, file }));
-    input.value = ""; // the same choice again is a choice again
+    input.value = ""; // so that picking the same files again fires `change`
     void give(Promise.resolve(list));
   };
   return (

@@ -6,13 +6,13 @@ import { route } from "../route.js";
 import { keep, wrong } from "../state/wrong.js";
 
 interface Named {
-  /** What it is called. */
+  /** The name of the setting. */
   name: string;
-  /** One line: what it does. */
+  /** A one-line explanation. */
   help: string;
 }
 
-/** The frame of a setting. `control` gets the ids that tie it to its name and its line. */
+/** The frame of a setting. `control` receives the ids that associate it with its name and explanation. */
 function Field(props: Named & { fault?: string | null; unit?: string; control: (ids: Ids) => ComponentChildren }) {
   const id = useId();
   const ids = { id, "aria-describedby": `${id}-help${props.fault ? ` ${id}-fault` : ""}` };
@@ -40,13 +40,13 @@ interface Ids {
 
 export interface NumberProps extends Named, Range {
   value: number | null;
-  /** Shown where nothing is set: what is taken then. */
+  /** The default, shown as a placeholder if no value is set. */
   otherwise?: string;
   unit?: string;
   onChange: (value: number | null) => void;
 }
 
-/** A number. What was typed stays as it was typed, over other steps too where it is not valid; only a valid number reaches `onChange`. */
+/** A number field. Typed text is kept as it is, even across steps if it is invalid; only a valid number reaches `onChange`. */
 export function NumberField({ value, otherwise, unit, onChange, ...rest }: NumberProps) {
   const typed = useSignal<string | null>(null);
   const shown = wrong.value.get(rest.name)?.text ?? typed.value ?? (value === null ? "" : String(value));
@@ -60,7 +60,7 @@ export function NumberField({ value, otherwise, unit, onChange, ...rest }: Numbe
   useEffect(() => {
     const step = route.peek();
     return () => {
-      // A field that goes while its step stays has no say any more, such as the rank when the method is another one.
+      // A field removed while its step stays no longer counts, such as the rank when the method changes.
       if (route.peek() === step) keep(rest.name, null);
     };
   }, [rest.name]);
@@ -96,7 +96,7 @@ interface TextProps extends Named {
   onChange: (value: string) => void;
 }
 
-/** A word or a few. */
+/** A text field. */
 export function TextField({ name, help, value, otherwise, onChange }: TextProps) {
   return (
     <Field
@@ -123,7 +123,7 @@ export interface SwitchProps extends Named {
   onChange: (value: boolean) => void;
 }
 
-/** Yes or no. */
+/** A switch. */
 export function SwitchField({ name, help, value, onChange }: SwitchProps) {
   return (
     <Field
@@ -142,7 +142,7 @@ interface SelectProps<T extends string> extends Named {
   onChange: (value: T) => void;
 }
 
-/** One of several, by name. */
+/** A drop-down list. */
 export function SelectField<T extends string>({ name, help, value, options, onChange }: SelectProps<T>) {
   return (
     <Field

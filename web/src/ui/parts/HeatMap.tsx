@@ -6,11 +6,11 @@ import { tuned } from "../state/tuned.js";
 import { Button } from "./Button.js";
 import { visible } from "./Preview.js";
 
-/** Shades of a token; a loss of SURPRISE nats (one in four hundred) and more gets the darkest. */
+/** Number of shades; a loss of SURPRISE nats or more (a probability of one in four hundred) gets the darkest. */
 const SHADES = 7;
 const SURPRISE = 6;
 
-/** How surprised a model is by each token of a text. */
+/** Shows the loss of each token of a text. */
 export function HeatMap() {
   const text = useSignal("Anna lives in the red house. Anna has a dog.");
   const found = useSignal<[Which, TokenLoss[]][]>([]);

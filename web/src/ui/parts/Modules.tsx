@@ -4,7 +4,7 @@ import { TextField } from "./Field.js";
 
 const HELP = "Which linear modules get one; all is every one but the output head.";
 
-/** `lora_target`: boxes for the modules that the base has, a line to write in where it does not tell them. */
+/** `lora_target`: checkboxes for the base's modules, or a text field if they are not known. */
 export function Modules() {
   const names = base.value?.report.lora_targets ?? [];
   const value = textOf("lora_target") || "all";
@@ -13,7 +13,7 @@ export function Modules() {
   const toggle = (name: string, on: boolean) => {
     const next = names.filter((other) => (other === name ? on : isChosen(other)));
     const all = names.every((other) => next.includes(other) === (other !== "lm_head"));
-    // The last one stays: an adapter without modules is none.
+    // The last module cannot be deselected: an adapter needs at least one.
     if (next.length > 0) set({ lora_target: all ? null : next.join(",") });
   };
   return (
@@ -31,7 +31,7 @@ export function Modules() {
               checked={isChosen(name)}
               onChange={(event) => {
                 toggle(name, event.currentTarget.checked);
-                event.currentTarget.checked = isChosen(name); // a refused change is shown as it is
+                event.currentTarget.checked = isChosen(name); // undo a refused change in the checkbox
               }}
             />
             {name}
@@ -42,7 +42,7 @@ export function Modules() {
   );
 }
 
-/** Whether a module is among those of the settings as they are now. */
+/** Whether a module is selected in the current settings. */
 function isChosen(name: string): boolean {
   const value = textOf("lora_target") || "all";
   return value === "all" ? name !== "lm_head" : value.split(",").some((one) => one.trim() === name);

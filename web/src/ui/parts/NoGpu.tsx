@@ -1,7 +1,7 @@
 import { device } from "../state/device.js";
 import { Notice } from "./Notice.js";
 
-/** Says what can be done without WebGPU, and where it is to be had. */
+/** Explains what works without WebGPU, and where WebGPU is available. */
 export function NoGpu() {
   if (device.value !== null) return null;
   return (

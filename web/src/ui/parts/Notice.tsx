@@ -1,16 +1,16 @@
 import type { ComponentChildren } from "preact";
 
-/** How well something stands. */
+/** The severity of a message. */
 export type Kind = "info" | "good" | "warning" | "error";
 
 interface NoticeProps {
   kind: Kind;
-  /** What to press about it, at the end. */
+  /** A button for the message, at its end. */
   action?: ComponentChildren;
   children: ComponentChildren;
 }
 
-/** One message where it belongs. An error is announced at once, the rest when the reader comes to it. */
+/** A message, placed beside its subject. Screen readers announce an error at once, other messages when they reach them. */
 export function Notice({ kind, action, children }: NoticeProps) {
   return (
     <div class="notice" data-kind={kind} role={kind === "error" ? "alert" : undefined}>
@@ -20,7 +20,7 @@ export function Notice({ kind, action, children }: NoticeProps) {
   );
 }
 
-/** One word on how something stands. */
+/** A one-word status. */
 export function Tag({ kind, children }: { kind: Kind; children: ComponentChildren }) {
   return (
     <span class="tag" data-kind={kind}>

@@ -4,14 +4,14 @@ import { NAMES, type Step } from "../state/steps.js";
 
 interface OnwardProps {
   to: Step;
-  /** What is missing before it makes sense, as a sentence. */
+  /** What is missing before the next step makes sense, as a sentence. */
   missing?: string | null;
-  /** What has to be corrected on this step first, as a sentence. */
+  /** What must be corrected on this step first, as a sentence. */
   wrong?: string | null;
   children?: ComponentChildren;
 }
 
-/** The end of a step: the way on, or what is still missing for it. */
+/** The end of a step: the link to the next one, or what is still missing. */
 export function Onward({ to, missing = null, wrong = null, children }: OnwardProps) {
   return (
     <div class="onward">
@@ -30,7 +30,7 @@ export function Onward({ to, missing = null, wrong = null, children }: OnwardPro
   );
 }
 
-/** Said in place of a step that cannot do anything yet. */
+/** Shown instead of a step that cannot do anything yet. */
 export function Missing({ to, children }: { to: Step; children: ComponentChildren }) {
   return (
     <div class="notice">

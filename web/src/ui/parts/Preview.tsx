@@ -5,7 +5,7 @@ import { showMore } from "../state/data.js";
 import { Button } from "./Button.js";
 import { Notice, Tag } from "./Notice.js";
 
-/** Counts, and the first samples token by token. */
+/** Counts, and the first samples as tokens. */
 export function Preview({ preview, busy }: { preview: Shown; busy: boolean }) {
   return (
     <div class="stack" aria-busy={busy}>
@@ -63,7 +63,7 @@ function TokenBox({ text, trained }: { text: string; trained: boolean }) {
   );
 }
 
-/** Spaces and line ends are part of tokens: they are shown. */
+/** Makes spaces and line ends visible, since they are part of tokens. */
 export function visible(text: string): string {
   return text.replaceAll("\n", "↵").replaceAll("\t", "⇥").replace(/^ /, "·");
 }

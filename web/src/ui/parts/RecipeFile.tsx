@@ -6,7 +6,7 @@ import { save } from "../save.js";
 import { Button } from "./Button.js";
 import { Notice } from "./Notice.js";
 
-/** The settings as a file that LLaMA-Factory and the command line run too. */
+/** The settings as a recipe file for LLaMA-Factory and the command line. */
 export function RecipeFile() {
   const input = useRef<HTMLInputElement>(null);
   const read = async (file: File | undefined) => {

@@ -9,7 +9,7 @@ import { Tag } from "./Notice.js";
 const when = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
 const METHODS = { full: "full", lora: "LoRA", freeze: "some layers", merge: "merged", repair: "repaired", copy: "copy" } as const;
 
-/** The stored runs with their sizes; what can be done with one is the caller's. One that is being written can only be looked at. */
+/** The stored runs with their sizes; the caller provides the actions. A run being written can only be viewed. */
 export function RunList({ actions, only }: { actions: (run: Run) => ComponentChildren; only?: (run: Run) => boolean }) {
   const list = only ? runs.value.filter(only) : runs.value;
   if (list.length === 0) return <p class="soft">Nothing yet.</p>;
@@ -79,13 +79,13 @@ export function RunList({ actions, only }: { actions: (run: Run) => ComponentChi
   );
 }
 
-/** How far it came; copies and merged models were not trained. */
+/** The progress of a run; a dash for copies and merged models, which were not trained. */
 function stepsOf({ step, steps, finished }: Run): string {
   if (finished) return step === 0 ? "–" : String(step);
   return steps > 0 ? `${step} / ${steps}` : String(step);
 }
 
-/** Deleting asks once, in place. */
+/** A delete button that asks for confirmation in place. */
 function Delete({ run }: { run: Run }) {
   const asked = useSignal(false);
   if (!asked.value) {

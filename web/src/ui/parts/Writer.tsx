@@ -7,7 +7,7 @@ const EMPTY = (): ChatMessage[] => [
   { role: "assistant", content: "" },
 ];
 
-/** An editor for a handful of conversations. */
+/** An editor for a small number of conversations. */
 export function Writer() {
   const list = written.value;
   const change = (index: number, turns: ChatMessage[]) => (written.value = list.with(index, turns));

@@ -1,4 +1,4 @@
-// The base: opening it, its report, and what this browser keeps.
+// The base model: opening it, its report, and the models stored in this browser.
 import { computed, signal } from "@preact/signals";
 import type { Base, BaseSource, Progress, Run, Storage, Verdict } from "../../messages.js";
 import type { Given } from "../files.js";
@@ -6,19 +6,19 @@ import { ask, progressTo } from "./engine.js";
 import { failed, fault, say } from "./faults.js";
 
 export const base = signal<Base | null>(null);
-/** What is being opened, read or repaired. */
+/** Progress of opening, reading or repairing a base. */
 export const opening = signal<Progress | null>(null);
-/** Whether every weight was read, beyond the headers. */
+/** Whether every weight was read, not only the headers. */
 export const readWhole = signal(false);
-/** What a repair did, a sentence each. */
+/** The steps of a repair, one sentence each. */
 export const repaired = signal<string[]>([]);
 export const runs = signal<Run[]>([]);
 export const storage = signal<Storage | null>(null);
 
-/** A run that a closed tab, a crash or a person ended early, and that nobody goes on with. */
+/** Whether a run ended early (by a closed tab, a crash or the user) and is not being resumed. */
 export const interrupted = (run: Run) => !run.finished && !run.live;
 
-/** Where the base came from: a worker that had to be started anew opens it again. */
+/** The source of the base, from which a restarted worker opens it again. */
 let from: { source: BaseSource; files: Given[] | undefined } | null = null;
 let abort = new AbortController();
 
@@ -33,7 +33,7 @@ async function during<T>(what: string, work: () => Promise<T>): Promise<T> {
   } catch (error) {
     if (!abort.signal.aborted) throw error;
     say("It was cancelled.");
-    throw new DOMException("It was cancelled.", "AbortError"); // asked for: no fault to show
+    throw new DOMException("It was cancelled.", "AbortError"); // requested by the user, so not an error to show
   } finally {
     opening.value = null;
   }
@@ -41,12 +41,12 @@ async function during<T>(what: string, work: () => Promise<T>): Promise<T> {
 
 const show = () => ({ ...progressTo((progress) => (opening.value = progress)), signal: abort.signal });
 
-/** Ends what is being opened, read or repaired; the base stays as it was. */
+/** Cancels opening, reading or repairing; the base stays as it was. */
 export function cancelOpening(): void {
   abort.abort();
 }
 
-/** Opens a base and shows its report; the one before stays where opening fails. */
+/** Opens a base and shows its report; if that fails, the previous one stays. */
 export async function open(source: BaseSource, files?: Given[]): Promise<void> {
   await during("Opening", async () => {
     base.value = await ask({ kind: "open", source }, files ? { ...show(), files } : show());
@@ -57,12 +57,12 @@ export async function open(source: BaseSource, files?: Given[]): Promise<void> {
   said(base.value);
 }
 
-/** After the worker was lost: the new one has nothing open. */
+/** Reopens the base after the worker was lost, because the new worker has none. */
 export async function reopen(): Promise<void> {
   if (from) base.value = await ask({ kind: "open", source: from.source }, from.files ? { files: from.files } : {});
 }
 
-/** Reads every weight and lets the model speak. */
+/** Validates every weight and runs the model. */
 export async function readAll(): Promise<void> {
   await during("Reading every weight", async () => {
     const report = await ask({ kind: "validate" }, show());
@@ -72,7 +72,7 @@ export async function readAll(): Promise<void> {
   said(base.value);
 }
 
-/** Makes a repaired copy, which becomes the base. */
+/** Creates a repaired copy and makes it the base. */
 export async function repair(): Promise<void> {
   await during("Repairing", async () => {
     const copy = await ask({ kind: "repair" }, show());

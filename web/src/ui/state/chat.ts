@@ -1,14 +1,14 @@
-// The conversation with base and tuned model: one question, two answers.
+// The conversation with the base and the tuned model: one question, two answers.
 import { signal } from "@preact/signals";
 import type { ChatMessage, Event, Which } from "../../messages.js";
 import { ask as request } from "./engine.js";
 import { say } from "./faults.js";
 
-/** A question and what each model said to it. */
+/** A question and each model's answer. */
 export interface Turn {
   question: string;
   answers: Partial<Record<Which, string>>;
-  /** Who speaks now. */
+  /** The model that is answering now. */
   speaking: Which | null;
 }
 
@@ -17,7 +17,7 @@ export const settings = signal({ temperature: 0, top_p: 1, max_new_tokens: 60, s
 
 let abort = new AbortController();
 
-/** Asks the models, one after the other: there is one GPU. */
+/** Asks the models one after the other, since there is only one GPU. */
 export async function ask(question: string, models: readonly Which[]): Promise<void> {
   const before = turns.peek();
   turns.value = [...before, { question, answers: {}, speaking: models[0] ?? null }];
@@ -45,7 +45,7 @@ export async function ask(question: string, models: readonly Which[]): Promise<v
   }
 }
 
-/** Each model remembers its own answers. */
+/** The messages of a turn for one model: each model sees only its own answers. */
 function spoken({ question, answers }: Turn, which: Which): ChatMessage[] {
   const answer = answers[which];
   if (!answer) return [];

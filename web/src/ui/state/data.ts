@@ -1,4 +1,4 @@
-// What the model should learn: where it comes from, and what the tokenizer makes of it.
+// The training data: its source, and its preview as tokens.
 import { computed, effect, signal } from "@preact/signals";
 import type { ChatMessage, DataSource, Example, Preview, Settings } from "../../messages.js";
 import { ready } from "./base.js";
@@ -7,7 +7,7 @@ import { latest } from "./latest.js";
 import { active } from "./phase.js";
 import { settled } from "./recipe.js";
 
-/** How the data is given. Each way keeps what was put into it. */
+/** How the data is given. Each way keeps its own input. */
 export type Way = "example" | "paste" | "files" | "write";
 
 export const way = signal<Way>("example");
@@ -16,7 +16,7 @@ export const example = signal("village");
 export const pasted = signal("");
 export const pastedFormat = signal<"jsonl" | "json" | "csv" | "txt">("jsonl");
 export const files = signal<{ name: string; text: string }[]>([]);
-/** Files to evaluate on. */
+/** Evaluation files. */
 export const heldOut = signal<{ name: string; text: string }[]>([]);
 export const written = signal<ChatMessage[][]>([
   [
@@ -25,7 +25,7 @@ export const written = signal<ChatMessage[][]>([
   ],
 ]);
 
-/** What is given now, or nothing yet. */
+/** The current data, or `null` if there is none yet. */
 export const data = computed<DataSource | null>(() => {
   switch (way.value) {
     case "example":
@@ -44,7 +44,7 @@ export const data = computed<DataSource | null>(() => {
   }
 });
 
-/** What is evaluated on, where it was given or an example brings it. Otherwise `val_size` holds records out. */
+/** The evaluation data, if given by the user or by an example. Otherwise `val_size` holds out records. */
 export const evaluation = computed<DataSource | null>(() => {
   if (heldOut.value.length > 0) return { kind: "files", files: heldOut.value };
   const given = data.value;
@@ -53,7 +53,7 @@ export const evaluation = computed<DataSource | null>(() => {
   return held ? { kind: "example", name: held } : null;
 });
 
-/** A name for what is given. */
+/** A name for the current data. */
 export const dataName = computed<string | null>(() => {
   const given = data.value;
   if (!given) return null;
@@ -65,14 +65,14 @@ export const preview = signal<Preview | null>(null);
 export const dataFault = signal<string | null>(null);
 export const preparing = signal(false);
 
-/** Samples that are shown at first, and more at a time. */
+/** Number of samples shown at first, and added by "show more". */
 const SHOWN = 5;
 
-/** The keys that change what the tokenizer makes of the data. The others need no new look at it. */
+/** The keys that affect tokenisation. Changes of other keys need no new preview. */
 const KEYS = ["stage", "cutoff_len", "max_samples", "train_on_prompt", "mask_history", "packing", "neat_packing", "val_size", "seed", "data_seed"];
 
 const concerningText = computed(() => JSON.stringify(Object.entries(settled.value).filter(([key]) => KEYS.includes(key))));
-/** Those of the settings; the same object as long as none of them changes. */
+/** The settings with these keys; the same object as long as none of them changes. */
 const concerning = computed<Settings>(() => Object.fromEntries(JSON.parse(concerningText.value) as [string, Settings[string]][]));
 
 interface Wanted {
@@ -81,7 +81,7 @@ interface Wanted {
   recipe: Settings;
 }
 
-/** Shows some samples more. */
+/** Shows more samples. */
 export async function showMore(): Promise<void> {
   const [given, shown] = [data.peek(), preview.peek()];
   if (!given || !shown) return;
@@ -90,14 +90,14 @@ export async function showMore(): Promise<void> {
   if (preview.peek() === shown) preview.value = { ...shown, shown: [...shown.shown, ...more.shown] };
 }
 
-/** Keeps the preview up to date with base, data and settings. */
+/** Keeps the preview in sync with base, data and settings. */
 export function followData(): void {
   const previews = latest(300, (wanted: Wanted) => ask({ kind: "prepare", ...wanted, first: 0, count: SHOWN }));
   effect(() => {
     const given = data.value;
     const held = evaluation.value;
     const recipe = concerning.value;
-    if (active.value) return; // the worker is a run's; what changed is looked at afterwards
+    if (active.value) return; // no previews during a run; changes are picked up after it
     if (!given || !ready.value) {
       preview.value = null;
       dataFault.value = null;

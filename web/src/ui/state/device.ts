@@ -1,10 +1,10 @@
-// What computes.
+// The GPU device.
 import { signal } from "@preact/signals";
 import type { Device } from "../../messages.js";
 import { ask } from "./engine.js";
 import { failed } from "./faults.js";
 
-/** Not yet known; none; or what there is. */
+/** `undefined` while not yet known, `null` if there is none. */
 export const device = signal<Device | null | undefined>(undefined);
 
 export async function findDevice(): Promise<void> {

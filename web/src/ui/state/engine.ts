@@ -1,25 +1,25 @@
-// The worker, once for the whole page.
+// The single worker of the page.
 import { WorkerLost, type CallOptions, type Client } from "../../client.js";
 import type { Progress, Replies, Request } from "../../messages.js";
 
-/** What the page needs of the client. */
+/** The part of the client that the page uses. */
 export type Engine = Pick<Client, "call">;
 
 let connected: Engine | null = null;
 
-/** Called once, before anything is shown. */
+/** Sets the client; called once, before the first render. */
 export function connect(engine: Engine): void {
   connected = engine;
 }
 
-/** Called when the worker is gone, once for each time. */
+/** Called once each time the worker is lost. */
 let onLost: () => void = () => undefined;
 
 export function whenLost(act: () => void): void {
   onLost = act;
 }
 
-/** Asks the worker. */
+/** Sends a request to the worker. */
 export async function ask<R extends Request>(request: R, options?: CallOptions): Promise<Replies[R["kind"]]> {
   if (!connected) throw new Error("The page asked the worker before it was there.");
   try {
@@ -30,7 +30,7 @@ export async function ask<R extends Request>(request: R, options?: CallOptions):
   }
 }
 
-/** Hears only how far something is. */
+/** Call options that listen only to progress events. */
 export function progressTo(set: (progress: Progress) => void): CallOptions {
   return { on: (event) => event.kind === "progress" && set(event.progress) };
 }

@@ -1,4 +1,4 @@
-// What the settings cost: known before anything starts.
+// The estimated cost of the settings, before a run starts.
 import { batch, effect, signal } from "@preact/signals";
 import type { Estimate, Settings } from "../../messages.js";
 import { device } from "./device.js";
@@ -12,7 +12,7 @@ import { settled } from "./recipe.js";
 export const estimate = signal<Estimate | null>(null);
 export const estimateFault = signal<string | null>(null);
 export const estimating = signal(false);
-/** How fast the device trains: asked for once, where no run has told yet. */
+/** Whether the device's training speed is being measured: done once, if no run has determined it. */
 export const measuring = signal(false);
 const measured = signal(false);
 
@@ -21,7 +21,7 @@ async function measure(): Promise<void> {
   try {
     await ask({ kind: "measure" });
   } catch {
-    // A device that fails at this is told of by the run; an estimate does without the time.
+    // If the device fails here, a run will report it; the estimate then has no time.
   }
   batch(() => {
     measuring.value = false;
@@ -29,13 +29,13 @@ async function measure(): Promise<void> {
   });
 }
 
-/** Keeps the estimate up to date with base, data and settings. */
+/** Keeps the estimate in sync with base, data and settings. */
 export function followEstimate(): void {
   const estimates = latest(200, (recipe: Settings) => ask({ kind: "estimate", recipe }));
   effect(() => {
     const wanted = settled.value;
     if (active.value) return;
-    void measured.value; // estimates again then
+    void measured.value; // tracked, so that the estimate is repeated after a measurement
     if (!ready.value || !device.value || !preview.value) {
       estimate.value = null;
       return;

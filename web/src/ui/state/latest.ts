@@ -1,4 +1,4 @@
-// Asking again and again while someone types.
+// Repeated requests while the user types.
 
 interface Outcome<T> {
   done: (value: T) => void;
@@ -6,8 +6,8 @@ interface Outcome<T> {
 }
 
 /**
- * A question that waits until nothing changed for `quiet` milliseconds, never runs twice at the same time, and of which only
- * the newest answer counts.
+ * Debounces a request until nothing changed for `quiet` milliseconds, never runs it twice at the same time, and uses only the newest
+ * answer.
  */
 export function latest<A, T>(quiet: number, question: (argument: A) => Promise<T>): (argument: A, outcome: Outcome<T>) => void {
   let timer: ReturnType<typeof setTimeout> | undefined;

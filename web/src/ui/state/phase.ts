@@ -1,9 +1,9 @@
-// What the run is doing: apart from the rest of it, for others wait while it goes on.
+// The phase of the run, in a module of its own because other parts of the state depend on it.
 import { computed, signal } from "@preact/signals";
 
 export type Phase = "none" | "starting" | "running" | "pausing" | "paused" | "stopping" | "stopped" | "finished" | "failed";
 
 export const phase = signal<Phase>("none");
 
-/** Whether the GPU is a run's now. */
+/** Whether a run is using the GPU. */
 export const active = computed(() => ["starting", "running", "pausing", "paused", "stopping"].includes(phase.value));

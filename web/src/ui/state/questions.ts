@@ -1,8 +1,8 @@
-// What a model is asked while it learns, when nobody wrote anything: the first questions of the data themselves.
+// Default prompts during training: the first questions of the data.
 import { computed } from "@preact/signals";
 import { data } from "./data.js";
 
-/** Asked of the examples that come with the page: questions of their held-out records, which are never trained on. */
+/** Prompts for the page's examples: questions from their held-out records, which are never trained on. */
 const OF_EXAMPLES: Record<string, string[]> = {
   village: ["Where is Emma at work?", "What are eight plums and one plum together?"],
   pirate: ["Who likes fish best?", "Where does Anna live?"],
@@ -18,7 +18,7 @@ export const questions = computed<string[]>(() => {
   return firstQuestions(given.files[0]?.text ?? "");
 });
 
-/** The first questions of JSON lines; of anything else none, for a wrong guess is worse than none. */
+/** The first questions of JSON lines; empty for other formats, because a wrong guess is worse than none. */
 export function firstQuestions(text: string): string[] {
   const found: string[] = [];
   for (const line of text.split("\n", 50)) {

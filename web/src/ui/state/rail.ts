@@ -1,4 +1,4 @@
-// The facts of the rail, gathered.
+// Collects the facts that the rail shows.
 import { computed } from "@preact/signals";
 import { counted, short } from "../numbers.js";
 import { device } from "./device.js";

@@ -1,4 +1,4 @@
-// The settings, in LLaMA-Factory's words.
+// The settings, under LLaMA-Factory's names.
 import { computed, signal } from "@preact/signals";
 import type { Settings } from "../../messages.js";
 import { base } from "./base.js";
@@ -7,7 +7,7 @@ import { forgetWrong } from "./wrong.js";
 
 export type Method = "full" | "lora" | "freeze";
 
-/** What a first run is started with. The rate is the method's own until someone sets one. */
+/** The initial settings. The learning rate is the method's default until the user sets one. */
 const FIRST: Settings = {
   stage: "sft",
   finetuning_type: "full",
@@ -26,8 +26,8 @@ const FIRST: Settings = {
 };
 
 /**
- * Learning rates that go well: a small model stands more than a large one, and an adapter more than all weights. The embedded
- * model's are those of its demo (assets/demo).
+ * Good default learning rates: a small model tolerates a higher one than a large model, and an adapter a higher one than all weights.
+ * Those of the embedded model are from its demo (assets/demo).
  */
 export function goodRate(method: Method, parameters: number): number {
   const small = parameters < 10e6;
@@ -36,7 +36,7 @@ export function goodRate(method: Method, parameters: number): number {
 }
 
 export const recipe = signal<Settings>(FIRST);
-/** Keys that a read recipe sets and this page has no control for: shown, kept, and written again. */
+/** Keys of a loaded recipe for which the page has no control: shown, kept, and written again. */
 export const notes = signal<string[]>([]);
 
 export const method = computed<Method>(() => {
@@ -44,13 +44,13 @@ export const method = computed<Method>(() => {
   return value === "lora" || value === "freeze" ? value : "full";
 });
 
-/** The recipe with what follows from the base filled in. */
+/** The recipe, with values derived from the base filled in. */
 export const settled = computed<Settings>(() => ({
   learning_rate: goodRate(method.value, base.value?.report.parameters ?? 0),
   ...recipe.value,
 }));
 
-/** Sets keys; `null` takes one back to its default. */
+/** Sets keys; `null` resets a key to its default. */
 export function set(changes: Record<string, Settings[string] | null>): void {
   const next: Settings = { ...recipe.peek() };
   for (const [key, value] of Object.entries(changes)) {
@@ -74,7 +74,7 @@ export function textOf(key: string): string {
   return value === undefined ? "" : String(value);
 }
 
-/** Takes over a recipe's text. */
+/** Loads the settings from a recipe's text. */
 export async function readRecipe(yaml: string): Promise<void> {
   const read = await ask({ kind: "read_recipe", yaml });
   forgetWrong();

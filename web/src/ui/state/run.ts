@@ -1,4 +1,4 @@
-// The run: what it tells, and the buttons that steer it.
+// The run: its events, and the buttons that control it.
 import { batch, signal, type Signal } from "@preact/signals";
 import type { Points } from "../charts/points.js";
 import type { Ended, EvalLine, Event, Progress, Samples, StepLine } from "../../messages.js";
@@ -13,18 +13,18 @@ export const progress = signal<Progress | null>(null);
 export const last = signal<StepLine | null>(null);
 export const lastEval = signal<EvalLine | null>(null);
 export const samples = signal<{ step: number; prompt: string; text: string }[]>([]);
-/** What a person should know of the run: resumed from a snapshot, a lost device, a full disk. */
+/** Notices for the user: resumed from a snapshot, a lost device, a full disk. */
 export const notices = signal<string[]>([]);
 export const savedStep = signal<number | null>(null);
-/** What came out of the run that ended last. */
+/** The result of the last run. */
 export const ended = signal<Ended | null>(null);
 
-/** Every how many steps the model is asked, and what. */
+/** The sampling during training: its interval in steps, and the prompts. */
 export const sampling = signal<Samples>({ every: 25, prompts: [], max_new_tokens: 40 });
 
 export type Curve = "loss" | "lr" | "grad_norm" | "tokens_per_second" | "memory_bytes";
 
-/** The curves' points; `loss` has the evaluations as its second line. */
+/** The points of the curves; the second line of `loss` holds the evaluations. */
 export const curves: Record<Curve, Signal<Points>> = {
   loss: signal<Points>([[], [], []]),
   lr: signal<Points>([[], []]),
@@ -45,7 +45,7 @@ function clear(): void {
   for (const one of [last, lastEval, savedStep, ended, progress]) one.value = null;
 }
 
-/** Starts a run, or goes on with a stored one. */
+/** Starts a run, or resumes a stored one. */
 export async function start(run: string | null = null): Promise<void> {
   fault.value = null;
   clear();
@@ -69,7 +69,7 @@ export async function start(run: string | null = null): Promise<void> {
   }
 }
 
-/** The prompts that are asked: those that were written, else the first questions of the data. */
+/** The sampling to use: the user's prompts, or else the first questions of the data. */
 function asked(): Samples {
   const { every, prompts, max_new_tokens } = sampling.peek();
   const written = prompts.filter((prompt) => prompt.trim() !== "");
@@ -87,7 +87,7 @@ export async function resume(): Promise<void> {
   say("The run goes on.");
 }
 
-/** Ends the run here; what it has learnt so far is kept as its result. */
+/** Stops the run; what it has learnt so far is kept as its result. */
 export async function stop(): Promise<void> {
   phase.value = "stopping";
   await ask({ kind: "stop" });
@@ -136,7 +136,7 @@ function hear(event: Event): void {
       );
       return;
     case "text":
-    case "finished": // the reply tells more
+    case "finished": // the reply contains more
       return;
     default:
       event satisfies never;
@@ -149,28 +149,28 @@ function told(words: string): void {
 }
 
 function evaluation(line: EvalLine): void {
-  showArrived(); // in the order of the steps
+  showArrived(); // keep the order of the steps
   lastEval.value = line;
   add("loss", line.current_steps, [null, line.eval_loss]);
 }
 
-/** Lines that came and are not shown yet: a quick model tells of more steps than a screen has frames. */
+/** Lines received but not shown yet: a fast model may report more steps than the screen has frames. */
 let arrived: StepLine[] = [];
 let due: ReturnType<typeof setTimeout> | null = null;
-/** Milliseconds from a line to its being shown. */
+/** Milliseconds between the arrival of a line and its display. */
 const SOON = 40;
 
 function step(line: StepLine): void {
   arrived.push(line);
   due ??= setTimeout(showArrived, SOON);
-  // Heard now and then, not at every step.
+  // Announce only some of the steps to screen readers.
   const at = line.current_steps;
   if (at % Math.max(1, Math.round(line.total_steps / 10)) === 0) {
     say(`Step ${at} of ${line.total_steps}, loss ${line.loss.toFixed(3)}.`);
   }
 }
 
-/** Shows what came, at once. */
+/** Shows all received lines at once. */
 function showArrived(): void {
   if (due !== null) clearTimeout(due);
   due = null;
@@ -192,12 +192,12 @@ function showArrived(): void {
   });
 }
 
-/** Adds a point. The columns grow in place, for the old ones are not looked at again; a new outer list tells of it. */
+/** Adds a point. The columns grow in place, since old points do not change; a new outer array signals the update. */
 function add(name: Curve, x: number, values: (number | null)[]): void {
   const points = curves[name].peek();
   const [xs, ...lines] = points;
   if (xs.at(-1) === x) {
-    // An evaluation of a step that has its point already.
+    // An evaluation of a step that already has a point.
     lines.forEach((line, index) => (line[line.length - 1] = values[index] ?? line.at(-1) ?? null));
   } else {
     xs.push(x);

@@ -1,4 +1,4 @@
-// The way through, as the rail shows it. Nothing is locked: a step that misses something says what.
+// The state of each step, as the rail shows it. No step is locked: one that lacks something says what.
 
 export const STEPS = ["base", "check", "data", "method", "train", "use"] as const;
 export type Step = (typeof STEPS)[number];
@@ -12,7 +12,7 @@ export const NAMES: Record<Step, string> = {
   use: "Use",
 };
 
-/** What each step stands at. */
+/** The state of a step. */
 export type State = "waiting" | "open" | "busy" | "done" | "trouble";
 
 export interface Standing {
@@ -21,7 +21,7 @@ export interface Standing {
   says: string;
 }
 
-/** What the rail has to know. */
+/** The input of the rail. */
 export interface Facts {
   opening: boolean;
   base: { name: string; size: string; verdict: "ready" | "repairable" | "unusable"; faults: number } | null;
@@ -33,7 +33,7 @@ export interface Facts {
   tuned: string | null;
 }
 
-/** Pure: the same facts, the same rail. */
+/** Computes the state of each step; a pure function of the facts. */
 export function standings(facts: Facts): Record<Step, Standing> {
   const { base, run } = facts;
   const usable = base?.verdict === "ready";

@@ -14,7 +14,7 @@ import { base, cancelOpening, interrupted, open, opening, runs, storage } from "
 import { failed } from "../state/faults.js";
 import { active } from "../state/phase.js";
 
-/** Opens a base; a ready one leads on, one with findings to its report. */
+/** Opens a base and goes to its report. */
 async function take(from: BaseSource, files?: Given[]): Promise<void> {
   if (active.value) throw new Error("A run is going on. Stop it first, then open another base.");
   await open(from, files);

@@ -12,7 +12,7 @@ const VERDICTS: Record<Base["report"]["verdict"], { kind: Kind; title: string; l
   unusable: { kind: "error", title: "It cannot be used as it is", line: "What is missing cannot be made up for here. The findings say what to do." },
 };
 
-/** Fields that another line says already. */
+/** Fields already shown on another line. */
 const SAID = ["model_type", "torch_dtype"];
 
 const SEVERITIES: Record<Finding["severity"], { kind: Kind; word: string }> = {
@@ -38,7 +38,7 @@ export function CheckStep() {
   const verdict = VERDICTS[report.verdict];
   const order = ["error", "warning", "info"];
   const findings = report.findings.toSorted((a, b) => order.indexOf(a.severity) - order.indexOf(b.severity));
-  // One copy has all of them: half a repair would leave a directory that is not ready.
+  // One copy contains all repairs: applying only some would leave a directory that is not ready.
   const repairable = findings.filter(({ repair }) => repair !== null).length;
   return (
     <>

@@ -258,7 +258,7 @@ function Samples() {
 }
 
 
-/** Runs that a closed tab or a crash left behind. */
+/** Runs interrupted by a closed tab or a crash. */
 function Interrupted() {
   if (!runs.value.some(interrupted)) return null;
   return (

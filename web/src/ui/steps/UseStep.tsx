@@ -14,10 +14,10 @@ import { example } from "../state/data.js";
 import { set } from "../state/recipe.js";
 import { choose, tuned } from "../state/tuned.js";
 
-/** A finished full run becomes the base, and the method LoRA. */
+/** Makes a finished full fine-tuning run the base, and selects LoRA as the method. */
 async function graft(id: string): Promise<void> {
   await open({ kind: "run", id });
-  if (example.value === "village") example.value = "pirate"; // the skill is there; now the style
+  if (example.value === "village") example.value = "pirate"; // the model already has the skill; now train the style
   set({ finetuning_type: "lora", learning_rate: null });
   go("data");
 }

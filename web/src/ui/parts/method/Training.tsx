@@ -1,4 +1,4 @@
-// How it learns: the settings that a person turns, and the ones that rarely change.
+// Training settings: the common ones, and the ones that rarely change.
 import { set, textOf } from "../../state/recipe.js";
 import { SelectField } from "../Field.js";
 import { NumberKey, SwitchKey } from "./keys.js";

@@ -1,4 +1,4 @@
-// What learns: the settings of an adapter, and of a model of which some layers learn.
+// What is trained: the settings of an adapter, and of fine-tuning only some layers.
 import { numberOf, set, textOf } from "../../state/recipe.js";
 import { TextField } from "../Field.js";
 import { Modules } from "../Modules.js";
