@@ -207,7 +207,7 @@ fn list(faults: &[String]) -> String {
         [one] => format!(": {}", on_one_line(one)),
         several => {
             let lines: String = several.iter().map(|fault| format!("\n  - {}", on_one_line(fault))).collect();
-            format!(" is no model that can be used:{lines}")
+            format!(" is not a model that can be used:{lines}")
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Extracts a LoRA adapter from a full fine-tune: the difference of each matrix to the base, truncated to a low rank. Modules whose change
 //! is not of low rank are stored in full in `modules_to_save`; changes that PEFT's format cannot hold are listed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use async_trait::async_trait;
@@ -184,17 +184,21 @@ fn pairs(base: &Checkpoint, tuned: &Checkpoint) -> Result<Vec<Pair>> {
             ),
         ));
     }
-    let find = |params: &[ParamDecl], name: &str| params.iter().position(|p| p.name == name);
-    let embedding = |params: &[ParamDecl]| params.iter().position(|p| p.kind == ParamKind::Embedding).unwrap_or(0);
+    let by_name = |params: &[ParamDecl]| -> HashMap<String, usize> {
+        let mut found: HashMap<String, usize> = params.iter().enumerate().map(|(index, p)| (p.name.clone(), index)).collect();
+        // A tied head is the embedding.
+        let embedding = params.iter().position(|p| p.kind == ParamKind::Embedding).unwrap_or(0);
+        found.entry("lm_head.weight".into()).or_insert(embedding);
+        found
+    };
+    let (in_base, in_tuned) = (by_name(base.params()), by_name(tuned.params()));
     let mut names: Vec<String> = tuned.params().iter().map(|p| p.name.clone()).collect();
     if !names.iter().any(|name| name == "lm_head.weight") {
         names.push("lm_head.weight".into());
     }
     let mut pairs = Vec::with_capacity(names.len());
     for name in names {
-        let is_head = name == "lm_head.weight";
-        let at = |params: &[ParamDecl]| find(params, &name).or_else(|| is_head.then(|| embedding(params)));
-        let (Some(base_at), Some(tuned_at)) = (at(base.params()), at(tuned.params())) else {
+        let (Some(&base_at), Some(&tuned_at)) = (in_base.get(&name), in_tuned.get(&name)) else {
             return Err(Error::tensor(
                 base.directory().label(),
                 name,
@@ -211,7 +215,7 @@ fn pairs(base: &Checkpoint, tuned: &Checkpoint) -> Result<Vec<Pair>> {
         }
         pairs.push(Pair { base: base_at, tuned: tuned_at, name });
     }
-    if let Some(gone) = base.params().iter().find(|p| !pairs.iter().any(|pair| base.params()[pair.base].name == p.name)) {
+    if let Some(gone) = base.params().iter().find(|p| !in_tuned.contains_key(&p.name)) {
         return Err(Error::tensor(
             tuned.directory().label(),
             &gone.name,

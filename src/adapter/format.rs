@@ -119,7 +119,8 @@ impl Adapter {
             ));
         }
         for name in unmatched.iter().take(NAMED) {
-            self.notes.push(format!("{}: \"{name}\" in {ADAPTER_CONFIG} is no module of this base; PEFT ignores it as well", self.label));
+            self.notes
+                .push(format!("{}: \"{name}\" in {ADAPTER_CONFIG} is not a module of this base; PEFT ignores it as well", self.label));
         }
         let Some(made_on) = self.file.metadata(BASE_FINGERPRINT) else { return Ok(()) };
         for base in std::iter::once(&base).chain(others) {
@@ -147,7 +148,7 @@ impl ParamSource for Adapter {
     async fn read_rows(&self, param: usize, rows: Range<usize>) -> Result<Vec<f32>> {
         let decl = &self.params[param].decl;
         if rows.start > rows.end || rows.end > decl.rows {
-            return Err(self.fail(param, format!("has {} rows, {rows:?} were wanted", decl.rows)));
+            return Err(self.fail(param, format!("has {} rows, {rows:?} were requested", decl.rows)));
         }
         let (key, cols) = (&self.keys[param], decl.cols);
         if decl.layout == Layout::AsStored {
@@ -207,7 +208,7 @@ pub async fn read_config(directory: &dyn Directory) -> Result<AdapterConfig> {
             Some((_, child)) => {
                 fail(format!("there is no {ADAPTER_CONFIG} here; the adapter is in {child}/, give {}/{child}", directory.label()))
             }
-            None => fail(format!("this is no adapter: it has no {ADAPTER_CONFIG}")),
+            None => fail(format!("this is not an adapter: it has no {ADAPTER_CONFIG}")),
         };
     }
     let config =
@@ -243,7 +244,7 @@ async fn match_keys(file: &TensorFile, resolved: &ResolvedAdapter, params: &[Ada
             return Err(Error::tensor(file.name(), &tensor.name, explain_prefix(&tensor.name)));
         }
         if let Some(other) = found.insert(normal_key(&tensor.name), &tensor.name) {
-            return Err(Error::tensor(file.name(), &tensor.name, format!("stands twice in the file, also as {other}; keep one of them")));
+            return Err(Error::tensor(file.name(), &tensor.name, format!("occurs twice in the file, also as {other}; keep one of them")));
         }
     }
     let mut keys = Vec::with_capacity(params.len());
@@ -267,7 +268,7 @@ async fn match_keys(file: &TensorFile, resolved: &ResolvedAdapter, params: &[Ada
             file.name(),
             *first,
             format!(
-                "is missing{others}: {ADAPTER_CONFIG} asks for it on this base; the two files are not of one adapter, or it was made for a base with fewer layers"
+                "is missing{others}: {ADAPTER_CONFIG} asks for it on this base; the two files do not belong to the same adapter, or it was made for a base with fewer layers"
             ),
         ));
     }
@@ -294,7 +295,7 @@ fn explain_prefix(key: &str) -> String {
         None if key.contains("lora_") => {
             format!("lacks the prefix \"{KEY_PREFIX}\" that PEFT writes and looks for; PEFT would load nothing of it")
         }
-        None => format!("is no tensor of a LoRA adapter, whose names begin with \"{KEY_PREFIX}\""),
+        None => format!("is not a tensor of a LoRA adapter, whose names begin with \"{KEY_PREFIX}\""),
     }
 }
 
@@ -317,7 +318,7 @@ fn check(file: &TensorFile, key: &str, param: &AdapterParam, resolved: &Resolved
         let (rank_at, other_at) = if key.contains("lora_A") || key.contains("embedding_A") { (0, 1) } else { (1, 0) };
         let stored_rank = [a, b][rank_at];
         if *stored_rank != rank && wanted[other_at] == found[other_at] {
-            return fail(format!("has rank {stored_rank}, {ADAPTER_CONFIG} says {rank}; the two files are not of one adapter"));
+            return fail(format!("has rank {stored_rank}, {ADAPTER_CONFIG} says {rank}; the two files do not belong to the same adapter"));
         }
     }
     fail(format!("has the shape {found:?}, this base asks for {wanted:?}: the adapter was made for a model of other sizes"))

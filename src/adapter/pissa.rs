@@ -3,6 +3,7 @@
 //! since initialisation, s·(B·A − B₀·A₀), as one adapter of twice the rank for W itself. It contains A₀ and B₀ unchanged, so a run that is
 //! resumed from it continues with the same bits.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use async_trait::async_trait;
@@ -55,12 +56,13 @@ impl Principal {
         let plain = NewAdapter::new(resolved, base, seed);
         let mut all = Vec::with_capacity(resolved.targets.len());
         let params = resolved.declarations(base.params());
+        let a_of: HashMap<AdapterRole, usize> = params.iter().enumerate().map(|(at, param)| (param.role, at)).collect();
         for (index, target) in resolved.targets.iter().enumerate() {
             let decl = &base.params()[target.param];
             let weight = base.read_rows(target.param, 0..decl.rows).await?;
             let found = principal(&decl.name, &weight, decl.cols, target.rank, iterations)?;
-            let at = params.iter().position(|p| p.role == AdapterRole::A(index)).expect("a resolved adapter declares A of each target");
-            let mut a = plain.read_rows(at, 0..target.rank).await?;
+            // A resolved adapter declares A of each target.
+            let mut a = plain.read_rows(a_of[&AdapterRole::A(index)], 0..target.rank).await?;
             let mut b = vec![0f32; decl.rows * target.rank];
             for (k, (sigma, vt)) in found.sigma.iter().zip(found.vt.chunks_exact(decl.cols)).enumerate() {
                 let root = (sigma / target.scale).sqrt();
@@ -105,12 +107,16 @@ pub struct Residual<'a> {
     base: &'a dyn ModelSource,
     resolved: &'a ResolvedAdapter,
     principal: &'a Principal,
+    /// The target of each adapted parameter, by the parameter's name.
+    target_of: HashMap<&'a str, usize>,
 }
 
 impl<'a> Residual<'a> {
     /// Creates the base on which a run trains.
     pub fn new(base: &'a dyn ModelSource, resolved: &'a ResolvedAdapter, principal: &'a Principal) -> Residual<'a> {
-        Residual { base, resolved, principal }
+        let target_of =
+            resolved.targets.iter().enumerate().map(|(index, target)| (base.params()[target.param].name.as_str(), index)).collect();
+        Residual { base, resolved, principal, target_of }
     }
 }
 
@@ -118,7 +124,7 @@ impl<'a> Residual<'a> {
 impl ParamSource for Residual<'_> {
     async fn read_rows(&self, param: usize, rows: Range<usize>) -> Result<Vec<f32>> {
         let mut values = self.base.read_rows(param, rows.clone()).await?;
-        if let Some(index) = self.resolved.targets.iter().position(|target| target.param == param) {
+        if let Some(&index) = self.target_of.get(self.base.params()[param].name.as_str()) {
             let (target, cols) = (&self.resolved.targets[index], self.base.params()[param].cols);
             add(&mut values, rows, cols, target, -target.scale, &self.principal.0[index]);
         }
@@ -145,7 +151,7 @@ impl ModelSource for Residual<'_> {
     }
 
     fn dtype(&self, param: &ParamDecl) -> Dtype {
-        match self.resolved.targets.iter().any(|target| self.base.params()[target.param].name == param.name) {
+        match self.target_of.contains_key(param.name.as_str()) {
             true => Dtype::F32,
             false => self.base.dtype(param),
         }

@@ -149,7 +149,7 @@ impl ResolvedAdapter {
                 let (rows, cols) = (decl.rows, decl.cols);
                 return Err(field_error(
                     "r",
-                    format!("is {rank} for {}, a matrix of {rows} × {cols}; a rank beyond that is no low rank", module.name),
+                    format!("is {rank} for {}, a matrix of {rows} × {cols}; such a rank is not low", module.name),
                 ));
             }
             let scale = (alpha / divisor) as f32;
@@ -455,7 +455,7 @@ impl<'a, T: Copy> Patterns<'a, T> {
 }
 
 fn regex(field: &str, pattern: &str, written: &str) -> Result<Regex> {
-    Regex::new(pattern).map_err(|e| field_error(field, format!("holds \"{written}\", which is no regular expression: {e}")))
+    Regex::new(pattern).map_err(|e| field_error(field, format!("holds \"{written}\", which is not a regular expression: {e}")))
 }
 
 fn is_match(field: &str, pattern: &Regex, name: &str) -> Result<bool> {
@@ -493,7 +493,7 @@ impl ResolvedAdapter {
         let model_type = model.architecture.model_type();
         Some(Error::recipe(
             "lora_target",
-            format!("{first} is no module of this {model_type} model; {}", suggestion(&modules(declarations))),
+            format!("{first} is not a module of this {model_type} model; {}", suggestion(&modules(declarations))),
         ))
     }
 }

@@ -181,7 +181,7 @@ fn header_length(file: &str, bytes: &[u8], size: u64) -> Result<u64> {
         return Err(Error::file(file, format!("the file has only {size} bytes; get it again")).because(Cause::Truncated));
     };
     if length > MAX_HEADER {
-        return Err(Error::file(file, "this is no safetensors file: it would begin with a header of more than 100 MB"));
+        return Err(Error::file(file, "this is not a safetensors file: it would begin with a header of more than 100 MB"));
     }
     match size.checked_sub(LENGTH_BYTES) {
         Some(rest) if length <= rest => Ok(length),

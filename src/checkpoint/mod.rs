@@ -145,7 +145,7 @@ impl Checkpoint {
         let place = self.place(param)?;
         let (file, dtype) = (&self.files[place.file], self.dtype_of(place));
         if rows.start > rows.end || rows.end > param.rows {
-            return Err(self.fail(param, format!("has {} rows, {rows:?} were wanted", param.rows)));
+            return Err(self.fail(param, format!("has {} rows, {rows:?} were requested", param.rows)));
         }
         let per_piece = (self.piece / (dtype.bitsize() as u64 / 8)).max(1);
         let cols = param.cols;

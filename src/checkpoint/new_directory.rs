@@ -13,8 +13,12 @@ pub struct NewDirectory<'a> {
     parent: &'a dyn OutputDirectory,
     name: String,
     cleared: bool,
-    _lock: Box<dyn Any>,
+    replaces: bool,
+    _lock: Option<Box<dyn Any>>,
 }
+
+/// The end of the temporary name of a directory that is being replaced.
+const REPLACED: &str = ".replaced.partial";
 
 impl<'a> NewDirectory<'a> {
     /// Starts the directory `name` in `parent`. An empty directory of that name is replaced.
@@ -32,10 +36,39 @@ impl<'a> NewDirectory<'a> {
             let reason = "another command is writing this directory; wait for it, or name another directory for the result";
             return Err(Error::file(shown(), reason).because(Cause::InUse));
         };
-        let mut new = NewDirectory { parent, name: name.to_string(), cleared: false, _lock: lock };
+        let mut new = NewDirectory { parent, name: name.to_string(), cleared: false, replaces: false, _lock: Some(lock) };
         new.cleared = !is_empty(parent, &new.partial()).await?;
         parent.remove(&new.partial()).await?;
         Ok(new)
+    }
+
+    /// Starts a directory that replaces one of the same name when it is complete. The caller holds a lock on `parent`: no other process
+    /// writes there.
+    ///
+    /// # Errors
+    /// As [`OutputDirectory::remove`].
+    pub async fn replacing(parent: &'a dyn OutputDirectory, name: &str) -> Result<NewDirectory<'a>> {
+        let new = NewDirectory { parent, name: name.to_string(), cleared: false, replaces: true, _lock: None };
+        parent.remove(&new.partial()).await?;
+        Ok(new)
+    }
+
+    /// Renames the directories back that an interrupted command had moved aside to replace them. `marker` is the file that makes such a
+    /// directory complete.
+    ///
+    /// # Errors
+    /// As [`OutputDirectory::rename`].
+    pub async fn restore_replaced(parent: &dyn OutputDirectory, marker: &str) -> Result<()> {
+        let entries = parent.list().await?;
+        for entry in &entries {
+            let Some((aside, file)) = entry.name.split_once('/') else { continue };
+            let Some(name) = aside.strip_prefix('.').and_then(|name| name.strip_suffix(REPLACED)) else { continue };
+            if file == marker && !entries.iter().any(|e| e.name == format!("{name}/{marker}")) {
+                parent.remove(name).await?;
+                parent.rename(aside, name).await?;
+            }
+        }
+        Ok(())
     }
 
     fn partial(&self) -> String {
@@ -70,12 +103,20 @@ impl<'a> NewDirectory<'a> {
 
     async fn rename(&self) -> Result<()> {
         self.directory().sync().await?;
+        let aside = format!(".{}{REPLACED}", self.name);
         // The rename does not replace anything, so an empty directory must be removed first.
         if is_empty(self.parent, &self.name).await? {
             self.parent.remove(&self.name).await?;
+        } else if self.replaces {
+            self.parent.remove(&aside).await?;
+            self.parent.rename(&self.name, &aside).await?;
         }
         self.parent.rename(&self.partial(), &self.name).await?;
-        self.parent.sync().await
+        self.parent.sync().await?;
+        if self.replaces {
+            self.parent.remove(&aside).await?;
+        }
+        Ok(())
     }
 }
 

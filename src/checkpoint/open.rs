@@ -48,7 +48,7 @@ impl Checkpoint {
         for (number, file) in files.iter().enumerate() {
             for tensor in file.tensors() {
                 if let Some(other) = found.insert(&tensor.name, number) {
-                    let reason = format!("is also in {}; the two files are not of one model", files[other].name());
+                    let reason = format!("is also in {}; the two files do not belong to the same model", files[other].name());
                     return Err(Error::tensor(file.name(), &tensor.name, reason));
                 }
             }
@@ -64,7 +64,7 @@ impl Checkpoint {
         unexpected.sort_unstable();
         if let Some(name) = unexpected.first() {
             let file = found.get(name).map_or("", |file| files[*file].name());
-            let reason = format!("is no tensor of the {} model that config.json declares", config.architecture.model_type());
+            let reason = format!("is not a tensor of the {} model that config.json declares", config.architecture.model_type());
             return Err(Error::tensor(file, *name, reason));
         }
         Ok(Checkpoint::assemble(directory, config, files, places))
@@ -74,7 +74,7 @@ impl Checkpoint {
 async fn read(directory: &dyn Directory, name: &str) -> Result<Vec<u8>> {
     match directory.size(name).await? {
         Some(_) => read_small(directory, name).await,
-        None => Err(Error::file(format!("{}/{name}", directory.label()), "there is no such file, so this is no model directory")),
+        None => Err(Error::file(format!("{}/{name}", directory.label()), "there is no such file, so this is not a model directory")),
     }
 }
 
@@ -123,7 +123,7 @@ async fn weight_map(directory: &dyn Directory) -> Result<BTreeMap<String, String
     };
     let entry = |(tensor, file): (&String, &Value)| match file {
         Value::String(file) => Ok((tensor.clone(), file.clone())),
-        _ => Err(Error::tensor(INDEX, tensor, "is mapped to something that is no file's name in weight_map")),
+        _ => Err(Error::tensor(INDEX, tensor, "is mapped to something that is not a file's name in weight_map")),
     };
     map.iter().map(entry).collect()
 }

@@ -86,7 +86,7 @@ impl TensorFile {
         let entry = self.require(tensor)?;
         if elements.start > elements.end || elements.end > entry.elements() {
             let n = entry.elements();
-            return Err(Error::tensor(&self.name, tensor, format!("has {n} elements, {elements:?} were wanted")));
+            return Err(Error::tensor(&self.name, tensor, format!("has {n} elements, {elements:?} were requested")));
         }
         let width = entry.dtype.bitsize() as u64 / 8;
         let range = entry.offset + elements.start * width..entry.offset + elements.end * width;

@@ -153,7 +153,7 @@ async fn write_param(file: &mut TensorFileWriter, param: &ParamDecl, index: usiz
         let values = source.read_rows(index, range).await?;
         if values.len() != wanted {
             let found = values.len();
-            return Err(Error::tensor(&file_name, &param.name, format!("{found} numbers came, {wanted} were wanted")));
+            return Err(Error::tensor(&file_name, &param.name, format!("{found} numbers were given, {wanted} are needed")));
         }
         Ok(values)
     };

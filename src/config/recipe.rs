@@ -96,8 +96,8 @@ impl Recipe {
     pub async fn load(dir: &dyn Directory, name: &str, overrides: &[String]) -> Result<Self> {
         let bytes = read_small(dir, name).await?;
         let path = format!("{}/{name}", dir.label());
-        let text = String::from_utf8(bytes).map_err(|_| Error::file(&path, "a recipe must be UTF-8 text"))?;
-        Self::parse(&path, text.trim_start_matches('\u{feff}'), overrides)
+        let text = std::str::from_utf8(&bytes).map_err(|_| Error::file(&path, "a recipe must be UTF-8 text"))?;
+        Self::parse(&path, text, overrides)
     }
 
     /// Parses YAML text; `path` is what errors call it.

@@ -12,6 +12,7 @@ use serde_saphyr::Spanned;
 use super::keys::{self, Key, Support};
 use super::value::{Kind, Value};
 use crate::error::{Error, Result};
+use crate::platform::text_without_byte_order_mark;
 
 /// Where a value was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +41,7 @@ impl Settings {
     /// [`Error::Line`] or [`Error::Recipe`] for broken YAML, unknown keys, and values of the wrong type.
     pub(super) fn read(path: &str, text: &str, overrides: &[String]) -> Result<Self> {
         let mut settings = Settings { path: path.to_string(), ..Default::default() };
+        let text = text_without_byte_order_mark(text);
         // A comment-only or empty file is an empty recipe: all may come from the command line.
         let empty = text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'));
         let entries: Entries = match serde_saphyr::from_str(text) {
@@ -232,7 +234,7 @@ pub type GivenKeys = (Vec<(String, Value)>, Vec<String>);
 /// # Errors
 /// [`Error::Line`] for broken YAML, unknown keys, and values of the wrong type.
 pub fn read_keys(path: &str, text: &str) -> Result<GivenKeys> {
-    let settings = Settings::read(path, text.trim_start_matches('\u{feff}'), &[])?;
+    let settings = Settings::read(path, text, &[])?;
     Ok((settings.given.into_iter().map(|(name, (value, _))| (name.to_string(), value)).collect(), settings.notices))
 }
 

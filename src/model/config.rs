@@ -297,7 +297,8 @@ impl ModelConfig {
             };
             if sliding {
                 let window = window.ok_or_else(|| {
-                    fields.error("layer_types", format!("says that layer {index} slides, but no sliding_window is in force"))
+                    fields
+                        .error("layer_types", format!("gives layer {index} sliding attention, but the model has no active sliding_window"))
                 })?;
                 layer.window = Some(to_window(window));
             }

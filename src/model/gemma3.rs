@@ -34,7 +34,7 @@ pub(super) fn config(fields: &Fields<'_>) -> Result<ModelConfig> {
     if fields.flag_or("use_bidirectional_attention", false)? {
         return Err(fields.error(
             "use_bidirectional_attention",
-            "is true; a model that looks ahead is an encoder, and only causal language models can be trained here",
+            "is true, so tokens attend to later ones; only causal language models can be trained here",
         ));
     }
     let mut config = ModelConfig::decoder(

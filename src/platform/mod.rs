@@ -29,7 +29,7 @@ pub use lock::DirectoryLock;
 pub use memory::MemoryDirectory;
 #[cfg(not(target_arch = "wasm32"))]
 pub use native::{NativeDirectory, block_on, open_directory, parent_and_name, report_file_size_limit};
-pub use small::{check_size, is_lfs_pointer, read_small, size_limit, without_byte_order_mark};
+pub use small::{check_size, is_lfs_pointer, read_small, size_limit, text_without_byte_order_mark, without_byte_order_mark};
 
 /// One file of a [`Directory`].
 #[derive(Debug, Clone, PartialEq, Eq)]

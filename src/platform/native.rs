@@ -25,7 +25,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
 pub fn open_directory(path: &Path) -> Result<NativeDirectory> {
     let shown = path.display().to_string();
     if shown.is_empty() {
-        return Err(Error::file("\"\"", "an empty name is no directory"));
+        return Err(Error::file("\"\"", "an empty name is not a directory"));
     }
     match fs::metadata(path) {
         Ok(meta) if meta.is_dir() => Ok(NativeDirectory::new(path)),

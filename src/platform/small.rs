@@ -69,6 +69,12 @@ pub fn without_byte_order_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
+/// [`without_byte_order_mark`] of a text.
+pub fn text_without_byte_order_mark(text: &str) -> &str {
+    // A whole character is removed from the front of UTF-8, so what is left is UTF-8.
+    std::str::from_utf8(without_byte_order_mark(text.as_bytes())).unwrap_or(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

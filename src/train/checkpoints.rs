@@ -42,36 +42,6 @@ pub(super) async fn remove_oldest(job: &Job<'_>, kept: u64, best: Option<&str>) 
     Ok(())
 }
 
-/// Gives a checkpoint that is about to be replaced another name, and returns that; `None` where there is none.
-pub(super) async fn set_aside(out: &dyn OutputDirectory, name: &str) -> Result<Option<String>> {
-    if out.size(&format!("{name}/{STATE_FILE}")).await?.is_none() {
-        out.remove(name).await?;
-        return Ok(None);
-    }
-    let aside = format!(".{name}{REPLACED}");
-    out.remove(&aside).await?;
-    out.rename(name, &aside).await?;
-    Ok(Some(aside))
-}
-
-/// The end of the name of a checkpoint that was about to be replaced.
-const REPLACED: &str = ".replaced.partial";
-
-/// Gives checkpoints their names back that a killed run was about to replace.
-pub(super) async fn bring_back_replaced(out: &dyn OutputDirectory) -> Result<()> {
-    let entries = out.list().await?;
-    for entry in &entries {
-        let Some((aside, STATE_FILE)) = entry.name.split_once('/') else { continue };
-        let name = aside.strip_prefix('.').and_then(|name| name.strip_suffix(REPLACED));
-        let Some(name) = name.filter(|name| checkpoint_step(name).is_some()) else { continue };
-        if !entries.iter().any(|e| e.name == format!("{name}/{STATE_FILE}")) {
-            out.remove(name).await?;
-            out.rename(aside, name).await?;
-        }
-    }
-    Ok(())
-}
-
 /// Removes a checkpoint, under another name first: one that is half removed must not be taken for a whole one.
 pub(super) async fn remove_checkpoint(out: &dyn OutputDirectory, name: &str) -> Result<()> {
     let aside = format!(".{name}.removed.partial");

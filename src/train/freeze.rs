@@ -21,7 +21,7 @@ pub fn freeze_selection(freeze: &Freeze, layers: usize, declarations: &[ParamDec
     let unknown = |key: &'static str, module: &str, known: &BTreeSet<&str>| {
         let known: Vec<&str> = known.iter().copied().collect();
         let tied = if module == "lm_head" { "; the output head is tied to the embedding here" } else { "" };
-        Error::recipe(key, format!("{module} is no such module of this model{tied}; choose from {}", known.join(", ")))
+        Error::recipe(key, format!("{module} is not a module of this model{tied}; choose from {}", known.join(", ")))
     };
     let mut all = false;
     for module in &freeze.trainable_modules {

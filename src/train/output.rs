@@ -13,7 +13,19 @@ use crate::platform::OutputDirectory;
 /// # Errors
 /// [`Error::Recipe`] with what to do: go on from the checkpoints that are there, allow overwriting, or name another directory.
 pub async fn check_output(out: &dyn OutputDirectory, recipe: &Recipe) -> Result<()> {
-    if recipe.overwrite_output_dir || recipe.resume_from_checkpoint != Resume::No {
+    match recipe.resume_from_checkpoint {
+        // A run that goes on from one of its own checkpoints writes beside it; any other is checked when its checkpoint is read.
+        Resume::Newest | Resume::From(_) => Ok(()),
+        Resume::No => check_free(out, recipe).await,
+    }
+}
+
+/// Refuses an output directory that holds another run's files.
+///
+/// # Errors
+/// As [`check_output`].
+pub(super) async fn check_free(out: &dyn OutputDirectory, recipe: &Recipe) -> Result<()> {
+    if recipe.overwrite_output_dir {
         return Ok(());
     }
     let entries = out.list().await?;

@@ -2,15 +2,17 @@
 
 use std::rc::Rc;
 
-use super::checkpoints::{bring_back_replaced, newest_checkpoint};
+use super::checkpoints::newest_checkpoint;
 use super::checksums;
 use super::job::{Event, Job, Observer};
 use super::names::{STATE_FILE, checkpoint_name};
+use super::output::check_free;
 use super::saver::Saver;
 use super::state::{self, SavedState};
+use crate::checkpoint::NewDirectory;
 use crate::config::Resume;
 use crate::error::{Error, Result};
-use crate::platform::{Directory, as_directory, read_small};
+use crate::platform::{Directory, OutputDirectory, as_directory, read_small};
 
 /// Bytes that are copied at once.
 const PIECE: u64 = 8 << 20;
@@ -19,6 +21,8 @@ const PIECE: u64 = 8 << 20;
 pub(super) struct Earlier {
     pub(super) directory: Rc<dyn Directory>,
     pub(super) state: SavedState,
+    /// Whether it is a checkpoint of another directory than the output directory.
+    pub(super) from_elsewhere: bool,
 }
 
 /// Finds the checkpoint that the recipe asks for and checks that this run can go on from it.
@@ -27,7 +31,7 @@ pub(super) struct Earlier {
 /// [`Error::Recipe`] when recipe or data differ, [`Error::File`] when a file of it is damaged.
 pub(super) async fn find(saver: &Saver<'_>, observer: &mut dyn Observer) -> Result<Option<Earlier>> {
     let out = saver.job.out;
-    bring_back_replaced(out).await?;
+    NewDirectory::restore_replaced(out, STATE_FILE).await?;
     let directory: Rc<dyn Directory> = match &saver.job.recipe.resume_from_checkpoint {
         Resume::No => return Ok(None),
         Resume::Newest => match newest_checkpoint(out).await? {
@@ -45,7 +49,12 @@ pub(super) async fn find(saver: &Saver<'_>, observer: &mut dyn Observer) -> Resu
     };
     let state = state::read(&*directory, &saver.run_fingerprint()?).await?;
     checksums::verify(&*directory, &state.files).await?;
-    Ok(Some(Earlier { directory, state }))
+    let own = format!("{}/{STATE_FILE}", checkpoint_name(state.global_step));
+    let from_elsewhere = out.size(&own).await?.is_none() || read_small(out, &own).await? != read_small(&*directory, STATE_FILE).await?;
+    if from_elsewhere {
+        check_free(out, saver.job.recipe).await?;
+    }
+    Ok(Some(Earlier { directory, state, from_elsewhere }))
 }
 
 impl Earlier {
@@ -89,9 +98,12 @@ async fn readable(directory: &dyn Directory) -> Option<Vec<u8>> {
 
 /// Copies a checkpoint into the output directory; it appears there when it is whole.
 async fn copy(from: &dyn Directory, job: &Job<'_>, name: &str) -> Result<()> {
-    let partial = format!(".{name}.partial");
-    job.out.remove(&partial).await?;
-    let to = job.out.subdirectory(&partial);
+    let new = NewDirectory::replacing(job.out, name).await?;
+    let copied = copy_files(from, &*new.directory()).await;
+    new.complete(copied).await
+}
+
+async fn copy_files(from: &dyn Directory, to: &dyn OutputDirectory) -> Result<()> {
     for entry in from.list().await? {
         let mut file = to.create(&entry.name).await?;
         for first in (0..entry.size).step_by(PIECE as usize) {
@@ -99,8 +111,5 @@ async fn copy(from: &dyn Directory, job: &Job<'_>, name: &str) -> Result<()> {
         }
         file.finish().await?;
     }
-    to.sync().await?;
-    job.out.remove(name).await?;
-    job.out.rename(&partial, name).await?;
-    job.out.sync().await
+    Ok(())
 }

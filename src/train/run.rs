@@ -65,7 +65,12 @@ async fn train_into(planned: &PlannedRun, job: &Job<'_>, observer: &mut dyn Obse
     let mut run = Run::new(saver, engine, loader)?;
     output::remove_partial(job.out).await?;
     match earlier {
-        Some(earlier) => run.resume(earlier, observer).await?,
+        Some(earlier) => {
+            if earlier.from_elsewhere {
+                *aside = run.make_room(observer).await?;
+            }
+            run.resume(earlier, observer).await?;
+        }
         None => *aside = run.make_room(observer).await?,
     }
     run.history.rewrite(job.out).await?;

@@ -9,7 +9,6 @@ use std::rc::Rc;
 
 use safetensors::Dtype;
 
-use super::checkpoints::set_aside;
 use super::checksums::Summed;
 use super::finetuning::Finetuning;
 use super::fingerprint::{Fingerprint, SamplesHash};
@@ -19,7 +18,9 @@ use super::names::{OPTIMIZER_FILE, STATE_FILE, checkpoint_name};
 use super::state::SavedState;
 use crate::adapter::pissa::{Converted, Principal, Residual, TrainedHalf};
 use crate::adapter::{self, Adapter, AdapterFiles, write_adapter};
-use crate::checkpoint::{Checkpoint, ModelSource, ParamSource, TensorFile, TensorFileWriter, TensorInfo, WriteOptions, write_checkpoint};
+use crate::checkpoint::{
+    Checkpoint, ModelSource, NewDirectory, ParamSource, TensorFile, TensorFileWriter, TensorInfo, WriteOptions, write_checkpoint,
+};
 use crate::config::{ExportDtype, Recipe, Strategy};
 use crate::engine::{Engine, Method, Shifted};
 use crate::error::Result;
@@ -133,21 +134,10 @@ impl<'a> Saver<'a> {
 pub(super) async fn save(saver: &Saver<'_>, engine: &Engine, state: &SavedState, history: &History) -> Result<String> {
     let job = saver.job;
     let name = checkpoint_name(state.global_step);
-    let partial = format!(".{name}.partial");
-    job.out.remove(&partial).await?;
-    let dir = job.out.subdirectory(&partial);
-    if let Err(error) = write_all(saver, engine, state, history, &*dir).await {
-        // Half a checkpoint cannot be used and takes room on a full disk. Removing it may fail too; the first error is the one to report.
-        let _ = job.out.remove(&partial).await;
-        return Err(error);
-    }
     // A run that was resumed from an earlier step writes this checkpoint a second time, with the same bits: the new one replaces it.
-    let replaced = set_aside(job.out, &name).await?;
-    job.out.rename(&partial, &name).await?;
-    job.out.sync().await?;
-    if let Some(replaced) = replaced {
-        job.out.remove(&replaced).await?;
-    }
+    let new = NewDirectory::replacing(job.out, &name).await?;
+    let written = write_all(saver, engine, state, history, &*new.directory()).await;
+    new.complete(written).await?;
     Ok(name)
 }
 
@@ -158,8 +148,7 @@ async fn write_all(saver: &Saver<'_>, engine: &Engine, state: &SavedState, histo
         write_optimizer(saver.writes_rounded(), engine, &summed).await?;
     }
     let state = SavedState { files: summed.sums(), trainer_log: history.entries.clone(), ..state.clone() };
-    write_json(dir, STATE_FILE, &state.to_json(saver.job.recipe, history)?).await?;
-    dir.sync().await
+    write_json(dir, STATE_FILE, &state.to_json(saver.job.recipe, history)?).await
 }
 
 async fn write_optimizer(master: bool, engine: &Engine, dir: &dyn OutputDirectory) -> Result<()> {

@@ -35,7 +35,7 @@ impl Base {
         files::open(&dir, &entries, &mut view, &mut findings).await;
         names::unwrap(&mut view, &mut Vec::new());
         if view.config.is_empty() && view.tensors.is_empty() {
-            return Err(Error::file(dir.label(), "this is no model, so it cannot serve as the base (--base)"));
+            return Err(Error::file(dir.label(), "this is not a model, so it cannot serve as the base (--base)"));
         }
         let config = ModelConfig::from_map(CONFIG_FILE, view.config.clone()).ok();
         Ok(Base { dir, entries, view, config })

@@ -293,7 +293,7 @@ impl<'a> SelfTest<'a> {
         all.push(configured.clone());
         let Some(best) = standing_out(&all).filter(|best| *best < others.len()) else { return Ok(None) };
         let message = format!(
-            "all shapes fit, but the model does not behave: with {} heads of {}, as config.json says, its loss on a text is {:.3}, \
+            "all shapes fit, but the number of heads is wrong: with {} heads of {}, as config.json says, its loss on a text is {:.3}, \
              with {} it is {:.3}. Other tools compute nonsense without a word",
             config.num_attention_heads,
             config.head_dim,

@@ -216,7 +216,7 @@ faults! {
         InvalidJson "invalid_json" Error:
             "A file that is not valid JSON.",
             "“It looks like the config file at … is not a valid JSON file.”",
-            "Mend the named line, or take the file from the base model.";
+            "Correct the named line, or take the file from the base model.";
         ByteOrderMark "byte_order_mark" Error:
             "A byte order mark in front of JSON.",
             "“It looks like the config file at … is not a valid JSON file.”; “Unexpected UTF-8 BOM”",

@@ -242,7 +242,7 @@ fn check_dtype(view: &mut View, findings: &mut Vec<Finding>) {
             dtype_name(Dtype::F32).unwrap_or("float32")
         });
         let message = format!(
-            "{key} is {value}, which is no number type (transformers says \"module 'torch' has no attribute …\"); the tensors are {stored}"
+            "{key} is {value}, which is not a number type (transformers says \"module 'torch' has no attribute …\"); the tensors are {stored}"
         );
         let repair = Repair::SetConfig(vec![(key.into(), json!(stored))]);
         view.apply(&repair);

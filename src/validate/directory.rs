@@ -147,7 +147,7 @@ pub(super) async fn refuse(dir: &dyn Directory, entries: &[Entry], kind: Kind) -
         }
         Kind::Unknown => Finding::new(
             Code::NotAModel,
-            format!("this is no model directory: it has no config.json and no weights (it has {} files)", entries.len()),
+            format!("this is not a model directory: it has no config.json and no weights (it has {} files)", entries.len()),
         ),
         Kind::Model | Kind::ModelAndAdapter | Kind::Run => return None,
     })

@@ -117,7 +117,7 @@ async fn weight_map(dir: &Rc<dyn Directory>, entries: &[Entry], name: &str) -> R
     })?;
     let entry = |(tensor, file): (&String, &Value)| match file.as_str() {
         Some(file) => Ok((tensor.clone(), file.to_string())),
-        None => Err(Finding::new(Code::DamagedIndex, "is mapped to something that is no file's name in weight_map")
+        None => Err(Finding::new(Code::DamagedIndex, "is mapped to something that is not a file's name in weight_map")
             .file(name)
             .tensor(tensor)
             .into()),

@@ -24,7 +24,7 @@ impl View {
         Box::pin(async move {
             let (count, width) = matrix(tensor);
             if rows.start > rows.end || rows.end > count {
-                return Err(Error::tensor(self.file_of(tensor), &tensor.name, format!("has {count} rows, {rows:?} were wanted")));
+                return Err(Error::tensor(self.file_of(tensor), &tensor.name, format!("has {count} rows, {rows:?} were requested")));
             }
             match &tensor.source {
                 Source::Stored { file, tensor: name } => self.files[*file].read_f32(name, rows.start * width..rows.end * width).await,

@@ -181,7 +181,7 @@ pub(super) fn check(config: &ModelConfig, view: &View, findings: &mut Vec<Findin
             n => format!(", nor are {} others", n - 1),
         };
         let message = format!(
-            "is no tensor of the {model_type} model of {} layers that config.json declares{more}; transformers would leave it out and only warn",
+            "is not a tensor of the {model_type} model of {} layers that config.json declares{more}; transformers would leave it out and only warn",
             config.num_hidden_layers
         );
         findings.push(Finding::new(Code::UnexpectedTensor, message).file(view.file_of(tensor)).tensor(*name));

@@ -81,7 +81,7 @@ fn each_fault_of_the_file_has_its_sentence() {
         &|t| t.push((Q0.replace("q_proj", "o_proj"), vec![1], vec![0; 4])),
         "o_proj.lora_A.weight: adapter_config.json has no place for it",
     );
-    refused(&|t| t.push((Q0.replace("lora_A", "lora_A.default"), vec![1], vec![0; 4])), "stands twice");
+    refused(&|t| t.push((Q0.replace("lora_A", "lora_A.default"), vec![1], vec![0; 4])), "occurs twice");
     let rename = |from: &'static str, to: &'static str| {
         move |tensors: &mut Tensors| {
             for (name, _, _) in tensors {
@@ -116,7 +116,7 @@ fn what_is_no_adapter_is_said() {
     let empty = || MemoryDirectory::new("adapter");
     let config = bytes(&in_memory("llama"), "adapter_config.json");
     for (dir, part) in [
-        (empty(), "this is no adapter: it has no adapter_config.json"),
+        (empty(), "this is not an adapter: it has no adapter_config.json"),
         (empty().with("config.json", "{}").with("model.safetensors", ""), "this is a whole model, not an adapter"),
         (
             empty().with("checkpoint-9/adapter_config.json", "{}").with("checkpoint-10/adapter_config.json", "{}"),

@@ -40,7 +40,7 @@ fn a_text_must_match_the_whole_name() {
     let llama = base("llama");
     assert_eq!(modules(&llama, json!({"target_modules": r".*\.0\.(?!mlp).*[qk]_proj"})).len(), 2);
     assert!(refusal(&llama, json!({"target_modules": "q_proj"})).contains("names no module"));
-    assert!(refusal(&llama, json!({"target_modules": "(q_proj"})).contains("no regular expression"));
+    assert!(refusal(&llama, json!({"target_modules": "(q_proj"})).contains("not a regular expression"));
 }
 
 #[test]

@@ -46,7 +46,7 @@ fn malformed_headers_are_refused_with_the_reason() {
         (vec![], "the file has only 0 bytes"),
         (vec![1, 0, 0], "the file has only 3 bytes"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n".to_vec(), "git lfs pull"),
-        (u64::MAX.to_le_bytes().to_vec(), "no safetensors file"),
+        (u64::MAX.to_le_bytes().to_vec(), "not a safetensors file"),
         (1000u64.to_le_bytes().to_vec(), "its header has 1000 bytes, the whole file 8"),
         (file("[]", 0), "header is damaged"),
         (file("{", 0), "header is damaged"),

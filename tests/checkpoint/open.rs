@@ -42,7 +42,7 @@ fn the_first_fault_is_named() {
         bent(&config, |t| t[0].1 = vec![9, 12]),
         "model.embed_tokens.weight: has the shape [9, 12], config.json asks for [11, 12]",
     );
-    assert_refused(bent(&config, |t| t.push(("extra".into(), vec![1], 0.0))), "extra: is no tensor of the llama model");
+    assert_refused(bent(&config, |t| t.push(("extra".into(), vec![1], 0.0))), "extra: is not a tensor of the llama model");
     let name = "model.norm.weight";
     let integers = safetensors::tensor::TensorView::new(Dtype::I8, vec![12], &[0; 12]).expect("it fits");
     let (zeros, floats) = (vec![0; 10_000], declared(&config).into_iter().filter(|(n, _)| n != name).collect::<Vec<_>>());

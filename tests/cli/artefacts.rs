@@ -119,6 +119,25 @@ fn the_best_weights_are_found_from_another_output_directory() {
     assert_eq!(ws.read("third/model.safetensors"), ws.read("out/checkpoint-3/model.safetensors"));
 }
 
+/// Two runs' checkpoints in one directory could not be told apart.
+#[test]
+fn a_run_that_goes_on_elsewhere_needs_a_free_directory() {
+    let ws = Workspace::new();
+    ws.recipe("save_steps: 1\nmax_steps: 2");
+    ws.run(&["train", "recipe.yaml"]).good();
+    ws.run(&["train", "recipe.yaml", "seed=7", "output_dir=other"]).good();
+    let other = ws.read("other/model.safetensors");
+    let resume = ["train", "recipe.yaml", "resume_from_checkpoint=out/checkpoint-1", "output_dir=other"];
+    let said = ws.run(&resume).fault();
+    assert!(said.contains("other holds an earlier run with checkpoint-2") && said.contains("name another directory"), "{said}");
+    assert_eq!(ws.read("other/model.safetensors"), other);
+    ws.run(&[&resume[..], &["overwrite_output_dir=true"]].concat()).good();
+    assert_eq!(ws.read("other/model.safetensors"), ws.read("out/model.safetensors"));
+    assert!(!names(&ws, "other").contains(&"checkpoint-1".to_string()), "the other run's checkpoint is gone");
+    // In its own directory nothing is in the way.
+    ws.run(&["train", "recipe.yaml", "resume_from_checkpoint=out/checkpoint-1"]).good();
+}
+
 /// The names in a directory, hidden ones included.
 fn names(ws: &Workspace, dir: &str) -> Vec<String> {
     let entries = fs::read_dir(ws.path(dir)).expect("it is there").flatten();

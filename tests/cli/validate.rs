@@ -40,7 +40,7 @@ fn a_run_is_refused_by_the_same_rules() {
     ws.write("model/config.json", &config.to_string());
     let fault = ws.run(&["eval", "--model", "model", "--dataset", "test.jsonl"]);
     assert_eq!(fault.code, Some(1));
-    for words in ["model is no model that can be used", "4 heads of 20 (2 for keys and values)", "there is no tokenizer"] {
+    for words in ["model is not a model that can be used", "4 heads of 20 (2 for keys and values)", "there is no tokenizer"] {
         assert!(fault.stderr.contains(words), "'{words}' in: {}", fault.stderr);
     }
 }

@@ -44,7 +44,7 @@ fn assert_refused(dir: MemoryDirectory, parts: &[&str]) {
 #[test]
 fn what_is_no_model_directory() {
     let adapter = r#"{"base_model_name_or_path": "org/base", "peft_type": "LORA"}"#;
-    assert_refused(empty(), &["model: this is no model directory: it has no config.json and no weights"]);
+    assert_refused(empty(), &["model: this is not a model directory: it has no config.json and no weights"]);
     assert_refused(empty().with("adapter_config.json", adapter), &["LoRA adapter for org/base, not a model", "merge"]);
     assert_refused(
         directory(&llama()).with("adapter_config.json", adapter),
@@ -62,7 +62,10 @@ fn weights_that_cannot_be_read() {
     let config = || empty().with("config.json", llama().to_string());
     let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n";
     assert_refused(config(), &["there is a configuration but no weights"]);
-    assert_refused(config().with("pytorch_model.bin", "PK"), &["pytorch_model.bin: this is no file that torch.save writes", "safetensors"]);
+    assert_refused(
+        config().with("pytorch_model.bin", "PK"),
+        &["pytorch_model.bin: this is not a file that torch.save writes", "safetensors"],
+    );
     assert_refused(config().with("model.gguf", "GGUF"), &["llama.cpp"]);
     assert_refused(config().with("global_step10/zero_pp_rank_0.pt", ""), &["zero_to_fp32.py"]);
     assert_refused(config().with("pytorch_model_fsdp_0/__0_0.distcp", ""), &["FSDP"]);
@@ -73,7 +76,7 @@ fn weights_that_cannot_be_read() {
     );
     assert_refused(config().with("model.safetensors", pointer), &["model.safetensors: this is a git-lfs pointer", "git lfs pull"]);
     assert_refused(empty().with("config.json", pointer), &["config.json: this is a git-lfs pointer"]);
-    assert_refused(config().with("model.safetensors", "PK\x03\x04 0123456789"), &["no safetensors file"]);
+    assert_refused(config().with("model.safetensors", "PK\x03\x04 0123456789"), &["not a safetensors file"]);
     let whole = read(&directory(&llama()), "model.safetensors");
     assert_refused(config().with("model.safetensors", &whole[..whole.len() - 3]), &["cut short", "3 bytes"]);
 }
@@ -126,7 +129,7 @@ fn tensors_that_do_not_fit_the_configuration() {
         bent(&config, |t| t[0].1 = vec![9, 12]),
         &["config.json: model.embed_tokens.weight: vocab_size is 11, but the embedding model.embed_tokens.weight has 9 rows"],
     );
-    assert_refused(bent(&config, |t| t.push(("extra".into(), vec![1]))), &["extra: is no tensor of the llama model of 2 layers"]);
+    assert_refused(bent(&config, |t| t.push(("extra".into(), vec![1]))), &["extra: is not a tensor of the llama model of 2 layers"]);
     assert_refused(bent(&config, |t| t.retain(|(n, _)| n != "lm_head.weight")), &["there is no lm_head.weight", "tie_word_embeddings"]);
     for (rename, parts) in [
         ((|n: &str| format!("module.{n}")) as fn(&str) -> String, &["all 21 names carry \"module.\""][..]),

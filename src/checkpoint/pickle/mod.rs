@@ -66,7 +66,7 @@ impl TorchFile {
         } else {
             return Err(Error::file(
                 name,
-                "this is no file that torch.save writes (or one that was never downloaded); get it again, or save the model as safetensors",
+                "this is not a file that torch.save writes (or one that was never downloaded); get it again, or save the model as safetensors",
             ));
         };
         let mut tensors = Vec::new();

@@ -97,5 +97,5 @@ fn legacy_pickles(file: &str, bytes: &[u8]) -> Result<Option<Pickles>> {
 }
 
 fn too_long(file: &str) -> Error {
-    Error::file(file, format!("its pickle has more than {} MB beside the tensors; this is no model's weights", MAX_PICKLE >> 20))
+    Error::file(file, format!("its pickle has more than {} MB beside the tensors; this is not a model's weights", MAX_PICKLE >> 20))
 }

@@ -42,7 +42,7 @@ pub(super) async fn load_inner(dir: &dyn Directory) -> Result<(tokenizers::Token
         Error::config(&path, "", format!("the tokenizers library cannot read it: {reason}; take it from the base model anew"))
     };
     let dropout = inspect(bytes).map_err(fault)?;
-    // The library panics on some JSON that is no tokenizer.
+    // The library panics on some JSON that is not a tokenizer.
     let mut inner = guarded(|| tokenizers::Tokenizer::from_bytes(bytes)).map_err(fault)?;
     // A tokenizer saved by a training run keeps that run's truncation; lengths are decided here.
     inner.with_padding(None);
