@@ -1,29 +1,128 @@
-// y = x·Wᵀ + bias + x2·W2ᵀ for GPUs: a workgroup makes a tile of 8 THREADS_Y x 8 THREADS_X, sixteen steps of k at a time.
-// Saves memory traffic: what a tile needs is read once into workgroup memory, and each value from there feeds eight multiply-adds.
-// Blocks of 4 x 4 are transposed in registers on the way in, so that the inner loop reads four rows or four columns with one load.
+// y = x·Wᵀ + bias + x2·W2ᵀ for GPUs: a workgroup makes a tile of y, STEPS steps of k at a time. W may be up to three matrices one below the other, y then as many.
+// Saves memory traffic: what a tile needs is read once into workgroup memory, and each value from there feeds up to eight multiply-adds.
+// Where tiles are few, k is split: workgroups of several z make partial sums, which sum_parts adds up. Blocks of 4 x 4 are transposed in registers on the way in.
 // permute WEIGHT: f32 bf16 f16
 // use: shared/weight_{WEIGHT}.wgsl
-// use: shared/linear_forward.wgsl
 // use: shared/tile.wgsl
 
-/// Puts four rows x four steps of x into the workgroup's memory.
-fn put_rows(step: u32, group: u32, block: mat4x4<f32>) {
-    let t = transpose(block);
-    let at = step * 8u * THREADS_Y + group;
-    row_tile[at] = t[0];
-    row_tile[at + 2u * THREADS_Y] = t[1];
-    row_tile[at + 4u * THREADS_Y] = t[2];
-    row_tile[at + 6u * THREADS_Y] = t[3];
+struct Params {
+    /// Rows of x and of y.
+    m: u32,
+    /// Columns of y that this dispatch writes, rows of W.
+    n: u32,
+    /// Columns of x and W in vec4 units (their padding is zero).
+    k4: u32,
+    /// Columns of x that a workgroup sums up, in vec4 units: a multiple of four; all of them where k is not split.
+    part4: u32,
+    /// From the sums of one part to those of the next, in vec4 units.
+    part_stride: u32,
+    /// Row stride of x in vec4 units.
+    x_stride: u32,
+    /// First column of x to read, in vec4 units.
+    x_column: u32,
+    /// Row stride of W in units of four weights.
+    w_stride: u32,
+    /// 0: y is written, 1: y is added to.
+    accumulate: u32,
+    /// Where the columns of the second y begin, in vec4 units, a multiple of a tile; 0xffffffff without one.
+    cut1: u32,
+    /// Where the columns of the third y begin.
+    cut2: u32,
+    /// What to add to row * y_stride + column for an element of the first y, in vec4 units.
+    y_first: u32,
+    /// Row stride of the first y in vec4 units.
+    y_stride: u32,
+    /// The same for the second y; a number below zero counts from 2^32.
+    y1_first: u32,
+    /// Row stride of the second y.
+    y1_stride: u32,
+    /// The same for the third y.
+    y2_first: u32,
+    /// Row stride of the third y.
+    y2_stride: u32,
+    /// Columns of x2 and W2 that belong to the first y, in vec4 units (their padding is zero).
+    second4: u32,
+    /// What to add to row * x2_stride + column for an element of x2.
+    x2_first: u32,
+    /// Row stride of x2 in vec4 units.
+    x2_stride: u32,
+    /// What to add to row * w2_stride + column for an element of W2, with rows counted through all of W.
+    w2_first: u32,
+    /// Row stride of W2 in vec4 units.
+    w2_stride: u32,
+    /// The same for the second y.
+    second4_1: u32,
+    /// The same for the second y.
+    x2_first_1: u32,
+    /// The same for the second y.
+    x2_stride_1: u32,
+    /// The same for the second y.
+    w2_first_1: u32,
+    /// The same for the second y.
+    w2_stride_1: u32,
+    /// The same for the third y.
+    second4_2: u32,
+    /// The same for the third y.
+    x2_first_2: u32,
+    /// The same for the third y.
+    x2_stride_2: u32,
+    /// The same for the third y.
+    w2_first_2: u32,
+    /// The same for the third y.
+    w2_stride_2: u32,
+}
+@group(0) @binding(0) var<uniform> params: Params;
+/// (m, k) input.
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+/// (n, k) weights.
+@group(0) @binding(2) var<storage, read> w: array<Weight4>;
+/// (n) bias, padded with zeros to a multiple of four; read if BIAS.
+@group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
+/// (m, second) second input; read if SECOND.
+@group(0) @binding(4) var<storage, read> x2: array<vec4<f32>>;
+/// (n, second) second weight; read if SECOND.
+@group(0) @binding(5) var<storage, read> w2: array<vec4<f32>>;
+/// (m, n) output, or the partial sums.
+@group(0) @binding(6) var<storage, read_write> y: array<vec4<f32>>;
+
+/// Whether bias is added.
+override BIAS: bool = false;
+/// Whether x2·W2ᵀ is added.
+override SECOND: bool = false;
+/// Factor of the products, not of the bias: 1, or what scales the low-rank part of a LoRA layer.
+override SCALE: f32 = 1.0;
+
+/// Where a matrix lies in its buffer.
+struct Place {
+    first: u32,
+    stride: u32,
 }
 
-/// Puts four columns of y x four steps into the workgroup's memory.
-fn put_columns(step: u32, group: u32, block: mat4x4<f32>) {
-    let t = transpose(block);
-    let at = step * 8u * THREADS_X + group;
-    column_tile[at] = t[0];
-    column_tile[at + 2u * THREADS_X] = t[1];
-    column_tile[at + 4u * THREADS_X] = t[2];
-    column_tile[at + 6u * THREADS_X] = t[3];
+/// The second product of a tile.
+struct Second {
+    width: u32,
+    x: Place,
+    w: Place,
+}
+
+fn output_at(column: u32) -> Place {
+    if (column >= params.cut2) {
+        return Place(params.y2_first, params.y2_stride);
+    }
+    if (column >= params.cut1) {
+        return Place(params.y1_first, params.y1_stride);
+    }
+    return Place(params.y_first, params.y_stride);
+}
+
+fn second_at(column: u32) -> Second {
+    if (column >= params.cut2) {
+        return Second(params.second4_2, Place(params.x2_first_2, params.x2_stride_2), Place(params.w2_first_2, params.w2_stride_2));
+    }
+    if (column >= params.cut1) {
+        return Second(params.second4_1, Place(params.x2_first_1, params.x2_stride_1), Place(params.w2_first_1, params.w2_stride_1));
+    }
+    return Second(params.second4, Place(params.x2_first, params.x2_stride), Place(params.w2_first, params.w2_stride));
 }
 
 /// Four columns of row m of x, zero past the last column.
@@ -32,23 +131,31 @@ fn input(m: u32, k: u32) -> vec4<f32> {
     return select(vec4<f32>(0.0), x[at], k < params.k4);
 }
 
+fn inputs(m: u32, k: u32) -> mat4x4<f32> {
+    return mat4x4<f32>(input(m, k), input(m + 1u, k), input(m + 2u, k), input(m + 3u, k));
+}
+
 fn weight(n: u32, k: u32) -> vec4<f32> {
     let at = min(n, params.n - 1u) * params.w_stride + min(k, params.k4 - 1u);
     return select(vec4<f32>(0.0), weight4(w[at]), k < params.k4);
 }
 
-fn input_second(m: u32, k: u32) -> vec4<f32> {
-    let at = min(m, params.m - 1u) * params.x2_stride + min(k, params.second4 - 1u);
-    return select(vec4<f32>(0.0), x2[at], k < params.second4);
+fn weights(n: u32, k: u32) -> mat4x4<f32> {
+    return mat4x4<f32>(weight(n, k), weight(n + 1u, k), weight(n + 2u, k), weight(n + 3u, k));
 }
 
-fn weight_second(n: u32, k: u32) -> vec4<f32> {
-    let at = min(n, params.n - 1u) * params.w2_stride + min(k, params.second4 - 1u);
-    return select(vec4<f32>(0.0), w2[at], k < params.second4);
+fn input_second(m: u32, k: u32, s: Second) -> vec4<f32> {
+    let at = s.x.first + min(m, params.m - 1u) * s.x.stride + min(k, s.width - 1u);
+    return select(vec4<f32>(0.0), x2[at], k < s.width);
+}
+
+fn weight_second(n: u32, k: u32, s: Second) -> vec4<f32> {
+    let at = s.w.first + min(n, params.n - 1u) * s.w.stride + min(k, s.width - 1u);
+    return select(vec4<f32>(0.0), w2[at], k < s.width);
 }
 
 /// Writes four columns of a row.
-fn write(row: u32, column: u32, sums: vec4<f32>) {
+fn write(place: Place, row: u32, column: u32, sums: vec4<f32>) {
     if (row >= params.m || column * 4u >= params.n) {
         return;
     }
@@ -57,65 +164,87 @@ fn write(row: u32, column: u32, sums: vec4<f32>) {
     if (BIAS) {
         value += bias[column];
     }
-    let at = row * params.y_stride + params.y_column + column;
+    let at = place.first + row * place.stride + column;
     if (params.accumulate != 0u) {
         value += y[at];
     }
     y[at] = value;
 }
 
-fn write_block(row: u32, column: u32, sums: mat4x4<f32>) {
+fn write_block(place: Place, row: u32, column: u32, sums: mat4x4<f32>) {
     let rows = transpose(sums);
-    write(row, column, rows[0]);
-    write(row + 1u, column, rows[1]);
-    write(row + 2u, column, rows[2]);
-    write(row + 3u, column, rows[3]);
+    write(place, row, column, rows[0]);
+    write(place, row + 1u, column, rows[1]);
+    write(place, row + 2u, column, rows[2]);
+    write(place, row + 3u, column, rows[3]);
 }
 
 @compute @workgroup_size(THREADS_X, THREADS_Y)
-fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_id) thread: vec3<u32>, @builtin(local_invocation_index) index: u32) {
-    let row = tile.y * SIDE * THREADS_Y;
-    let column = tile.x * SIDE * THREADS_X;
-    let threads = THREADS_X * THREADS_Y;
+fn main(
+    @builtin(workgroup_id) tile: vec3<u32>,
+    @builtin(num_workgroups) tiles: vec3<u32>,
+    @builtin(local_invocation_id) thread: vec3<u32>,
+    @builtin(local_invocation_index) index: u32,
+) {
+    let row = tile.y * tile_rows();
+    let column = tile.x * tile_columns();
+    // What this thread fetches: four rows of x and four of W, at one of the next vec4s of k.
+    let own4 = index % (STEPS / 4u);
+    let own_row = row + index / (STEPS / 4u) * 4u;
+    let own_column = column + index / (STEPS / 4u) * 4u;
+    let first = tile.z * params.part4;
+    let end = min(first + params.part4, params.k4);
     var s: Sums;
-    for (var k = 0u; k < params.k4; k += 4u) {
-        for (var i = index; i < 8u * THREADS_Y; i += threads) {
-            let m = row + i / 4u * 4u;
-            let at = k + i % 4u;
-            put_rows(i % 4u, i / 4u, mat4x4<f32>(input(m, at), input(m + 1u, at), input(m + 2u, at), input(m + 3u, at)));
+    var a: mat4x4<f32>;
+    var b: mat4x4<f32>;
+    if (PREFETCH) {
+        a = inputs(own_row, first + own4);
+        b = weights(own_column, first + own4);
+    }
+    for (var k = first; k < end; k += STEPS / 4u) {
+        if (!PREFETCH) {
+            a = inputs(own_row, k + own4);
+            b = weights(own_column, k + own4);
         }
-        for (var i = index; i < 8u * THREADS_X; i += threads) {
-            let n = column + i / 4u * 4u;
-            let at = k + i % 4u;
-            put_columns(i % 4u, i / 4u, mat4x4<f32>(weight(n, at), weight(n + 1u, at), weight(n + 2u, at), weight(n + 3u, at)));
-        }
+        put_rows(index, a);
+        put_columns(index, b);
         workgroupBarrier();
-        s = multiply(s, thread);
+        if (PREFETCH) {
+            a = inputs(own_row, k + STEPS / 4u + own4);
+            b = weights(own_column, k + STEPS / 4u + own4);
+        }
+        s = multiply(s, thread, SWIZZLE, SWIZZLE);
         workgroupBarrier();
     }
     if (SECOND) {
-        for (var k = 0u; k < params.second4; k += 4u) {
-            for (var i = index; i < 8u * THREADS_Y; i += threads) {
-                let m = row + i / 4u * 4u;
-                let at = k + i % 4u;
-                put_rows(i % 4u, i / 4u,
-                    mat4x4<f32>(input_second(m, at), input_second(m + 1u, at), input_second(m + 2u, at), input_second(m + 3u, at)));
-            }
-            for (var i = index; i < 8u * THREADS_X; i += threads) {
-                let n = column + i / 4u * 4u;
-                let at = k + i % 4u;
-                put_columns(i % 4u, i / 4u,
-                    mat4x4<f32>(weight_second(n, at), weight_second(n + 1u, at), weight_second(n + 2u, at), weight_second(n + 3u, at)));
-            }
+        let second = second_at(column / 4u);
+        // Of several parts the last, mostly the shortest, adds it.
+        let width = select(0u, second.width, tile.z + 1u == tiles.z);
+        for (var k = 0u; k < width; k += STEPS / 4u) {
+            let at = k + own4;
+            put_rows(index, mat4x4<f32>(
+                input_second(own_row, at, second), input_second(own_row + 1u, at, second),
+                input_second(own_row + 2u, at, second), input_second(own_row + 3u, at, second)));
+            put_columns(index, mat4x4<f32>(
+                weight_second(own_column, at, second), weight_second(own_column + 1u, at, second),
+                weight_second(own_column + 2u, at, second), weight_second(own_column + 3u, at, second)));
             workgroupBarrier();
-            s = multiply(s, thread);
+            s = multiply(s, thread, SWIZZLE, SWIZZLE);
             workgroupBarrier();
         }
     }
+    var place = output_at(column / 4u);
+    place.first += tile.z * params.part_stride;
     let r = row + thread.y * 4u;
     let c = column / 4u + thread.x;
-    write_block(r, c, s.c00);
-    write_block(r, c + THREADS_X, s.c01);
-    write_block(r + 4u * THREADS_Y, c, s.c10);
-    write_block(r + 4u * THREADS_Y, c + THREADS_X, s.c11);
+    write_block(place, r, c, s.c00);
+    if (COLUMN_BLOCKS > 1u) {
+        write_block(place, r, c + THREADS_X, s.c01);
+    }
+    if (ROW_BLOCKS > 1u) {
+        write_block(place, r + 4u * THREADS_Y, c, s.c10);
+        if (COLUMN_BLOCKS > 1u) {
+            write_block(place, r + 4u * THREADS_Y, c + THREADS_X, s.c11);
+        }
+    }
 }

@@ -64,6 +64,20 @@ pub struct Tuning {
     pub products: Version,
     /// A forward product with at most this many rows streams the weight once instead of making tiles.
     pub vector_rows: usize,
+    /// Workgroups of a tiled product that are aimed at by splitting its contraction.
+    pub product_workgroups: usize,
+    /// Workgroups for which tiles become smaller, and parts of the contraction shorter.
+    pub product_workgroups_least: usize,
+    /// Fewest steps of a part of a split contraction, but for products that would stay below the least workgroups.
+    pub product_part: usize,
+    /// Most bytes of the parts' sums.
+    pub product_part_bytes: usize,
+    /// Steps of the contraction that a tiled product keeps in workgroup memory: 8 or 16.
+    pub product_steps: u32,
+    /// Whether a tiled product writes four steps of its inner loop out.
+    pub product_unroll: bool,
+    /// Whether a tiled product loads its next steps while it multiplies, for 32 registers more.
+    pub product_prefetch: bool,
     /// The attention kernels' version. `Subgroup` needs subgroups of at least 8 lanes.
     pub attention: Version,
     /// Lanes that share a row in kernels that work row by row, where each workgroup takes one row; `None`: lanes by the row's width, and as
@@ -90,6 +104,13 @@ impl Tuning {
             Family::Lavapipe | Family::OtherProcessor => Tuning {
                 products: if subgroup == Some(8) { Version::Subgroup } else { Version::Registers },
                 vector_rows: 8,
+                product_workgroups: 512,
+                product_workgroups_least: 200,
+                product_part: 256,
+                product_part_bytes: 16 << 20,
+                product_steps: 16,
+                product_unroll: false,
+                product_prefetch: false,
                 attention: if subgroup.is_some_and(|lanes| lanes >= 8) { Version::Subgroup } else { Version::Registers },
                 row_lanes: Some(subgroup.unwrap_or(8).clamp(4, 64)),
                 sum_rows: 512,
@@ -103,6 +124,13 @@ impl Tuning {
             Family::NvidiaLike | Family::Amd | Family::Apple | Family::IntelSimd8 | Family::IntelXe2 | Family::UnknownGpu => Tuning {
                 products: Version::Tiled,
                 vector_rows: 8,
+                product_workgroups: 512,
+                product_workgroups_least: 200,
+                product_part: 256,
+                product_part_bytes: 16 << 20,
+                product_steps: 16,
+                product_unroll: family == Family::NvidiaLike,
+                product_prefetch: family == Family::Amd,
                 attention: Version::Tiled,
                 row_lanes: None,
                 sum_rows: 32,

@@ -50,8 +50,10 @@ impl Op for Embedding {
         look_up(e, l.a, Input::Ids, l.scale * self.scale, u, false);
         let (from, to) = (Operand::value(e, u), Operand::value(e, y[0]));
         let product = Product { accumulate: true, ..Product::default() };
-        let dispatch = matmul::forward(e, from, l.b, &e.piece(l.b), product, to);
-        e.run(dispatch);
+        let piece = e.piece(l.b);
+        for dispatch in matmul::forward(e, from, l.b, &piece, product, to) {
+            e.run(dispatch);
+        }
         vec![u]
     }
 

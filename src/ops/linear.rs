@@ -61,7 +61,7 @@ impl Op for Linear {
             for piece in &e.pieces(self.weight) {
                 let Some(dw) = piece.gradient else { continue };
                 let dy = grad.columns_from(piece.first_row);
-                for dispatch in matmul::backward_weight(e.tuning, dy, input, piece.rows, p.shape.cols, dw, mode) {
+                for dispatch in matmul::backward_weight(e, dy, input, piece.rows, p.shape.cols, dw, mode) {
                     e.run(dispatch);
                 }
             }
@@ -84,8 +84,9 @@ impl Linear {
             let bias = self.bias.filter(|_| bias).map(|b| e.piece(b).weight.after(piece.first_row as u64 * 4));
             let second = u.map(|(l, u)| low_rank::widen(e, l, u, piece.first_row));
             let product = Product { bias, second, accumulate, ..Product::default() };
-            let dispatch = matmul::forward(e, x, self.weight, &piece, product, y.columns_from(piece.first_row));
-            e.run(dispatch);
+            for dispatch in matmul::forward(e, x, self.weight, &piece, product, y.columns_from(piece.first_row)) {
+                e.run(dispatch);
+            }
         }
     }
 
@@ -147,7 +148,8 @@ impl Linear {
         let through = e.matrix(shape.rows, shape.cols);
         if dz == dy {
             let (from, to) = (Operand::value(e, t), Operand::value(e, through));
-            for dispatch in matmul::backward_input(e, from, l.a, &e.piece(l.a), Product::default(), to) {
+            let piece = e.piece(l.a);
+            for dispatch in matmul::backward_input(e, from, l.a, &piece, Product::default(), to) {
                 e.run(dispatch);
             }
         } else {

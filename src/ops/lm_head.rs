@@ -96,7 +96,7 @@ impl Op for LmHead {
                 for piece in &pieces {
                     let Some(dw) = piece.gradient else { continue };
                     let dy = grad.columns_from(piece.first_row);
-                    for dispatch in matmul::backward_weight(e.tuning, dy, input, piece.rows, hidden, dw, mode) {
+                    for dispatch in matmul::backward_weight(e, dy, input, piece.rows, hidden, dw, mode) {
                         e.run(dispatch.when(when));
                     }
                 }
@@ -142,8 +142,9 @@ impl LmHead {
         for piece in pieces {
             let second = self.low_rank.as_ref().zip(narrow).map(|(l, (_, u))| low_rank::widen(e, l, u, piece.first_row));
             let product = Product { second, ..Product::default() };
-            let dispatch = matmul::forward(e, input, self.weight, piece, product, output.columns_from(piece.first_row));
-            e.run(dispatch.when(when));
+            for dispatch in matmul::forward(e, input, self.weight, piece, product, output.columns_from(piece.first_row)) {
+                e.run(dispatch.when(when));
+            }
         }
         narrow
     }
@@ -164,7 +165,8 @@ impl LmHead {
         let shape = e.shape(to);
         let through = e.matrix(shape.rows, shape.cols);
         let (from, into) = (Operand::value(e, t), Operand::value(e, through));
-        for dispatch in matmul::backward_input(e, from, l.a, &e.piece(l.a), Product::default(), into) {
+        let piece = e.piece(l.a);
+        for dispatch in matmul::backward_input(e, from, l.a, &piece, Product::default(), into) {
             e.run(dispatch.when(when));
         }
         dropout::mask(e, l.dropout, self.dropout_id(chunk.first), through, to, true, when);

@@ -25,8 +25,10 @@ pub(super) fn narrow(e: &mut Emit<'_>, low_rank: &LowRank, x: ValueId, when: Whe
     let u = e.matrix(e.shape(x).rows, rank);
     let (from, to) = (Operand::value(e, x), Operand::value(e, u));
     let product = Product { scale: low_rank.scale, ..Product::default() };
-    let dispatch = matmul::forward(e, from, low_rank.a, &e.piece(low_rank.a), product, to);
-    e.run(dispatch.when(when));
+    let piece = e.piece(low_rank.a);
+    for dispatch in matmul::forward(e, from, low_rank.a, &piece, product, to) {
+        e.run(dispatch.when(when));
+    }
     u
 }
 
@@ -49,7 +51,8 @@ pub(super) fn narrow_back(e: &mut Emit<'_>, low_rank: &LowRank, scale: f32, dy: 
     let t = e.matrix(e.shape(dy).rows, rank);
     let (from, to) = (Operand::value(e, dy), Operand::value(e, t));
     let product = Product { scale, ..Product::default() };
-    for dispatch in matmul::backward_input(e, from, low_rank.b, &e.piece(low_rank.b), product, to) {
+    let piece = e.piece(low_rank.b);
+    for dispatch in matmul::backward_input(e, from, low_rank.b, &piece, product, to) {
         e.run(dispatch.when(when));
     }
     t
@@ -61,7 +64,7 @@ pub(super) fn gradient(e: &mut Emit<'_>, param: ParamId, y: ValueId, x: ValueId,
     let Some(dw) = e.piece(param).gradient else { return };
     let mode = e.gradient_mode(param);
     let (y, x) = (Operand::value(e, y), Operand::value(e, x));
-    for dispatch in matmul::backward_weight(e.tuning, y, x, shape.rows, shape.cols, dw, mode) {
+    for dispatch in matmul::backward_weight(e, y, x, shape.rows, shape.cols, dw, mode) {
         e.run(dispatch.when(when));
     }
 }

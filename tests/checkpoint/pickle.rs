@@ -78,7 +78,10 @@ fn damaged_files_are_refused() {
         let whole = block_on(directory(&format!("broken/{case}")).read("pytorch_model.bin")).expect("it reads");
         for keep in [0, 1, 4, 20, 100, 700, whole.len() / 2, whole.len() - 1] {
             let reason = refusal(whole[..keep].to_vec());
-            assert!(["cut short", "not a file that torch.save writes"].iter().any(|part| reason.contains(part)), "{case}, {keep}: {reason}");
+            assert!(
+                ["cut short", "not a file that torch.save writes"].iter().any(|part| reason.contains(part)),
+                "{case}, {keep}: {reason}"
+            );
         }
     }
     assert!(refusal(b"PK\x03\x04 and nothing else".to_vec()).contains("cut short or damaged"));

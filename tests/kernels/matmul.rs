@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use rootstock::gpu::{Gpu, Profile};
 use rootstock::graph::{Emit, Graph, Op, ParamId, Piece, Shape, ValueId, WeightType};
-use rootstock::kernels::Bind;
+use rootstock::kernels::{Bind, Family, Tuning};
 use rootstock::ops::matmul::{self, Operand, Product, Second};
 
 use super::single::{Case, Matrix, assert_close};
@@ -31,11 +31,30 @@ const SHAPES: [(usize, usize, usize); 12] = [
     (1300, 40, 24),
 ];
 
+/// What every kernel test runs on, and each way in which a GPU's tiles may be cut: the largest tiles, the middle ones, the smallest; one part
+/// and several; with every loop that a tuning can choose. By default the shapes here get the smallest tiles and short parts.
+fn cut_profiles(gpu: &Gpu) -> Vec<Profile> {
+    let mut list = profiles(gpu);
+    let as_gpu = |change: &dyn Fn(&mut Tuning)| {
+        let mut profile = gpu.profile().clone().as_if(Family::UnknownGpu, None);
+        change(&mut profile.tuning);
+        profile
+    };
+    // 64 x 64 in one part.
+    list.push(as_gpu(&|t| t.product_workgroups_least = 1));
+    // 64 x 64 in parts as short as they get.
+    list.push(as_gpu(&|t| (t.product_workgroups, t.product_workgroups_least, t.product_part, t.product_prefetch) = (1 << 16, 1, 16, true)));
+    // 32 x 64 for the shapes with more than half so many workgroups.
+    list.push(as_gpu(&|t| (t.product_workgroups_least, t.product_unroll) = (4, true)));
+    list.push(as_gpu(&|t| (t.product_workgroups_least, t.product_steps, t.product_prefetch) = (1, 8, true)));
+    list
+}
+
 #[test]
 fn linear_with_trained_weights() {
     let gpu = gpu();
     let mut random = Random::new(21);
-    for profile in profiles(&gpu) {
+    for profile in cut_profiles(&gpu) {
         for (m, n, k) in SHAPES {
             let (x, w, b, dy) = (random.vector(m * k), random.vector(n * k), random.vector(n), random.vector(m * n));
             let (dx, dw, db) = linear::backward(&dy, &x, &w, k);
@@ -140,15 +159,10 @@ impl Op for TwoProducts {
             let rows = Bind { offset: whole.offset + before, size: whole.size - before, ..whole };
             let second = self.second(e, x[1], rows, shape);
             let y = Operand::value(e, y[0]).columns_from(piece.first_row);
-            let dispatch = matmul::forward(
-                e,
-                Operand::value(e, x[0]),
-                self.weights[0],
-                &piece,
-                Product { second: Some(second), ..Product::default() },
-                y,
-            );
-            e.run(dispatch);
+            let (x, product) = (Operand::value(e, x[0]), Product { second: Some(second), ..Product::default() });
+            for dispatch in matmul::forward(e, x, self.weights[0], &piece, product, y) {
+                e.run(dispatch);
+            }
         }
         Vec::new()
     }
@@ -175,7 +189,7 @@ impl Op for TwoProducts {
                 e.run(dispatch);
             }
             let (k, dw) = (e.param(self.weights[0]).shape.cols, piece.gradient.expect("weights are trained"));
-            for dispatch in matmul::backward_weight(e.tuning, dy, Operand::value(e, x[0]), piece.rows, k, dw, mode) {
+            for dispatch in matmul::backward_weight(e, dy, Operand::value(e, x[0]), piece.rows, k, dw, mode) {
                 e.run(dispatch);
             }
         }
@@ -189,7 +203,7 @@ impl Op for TwoProducts {
 fn second_products_and_weights_in_pieces() {
     let gpu = gpu();
     let mut random = Random::new(23);
-    for profile in profiles(&gpu) {
+    for profile in cut_profiles(&gpu) {
         // K = 64 and 100 floats: with the cut at 64 rows, each piece starts at a multiple of 256 bytes.
         for (m, n, k, r) in [(1, 70, 64, 8), (4, 200, 100, 5), (21, 70, 64, 3), (70, 133, 100, 16), (40, 2600, 64, 33)] {
             two_products(&gpu, &profile, &mut random, (m, n, k, r));

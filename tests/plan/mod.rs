@@ -1,5 +1,7 @@
 //! The plan: what it holds, what it leaves out, and that every shader is valid.
 
+mod products;
+
 use std::rc::Rc;
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};

@@ -6,10 +6,13 @@
 
 use crate::graph::{Emit, ParamId, Piece, ValueId};
 use crate::kernels::{
-    Bind, Dispatch, Tuning, Version, linear_backward_input_registers, linear_backward_input_subgroup, linear_backward_input_tiled,
-    linear_backward_weight_registers, linear_backward_weight_subgroup, linear_backward_weight_tiled, linear_forward_registers,
-    linear_forward_subgroup, linear_forward_tiled, linear_forward_vector, workgroups,
+    Bind, Dispatch, Version, linear_backward_input_registers, linear_backward_input_subgroup, linear_backward_weight_registers,
+    linear_backward_weight_subgroup, linear_forward_registers, linear_forward_subgroup, linear_forward_vector, workgroups,
 };
+
+pub mod tiled;
+
+use tiled::{Output, Weights};
 
 /// A matrix of activations, or a range of its columns.
 #[derive(Debug, Clone, Copy)]
@@ -86,11 +89,14 @@ const BLOCK_THREADS: u32 = 8;
 /// Columns that a thread of the register kernels makes, and the time a column.
 const BLOCK_COLUMNS: &[(u32, usize)] = &[(16, 10), (4, 20)];
 
-/// y (= or +=) scale · (x·Wᵀ (+ x2·W2ᵀ)) (+ bias), with the rows of `piece` as W.
-pub fn forward(e: &Emit<'_>, x: Operand, param: ParamId, piece: &Piece, product: Product, y: Operand) -> Dispatch {
+/// y (= or +=) scale · (x·Wᵀ (+ x2·W2ᵀ)) (+ bias), with the rows of `piece` as W; the dispatches in the order in which they must run.
+pub fn forward(e: &mut Emit<'_>, x: Operand, param: ParamId, piece: &Piece, product: Product, y: Operand) -> Vec<Dispatch> {
     let Product { scale, bias, second, accumulate } = product;
     let p = e.param(param);
     let (m, n) = (x.rows, piece.rows);
+    if m > e.tuning.vector_rows && e.tuning.products == Version::Tiled {
+        return tiled::forward(e, x, Weights::of(e, param, piece), &[Output { y, columns: n, second }], product);
+    }
     macro_rules! kernel {
         ($kernel:ident, $groups:expr, { $($constant:ident: $value:expr),* }) => {{
             let params = $kernel::Params {
@@ -128,29 +134,27 @@ pub fn forward(e: &Emit<'_>, x: Operand, param: ParamId, piece: &Piece, product:
         match e.tuning.products {
             Version::Subgroup => {
                 let columns = columns(m, n, &[(64, 20), (32, 21), (16, 26)]);
-                kernel!(linear_forward_subgroup, tiles(n, columns, m, linear_forward_subgroup::ROWS), { COLUMNS: columns })
+                kernel!(linear_forward_subgroup, tiles(n, columns, m, linear_forward_subgroup::ROWS, 1), { COLUMNS: columns })
             }
-            Version::Registers => {
+            Version::Registers | Version::Tiled => {
                 let columns = columns(m, n, BLOCK_COLUMNS);
-                let groups = tiles(n, BLOCK_THREADS * columns, m, linear_forward_registers::THREAD_ROWS);
+                let groups = tiles(n, BLOCK_THREADS * columns, m, linear_forward_registers::THREAD_ROWS, 1);
                 kernel!(linear_forward_registers, groups, { THREADS_X: BLOCK_THREADS, THREADS_Y: 1, COLUMNS: columns })
-            }
-            Version::Tiled => {
-                let [x, y] = tile_threads(m, n);
-                let groups = tiles(n, linear_forward_tiled::SIDE * x, m, linear_forward_tiled::SIDE * y);
-                kernel!(linear_forward_tiled, groups, { THREADS_X: x, THREADS_Y: y, ROW_MEMORY: 32 * y, COLUMN_MEMORY: 32 * x })
             }
         }
     };
     let k = p.shape.cols + second.map_or(0, |s| s.rank);
-    dispatch.flops(2 * (m * n * k) as u64).shape(m, n, k)
+    vec![dispatch.flops(2 * (m * n * k) as u64).shape(m, n, k)]
 }
 
 /// dx (= or +=) scale · (dy·W (+ x2·W2)), with the rows of `piece` as W; the dispatches in the order in which they must run.
-pub fn backward_input(e: &Emit<'_>, dy: Operand, param: ParamId, piece: &Piece, product: Product, dx: Operand) -> Vec<Dispatch> {
+pub fn backward_input(e: &mut Emit<'_>, dy: Operand, param: ParamId, piece: &Piece, product: Product, dx: Operand) -> Vec<Dispatch> {
     let Product { scale, second, accumulate, .. } = product;
     let p = e.param(param);
     let variant = e.tuning.products;
+    if variant == Version::Tiled {
+        return tiled::backward_input(e, &[Output { y: dy, columns: piece.rows, second }], Weights::of(e, param, piece), product, dx);
+    }
     let step = if variant == Version::Subgroup { CACHED_N } else { piece.rows };
     let ranges = split(piece.rows, step);
     let dispatch = |(first, n): (usize, usize)| {
@@ -188,17 +192,12 @@ pub fn backward_input(e: &Emit<'_>, dy: Operand, param: ParamId, piece: &Piece, 
         let dispatch = match variant {
             Version::Subgroup => {
                 let columns = columns(m, k, &[(64, 20), (32, 26)]);
-                kernel!(linear_backward_input_subgroup, tiles(m, linear_backward_input_subgroup::ROWS, k, columns), { COLUMNS: columns })
+                kernel!(linear_backward_input_subgroup, tiles(m, linear_backward_input_subgroup::ROWS, k, columns, 1), { COLUMNS: columns })
             }
-            Version::Registers => {
+            Version::Registers | Version::Tiled => {
                 let columns = columns(m, k, BLOCK_COLUMNS);
-                let groups = tiles(k, BLOCK_THREADS * columns, m, linear_backward_input_registers::THREAD_ROWS);
+                let groups = tiles(k, BLOCK_THREADS * columns, m, linear_backward_input_registers::THREAD_ROWS, 1);
                 kernel!(linear_backward_input_registers, groups, { THREADS_X: BLOCK_THREADS, THREADS_Y: 1, COLUMNS: columns })
-            }
-            Version::Tiled => {
-                let [x, y] = tile_threads(m, k);
-                let groups = tiles(m, linear_backward_input_tiled::SIDE * y, k, linear_backward_input_tiled::SIDE * x);
-                kernel!(linear_backward_input_tiled, groups, { THREADS_X: x, THREADS_Y: y, ROW_MEMORY: 32 * y, COLUMN_MEMORY: 32 * x })
             }
         };
         let inner = n + second.map_or(0, |s| s.rank);
@@ -214,8 +213,11 @@ pub fn backward_input(e: &Emit<'_>, dy: Operand, param: ParamId, piece: &Piece, 
 
 /// dW (= or +=, by `mode`: 0 write, 1 add, 2 as the step says) dyᵀ·x into a gradient of N rows and K columns; the
 /// dispatches in the order in which they must run.
-pub fn backward_weight(tuning: &Tuning, dy: Operand, x: Operand, n: usize, k: usize, dw: Bind, mode: u32) -> Vec<Dispatch> {
-    let variant = tuning.products;
+pub fn backward_weight(e: &mut Emit<'_>, dy: Operand, x: Operand, n: usize, k: usize, dw: Bind, mode: u32) -> Vec<Dispatch> {
+    let variant = e.tuning.products;
+    if variant == Version::Tiled {
+        return tiled::backward_weight(e, &[(dy, n)], x, k, dw, mode);
+    }
     let step = if variant == Version::Subgroup { CACHED_M.max(CACHED_X / k.max(1)) } else { dy.rows };
     let dispatch = |(first, m): (usize, usize)| {
         let stride4 = k.div_ceil(4) as u32;
@@ -240,17 +242,12 @@ pub fn backward_weight(tuning: &Tuning, dy: Operand, x: Operand, n: usize, k: us
         let dispatch = match variant {
             Version::Subgroup => {
                 let columns = columns(n, k, &[(64, 20), (32, 26)]);
-                kernel!(linear_backward_weight_subgroup, tiles(k, columns, n, linear_backward_weight_subgroup::ROWS), { COLUMNS: columns })
+                kernel!(linear_backward_weight_subgroup, tiles(k, columns, n, linear_backward_weight_subgroup::ROWS, 1), { COLUMNS: columns })
             }
-            Version::Registers => {
+            Version::Registers | Version::Tiled => {
                 let columns = columns(n, k, BLOCK_COLUMNS);
-                let groups = tiles(k, BLOCK_THREADS * columns, n, linear_backward_weight_registers::THREAD_ROWS);
+                let groups = tiles(k, BLOCK_THREADS * columns, n, linear_backward_weight_registers::THREAD_ROWS, 1);
                 kernel!(linear_backward_weight_registers, groups, { THREADS_X: BLOCK_THREADS, THREADS_Y: 1, COLUMNS: columns })
-            }
-            Version::Tiled => {
-                let [x, y] = tile_threads(n, k);
-                let groups = tiles(k, linear_backward_weight_tiled::SIDE * x, n, linear_backward_weight_tiled::SIDE * y);
-                kernel!(linear_backward_weight_tiled, groups, { THREADS_X: x, THREADS_Y: y, ROW_MEMORY: 32 * y, COLUMN_MEMORY: 32 * x })
             }
         };
         dispatch.flops(2 * (m * n * k) as u64).shape(n, k, m)
@@ -258,9 +255,17 @@ pub fn backward_weight(tuning: &Tuning, dy: Operand, x: Operand, n: usize, k: us
     split(dy.rows, step).into_iter().map(dispatch).collect()
 }
 
-/// Workgroups for `x` of `per_x` in the first direction and `y` of `per_y` in the second.
-fn tiles(x: usize, per_x: u32, y: usize, per_y: u32) -> [u32; 3] {
-    [x.div_ceil(per_x as usize) as u32, y.div_ceil(per_y as usize) as u32, 1]
+impl Weights {
+    /// The rows of a piece.
+    pub fn of(e: &Emit<'_>, param: ParamId, piece: &Piece) -> Weights {
+        let p = e.param(param);
+        Weights { bind: piece.weight, weight_type: p.weight_type, columns: p.shape.cols }
+    }
+}
+
+/// Workgroups for `x` of `per_x` in the first direction, `y` of `per_y` in the second and `z` in the third.
+fn tiles(x: usize, per_x: u32, y: usize, per_y: u32, z: usize) -> [u32; 3] {
+    [x.div_ceil(per_x as usize) as u32, y.div_ceil(per_y as usize) as u32, z as u32]
 }
 
 /// Start and length of ranges that cover `0..whole`, each of at most 1.5 `step` and, but for the last one, of a multiple of four.
@@ -276,11 +281,6 @@ fn columns(rows: usize, cols: usize, widths: &[(u32, usize)]) -> u32 {
     let few = rows.div_ceil(linear_forward_subgroup::ROWS as usize) * cols.div_ceil(64) < 8;
     let widths = widths.iter().filter(|(width, _)| !few || *width <= 32);
     widths.min_by_key(|(width, time)| cols.next_multiple_of(*width as usize) * time).map_or(64, |(width, _)| *width)
-}
-
-/// Threads of a GPU's tile across columns and rows: 64 x 64, or 32 rows where that gives too few workgroups to fill it.
-fn tile_threads(rows: usize, cols: usize) -> [u32; 2] {
-    if rows.div_ceil(64) * cols.div_ceil(64) < 128 { [8, 4] } else { [8, 8] }
 }
 
 #[cfg(test)]
