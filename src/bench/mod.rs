@@ -1,5 +1,6 @@
-//! `rootstock bench`: measures the device's peaks, and every kernel and whole training steps as a share of them, in one run.
+//! `rootstock bench`: measures the device's peaks, and every kernel, whole training steps and writing as a share of them, in one run.
 
+mod generation;
 mod peaks;
 mod steps;
 
@@ -10,6 +11,7 @@ use serde::Serialize;
 use crate::error::Result;
 use crate::gpu::Gpu;
 
+pub use generation::GenerationResult;
 pub use peaks::{Peaks, measure as measure_peaks};
 pub use steps::{Shape, Tuned, speed};
 
@@ -74,16 +76,37 @@ pub struct Report {
     pub kernels: Vec<KernelResult>,
     /// The steps.
     pub steps: Vec<StepResult>,
+    /// Answers.
+    pub generation: Vec<GenerationResult>,
 }
 
-/// The methods whose steps are timed, for each shape.
-const METHODS: [Tuned; 2] = [Tuned::Full, Tuned::Lora];
+/// What can be measured of a shape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Measured {
+    /// A training step, and for full fine-tuning its kernels.
+    Step(Tuned),
+    /// An answer and its kernels.
+    Generation,
+}
 
-/// Measures everything. `progress` is called with what is measured next.
+impl Measured {
+    /// Everything.
+    pub const ALL: [Measured; 3] = [Measured::Step(Tuned::Full), Measured::Step(Tuned::Lora), Measured::Generation];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Measured::Step(tuned) => tuned.name(),
+            Measured::Generation => "generation",
+        }
+    }
+}
+
+/// Measures the peaks, and each of `what` for each of `shapes`. `progress` is called with what is measured next.
 ///
 /// # Errors
 /// [`crate::Error::Gpu`] when the device fails or has too little memory.
-pub async fn run(gpu: &Rc<Gpu>, shapes: &[Shape], progress: &mut dyn FnMut(&str)) -> Result<Report> {
+pub async fn run(gpu: &Rc<Gpu>, shapes: &[Shape], what: &[Measured], progress: &mut dyn FnMut(&str)) -> Result<Report> {
     progress("the device's peaks");
     let mut peaks = measure_peaks(gpu).await?;
     let mut report = Report {
@@ -93,14 +116,24 @@ pub async fn run(gpu: &Rc<Gpu>, shapes: &[Shape], progress: &mut dyn FnMut(&str)
         peak_bandwidth: 0.0,
         kernels: Vec::new(),
         steps: Vec::new(),
+        generation: Vec::new(),
     };
     for shape in shapes {
-        for tuned in METHODS {
-            progress(&format!("a training step of {} ({})", shape.name, tuned.name()));
-            let (step, kernels) = steps::measure(gpu, shape, tuned).await?;
-            report.steps.push(step);
-            if tuned == Tuned::Full {
-                report.kernels.extend(kernels);
+        for measured in what {
+            match measured {
+                Measured::Step(tuned) => {
+                    progress(&format!("a training step of {} ({})", shape.name, tuned.name()));
+                    let (step, kernels) = steps::measure(gpu, shape, *tuned).await?;
+                    // The share of the peak, once the peak is known.
+                    report.steps.push(StepResult { utilisation: shape.model_flops(*tuned)? / step.seconds, ..step });
+                    if *tuned == Tuned::Full {
+                        report.kernels.extend(kernels);
+                    }
+                }
+                Measured::Generation => {
+                    progress(&format!("an answer of {}", shape.name));
+                    report.generation.push(generation::measure(gpu, shape).await?);
+                }
             }
         }
         // Other programs come and go: the peaks are the best of what was seen between the measurements.
@@ -108,12 +141,15 @@ pub async fn run(gpu: &Rc<Gpu>, shapes: &[Shape], progress: &mut dyn FnMut(&str)
     }
     report.peak_flops = peaks.flops;
     report.peak_bandwidth = peaks.bandwidth;
-    for k in &mut report.kernels {
+    let of_answers = report.generation.iter_mut().flat_map(|g| &mut g.kernels);
+    for k in report.kernels.iter_mut().chain(of_answers) {
         k.fraction_of_peak = if k.flops > 0.0 { k.flops / peaks.flops } else { k.bandwidth / peaks.bandwidth };
     }
-    let measured = shapes.iter().flat_map(|shape| METHODS.map(|tuned| (shape, tuned)));
-    for (s, (shape, tuned)) in report.steps.iter_mut().zip(measured) {
-        s.utilisation = shape.model_flops(tuned)? / s.seconds / peaks.flops;
+    for step in &mut report.steps {
+        step.utilisation /= peaks.flops;
+    }
+    for g in &mut report.generation {
+        g.fraction_of_bandwidth = g.weights_bytes as f64 / g.seconds / peaks.bandwidth;
     }
     Ok(report)
 }

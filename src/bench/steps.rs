@@ -50,7 +50,7 @@ impl Shape {
         sequence: 256,
     };
 
-    fn config(&self) -> Result<ModelConfig> {
+    pub(super) fn config(&self) -> Result<ModelConfig> {
         ModelConfig::parse(self.name, self.config.as_bytes())
     }
 
@@ -81,7 +81,8 @@ pub enum Tuned {
 }
 
 impl Tuned {
-    pub(super) fn name(self) -> &'static str {
+    /// Its name in the report.
+    pub fn name(self) -> &'static str {
         match self {
             Tuned::Full => "full",
             Tuned::Lora => "lora",
@@ -95,7 +96,7 @@ fn lora_adapter(config: &ModelConfig) -> Result<ResolvedAdapter> {
 }
 
 /// Steps that are timed after the first; the median counts.
-const STEPS: usize = 3;
+pub(super) const STEPS: usize = 3;
 
 /// A model of random weights on the GPU, and a batch for it.
 struct Bench {
@@ -204,11 +205,18 @@ pub(super) async fn measure(gpu: &Rc<Gpu>, shape: &Shape, tuned: Tuned) -> Resul
     Ok((result, summarise(shape.name, &timings)))
 }
 
+/// Numbers of a piece of random weights.
+const PIECE: usize = 1 << 20;
+
+/// Random numbers of the size that a trained model's weights have.
+pub(super) fn noise() -> Vec<f32> {
+    let mut random = Random::new(0, 0);
+    (0..PIECE).map(|_| ((random.unit() - 0.5) * 0.07) as f32).collect()
+}
+
 /// Random weights of the size that a trained model has; norms are 1.
 fn fill(engine: &Engine) {
-    const PIECE: usize = 1 << 20;
-    let mut random = Random::new(0, 0);
-    let noise: Vec<f32> = (0..PIECE).map(|_| ((random.unit() - 0.5) * 0.07) as f32).collect();
+    let noise = noise();
     for (index, d) in engine.declarations.iter().enumerate() {
         let rows = (PIECE / d.cols).clamp(1, d.rows);
         for first in (0..d.rows).step_by(rows) {
@@ -233,7 +241,7 @@ fn fill(engine: &Engine) {
 }
 
 /// One line a kernel and shape, the slowest first.
-fn summarise(model: &'static str, timings: &[(Dispatch, f64)]) -> Vec<KernelResult> {
+pub(super) fn summarise(model: &'static str, timings: &[(Dispatch, f64)]) -> Vec<KernelResult> {
     let mut groups: BTreeMap<(&'static str, String), (usize, f64, u64, u64)> = BTreeMap::new();
     for (dispatch, seconds) in timings {
         let shape = match dispatch.shape {

@@ -3,14 +3,14 @@
 use std::rc::Rc;
 
 use clap::Args;
-use rootstock::bench::{self, KernelResult, Report, Shape};
+use rootstock::bench::{self, KernelResult, Measured, Report, Shape};
 use rootstock::gpu::human_bytes;
 use rootstock::{Error, Result};
 
 use super::Global;
 use super::console;
 
-/// Measures kernels and whole training steps against this device's own peaks
+/// Measures kernels, whole training steps and answers against this device's own peaks
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The peaks are measured in the same run: chains of multiply-adds, and a copy that no cache holds. Close other programs
@@ -19,11 +19,15 @@ for figures that mean something.
 Examples:
   rootstock bench                          the embedded model and SmolLM2-135M (about 2.2 GiB of GPU memory)
   rootstock bench --model embedded         only the small one
+  rootstock bench --only generation        how fast answers are written
   rootstock bench --json > bench.json")]
 pub(super) struct BenchArgs {
     /// Only the shape of this name: embedded or SmolLM2-135M
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
+    /// Only this: full or lora (training steps), or generation (answers)
+    #[arg(long, value_name = "WHAT")]
+    only: Option<String>,
     /// Print every figure as JSON
     #[arg(long)]
     json: bool,
@@ -42,9 +46,16 @@ pub(super) async fn run(args: &BenchArgs, global: &Global) -> Result<()> {
         let names = all.map(|s| s.name).join(" and ");
         return Err(Error::recipe("--model", format!("there are the shapes {names}")));
     }
+    let what: Vec<Measured> = match &args.only {
+        None => Measured::ALL.to_vec(),
+        Some(name) => Measured::ALL.into_iter().filter(|m| m.name() == name).collect(),
+    };
+    if what.is_empty() {
+        return Err(Error::recipe("--only", format!("there are {}", Measured::ALL.map(Measured::name).join(", "))));
+    }
     let gpu = Rc::new(global.gpu().await?);
     let console = global.console();
-    let report = bench::run(&gpu, &shapes, &mut |what| console.say(&format!("measuring {what} …"))).await?;
+    let report = bench::run(&gpu, &shapes, &what, &mut |what| console.say(&format!("measuring {what} …"))).await?;
     if args.json {
         return console::print_json(&report);
     }
@@ -79,27 +90,47 @@ fn text(report: &Report, lines: usize) -> String {
             continue;
         }
         let of_model: Vec<&KernelResult> = report.kernels.iter().filter(|k| k.model == step.model).collect();
-        let total: f64 = of_model.iter().map(|k| k.seconds).sum();
-        let head =
-            ["kernel", "variant", "shape (m × n × k)", "times", "ms", "share", "GFLOP/s", "GB/s", "of peak"].map(str::to_string).to_vec();
-        let rows = of_model.iter().take(lines).map(|k| {
-            vec![
-                k.name.clone(),
-                k.variant.clone(),
-                k.shape.clone(),
-                k.count.to_string(),
-                format!("{:.1}", k.seconds * 1e3),
-                format!("{:.1} %", k.seconds / total * 100.0),
-                if k.flops > 0.0 { giga(k.flops) } else { "–".into() },
-                giga(k.bandwidth),
-                format!("{:.0} %", k.fraction_of_peak * 100.0),
-            ]
-        });
-        out += &console::table(&std::iter::once(head).chain(rows).collect::<Vec<_>>());
-        out.push('\n');
-        if of_model.len() > lines {
-            out += &format!("… and {} more (--kernels {})\n", of_model.len() - lines, of_model.len());
-        }
+        out += &kernels(&of_model, lines);
+    }
+    for g in &report.generation {
+        out += &format!(
+            "\n{}, an answer after {} tokens (bf16): {:.1} tokens/s, {:.1} % of what the copy's bandwidth allows over {} of weights, \
+             {} dispatches a token; the prompt is read at {:.0} tokens/s\n\n",
+            g.model,
+            g.prompt,
+            g.tokens_per_second,
+            g.fraction_of_bandwidth * 100.0,
+            human_bytes(g.weights_bytes),
+            g.dispatches,
+            g.prompt_tokens_per_second
+        );
+        out += &kernels(&g.kernels.iter().collect::<Vec<_>>(), lines);
     }
     out.trim_end().to_string()
+}
+
+/// The slowest kernels as a table.
+fn kernels(of_model: &[&KernelResult], lines: usize) -> String {
+    let total: f64 = of_model.iter().map(|k| k.seconds).sum();
+    let head =
+        ["kernel", "variant", "shape (m × n × k)", "times", "ms", "share", "GFLOP/s", "GB/s", "of peak"].map(str::to_string).to_vec();
+    let rows = of_model.iter().take(lines).map(|k| {
+        vec![
+            k.name.clone(),
+            k.variant.clone(),
+            k.shape.clone(),
+            k.count.to_string(),
+            format!("{:.1}", k.seconds * 1e3),
+            format!("{:.1} %", k.seconds / total * 100.0),
+            if k.flops > 0.0 { giga(k.flops) } else { "–".into() },
+            giga(k.bandwidth),
+            format!("{:.0} %", k.fraction_of_peak * 100.0),
+        ]
+    });
+    let mut out = console::table(&std::iter::once(head).chain(rows).collect::<Vec<_>>());
+    out.push('\n');
+    if of_model.len() > lines {
+        out += &format!("… and {} more (--kernels {})\n", of_model.len() - lines, of_model.len());
+    }
+    out
 }

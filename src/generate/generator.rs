@@ -8,7 +8,7 @@ use crate::engine::{Engine, Method, check_adapter_fits, parameters, stored_type,
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Profile, human_bytes};
 use crate::graph::{Param, ParamLayout, Purpose};
-use crate::kernels::{Input, InputLayout, StepValues};
+use crate::kernels::{Dispatch, Input, InputLayout, StepValues};
 use crate::model::{ModelConfig, forward};
 use crate::ops::dora;
 use crate::plan::{Budget, Memory, Options, ParamStore, Part, Prepared, Program, ProgramCache, Runner, compile};
@@ -231,6 +231,15 @@ impl Generator {
         Ok(())
     }
 
+    /// Computes one more token with every dispatch timed on its own; what the caches hold stays as it is.
+    pub(crate) async fn profile(&mut self, id: u32) -> Result<Vec<(Dispatch, f64)>> {
+        let (shape, position) = (Shape { tokens: 1, logit_rows: 1 }, self.cached.len());
+        let (step, inputs) = self.step(shape, &[id], 0..1, position);
+        let (runner, prepared) = self.bound(shape).await?;
+        let timings = runner.profile(prepared.bound()?, &step, &inputs).await?;
+        Ok(timings.into_iter().map(|t| (prepared.program().dispatches[t.dispatch].clone(), t.seconds)).collect())
+    }
+
     fn check(&self, ids: &[u32]) -> Result<()> {
         if ids.is_empty() {
             return Err(Error::recipe("prompt", "it holds no token, and this model has none that begins a text; write a word"));
@@ -262,7 +271,15 @@ impl Generator {
 
     /// Queues the forward pass of the tokens that follow what is cached, and the logits of some of them.
     async fn run(&mut self, shape: Shape, part: &[u32], wanted: std::ops::Range<usize>) -> Result<()> {
-        let position = self.cached.len();
+        let (step, inputs) = self.step(shape, part, wanted, self.cached.len());
+        let (runner, prepared) = self.bound(shape).await?;
+        runner.run(prepared.bound()?, &step, &inputs)?;
+        self.cached.extend_from_slice(part);
+        Ok(())
+    }
+
+    /// What a replay reads, for tokens from `position` on.
+    fn step(&self, shape: Shape, part: &[u32], wanted: std::ops::Range<usize>, position: usize) -> (StepValues, Vec<u8>) {
         let step = StepValues {
             position: position as u32,
             tokens: part.len() as u32,
@@ -270,11 +287,7 @@ impl Generator {
             rope_row: self.rope_row as u32,
             ..StepValues::default()
         };
-        let inputs = encode(part, position, shape.tokens, wanted);
-        let (runner, prepared) = self.bound(shape).await?;
-        runner.run(prepared.bound()?, &step, &inputs)?;
-        self.cached.extend_from_slice(part);
-        Ok(())
+        (step, encode(part, position, shape.tokens, wanted))
     }
 
     /// The program of a shape, bound, and what runs it.

@@ -16,9 +16,10 @@ const TOLERANCE: f64 = 1e-5;
 
 /// M, N, K: single elements, every tile (16, 32, 64 and 8 x 8) cut, exactly filled and just exceeded, few rows (the vector
 /// kernel), long contractions (cut into ranges).
-const SHAPES: [(usize, usize, usize); 12] = [
+const SHAPES: [(usize, usize, usize); 13] = [
     (1, 1, 1),
     (1, 130, 70),
+    (1, 1000, 20),
     (3, 5, 7),
     (8, 64, 64),
     (9, 16, 12),
@@ -91,7 +92,7 @@ fn linear_with_frozen_half_precision_weights() {
     let gpu = gpu();
     let mut random = Random::new(22);
     for profile in profiles(&gpu) {
-        for (m, n, k) in [(1, 66, 70), (5, 40, 33), (40, 66, 70), (70, 200, 130)] {
+        for (m, n, k) in [(1, 66, 70), (1, 40, 33), (1, 900, 264), (5, 40, 33), (40, 66, 70), (70, 200, 130)] {
             for weight_type in [WeightType::Bf16, WeightType::F16] {
                 let (x, dy) = (random.vector(m * k), random.vector(m * n));
                 // Eighths up to 2 are exact in both types.

@@ -4,10 +4,11 @@
 //! The weight may be a row range of a larger one (a [`Piece`]): y and dy are then column ranges, which start at a multiple of four.
 //! `docs/performance.md` says how the variants of the kernels work and what they reach.
 
-use crate::graph::{Emit, ParamId, Piece, ValueId};
+use crate::graph::{Emit, ParamId, Piece, ValueId, WeightType};
 use crate::kernels::{
     Bind, Dispatch, Version, linear_backward_input_registers, linear_backward_input_subgroup, linear_backward_weight_registers,
-    linear_backward_weight_subgroup, linear_forward_registers, linear_forward_subgroup, linear_forward_vector, workgroups,
+    linear_backward_weight_subgroup, linear_forward_registers, linear_forward_subgroup, linear_forward_vector,
+    linear_forward_vector_subgroup, workgroups,
 };
 
 pub mod tiled;
@@ -126,7 +127,13 @@ pub fn forward(e: &mut Emit<'_>, x: Operand, param: ParamId, piece: &Piece, prod
             $kernel::dispatch(p.weight_type.into(), params, constants, bindings, $groups)
         }};
     }
-    let dispatch = if m <= e.tuning.vector_rows {
+    let streams = m == 1 && e.tuning.products == Version::Subgroup;
+    let dispatch = if streams && (p.weight_type == WeightType::F32 || p.shape.stride4().is_multiple_of(2)) {
+        use linear_forward_vector_subgroup::{GROUPS, LANES};
+        let fours = n.div_ceil(4).div_ceil(LANES as usize);
+        let groups = [fours.div_ceil(fours.div_ceil(GROUPS as usize)) as u32, 1, 1];
+        kernel!(linear_forward_vector_subgroup, groups, {})
+    } else if m <= e.tuning.vector_rows {
         let rows = m.next_power_of_two() as u32;
         let [x, y, _] = workgroups(n.div_ceil(4));
         kernel!(linear_forward_vector, [x, y, 1], { THREADS: e.tuning.long_threads, ROWS: rows })
