@@ -7,8 +7,8 @@ if (chromium === null) throw new Error("There is no Chrome or Chromium here: `np
 export default defineConfig({
   testDir: "tests/browser",
   outputDir: "target/browser-tests",
-  // There is one device, usually the CPU: parallel tests would only slow each other down.
-  workers: 1,
+  // While a page compiles kernels or waits, the other one computes. More would only slow each other down: there is one device, usually the CPU.
+  workers: 2,
   timeout: 600_000, // SwiftShader compiles each shader for the CPU
   expect: { timeout: 30_000 }, // enough for two busy cores
   forbidOnly: process.env["CI"] !== undefined,

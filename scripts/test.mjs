@@ -1,10 +1,11 @@
-// All checks and tests, the cheapest first: `npm test`. `node scripts/test.mjs core` runs those of the library and the program, `page` those
-// of the browser build and the page. It goes on when a suite fails and ends with a table and the line "N passed, N failed". A suite in
-// which no test ran counts as failed.
+// All checks and tests: `npm test`. `node scripts/test.mjs core` runs those of the library and the program, `page` those of the browser build
+// and the page; without a part both run side by side, since neither keeps two cores busy alone. In each the cheapest come first. It goes on
+// when a suite fails and ends with a table and the line "N passed, N failed". A suite in which no test ran counts as failed.
 import { spawn } from "node:child_process";
 import { readdirSync, rmSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { root } from "./lib/host.mjs";
 
 /**
@@ -19,40 +20,51 @@ import { root } from "./lib/host.mjs";
 const rows = [];
 const browserReport = join(root, "target/browser-tests.json");
 
+/** What ends every command that runs. @type {Set<() => void>} */
+const running = new Set();
+for (const signal of /** @type {const} */ (["SIGINT", "SIGTERM"])) {
+  process.on(signal, () => {
+    for (const kill of running) kill();
+    process.exit(130);
+  });
+}
+
 const part = process.argv[2];
 if (part !== undefined && part !== "core" && part !== "page") {
   console.error("usage: node scripts/test.mjs [core | page]");
   process.exit(2);
 }
 
-const ready = await execute("setup", "node", ["scripts/setup.mjs", part === undefined ? "all" : `test-${part}`], 3600);
+const ready = await execute("", "setup", "node", ["scripts/setup.mjs", part === undefined ? "all" : `test-${part}`], 3600);
 if (ready.code !== 0) process.exit(1);
+await Promise.all([part !== "page" && core(), part !== "core" && page()]);
+summary();
 
-if (part !== "page") await check("format", "cargo", ["fmt", "--all", "--check", "--", "-l"]);
-if (part !== "core") {
-  await check("TypeScript types", "node_modules/.bin/tsc", []);
-  await check("TypeScript lints", "node_modules/.bin/eslint", ["--max-warnings=0", "."]);
-}
-if (part !== "page") {
+async function core() {
+  await check("core", "format", "cargo", ["fmt", "--all", "--check", "--", "-l"]);
   await scriptTests();
-  await check("licences", "node", ["scripts/dependencies.mjs"]);
-  if (!process.env["CI"]) await execute("advisories", "node", ["scripts/dependencies.mjs", "advisories"], 60); // informs, decides nothing
-  await check("Rust lints", "cargo", ["clippy", "--all-targets", "--", "-D", "warnings"]);
-  await check("documentation", "cargo", ["doc", "--no-deps", "--lib"], { RUSTDOCFLAGS: "-D warnings" });
+  await check("core", "licences", "node", ["scripts/dependencies.mjs"]);
+  // It informs and decides nothing.
+  if (!process.env["CI"]) await execute("core", "advisories", "node", ["scripts/dependencies.mjs", "advisories"], 60);
+  await check("core", "Rust lints", "cargo", ["clippy", "--all-targets", "--", "-D", "warnings"]);
+  await check("core", "documentation", "cargo", ["doc", "--no-deps", "--lib"], { RUSTDOCFLAGS: "-D warnings" });
   // This member depends on the library without its features: it is linted so as well.
-  await check("Rust lints, library", "cargo", ["clippy", "--package", "library-user", "--all-targets", "--", "-D", "warnings"]);
-}
-if (part !== "core") await check("Rust lints, browser", "node", ["scripts/wasm.mjs", "clippy"]);
-if (part !== "page") {
+  await check("core", "Rust lints, library", "cargo", ["clippy", "--package", "library-user", "--all-targets", "--", "-D", "warnings"]);
   await rustTests("Rust tests", []);
   await rustTests("library user", ["--package", "library-user"]);
 }
-if (part !== "core") await browserTests();
-summary();
+
+async function page() {
+  await check("page", "TypeScript types", "node_modules/.bin/tsc", []);
+  await check("page", "TypeScript lints", "node_modules/.bin/eslint", ["--max-warnings=0", "."]);
+  await check("page", "Rust lints, browser", "node", ["scripts/wasm.mjs", "clippy"]);
+  await browserTests();
+}
 
 /**
  * Runs a command, shows its output and returns it. A command that exceeds the time limit is killed.
  *
+ * @param {"core" | "page" | ""} lane what each line of the output is marked with while both parts run
  * @param {string} title
  * @param {string} command
  * @param {string[]} args
@@ -60,8 +72,9 @@ summary();
  * @param {NodeJS.ProcessEnv} [env]
  * @returns {Promise<{ code: number | null, text: string, seconds: number }>}
  */
-function execute(title, command, args, seconds, env) {
-  console.log(`\n── ${title}: ${[command, ...args].join(" ")}`);
+function execute(lane, title, command, args, seconds, env) {
+  const mark = lane === "" || part !== undefined ? "" : `${lane} │ `;
+  console.log(`\n${mark}── ${title}: ${[command, ...args].join(" ")}`);
   const began = performance.now();
   const child = spawn(command, args, {
     cwd: root,
@@ -69,27 +82,27 @@ function execute(title, command, args, seconds, env) {
     stdio: ["ignore", "pipe", "pipe"],
     detached: true, // a process group of its own, which can be killed as a whole
   });
-  const kill = () => child.pid !== undefined && process.kill(-child.pid, "SIGKILL");
-  const interrupt = () => {
-    kill();
-    process.exit(130);
+  const kill = () => {
+    if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
   };
-  process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
+  running.add(kill);
   const limit = setTimeout(() => {
     console.error(`${title} exceeds its limit of ${seconds} s and is killed.`);
     kill();
   }, seconds * 1000);
   let text = "";
-  child.stdout.on("data", (/** @type {Buffer} */ bytes) => {
-    text += bytes.toString();
-    process.stdout.write(bytes);
+  createInterface({ input: child.stdout }).on("line", (line) => {
+    text += `${line}\n`;
+    console.log(mark + line);
   });
-  child.stderr.pipe(process.stderr, { end: false });
+  createInterface({ input: child.stderr }).on("line", (line) => {
+    console.error(mark + line);
+  });
   return new Promise((resolve) => {
     /** @param {number | null} code */
     const end = (code) => {
       clearTimeout(limit);
-      process.off("SIGINT", interrupt).off("SIGTERM", interrupt);
+      running.delete(kill);
       resolve({ code, text, seconds: (performance.now() - began) / 1000 });
     };
     child.on("error", (error) => {
@@ -103,13 +116,14 @@ function execute(title, command, args, seconds, env) {
 /**
  * Runs a check, which counts as one passed or failed test.
  *
+ * @param {"core" | "page"} lane
  * @param {string} title
  * @param {string} command
  * @param {string[]} args
  * @param {NodeJS.ProcessEnv} [env]
  */
-async function check(title, command, args, env) {
-  const { code, seconds } = await execute(title, command, args, 1800, env);
+async function check(lane, title, command, args, env) {
+  const { code, seconds } = await execute(lane, title, command, args, 1800, env);
   const good = code === 0;
   rows.push({ suite: title, passed: Number(good), failed: Number(!good), skipped: 0, seconds, note: "" });
 }
@@ -117,7 +131,7 @@ async function check(title, command, args, env) {
 async function scriptTests() {
   const folder = "tests/scripts";
   const files = readdirSync(join(root, folder)).map((name) => join(folder, name));
-  const { code, text, seconds } = await execute("scripts", "node", ["--test", "--test-reporter=tap", ...files], 60);
+  const { code, text, seconds } = await execute("core", "scripts", "node", ["--test", "--test-reporter=tap", ...files], 60);
   const count = (/** @type {string} */ word) => Number(new RegExp(`^# ${word} (\\d+)`, "m").exec(text)?.[1] ?? 0);
   add("scripts", { passed: count("pass"), failed: count("fail") + count("cancelled"), skipped: count("skipped") }, code, seconds);
 }
@@ -129,7 +143,7 @@ async function scriptTests() {
  * @param {string[]} args which package, if not the main one
  */
 async function rustTests(suite, args) {
-  const { code, text, seconds } = await execute(suite, "cargo", ["test", "--no-fail-fast", ...args], 3600);
+  const { code, text, seconds } = await execute("core", suite, "cargo", ["test", "--no-fail-fast", ...args], 3600);
   const count = { passed: 0, failed: 0, skipped: 0 };
   for (const [, passed, failed, ignored] of text.matchAll(/^test result: .*?(\d+) passed; (\d+) failed; (\d+) ignored/gm)) {
     count.passed += Number(passed);
@@ -142,7 +156,7 @@ async function rustTests(suite, args) {
 async function browserTests() {
   const suite = "browser tests";
   const nothing = { passed: 0, failed: 0, skipped: 0 };
-  const build = await execute("browser build", "node", ["scripts/web.mjs", "build"], 3600);
+  const build = await execute("page", "browser build", "node", ["scripts/web.mjs", "build"], 3600);
   if (build.code !== 0) {
     add(suite, nothing, build.code, build.seconds);
     return;
@@ -150,7 +164,7 @@ async function browserTests() {
   rmSync(browserReport, { force: true });
   const env = { PLAYWRIGHT_JSON_OUTPUT_FILE: browserReport };
   const args = ["test", "--reporter=list,json"];
-  const { code, seconds } = await execute(suite, "node_modules/.bin/playwright", args, 1800, env);
+  const { code, seconds } = await execute("page", suite, "node_modules/.bin/playwright", args, 1800, env);
   const report = /** @type {{ stats?: { expected: number, unexpected: number, flaky: number, skipped: number } }} */ (
     JSON.parse(await readFile(browserReport, "utf8").catch(() => "{}"))
   );

@@ -12,7 +12,18 @@ import type { Settings } from "../../web/src/messages.js";
 import { Engine, losses, startedRun } from "./engine.js";
 import { expect, nativeProgram, test as base } from "./harness.js";
 
-const test = base.extend<{ engine: Engine }>({
+const test = base.extend<{ engine: Engine }, { shared: Engine }>({
+  // A page for all tests that need no fresh one: its worker keeps the kernels that it has compiled, which takes most of a short test.
+  shared: [
+    async ({ browser, origin }, use) => {
+      const page = await browser.newPage({ baseURL: origin });
+      const engine = new Engine(page);
+      await engine.load();
+      await use(engine);
+      await page.close();
+    },
+    { scope: "worker" },
+  ],
   engine: async ({ page, rootstock }, use) => {
     void rootstock; // for the device and the console
     const engine = new Engine(page);
@@ -102,7 +113,7 @@ test("a run's losses stay the same while others use the device", async ({ engine
 
 // One directory of every architecture, as transformers 5 writes it.
 for (const name of readdirSync(join(root, "tests/fixtures/validate/healthy")).filter((folder) => folder.endsWith("-v5"))) {
-  test(`a folder of ${name} is opened, trained and asked`, async ({ engine }) => {
+  test(`a folder of ${name} is opened, trained and asked`, async ({ shared: engine }) => {
     const opened = await engine.openFolder(`validate/healthy/${name}`);
     expect(opened.report.findings.filter(({ severity }) => severity !== "info")).toEqual([]);
     expect(opened.report.verdict).toBe("ready");
