@@ -142,6 +142,14 @@ pub enum Error {
         /// What is wrong, what blocks most first.
         faults: Vec<String>,
     },
+    /// A recipe has several faults; every one in a sentence of its own.
+    #[error("{}: {} faults, nothing was done:{}", on_one_line(.path), .faults.len(), lines(faults))]
+    Faults {
+        /// The recipe.
+        path: String,
+        /// Line, key, what is wrong and what to do; in the recipe's order.
+        faults: Vec<String>,
+    },
     /// The report that the command has printed says what is wrong; only the exit status remains to be set.
     #[error("the report says what is wrong")]
     Judged,
@@ -205,11 +213,13 @@ pub enum Error {
 fn list(faults: &[String]) -> String {
     match faults {
         [one] => format!(": {}", on_one_line(one)),
-        several => {
-            let lines: String = several.iter().map(|fault| format!("\n  - {}", on_one_line(fault))).collect();
-            format!(" is not a model that can be used:{lines}")
-        }
+        several => format!(" is not a model that can be used:{}", lines(several)),
     }
+}
+
+/// Each on a line of its own.
+fn lines(faults: &[String]) -> String {
+    faults.iter().map(|fault| format!("\n  - {}", on_one_line(fault))).collect()
 }
 
 impl Error {

@@ -1,11 +1,13 @@
 //! `rootstock chat`.
 
 use std::io::{BufRead, IsTerminal, Write, stderr, stdin};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
+use rootstock::config::Using;
 use rootstock::data::Message;
 use rootstock::generate::{GeneratorOptions, SamplingOptions};
 use rootstock::workflow::{Fitted, Responder};
@@ -14,7 +16,7 @@ use rootstock::{Error, Result};
 use super::Global;
 use super::console::{self, Console};
 use super::generate::{SamplingArgs, summary};
-use super::setup::{AdapterArgs, open_adapted};
+use super::setup::{AdapterArgs, load_using, open_adapted};
 
 /// Talks with a model
 ///
@@ -24,20 +26,27 @@ use super::setup::{AdapterArgs, open_adapted};
 #[command(after_help = "\
 Examples:
   rootstock chat --model out
+  rootstock chat recipe.yaml
   rootstock chat --model out --system 'Answer like a pirate.' --temperature 1.0
   printf 'Who keeps the bees?\\nAnd the goats?\\n' | rootstock chat --model out --greedy")]
 pub(super) struct ChatArgs {
+    /// A recipe that names model and adapters and says how to draw (LLaMA-Factory's keys); options win over it
+    #[arg(required_unless_present = "model", conflicts_with = "model")]
+    recipe: Option<PathBuf>,
+    /// Settings that win over the recipe's
+    #[arg(value_name = "KEY=VALUE", requires = "recipe")]
+    overrides: Vec<String>,
     /// The model's directory
     #[arg(long, value_name = "DIR")]
-    model: String,
+    model: Option<String>,
     #[command(flatten)]
     adapters: AdapterArgs,
     /// A system message at the beginning of every conversation
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
-    /// Most tokens of an answer
-    #[arg(long, value_name = "N", default_value_t = 512)]
-    max_new_tokens: usize,
+    /// Most tokens of an answer [default: 512, with a recipe its own]
+    #[arg(long, value_name = "N")]
+    max_new_tokens: Option<usize>,
     /// The longest conversation, in tokens; the oldest messages are dropped [default: 4096, or less where the model takes less]
     #[arg(long, value_name = "TOKENS")]
     context: Option<usize>,
@@ -49,8 +58,9 @@ const HELP: &str = "Every line is a message. /clear begins a new conversation, /
 
 pub(super) async fn run(args: &ChatArgs, global: &Global) -> Result<()> {
     let console = global.console();
-    args.sampling.options(0).check()?;
-    let model = open_adapted(&args.model, &args.adapters, console).await?;
+    let plan = Plan::of(args, console).await?;
+    plan.sampling(0).check()?;
+    let model = open_adapted(&plan.model, &plan.adapters, console).await?;
     if model.tokenizer.template().is_fallback() {
         console.say("note: this model has no chat template; a plain one is used (User: …, Assistant: …)");
     }
@@ -59,9 +69,52 @@ pub(super) async fn run(args: &ChatArgs, global: &Global) -> Result<()> {
     let options = GeneratorOptions { context: args.context, chunk: None };
     let responder = model.responder(gpu, options).await?;
     let interrupt = Interrupt::install()?;
-    let mut chat = Chat { args, console, responder, interrupt, messages: Vec::new(), turns: 0 };
+    let mut chat = Chat { plan, console, responder, interrupt, messages: Vec::new(), turns: 0 };
     chat.clear();
     chat.talk().await
+}
+
+/// What to talk with and how: the options, over a recipe if one is given.
+struct Plan<'a> {
+    args: &'a ChatArgs,
+    recipe: Option<Using>,
+    model: String,
+    adapters: Vec<String>,
+    system: Option<String>,
+    max_new_tokens: usize,
+}
+
+impl<'a> Plan<'a> {
+    async fn of(args: &'a ChatArgs, console: Console) -> Result<Plan<'a>> {
+        let recipe = match &args.recipe {
+            Some(path) => Some(load_using(path, &args.overrides).await?),
+            None => None,
+        };
+        let mut plan = Plan {
+            args,
+            model: args.model.clone().unwrap_or_default(),
+            adapters: args.adapters.adapters.clone(),
+            system: args.system.clone(),
+            max_new_tokens: args.max_new_tokens.unwrap_or(512),
+            recipe: None,
+        };
+        if let Some(recipe) = recipe {
+            console.notes(&recipe.notices);
+            plan.model.clone_from(&recipe.model_name_or_path);
+            plan.adapters.splice(0..0, recipe.adapter_name_or_path.iter().cloned());
+            plan.system = plan.system.or_else(|| recipe.default_system.clone());
+            plan.max_new_tokens = args.max_new_tokens.unwrap_or(recipe.generating.max_new_tokens);
+            plan.recipe = Some(recipe);
+        }
+        Ok(plan)
+    }
+
+    fn sampling(&self, turn: u64) -> SamplingOptions {
+        match &self.recipe {
+            Some(recipe) => self.args.sampling.over_recipe(recipe, turn),
+            None => self.args.sampling.options(turn),
+        }
+    }
 }
 
 /// Ctrl-C: stops the answer that is being written; between answers it ends the program.
@@ -100,7 +153,7 @@ impl Interrupt {
 }
 
 struct Chat<'a> {
-    args: &'a ChatArgs,
+    plan: Plan<'a>,
     console: Console,
     responder: Responder,
     interrupt: Interrupt,
@@ -148,14 +201,14 @@ impl Chat<'_> {
 
     /// Drops the conversation except the system message.
     fn clear(&mut self) {
-        self.messages = self.args.system.iter().map(|system| Message::new("system", system.as_str())).collect();
+        self.messages = self.plan.system.iter().map(|system| Message::new("system", system.as_str())).collect();
     }
 
     /// The conversation's tokens, without its oldest turns where it would leave no room for an answer.
     fn prompt(&mut self) -> Result<Vec<u32>> {
-        let Fitted { prompt, forgotten } = self.responder.fit(&self.messages, self.args.max_new_tokens)?;
+        let Fitted { prompt, forgotten } = self.responder.fit(&self.messages, self.plan.max_new_tokens)?;
         if forgotten > 0 {
-            let first = usize::from(self.args.system.is_some());
+            let first = usize::from(self.plan.system.is_some());
             self.messages.drain(first..first + forgotten);
             self.console.say("note: the conversation fills the context; its oldest turns are dropped");
         }
@@ -165,10 +218,10 @@ impl Chat<'_> {
     /// Writes the answer to the last message; false when stdout was closed.
     async fn answer(&mut self) -> Result<bool> {
         let prompt = self.prompt()?;
-        let sampling = self.args.sampling.options(self.turns);
+        let sampling = self.plan.sampling(self.turns);
         self.turns += 1;
         self.interrupt.begin();
-        let written = write_answer(&mut self.responder, &prompt, sampling, self.args.max_new_tokens, &self.interrupt).await;
+        let written = write_answer(&mut self.responder, &prompt, sampling, self.plan.max_new_tokens, &self.interrupt).await;
         self.interrupt.end();
         let (text, summary, open) = written?;
         self.console.say(&summary);

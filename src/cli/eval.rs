@@ -1,5 +1,6 @@
 //! `rootstock eval`.
 
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use clap::Args;
@@ -9,7 +10,7 @@ use rootstock::platform::open_beside;
 
 use super::Global;
 use super::console::{self, count, thousands};
-use super::setup::{AdapterArgs, open_adapted};
+use super::setup::{AdapterArgs, load_recipe, open_adapted};
 
 /// Measures how well a model predicts texts or answers
 ///
@@ -20,15 +21,22 @@ use super::setup::{AdapterArgs, open_adapted};
 #[command(after_help = "\
 Examples:
   rootstock eval --model out --dataset data/test.jsonl
-  rootstock eval --model out --dataset data/test.jsonl --json")]
+  rootstock eval --model out --dataset data/test.jsonl --json
+  rootstock eval recipe.yaml                        # its model on its eval_dataset or val_size")]
 pub(super) struct EvalArgs {
+    /// A recipe whose model and adapters are scored on its evaluation data; nothing is trained
+    #[arg(required_unless_present = "model", conflicts_with_all = ["model", "adapters", "dataset"])]
+    recipe: Option<PathBuf>,
+    /// Settings that win over the recipe's
+    #[arg(value_name = "KEY=VALUE", requires = "recipe")]
+    overrides: Vec<String>,
     /// The model's directory
-    #[arg(long, value_name = "DIR")]
-    model: String,
+    #[arg(long, value_name = "DIR", requires = "dataset")]
+    model: Option<String>,
     #[command(flatten)]
     adapters: AdapterArgs,
     /// A .jsonl, .json or .txt file, or a name in the dataset_info.json of --dataset-dir
-    #[arg(long, value_name = "FILE", required = true)]
+    #[arg(long, value_name = "FILE")]
     dataset: Vec<String>,
     /// Where dataset_info.json lies
     #[arg(long, value_name = "DIR", default_value = "data")]
@@ -46,7 +54,16 @@ pub(super) struct EvalArgs {
 
 pub(super) async fn run(args: &EvalArgs, global: &Global) -> Result<()> {
     let console = global.console();
-    let model = open_adapted(&args.model, &args.adapters, console).await?;
+    if let Some(path) = &args.recipe {
+        let mut overrides = args.overrides.clone();
+        overrides.push("do_train=false".into());
+        if !overrides.iter().any(|given| given.contains("do_eval=")) {
+            overrides.push("do_eval=true".into());
+        }
+        let recipe = load_recipe(path, &overrides).await?;
+        return super::train::evaluate_only(recipe, global, args.json).await;
+    }
+    let model = open_adapted(args.model.as_deref().unwrap_or_default(), &args.adapters.adapters, console).await?;
     let config = model.config();
     let records = load_datasets(&args.dataset, &args.dataset_dir, None, &open_beside).await?;
     let name = args.dataset.join(", ");

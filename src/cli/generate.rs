@@ -4,6 +4,7 @@ use std::io::Read;
 use std::rc::Rc;
 
 use clap::Args;
+use rootstock::config::Using;
 use rootstock::data::{Message, Tokenizer};
 use rootstock::generate::{Answer, FinishReason, GeneratorOptions, SamplingOptions, chat_prompt, context_limit, text_prompt};
 use rootstock::{Error, Result};
@@ -61,31 +62,62 @@ pub(super) struct SamplingArgs {
     /// Always take the likeliest token
     #[arg(long)]
     greedy: bool,
-    /// Divides the logits: below 1 favours likely tokens, above 1 flattens the distribution
-    #[arg(long, value_name = "T", default_value_t = 0.7, allow_negative_numbers = true)]
-    temperature: f32,
-    /// Draw from the K likeliest tokens only; 0: from all
-    #[arg(long, value_name = "K", default_value_t = 0)]
-    top_k: usize,
-    /// Draw from the likeliest tokens that together reach this probability
-    #[arg(long, value_name = "P", default_value_t = 0.95, allow_negative_numbers = true)]
-    top_p: f32,
+    /// Divides the logits: below 1 favours likely tokens, above 1 flattens the distribution [default: 0.7]
+    #[arg(long, value_name = "T", allow_negative_numbers = true)]
+    temperature: Option<f32>,
+    /// Draw from the K likeliest tokens only; 0: from all [default: 0]
+    #[arg(long, value_name = "K")]
+    top_k: Option<usize>,
+    /// Draw from the likeliest tokens that together reach this probability [default: 0.95]
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
+    top_p: Option<f32>,
     /// Leave out tokens less likely than this share of the likeliest
     #[arg(long, value_name = "P", default_value_t = 0.0, allow_negative_numbers = true)]
     min_p: f32,
-    /// Above 1: make tokens that have come before less likely
-    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, allow_negative_numbers = true)]
-    repetition_penalty: f32,
-    /// The same seed draws the same tokens
-    #[arg(long, value_name = "N", default_value_t = 42)]
-    seed: u64,
+    /// Above 1: make tokens that have come before less likely [default: 1]
+    #[arg(long, value_name = "FACTOR", allow_negative_numbers = true)]
+    repetition_penalty: Option<f32>,
+    /// The same seed draws the same tokens [default: 42]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
 }
+
+/// What holds for options that are not given.
+const DEFAULTS: SamplingOptions =
+    SamplingOptions { greedy: false, temperature: 0.7, top_k: 0, top_p: 0.95, min_p: 0.0, repetition_penalty: 1.0, seed: 42 };
 
 impl SamplingArgs {
     /// The library's options; `turn` changes the seed for each answer of a conversation.
     pub(super) fn options(&self, turn: u64) -> SamplingOptions {
-        let SamplingArgs { greedy, temperature, top_k, top_p, min_p, repetition_penalty, seed } = *self;
-        SamplingOptions { greedy, temperature, top_k, top_p, min_p, repetition_penalty, seed: seed.wrapping_add(turn) }
+        self.over(&DEFAULTS, turn)
+    }
+
+    /// The same over those of a recipe.
+    pub(super) fn over_recipe(&self, recipe: &Using, turn: u64) -> SamplingOptions {
+        let drawn = &recipe.generating;
+        let options = SamplingOptions {
+            greedy: !drawn.do_sample,
+            temperature: drawn.temperature as f32,
+            top_k: drawn.top_k,
+            top_p: drawn.top_p as f32,
+            min_p: 0.0,
+            repetition_penalty: drawn.repetition_penalty as f32,
+            seed: recipe.seed,
+        };
+        self.over(&options, turn)
+    }
+
+    fn over(&self, others: &SamplingOptions, turn: u64) -> SamplingOptions {
+        SamplingOptions {
+            // A temperature on the command line asks for drawing.
+            greedy: self.greedy || others.greedy && self.temperature.is_none(),
+            temperature: self.temperature.unwrap_or(others.temperature),
+            top_k: self.top_k.unwrap_or(others.top_k),
+            top_p: self.top_p.unwrap_or(others.top_p),
+            min_p: self.min_p,
+            repetition_penalty: self.repetition_penalty.unwrap_or(others.repetition_penalty),
+            seed: self.seed.unwrap_or(others.seed).wrapping_add(turn),
+        }
     }
 }
 
@@ -105,7 +137,7 @@ pub(super) async fn run(args: &GenerateArgs, global: &Global) -> Result<()> {
     let console = global.console();
     let sampling = args.sampling.options(0);
     sampling.check()?;
-    let model = open_adapted(&args.model, &args.adapters, console).await?;
+    let model = open_adapted(&args.model, &args.adapters.adapters, console).await?;
     let prompt = prompt(args, &model.tokenizer, console)?;
 
     let gpu = Rc::new(global.gpu().await?);

@@ -6,7 +6,8 @@ use std::rc::Rc;
 
 use clap::{Args, ValueEnum};
 use rootstock::adapter::{Adapted, Adapter, Merged};
-use rootstock::checkpoint::{Checkpoint, Dtype, ModelSource, NewDirectory};
+use rootstock::checkpoint::{Checkpoint, Dtype, ModelSource, NewDirectory, WriteOptions};
+use rootstock::config::ExportDtype;
 use rootstock::error::on_one_line;
 use rootstock::generate::{Generator, GeneratorOptions};
 use rootstock::gpu::{Gpu, human_bytes};
@@ -14,14 +15,14 @@ use rootstock::model::ModelConfig;
 use rootstock::platform::{Directory, NativeDirectory, as_directory, parent_and_name};
 use rootstock::random::Random;
 use rootstock::validate::{self, Options, Verdict, open_checkpoint};
-use rootstock::workflow::{Paths, Places, write_merged};
+use rootstock::workflow::{Paths, Places, write_merged_as};
 use rootstock::{Error, Result};
 
 use super::Global;
 use super::console::{self, Console, count, thousands};
-use super::setup::open_adapters;
+use super::setup::{load_using, open_adapters};
 
-/// Adds LoRA adapters to their base and writes one complete model
+/// Adds LoRA adapters to their base and writes one complete model (LLaMA-Factory's export)
 ///
 /// The change is added in f32 and rounded once, into the type that the base is stored in. Where embedding and head are one tensor
 /// and the adapter changes only one of them, the head becomes a tensor of its own. The result is validated and run; it gets its
@@ -30,17 +31,24 @@ use super::setup::open_adapters;
 #[command(after_help = "\
 Examples:
   rootstock merge --model models/SmolLM2-135M --adapter out --out merged
+  rootstock merge recipe.yaml                     # a recipe of llamafactory-cli export
   rootstock merge --model base --adapter style --adapter facts --out merged --dtype f32")]
 pub(super) struct MergeArgs {
+    /// A recipe that names model, adapters and export_dir (LLaMA-Factory's keys); options win over it
+    #[arg(required_unless_present = "model", conflicts_with_all = ["model", "adapters"])]
+    recipe: Option<PathBuf>,
+    /// Settings that win over the recipe's
+    #[arg(value_name = "KEY=VALUE", requires = "recipe")]
+    overrides: Vec<String>,
     /// The base model's directory
-    #[arg(long, value_name = "DIR")]
-    model: String,
+    #[arg(long, value_name = "DIR", requires_all = ["adapters", "out"])]
+    model: Option<String>,
     /// An adapter's directory; several are added up
-    #[arg(long = "adapter", value_name = "DIR", required = true)]
+    #[arg(long = "adapter", value_name = "DIR")]
     adapters: Vec<String>,
     /// Where the merged model goes: a directory that does not exist yet or is empty
     #[arg(long, value_name = "DIR")]
-    out: PathBuf,
+    out: Option<PathBuf>,
     /// The type to store weights in [default: the base's]
     #[arg(long, value_name = "TYPE")]
     dtype: Option<StoredType>,
@@ -81,15 +89,55 @@ fn rounding(dtype: Dtype) -> f32 {
 
 pub(super) async fn run(args: &MergeArgs, global: &Global) -> Result<()> {
     let console = global.console();
-    let place = Place::of(&args.out)?;
-    let base = open_checkpoint(Paths.directory(&args.model).await?).await?;
-    console.say(&format!("model    {}", args.model));
-    let adapters = open_adapters(&base, &args.adapters, console).await?;
+    let Wanted { model, adapters, out, dtype, max_shard_size } = wanted(args, console).await?;
+    let place = Place::of(&out)?;
+    let base = open_checkpoint(Paths.directory(&model).await?).await?;
+    console.say(&format!("model    {model}"));
+    let adapters = open_adapters(&base, &adapters, console).await?;
     let gpu = Rc::new(global.gpu().await?);
-    let merge = Merge { base: &base, adapters: &adapters, dtype: args.dtype.map(Dtype::from) };
+    let merge = Merge { base: &base, adapters: &adapters, dtype, max_shard_size };
     let agreement = merge.write(&gpu, &place, &[random_ids(base.config())], console).await?;
     let (adapters, out) = (count(adapters.len(), "adapter"), place.path.display());
     console::print(&format!("merged {adapters} into {out} ({}, {}); {agreement}", human_bytes(agreement.bytes), agreement.dtype))
+}
+
+/// What a command line or a recipe asks for.
+struct Wanted {
+    model: String,
+    adapters: Vec<String>,
+    out: PathBuf,
+    dtype: Option<Dtype>,
+    max_shard_size: u64,
+}
+
+async fn wanted(args: &MergeArgs, console: Console) -> Result<Wanted> {
+    let dtype = args.dtype.map(Dtype::from);
+    let Some(path) = &args.recipe else {
+        let out = args.out.clone().unwrap_or_default();
+        let max_shard_size = WriteOptions::default().max_shard_size;
+        return Ok(Wanted { model: args.model.clone().unwrap_or_default(), adapters: args.adapters.clone(), out, dtype, max_shard_size });
+    };
+    let recipe = load_using(path, &args.overrides).await?;
+    console.notes(&recipe.notices);
+    let Some(out) = args.out.clone().or(recipe.export_dir.map(PathBuf::from)) else {
+        return Err(Error::recipe("export_dir", "this key is missing; write the directory that the merged model goes to, or give --out"));
+    };
+    let stored = match recipe.export_dtype {
+        ExportDtype::Auto => None,
+        ExportDtype::Float32 => Some(Dtype::F32),
+        ExportDtype::Float16 => Some(Dtype::F16),
+        ExportDtype::Bfloat16 => Some(Dtype::BF16),
+    };
+    if recipe.adapter_name_or_path.is_empty() {
+        console.say("note: the recipe names no adapter: the model is written again as it is");
+    }
+    Ok(Wanted {
+        model: recipe.model_name_or_path,
+        adapters: recipe.adapter_name_or_path,
+        out,
+        dtype: dtype.or(stored),
+        max_shard_size: recipe.max_shard_size,
+    })
 }
 
 /// Token ids for the comparison when the caller has no texts.
@@ -104,6 +152,8 @@ pub(super) struct Merge<'a> {
     pub(super) adapters: &'a [Adapter],
     /// The type to store weights in; the base's when absent.
     pub(super) dtype: Option<Dtype>,
+    /// The largest file of weights, in bytes.
+    pub(super) max_shard_size: u64,
 }
 
 /// How well a merged model agrees with base and adapters.
@@ -146,7 +196,8 @@ impl Merge<'_> {
         }
         let new = place.begin(console).await?;
         let found = async {
-            write_merged(self.base, self.adapters, Some(dtype), &*new.directory()).await?;
+            let options = WriteOptions { dtype, max_shard_size: self.max_shard_size };
+            write_merged_as(self.base, self.adapters, options, &*new.directory()).await?;
             let directory: Rc<dyn Directory> = Rc::from(as_directory(new.directory()));
             let report = validate::validate(directory.clone(), &Options::default(), &mut |_| {}).await?;
             if report.verdict != Verdict::Ready {

@@ -1,5 +1,6 @@
 //! The command line: one file per command.
 
+mod arguments;
 mod bench;
 mod chat;
 mod console;
@@ -11,6 +12,7 @@ mod eval;
 mod extract;
 mod generate;
 mod logits;
+mod manual;
 mod merge;
 mod progress;
 mod serve;
@@ -20,7 +22,7 @@ mod validate;
 
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use rootstock::config::value::Value;
 use rootstock::gpu::{DeviceChoice, Gpu};
 use rootstock::platform::block_on;
@@ -46,11 +48,12 @@ const EXAMPLES: &str = "Examples:
   rootstock validate model                           can this directory be trained on, and if not, why?
   rootstock train recipe.yaml                        train as the recipe says
   rootstock train recipe.yaml learning_rate=1e-5     the same with another learning rate
+  rootstock train - < recipe.yaml                    a recipe from the standard input
   rootstock estimate recipe.yaml                     will it fit into the GPU's memory?
   rootstock eval --model out --dataset test.jsonl    how well does the result predict these texts?
   rootstock generate --model out --prompt 'Hello'    what does it answer?
-  rootstock chat --model out                         talk with it
-  rootstock merge --model m --adapter a --out n      a LoRA adapter and its base become one model
+  rootstock chat --model out                         talk with it; `rootstock chat recipe.yaml` as llamafactory-cli does
+  rootstock merge --model m --adapter a --out n      a LoRA adapter and its base become one model (llamafactory-cli export)
   rootstock extract --base m --tuned n --rank 16 …   a full fine-tune becomes a LoRA adapter
   rootstock devices                                  which graphics devices are there?
   rootstock bench                                    how fast is this device?
@@ -86,6 +89,8 @@ enum Command {
     Devices(devices::DevicesArgs),
     Bench(bench::BenchArgs),
     Serve(serve::ServeArgs),
+    Completions(manual::CompletionsArgs),
+    Man(manual::ManArgs),
 }
 
 fn size(text: &str) -> Result<u64, String> {
@@ -130,7 +135,7 @@ pub(crate) fn main() -> ExitCode {
             env!("CARGO_PKG_REPOSITORY")
         ));
     }));
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(arguments::with_keys(std::env::args_os()));
     match std::panic::catch_unwind(|| block_on(run(cli))) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => {
@@ -161,5 +166,7 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Devices(args) => devices::run(args, global).await,
         Command::Bench(args) => bench::run(args, global).await,
         Command::Serve(args) => serve::run(args, global).await,
+        Command::Completions(args) => manual::completions(args, Cli::command()),
+        Command::Man(args) => manual::pages(args, Cli::command()),
     }
 }

@@ -1,13 +1,14 @@
 //! Opening models, adapters, recipes and runs for several commands, and describing them on stderr.
 
+use std::io::Read;
 use std::path::Path;
 use std::rc::Rc;
 
 use rootstock::adapter::Adapter;
 use rootstock::checkpoint::Checkpoint;
-use rootstock::config::Recipe;
+use rootstock::config::{Recipe, Using};
 use rootstock::error::on_one_line;
-use rootstock::platform::{open_directory, parent_and_name};
+use rootstock::platform::{open_directory, parent_and_name, read_small};
 use rootstock::workflow::{Model, Paths, Places, Run};
 use rootstock::{Error, Result};
 
@@ -21,6 +22,9 @@ pub(super) struct AdapterArgs {
     pub(super) adapters: Vec<String>,
 }
 
+/// Most bytes of a recipe on the standard input.
+const RECIPE_BYTES: u64 = 1 << 20;
+
 /// Opens the directory of a model.
 ///
 /// # Errors
@@ -33,10 +37,10 @@ pub(super) async fn open_model(path: &str) -> Result<Model> {
 ///
 /// # Errors
 /// Why one of them is not a model, or not an adapter of it.
-pub(super) async fn open_adapted(path: &str, adapters: &AdapterArgs, console: Console) -> Result<Model> {
+pub(super) async fn open_adapted(path: &str, adapters: &[String], console: Console) -> Result<Model> {
     let mut model = open_model(path).await?;
     introduce(&model, path, console);
-    model.adapters = Rc::new(open_adapters(&model.checkpoint, &adapters.adapters, console).await?);
+    model.adapters = Rc::new(open_adapters(&model.checkpoint, adapters, console).await?);
     Ok(model)
 }
 
@@ -85,11 +89,36 @@ pub(super) async fn open_adapters(base: &Checkpoint, paths: &[String], console: 
     Ok(adapters)
 }
 
-/// Reads a recipe.
+/// Reads a recipe of training or evaluation.
 ///
 /// # Errors
-/// See [`Recipe::load`].
+/// See [`Recipe::parse`]; also when there is no such file.
 pub(super) async fn load_recipe(path: &Path, overrides: &[String]) -> Result<Recipe> {
+    let (name, text) = recipe_text(path).await?;
+    Recipe::parse(&name, &text, overrides)
+}
+
+/// The same for a recipe of chat or merging.
+///
+/// # Errors
+/// As [`load_recipe`].
+pub(super) async fn load_using(path: &Path, overrides: &[String]) -> Result<Using> {
+    let (name, text) = recipe_text(path).await?;
+    Using::parse(&name, &text, overrides)
+}
+
+/// The name that errors call a recipe, and its text; `-` is the standard input.
+async fn recipe_text(path: &Path) -> Result<(String, String)> {
+    if path == Path::new("-") {
+        let name = "the standard input".to_string();
+        let mut text = String::new();
+        let read = std::io::stdin().take(RECIPE_BYTES + 1).read_to_string(&mut text);
+        read.map_err(|e| Error::file(&name, format!("it cannot be read as text: {e}")))?;
+        if text.len() as u64 > RECIPE_BYTES {
+            return Err(Error::file(name, "this is too long for a recipe"));
+        }
+        return Ok((name, text));
+    }
     let shown = path.display().to_string();
     if path.is_dir() {
         return Err(Error::file(shown, "this is a directory; give the recipe's file, for example recipe.yaml"));
@@ -98,7 +127,9 @@ pub(super) async fn load_recipe(path: &Path, overrides: &[String]) -> Result<Rec
     if !path.exists() {
         return Err(Error::file(shown, "there is no such file; give the path of a recipe, a YAML file (docs/recipes.md)"));
     }
-    Recipe::load(&open_directory(&parent)?, &name, overrides).await
+    let bytes = read_small(&open_directory(&parent)?, &name).await?;
+    let text = String::from_utf8(bytes).map_err(|_| Error::file(&shown, "a recipe must be UTF-8 text"))?;
+    Ok((shown, text))
 }
 
 /// Opens everything that a recipe names and describes it.

@@ -14,7 +14,7 @@ use rootstock::{Error, Result};
 use serde_json::json;
 
 use super::Global;
-use super::console::{self, Console, count, duration, thousands};
+use super::console::{self, count, duration, thousands};
 use super::progress::Progress;
 use super::setup::{load_recipe, open_adapters, open_model, open_run, run_on};
 
@@ -37,24 +37,30 @@ A recipe in short:
 docs/recipes.md lists all keys. Ctrl-C stops after the step and saves; a second one stops at once. \
 A run that was interrupted, in whatever way, goes on with resume_from_checkpoint=true to the same result.")]
 pub(super) struct TrainArgs {
-    /// The recipe, a YAML file with LLaMA-Factory's keys
+    /// The recipe, a YAML file with LLaMA-Factory's keys; - reads it from the standard input
     recipe: PathBuf,
     /// Settings that win over the recipe's
     #[arg(value_name = "KEY=VALUE")]
     overrides: Vec<String>,
+    /// Print {"steps", "train_loss", "eval_loss", …} as JSON, when all is done
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) async fn run(args: &TrainArgs, global: &Global) -> Result<()> {
     let console = global.console();
     let recipe = load_recipe(&args.recipe, &args.overrides).await?;
     if !recipe.do_train {
-        return evaluate_only(recipe, global, console).await;
+        return evaluate_only(recipe, global, args.json).await;
     }
     let out = Output::open(&recipe)?;
     check_output(&out.directory, &recipe).await?;
     let model = open_model(&recipe.model_name_or_path).await?.as_begun(&recipe, &Paths, &out.directory).await?;
     let run = run_on(model, recipe, &Paths, console).await?;
     let outcome = run_training(&run, &out.directory, &Rc::new(global.gpu().await?), &mut Progress::new(console)).await?;
+    if args.json {
+        return console::print_json(&outcome);
+    }
     console::print(&summary(&run.input.recipe, &outcome))?;
     console::print(&files(out.directory.path()))
 }
@@ -106,15 +112,25 @@ pub(super) fn files(path: &Path) -> String {
     format!("{}\n{}", path.display(), console::table(&rows))
 }
 
-async fn evaluate_only(recipe: Recipe, global: &Global, console: Console) -> Result<()> {
+/// Scores a recipe's model and adapters on its evaluation data.
+///
+/// # Errors
+/// The first thing that is wrong with model or data; what the device fails with.
+pub(super) async fn evaluate_only(recipe: Recipe, global: &Global, json: bool) -> Result<()> {
+    let console = global.console();
     let Run { mut model, input } = open_run(recipe, console).await?;
     model.adapters = Rc::new(open_adapters(&model.checkpoint, &input.recipe.adapter_name_or_path, console).await?);
     let gpu = Rc::new(global.gpu().await?);
     let score = model.score(&gpu, &input.data.eval.samples, input.recipe.per_device_eval_batch_size).await?;
-    console::print(&format!("eval_loss {:.6} (perplexity {:.4}) over {}", score.loss, score.perplexity, count(score.tokens, "token")))?;
+    let results = json!({ "eval_loss": score.loss, "perplexity": score.perplexity });
+    if json {
+        console::print_json(&score)?;
+    } else {
+        let tokens = count(score.tokens, "token");
+        console::print(&format!("eval_loss {:.6} (perplexity {:.4}) over {tokens}", score.loss, score.perplexity))?;
+    }
     if !input.recipe.output_dir.is_empty() {
         let out = NativeDirectory::new(&input.recipe.output_dir);
-        let results = json!({ "eval_loss": score.loss, "perplexity": score.perplexity });
         for name in ["eval_results.json", "all_results.json"] {
             write_json(&out, name, &results).await?;
         }

@@ -11,7 +11,7 @@ pub fn markdown() -> String {
     let free: Vec<String> = free.map(|key| format!("`{}`", key.name)).collect();
     let _ = writeln!(page, "\n{RESUMING}\n{}.", free.join(", ")); // writing into a String cannot fail
     let mut group = "";
-    for key in keys() {
+    for key in keys().filter(|key| !matches!(key.support, Support::With(_))) {
         if key.group != group {
             group = key.group;
             let _ = write!(page, "\n## {group}\n\n{}", heading(key));
@@ -24,9 +24,16 @@ pub fn markdown() -> String {
 const INTRODUCTION: &str = "# Recipes
 
 A recipe is a YAML file with LLaMA-Factory's keys; `rootstock train RECIPE.yaml key=value …` runs it, and what stands on
-the command line wins over the file. Names, meanings and defaults are LLaMA-Factory's and transformers', so the same file
-runs there. Paths are relative to the directory that the command is called in. An unknown key is an error that names the
-nearest known one.
+the command line wins over the file before anything is judged: `deepspeed=null` switches a key off, `--learning_rate 1e-4` is the same as
+`learning_rate=1e-4`, `lr_scheduler_kwargs.min_lr=1e-6` sets one entry of a mapping. `rootstock train -` reads the recipe from the
+standard input. Names, meanings and defaults are LLaMA-Factory's and transformers', so the same file runs there. Paths are relative to
+the directory that the command is called in. An unknown key is an error that names the nearest known one; all faults of a recipe are
+reported at once, each with its line.
+
+A key that asks for other means to the same result (several devices, half precision, another way of storing AdamW's moments) is mentioned
+and the run goes on; a key is refused where ignoring it would change the result. Recipes of LLaMA-Factory's version 1 (`model`,
+`peft_config`, `train_dataset` …) are read as well. A recipe for `llamafactory-cli chat` or `export` works with `rootstock chat` and
+`rootstock merge`, one for prediction with `rootstock eval`.
 
 This page is generated from the table that the parser reads (`src/config/keys.rs`).
 ";
@@ -39,8 +46,12 @@ fn heading(key: &Key) -> &'static str {
     match key.support {
         Support::Used => "| key | value | default | what it does |\n|---|---|---|---|\n",
         Support::Ignored => "These have no meaning here. A run mentions them and goes on.\n\n| key | why |\n|---|---|\n",
-        Support::Only(_) => {
-            "These would change the result and are not supported. A value that switches them off is fine, any other an error.\n\n\
+        Support::Noted(_) => {
+            "These ask for other means to the same result. A run says so and goes on.\n\n| key | what a run says |\n|---|---|\n"
+        }
+        Support::Only { .. } | Support::With(_) => {
+            "These would change the result and are not supported. A value that switches them off is fine, any other an error; keys that \
+             only say more about one of them (`galore_rank`, `pref_beta`) have no fault of their own.\n\n\
              | key | accepted | why |\n|---|---|---|\n"
         }
     }
@@ -52,7 +63,7 @@ fn row(key: &Key) -> String {
             let default = if key.default.is_empty() { String::new() } else { format!("`{}`", key.default) };
             format!("| `{}` | {} | {default} | {} |", key.name, key.kind.describe(), key.help)
         }
-        Support::Ignored => format!("| `{}` | {} |", key.name, key.help),
-        Support::Only(allowed) => format!("| `{}` | {} | {} |", key.name, allowed.join(", "), key.help),
+        Support::Ignored | Support::Noted(_) | Support::With(_) => format!("| `{}` | {} |", key.name, key.help),
+        Support::Only { accepted, noted } => format!("| `{}` | {} | {} |", key.name, [accepted, noted].concat().join(", "), key.help),
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! Names, meanings and defaults are LLaMA-Factory's, and transformers' `TrainingArguments` where LLaMA-Factory passes them on.
 
+mod notes;
+mod refused;
+
 use super::value::Kind;
 
 /// One key of a recipe.
@@ -30,8 +33,17 @@ pub enum Support {
     Used,
     /// It has no meaning here; a value that is not "off" is mentioned, and the run goes on.
     Ignored,
+    /// It asks for other means to the same result; a value that is not "off" or one of these is mentioned with the reason.
+    Noted(&'static [&'static str]),
     /// It would change the result and is not supported: an error, unless the value is "off" or one of these.
-    Only(&'static [&'static str]),
+    Only {
+        /// Values that are what happens here.
+        accepted: &'static [&'static str],
+        /// Values that ask for other means to the same result: mentioned with the reason.
+        noted: &'static [&'static str],
+    },
+    /// It only says more about this other key, and has no fault of its own.
+    With(&'static str),
 }
 
 /// Whether a resumed run may have another value of a key than the interrupted one.
@@ -62,6 +74,7 @@ pub fn canonical(name: &str) -> &str {
         "export_size" => "max_shard_size",
         "infer_dtype" => "export_dtype",
         "max_seq_length" | "cutoff_length" => "cutoff_len",
+        "hub_token" => "hf_hub_token",
         _ => name,
     }
 }
@@ -93,15 +106,28 @@ const fn ignored(name: &'static str, help: &'static str) -> Key {
     Key { support: Support::Ignored, ..free("Accepted and ignored", name, Kind::Any, "", help) }
 }
 
+const fn noted(name: &'static str, silent: &'static [&'static str], help: &'static str) -> Key {
+    Key { support: Support::Noted(silent), ..free("Accepted with a remark", name, Kind::Any, "", help) }
+}
+
 const fn refused(name: &'static str, help: &'static str) -> Key {
-    only(name, &[], help)
+    only(name, &[], &[], help)
 }
 
-const fn only(name: &'static str, allowed: &'static [&'static str], help: &'static str) -> Key {
-    Key { support: Support::Only(allowed), ..free("Refused", name, Kind::Any, "", help) }
+const fn only(name: &'static str, accepted: &'static [&'static str], noted: &'static [&'static str], help: &'static str) -> Key {
+    Key { support: Support::Only { accepted, noted }, ..free("Refused", name, Kind::Any, "", help) }
 }
 
-const TABLE: &[&[Key]] = &[MODEL, DATA, TRAINING, EVALUATION, OUTPUT, LORA, IGNORED, REFUSED];
+/// A key that only says more about another one.
+const fn with(feature: &'static str, name: &'static str) -> Key {
+    Key { support: Support::With(feature), ..free("Companions", name, Kind::Any, "", "") }
+}
+
+/// The heading of keys that training does not read.
+pub const USING_GROUP: &str = "Chat, merging and prediction";
+
+const TABLE: &[&[Key]] =
+    &[MODEL, DATA, TRAINING, EVALUATION, OUTPUT, LORA, USING, notes::IGNORED, notes::NOTED, refused::REFUSED, refused::COMPANIONS];
 
 const DTYPES: &[&str] = &["auto", "float32", "float16", "bfloat16"];
 const STRATEGIES: &[&str] = &["no", "steps", "epoch"];
@@ -208,166 +234,15 @@ const LORA: &[Key] = &[
 ];
 
 #[rustfmt::skip]
-const IGNORED: &[Key] = &[
-    ignored("overwrite_cache", "Datasets are not cached."),
-    ignored("preprocessing_num_workers", "Datasets are prepared in one thread."),
-    ignored("preprocessing_batch_size", "Datasets are prepared as one."),
-    ignored("dataloader_num_workers", "Batches are made in the training thread."),
-    ignored("dataloader_pin_memory", "No such memory here."),
-    ignored("dataloader_persistent_workers", "Batches are made in the training thread."),
-    ignored("dataloader_prefetch_factor", "Batches are made in the training thread."),
-    ignored("ddp_timeout", "One device."),
-    ignored("ddp_backend", "One device."),
-    ignored("ddp_find_unused_parameters", "One device."),
-    ignored("ddp_bucket_cap_mb", "One device."),
-    ignored("ddp_broadcast_buffers", "One device."),
-    ignored("local_rank", "One device."),
-    ignored("ray_run_name", "One device."),
-    ignored("ray_storage_path", "One device."),
-    ignored("ray_num_workers", "One device."),
-    ignored("resources_per_worker", "One device."),
-    ignored("placement_strategy", "One device."),
-    ignored("flash_attn", "Attention is always fused here."),
-    ignored("enable_liger_kernel", "The kernels are fused here."),
-    ignored("use_liger_kernel", "The kernels are fused here."),
-    ignored("use_unsloth", "The kernels are this program's own."),
-    ignored("use_unsloth_gc", "See gradient_checkpointing."),
-    ignored("use_reentrant_gc", "See gradient_checkpointing."),
-    ignored("gradient_checkpointing_kwargs", "See gradient_checkpointing."),
-    ignored("use_v1_kernels", "The kernels are this program's own."),
-    ignored("torch_compile", "No torch here."),
-    ignored("torch_compile_backend", "No torch here."),
-    ignored("torch_compile_mode", "No torch here."),
-    ignored("torch_empty_cache_steps", "No torch here."),
-    ignored("tf32", "The arithmetic is f32."),
-    ignored("bf16_full_eval", "The arithmetic is f32."),
-    ignored("fp16_full_eval", "The arithmetic is f32."),
-    ignored("fp16_opt_level", "The arithmetic is f32."),
-    ignored("half_precision_backend", "The arithmetic is f32."),
-    ignored("upcast_layernorm", "Norms are always f32 here."),
-    ignored("upcast_lmhead_output", "The loss is always f32 here."),
-    ignored("use_cpu", "The device is chosen by --device."),
-    ignored("no_cuda", "The device is chosen by --device."),
-    ignored("use_mps_device", "The device is chosen by --device."),
-    ignored("low_cpu_mem_usage", "Weights are always streamed."),
-    ignored("use_fast_tokenizer", "The tokenizer is always the fast one."),
-    ignored("model_revision", "Models are local directories."),
-    ignored("cache_dir", "Models are local directories."),
-    ignored("hf_hub_token", "Nothing is downloaded."),
-    ignored("ms_hub_token", "Nothing is downloaded."),
-    ignored("om_hub_token", "Nothing is downloaded."),
-    ignored("run_name", "Nothing is reported elsewhere."),
-    ignored("logging_dir", "The log is in output_dir."),
-    ignored("logging_strategy", "The log goes by logging_steps."),
-    ignored("logging_first_step", "The log goes by logging_steps."),
-    ignored("logging_nan_inf_filter", "A loss that is not finite stops the run."),
-    ignored("log_level", "See RUST_LOG."),
-    ignored("disable_tqdm", "Progress goes to stderr."),
-    ignored("include_num_input_tokens_seen", "Tokens per second are always logged."),
-    ignored("include_tokens_per_second", "Tokens per second are always logged."),
-    ignored("include_effective_tokens_per_second", "Tokens per second are always logged."),
-    ignored("compute_accuracy", "Only the loss is computed in evaluation."),
-    ignored("prediction_loss_only", "Only the loss is computed in evaluation."),
-    ignored("eval_accumulation_steps", "Only the loss is computed in evaluation."),
-    ignored("eval_do_concat_batches", "Only the loss is computed in evaluation."),
-    ignored("batch_eval_metrics", "Only the loss is computed in evaluation."),
-    ignored("average_tokens_across_devices", "One device."),
-    ignored("skip_memory_metrics", "The peak memory is always logged."),
-    ignored("remove_unused_columns", "Columns are chosen by the format."),
-    ignored("ignore_pad_token_for_loss", "There is no padding."),
-    ignored("ignore_data_skip", "Resuming goes on at the same sample at once."),
-    ignored("full_determinism", "Every run is deterministic."),
-    ignored("save_safetensors", "Always."),
-    ignored("save_on_each_node", "One device."),
-    ignored("print_param_status", "See `rootstock validate`."),
-    ignored("media_dir", "Text only."),
-    ignored("image_max_pixels", "Text only."),
-    ignored("video_max_pixels", "Text only."),
-    ignored("freeze_vision_tower", "Text only."),
-    ignored("freeze_multi_modal_projector", "Text only."),
-    ignored("freeze_language_model", "Text only."),
-    ignored("export_dir", "A run writes into output_dir."),
-    ignored("export_device", "A run writes into output_dir."),
-    ignored("infer_backend", "Generation is this program's own."),
-    ignored("use_kv_cache", "Generation always keeps its cache."),
-    ignored("vllm_maxlen", "Generation is this program's own."),
-    ignored("do_sample", "Sampling is chosen by `generate` and `chat`."),
-    ignored("temperature", "Sampling is chosen by `generate` and `chat`."),
-    ignored("top_k", "Sampling is chosen by `generate` and `chat`."),
-    ignored("top_p", "Sampling is chosen by `generate` and `chat`."),
-    ignored("max_new_tokens", "Sampling is chosen by `generate` and `chat`."),
-    ignored("repetition_penalty", "Sampling is chosen by `generate` and `chat`."),
-    ignored("predict_with_generate", "Evaluation computes the loss."),
-    ignored("loraplus_lr_embedding", "Embedding adapters train at the learning rate."),
-    ignored("enable_thinking", "The checkpoint's chat template decides."),
-];
-
-#[rustfmt::skip]
-const REFUSED: &[Key] = &[
-    only("report_to", &["none", "[]"], "nothing is sent to a tracker; read trainer_log.jsonl, and write report_to: none"),
-    only("optim", &["adamw_torch", "adamw_torch_fused", "adamw_hf", "adamw_apex_fused", "adamw"], "the optimiser is AdamW (adamw_torch)"),
-    only("mix_strategy", &["concat"], "several datasets are put one after the other (concat)"),
-    only("quantization_method", &["bnb"], "weights are not quantised"),
-    only("hub_strategy", &["every_save"], "nothing is uploaded"),
-    only("double_quantization", &["true"], "weights are not quantised"),
-    only("quantization_type", &["nf4"], "weights are not quantised"),
-    refused("trust_remote_code", "code from a checkpoint is never run; if the weights have a known layout they are loaded without it"),
-    refused("deepspeed", "one device only; take this recipe to LLaMA-Factory for DeepSpeed"),
-    refused("fsdp", "one device only; take this recipe to LLaMA-Factory for FSDP"),
-    refused("fsdp_config", "one device only; take this recipe to LLaMA-Factory for FSDP"),
-    refused("quantization_bit", "training on quantised weights is not supported; leave it out to train on the weights as they are"),
-    refused("quantization_device_map", "weights are not quantised"),
-    refused("fp8", "the arithmetic is f32"),
-    refused("streaming", "datasets are read whole; leave it out"),
-    refused("buffer_size", "datasets are read whole; leave it out"),
-    refused("interleave_probs", "several datasets are put one after the other"),
-    refused("tokenized_path", "datasets are tokenised in each run; give dataset"),
-    refused("tool_format", "tool calls are not trained"),
-    refused("eval_on_each_dataset", "several evaluation sets are evaluated as one"),
-    refused("eval_num_beams", "evaluation computes the loss"),
-    refused("do_predict", "use `rootstock generate` on the result"),
-    refused("eval_delay", "evaluation starts at once"),
-    refused("eval_on_start", "use `rootstock eval` on the base"),
-    refused("dataloader_drop_last", "a partial last batch is trained on, with its own token count"),
-    refused("group_by_length", "there is no padding to save; leave it out"),
-    refused("sortish_sampler", "there is no padding to save; leave it out"),
-    refused("auto_find_batch_size", "`rootstock estimate` shows what fits"),
-    refused("label_smoothing_factor", "the loss is plain cross-entropy"),
-    refused("neftune_noise_alpha", "no noise is added to embeddings"),
-    refused("use_dft_loss", "the loss is plain cross-entropy"),
-    refused("rope_scaling", "the model's config.json decides about RoPE; change it there"),
-    refused("shift_attn", "attention is the model's own"),
-    refused("mixture_of_depths", "the architecture is the model's own"),
-    refused("moe_aux_loss_coef", "mixtures of experts are not supported"),
-    refused("train_from_scratch", "training starts from the weights in model_name_or_path"),
-    refused("resize_vocab", "the vocabulary stays as it is"),
-    refused("add_tokens", "the vocabulary stays as it is"),
-    refused("add_special_tokens", "the vocabulary stays as it is"),
-    refused("new_special_tokens_config", "the vocabulary stays as it is"),
-    refused("split_special_tokens", "special tokens are never split"),
-    refused("adapter_folder", "give the adapter's directory in adapter_name_or_path"),
-    refused("use_llama_pro", "the number of layers stays as it is; use freeze"),
-    refused("use_galore", "the optimiser is AdamW"),
-    refused("use_apollo", "the optimiser is AdamW"),
-    refused("use_badam", "the optimiser is AdamW"),
-    refused("use_adam_mini", "the optimiser is AdamW"),
-    refused("use_muon", "the optimiser is AdamW"),
-    refused("optim_args", "the optimiser is AdamW"),
-    refused("optim_target_modules", "the optimiser is AdamW"),
-    refused("use_mca", "one device only"),
-    refused("use_kt", "the kernels are this program's own"),
-    refused("use_swanlab", "nothing is sent to a tracker; read trainer_log.jsonl"),
-    refused("push_to_hub", "nothing is uploaded; upload output_dir yourself"),
-    refused("hub_model_id", "nothing is uploaded; upload output_dir yourself"),
-    refused("export_hub_model_id", "nothing is uploaded; upload output_dir yourself"),
-    refused("export_quantization_bit", "weights are not quantised"),
-    refused("export_legacy_format", "weights are written as safetensors"),
-    refused("oft_rank", "OFT is not supported; use finetuning_type: lora"),
-    refused("oft_block_size", "OFT is not supported; use finetuning_type: lora"),
-    refused("oft_target", "OFT is not supported; use finetuning_type: lora"),
-    refused("pref_beta", "preference training (dpo, kto, orpo, simpo) is not supported"),
-    refused("pref_loss", "preference training (dpo, kto, orpo, simpo) is not supported"),
-    refused("pref_ftx", "preference training (dpo, kto, orpo, simpo) is not supported"),
-    refused("ref_model", "preference training (dpo, kto, orpo, simpo) is not supported"),
-    refused("reward_model", "reward models and PPO are not supported"),
+const USING: &[Key] = &[
+    free(USING_GROUP, "do_predict", Kind::Bool, "false", "Answer the prompts of the evaluation samples (`rootstock eval RECIPE`); needs predict_with_generate."),
+    free(USING_GROUP, "predict_with_generate", Kind::Bool, "false", "Prediction: write the answers and compare them with the expected ones by BLEU-4 and ROUGE."),
+    free(USING_GROUP, "export_dir", Kind::Text, "", "`rootstock merge RECIPE`: the directory that the merged model goes to."),
+    free(USING_GROUP, "default_system", Kind::Text, "", "`rootstock chat RECIPE`: the system message."),
+    free(USING_GROUP, "do_sample", Kind::Bool, "true", "Draw tokens at random; false takes the likeliest."),
+    free(USING_GROUP, "temperature", Kind::NonNegative, "0.95", "Divides the logits before drawing."),
+    free(USING_GROUP, "top_p", Kind::NonNegative, "0.7", "Draw from the likeliest tokens that together reach this probability."),
+    free(USING_GROUP, "top_k", Kind::Integer, "50", "Draw from so many of the likeliest tokens; 0: from all."),
+    free(USING_GROUP, "max_new_tokens", Kind::Count(1), "1024", "Tokens of an answer at most."),
+    free(USING_GROUP, "repetition_penalty", Kind::Positive, "1.0", "Above 1: make tokens that have come before less likely."),
 ];

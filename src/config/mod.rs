@@ -1,13 +1,17 @@
 //! Training arguments in LLaMA-Factory's vocabulary.
 
 mod docs;
+mod entries;
 pub mod keys;
 mod recipe;
 mod settings;
 mod types;
+mod using;
 pub mod value;
+mod version1;
 
 pub use docs::markdown;
 pub use recipe::Recipe;
 pub use settings::{GivenKeys, read_keys};
 pub use types::{ExportDtype, FinetuningType, Freeze, Interval, Lora, Resume, SchedulerKwargs, SchedulerType, Stage, Strategy};
+pub use using::{Generating, Using};

@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json};
 use super::keys::{self, Key, OnResume};
 use super::settings::Settings;
 use super::types::{ExportDtype, FinetuningType, Freeze, Interval, Lora, Resume, SchedulerKwargs, SchedulerType, Stage, Strategy};
+use super::using::{Generating, Using};
 use super::value::Value;
 use crate::error::{Error, Result};
 use crate::platform::{Directory, read_small};
@@ -83,6 +84,11 @@ pub struct Recipe {
     /// Bytes.
     pub max_shard_size: u64,
 
+    pub do_predict: bool,
+    pub predict_with_generate: bool,
+    #[serde(flatten)]
+    pub generating: Generating,
+
     /// Remarks to show before the run: keys that have no effect here, defaults that may surprise.
     #[serde(skip)]
     pub notices: Vec<String>,
@@ -103,17 +109,20 @@ impl Recipe {
     /// Parses YAML text; `path` is what errors call it.
     ///
     /// # Errors
-    /// [`Error::Line`] or [`Error::Recipe`]: broken YAML, unknown keys with the nearest known one, values of the wrong
-    /// type, unsupported features, contradictions.
+    /// [`Error::Line`] or [`Error::Recipe`], for several faults [`Error::Faults`]: broken YAML, unknown keys with the nearest known
+    /// one, values of the wrong type, unsupported features, contradictions.
     pub fn parse(path: &str, text: &str, overrides: &[String]) -> Result<Self> {
-        Self::resolve(&mut Settings::read(path, text, overrides)?)
+        let mut settings = Settings::read(path, text, overrides)?;
+        let recipe = Self::resolve(path, &mut settings);
+        settings.finish()?;
+        Ok(recipe)
     }
 
-    /// The keys of the table that a recipe reads: those that it says are used.
+    /// The keys of the table that recipes read: those that it says are used.
     pub fn keys_read() -> BTreeSet<&'static str> {
         let mut settings = Settings::default();
-        // Fails for want of model_name_or_path only after everything was read.
-        let _ = Self::resolve(&mut settings);
+        let _ = Self::resolve("", &mut settings);
+        let _ = Using::resolve(&mut settings);
         settings.keys_read()
     }
 
@@ -149,7 +158,7 @@ impl Recipe {
         }
     }
 
-    fn resolve(s: &mut Settings) -> Result<Self> {
+    fn resolve(path: &str, s: &mut Settings) -> Self {
         let stage = s.one_of("stage");
         let neat_packing = s.bool("neat_packing");
         let logging_steps = Interval::of(s.number("logging_steps"));
@@ -165,12 +174,14 @@ impl Recipe {
         // Both are read: 0 means without.
         let warmup_steps = Some(s.number("warmup_steps")).filter(|n| *n > 0.0).map(Interval::of);
         let warmup_ratio = Some(s.number("warmup_ratio")).filter(|n| *n > 0.0).map(Interval::Share);
-        let mut recipe = Recipe {
+        let do_predict = s.bool("do_predict");
+        let recipe = Recipe {
             model_name_or_path: s.text_if_given("model_name_or_path").unwrap_or_default(),
             adapter_name_or_path: s.list("adapter_name_or_path"),
             stage,
             finetuning_type: s.one_of("finetuning_type"),
-            do_train: s.bool("do_train"),
+            // LLaMA-Factory trains only where it is written.
+            do_train: s.bool("do_train") && (s.has("do_train") || !do_predict),
             do_eval: s.bool("do_eval") || eval_strategy != Strategy::No,
             resume_from_checkpoint: match s.get("resume_from_checkpoint") {
                 None => Resume::No,
@@ -188,8 +199,8 @@ impl Recipe {
                 rank_pattern: pattern(s, "rank_pattern", |v| match v.as_integer() {
                     Ok(n) if n > 0 => Ok(n as usize),
                     _ => Err("is not a rank, a whole number above 0"),
-                })?,
-                alpha_pattern: pattern(s, "alpha_pattern", |v| v.as_number().ok().filter(|n| *n > 0.0).ok_or("is not a number above 0"))?,
+                }),
+                alpha_pattern: pattern(s, "alpha_pattern", |v| v.as_number().ok().filter(|n| *n > 0.0).ok_or("is not a number above 0")),
                 additional_target: s.list("additional_target"),
                 use_rslora: s.bool("use_rslora"),
                 use_dora: s.bool("use_dora"),
@@ -222,7 +233,7 @@ impl Recipe {
             num_train_epochs: s.number("num_train_epochs"),
             max_steps: u64::try_from(s.integer("max_steps")).ok().filter(|n| *n > 0),
             lr_scheduler_type: s.one_of("lr_scheduler_type"),
-            lr_scheduler_kwargs: scheduler_kwargs(s)?,
+            lr_scheduler_kwargs: scheduler_kwargs(s),
             warmup: warmup_steps.or(warmup_ratio),
             weight_decay: s.number("weight_decay"),
             adam_beta1: s.number("adam_beta1"),
@@ -245,12 +256,14 @@ impl Recipe {
             plot_loss: s.bool("plot_loss"),
             export_dtype: s.one_of("export_dtype"),
             max_shard_size: s.bytes("max_shard_size"),
+            do_predict,
+            predict_with_generate: s.bool("predict_with_generate"),
+            generating: Generating::resolve(s),
             notices: Vec::new(),
         };
         recipe.give_notices(s);
-        recipe.refuse_contradictions(s)?;
-        recipe.notices = std::mem::take(&mut s.notices);
-        Ok(recipe)
+        recipe.refuse_contradictions(path, s);
+        Recipe { notices: std::mem::take(&mut s.notices), ..recipe }
     }
 
     /// Accepted keys whose effect differs from what a LLaMA-Factory user may expect.
@@ -264,6 +277,10 @@ impl Recipe {
         }
         if s.has("warmup_ratio") && s.number("warmup_steps") > 0.0 {
             s.notices.push("warmup_steps and warmup_ratio are both given: warmup_steps is used".into());
+        }
+        let sampling: Vec<&str> = Generating::KEYS.iter().copied().filter(|name| s.has(name)).collect();
+        if !sampling.is_empty() && !self.do_predict {
+            s.notices.push(format!("{}: for `rootstock chat` and prediction; training draws no answers", sampling.join(", ")));
         }
         let told = s.bool("pissa_convert");
         let goes_on = !self.lora.create_new_adapter && !self.adapter_name_or_path.is_empty();
@@ -282,69 +299,87 @@ impl Recipe {
         }
     }
 
-    fn refuse_contradictions(&mut self, s: &Settings) -> Result<()> {
-        let disabled = s.bool("disable_gradient_checkpointing");
-        let (metric, greater) = (s.word("metric_for_best_model"), s.bool("greater_is_better"));
-        if self.model_name_or_path.is_empty() {
-            return Err(s.error("model_name_or_path", "this key is missing; write the directory of the model to train"));
-        }
-        if self.do_train && self.output_dir.is_empty() {
-            return Err(s.error("output_dir", "this key is missing; write the directory that the result goes to"));
-        }
-        if self.do_train && self.dataset.is_empty() {
-            return Err(s.error("dataset", "this key is missing; write a name from dataset_info.json or the path of a .jsonl file"));
-        }
-        if !self.do_train && !self.do_eval {
-            return Err(s.error("do_train", "do_train is false and do_eval is not set: there is nothing to do"));
-        }
-        if disabled && self.gradient_checkpointing {
-            return Err(s.error("disable_gradient_checkpointing", "gradient_checkpointing says the opposite; keep one of the two"));
+    /// What is missing, and keys that do not go together.
+    fn refuse_contradictions(&self, path: &str, s: &Settings) {
+        self.refuse_what_is_missing(path, s);
+        if s.bool("disable_gradient_checkpointing") && self.gradient_checkpointing {
+            s.refuse("disable_gradient_checkpointing", &[], "gradient_checkpointing says the opposite; keep one of the two");
         }
         if self.learning_rate == 0.0 && self.do_train {
-            return Err(s.error("learning_rate", "a learning rate of 0 changes nothing; write for example 5e-5"));
+            s.refuse("learning_rate", &[], "a learning rate of 0 changes nothing; write for example 5e-5");
         }
         if s.integer("max_steps") == 0 {
-            return Err(s.error("max_steps", "0 steps train nothing; leave it out to train num_train_epochs"));
+            s.refuse("max_steps", &[], "0 steps train nothing; leave it out to train num_train_epochs");
         }
         if self.val_size >= 1.0 && self.val_size.fract() != 0.0 {
-            return Err(s.error("val_size", "write a whole count, or a share below 1"));
+            s.refuse("val_size", &[], "write a whole count, or a share below 1");
         }
         if self.val_size > 0.0 && !self.eval_dataset.is_empty() {
-            return Err(s.error("val_size", "eval_dataset is given as well; keep one of the two"));
+            s.refuse("val_size", &["eval_dataset"], "eval_dataset is given as well; keep one of the two");
         }
         if self.train_on_prompt && self.mask_history {
-            return Err(s.error("mask_history", "train_on_prompt learns everything, mask_history only the last answer; keep one"));
+            s.refuse("mask_history", &[], "train_on_prompt learns everything, mask_history only the last answer; keep one");
         }
         let evaluates_on_something = self.val_size > 0.0 || !self.eval_dataset.is_empty();
-        if self.do_eval && !evaluates_on_something {
-            let name = if s.has("do_eval") { "do_eval" } else { "eval_strategy" };
-            return Err(s.error(name, "there is nothing to evaluate on; give eval_dataset, or val_size (a share such as 0.1)"));
+        if (self.do_eval || self.do_predict) && !evaluates_on_something {
+            let name = ["do_eval", "do_predict"].into_iter().find(|name| s.has(name)).unwrap_or("eval_strategy");
+            let sources = ["val_size", "eval_dataset"];
+            s.refuse(name, &sources, "there is nothing to evaluate on; give eval_dataset, or val_size (a share such as 0.1)");
+        }
+        if self.do_predict && !self.predict_with_generate {
+            s.refuse("do_predict", &["predict_with_generate"], "give predict_with_generate: true as well, as for LLaMA-Factory");
         }
         if self.load_best_model_at_end {
             if self.eval_strategy == Strategy::No {
-                return Err(s.error(
-                    "load_best_model_at_end",
-                    "the best checkpoint is known only from evaluations; give eval_strategy: steps and eval_steps, or epoch",
-                ));
+                let reason = "the best checkpoint is known only from evaluations; give eval_strategy: steps and eval_steps, or epoch";
+                s.refuse("load_best_model_at_end", &["eval_strategy"], reason);
+            } else {
+                self.refuse_unaligned_saves(s);
             }
-            self.refuse_unaligned_saves(s)?;
         }
         if self.early_stopping_steps.is_some() && self.eval_strategy == Strategy::No {
-            return Err(s.error("early_stopping_steps", "stopping early needs evaluations; give eval_strategy: steps and eval_steps"));
+            let reason = "stopping early needs evaluations; give eval_strategy: steps and eval_steps";
+            s.refuse("early_stopping_steps", &["eval_strategy"], reason);
         }
+        let (metric, greater) = (s.word("metric_for_best_model"), s.bool("greater_is_better"));
         if greater && metric.ends_with("loss") {
-            return Err(s.error("greater_is_better", "the best checkpoint is the one of the lowest loss; leave it out"));
+            s.refuse("greater_is_better", &[], "the best checkpoint is the one of the lowest loss; leave it out");
         }
-        self.refuse_adapter_keys(s)
+        self.refuse_adapter_keys(s);
+    }
+
+    fn refuse_what_is_missing(&self, path: &str, s: &Settings) {
+        if self.model_name_or_path.is_empty() {
+            s.refuse("model_name_or_path", &[], "this key is missing; write the directory of the model to train");
+        }
+        if s.has("export_dir") && self.dataset.is_empty() {
+            let reason = format!("this recipe merges an adapter into its model: run `rootstock merge {path}`");
+            return s.refuse("export_dir", &["dataset"], reason);
+        }
+        let to_talk = self.output_dir.is_empty() && self.dataset.is_empty() && self.do_train && !self.do_eval;
+        if to_talk && !self.model_name_or_path.is_empty() {
+            let reason =
+                format!("this key is missing, and output_dir too: to train write both; to talk with the model run `rootstock chat {path}`");
+            return s.refuse("dataset", &["output_dir", "eval_strategy", "do_eval"], reason);
+        }
+        if (self.do_train || self.do_predict) && self.output_dir.is_empty() {
+            s.refuse("output_dir", &["do_train"], "this key is missing; write the directory that the result goes to");
+        }
+        if self.do_train && self.dataset.is_empty() {
+            let reason = "this key is missing; write a name from dataset_info.json or the path of a .jsonl file";
+            s.refuse("dataset", &["do_train"], reason);
+        }
+        if !self.do_train && !self.do_eval && !self.do_predict {
+            let reason = "do_train is false and do_eval is not set: there is nothing to do";
+            s.refuse("do_train", &["do_eval", "do_predict", "eval_strategy"], reason);
+        }
     }
 
     /// As transformers: the best checkpoint must be one that was saved.
-    fn refuse_unaligned_saves(&self, s: &Settings) -> Result<()> {
+    fn refuse_unaligned_saves(&self, s: &Settings) {
         if self.save_strategy != self.eval_strategy {
-            return Err(s.error(
-                "load_best_model_at_end",
-                "save_strategy and eval_strategy must be the same, so that each evaluated model is also saved",
-            ));
+            let reason = "save_strategy and eval_strategy must be the same, so that each evaluated model is also saved";
+            return s.refuse("load_best_model_at_end", &["save_strategy", "eval_strategy"], reason);
         }
         let aligned = match (self.save_steps, self.eval_steps) {
             (Interval::Steps(save), Interval::Steps(eval)) => save % eval == 0,
@@ -352,75 +387,85 @@ impl Recipe {
             _ => false,
         };
         if self.eval_strategy == Strategy::Steps && !aligned {
-            return Err(s.error("save_steps", "with load_best_model_at_end it must be a multiple of eval_steps"));
+            s.refuse("save_steps", &["eval_steps"], "with load_best_model_at_end it must be a multiple of eval_steps");
         }
-        Ok(())
     }
 
-    fn refuse_adapter_keys(&self, s: &Settings) -> Result<()> {
+    fn refuse_adapter_keys(&self, s: &Settings) {
         if self.finetuning_type == FinetuningType::Lora {
             if s.integer("pissa_iter") < -1 {
-                return Err(s.error("pissa_iter", "write a number of iterations, or -1 for exact singular vectors"));
+                s.refuse("pissa_iter", &[], "write a number of iterations, or -1 for exact singular vectors");
             }
-            return Ok(());
+            return;
         }
         for name in ["loraplus_lr_ratio", "use_rslora", "use_dora", "rank_pattern", "alpha_pattern", "pissa_init"] {
-            if s.get(name).is_some_and(|value| !value.is_off()) {
-                return Err(s.error(name, "this needs finetuning_type: lora"));
+            if s.has(name) && s.get(name).is_some_and(|value| !value.is_off()) {
+                s.refuse(name, &["finetuning_type"], "this needs finetuning_type: lora");
             }
         }
         if !self.adapter_name_or_path.is_empty() && self.do_train {
-            return Err(s.error(
+            s.refuse(
                 "adapter_name_or_path",
+                &["finetuning_type"],
                 "full and freeze train the model itself; merge the adapter first (`rootstock merge`), or use finetuning_type: lora",
-            ));
+            );
         }
-        Ok(())
     }
 }
 
 /// A mapping from module names to numbers.
-fn pattern<T>(s: &Settings, key: &'static str, read: impl Fn(&Value) -> Result<T, &'static str>) -> Result<Vec<(String, T)>> {
+fn pattern<T>(s: &Settings, key: &'static str, read: impl Fn(&Value) -> Result<T, &'static str>) -> Vec<(String, T)> {
     let entry = |(name, value): (String, Value)| match read(&value) {
-        Ok(number) => Ok((name, number)),
-        Err(reason) => Err(s.error(key, format!("{name}: {value} {reason}"))),
+        Ok(number) => Some((name, number)),
+        Err(reason) => {
+            s.refuse(key, &[], format!("{name}: {value} {reason}"));
+            None
+        }
     };
-    s.map(key).into_iter().map(entry).collect()
+    s.map(key).into_iter().filter_map(entry).collect()
 }
 
-fn scheduler_kwargs(s: &Settings) -> Result<SchedulerKwargs> {
+fn scheduler_kwargs(s: &Settings) -> SchedulerKwargs {
     let mut kwargs = SchedulerKwargs::default();
+    let refuse = |reason: String| s.refuse("lr_scheduler_kwargs", &["lr_scheduler_type"], reason);
     let schedule: SchedulerType = s.one_of("lr_scheduler_type");
-    let fault = |reason: String| s.error("lr_scheduler_kwargs", reason);
     for (name, value) in s.map("lr_scheduler_kwargs") {
-        use SchedulerType::{Cosine, CosineWithMinLr, WarmupStableDecay};
-        let number = || match value.as_number() {
-            Ok(n) if n >= 0.0 => Ok(Some(n)),
-            Ok(n) => Err(fault(format!("{name}: {n} is below 0"))),
-            Err(reason) => Err(fault(format!("{name}: {reason}"))),
-        };
-        let count = || match value.as_integer() {
-            Ok(n) if n >= 0 => Ok(Some(n as u64)),
-            _ => Err(fault(format!("{name}: {value} is not a number of steps"))),
-        };
-        let shape = || match &value {
-            Value::Text(word) if matches!(word.as_str(), "linear" | "cosine" | "1-sqrt") => Ok(Some(word.clone())),
-            _ => Err(fault(format!("{name}: {value} is not one of linear, cosine, 1-sqrt"))),
-        };
-        match (schedule, name.as_str()) {
-            (CosineWithMinLr, "min_lr") => kwargs.min_lr = number()?,
-            (CosineWithMinLr, "min_lr_rate") => kwargs.min_lr_rate = number()?,
-            (Cosine | CosineWithMinLr | WarmupStableDecay, "num_cycles") => kwargs.num_cycles = number()?,
-            (WarmupStableDecay, "num_stable_steps") => kwargs.num_stable_steps = count()?,
-            (WarmupStableDecay, "num_decay_steps") => kwargs.num_decay_steps = count()?,
-            (WarmupStableDecay, "warmup_type") => kwargs.warmup_type = shape()?,
-            (WarmupStableDecay, "decay_type") => kwargs.decay_type = shape()?,
-            (WarmupStableDecay, "min_lr_ratio") => kwargs.min_lr_ratio = number()?,
-            _ => return Err(fault(format!("the schedule {} takes no {name}", s.word("lr_scheduler_type")))),
+        if let Err(reason) = read_kwarg(&mut kwargs, schedule, &name, &value) {
+            refuse(reason.unwrap_or_else(|| format!("the schedule {} takes no {name}", s.word("lr_scheduler_type"))));
         }
     }
     if schedule == SchedulerType::CosineWithMinLr && kwargs.min_lr.is_some() == kwargs.min_lr_rate.is_some() {
-        return Err(fault("cosine_with_min_lr needs one of min_lr and min_lr_rate, for example {min_lr_rate: 0.1}".into()));
+        refuse("cosine_with_min_lr needs one of min_lr and min_lr_rate, for example {min_lr_rate: 0.1}".into());
     }
-    Ok(kwargs)
+    kwargs
+}
+
+/// Reads one entry of `lr_scheduler_kwargs`; fails without a reason when the schedule does not take it.
+fn read_kwarg(kwargs: &mut SchedulerKwargs, schedule: SchedulerType, name: &str, value: &Value) -> Result<(), Option<String>> {
+    use SchedulerType::{Cosine, CosineWithMinLr, WarmupStableDecay};
+    let number = || match value.as_number() {
+        Ok(n) if n >= 0.0 => Ok(Some(n)),
+        Ok(n) => Err(Some(format!("{name}: {n} is below 0"))),
+        Err(reason) => Err(Some(format!("{name}: {reason}"))),
+    };
+    let count = || match value.as_integer() {
+        Ok(n) if n >= 0 => Ok(Some(n as u64)),
+        _ => Err(Some(format!("{name}: {value} is not a number of steps"))),
+    };
+    let shape = || match value {
+        Value::Text(word) if matches!(word.as_str(), "linear" | "cosine" | "1-sqrt") => Ok(Some(word.clone())),
+        _ => Err(Some(format!("{name}: {value} is not one of linear, cosine, 1-sqrt"))),
+    };
+    match (schedule, name) {
+        (CosineWithMinLr, "min_lr") => kwargs.min_lr = number()?,
+        (CosineWithMinLr, "min_lr_rate") => kwargs.min_lr_rate = number()?,
+        (Cosine | CosineWithMinLr | WarmupStableDecay, "num_cycles") => kwargs.num_cycles = number()?,
+        (WarmupStableDecay, "num_stable_steps") => kwargs.num_stable_steps = count()?,
+        (WarmupStableDecay, "num_decay_steps") => kwargs.num_decay_steps = count()?,
+        (WarmupStableDecay, "warmup_type") => kwargs.warmup_type = shape()?,
+        (WarmupStableDecay, "decay_type") => kwargs.decay_type = shape()?,
+        (WarmupStableDecay, "min_lr_ratio") => kwargs.min_lr_ratio = number()?,
+        _ => return Err(None),
+    }
+    Ok(())
 }

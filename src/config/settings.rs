@@ -1,124 +1,207 @@
 //! What a recipe file and the command line give, checked key by key against the table, before it becomes a `Recipe`.
+//!
+//! The command line is put over the file before anything is judged, and every fault is kept until the end, so that one report names all.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
-use serde::Deserialize;
 use serde::de::value::StrDeserializer;
-use serde::de::{DeserializeOwned, IntoDeserializer, MapAccess, Visitor};
-use serde_saphyr::Spanned;
+use serde::de::{DeserializeOwned, IntoDeserializer};
 
+use super::entries::{self, Entry, Origin};
 use super::keys::{self, Key, Support};
 use super::value::{Kind, Value};
+use super::version1;
 use crate::error::{Error, Result};
 use crate::platform::text_without_byte_order_mark;
 
-/// Where a value was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Origin {
-    /// In the recipe file, at this line.
-    Line(usize),
-    /// As `key=value` on the command line.
-    CommandLine,
+/// A value that the user gave.
+#[derive(Debug)]
+struct Given {
+    value: Value,
+    origin: Origin,
+    /// The name that the user wrote: an older spelling, or one of version 1.
+    shown: String,
+}
+
+/// One thing that is wrong.
+#[derive(Debug)]
+struct Fault {
+    shown: String,
+    origin: Origin,
+    reason: String,
 }
 
 /// Checked values by key.
 #[derive(Debug, Default)]
 pub(super) struct Settings {
     path: String,
-    given: BTreeMap<&'static str, (Value, Origin)>,
+    given: BTreeMap<&'static str, Given>,
     /// Keys that `Recipe` asked for: a test compares them with the table.
     read: RefCell<BTreeSet<&'static str>>,
+    faults: RefCell<Vec<Fault>>,
+    /// Keys that something is wrong with: what follows from that is not said again.
+    faulty: RefCell<BTreeSet<String>>,
     /// What the user should know about keys that do nothing here.
     pub(super) notices: Vec<String>,
 }
 
+/// Words of LLaMA-Factory that a key does not take here, and why.
+const ELSEWHERE: &[(&str, &[&str], &str)] = &[
+    (
+        "stage",
+        &["dpo", "kto"],
+        "not supported: preference training is not built in; train on the preferred answers (stage: sft), or take this recipe to LLaMA-Factory",
+    ),
+    ("stage", &["rm", "ppo"], "not supported: reward models and PPO are not built in; take this recipe to LLaMA-Factory"),
+    ("finetuning_type", &["oft"], "not supported: orthogonal fine-tuning is not built in; use finetuning_type: lora"),
+];
+
 impl Settings {
-    /// Reads YAML text and overrides; the later one wins.
+    /// Reads YAML (or JSON) text and overrides; the later one wins. What is wrong with keys and values is kept for [`Settings::finish`].
     ///
     /// # Errors
-    /// [`Error::Line`] or [`Error::Recipe`] for broken YAML, unknown keys, and values of the wrong type.
+    /// [`Error::Line`] for text that is no mapping, [`Error::File`] for a configuration of another program.
     pub(super) fn read(path: &str, text: &str, overrides: &[String]) -> Result<Self> {
         let mut settings = Settings { path: path.to_string(), ..Default::default() };
-        let text = text_without_byte_order_mark(text);
-        // A comment-only or empty file is an empty recipe: all may come from the command line.
-        let empty = text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'));
-        let entries: Entries = match serde_saphyr::from_str(text) {
-            _ if empty => Entries(Vec::new()),
-            Ok(entries) => entries,
-            Err(error) => {
-                let line = error.location().map_or(1, |l| l.line() as usize);
-                let message = error.without_snippet().to_string();
-                return Err(Error::line(path, line, format!("the recipe must be YAML, one `key: value` per line: {message}")));
-            }
-        };
-        let mut ignored = Vec::new();
-        for (line, name, value) in entries.0 {
-            settings.set(&name, value, Origin::Line(line), &mut ignored)?;
-        }
+        let mut list = entries::read(path, text_without_byte_order_mark(text))?;
         for text in overrides {
-            let Some((name, value)) = text.trim_start_matches("--").split_once('=') else {
-                return Err(Error::recipe(text, "write overrides as key=value, for example learning_rate=1e-5"));
-            };
-            settings.given.remove(keys::canonical(name.trim()));
-            settings.set(name.trim(), Value::parse(value), Origin::CommandLine, &mut ignored)?;
+            match entries::override_of(text) {
+                Some((name, value)) => entries::put(&mut list, &name, value),
+                None => settings.fault(text, Origin::CommandLine, "write overrides as key=value, for example learning_rate=1e-5"),
+            }
         }
-        ignored.sort();
-        ignored.dedup();
-        if !ignored.is_empty() {
-            settings.notices.push(format!("these keys have no meaning here and are ignored: {}", ignored.join(", ")));
+        if version1::is_meant(&list) {
+            let translated = version1::translate(list);
+            settings.notices = translated.notices;
+            for (entry, reason) in translated.faults {
+                settings.fault(&entry.shown, entry.origin, reason);
+            }
+            list = translated.entries;
         }
+        settings.judge(list);
         Ok(settings)
     }
 
-    fn set(&mut self, name: &str, value: Value, origin: Origin, ignored: &mut Vec<String>) -> Result<()> {
-        let Some(key) = keys::find(keys::canonical(name)) else {
-            let hint = match keys::nearest(name) {
-                Some(near) => format!("did you mean {near}?"),
-                None => "docs/recipes.md lists all keys".to_string(),
+    /// Sorts the entries into values, remarks and faults.
+    fn judge(&mut self, list: Vec<Entry>) {
+        let mut ignored = BTreeSet::new();
+        let mut remarks: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
+        let mut refused: Vec<(&'static Key, Entry, String)> = Vec::new();
+        // Keys that say more about another one, by that one.
+        let mut companions: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
+        let mut features = BTreeSet::new();
+        for entry in list {
+            let Some(key) = keys::find(&entry.key) else {
+                let near = keys::nearest(&entry.key);
+                let hint = near.map_or("docs/recipes.md lists all keys".to_string(), |near| format!("did you mean {near}?"));
+                self.faulty.borrow_mut().extend(near.map(str::to_string));
+                self.fault(&entry.shown, entry.origin, format!("unknown key; {hint}"));
+                continue;
             };
-            return Err(self.fault(name, &origin, format!("unknown key; {hint}")));
-        };
-        match key.support {
-            Support::Ignored if value.is_off() => return Ok(()),
-            Support::Ignored => {
-                ignored.push(name.to_string());
-                return Ok(());
+            if key.support != Support::Used && entry.value.is_off() {
+                continue;
             }
-            Support::Only(allowed) => {
-                let words = value.as_list().unwrap_or_else(|_| vec![value.to_string()]);
-                if value.is_off() || words.iter().all(|w| allowed.contains(&w.as_str())) {
-                    return Ok(());
+            let words = entry.value.as_list().unwrap_or_else(|_| vec![entry.value.to_string()]);
+            let all_in = |list: &[&str]| words.iter().all(|word| list.contains(&word.as_str()));
+            match key.support {
+                Support::Used => self.give(key, entry, &mut refused),
+                Support::Ignored => drop(ignored.insert(entry.shown)),
+                Support::Noted(silent) if all_in(silent) => {}
+                Support::Noted(_) => {
+                    features.insert(key.name);
+                    remarks.entry(key.help).or_default().push(entry.shown);
                 }
-                return Err(self.fault(name, &origin, format!("not supported: {}", key.help)));
+                Support::Only { accepted, .. } if all_in(accepted) => {}
+                Support::Only { accepted, noted }
+                    if words.iter().all(|w| accepted.contains(&w.as_str()) || noted.contains(&w.as_str())) =>
+                {
+                    remarks.entry(key.help).or_default().push(format!("{}: {}", entry.shown, words.join(",")));
+                }
+                Support::Only { .. } => refused.push((key, entry, format!("not supported: {}", key.help))),
+                Support::With(feature) => companions.entry(feature).or_default().push(entry.shown),
             }
-            Support::Used => {}
         }
-        if value == Value::Null {
-            self.given.remove(key.name); // null means: as if it were not there
-            return Ok(());
+        for (key, entry, mut reason) in refused {
+            if let Some(names) = companions.remove(key.name) {
+                reason += &format!(" ({} {} to it)", names.join(", "), if names.len() == 1 { "belongs" } else { "belong" });
+            }
+            self.fault(&entry.shown, entry.origin, reason);
+            self.faulty.borrow_mut().insert(key.name.to_string());
         }
-        key.kind.check(&value).map_err(|reason| self.fault(name, &origin, reason))?;
-        if let Some((_, Origin::Line(first))) = self.given.get(key.name) {
-            return Err(self.fault(name, &origin, format!("this key is given at line {first} already")));
+        let (with, without): (Vec<_>, Vec<_>) = companions.into_iter().partition(|(feature, _)| features.contains(feature));
+        ignored.extend(with.into_iter().flat_map(|(_, names)| names));
+        let mut notices: Vec<String> = remarks.into_iter().map(|(why, names)| format!("{}: {why}", names.join(", "))).collect();
+        for (feature, names) in without {
+            let feature = if feature == "stage" { "preference training" } else { feature };
+            notices.push(format!("without effect, as they belong to {feature}: {}", names.join(", ")));
         }
-        self.given.insert(key.name, (value, origin));
-        Ok(())
+        if !ignored.is_empty() {
+            let names: Vec<String> = ignored.into_iter().collect();
+            notices.push(format!("these keys have no meaning here and are ignored: {}", names.join(", ")));
+        }
+        self.notices.extend(notices);
     }
 
-    fn fault(&self, name: &str, origin: &Origin, reason: String) -> Error {
-        match origin {
-            Origin::Line(line) => Error::line(&self.path, *line, format!("{name}: {reason}")),
-            Origin::CommandLine => Error::recipe(name, reason),
+    /// Takes the value of a key that is used.
+    fn give(&mut self, key: &'static Key, entry: Entry, refused: &mut Vec<(&'static Key, Entry, String)>) {
+        let Entry { key: _, ref shown, ref value, origin } = entry;
+        if *value == Value::Null {
+            return; // null means: as if it were not there
+        }
+        let word = value.as_text().unwrap_or_default();
+        if let Some((.., why)) = ELSEWHERE.iter().find(|(name, words, _)| *name == key.name && words.contains(&word.as_str())) {
+            refused.push((key, Entry { shown: format!("{shown}: {word}"), ..entry }, (*why).to_string()));
+            return;
+        }
+        if let Err(reason) = key.kind.check(value) {
+            self.faulty.borrow_mut().insert(key.name.to_string());
+            return self.fault(shown, origin, reason);
+        }
+        match self.given.get(key.name) {
+            Some(Given { origin: Origin::Line(first), .. }) => {
+                let reason = format!("this key is given at line {first} already");
+                self.fault(shown, origin, reason);
+            }
+            _ => drop(self.given.insert(key.name, Given { value: entry.value, origin, shown: entry.shown })),
         }
     }
 
-    /// An error about a key that the user gave (at its line), or did not give.
-    pub(super) fn error(&self, name: &str, reason: impl Into<String>) -> Error {
-        match self.given.get(name) {
-            Some((_, origin)) => self.fault(name, origin, reason.into()),
-            None => Error::recipe(name, reason),
+    fn fault(&self, shown: &str, origin: Origin, reason: impl Into<String>) {
+        self.faults.borrow_mut().push(Fault { shown: shown.to_string(), origin, reason: reason.into() });
+    }
+
+    /// Notes a fault of a key that the user gave (at its line), or did not give. Nothing is said where the key, or another one that the
+    /// fault would follow from, is at fault already.
+    pub(super) fn refuse(&self, name: &str, follows_from: &[&str], reason: impl Into<String>) {
+        let mut faulty = self.faulty.borrow_mut();
+        if faulty.contains(name) || follows_from.iter().any(|other| faulty.contains(*other)) {
+            return;
+        }
+        faulty.insert(name.to_string());
+        let given = self.given.get(name);
+        let shown = given.map_or(name, |given| given.shown.as_str());
+        self.fault(shown, given.map_or(Origin::Nowhere, |given| given.origin), reason);
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// [`Error::Line`] or [`Error::Recipe`] for the one fault, [`Error::Faults`] for several, in the file's order.
+    pub(super) fn finish(&self) -> Result<()> {
+        let mut faults = self.faults.take();
+        faults.sort_by_key(|fault| fault.origin);
+        match faults.as_slice() {
+            [] => Ok(()),
+            [Fault { shown, origin: Origin::Line(line), reason }] => Err(Error::line(&self.path, *line, format!("{shown}: {reason}"))),
+            [Fault { shown, reason, .. }] => Err(Error::recipe(shown, reason)),
+            several => {
+                let sentence = |Fault { shown, origin, reason }: &Fault| match origin {
+                    Origin::Line(line) => format!("line {line}: {shown}: {reason}"),
+                    _ => format!("{shown}: {reason}"),
+                };
+                Err(Error::Faults { path: self.path.clone(), faults: several.iter().map(sentence).collect() })
+            }
         }
     }
 
@@ -137,7 +220,7 @@ impl Settings {
     pub(super) fn get(&self, name: &str) -> Option<Value> {
         let key = self.key(name);
         let default = || Some(Value::parse(key.default)).filter(|v| *v != Value::Null);
-        self.given.get(key.name).map(|(value, _)| value.clone()).or_else(default)
+        self.given.get(key.name).map(|given| given.value.clone()).or_else(default)
     }
 
     fn if_given<T>(&self, name: &str, read: impl Fn(&Value) -> Result<T, String>) -> Option<T> {
@@ -232,33 +315,9 @@ pub type GivenKeys = (Vec<(String, Value)>, Vec<String>);
 /// and lets it be changed before it is run.
 ///
 /// # Errors
-/// [`Error::Line`] for broken YAML, unknown keys, and values of the wrong type.
+/// As [`super::Recipe::parse`] for broken YAML, unknown keys, values of the wrong type, and what is not supported.
 pub fn read_keys(path: &str, text: &str) -> Result<GivenKeys> {
     let settings = Settings::read(path, text, &[])?;
-    Ok((settings.given.into_iter().map(|(name, (value, _))| (name.to_string(), value)).collect(), settings.notices))
-}
-
-/// The top-level mapping with the line of each key.
-struct Entries(Vec<(usize, String, Value)>);
-
-impl<'de> Deserialize<'de> for Entries {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct EntriesVisitor;
-        impl<'de> Visitor<'de> for EntriesVisitor {
-            type Value = Entries;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("`key: value` lines")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(name) = map.next_key::<Spanned<String>>()? {
-                    entries.push((name.referenced.line() as usize, name.value, map.next_value()?));
-                }
-                Ok(Entries(entries))
-            }
-        }
-        deserializer.deserialize_map(EntriesVisitor)
-    }
+    settings.finish()?;
+    Ok((settings.given.into_iter().map(|(name, given)| (name.to_string(), given.value)).collect(), settings.notices))
 }

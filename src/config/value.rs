@@ -317,9 +317,12 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let mut entries = Vec::new();
-        while let Some(entry) = map.next_entry()? {
-            entries.push(entry);
+        let mut entries: Vec<(String, Value)> = Vec::new();
+        while let Some((name, value)) = map.next_entry()? {
+            if entries.iter().any(|(earlier, _)| *earlier == name) {
+                return Err(serde::de::Error::custom(format!("{name} stands twice in a mapping")));
+            }
+            entries.push((name, value));
         }
         Ok(Value::Map(entries))
     }

@@ -12,13 +12,20 @@ use crate::platform::OutputDirectory;
 /// # Errors
 /// [`crate::Error::Config`] when the adapters do not go together; what reading and writing fail with.
 pub async fn write_merged(base: &Checkpoint, adapters: &[Adapter], dtype: Option<Dtype>, out: &dyn OutputDirectory) -> Result<Dtype> {
+    let dtype = dtype.map_or_else(|| Merged::new(base, adapters).map(|merged| merged.base_dtype()), Ok)?;
+    write_merged_as(base, adapters, WriteOptions { dtype, ..WriteOptions::default() }, out).await?;
+    Ok(dtype)
+}
+
+/// The same with the sizes of files chosen too.
+///
+/// # Errors
+/// As [`write_merged`].
+pub async fn write_merged_as(base: &Checkpoint, adapters: &[Adapter], options: WriteOptions, out: &dyn OutputDirectory) -> Result<()> {
     let merged = Merged::new(base, adapters)?;
-    let dtype = dtype.unwrap_or(merged.base_dtype());
     let mut carry = Carry::load(&**base.directory()).await?;
     for adapter in adapters {
         carry.replace_by(Carry::load(&**adapter.directory()).await?);
     }
-    let options = WriteOptions { dtype, ..WriteOptions::default() };
-    write_checkpoint(out, &options, merged.config(), merged.params(), &merged, &carry).await?;
-    Ok(dtype)
+    write_checkpoint(out, &options, merged.config(), merged.params(), &merged, &carry).await
 }

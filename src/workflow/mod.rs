@@ -10,7 +10,7 @@ mod places;
 mod respond;
 mod run;
 
-pub use merge::write_merged;
+pub use merge::{write_merged, write_merged_as};
 pub use model::Model;
 pub use places::{Paths, Places};
 pub use respond::{Fitted, Responder};

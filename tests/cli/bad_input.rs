@@ -56,7 +56,7 @@ fn recipes_that_say_nonsense() {
     ws.recipe("");
     refused(&ws, &["cutof_len=5"], &["cutof_len", "did you mean cutoff_len?"]);
     refused(&ws, &["learning_rate=fast"], &["learning_rate", "fast", "not a number"]);
-    refused(&ws, &["finetuning_type=oft"], &["finetuning_type", "oft", "full"]);
+    refused(&ws, &["finetuning_type=oft"], &["finetuning_type: oft", "orthogonal", "lora"]);
     refused(&ws, &["finetuning_type=lora", "pissa_iter=-2"], &["pissa_iter", "-1"]);
     refused(&ws, &["pissa_init=true"], &["pissa_init", "finetuning_type: lora"]);
     ws.recipe("learning_rate: fast");

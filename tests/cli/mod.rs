@@ -13,6 +13,7 @@ mod bad_input;
 mod demo;
 mod generate;
 mod interruption;
+mod recipes;
 mod serve;
 mod tuning;
 mod validate;

@@ -2,7 +2,7 @@
 
 use rootstock::Error;
 use rootstock::config::keys::{OnResume, Support, keys};
-use rootstock::config::{ExportDtype, FinetuningType, Interval, Recipe, Resume, SchedulerType, Stage, Strategy, markdown};
+use rootstock::config::{ExportDtype, FinetuningType, Interval, Recipe, Resume, SchedulerType, Stage, Strategy, Using, markdown};
 
 const MINIMAL: &str = "model_name_or_path: base\noutput_dir: out\ndataset: facts\nfinetuning_type: full\n";
 
@@ -155,7 +155,7 @@ fn a_wrong_key_or_value_is_named_with_its_line() {
         "r.yaml, line 5: lr_scheduler_type: 'cosin' is not one of constant, constant_with_warmup, linear, cosine, \
          cosine_with_min_lr, warmup_stable_decay; did you mean cosine?"
     );
-    assert_eq!(fault("stage: dpo\n"), "r.yaml, line 5: stage: 'dpo' is not one of sft, pt");
+    assert_eq!(fault("stage: sfd\n"), "r.yaml, line 5: stage: 'sfd' is not one of sft, pt");
     assert_eq!(fault("logging_steps: 1.5\n"), "r.yaml, line 5: logging_steps: 1.5 is neither a whole number of steps nor a share below 1");
     assert_eq!(fault("max_shard_size: big\n"), "r.yaml, line 5: max_shard_size: 'big' is not a size such as 5GB or 500MB");
     assert!(fault("dataset: other\n").starts_with("r.yaml, line 5: "), "a key that stands twice");
@@ -166,15 +166,167 @@ fn a_wrong_key_or_value_is_named_with_its_line() {
 
 #[test]
 fn what_is_not_supported_is_refused_with_the_reason() {
-    assert_eq!(
-        fault("deepspeed: ds_z3_config.json\n"),
-        "r.yaml, line 5: deepspeed: not supported: one device only; take this recipe to LLaMA-Factory for DeepSpeed"
-    );
     assert!(fault("quantization_bit: 4\n").contains("quantised"));
-    assert!(fault("trust_remote_code: true\n").contains("never run"));
-    assert!(fault("report_to: wandb\n").contains("report_to: none"));
     assert!(fault("optim: sgd\n").contains("AdamW"));
     assert!(parse("optim: adamw_torch\nreport_to: [none]\nuse_galore: false\nlabel_smoothing_factor: 0.0\n").is_ok());
+    for stage in ["dpo", "kto"] {
+        let message = fault(&format!("stage: {stage}\npref_beta: 0.1\n"));
+        assert!(message.starts_with(&format!("r.yaml, line 5: stage: {stage}: not supported: preference training")), "{message}");
+        assert!(message.ends_with("(pref_beta belongs to it)"), "{message}");
+    }
+    assert!(fault("stage: ppo\n").contains("PPO"));
+    let error = Recipe::parse("r.yaml", MINIMAL, &["finetuning_type=oft".into()]).expect_err("refused").to_string();
+    assert!(error.starts_with("finetuning_type: oft: not supported"), "{error}");
+    assert_eq!(
+        fault("use_galore: true\ngalore_rank: 128\ngalore_scale: 2.0\n"),
+        "r.yaml, line 5: use_galore: not supported: the optimiser is AdamW on whole gradients (galore_rank, galore_scale belong to it)"
+    );
+}
+
+/// The remarks of a recipe that is accepted.
+#[track_caller]
+fn notices(extra: &str) -> String {
+    parse(extra).unwrap_or_else(|e| panic!("{extra:?}: {e}")).notices.join("\n")
+}
+
+#[test]
+fn what_asks_for_other_means_to_the_same_result_is_a_remark() {
+    for (extra, remark) in [
+        ("trust_remote_code: true\n", "trust_remote_code: code from a checkpoint is never run here"),
+        ("deepspeed: examples/deepspeed/ds_z3_config.json\nfsdp: full_shard\n", "deepspeed, fsdp: one device holds the whole run here"),
+        ("report_to: wandb\n", "report_to: nothing is sent to a tracker"),
+        ("optim: paged_adamw_8bit\n", "optim: paged_adamw_8bit: the optimiser is AdamW with moments in f32"),
+        ("use_kt: true\nkt_config:\n  kt_backend: AMXBF16\n", "use_kt: the kernels are this program's own"),
+        ("fp8: true\nfp8_backend: torchao\n", "fp8: the arithmetic is f32"),
+        ("tensor_model_parallel_size: 4\n", "ignored: tensor_model_parallel_size"),
+        ("pref_beta: 0.1\n", "without effect, as they belong to preference training: pref_beta"),
+        ("apollo_rank: 128\n", "without effect, as they belong to use_apollo: apollo_rank"),
+        ("temperature: 0.5\n", "temperature: for `rootstock chat` and prediction"),
+    ] {
+        let notices = notices(extra);
+        assert!(notices.contains(remark), "{extra:?} remarks {notices:?}");
+    }
+    for silent in ["trust_remote_code: false\n", "deepspeed: null\n", "report_to: none\n", "optim: adamw_torch\n", "num_beams: 1\n"] {
+        assert_eq!(notices(silent), "", "{silent:?}");
+    }
+}
+
+#[test]
+fn all_faults_are_in_one_report_with_their_lines() {
+    let text = "model_name_or_path: base
+dataset: facts
+learning_rate: fast
+lerning: 3
+use_galore: true
+galore_rank: 8
+eval_strategy: sometimes
+load_best_model_at_end: true
+use_muon: true
+";
+    let error = Recipe::parse("r.yaml", text, &["cutoff_len=none_at_all".into()]).expect_err("it has six faults").to_string();
+    let lines: Vec<&str> = error.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "r.yaml: 7 faults, nothing was done:",
+            "  - line 3: learning_rate: 'fast' is not a number; write for example 5e-5 or 0.1",
+            "  - line 4: lerning: unknown key; did you mean learning_rate?",
+            "  - line 5: use_galore: not supported: the optimiser is AdamW on whole gradients (galore_rank belongs to it)",
+            "  - line 7: eval_strategy: 'sometimes' is not one of no, steps, epoch",
+            "  - line 9: use_muon: not supported: the optimiser is AdamW",
+            "  - cutoff_len: 'none_at_all' is not a whole number",
+            "  - output_dir: this key is missing; write the directory that the result goes to",
+        ],
+        "what follows from eval_strategy is not said again"
+    );
+}
+
+#[test]
+fn the_command_line_wins_before_anything_is_judged() {
+    let text =
+        format!("{MINIMAL}stage: dpo\nquantization_bit: 4\nlearning_rate: fast\nlearning_rate: 1\ntrust_remote_code: true\ndeepspeed: d\n");
+    let overrides = ["stage=sft", "quantization_bit=null", "--learning_rate=2e-4", "trust_remote_code=false", "deepspeed=null"];
+    let r = Recipe::parse("r.yaml", &text, &overrides.map(String::from)).expect("every fault is overridden");
+    assert_eq!((r.learning_rate, r.notices), (2e-4, Vec::new()));
+    // A name with dots sets one entry of a mapping.
+    let text = format!("{MINIMAL}lr_scheduler_type: warmup_stable_decay\nlr_scheduler_kwargs: {{num_decay_steps: 3, min_lr_ratio: 0.1}}\n");
+    let r =
+        Recipe::parse("r.yaml", &text, &["lr_scheduler_kwargs.num_decay_steps=5".into(), "lr_scheduler_kwargs.decay_type=linear".into()]);
+    let kwargs = r.expect("fine").lr_scheduler_kwargs;
+    assert_eq!((kwargs.num_decay_steps, kwargs.min_lr_ratio, kwargs.decay_type.as_deref()), (Some(5), Some(0.1), Some("linear")));
+}
+
+#[test]
+fn recipes_of_version_1_are_read() {
+    let text = "model: Qwen/Qwen3-4B
+model_class: llm
+peft_config:
+  name: lora
+  r: 16
+  lora_alpha: 32
+  target_modules: [q_proj, v_proj]
+kernel_config:
+  name: auto
+dist_config:
+  name: fsdp2
+  dcp_path: null
+train_dataset: data/v1_sft_demo.yaml
+output_dir: ./outputs/test_lora
+micro_batch_size: 2
+global_batch_size: 8
+cutoff_len: 2048
+max_steps: 10
+sample_backend: hf
+max_new_tokens: 128
+";
+    let r = Recipe::parse("r.yaml", text, &["peft_config.r=4".into()]).expect("version 1");
+    assert_eq!((r.model_name_or_path.as_str(), r.dataset.as_slice()), ("Qwen/Qwen3-4B", ["data/v1_sft_demo.yaml".to_string()].as_slice()));
+    assert_eq!((r.finetuning_type, r.lora.rank, r.lora.alpha, r.lora.dropout), (FinetuningType::Lora, 4, 32.0, 0.05));
+    assert_eq!(
+        (r.lora.target, r.per_device_train_batch_size, r.gradient_accumulation_steps),
+        (vec!["q_proj".into(), "v_proj".into()], 2, 4)
+    );
+    assert_eq!((r.learning_rate, r.lr_scheduler_type, r.weight_decay), (1e-4, SchedulerType::Constant, 0.01));
+    assert_eq!((r.logging_steps, r.save_strategy, r.gradient_checkpointing), (Interval::Steps(1), Strategy::No, true));
+    let notices = r.notices.join("\n");
+    assert!(notices.contains("version 1") && notices.contains("kernel_config, dist_config, sample_backend: one device"), "{notices}");
+
+    let full = "model: m\ntrain_dataset: d\noutput_dir: o\nsave_steps: 5\nlearning_rate: 1.0e-5\nquant_config: null\n";
+    let r = Recipe::parse("r.yaml", full, &[]).expect("version 1");
+    assert_eq!((r.finetuning_type, r.learning_rate, r.save_strategy), (FinetuningType::Full, 1e-5, Strategy::Steps));
+    let error = |extra: &str| Recipe::parse("r.yaml", &format!("{full}{extra}"), &[]).expect_err("refused").to_string();
+    for (extra, expected) in [
+        ("optim_config: {name: muon}\n", "r.yaml, line 7: optim_config: not supported: the optimiser is AdamW"),
+        ("peft_config: {name: lora, rank: 3}\n", "r.yaml, line 7: peft_config.rank: unknown key; did you mean r?"),
+        ("peft_config: {name: lora, r: many}\n", "r.yaml, line 7: peft_config.r: 'many' is not a whole number"),
+        ("batching_strategy: dynamic_batching\n", "r.yaml, line 7: batching_strategy: not supported"),
+        ("micro_batch_size: 3\nglobal_batch_size: 4\n", "line 8: global_batch_size: it must be a multiple of micro_batch_size"),
+    ] {
+        assert!(error(extra).contains(expected), "{extra:?} says {:?}", error(extra));
+    }
+}
+
+#[test]
+fn files_of_other_kinds_and_recipes_of_other_commands_are_named() {
+    let error = |text: &str| Recipe::parse("r.yaml", text, &[]).expect_err("refused").to_string();
+    assert!(error("compute_environment: LOCAL_MACHINE\ndistributed_type: FSDP\n").contains("a configuration of accelerate"));
+    assert!(error("{\"zero_optimization\": {\"stage\": 3}}").contains("a configuration of DeepSpeed"));
+    assert!(error("identity:\n  path: data/identity.json\n").contains("describes datasets"));
+    let chat = error("model_name_or_path: m\ntemplate: qwen3\ninfer_backend: huggingface\ntrust_remote_code: true\n");
+    assert!(chat.contains("`rootstock chat r.yaml`"), "{chat}");
+    let merge = error("model_name_or_path: m\nadapter_name_or_path: a\nexport_dir: o\n");
+    assert!(merge.contains("`rootstock merge r.yaml`"), "{merge}");
+    let predict = "model_name_or_path: m\ndo_predict: true\npredict_with_generate: true\neval_dataset: e\noutput_dir: o\n";
+    let r = Recipe::parse("r.yaml", predict, &[]).expect("a recipe of prediction");
+    assert_eq!((r.do_train, r.do_predict, r.generating.max_new_tokens), (false, true, 1024));
+    let error = Recipe::parse("r.yaml", predict, &["predict_with_generate=false".into()]).expect_err("LLaMA-Factory refuses it as well");
+    assert!(error.to_string().contains("predict_with_generate: true"), "{error}");
+
+    let using =
+        Using::parse("r.yaml", "model_name_or_path: m\nadapter_name_or_path: a, b\nexport_dir: o\nexport_size: 2\n", &["top_k=0".into()]);
+    let using = using.expect("a recipe for merging");
+    assert_eq!((using.adapter_name_or_path, using.export_dir.as_deref()), (vec!["a".into(), "b".into()], Some("o")));
+    assert_eq!((using.max_shard_size, using.generating.top_k, using.generating.temperature), (2_000_000_000, 0, 0.95));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use clap::Args;
+use rootstock::checkpoint::WriteOptions;
 use rootstock::config::Recipe;
 use rootstock::gpu::Gpu;
 use rootstock::platform::{Directory, open_directory};
@@ -23,7 +24,7 @@ use super::console::{self, Console, count};
 use super::embedded;
 use super::merge::{Merge, Place};
 use super::progress::Progress;
-use super::setup::{AdapterArgs, open_adapted, open_model, run_on};
+use super::setup::{open_adapted, open_model, run_on};
 use super::train::{Output, files, run_training};
 use super::validate::show_judgement;
 
@@ -88,14 +89,14 @@ pub(super) async fn run(args: &DemoArgs, global: &Global) -> Result<()> {
     console.say("\n── 4. LoRA on the result: a small adapter learns a style, to answer like a pirate\n");
     let lora_cost = step.train(recipes.lora, full, &lora_out, &mut progress, "adapter_model.safetensors").await?;
     console.say("");
-    let adapter = AdapterArgs { adapters: vec![places.adapter()] };
-    let adapted = open_adapted(&places.full(), &adapter, console).await?;
+    let adapted = open_adapted(&places.full(), &[places.adapter()], console).await?;
     let of_lora = step.ask(&exam, &adapted).await?;
     say_whether_same(console, of_lora.style_loss, lora_cost.outcome.eval_loss, &places.adapter())?;
 
     console.say("\n── 5. Merging: model and adapter become one model\n");
     let texts: Vec<Vec<u32>> = exam.style.samples.iter().map(|sample| sample.ids.clone()).collect();
-    let merge = Merge { base: &adapted.checkpoint, adapters: &adapted.adapters, dtype: None };
+    let max_shard_size = WriteOptions::default().max_shard_size;
+    let merge = Merge { base: &adapted.checkpoint, adapters: &adapted.adapters, dtype: None, max_shard_size };
     let agreement = merge.write(&gpu, &merged_place, &texts, console).await?;
     step.validate(&places.merged(), Some(&places.full())).await?;
     console::print(&format!("\n{}: {agreement} of {}", places.merged(), count(texts.len(), "held-out answer")))?;

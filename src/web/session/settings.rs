@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::super::messages::{ReadRecipe, RecipeKey, SettingValue, Settings};
-use crate::config::keys::{Support, keys};
+use crate::config::keys::{Support, USING_GROUP, keys};
 use crate::config::value::Value;
 use crate::config::{Recipe, read_keys};
 use crate::error::Result;
@@ -23,9 +23,9 @@ const PLACES: [&str; 8] = [
     "overwrite_output_dir",
 ];
 
-/// Every key that has an effect, with its help text.
+/// Every key that has an effect on training, with its help text.
 pub(super) fn recipe_keys() -> Vec<RecipeKey> {
-    let used = keys().filter(|key| key.support == Support::Used && !PLACES.contains(&key.name));
+    let used = keys().filter(|key| key.support == Support::Used && key.group != USING_GROUP && !PLACES.contains(&key.name));
     let describe = |key: &crate::config::keys::Key| RecipeKey {
         name: key.name.into(),
         group: key.group.into(),
