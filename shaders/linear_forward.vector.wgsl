@@ -1,17 +1,22 @@
 // y = x·Wᵀ + bias + x2·W2ᵀ for a few rows of x (up to ROWS a workgroup), as when text is generated token by token.
 // Saves memory traffic: the weights are what costs, and each is read once, by neighbouring threads from neighbouring addresses.
-// A workgroup makes four columns of y: its threads share the contraction, each keeps its part of the sums, and the parts are added in a fixed order.
+// LANES threads make four columns of y: they share the contraction, each keeps its part of the sums, and the parts are added as a tree. With one lane,
+// for processors, a thread makes four columns alone: no workgroup memory and no barrier, which are slow there.
 // permute WEIGHT: f32 bf16 f16
 // use: shared/weight_{WEIGHT}.wgsl
 // use: shared/linear_forward.wgsl
 
-/// Threads of a workgroup, at most 64.
+/// Threads of a workgroup, a multiple of LANES.
 override THREADS: u32 = 64u;
+/// Threads that share the contraction, a power of two.
+override LANES: u32 = 64u;
 /// Rows of x a workgroup: 1, 2, 4 or 8.
 override ROWS: u32 = 1u;
+/// Elements of workgroup memory: THREADS, or 1 with one lane.
+override PARTS: u32 = 64u;
 
-/// The parts of the sums: for each thread and row of x four columns of y.
-var<workgroup> parts: array<vec4<f32>, 512>;
+/// The parts of a row's sums: for each thread four columns of y.
+var<workgroup> parts: array<vec4<f32>, PARTS>;
 
 fn input(row: u32, k: u32) -> vec4<f32> {
     return x[min(row, params.m - 1u) * params.x_stride + params.x_column + k];
@@ -21,9 +26,53 @@ fn input_second(row: u32, k: u32) -> vec4<f32> {
     return x2[min(row, params.m - 1u) * params.x2_stride + k];
 }
 
+/// The sum of `part` over the lanes that share a contraction, for all of them, in a fixed order. To be called by all threads of the workgroup alike.
+fn total(thread: u32, part: vec4<f32>) -> vec4<f32> {
+    if (LANES == 1u) {
+        return part;
+    }
+    let lane = thread % LANES;
+    workgroupBarrier(); // what an earlier call left has been read
+    parts[thread] = part;
+    for (var half = LANES / 2u; half > 0u; half /= 2u) {
+        workgroupBarrier();
+        if (lane < half) {
+            parts[thread] += parts[thread + half];
+        }
+    }
+    workgroupBarrier();
+    return parts[thread - lane];
+}
+
+/// Writes four columns of a row.
+fn write(row: u32, column: u32, sum: vec4<f32>) {
+    if (row >= params.m || column * 4u >= params.n) {
+        return;
+    }
+    let left = params.n - column * 4u;
+    var value = select(vec4<f32>(0.0), sum * SCALE, vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(left));
+    if (BIAS) {
+        value += bias[column];
+    }
+    let at = row * params.y_stride + params.y_column + column;
+    if (params.accumulate != 0u) {
+        value += y[at];
+    }
+    y[at] = value;
+}
+
+/// Adds the lanes' parts of a row of y up and writes it.
+fn finish(thread: u32, row: u32, column: u32, part: vec4<f32>) {
+    let sum = total(thread, part);
+    if (thread % LANES == 0u) {
+        write(row, column, sum);
+    }
+}
+
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
-    let column = group.y * groups.x + group.x;
+    let column = (group.y * groups.x + group.x) * (THREADS / LANES) + thread / LANES;
+    let lane = thread % LANES;
     let row = group.z * ROWS;
     let n0 = min(column * 4u, params.n - 1u);
     let n1 = min(column * 4u + 1u, params.n - 1u);
@@ -37,7 +86,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     var s5 = vec4<f32>();
     var s6 = vec4<f32>();
     var s7 = vec4<f32>();
-    for (var k = thread; k < params.k4; k += THREADS) {
+    for (var k = lane; k < params.k4; k += LANES) {
         let b = mat4x4<f32>(
             weight4(w[n0 * params.w_stride + k]), weight4(w[n1 * params.w_stride + k]),
             weight4(w[n2 * params.w_stride + k]), weight4(w[n3 * params.w_stride + k]));
@@ -57,7 +106,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         }
     }
     if (SECOND) {
-        for (var k = thread; k < params.second4; k += THREADS) {
+        for (var k = lane; k < params.second4; k += LANES) {
             let b = mat4x4<f32>(
                 w2[n0 * params.w2_stride + k], w2[n1 * params.w2_stride + k],
                 w2[n2 * params.w2_stride + k], w2[n3 * params.w2_stride + k]);
@@ -77,37 +126,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
             }
         }
     }
-    parts[thread * ROWS] = s0;
+    finish(thread, row, column, s0);
     if (ROWS > 1u) {
-        parts[thread * ROWS + 1u] = s1;
+        finish(thread, row + 1u, column, s1);
     }
     if (ROWS > 2u) {
-        parts[thread * ROWS + 2u] = s2;
-        parts[thread * ROWS + 3u] = s3;
+        finish(thread, row + 2u, column, s2);
+        finish(thread, row + 3u, column, s3);
     }
     if (ROWS > 4u) {
-        parts[thread * ROWS + 4u] = s4;
-        parts[thread * ROWS + 5u] = s5;
-        parts[thread * ROWS + 6u] = s6;
-        parts[thread * ROWS + 7u] = s7;
+        finish(thread, row + 4u, column, s4);
+        finish(thread, row + 5u, column, s5);
+        finish(thread, row + 6u, column, s6);
+        finish(thread, row + 7u, column, s7);
     }
-    workgroupBarrier();
-    // One thread a row of x adds the parts of all threads.
-    if (thread >= ROWS || row + thread >= params.m || column * 4u >= params.n) {
-        return;
-    }
-    var sum = vec4<f32>();
-    for (var i = 0u; i < THREADS; i++) {
-        sum += parts[i * ROWS + thread];
-    }
-    let left = params.n - column * 4u;
-    var value = select(vec4<f32>(0.0), sum * SCALE, vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(left));
-    if (BIAS) {
-        value += bias[column];
-    }
-    let at = (row + thread) * params.y_stride + params.y_column + column;
-    if (params.accumulate != 0u) {
-        value += y[at];
-    }
-    y[at] = value;
 }

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use super::layout::ParamLayout;
 use super::{Graph, Param, ParamId, Purpose};
-use crate::kernels::{Bind, Dispatch, Input, InputLayout, Owner, Phase, Resource, Shape, TableId, Tuning, ValueId, When, elementwise};
+use crate::kernels::{
+    Access, Bind, Dispatch, Input, InputLayout, Owner, Phase, Resource, Shader, Shape, TableId, Tuning, ValueId, When, elementwise,
+};
 
 /// Rows of a parameter that one dispatch can bind.
 #[derive(Debug, Clone, PartialEq)]
@@ -189,6 +191,14 @@ impl<'a> Emit<'a> {
         );
         dispatch.owner = self.owner;
         self.dispatches.push(dispatch);
+    }
+
+    /// Takes the last dispatch back if it is one of this kernel that made this value, for an op that does the same along with its own work.
+    pub fn take_last(&mut self, shader: &'static Shader, made: ValueId) -> Option<Dispatch> {
+        let last = self.dispatches.last()?;
+        let made = Resource::Value(made);
+        let writes = last.binds.iter().zip(last.shader.bindings).any(|(b, access)| b.resource == made && *access == Access::Write);
+        if writes && last.shader.name == shader.name { self.dispatches.pop() } else { None }
     }
 
     fn origin(&self, value: ValueId) -> ValueId {

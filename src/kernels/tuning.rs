@@ -64,6 +64,8 @@ pub struct Tuning {
     pub products: Version,
     /// A forward product with at most this many rows streams the weight once instead of making tiles.
     pub vector_rows: usize,
+    /// Most threads that share a row of the weight there, a power of two; 1 where workgroup memory is slow.
+    pub vector_lanes: u32,
     /// Workgroups of a tiled product that are aimed at by splitting its contraction.
     pub product_workgroups: usize,
     /// Workgroups for which tiles become smaller, and parts of the contraction shorter.
@@ -104,6 +106,7 @@ impl Tuning {
             Family::Lavapipe | Family::OtherProcessor => Tuning {
                 products: if subgroup == Some(8) { Version::Subgroup } else { Version::Registers },
                 vector_rows: 8,
+                vector_lanes: 1,
                 product_workgroups: 512,
                 product_workgroups_least: 200,
                 product_part: 256,
@@ -124,6 +127,7 @@ impl Tuning {
             Family::NvidiaLike | Family::Amd | Family::Apple | Family::IntelSimd8 | Family::IntelXe2 | Family::UnknownGpu => Tuning {
                 products: Version::Tiled,
                 vector_rows: 8,
+                vector_lanes: 64,
                 product_workgroups: 512,
                 product_workgroups_least: 200,
                 product_part: 256,

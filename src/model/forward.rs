@@ -136,8 +136,7 @@ impl Forward<'_> {
         let layer = self.layer.unwrap_or(0);
         if let Some(rope) = c.layers[layer].rope {
             let (table, rotary_dim) = (self.tables[rope], c.ropes[rope].rotary_dim);
-            self.graph.rope(q, table, c.head_dim, rotary_dim);
-            self.graph.rope(k, table, c.head_dim, rotary_dim);
+            self.graph.rope(q, k, table, c.head_dim, rotary_dim);
         }
         let params = AttentionParams {
             heads: c.num_attention_heads,

@@ -4,8 +4,12 @@
 //! the log-sum-exp of each row, and the backward computes the probabilities again from it (Dao, FlashAttention-2, algorithms 1 and 2).
 //! The queries' gradient and that of keys and values are two passes, so that every number has one owner and no atomics are needed.
 
+use super::rope;
 use crate::graph::{Emit, Graph, Op, Purpose, Shape, ValueId};
-use crate::kernels::{self, Bind, Dispatch, Input, Resource, Version, attention_backward_delta, cache_write, workgroups};
+use crate::kernels::{
+    self, Bind, Dispatch, Input, Resource, Version, attention_backward_delta, attention_forward_split, attention_merge, cache_write,
+    cache_write_rotated, rope_forward, workgroups,
+};
 
 /// What an attention layer's configuration says.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -106,23 +110,72 @@ impl Attention {
         2 * products * self.0.head_dim as u64 * self.pairs(e)
     }
 
-    /// Appends a step's keys or values to a cache and returns it.
-    fn append(e: &mut Emit<'_>, x: ValueId, cache: u32, capacity: usize) -> Bind {
-        let shape = e.shape(x);
+    /// Appends a step's keys and values to the layer's caches and returns those. If what was emitted last rotates queries and keys, it is done
+    /// along with that.
+    fn append(&self, e: &mut Emit<'_>, [q, k, v]: [ValueId; 3], capacity: usize) -> [Bind; 2] {
+        let shape = e.shape(k);
         let size = Shape { rows: capacity, cols: shape.cols }.floats() as u64 * 4;
-        let cache = Bind { resource: Resource::Cache(cache), offset: 0, size };
-        let params = cache_write::Params {
-            rows: shape.rows as u32,
-            width: shape.stride4(),
-            x_stride: shape.stride4(),
-            cache_stride: shape.stride4(),
-            capacity: capacity as u32,
-        };
-        let constants = cache_write::Constants::default();
-        let groups = workgroups(shape.rows.div_ceil(constants.ROWS as usize));
-        let x = e.bind(x);
-        e.run(cache_write::dispatch(params, constants, cache_write::Bindings { x, cache }, groups));
-        cache
+        let first = 2 * self.0.layer as u32;
+        let [key_cache, value_cache] = [first, first + 1].map(|cache| Bind { resource: Resource::Cache(cache), offset: 0, size });
+        let rotation = e.take_last(&rope_forward::SHADER, k);
+        match rotation.map(|r| (bytemuck::pod_read_unaligned::<rope_forward::Params>(&r.params), r)) {
+            Some((rope, r)) if rope::by_vectors(rope.head_dim as usize, rope.rotary_dim as usize) => {
+                let params = cache_write_rotated::Params {
+                    rows: shape.rows as u32,
+                    heads: self.0.heads as u32,
+                    kv_heads: self.0.kv_heads as u32,
+                    head_dim4: (self.0.head_dim / 4) as u32,
+                    half4: rope.rotary_dim / 8,
+                    q_stride: e.shape(q).stride4(),
+                    k_stride: shape.stride4(),
+                    v_stride: e.shape(v).stride4(),
+                    cache_stride: shape.stride4(),
+                    capacity: capacity as u32,
+                };
+                let rest = params.head_dim4 - 2 * params.half4;
+                let units = (params.heads + params.kv_heads) * params.half4 + params.kv_heads * (rest + params.head_dim4);
+                let constants = cache_write_rotated::Constants::default();
+                let groups = workgroups((shape.rows * units as usize).div_ceil(constants.WORKGROUP as usize));
+                let (positions, table) = (r.binds[0], r.binds[1]);
+                let (q, k, v) = (e.bind(q), e.bind(k), e.bind(v));
+                let bindings = cache_write_rotated::Bindings { positions, table, k, v, q, key_cache, value_cache };
+                e.run(cache_write_rotated::dispatch(params, constants, bindings, groups));
+            }
+            other => {
+                if let Some((_, rotation)) = other {
+                    e.run(rotation);
+                }
+                let params = cache_write::Params {
+                    rows: shape.rows as u32,
+                    width: shape.stride4(),
+                    k_stride: shape.stride4(),
+                    v_stride: e.shape(v).stride4(),
+                    cache_stride: shape.stride4(),
+                    capacity: capacity as u32,
+                };
+                let constants = cache_write::Constants::default();
+                let groups = workgroups(shape.rows.div_ceil(constants.ROWS as usize));
+                let (k, v) = (e.bind(k), e.bind(v));
+                e.run(cache_write::dispatch(params, constants, cache_write::Bindings { k, v, key_cache, value_cache }, groups));
+            }
+        }
+        [key_cache, value_cache]
+    }
+
+    /// One token over a cache on a GPU: a pass over blocks of keys, then one that adds the blocks up.
+    fn forward_split(&self, e: &mut Emit<'_>, params: Params, q: Bind, [k, v]: [Bind; 2], o: Bind) {
+        use attention_forward_split::BLOCK;
+        let (heads, kv_heads, blocks) = (self.0.heads, self.0.kv_heads, params.key_rows.div_ceil(BLOCK));
+        let rows = blocks as usize * heads;
+        let (averages, weights) = (e.matrix(rows, self.0.head_dim), e.vector(2 * rows));
+        let (averages, weights) = (e.bind(averages), e.bind(weights));
+        let constants = attention_forward_split::Constants { SOFTCAP: self.softcap() };
+        let bindings = attention_forward_split::Bindings { q, k, v, averages, weights };
+        let split = attention_forward_split::dispatch(bytemuck::cast(params), constants, bindings, [blocks, kv_heads as u32, 1]);
+        e.run(split.flops(self.flops(e, 2)));
+        let constants = attention_merge::Constants { SOFTCAP: self.softcap(), THREADS: 64, BLOCK };
+        let bindings = attention_merge::Bindings { averages, weights, o };
+        e.run(attention_merge::dispatch(bytemuck::cast(params), constants, bindings, [heads as u32, 1, 1]));
     }
 }
 
@@ -133,14 +186,18 @@ impl Op for Attention {
 
     fn forward(&self, e: &mut Emit<'_>, x: &[ValueId], y: &[ValueId]) -> Vec<ValueId> {
         let mut params = self.params(e, x, y[0]);
-        let (k, v, cached) = match e.graph.purpose {
+        let ([k, v], cached) = match e.graph.purpose {
             Purpose::Generate { cache_rows, .. } => {
                 params.key_rows = cache_rows as u32;
-                let first = 2 * self.0.layer as u32;
-                (Self::append(e, x[1], first, cache_rows), Self::append(e, x[2], first + 1, cache_rows), 1)
+                (self.append(e, [x[0], x[1], x[2]], cache_rows), 1)
             }
-            Purpose::Train | Purpose::Evaluate => (e.bind(x[1]), e.bind(x[2]), 0),
+            Purpose::Train | Purpose::Evaluate => ([x[1], x[2]].map(|x| e.bind(x)), 0),
         };
+        if cached == 1 && e.tokens() == 1 && e.tuning.attention == Version::Tiled && self.0.head_dim <= 256 {
+            let (q, o) = (e.bind(x[0]), e.bind(y[0]));
+            self.forward_split(e, params, q, [k, v], o);
+            return Vec::new();
+        }
         let lse = e.vector(e.tokens() * self.0.heads);
         let version = e.tuning.attention;
         let (q, o, starts, log_sums) = (e.bind(x[0]), e.bind(y[0]), e.input(Input::Starts), e.bind(lse));

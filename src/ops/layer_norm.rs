@@ -1,8 +1,9 @@
 //! LayerNorm: y = (x − mean) / sqrt(variance + eps) · w + b over each row.
 
+use super::residual;
 use super::sums::add_partials;
 use crate::graph::{Emit, Graph, Op, ParamId, ValueId};
-use crate::kernels::{layer_norm_backward_input, layer_norm_backward_weight, layer_norm_forward, row_groups};
+use crate::kernels::{layer_norm_backward_input, layer_norm_backward_weight, layer_norm_forward, layer_norm_forward_sum, row_groups};
 
 #[derive(Debug)]
 struct LayerNorm {
@@ -32,6 +33,18 @@ impl Op for LayerNorm {
         let shape = e.shape(x[0]);
         let (mean, rstd) = (e.vector(shape.rows), e.vector(shape.rows));
         let (lanes, per_group) = e.tuning.lanes(shape.stride4());
+        let (weight, bias) = (e.piece(self.weight).weight, e.piece(self.bias).weight);
+        let groups = row_groups(shape.rows, per_group);
+        let (means, rstds) = (e.bind(mean), e.bind(rstd));
+        if let Some((a, b)) = residual::take_sum(e, x[0]) {
+            let (rows, cols, stride) = (shape.rows as u32, shape.cols as u32, shape.stride4());
+            let params = layer_norm_forward_sum::Params { rows, cols, stride, eps: self.eps };
+            let constants = layer_norm_forward_sum::Constants { LANES: lanes, ROWS: per_group };
+            let (x, y) = (e.bind(x[0]), e.bind(y[0]));
+            let bindings = layer_norm_forward_sum::Bindings { a, b, weight, bias, x, y, mean: means, rstd: rstds };
+            e.run(layer_norm_forward_sum::dispatch(params, constants, bindings, groups));
+            return vec![mean, rstd];
+        }
         let params = layer_norm_forward::Params {
             rows: shape.rows as u32,
             cols: shape.cols as u32,
@@ -40,15 +53,8 @@ impl Op for LayerNorm {
             eps: self.eps,
         };
         let constants = layer_norm_forward::Constants { LANES: lanes, ROWS: per_group };
-        let bindings = layer_norm_forward::Bindings {
-            x: e.bind(x[0]),
-            weight: e.piece(self.weight).weight,
-            bias: e.piece(self.bias).weight,
-            y: e.bind(y[0]),
-            mean: e.bind(mean),
-            rstd: e.bind(rstd),
-        };
-        e.run(layer_norm_forward::dispatch(params, constants, bindings, row_groups(shape.rows, per_group)));
+        let bindings = layer_norm_forward::Bindings { x: e.bind(x[0]), weight, bias, y: e.bind(y[0]), mean: means, rstd: rstds };
+        e.run(layer_norm_forward::dispatch(params, constants, bindings, groups));
         vec![mean, rstd]
     }
 

@@ -1,7 +1,7 @@
 //! Sums of two activations: residual connections.
 
 use crate::graph::{Emit, Graph, Op, ValueId};
-use crate::kernels::{add, workgroups};
+use crate::kernels::{Bind, add, workgroups};
 
 #[derive(Debug)]
 struct Add;
@@ -13,6 +13,12 @@ impl Graph {
         debug_assert_eq!(shape, self.shape(b));
         self.push_one(Add, &[a, b], shape)
     }
+}
+
+/// The sides of the sum that `x` is, if it is what was emitted last: it is taken back, and the caller makes it along with its own work.
+pub(super) fn take_sum(e: &mut Emit<'_>, x: ValueId) -> Option<(Bind, Bind)> {
+    let sum = e.take_last(&add::SHADER, x)?;
+    Some((sum.binds[0], sum.binds[1]))
 }
 
 impl Op for Add {

@@ -1,8 +1,9 @@
 //! RMSNorm: y = x / sqrt(mean(x²) + eps) · w, over whole rows or over each head of a row (the norms of queries and keys).
 
+use super::residual;
 use super::sums::add_partials;
 use crate::graph::{Emit, Graph, Op, ParamId, ValueId};
-use crate::kernels::{rms_norm_backward_input, rms_norm_backward_weight, rms_norm_forward, row_groups};
+use crate::kernels::{rms_norm_backward_input, rms_norm_backward_weight, rms_norm_forward, rms_norm_forward_sum, row_groups};
 
 #[derive(Debug)]
 struct RmsNorm {
@@ -16,7 +17,7 @@ impl Graph {
     /// x (M, G · N) → y of the same shape, each group of N columns normalised by itself, with a weight of N kept in f32.
     /// The factor is `weight_offset` + w: 0 for Llama, 1 for Gemma.
     ///
-    /// With several groups N must be a multiple of 4.
+    /// With several groups N must be a multiple of 4. A residual sum that was just made is made along with its norm.
     pub fn rms_norm(&mut self, x: ValueId, weight: ParamId, eps: f32, weight_offset: f32) -> ValueId {
         let shape = self.shape(x);
         let cols = self.param(weight).shape.cols;
@@ -44,6 +45,21 @@ impl Op for RmsNorm {
         let groups = shape.cols / cols;
         let rstd = e.vector(shape.rows * groups);
         let (lanes, per_group) = e.tuning.lanes(cols.div_ceil(4) as u32);
+        let weight = e.piece(self.weight).weight;
+        let row_groups = row_groups(shape.rows * groups, per_group);
+        if let Some((a, b)) = (groups == 1).then(|| residual::take_sum(e, x[0])).flatten() {
+            let params = rms_norm_forward_sum::Params {
+                rows: shape.rows as u32,
+                cols: cols as u32,
+                stride: shape.stride4(),
+                weight_offset: self.weight_offset,
+                eps: self.eps,
+            };
+            let constants = rms_norm_forward_sum::Constants { LANES: lanes, ROWS: per_group };
+            let bindings = rms_norm_forward_sum::Bindings { a, b, weight, x: e.bind(x[0]), y: e.bind(y[0]), rstd: e.bind(rstd) };
+            e.run(rms_norm_forward_sum::dispatch(params, constants, bindings, row_groups));
+            return vec![rstd];
+        }
         let params = rms_norm_forward::Params {
             rows: shape.rows as u32,
             groups: groups as u32,
@@ -54,9 +70,8 @@ impl Op for RmsNorm {
             eps: self.eps,
         };
         let constants = rms_norm_forward::Constants { LANES: lanes, ROWS: per_group };
-        let weight = e.piece(self.weight).weight;
         let bindings = rms_norm_forward::Bindings { x: e.bind(x[0]), weight, y: e.bind(y[0]), rstd: e.bind(rstd) };
-        e.run(rms_norm_forward::dispatch(params, constants, bindings, row_groups(shape.rows * groups, per_group)));
+        e.run(rms_norm_forward::dispatch(params, constants, bindings, row_groups));
         vec![rstd]
     }
 

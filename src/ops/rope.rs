@@ -1,4 +1,4 @@
-//! Rotary position embedding, in place, on queries or keys.
+//! Rotary position embedding, in place, of queries and keys.
 
 use crate::graph::{Emit, Graph, Op, TableId, ValueId};
 use crate::kernels::{Input, rope_forward, workgroups};
@@ -11,12 +11,18 @@ struct Rope {
 }
 
 impl Graph {
-    /// Rotates the first `rotary_dim` columns of every head of x (M, heads · head_dim) in place, by the token's position.
-    /// The table holds `rotary_dim` / 2 pairs (cos, sin) for every position that occurs, as `Rope::table` of `model` makes it.
-    pub fn rope(&mut self, x: ValueId, table: TableId, head_dim: usize, rotary_dim: usize) {
-        debug_assert!(self.shape(x).cols.is_multiple_of(head_dim) && rotary_dim <= head_dim && rotary_dim.is_multiple_of(2));
-        self.push(Rope { table, head_dim, rotary_dim }, &[x], &[]);
+    /// Rotates the first `rotary_dim` columns of every head of q (M, heads · head_dim) and k (M, kv_heads · head_dim) in place, by the token's
+    /// position. The table holds `rotary_dim` / 2 pairs (cos, sin) for every position that occurs, as `Rope::table` of `model` makes it.
+    pub fn rope(&mut self, q: ValueId, k: ValueId, table: TableId, head_dim: usize, rotary_dim: usize) {
+        debug_assert!([q, k].iter().all(|x| self.shape(*x).cols.is_multiple_of(head_dim)));
+        debug_assert!(rotary_dim <= head_dim && rotary_dim.is_multiple_of(2));
+        self.push(Rope { table, head_dim, rotary_dim }, &[q, k], &[]);
     }
+}
+
+/// Whether the halves of a rotation fall on vec4 borders: then a thread takes four pairs, else a whole row.
+pub(super) fn by_vectors(head_dim: usize, rotary_dim: usize) -> bool {
+    rotary_dim.is_multiple_of(8) && head_dim.is_multiple_of(4)
 }
 
 impl Op for Rope {
@@ -29,35 +35,45 @@ impl Op for Rope {
     }
 
     fn forward(&self, e: &mut Emit<'_>, x: &[ValueId], _y: &[ValueId]) -> Vec<ValueId> {
-        self.rotate(e, x[0], 1.0);
+        self.rotate(e, x[0], Some(x[1]), 1.0);
         Vec::new()
     }
 
     fn backward(&self, e: &mut Emit<'_>, x: &[ValueId], _y: &[ValueId], _saved: &[ValueId]) {
         // A rotation's transpose is the rotation back (scaled tables included: the scale is the same both ways).
-        if let Some(dx) = e.grad_in_place(x[0]) {
-            self.rotate(e, dx, -1.0);
+        let gradients = x.iter().map(|x| e.grad_in_place(*x)).collect::<Vec<_>>();
+        match gradients[..] {
+            [Some(dq), Some(dk)] => self.rotate(e, dq, Some(dk), -1.0),
+            [Some(dx), None] | [None, Some(dx)] => self.rotate(e, dx, None, -1.0),
+            _ => {}
         }
     }
 }
 
 impl Rope {
-    fn rotate(&self, e: &mut Emit<'_>, x: ValueId, direction: f32) {
-        let shape = e.shape(x);
+    /// Rotates queries and keys, or one of them alone: then what the kernel takes as the other is an empty matrix.
+    fn rotate(&self, e: &mut Emit<'_>, q: ValueId, k: Option<ValueId>, direction: f32) {
+        let shape = e.shape(q);
+        let (k, kv_heads) = match k {
+            Some(k) => (k, e.shape(k).cols / self.head_dim),
+            None => (e.matrix(1, 4), 0),
+        };
         let heads = shape.cols / self.head_dim;
         let params = rope_forward::Params {
             rows: shape.rows as u32,
             heads: heads as u32,
+            kv_heads: kv_heads as u32,
             head_dim: self.head_dim as u32,
             rotary_dim: self.rotary_dim as u32,
-            x_stride: shape.stride4(),
+            q_stride: shape.stride4(),
+            k_stride: e.shape(k).stride4(),
             direction,
         };
-        // A thread for four pairs; where halves do not fall on vec4 borders the kernel takes a thread for a row.
-        let by_vectors = self.rotary_dim.is_multiple_of(8) && self.head_dim.is_multiple_of(4);
-        let threads = if by_vectors { shape.rows * heads * (self.rotary_dim / 8) } else { shape.rows };
+        let units = if by_vectors(self.head_dim, self.rotary_dim) { (heads + kv_heads) * (self.rotary_dim / 8) } else { 1 };
         let constants = rope_forward::Constants::default();
-        let bindings = rope_forward::Bindings { positions: e.input(Input::Positions), table: e.table(self.table), x: e.bind(x) };
-        e.run(rope_forward::dispatch(params, constants, bindings, workgroups(threads.div_ceil(constants.WORKGROUP as usize))));
+        let (positions, table) = (e.input(Input::Positions), e.table(self.table));
+        let bindings = rope_forward::Bindings { positions, table, q: e.bind(q), k: e.bind(k) };
+        let groups = workgroups((shape.rows * units).div_ceil(constants.WORKGROUP as usize));
+        e.run(rope_forward::dispatch(params, constants, bindings, groups));
     }
 }

@@ -6,13 +6,14 @@ use std::rc::Rc;
 use pollster::block_on;
 use rootstock::gpu::{Gpu, Profile};
 use rootstock::graph::{Graph, Param, ParamId, Purpose};
-use rootstock::kernels::StepValues;
+use rootstock::kernels::{Input, InputLayout, StepValues};
 use rootstock::ops::attention::AttentionParams;
 use rootstock::plan::{Options, ParamStore, Part, Runner, compile};
 
 use super::{Ends, batch, error, gpu, param, profiles};
 use crate::reference::Random;
 use crate::reference::attention::Attention;
+use crate::reference::rope;
 
 /// In units of the tensor's root mean square; lavapipe's exp is good to 1e-7 and the longest sums here have 500 terms. Measured: 2e-6 to 2e-5.
 const TOLERANCE: f64 = 5e-5;
@@ -162,16 +163,27 @@ fn two_uses_add_their_gradients() {
     check_training(&gpu(), layer(6, 2, 64), &[33, 40], 0, 2);
 }
 
-/// A prompt and then single tokens through one cache, with the first plan's spare rows left as filling.
-fn check_generation(gpu: &Rc<Gpu>, profile: &Profile, layer: Layer, prompt: usize, spare: usize, more: usize) {
+/// The angle of a pair of a rotation, as the tables hold it.
+fn turn(position: usize, pair: usize) -> [f32; 2] {
+    let angle = position as f64 * 0.3 / (pair + 1) as f64;
+    [angle.cos() as f32, angle.sin() as f32]
+}
+
+/// A prompt and then single tokens through one cache, with the first plan's spare rows left as filling; the first `rotary` columns of each head
+/// are rotated before.
+fn check_generation(gpu: &Rc<Gpu>, profile: &Profile, layer: Layer, rotary: usize, prompt: usize, spare: usize, more: usize) {
     let total = prompt + more;
     let capacity = total + spare + 3;
     let mut random = Random::new(total as u64);
     let q = layer.random(&mut random, total, layer.q_cols());
     let [k, v] = [(); 2].map(|()| layer.random(&mut random, total, layer.kv_cols()));
-    let want = layer.twin(vec![0; total], 0).forward(&q, &k, &v);
+    let rotated = |x: &[f64], heads| {
+        rope::forward(x, heads, layer.head_dim, rotary, |row, i| (f64::from(turn(row, i)[0]), f64::from(turn(row, i)[1])))
+    };
+    let want = layer.twin(vec![0; total], 0).forward(&rotated(&q, layer.heads), &rotated(&k, layer.kv_heads), &v);
+    let table: Rc<Vec<f32>> = Rc::new((0..capacity).flat_map(|p| (0..rotary / 2).flat_map(move |i| turn(p, i))).collect());
 
-    let mut runners = Vec::new();
+    let mut programs = Vec::new();
     // Plans of two sizes share the caches of one runner.
     let params = |tokens| {
         vec![
@@ -186,11 +198,19 @@ fn check_generation(gpu: &Rc<Gpu>, profile: &Profile, layer: Layer, prompt: usiz
     for (first, tokens) in [(0, prompt + spare), (3, 1)] {
         let mut graph = Graph::new(tokens, Purpose::Generate { cache_rows: capacity, logit_rows: 1 }, params.clone());
         let inputs = [0, 1, 2].map(|i| graph.feed(ParamId(first + i)));
+        if rotary > 0 {
+            let table = graph.table("angles", table.clone());
+            graph.rope(inputs[0], inputs[1], table, layer.head_dim, rotary);
+        }
         let o = graph.attention(inputs[0], inputs[1], inputs[2], layer.params());
         graph.keep(o, None);
-        let program = compile(&graph, &store.layout, profile, Options::default());
-        let prepared = block_on(runner.bind(&program)).expect("pipelines");
-        runners.push((first, tokens, prepared));
+        programs.push((first, tokens, compile(&graph, &store.layout, profile, Options::default())));
+    }
+    // Twice: the second program may need a larger buffer, which unbinds the first.
+    let mut runners = Vec::new();
+    for _ in 0..2 {
+        let bound = programs.iter().map(|(first, tokens, p)| (*first, *tokens, block_on(runner.bind(p)).expect("pipelines")));
+        runners = bound.collect();
     }
     let step = |plan: usize, rows: Range<usize>| {
         let (first, tokens, prepared) = &runners[plan];
@@ -200,7 +220,12 @@ fn check_generation(gpu: &Rc<Gpu>, profile: &Profile, layer: Layer, prompt: usiz
             upload(gpu, &store, ParamId(first + i as u32), &own);
         }
         let values = StepValues { position: rows.start as u32, tokens: rows.len() as u32, ..Default::default() };
-        runner.run(prepared, &values, &batch(*tokens, &[])).expect("a run");
+        let mut batch = batch(*tokens, &[]);
+        let positions = InputLayout::new(*tokens).offset(Input::Positions) as usize;
+        for (i, position) in rows.clone().enumerate() {
+            batch[positions + 4 * i..positions + 4 * i + 4].copy_from_slice(&(position as u32).to_le_bytes());
+        }
+        runner.run(prepared, &values, &batch).expect("a run");
         let got = block_on(runner.read_logits(0, rows.len() * layer.q_cols())).expect("a readback");
         let error = error(&got, &want[rows.start * layer.q_cols()..rows.end * layer.q_cols()], 0.0);
         let version = (profile.class, profile.subgroup);
@@ -216,9 +241,14 @@ fn check_generation(gpu: &Rc<Gpu>, profile: &Profile, layer: Layer, prompt: usiz
 fn generation_from_caches() {
     let gpu = gpu();
     for profile in profiles(&gpu) {
-        check_generation(&gpu, &profile, layer(6, 2, 64), 37, 0, 3);
-        check_generation(&gpu, &profile, layer(4, 4, 12), 1, 7, 2);
-        check_generation(&gpu, &profile, Layer { window: Some(20), softcap: Some(5.0), ..layer(4, 1, 256) }, 70, 5, 2);
-        check_generation(&gpu, &profile, layer(8, 1, 36), 130, 3, 1);
+        check_generation(&gpu, &profile, layer(6, 2, 64), 0, 37, 0, 3);
+        check_generation(&gpu, &profile, layer(4, 4, 12), 0, 1, 7, 2);
+        check_generation(&gpu, &profile, Layer { window: Some(20), softcap: Some(5.0), ..layer(4, 1, 256) }, 0, 70, 5, 2);
+        check_generation(&gpu, &profile, layer(8, 1, 36), 0, 130, 3, 1);
+        // Rotated: whole heads, parts of them, and halves that fall on no vec4 border. Blocks of keys that the window leaves out.
+        check_generation(&gpu, &profile, layer(9, 3, 64), 64, 63, 0, 3);
+        check_generation(&gpu, &profile, Layer { window: Some(70), ..layer(5, 1, 80) }, 40, 200, 9, 2);
+        check_generation(&gpu, &profile, layer(2, 1, 128), 20, 128, 0, 1);
+        check_generation(&gpu, &profile, layer(4, 2, 96), 96, 5, 1, 2);
     }
 }

@@ -114,3 +114,45 @@ fn a_norm_beside_a_residual() {
         assert_close("dw", &out.weights[0], &dw, TOLERANCE);
     }
 }
+
+/// a + b and its norm, which one kernel makes: the sum is an output of its own, whose gradient joins the norm's.
+#[test]
+fn a_residual_sum_with_its_norm() {
+    let gpu = gpu();
+    let mut random = Random::new(14);
+    let sum = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a + b).collect::<Vec<_>>();
+    for profile in profiles(&gpu) {
+        for (tokens, cols) in SHAPES.into_iter().filter(|(_, cols)| *cols > 1) {
+            let [a, b, dx, dy] = [(); 4].map(|()| random.vector(tokens * cols).iter().map(|v| f64::from(*v as f32)).collect::<Vec<_>>());
+            let [w, bias] = [(); 2].map(|()| random.vector(cols));
+            let x = sum(&a, &b);
+            for rms in [true, false] {
+                let case = Case {
+                    tokens,
+                    inputs: vec![Matrix::new(cols, a.clone()), Matrix::new(cols, b.clone())],
+                    weights: vec![Matrix::new(cols, w.clone()), Matrix::new(cols, bias.clone())],
+                    gradients: vec![Matrix::new(cols, dx.clone()), Matrix::new(cols, dy.clone())],
+                    ..Case::default()
+                };
+                let out = case.run(&gpu, &profile, |g, x, w| {
+                    let sum = g.add(x[0], x[1]);
+                    vec![sum, if rms { g.rms_norm(sum, w[0], EPS, 1.0) } else { g.layer_norm(sum, w[0], w[1], EPS) }]
+                });
+                let (y, through, dw) = if rms {
+                    let (through, dw) = rms_norm::backward(&dy, &x, &w, 1.0, f64::from(EPS));
+                    (rms_norm::forward(&x, &w, 1.0, f64::from(EPS)).0, through, dw)
+                } else {
+                    let (through, dw, _) = layer_norm::backward(&dy, &x, &w, f64::from(EPS));
+                    (layer_norm::forward(&x, &w, &bias, f64::from(EPS)).0, through, dw)
+                };
+                let what = format!("({tokens}, {cols}), rms {rms}, on {:?}", profile.class);
+                assert_close(&format!("x {what}"), &out.outputs[0], &x, TOLERANCE);
+                assert_close(&format!("y {what}"), &out.outputs[1], &y, TOLERANCE);
+                let whole = sum(&dx, &through);
+                assert_close(&format!("da {what}"), &out.inputs[0], &whole, TOLERANCE);
+                assert_close(&format!("db {what}"), &out.inputs[1], &whole, TOLERANCE);
+                assert_close(&format!("dw {what}"), &out.weights[0], &dw, TOLERANCE);
+            }
+        }
+    }
+}

@@ -17,10 +17,9 @@ fn rotates_forwards_and_back() {
     let mut random = Random::new(21);
     const POSITIONS: usize = 300;
     for profile in profiles(&gpu) {
-        for (tokens, heads, head_dim, rotary_dim) in
-            [(7, 3, 64, 64), (255, 2, 16, 8), (7, 2, 12, 12), (5, 3, 7, 6), (3, 1, 2, 2), (9, 4, 20, 10)]
+        for (tokens, heads, kv_heads, head_dim, rotary_dim) in
+            [(7, 3, 1, 64, 64), (255, 2, 2, 16, 8), (7, 2, 1, 12, 12), (5, 3, 3, 7, 6), (3, 1, 1, 2, 2), (9, 4, 2, 20, 10)]
         {
-            let cols = heads * head_dim;
             let half = rotary_dim / 2;
             // A scaled table, as YaRN's: the gradient is scaled alike.
             let pair = |p: usize, i: usize| {
@@ -35,30 +34,29 @@ fn rotates_forwards_and_back() {
                 let at = layout.offset(Input::Positions) as usize + 4 * i;
                 batch[at..at + 4].copy_from_slice(&(*p as u32).to_le_bytes());
             }
-            let (x, dy) = (random.vector(tokens * cols), random.vector(tokens * cols));
-            let case = Case {
-                tokens,
-                inputs: vec![Matrix::new(cols, x.clone())],
-                gradients: vec![Matrix::new(cols, dy.clone())],
-                batch,
-                ..Case::default()
+            let matrices = |random: &mut Random| {
+                [heads, kv_heads].map(|heads| Matrix::new(heads * head_dim, random.vector(tokens * heads * head_dim))).to_vec()
             };
+            let (inputs, gradients) = (matrices(&mut random), matrices(&mut random));
+            let case = Case { tokens, inputs: inputs.clone(), gradients: gradients.clone(), batch, ..Case::default() };
             let out = case.run(&gpu, &profile, |g, x, _| {
                 let table = g.table("angles", table.clone());
-                g.rope(x[0], table, head_dim, rotary_dim);
-                vec![x[0]]
+                g.rope(x[0], x[1], table, head_dim, rotary_dim);
+                x.to_vec()
             });
-            let turn = |x: &[f64], direction: f64| {
+            let turn = |x: &Matrix, direction: f64| {
                 let table = table.clone();
                 let positions = positions.clone();
-                rope::forward(x, heads, head_dim, rotary_dim, move |row, i| {
+                rope::forward(&x.data, x.cols / head_dim, head_dim, rotary_dim, move |row, i| {
                     let at = (positions[row] * half + i) * 2;
                     (f64::from(table[at]), direction * f64::from(table[at + 1]))
                 })
             };
-            let what = format!("({tokens}, {heads} x {head_dim}), {rotary_dim} rotated");
-            assert_close(&format!("y {what}"), &out.outputs[0], &turn(&x, 1.0), TOLERANCE);
-            assert_close(&format!("dx {what}"), &out.inputs[0], &turn(&dy, -1.0), TOLERANCE);
+            let what = format!("({tokens}, {heads} and {kv_heads} x {head_dim}), {rotary_dim} rotated");
+            for i in 0..2 {
+                assert_close(&format!("y{i} {what}"), &out.outputs[i], &turn(&inputs[i], 1.0), TOLERANCE);
+                assert_close(&format!("dx{i} {what}"), &out.inputs[i], &turn(&gradients[i], -1.0), TOLERANCE);
+            }
         }
     }
 }

@@ -135,8 +135,12 @@ pub fn forward(e: &mut Emit<'_>, x: Operand, param: ParamId, piece: &Piece, prod
         kernel!(linear_forward_vector_subgroup, groups, {})
     } else if m <= e.tuning.vector_rows {
         let rows = m.next_power_of_two() as u32;
-        let [x, y, _] = workgroups(n.div_ceil(4));
-        kernel!(linear_forward_vector, [x, y, 1], { THREADS: e.tuning.long_threads, ROWS: rows })
+        // As many lanes as have four steps each; a lane alone needs no workgroup memory.
+        let lanes = (1 << (p.shape.stride4() / 4).max(1).ilog2()).min(e.tuning.vector_lanes);
+        let threads = e.tuning.long_threads.max(lanes);
+        let [x, y, _] = workgroups(n.div_ceil(4).div_ceil((threads / lanes) as usize));
+        let parts = if lanes == 1 { 1 } else { threads };
+        kernel!(linear_forward_vector, [x, y, 1], { THREADS: threads, LANES: lanes, ROWS: rows, PARTS: parts })
     } else {
         match e.tuning.products {
             Version::Subgroup => {

@@ -1,0 +1,60 @@
+// x = a + b, a residual sum, and y = x / rms(x) * (weight_offset + w) of every row, in f32.
+// Saves a dispatch and a walk over x: the sum's squares are added while it is made.
+// Otherwise rms_norm_forward.wgsl, in the same order, so that the bits are the same.
+// use: shared/row_sum.wgsl
+
+struct Params {
+    /// Rows.
+    rows: u32,
+    /// Columns.
+    cols: u32,
+    /// Row stride of all matrices in vec4.
+    stride: u32,
+    /// 0 where the weight is the factor (llama), 1 where it is the factor's distance from one (gemma).
+    weight_offset: f32,
+    /// Added to the mean square.
+    eps: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+/// (rows, cols)
+@group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
+/// (rows, cols)
+@group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
+/// (cols), padded with zeros
+@group(0) @binding(3) var<storage, read> weight: array<vec4<f32>>;
+/// (rows, cols)
+@group(0) @binding(4) var<storage, read_write> x: array<vec4<f32>>;
+/// (rows, cols)
+@group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>;
+/// 1/rms, (rows)
+@group(0) @binding(6) var<storage, read_write> rstd: array<f32>;
+
+@compute @workgroup_size(LANES, ROWS)
+fn main(
+    @builtin(workgroup_id) workgroup: vec3<u32>,
+    @builtin(num_workgroups) workgroups: vec3<u32>,
+    @builtin(local_invocation_id) local: vec3<u32>,
+) {
+    let row = (workgroup.y * workgroups.x + workgroup.x) * ROWS + local.y;
+    let live = row < params.rows;
+    // A thread past the last row takes part in the barriers with nothing to add.
+    let end = select(0u, (params.cols + 3u) / 4u, live);
+    let first = row * params.stride;
+
+    var squares = vec4<f32>(0.0);
+    for (var i = local.x; i < end; i += LANES) {
+        let v = a[first + i] + b[first + i];
+        x[first + i] = v;
+        squares += v * v;
+    }
+    let mean_square = row_sum(local.y, local.x, dot(squares, vec4<f32>(1.0))) / f32(params.cols);
+    let r = inverseSqrt(mean_square + params.eps);
+
+    for (var i = local.x; i < end; i += LANES) {
+        y[first + i] = x[first + i] * r * (weight[i] + params.weight_offset);
+    }
+    if (live && local.x == 0u) {
+        rstd[row] = r;
+    }
+}
