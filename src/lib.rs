@@ -72,6 +72,7 @@ pub mod bench;
 pub mod checkpoint;
 pub mod engine;
 pub mod error;
+pub mod gguf;
 pub mod gpu;
 pub mod model;
 

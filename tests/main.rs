@@ -8,6 +8,7 @@ mod config;
 mod data;
 mod examples;
 mod generate;
+mod gguf;
 mod golden;
 mod kernels;
 mod plan;

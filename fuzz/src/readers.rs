@@ -31,7 +31,7 @@ const RENDERED: usize = 512 << 20;
 pub type Reader = fn(&[u8]);
 
 /// Every reader by its name, which is also its target's and its corpus's.
-pub const READERS: [(&str, Reader); 8] = [
+pub const READERS: [(&str, Reader); 9] = [
     ("header", header),
     ("index", index),
     ("config", config),
@@ -40,6 +40,7 @@ pub const READERS: [(&str, Reader); 8] = [
     ("beside", beside),
     ("pickle", pickle),
     ("adapter", adapter),
+    ("gguf", gguf),
 ];
 
 /// A directory that fails when it is asked for anything outside.
@@ -294,5 +295,23 @@ pub fn adapter(data: &[u8]) {
         let _ = block_on(Adapter::open(directory.clone(), &checkpoint));
         let options = Options { base: Some(Rc::new(base)), ..Options::default() };
         block_on(validate(directory, &options, &mut |_| {})).expect("whatever comes there is a report");
+    });
+}
+
+/// A GGUF file.
+pub fn gguf(data: &[u8]) {
+    let files = BTreeMap::from([("model.gguf".to_string(), data.to_vec())]);
+    // As for config.json: many layers may be declared in a few bytes.
+    const DECLARED: usize = 16 << 20;
+    bounded(files, DECLARED, |directory| {
+        let Ok(view) = block_on(rootstock::gguf::open(directory, "model.gguf")) else { return };
+        let checkpoint = block_on(Checkpoint::open(view.clone())).expect("a view is a model's directory");
+        for param in checkpoint.params() {
+            let n = param.elements();
+            for range in [0..n.min(4), n.saturating_sub(4)..n] {
+                block_on(checkpoint.read_stored(param, range)).expect("a tensor lies inside its file");
+            }
+        }
+        judge(view, true);
     });
 }

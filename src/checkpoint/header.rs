@@ -129,7 +129,7 @@ impl Header {
 
 /// Returns the bytes before the tensors' data in a file with these tensors. Their order is kept, and [`TensorEntry::offset`] is
 /// overwritten. The JSON is the same as the `safetensors` crate writes.
-pub(super) fn write(tensors: &mut [TensorEntry], metadata: &[(String, String)]) -> Vec<u8> {
+pub(crate) fn write(tensors: &mut [TensorEntry], metadata: &[(String, String)]) -> Vec<u8> {
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let mut entries = Vec::with_capacity(tensors.len() + 1);
     if !metadata.is_empty() {

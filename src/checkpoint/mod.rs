@@ -18,6 +18,7 @@ use async_trait::async_trait;
 pub use carry::Carry;
 pub(crate) use carry::SAMPLING_SETTINGS;
 pub use convert::dtype_name;
+pub(crate) use header::write as write_header;
 pub use header::{Header, MAX_HEADER, TensorEntry};
 pub use new_directory::NewDirectory;
 pub(crate) use open::{HEAD, INDEX, WEIGHTS, is_buffer, is_other_head};

@@ -1,13 +1,12 @@
 //! `rootstock logits`.
 
-use std::path::Path;
 use std::rc::Rc;
 
 use clap::Args;
 use rootstock::adapter::Adapted;
 use rootstock::generate::{Generator, GeneratorOptions};
-use rootstock::platform::open_directory;
 use rootstock::validate::open_checkpoint;
+use rootstock::workflow::{Paths, Places};
 use rootstock::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -53,7 +52,7 @@ pub(super) async fn run(args: &LogitsArgs, global: &Global) -> Result<()> {
     let text = std::fs::read(&args.ids).map_err(|e| Error::file(&args.ids, e.to_string()))?;
     let ids: Ids = serde_json::from_slice(&text)
         .map_err(|_| Error::file(&args.ids, "this must be a JSON list of token ids, [1, 5, 9], or a list of such lists"))?;
-    let checkpoint = open_checkpoint(Rc::new(open_directory(Path::new(&args.model))?)).await?;
+    let checkpoint = open_checkpoint(Paths.directory(&args.model).await?).await?;
     let adapters = open_adapters(&checkpoint, &args.adapters.adapters, global.console()).await?;
     let adapted = Adapted::new(&checkpoint, &adapters)?;
     let gpu = Rc::new(global.gpu().await?);

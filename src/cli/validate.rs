@@ -8,8 +8,10 @@ use std::rc::Rc;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rootstock::error::on_one_line;
+use rootstock::gguf::{is_gguf, model_directory};
 use rootstock::platform::{Directory, NativeDirectory, open_directory, parent_and_name};
 use rootstock::validate::{self, Finding, Fixed, Kind, Options, Progress, Report, Severity, Verdict};
+use rootstock::workflow::{Paths, Places};
 use rootstock::{Error, Result};
 use serde::Serialize;
 
@@ -30,7 +32,7 @@ Examples:
   rootstock validate broken --base models/SmolLM2-135M --fix repaired
   rootstock validate out --quick --json")]
 pub(super) struct ValidateArgs {
-    /// The directory
+    /// The directory, or a GGUF file
     #[arg(value_name = "DIR")]
     directory: String,
     /// The model that it was made from: differences are shown, and repairs take missing files from it
@@ -52,9 +54,11 @@ pub(super) struct ValidateArgs {
 
 pub(super) async fn run(args: &ValidateArgs, global: &Global) -> Result<()> {
     let console = global.console();
-    let open = |path: &str| -> Result<Rc<dyn Directory>> { Ok(Rc::new(open_directory(Path::new(path))?)) };
-    let dir = open(&args.directory)?;
-    let base = args.base.as_deref().map(open).transpose()?;
+    let dir = open(&args.directory).await?;
+    let base = match &args.base {
+        Some(base) => Some(open(base).await?),
+        None => None,
+    };
     // A machine without a graphics device can validate too; the report says that the model was not run.
     let gpu = if args.quick { None } else { global.gpu().await.ok().map(Rc::new) };
     let options = Options { base, quick: args.quick, as_adapter: args.as_adapter, gpu };
@@ -71,6 +75,14 @@ pub(super) async fn run(args: &ValidateArgs, global: &Global) -> Result<()> {
         console::print_painted(&render(&report, &args.directory, Style::of_stdout()))?;
     }
     conclude(&report)
+}
+
+/// Opens what is to be judged: whatever a directory holds is judged, so a name that is none is the only error.
+async fn open(path: &str) -> Result<Rc<dyn Directory>> {
+    match is_gguf(path) {
+        true => Paths.directory(path).await,
+        false => model_directory(Rc::new(open_directory(Path::new(path))?)).await,
+    }
 }
 
 async fn judge(dir: Rc<dyn Directory>, options: &Options, bar: &mut Bar) -> Result<Report> {

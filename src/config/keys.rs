@@ -137,7 +137,7 @@ pub(super) const SCHEDULES: &[&str] =
 
 #[rustfmt::skip]
 const MODEL: &[Key] = &[
-    free("Model and method", "model_name_or_path", Kind::Text, "", "The directory of the model to train (a Hugging Face checkpoint on this machine). Required."),
+    free("Model and method", "model_name_or_path", Kind::Text, "", "The model to train: a Hugging Face directory on this machine, or a GGUF file (gguf.md). Required."),
     free("Model and method", "adapter_name_or_path", Kind::List, "", "An adapter's directory to go on from; its rank, targets and the like are kept. Of several, comma-separated, those before the last are added to the model first."),
     fixed("Model and method", "stage", Kind::OneOf(&["sft", "pt"]), "sft", "sft: conversations, loss on the answers. pt: plain text, loss on every token."),
     fixed("Model and method", "finetuning_type", Kind::OneOf(&["lora", "full", "freeze"]), "lora", "Which parameters are trained: an adapter, all, or some layers."),

@@ -4,6 +4,7 @@
 use super::config::ModelConfig;
 use super::fields::Fields;
 use super::forward::Forward;
+use super::gguf::Gguf;
 use super::params::ParamDecl;
 use crate::error::Result;
 
@@ -31,6 +32,8 @@ pub(crate) struct Declaration {
     pub(crate) signature: Option<&'static str>,
     /// The modules that PEFT adapts by default (`TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING`); empty where it has no default.
     pub(crate) lora_targets: &'static [&'static str],
+    /// How llama.cpp names its tensors and fields in a GGUF file.
+    pub(crate) gguf: &'static Gguf,
     /// Reads config.json.
     pub(super) config: fn(&Fields<'_>) -> Result<ModelConfig>,
     /// Lists the parameters, in the order of transformers' state dict.

@@ -6,7 +6,7 @@ use super::declaration::{BiasKey, Declaration, Positions};
 use super::fields::{Fields, limits};
 use super::forward::Forward;
 use super::params::{ParamDecl, Params};
-use super::{Architecture, llama, rope_config};
+use super::{Architecture, gguf, llama, rope_config};
 use crate::error::Result;
 
 /// The declaration of `gemma3_text`.
@@ -22,6 +22,7 @@ pub(super) const DECLARATION: Declaration = Declaration {
     ties_by_default: true,
     signature: Some("pre_feedforward_layernorm"),
     lora_targets: &["q_proj", "v_proj"],
+    gguf: &gguf::GEMMA3,
     config,
     params,
     forward,

@@ -2,12 +2,12 @@
 //!
 //! The configuration's dropout probabilities are not applied, as in transformers' evaluation mode.
 
-use super::Architecture;
 use super::config::{ModelConfig, Sizes, read_activation};
 use super::declaration::{Declaration, Positions, Projection, ShownSize, Size, SizeKeys, Tensors};
 use super::fields::{Fields, limits};
 use super::forward::Forward;
 use super::params::{ParamDecl, Params};
+use super::{Architecture, gguf};
 use crate::error::Result;
 
 /// GPT-2's names of the sizes.
@@ -53,6 +53,7 @@ pub(super) const DECLARATION: Declaration = Declaration {
     ties_by_default: true,
     signature: Some("c_attn"),
     lora_targets: &["c_attn"],
+    gguf: &gguf::GPT2,
     config,
     params,
     forward,

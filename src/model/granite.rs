@@ -6,7 +6,7 @@ use super::declaration::{BiasKey, Declaration, Positions};
 use super::fields::Fields;
 use super::forward::Forward;
 use super::params::ParamDecl;
-use super::{Architecture, llama, rope_config};
+use super::{Architecture, gguf, llama, rope_config};
 use crate::error::Result;
 
 /// The declaration of `granite`.
@@ -22,6 +22,7 @@ pub(super) const DECLARATION: Declaration = Declaration {
     ties_by_default: false,
     signature: None,
     lora_targets: &[],
+    gguf: &gguf::GRANITE,
     config,
     params,
     forward,

@@ -5,7 +5,7 @@ use super::declaration::{BiasKey, Declaration, Positions, Projection, ShownSize,
 use super::fields::Fields;
 use super::forward::Forward;
 use super::params::{ParamDecl, Params};
-use super::{Architecture, rope_config};
+use super::{Architecture, gguf, rope_config};
 use crate::error::Result;
 
 /// The names of the sizes in llama and related architectures.
@@ -67,6 +67,7 @@ pub(super) const DECLARATION: Declaration = Declaration {
     ties_by_default: false,
     signature: None,
     lora_targets: &["q_proj", "v_proj"],
+    gguf: &gguf::LLAMA,
     config,
     params,
     forward,

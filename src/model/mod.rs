@@ -8,6 +8,7 @@ pub(crate) mod declaration;
 mod fields;
 pub mod forward;
 mod gemma3;
+pub(crate) mod gguf;
 mod gpt2;
 mod granite;
 mod llama;
@@ -78,6 +79,12 @@ impl Architecture {
     /// The architecture with this `model_type`.
     pub fn from_model_type(model_type: &str) -> Option<Architecture> {
         REGISTRY.iter().find(|(_, declaration)| declaration.model_type == model_type).map(|(architecture, _)| *architecture)
+    }
+
+    /// The architecture that a GGUF file with this `general.architecture` holds.
+    pub(crate) fn from_gguf(name: &str) -> Option<Architecture> {
+        let read = |declaration: &Declaration| declaration.gguf.is_read && declaration.gguf.architecture == name;
+        REGISTRY.iter().find(|(_, declaration)| read(declaration)).map(|(architecture, _)| *architecture)
     }
 
     /// `model_type` in config.json.

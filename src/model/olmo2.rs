@@ -6,7 +6,7 @@ use super::declaration::{BiasKey, Declaration, Positions};
 use super::fields::Fields;
 use super::forward::Forward;
 use super::params::{ParamDecl, Params};
-use super::{Architecture, llama, rope_config};
+use super::{Architecture, gguf, llama, rope_config};
 use crate::error::Result;
 
 /// The declaration of `olmo2`.
@@ -22,6 +22,7 @@ pub(super) const DECLARATION: Declaration = Declaration {
     ties_by_default: false,
     signature: Some("post_feedforward_layernorm"),
     lora_targets: &[],
+    gguf: &gguf::OLMO2,
     config,
     params,
     forward,

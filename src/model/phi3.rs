@@ -6,7 +6,7 @@ use super::declaration::{Declaration, Positions, Projection, ShownSize, Size, Te
 use super::fields::{Fields, limits};
 use super::forward::Forward;
 use super::params::{ParamDecl, Params};
-use super::{Architecture, llama, rope_config};
+use super::{Architecture, gguf, llama, rope_config};
 use crate::error::Result;
 
 /// llama's tensor names with fused projections.
@@ -34,6 +34,7 @@ pub(super) const DECLARATION: Declaration = Declaration {
     ties_by_default: false,
     signature: Some("qkv_proj"),
     lora_targets: &[],
+    gguf: &gguf::PHI3,
     config,
     params,
     forward,

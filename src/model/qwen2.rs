@@ -6,7 +6,7 @@ use super::fields::{Fields, limits};
 use super::forward::Forward;
 use super::llama;
 use super::params::ParamDecl;
-use super::{Architecture, rope_config};
+use super::{Architecture, gguf, rope_config};
 use crate::error::Result;
 
 /// The declaration of `qwen2`.
@@ -22,6 +22,7 @@ pub(super) const DECLARATION: Declaration = Declaration {
     ties_by_default: false,
     signature: Some("q_proj.bias"),
     lora_targets: &["q_proj", "v_proj"],
+    gguf: &gguf::QWEN2,
     config,
     params,
     forward,

@@ -5,7 +5,7 @@ use super::declaration::{BiasKey, Declaration, Positions};
 use super::fields::Fields;
 use super::forward::Forward;
 use super::params::ParamDecl;
-use super::{Architecture, rope_config};
+use super::{Architecture, gguf, rope_config};
 use super::{llama, qwen2};
 use crate::error::Result;
 
@@ -22,6 +22,7 @@ pub(super) const DECLARATION: Declaration = Declaration {
     ties_by_default: false,
     signature: Some("q_norm"),
     lora_targets: &["q_proj", "v_proj"],
+    gguf: &gguf::QWEN3,
     config,
     params,
     forward,

@@ -7,7 +7,7 @@ use super::declaration::{BiasKey, Declaration, Positions};
 use super::fields::{Fields, limits};
 use super::forward::Forward;
 use super::params::ParamDecl;
-use super::{Architecture, llama, rope_config};
+use super::{Architecture, gguf, llama, rope_config};
 use crate::error::Result;
 
 /// The declaration of `smollm3`.
@@ -23,6 +23,7 @@ pub(super) const DECLARATION: Declaration = Declaration {
     ties_by_default: true,
     signature: None,
     lora_targets: &[],
+    gguf: &gguf::SMOLLM3,
     config,
     params,
     forward,

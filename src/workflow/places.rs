@@ -5,12 +5,13 @@ use std::rc::Rc;
 use async_trait::async_trait;
 
 use crate::error::Result;
+use crate::gguf;
 use crate::platform::{self, Directory};
 
 /// Opens what a recipe names.
 #[async_trait(?Send)]
 pub trait Places {
-    /// The directory of a model, of an adapter or of a checkpoint to resume from.
+    /// The directory of a model, of an adapter or of a checkpoint to resume from; of a GGUF file, its view as a directory.
     ///
     /// # Errors
     /// [`crate::Error::File`] when there is none of that name.
@@ -30,7 +31,11 @@ pub struct Paths;
 #[async_trait(?Send)]
 impl Places for Paths {
     async fn directory(&self, name: &str) -> Result<Rc<dyn Directory>> {
-        Ok(Rc::from(platform::open(name)?))
+        if gguf::is_gguf(name) {
+            let (directory, file) = platform::open_beside(name)?;
+            return gguf::open(Rc::from(directory), &file).await;
+        }
+        gguf::model_directory(Rc::from(platform::open(name)?)).await
     }
 
     fn dataset(&self, path: &str) -> Result<(Box<dyn Directory>, String)> {

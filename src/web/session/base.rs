@@ -8,6 +8,7 @@ use super::super::messages::{Base, BaseSource, Event, FileSize, Progress, Settin
 use super::kept::folder_name;
 use super::{Call, Session};
 use crate::error::{Error, Result};
+use crate::gguf;
 use crate::platform::{Directory, MemoryDirectory, read_small};
 use crate::validate::{Options, Report, validate};
 use crate::workflow::Model;
@@ -74,10 +75,10 @@ impl Session {
         match source {
             BaseSource::Embedded => self.embedded(call).await,
             BaseSource::Files { name } => match &call.files {
-                Some(files) => Ok(files.clone()),
+                Some(files) => gguf::model_directory(files.clone()).await,
                 None => Err(Error::file(name, "this folder was given to the page earlier and is not kept: choose it again as the base")),
             },
-            BaseSource::Url { url } => crate::platform::open_address(url).await,
+            BaseSource::Url { url } => gguf::model_directory(crate::platform::open_address(url).await?).await,
             BaseSource::Run { id } => self.kept_model(id).await,
         }
     }
