@@ -6,7 +6,7 @@
 // use: shared/linear_backward_input.wgsl
 // use: shared/outer_product.subgroup.wgsl
 
-/// Columns a workgroup: 64 or 32.
+/// Columns a workgroup: 64, 32 or 8.
 override COLUMNS: u32 = 64u;
 
 /// Rows of a workgroup, four a lane.
@@ -38,6 +38,9 @@ fn write(row: u32, column: u32, sums: mat4x4<f32>) {
 fn write32(row: u32, column: u32, s: Sums) {
     write(row, column, s.c0);
     write(row, column + 1u, s.c1);
+    if (COLUMNS == 8u) {
+        return;
+    }
     write(row, column + 2u, s.c2);
     write(row, column + 3u, s.c3);
     write(row, column + 4u, s.c4);
@@ -66,6 +69,7 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id)
     let first = tile.y * (COLUMNS / 4u);
     let left = min(first + lane, params.k4 - 1u);
     let right = min(first + 8u + lane, params.k4 - 1u);
+    let narrow = min(first + lane % 2u, params.k4 - 1u);
     var s0: Sums;
     var s1: Sums;
     for (var n = 0u; n < params.n; n += 4u) {
@@ -73,7 +77,11 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id)
         let a = transpose(mat4x4<f32>(
             dy[r0 * params.dy_stride + at], dy[r1 * params.dy_stride + at],
             dy[r2 * params.dy_stride + at], dy[r3 * params.dy_stride + at]));
-        s0 = outer_products(s0, a, weight(n, left), weight(n + 1u, left), weight(n + 2u, left), weight(n + 3u, left));
+        if (COLUMNS == 8u) {
+            s0 = narrow_products(s0, a, weight(n + lane / 2u, narrow));
+        } else {
+            s0 = outer_products(s0, a, weight(n, left), weight(n + 1u, left), weight(n + 2u, left), weight(n + 3u, left));
+        }
         if (COLUMNS > 32u) {
             s1 = outer_products(s1, a, weight(n, right), weight(n + 1u, right), weight(n + 2u, right), weight(n + 3u, right));
         }
@@ -84,8 +92,12 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id)
             let a = transpose(mat4x4<f32>(
                 x2[r0 * params.x2_stride + at], x2[r1 * params.x2_stride + at],
                 x2[r2 * params.x2_stride + at], x2[r3 * params.x2_stride + at]));
-            s0 = outer_products(s0, a, weight_second(j, left), weight_second(j + 1u, left),
-                weight_second(j + 2u, left), weight_second(j + 3u, left));
+            if (COLUMNS == 8u) {
+                s0 = narrow_products(s0, a, weight_second(j + lane / 2u, narrow));
+            } else {
+                s0 = outer_products(s0, a, weight_second(j, left), weight_second(j + 1u, left),
+                    weight_second(j + 2u, left), weight_second(j + 3u, left));
+            }
             if (COLUMNS > 32u) {
                 s1 = outer_products(s1, a, weight_second(j, right), weight_second(j + 1u, right),
                     weight_second(j + 2u, right), weight_second(j + 3u, right));

@@ -6,8 +6,10 @@
 // use: shared/linear_backward_weight.wgsl
 // use: shared/outer_product.subgroup.wgsl
 
-/// Columns a workgroup: 64 or 32.
+/// Columns a workgroup: 64, 32 or 8.
 override COLUMNS: u32 = 64u;
+/// Whether dW is written transposed, (k, n): the gradient of a few rows is made as that of a few columns, dy and x changing places. With 8 columns only.
+override TRANSPOSED: bool = false;
 
 /// Rows of a workgroup, four a lane.
 const ROWS: u32 = 32u;
@@ -20,6 +22,26 @@ fn put(row: u32, at: u32, value: vec4<f32>, add: bool) {
             dw[at] = value;
         }
     }
+}
+
+/// Writes row `column` of a transposed dW: the four columns of a lane.
+fn put_transposed(row: u32, column: u32, value: vec4<f32>, add: bool) {
+    if (row >= params.n || column >= params.columns) {
+        return;
+    }
+    let at = column * params.dw_stride + row / 4u;
+    if (add) {
+        dw[at] = dw[at] + value;
+    } else {
+        dw[at] = value;
+    }
+}
+
+fn write_transposed(row: u32, column: u32, sums: mat4x4<f32>, add: bool) {
+    put_transposed(row, column, sums[0], add);
+    put_transposed(row, column + 1u, sums[1], add);
+    put_transposed(row, column + 2u, sums[2], add);
+    put_transposed(row, column + 3u, sums[3], add);
 }
 
 /// Writes four columns of the four rows of a lane.
@@ -38,6 +60,9 @@ fn write(row: u32, column: u32, sums: mat4x4<f32>, add: bool) {
 fn write32(row: u32, column: u32, s: Sums, add: bool) {
     write(row, column, s.c0, add);
     write(row, column + 1u, s.c1, add);
+    if (COLUMNS == 8u) {
+        return;
+    }
     write(row, column + 2u, s.c2, add);
     write(row, column + 3u, s.c3, add);
     write(row, column + 4u, s.c4, add);
@@ -63,16 +88,26 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id)
     let first = tile.x * (COLUMNS / 4u);
     let left = params.x_column + min(first + lane, params.k4 - 1u);
     let right = params.x_column + min(first + 8u + lane, params.k4 - 1u);
+    let narrow = params.x_column + min(first + lane % 2u, params.k4 - 1u);
     var s0: Sums;
     var s1: Sums;
     for (var m = 0u; m < params.m; m += 4u) {
         let a = mat4x4<f32>(gradient(m, rows), gradient(m + 1u, rows), gradient(m + 2u, rows), gradient(m + 3u, rows));
-        s0 = outer_products(s0, a, input(m, left), input(m + 1u, left), input(m + 2u, left), input(m + 3u, left));
+        if (COLUMNS == 8u) {
+            s0 = narrow_products(s0, a, input(m + lane / 2u, narrow));
+        } else {
+            s0 = outer_products(s0, a, input(m, left), input(m + 1u, left), input(m + 2u, left), input(m + 3u, left));
+        }
         if (COLUMNS > 32u) {
             s1 = outer_products(s1, a, input(m, right), input(m + 1u, right), input(m + 2u, right), input(m + 3u, right));
         }
     }
     let add = adds_to_output(params.accumulate);
+    if (TRANSPOSED) {
+        write_transposed(row, first * 4u, s0.c0, add);
+        write_transposed(row, first * 4u + 4u, s0.c1, add);
+        return;
+    }
     write32(row, first, s0, add);
     if (COLUMNS > 32u) {
         write32(row, first + 8u, s1, add);

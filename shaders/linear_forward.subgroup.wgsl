@@ -5,7 +5,7 @@
 // use: shared/weight_{WEIGHT}.wgsl
 // use: shared/linear_forward.wgsl
 
-/// Columns a workgroup: 64, 32 or 16.
+/// Columns a workgroup: 64, 32, 16 or 8.
 override COLUMNS: u32 = 64u;
 
 /// Rows of a workgroup, four a lane.
@@ -28,6 +28,10 @@ fn high(b: vec4<f32>) -> mat4x4<f32> {
 
 fn sixteen(s: Sums, a: mat4x4<f32>, b0: vec4<f32>, b1: vec4<f32>) -> Sums {
     return Sums(s.c0 + a * low(b0), s.c1 + a * high(b0), s.c2 + a * low(b1), s.c3 + a * high(b1));
+}
+
+fn eight(s: Sums, a: mat4x4<f32>, b: vec4<f32>) -> Sums {
+    return Sums(s.c0 + a * low(b), s.c1 + a * high(b), s.c2, s.c3);
 }
 
 /// Writes four columns of the four rows of a lane.
@@ -62,8 +66,10 @@ fn put(row: u32, at: u32, value: vec4<f32>) {
 fn write16(row: u32, column: u32, s: Sums) {
     write(row, column, s.c0);
     write(row, column + 1u, s.c1);
-    write(row, column + 2u, s.c2);
-    write(row, column + 3u, s.c3);
+    if (COLUMNS > 8u) {
+        write(row, column + 2u, s.c2);
+        write(row, column + 3u, s.c3);
+    }
 }
 
 @compute @workgroup_size(8)
@@ -91,7 +97,11 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id)
         let a = transpose(mat4x4<f32>(
             x[r0 * params.x_stride + at], x[r1 * params.x_stride + at],
             x[r2 * params.x_stride + at], x[r3 * params.x_stride + at]));
-        s0 = sixteen(s0, a, weight4(w[n0 * params.w_stride + k]), weight4(w[n1 * params.w_stride + k]));
+        if (COLUMNS > 8u) {
+            s0 = sixteen(s0, a, weight4(w[n0 * params.w_stride + k]), weight4(w[n1 * params.w_stride + k]));
+        } else {
+            s0 = eight(s0, a, weight4(w[n0 * params.w_stride + k]));
+        }
         if (COLUMNS > 16u) {
             s1 = sixteen(s1, a, weight4(w[n2 * params.w_stride + k]), weight4(w[n3 * params.w_stride + k]));
         }
@@ -105,7 +115,11 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id)
             let a = transpose(mat4x4<f32>(
                 x2[r0 * params.x2_stride + k], x2[r1 * params.x2_stride + k],
                 x2[r2 * params.x2_stride + k], x2[r3 * params.x2_stride + k]));
-            s0 = sixteen(s0, a, w2[n0 * params.w2_stride + k], w2[n1 * params.w2_stride + k]);
+            if (COLUMNS > 8u) {
+                s0 = sixteen(s0, a, w2[n0 * params.w2_stride + k], w2[n1 * params.w2_stride + k]);
+            } else {
+                s0 = eight(s0, a, w2[n0 * params.w2_stride + k]);
+            }
             if (COLUMNS > 16u) {
                 s1 = sixteen(s1, a, w2[n2 * params.w2_stride + k], w2[n3 * params.w2_stride + k]);
             }

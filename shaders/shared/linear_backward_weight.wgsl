@@ -17,6 +17,8 @@ struct Params {
     dy_column: u32,
     /// First column of x to read, in vec4 units.
     x_column: u32,
+    /// Columns of x that count, where dW is written transposed.
+    columns: u32,
     /// 0: dW is written, 1: dW is added to, 2: as the step says, see shared/accumulate.wgsl.
     accumulate: u32,
 }

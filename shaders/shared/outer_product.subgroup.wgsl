@@ -16,3 +16,11 @@ fn outer_products(s: Sums, a: mat4x4<f32>, b0: vec4<f32>, b1: vec4<f32>, b2: vec
         s.c6 + a * transpose(mat4x4<f32>(subgroupBroadcast(b0, 6u), subgroupBroadcast(b1, 6u), subgroupBroadcast(b2, 6u), subgroupBroadcast(b3, 6u))),
         s.c7 + a * transpose(mat4x4<f32>(subgroupBroadcast(b0, 7u), subgroupBroadcast(b1, 7u), subgroupBroadcast(b2, 7u), subgroupBroadcast(b3, 7u))));
 }
+
+/// The same for at most 8 columns, of which one load fetches all four steps: lane 2 s has the first four columns of step s, lane 2 s + 1 the others.
+fn narrow_products(s: Sums, a: mat4x4<f32>, b: vec4<f32>) -> Sums {
+    var sums = s;
+    sums.c0 += a * transpose(mat4x4<f32>(subgroupBroadcast(b, 0u), subgroupBroadcast(b, 2u), subgroupBroadcast(b, 4u), subgroupBroadcast(b, 6u)));
+    sums.c1 += a * transpose(mat4x4<f32>(subgroupBroadcast(b, 1u), subgroupBroadcast(b, 3u), subgroupBroadcast(b, 5u), subgroupBroadcast(b, 7u)));
+    return sums;
+}

@@ -76,7 +76,8 @@ fn copy() -> Dispatch {
 
 /// Seconds of one dispatch, the shorter of two runs.
 async fn time(runner: &mut Runner, dispatch: Dispatch) -> Result<f64> {
-    let value = ValueInfo { bytes: COPY_BYTES, shape: Some(Shape { rows: 1, cols: COPY_BYTES as usize / 4 }), slot: Some(0) };
+    let value =
+        ValueInfo { bytes: COPY_BYTES, shape: Some(Shape { rows: 1, cols: COPY_BYTES as usize / 4 }), slot: Some(0), part_of: None };
     let program = Program { dispatches: vec![dispatch], values: vec![value], slots: vec![COPY_BYTES], ..Program::default() };
     let bound = runner.bind(&program).await?;
     let step = StepValues::default();

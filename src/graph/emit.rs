@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::layout::ParamLayout;
 use super::{Graph, Param, ParamId, Purpose};
+use crate::gpu::Profile;
 use crate::kernels::{
     Access, Bind, Dispatch, Input, InputLayout, Owner, Phase, Resource, Shader, Shape, TableId, Tuning, ValueId, When, elementwise,
 };
@@ -37,8 +38,10 @@ pub struct ValueInfo {
     pub bytes: u64,
     /// Rows and columns where it is a matrix.
     pub shape: Option<Shape>,
-    /// The pooled buffer that holds it while it lives; `None` when no dispatch needs it.
+    /// The pooled buffer that holds it while it lives; `None` when no dispatch needs it, and for what lies in another value.
     pub slot: Option<u32>,
+    /// The value that it lies in and its first byte there.
+    pub part_of: Option<(ValueId, u64)>,
 }
 
 /// Collects the dispatches of a program.
@@ -53,6 +56,8 @@ pub struct Emit<'a> {
     pub(crate) dispatches: Vec<Dispatch>,
     /// Gradient of each activation, as far as it is known.
     grads: HashMap<ValueId, ValueId>,
+    /// For activations that others lie in, the value in which these others' gradients lie.
+    whole_grads: HashMap<ValueId, ValueId>,
     /// The activation that a recomputed copy stands for.
     pub(crate) origin: HashMap<ValueId, ValueId>,
     gradient_written: Vec<bool>,
@@ -64,7 +69,7 @@ pub struct Emit<'a> {
 }
 
 impl<'a> Emit<'a> {
-    pub(crate) fn new(graph: &'a Graph, layout: &'a ParamLayout, tuning: &'a Tuning) -> Emit<'a> {
+    pub(crate) fn new(graph: &'a Graph, layout: &'a ParamLayout, profile: &'a Profile) -> Emit<'a> {
         let mut needs_grad = vec![false; graph.values.len()];
         let mut producer = vec![0; graph.values.len()];
         if graph.purpose == Purpose::Train {
@@ -77,15 +82,25 @@ impl<'a> Emit<'a> {
                 }
             }
         }
-        let values = graph.values.iter().map(|s| ValueInfo { bytes: s.floats() as u64 * 4, shape: Some(*s), slot: None });
+        let values = graph.values.iter().enumerate().map(|(i, s)| ValueInfo {
+            bytes: s.floats() as u64 * 4,
+            shape: Some(*s),
+            slot: None,
+            // Together only where the device can bind all of them at once. Generation changes queries while it reads keys, which one buffer does not allow.
+            part_of: graph.parts.get(&ValueId(i as u32)).copied().filter(|(whole, _)| {
+                let bytes = graph.shape(*whole).floats() as u64 * 4;
+                bytes <= profile.max_binding.min(profile.max_buffer) && !matches!(graph.purpose, Purpose::Generate { .. })
+            }),
+        });
         Emit {
-            tuning,
+            tuning: &profile.tuning,
             graph,
             layout,
             inputs: InputLayout::new(graph.tokens),
             values: values.collect(),
             dispatches: Vec::new(),
             grads: HashMap::new(),
+            whole_grads: HashMap::new(),
             origin: HashMap::new(),
             gradient_written: vec![false; graph.params.len()],
             needs_grad,
@@ -127,13 +142,34 @@ impl<'a> Emit<'a> {
     }
 
     fn new_value(&mut self, bytes: u64, shape: Option<Shape>) -> ValueId {
-        self.values.push(ValueInfo { bytes, shape, slot: None });
+        self.values.push(ValueInfo { bytes, shape, slot: None, part_of: None });
         ValueId(self.values.len() as u32 - 1)
+    }
+
+    /// Matrices that lie one after the other in one new value.
+    pub fn matrices(&mut self, shapes: &[Shape]) -> Vec<ValueId> {
+        let (offsets, bytes) = super::offsets(shapes);
+        let whole = self.new_value(bytes, None);
+        shapes.iter().zip(offsets).map(|(shape, offset)| self.part(*shape, whole, offset)).collect()
+    }
+
+    /// The value that this one lies in, and its first byte there.
+    pub fn part_of(&self, value: ValueId) -> Option<(ValueId, u64)> {
+        self.values[value.0 as usize].part_of
+    }
+
+    /// A matrix that lies in a value.
+    pub(crate) fn part(&mut self, shape: Shape, whole: ValueId, offset: u64) -> ValueId {
+        let part = self.matrix(shape.rows, shape.cols);
+        self.values[part.0 as usize].part_of = Some((whole, offset));
+        part
     }
 
     /// The whole value as a binding.
     pub fn bind(&self, value: ValueId) -> Bind {
-        Bind { resource: Resource::Value(value), offset: 0, size: self.values[value.0 as usize].bytes }
+        let info = &self.values[value.0 as usize];
+        let (value, offset) = info.part_of.unwrap_or((value, 0));
+        Bind { resource: Resource::Value(value), offset, size: info.bytes }
     }
 
     /// The pieces of a parameter; more than one only when it is larger than a binding.
@@ -222,8 +258,7 @@ impl<'a> Emit<'a> {
             return None;
         }
         let Some(known) = self.grads.get(&v).copied() else {
-            let Shape { rows, cols } = self.shape(v);
-            let grad = self.matrix(rows, cols);
+            let grad = self.gradient_room(v);
             self.grads.insert(v, grad);
             return Some(GradTarget { value: grad, accumulate: false });
         };
@@ -231,6 +266,42 @@ impl<'a> Emit<'a> {
         // that one's producer has yet to read it, this side continues on a copy.
         let value = if self.is_shared(v, known) { self.copy_grad(v, known) } else { known };
         Some(GradTarget { value, accumulate: true })
+    }
+
+    /// A new matrix for the gradient of an activation, to be handed over by [`Emit::give_grad`]: where those lie that belong to it.
+    pub fn gradient_room(&mut self, value: ValueId) -> ValueId {
+        let v = self.origin(value);
+        let shape = self.shape(v);
+        let Some((whole, offset)) = self.values[v.0 as usize].part_of else { return self.matrix(shape.rows, shape.cols) };
+        let bytes = self.values[whole.0 as usize].bytes;
+        let grads = match self.whole_grads.get(&whole) {
+            Some(known) => *known,
+            None => {
+                let new = self.new_value(bytes, None);
+                self.whole_grads.insert(whole, new);
+                new
+            }
+        };
+        self.part(shape, grads, offset)
+    }
+
+    /// The gradients of activations that lie in one buffer, in one buffer too: those that lie elsewhere are copied there, missing ones are
+    /// zeros. `None` when none arrived.
+    pub fn grads_together(&mut self, parts: &[ValueId]) -> Option<Vec<ValueId>> {
+        let known: Vec<Option<ValueId>> = parts.iter().map(|part| self.grad(*part)).collect();
+        if known.iter().all(Option::is_none) {
+            return None;
+        }
+        let together = parts.iter().zip(known).map(|(part, grad)| {
+            let room = self.gradient_room(*part);
+            match grad {
+                Some(grad) if self.bind(grad) == self.bind(room) => return grad,
+                Some(grad) => self.copy(grad, room),
+                None => self.zero(room),
+            }
+            room
+        });
+        Some(together.collect())
     }
 
     fn is_shared(&self, v: ValueId, grad: ValueId) -> bool {

@@ -3,12 +3,14 @@
 //! A graph is made for a fixed number of tokens by the model's forward pass, once per batch shape; `plan` turns it into dispatches.
 //! Every activation is a matrix (tokens, features) of f32 with rows padded to a multiple of four floats.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 
 mod emit;
 mod layout;
 mod op;
 
+use crate::gpu::BINDING_ALIGNMENT;
 pub use crate::kernels::{Shape, TableId, ValueId, WeightType};
 pub use emit::{Emit, GradTarget, Piece, ValueInfo};
 pub use layout::{Arena, Group, ParamLayout, PieceLayout};
@@ -140,13 +142,15 @@ pub struct Graph {
     pub nodes: Vec<Node>,
     /// Shape of each activation.
     pub values: Vec<Shape>,
+    /// Activations that lie in another one, one after the other: which one, and their first byte there.
+    pub parts: HashMap<ValueId, (ValueId, u64)>,
     layer: Option<usize>,
 }
 
 impl Graph {
     /// An empty graph over these parameters.
     pub fn new(tokens: usize, purpose: Purpose, params: Rc<Vec<Param>>) -> Graph {
-        Graph { tokens, purpose, params, tables: Vec::new(), nodes: Vec::new(), values: Vec::new(), layer: None }
+        Graph { tokens, purpose, params, tables: Vec::new(), nodes: Vec::new(), values: Vec::new(), parts: HashMap::new(), layer: None }
     }
 
     /// Everything added from here on belongs to this transformer layer (`None`: to no layer).
@@ -189,10 +193,33 @@ impl Graph {
         outputs
     }
 
+    /// [`Graph::push`] for an op whose outputs lie one after the other in one buffer, so that one dispatch can write all of them. The node's first
+    /// output is that buffer; the matrices, which are returned, follow it.
+    pub fn push_parts(&mut self, op: impl Op + 'static, inputs: &[ValueId], outputs: &[Shape]) -> Vec<ValueId> {
+        let (offsets, bytes) = offsets(outputs);
+        let whole = Shape { rows: 1, cols: bytes as usize / 4 };
+        let shapes: Vec<Shape> = std::iter::once(whole).chain(outputs.iter().copied()).collect();
+        let mut values = self.push(op, inputs, &shapes);
+        let whole = values.remove(0);
+        self.parts.extend(values.iter().zip(offsets).map(|(part, offset)| (*part, (whole, offset))));
+        values
+    }
+
     /// [`Graph::push`] for an op with one output.
     pub fn push_one(&mut self, op: impl Op + 'static, inputs: &[ValueId], output: Shape) -> ValueId {
         self.push(op, inputs, &[output])[0]
     }
+}
+
+/// First bytes of matrices that lie one after the other, each where a binding may begin, and the bytes of all.
+fn offsets(shapes: &[Shape]) -> (Vec<u64>, u64) {
+    let mut bytes = 0;
+    let offsets = shapes.iter().map(|shape| {
+        let first = bytes;
+        bytes += (shape.floats() as u64 * 4).next_multiple_of(BINDING_ALIGNMENT);
+        first
+    });
+    (offsets.collect(), bytes)
 }
 
 fn resolve(id: ParamId, change: Option<&Change>) -> (ParamId, Option<LowRank>) {

@@ -72,6 +72,8 @@ pub struct Tuning {
     pub product_workgroups_least: usize,
     /// Fewest steps of a part of a split contraction, but for products that would stay below the least workgroups.
     pub product_part: usize,
+    /// Contractions shorter than this stay whole where smaller tiles alone make the least workgroups: a second pass would cost more.
+    pub product_unsplit: usize,
     /// Most bytes of the parts' sums.
     pub product_part_bytes: usize,
     /// Steps of the contraction that a tiled product keeps in workgroup memory: 8 or 16.
@@ -110,6 +112,7 @@ impl Tuning {
                 product_workgroups: 512,
                 product_workgroups_least: 200,
                 product_part: 256,
+                product_unsplit: 1024,
                 product_part_bytes: 16 << 20,
                 product_steps: 16,
                 product_unroll: false,
@@ -131,6 +134,7 @@ impl Tuning {
                 product_workgroups: 512,
                 product_workgroups_least: 200,
                 product_part: 256,
+                product_unsplit: 1024,
                 product_part_bytes: 16 << 20,
                 product_steps: 16,
                 product_unroll: family == Family::NvidiaLike,

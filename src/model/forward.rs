@@ -118,6 +118,12 @@ impl Forward<'_> {
         self.graph.linear(x, weight, bias)
     }
 
+    /// [`Forward::linear`] of one x for several modules, side by side.
+    pub(super) fn linears<const N: usize>(&mut self, x: ValueId, names: [&str; N]) -> [ValueId; N] {
+        let maps = names.map(|name| (self.param(&format!("{name}.weight")), self.find(&format!("{name}.bias"))));
+        self.graph.linears(x, &maps).try_into().expect("an output for each map")
+    }
+
     /// RMSNorm over rows, or over each segment of a row that is as wide as the weight (a head).
     pub(super) fn rms_norm(&mut self, x: ValueId, name: &str) -> ValueId {
         let weight = self.factor(&format!("{name}.weight"));

@@ -102,9 +102,7 @@ pub(super) fn forward(f: &mut Forward<'_>) {
     let x = f.embedding("embed_tokens", None, f.config.pad_token_id);
     let x = f.layers("layers", x, |f, x| {
         let h = f.rms_norm(x, "input_layernorm");
-        let q = f.linear(h, "self_attn.q_proj");
-        let k = f.linear(h, "self_attn.k_proj");
-        let v = f.linear(h, "self_attn.v_proj");
+        let [q, k, v] = f.linears(h, ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]);
         let q = f.rms_norm(q, "self_attn.q_norm");
         let k = f.rms_norm(k, "self_attn.k_norm");
         let h = f.attention(q, k, v);
@@ -113,8 +111,7 @@ pub(super) fn forward(f: &mut Forward<'_>) {
         let x = f.add(x, h);
 
         let h = f.rms_norm(x, "pre_feedforward_layernorm");
-        let gate = f.linear(h, "mlp.gate_proj");
-        let up = f.linear(h, "mlp.up_proj");
+        let [gate, up] = f.linears(h, ["mlp.gate_proj", "mlp.up_proj"]);
         let h = f.gated(gate, up);
         let h = f.linear(h, "mlp.down_proj");
         let h = f.rms_norm(h, "post_feedforward_layernorm");

@@ -127,9 +127,7 @@ pub(super) fn decoder_forward(f: &mut Forward<'_>, query_key_norm: bool) {
     let x = f.embedding("embed_tokens", None, f.config.pad_token_id);
     let x = f.layers("layers", x, |f, x| {
         let h = f.rms_norm(x, "input_layernorm");
-        let mut q = f.linear(h, "self_attn.q_proj");
-        let mut k = f.linear(h, "self_attn.k_proj");
-        let v = f.linear(h, "self_attn.v_proj");
+        let [mut q, mut k, v] = f.linears(h, ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]);
         if query_key_norm {
             q = f.rms_norm(q, "self_attn.q_norm");
             k = f.rms_norm(k, "self_attn.k_norm");
@@ -139,8 +137,7 @@ pub(super) fn decoder_forward(f: &mut Forward<'_>, query_key_norm: bool) {
         let x = f.add(x, h);
 
         let h = f.rms_norm(x, "post_attention_layernorm");
-        let gate = f.linear(h, "mlp.gate_proj");
-        let up = f.linear(h, "mlp.up_proj");
+        let [gate, up] = f.linears(h, ["mlp.gate_proj", "mlp.up_proj"]);
         let h = f.gated(gate, up);
         let h = f.linear(h, "mlp.down_proj");
         f.add(x, h)

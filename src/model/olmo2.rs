@@ -69,9 +69,7 @@ pub(super) fn forward(f: &mut Forward<'_>) {
     f.scope("model.");
     let x = f.embedding("embed_tokens", None, f.config.pad_token_id);
     let x = f.layers("layers", x, |f, x| {
-        let q = f.linear(x, "self_attn.q_proj");
-        let k = f.linear(x, "self_attn.k_proj");
-        let v = f.linear(x, "self_attn.v_proj");
+        let [q, k, v] = f.linears(x, ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"]);
         let q = f.rms_norm(q, "self_attn.q_norm");
         let k = f.rms_norm(k, "self_attn.k_norm");
         let h = f.attention(q, k, v);
@@ -79,8 +77,7 @@ pub(super) fn forward(f: &mut Forward<'_>) {
         let h = f.rms_norm(h, "post_attention_layernorm");
         let x = f.add(x, h);
 
-        let gate = f.linear(x, "mlp.gate_proj");
-        let up = f.linear(x, "mlp.up_proj");
+        let [gate, up] = f.linears(x, ["mlp.gate_proj", "mlp.up_proj"]);
         let h = f.gated(gate, up);
         let h = f.linear(h, "mlp.down_proj");
         let h = f.rms_norm(h, "post_feedforward_layernorm");

@@ -61,7 +61,7 @@ impl Op for Embedding {
         let Some(dx) = e.grad(y[0]) else { return };
         if let Some(l) = &self.low_rank {
             low_rank::gradient(e, l.b, dx, saved[0], When::Always);
-            let t = low_rank::narrow_back(e, l, l.scale * self.scale, dx, When::Always);
+            let t = low_rank::narrow_back_one(e, l, l.scale * self.scale, dx, When::Always);
             let tokens = [Input::BucketIds, Input::BucketOffsets, Input::BucketTokens];
             add_up(e, l.a, tokens, 1.0, t, Table::Tokens { padding: self.padding });
         }

@@ -1,18 +1,20 @@
 //! y = x·Wᵀ + b: `torch.nn.Linear`, and GPT-2's Conv1D, whose weight is transposed while it is loaded; with the low-rank part of an
 //! adapter where the weight has one.
 
+use super::low_rank::{self, Made};
 use super::matmul::{self, Operand, Product};
 use super::sums::column_sum;
-use super::{dora, dropout, low_rank};
+use super::{dora, dropout};
 use crate::graph::{Emit, Graph, LowRank, Op, ParamId, Shape, ValueId};
 use crate::kernels::When;
 use crate::kernels::elementwise::{add_in_place, copy};
 
+/// One map; [`Graph::linears`](super::linear_group) puts several side by side.
 #[derive(Debug)]
-struct Linear {
-    weight: ParamId,
-    bias: Option<ParamId>,
-    low_rank: Option<LowRank>,
+pub(super) struct Linear {
+    pub(super) weight: ParamId,
+    pub(super) bias: Option<ParamId>,
+    pub(super) low_rank: Option<LowRank>,
     /// Tells its dropout from others.
     id: u32,
 }
@@ -20,11 +22,9 @@ struct Linear {
 impl Graph {
     /// x (M, K) → y (M, N) with a weight of (N, K), as an adapter changes it, and a bias of N.
     pub fn linear(&mut self, x: ValueId, weight: ParamId, bias: Option<ParamId>) -> ValueId {
-        let (weight, low_rank) = self.matrix(weight);
-        let bias = bias.map(|b| self.matrix(b).0);
-        let shape = Shape { rows: self.shape(x).rows, cols: self.param(weight).shape.rows };
-        let id = self.nodes.len() as u32;
-        self.push_one(Linear { weight, bias, low_rank, id }, &[x], shape)
+        let map = Linear::new(self, weight, bias, self.nodes.len() as u32);
+        let shape = Shape { rows: self.shape(x).rows, cols: self.param(map.weight).shape.rows };
+        self.push_one(map, &[x], shape)
     }
 }
 
@@ -66,16 +66,31 @@ impl Op for Linear {
                 }
             }
         }
-        if let Some(bias) = self.bias.filter(|b| e.param(*b).trainable) {
-            let mode = e.gradient_mode(bias);
-            if let Some(db) = e.piece(bias).gradient {
-                column_sum(e, dy, db, mode);
-            }
-        }
+        self.bias_gradient(e, dy);
     }
 }
 
 impl Linear {
+    /// A map with what an adapter makes of its parameters.
+    pub(super) fn new(graph: &Graph, weight: ParamId, bias: Option<ParamId>, id: u32) -> Linear {
+        let (weight, low_rank) = graph.matrix(weight);
+        Linear { weight, bias: bias.map(|b| graph.matrix(b).0), low_rank, id }
+    }
+
+    /// How many values the forward hands to the backward.
+    pub(super) fn saved_values(&self) -> usize {
+        self.low_rank.as_ref().map_or(0, |l| if l.magnitude.is_some() { 2 } else { 1 })
+    }
+
+    /// The bias's gradient, if it is trained.
+    pub(super) fn bias_gradient(&self, e: &mut Emit<'_>, dy: ValueId) {
+        let Some(bias) = self.bias.filter(|b| e.param(*b).trainable) else { return };
+        let mode = e.gradient_mode(bias);
+        if let Some(db) = e.piece(bias).gradient {
+            column_sum(e, dy, db, mode);
+        }
+    }
+
     /// y = x·Wᵀ, with u·Bᵀ of the low-rank part `u` in the same sums and, if asked, the bias.
     fn product(&self, e: &mut Emit<'_>, x: ValueId, u: Option<(&LowRank, ValueId)>, bias: bool, accumulate: bool, y: ValueId) {
         let (x, y) = (Operand::value(e, x), Operand::value(e, y));
@@ -112,7 +127,7 @@ impl Linear {
     /// y = g·z + b + (x − x̃)·Wᵀ with z = x̃·Wᵀ + u·Bᵀ and g = magnitude / length: PEFT's form of DoRA.
     fn forward_adapted(&self, e: &mut Emit<'_>, l: &LowRank, x: ValueId, y: ValueId) -> Vec<ValueId> {
         let dropped = low_rank::dropped(e, l, self.id, x, When::Always);
-        let u = low_rank::narrow(e, l, dropped, When::Always);
+        let u = low_rank::narrow_one(e, l, dropped, When::Always);
         let Some(magnitude) = l.magnitude else {
             self.product(e, x, Some((l, u)), true, false, y);
             return vec![u];
@@ -134,11 +149,10 @@ impl Linear {
             Some(magnitude) => dora::backward(e, magnitude, dy, saved[1]),
             None => dy,
         };
-        let t = low_rank::narrow_back(e, l, l.scale, dz, When::Always);
+        let t = low_rank::narrow_back_one(e, l, l.scale, dz, When::Always);
         // The mask is made again: that costs less than keeping the dropped x.
         let dropped = low_rank::dropped(e, l, self.id, x, When::Always);
-        low_rank::gradient(e, l.a, t, dropped, When::Always);
-        low_rank::gradient(e, l.b, dz, u, When::Always);
+        low_rank::gradients(e, &[Some((l, Made { dy: dz, u, t }))], dropped, When::Always);
         if dropped == x {
             return self.backward_input(e, dz, Some((l, t)), x);
         }

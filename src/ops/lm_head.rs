@@ -4,8 +4,9 @@
 //! which the gradients of the input and of the weight are taken before the next chunk overwrites them. The loss is normalised by
 //! `Step::loss_scale` = 1 / targets of the accumulation group, which is known before the forward.
 
+use super::dropout;
+use super::low_rank::{self, Made};
 use super::matmul::{self, Operand, Product};
-use super::{dropout, low_rank};
 use crate::graph::{Emit, Graph, LowRank, Op, ParamId, Piece, Purpose, Shape, ValueId};
 use crate::kernels::{Bind, Input, Resource, When, cross_entropy_forward, gather_rows, loss_sum, scatter_rows, workgroups};
 
@@ -81,14 +82,13 @@ impl Op for LmHead {
             let chunk = Chunk { first, when, gathered, logits };
             let narrow = self.chunk_logits(e, x[0], &chunk, &pieces);
             self.cross_entropy(e, logits, first, when);
-            let t = self.low_rank.as_ref().filter(|_| e.training()).map(|l| (l, low_rank::narrow_back(e, l, l.scale, logits, when)));
+            let t = self.low_rank.as_ref().filter(|_| e.training()).map(|l| (l, low_rank::narrow_back_one(e, l, l.scale, logits, when)));
             if let Some((dx, dgathered)) = dx {
                 self.chunk_input_gradient(e, &chunk, t, &pieces, dgathered);
                 self.scatter(e, dgathered, dx, first, when);
             }
             if let (Some((l, t)), Some((dropped, u))) = (t, narrow) {
-                low_rank::gradient(e, l.a, t, dropped, when);
-                low_rank::gradient(e, l.b, logits, u, when);
+                low_rank::gradients(e, &[Some((l, Made { dy: logits, u, t }))], dropped, when);
             }
             if p.trainable && e.training() {
                 let mode = e.gradient_mode(self.weight);
@@ -136,7 +136,7 @@ impl LmHead {
         e.run(gather_rows::dispatch(params, constants, bindings, workgroups(to.rows.div_ceil(per_group as usize))).when(when));
         let narrow = self.low_rank.as_ref().map(|l| {
             let dropped = low_rank::dropped(e, l, self.dropout_id(first), gathered, when);
-            (dropped, low_rank::narrow(e, l, dropped, when))
+            (dropped, low_rank::narrow_one(e, l, dropped, when))
         });
         let (input, output) = (Operand::value(e, gathered), Operand::value(e, logits));
         for piece in pieces {

@@ -62,8 +62,7 @@ impl Op for Gated {
             return;
         }
         // Each projection feeds this op only, so fresh buffers, handed over as the gradients.
-        let shape = e.shape(x[0]);
-        let (dgate, dup) = (e.matrix(shape.rows, shape.cols), e.matrix(shape.rows, shape.cols));
+        let (dgate, dup) = (e.gradient_room(x[0]), e.gradient_room(x[1]));
         let params = gated_backward::Params { count: count(e, x[0]) };
         let constants = gated_backward::Constants { ACTIVATION: number(self.activation), ..Default::default() };
         let bindings =

@@ -17,6 +17,7 @@ mod dropout;
 mod embedding;
 mod layer_norm;
 mod linear;
+mod linear_group;
 mod lm_head;
 mod low_rank;
 pub mod matmul;

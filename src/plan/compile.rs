@@ -17,7 +17,7 @@ pub struct Options {
 
 /// Compiles a graph for a device.
 pub fn compile(graph: &Graph, layout: &ParamLayout, profile: &Profile, options: Options) -> Program {
-    let mut e = Emit::new(graph, layout, &profile.tuning);
+    let mut e = Emit::new(graph, layout, profile);
     let mut saved: Vec<Vec<ValueId>> = Vec::with_capacity(graph.nodes.len());
     for (index, node) in graph.nodes.iter().enumerate() {
         e.set_phase(Phase::Forward, index);
@@ -74,7 +74,11 @@ fn recompute(e: &mut Emit<'_>, graph: &Graph, saved: &mut [Vec<ValueId>], last: 
             .iter()
             .map(|v| {
                 let shape = graph.shape(*v);
-                let copy = e.matrix(shape.rows, shape.cols);
+                // What lies in another output lies in that one's copy, which comes first.
+                let copy = match e.part_of(*v).and_then(|(whole, offset)| Some((*copies.get(&whole)?, offset))) {
+                    Some((whole, offset)) => e.part(shape, whole, offset),
+                    None => e.matrix(shape.rows, shape.cols),
+                };
                 copies.insert(*v, copy);
                 e.origin.insert(copy, *v);
                 copy

@@ -29,7 +29,7 @@ fn mask(m: usize, k: usize, step: StepValues) -> Vec<f64> {
         tokens: m,
         inputs: vec![Matrix::new(k, vec![1.0; m * k])],
         weights: vec![Matrix::new(k, vec![0.0; k * k]), Matrix::new(k, identity(k)), Matrix::new(k, identity(k))],
-        low_rank: Some(LowRankCase { scale: 1.0, dropout: DROPOUT, dora: false }),
+        low_rank: Some(LowRankCase { adapted: &[true], scale: 1.0, dropout: DROPOUT, dora: false }),
         gradients: vec![Matrix::new(k, vec![0.0; m * k])],
         step,
         ..Case::default()
@@ -77,7 +77,7 @@ fn adapted_linear_maps() {
                     inputs: vec![Matrix::new(k, x.clone())],
                     weights: weights.clone(),
                     frozen: Some(weight_type),
-                    low_rank: Some(LowRankCase { scale: SCALE, dropout: if dropout { DROPOUT } else { 0.0 }, dora }),
+                    low_rank: Some(LowRankCase { adapted: &[true], scale: SCALE, dropout: if dropout { DROPOUT } else { 0.0 }, dora }),
                     gradients: vec![Matrix::new(n, dy.clone())],
                     step,
                     micro_steps: 2,
@@ -94,6 +94,70 @@ fn adapted_linear_maps() {
                 if let Some(magnitude) = &want.magnitude {
                     assert_close(&format!("dm {what}"), &out.weights[2], &twice(magnitude), TOLERANCE);
                 }
+            }
+        }
+    }
+}
+
+/// Query, key and value, of which the key's weight is not adapted: on GPUs one product, and one for all narrow ones of a kind.
+#[test]
+fn adapted_linear_maps_side_by_side() {
+    let gpu = gpu();
+    let mut random = Random::new(83);
+    for (m, k, widths, ranks) in [(70, 64, [128, 64, 40], [8, 5]), (300, 128, [64, 64, 64], [4, 33]), (5, 64, [64, 64, 7], [3, 8])] {
+        let x = random.vector(m * k);
+        let dys = widths.map(|n| random.vector(m * n));
+        let ranks = [Some(ranks[0]), None, Some(ranks[1])];
+        let layers: Vec<Layer> = widths
+            .iter()
+            .zip(ranks)
+            .map(|(&n, rank)| Layer {
+                k,
+                rank: rank.unwrap_or(1),
+                w: random.vector(n * k).iter().map(|v| (v * 8.0).round().clamp(-16.0, 16.0) / 8.0).collect(),
+                a: random.vector(rank.unwrap_or(1) * k),
+                b: rank.map_or(vec![0.0; n], |rank| random.vector(n * rank)),
+                bias: None,
+                magnitude: None,
+                scale: f64::from(SCALE),
+                mask: vec![1.0; m * k],
+            })
+            .collect();
+        let mut weights: Vec<Matrix> = layers.iter().map(|l| Matrix::new(k, l.w.clone())).collect();
+        for (layer, _) in layers.iter().zip(ranks).filter(|(_, rank)| rank.is_some()) {
+            weights.extend([Matrix::new(k, layer.a.clone()), Matrix::new(layer.rank, layer.b.clone())]);
+        }
+        let mut dx = vec![0.0; m * k];
+        let (mut ys, mut factors) = (Vec::new(), Vec::new());
+        for ((layer, dy), rank) in layers.iter().zip(&dys).zip(ranks) {
+            let inverse = layer.inverse_norms();
+            let want = layer.backward(dy, &x, &inverse);
+            linear::add(&mut dx, &want.x);
+            ys.push(layer.forward(&x, &inverse));
+            if rank.is_some() {
+                factors.extend([want.a, want.b]);
+            }
+        }
+        for profile in profiles(&gpu) {
+            let case = Case {
+                tokens: m,
+                inputs: vec![Matrix::new(k, x.clone())],
+                weights: weights.clone(),
+                frozen: Some(WeightType::Bf16),
+                low_rank: Some(LowRankCase { adapted: &[true, false, true], scale: SCALE, dropout: 0.0, dora: false }),
+                gradients: widths.iter().zip(&dys).map(|(n, dy)| Matrix::new(*n, dy.clone())).collect(),
+                micro_steps: 2,
+                ..Case::default()
+            };
+            let out = case.run(&gpu, &profile, |g, x, w| g.linears(x[0], &[(w[0], None), (w[1], None), (w[2], None)]));
+            let what = format!("of ({m}, {widths:?}, {k}), ranks {ranks:?}, on {:?} {:?}", profile.class, profile.subgroup);
+            for (i, y) in ys.iter().enumerate() {
+                assert_close(&format!("y {i} {what}"), &out.outputs[i], y, TOLERANCE);
+            }
+            assert_close(&format!("dx {what}"), &out.inputs[0], &dx, TOLERANCE);
+            for (i, factor) in factors.iter().enumerate() {
+                let twice: Vec<f64> = factor.iter().map(|v| 2.0 * v).collect();
+                assert_close(&format!("factor {i} {what}"), &out.weights[i], &twice, TOLERANCE);
             }
         }
     }
@@ -126,7 +190,7 @@ fn adapted_embeddings() {
                 tokens,
                 weights: vec![Matrix::new(cols, w.clone()), Matrix::new(rank, a.clone()), Matrix::new(rank, b.clone())],
                 frozen: Some(WeightType::F32),
-                low_rank: Some(LowRankCase { scale: SCALE, dropout: 0.0, dora: false }),
+                low_rank: Some(LowRankCase { adapted: &[true], scale: SCALE, dropout: 0.0, dora: false }),
                 gradients: vec![Matrix::new(cols, dx.clone())],
                 batch: batch.clone(),
                 step,

@@ -44,7 +44,10 @@ fn cut_profiles(gpu: &Gpu) -> Vec<Profile> {
     // 64 x 64 in one part.
     list.push(as_gpu(&|t| t.product_workgroups_least = 1));
     // 64 x 64 in parts as short as they get.
-    list.push(as_gpu(&|t| (t.product_workgroups, t.product_workgroups_least, t.product_part, t.product_prefetch) = (1 << 16, 1, 16, true)));
+    list.push(as_gpu(&|t| {
+        (t.product_unsplit, t.product_prefetch) = (0, true);
+        (t.product_workgroups, t.product_workgroups_least, t.product_part) = (1 << 16, 30, 16);
+    }));
     // 32 x 64 for the shapes with more than half so many workgroups.
     list.push(as_gpu(&|t| (t.product_workgroups_least, t.product_unroll) = (4, true)));
     list.push(as_gpu(&|t| (t.product_workgroups_least, t.product_steps, t.product_prefetch) = (1, 8, true)));
@@ -82,6 +85,54 @@ fn linear_with_trained_weights() {
                 if biased {
                     assert_close(&format!("db {what}"), &out.weights[1], &twice(&db), TOLERANCE);
                 }
+            }
+        }
+    }
+}
+
+/// Maps of one x whose weights (and biases) lie one below the other: on GPUs one product in each direction, split or not.
+#[test]
+fn linear_maps_side_by_side() {
+    let gpu = gpu();
+    let mut random = Random::new(24);
+    for profile in cut_profiles(&gpu) {
+        for (m, k, widths) in [(70, 64, vec![128, 64, 40]), (33, 100, vec![64, 192]), (600, 64, vec![64, 64, 64]), (40, 66, vec![60, 64])] {
+            let x = random.vector(m * k);
+            let ws: Vec<Vec<f64>> = widths.iter().map(|n| random.vector(n * k)).collect();
+            let bs: Vec<Vec<f64>> = widths.iter().map(|n| random.vector(*n)).collect();
+            let dys: Vec<Vec<f64>> = widths.iter().map(|n| random.vector(m * n)).collect();
+            let twice = |v: &[f64]| v.iter().map(|v| 2.0 * v).collect::<Vec<_>>();
+            for biased in [false, true] {
+                let mut weights: Vec<Matrix> = ws.iter().map(|w| Matrix::new(k, w.clone())).collect();
+                if biased {
+                    weights.extend(widths.iter().zip(&bs).map(|(n, b)| Matrix::new(*n, b.clone())));
+                }
+                let case = Case {
+                    tokens: m,
+                    inputs: vec![Matrix::new(k, x.clone())],
+                    weights,
+                    gradients: widths.iter().zip(&dys).map(|(n, dy)| Matrix::new(*n, dy.clone())).collect(),
+                    micro_steps: 2,
+                    ..Case::default()
+                };
+                let count = widths.len();
+                let out = case.run(&gpu, &profile, |g, x, w| {
+                    let maps: Vec<_> = (0..count).map(|i| (w[i], biased.then(|| w[count + i]))).collect();
+                    g.linears(x[0], &maps)
+                });
+                let what = format!("of ({m}, {widths:?}, {k}), bias {biased}, on {:?} {:?}", profile.class, profile.tuning);
+                let mut dx = vec![0.0; m * k];
+                for i in 0..count {
+                    let (part, dw, db) = linear::backward(&dys[i], &x, &ws[i], k);
+                    linear::add(&mut dx, &part);
+                    let y = linear::forward(&x, &ws[i], biased.then_some(&bs[i]), k);
+                    assert_close(&format!("y {i} {what}"), &out.outputs[i], &y, TOLERANCE);
+                    assert_close(&format!("dw {i} {what}"), &out.weights[i], &twice(&dw), TOLERANCE);
+                    if biased {
+                        assert_close(&format!("db {i} {what}"), &out.weights[count + i], &twice(&db), TOLERANCE);
+                    }
+                }
+                assert_close(&format!("dx {what}"), &out.inputs[0], &dx, TOLERANCE);
             }
         }
     }

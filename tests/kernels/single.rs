@@ -38,7 +38,8 @@ pub(crate) struct Case {
     pub(crate) weights: Vec<Matrix>,
     /// Keeps the weights frozen in this type; their numbers must be exact in it. With `low_rank` only the first of them.
     pub(crate) frozen: Option<WeightType>,
-    /// An adapter on the first weight, of which the next ones are A, B and, with DoRA, the magnitudes and room for the lengths.
+    /// An adapter on the first weights, as many as it says, of which the next ones are A and B of each and, with DoRA, the magnitudes and room for the
+    /// lengths of the one.
     pub(crate) low_rank: Option<LowRankCase>,
     /// Gradients of the outputs; also says their columns.
     pub(crate) gradients: Vec<Matrix>,
@@ -49,9 +50,11 @@ pub(crate) struct Case {
     pub(crate) micro_steps: usize,
 }
 
-/// How the first weight is adapted, as a factor and as a table alike.
+/// How the first weights are adapted, as a factor and as a table alike.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LowRankCase {
+    /// For each of the first weights whether it is adapted at all.
+    pub(crate) adapted: &'static [bool],
     pub(crate) scale: f32,
     pub(crate) dropout: f32,
     pub(crate) dora: bool,
@@ -109,18 +112,24 @@ impl Case {
             .map(|m| Matrix::new(m.cols.next_multiple_of(4), vec![0.0; m.rows() * m.cols.next_multiple_of(4)]))
             .collect();
         let kept = add("output", &padded, true);
-        let frozen = if self.low_rank.is_some() { &weights[..1] } else { &weights[..] };
+        let frozen = self.low_rank.map_or(&weights[..], |l| &weights[..l.adapted.len()]);
         for p in frozen.iter().filter_map(|w| Some((w, self.frozen?))) {
             let to = &mut params[p.0.0 as usize];
             (to.trainable, to.weight_type) = (false, p.1);
         }
-        if let Some(LowRankCase { scale, dropout, dora }) = self.low_rank {
+        if let Some(LowRankCase { adapted, scale, dropout, dora }) = self.low_rank {
             let magnitude = dora.then(|| Magnitude { magnitude: weights[3], inverse_norm: weights[4] });
-            let change = Some(Change::LowRank(LowRank { a: weights[1], b: weights[2], scale, magnitude, dropout }));
-            let first = &mut params[weights[0].0 as usize];
-            first.trainable = false;
-            first.decays = true; // not in one buffer with the lengths that are computed from it
-            first.adapted = Adapted { matrix: change.clone(), table: change };
+            let mut factors = weights[adapted.len()..].chunks(2);
+            for (weight, adapted) in weights.iter().zip(adapted) {
+                let param = &mut params[weight.0 as usize];
+                param.trainable = false;
+                param.decays = true; // not in one buffer with the lengths that are computed from it
+                if *adapted {
+                    let pair = factors.next().expect("A and B of each adapted weight");
+                    let change = Some(Change::LowRank(LowRank { a: pair[0], b: pair[1], scale, magnitude, dropout }));
+                    param.adapted = Adapted { matrix: change.clone(), table: change };
+                }
+            }
             if dora {
                 params[weights[4].0 as usize].trainable = false;
             }

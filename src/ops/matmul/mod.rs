@@ -84,7 +84,13 @@ const CACHED_M: usize = 512;
 /// ... or more, as long as x has at most so many floats.
 const CACHED_X: usize = 512 * 576;
 
-/// Threads of a workgroup of the register kernels, across the columns.
+/// Time of a column of the subgroup kernels' narrowest tile, 8 columns wide: they are for products with the small factors of a LoRA layer.
+const NARROW_TIME: usize = 33;
+
+/// Columns of a tile of the subgroup kernels for the gradients, and the time a column.
+const WIDE_OR_NARROW: &[(u32, usize)] = &[(64, 20), (32, 26), (8, NARROW_TIME)];
+
+/// Threads of a workgroup of the register kernels.
 const BLOCK_THREADS: u32 = 8;
 
 /// Columns that a thread of the register kernels makes, and the time a column.
@@ -144,13 +150,14 @@ pub fn forward(e: &mut Emit<'_>, x: Operand, param: ParamId, piece: &Piece, prod
     } else {
         match e.tuning.products {
             Version::Subgroup => {
-                let columns = columns(m, n, &[(64, 20), (32, 21), (16, 26)]);
+                let columns = columns(m, n, &[(64, 20), (32, 21), (16, 26), (8, NARROW_TIME)]);
                 kernel!(linear_forward_subgroup, tiles(n, columns, m, linear_forward_subgroup::ROWS, 1), { COLUMNS: columns })
             }
             Version::Registers | Version::Tiled => {
                 let columns = columns(m, n, BLOCK_COLUMNS);
-                let groups = tiles(n, BLOCK_THREADS * columns, m, linear_forward_registers::THREAD_ROWS, 1);
-                kernel!(linear_forward_registers, groups, { THREADS_X: BLOCK_THREADS, THREADS_Y: 1, COLUMNS: columns })
+                let [x, y] = block_threads(n, columns);
+                let groups = tiles(n, x * columns, m, y * linear_forward_registers::THREAD_ROWS, 1);
+                kernel!(linear_forward_registers, groups, { THREADS_X: x, THREADS_Y: y, COLUMNS: columns })
             }
         }
     };
@@ -202,13 +209,14 @@ pub fn backward_input(e: &mut Emit<'_>, dy: Operand, param: ParamId, piece: &Pie
         // Tiles are numbered down the rows first: neighbours then share columns of W, the larger factor.
         let dispatch = match variant {
             Version::Subgroup => {
-                let columns = columns(m, k, &[(64, 20), (32, 26)]);
+                let columns = columns(m, k, WIDE_OR_NARROW);
                 kernel!(linear_backward_input_subgroup, tiles(m, linear_backward_input_subgroup::ROWS, k, columns, 1), { COLUMNS: columns })
             }
             Version::Registers | Version::Tiled => {
                 let columns = columns(m, k, BLOCK_COLUMNS);
-                let groups = tiles(k, BLOCK_THREADS * columns, m, linear_backward_input_registers::THREAD_ROWS, 1);
-                kernel!(linear_backward_input_registers, groups, { THREADS_X: BLOCK_THREADS, THREADS_Y: 1, COLUMNS: columns })
+                let [x, y] = block_threads(k, columns);
+                let groups = tiles(k, x * columns, m, y * linear_backward_input_registers::THREAD_ROWS, 1);
+                kernel!(linear_backward_input_registers, groups, { THREADS_X: x, THREADS_Y: y, COLUMNS: columns })
             }
         };
         let inner = n + second.map_or(0, |s| s.rank);
@@ -229,21 +237,29 @@ pub fn backward_weight(e: &mut Emit<'_>, dy: Operand, x: Operand, n: usize, k: u
     if variant == Version::Tiled {
         return tiled::backward_weight(e, &[(dy, n)], x, k, dw, mode);
     }
+    // A gradient of a few rows is made as that of a few columns and written transposed, where that is faster.
+    let time = |rows: usize, width: usize, widths: &[(u32, usize)]| {
+        let width = widths.iter().map(|(w, t)| width.next_multiple_of(*w as usize) * t).min().unwrap_or(0);
+        width * rows.next_multiple_of(linear_backward_weight_subgroup::ROWS as usize)
+    };
+    let transposed = variant == Version::Subgroup && time(k, n, &[(8, NARROW_TIME)]) < time(n, k, WIDE_OR_NARROW);
+    let stride4 = k.div_ceil(4) as u32;
+    let (dy, x, n, k) = if transposed { (x, dy, k, n) } else { (dy, x, n, k) };
     let step = if variant == Version::Subgroup { CACHED_M.max(CACHED_X / k.max(1)) } else { dy.rows };
     let dispatch = |(first, m): (usize, usize)| {
-        let stride4 = k.div_ceil(4) as u32;
         macro_rules! kernel {
             ($kernel:ident, $groups:expr, { $($constant:ident: $value:expr),* }) => {{
                 let params = $kernel::Params {
                     m: m as u32,
                     n: n as u32,
-                    k4: stride4,
+                    k4: k.div_ceil(4) as u32,
                     dy_stride: dy.stride4,
                     x_stride: x.stride4,
                     dw_stride: stride4,
                     row: first as u32,
                     dy_column: dy.column4,
                     x_column: x.column4,
+                    columns: k as u32,
                     accumulate: if first > 0 { 1 } else { mode },
                 };
                 let bindings = $kernel::Bindings { dy: dy.bind, x: x.bind, dw };
@@ -252,16 +268,19 @@ pub fn backward_weight(e: &mut Emit<'_>, dy: Operand, x: Operand, n: usize, k: u
         }
         let dispatch = match variant {
             Version::Subgroup => {
-                let columns = columns(n, k, &[(64, 20), (32, 26)]);
-                kernel!(linear_backward_weight_subgroup, tiles(k, columns, n, linear_backward_weight_subgroup::ROWS, 1), { COLUMNS: columns })
+                let columns = if transposed { 8 } else { columns(n, k, WIDE_OR_NARROW) };
+                let groups = tiles(k, columns, n, linear_backward_weight_subgroup::ROWS, 1);
+                kernel!(linear_backward_weight_subgroup, groups, { COLUMNS: columns, TRANSPOSED: transposed })
             }
             Version::Registers | Version::Tiled => {
                 let columns = columns(n, k, BLOCK_COLUMNS);
-                let groups = tiles(k, BLOCK_THREADS * columns, n, linear_backward_weight_registers::THREAD_ROWS, 1);
-                kernel!(linear_backward_weight_registers, groups, { THREADS_X: BLOCK_THREADS, THREADS_Y: 1, COLUMNS: columns })
+                let [x, y] = block_threads(k, columns);
+                let groups = tiles(k, x * columns, n, y * linear_backward_weight_registers::THREAD_ROWS, 1);
+                kernel!(linear_backward_weight_registers, groups, { THREADS_X: x, THREADS_Y: y, COLUMNS: columns })
             }
         };
-        dispatch.flops(2 * (m * n * k) as u64).shape(n, k, m)
+        let [rows, columns] = if transposed { [k, n] } else { [n, k] };
+        dispatch.flops(2 * (m * n * k) as u64).shape(rows, columns, m)
     };
     split(dy.rows, step).into_iter().map(dispatch).collect()
 }
@@ -284,6 +303,12 @@ fn split(whole: usize, step: usize) -> Vec<(usize, usize)> {
     let count = ((whole + step / 2) / step.max(1)).max(1);
     let each = whole.div_ceil(count).next_multiple_of(4);
     (0..whole).step_by(each.max(4)).map(|first| (first, each.min(whole - first))).collect()
+}
+
+/// Threads of a register kernel's workgroup across columns and rows, for outputs that are this wide: none stands beside a narrow one.
+fn block_threads(width: usize, columns: u32) -> [u32; 2] {
+    let x = (width.div_ceil(columns as usize).next_power_of_two() as u32).min(BLOCK_THREADS);
+    [x, BLOCK_THREADS / x]
 }
 
 /// Columns of a tile or block, from (columns, time a column): the fastest for the width, and narrow where the matrix
@@ -314,10 +339,13 @@ mod tests {
 
     #[test]
     fn narrow_matrices_get_narrow_tiles() {
-        let forward = &[(64, 20), (32, 21), (16, 26)];
+        let forward = &[(64, 20), (32, 21), (16, 26), (8, NARROW_TIME)];
         assert_eq!(columns(256, 576, forward), 64);
         assert_eq!(columns(4096, 96, forward), 32);
-        assert_eq!(columns(4096, 8, forward), 16);
+        assert_eq!(columns(4096, 16, forward), 16);
+        assert_eq!(columns(4096, 8, forward), 8);
+        assert_eq!(block_threads(8, 4), [2, 4]);
+        assert_eq!(block_threads(576, 16), [8, 1]);
         assert_eq!(columns(32, 64, forward), 32);
     }
 }

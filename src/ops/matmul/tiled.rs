@@ -38,8 +38,15 @@ impl Cut {
         let bytes = rows * columns.next_multiple_of(4) * 4;
         let fitting = (tuning.product_part_bytes / bytes.max(1)).max(1);
         let tiles = |[r, c]: [u32; 2]| rows.div_ceil((4 * THREADS * r) as usize) * columns.div_ceil((4 * THREADS * c) as usize);
+        if steps < tuning.product_unsplit {
+            let enough = [[2, 2], [1, 2], [1, 1]].into_iter().find(|blocks| tiles(*blocks) >= tuning.product_workgroups_least);
+            if let Some(blocks) = enough {
+                return Cut::into_parts(blocks, 1, steps);
+            }
+        }
         for blocks in [[2, 2], [1, 2], [1, 1]] {
-            let parts = (tuning.product_workgroups / tiles(blocks)).min(steps / tuning.product_part.max(1)).min(fitting);
+            let wanted = if tiles(blocks) < tuning.product_workgroups_least { tuning.product_workgroups / tiles(blocks) } else { 1 };
+            let parts = wanted.min(steps / tuning.product_part.max(1)).min(fitting);
             let cut = Cut::into_parts(blocks, parts, steps);
             if tiles(blocks) * cut.parts >= tuning.product_workgroups_least {
                 return cut;
@@ -193,6 +200,9 @@ pub fn forward(e: &mut Emit<'_>, x: Operand, weights: Weights, outputs: &[Output
     let operands: Vec<(Operand, usize)> = outputs.iter().map(|o| (o.y, o.columns)).collect();
     let target = Target { sides: Sides::of(&operands), bias: product.bias, mode: product.accumulate.into() };
     let (parts, sides, bias, accumulate) = target.first_pass(e, &cut, m, n);
+    // The kernel tells by the column which second product is added, also where the parts' sums of all outputs are one matrix.
+    let cuts = target.sides.cuts;
+    let places = if parts.is_some() { [sides.places[0]; SIDES] } else { sides.places };
     let first_rows: Vec<u32> = outputs
         .iter()
         .scan(0, |row, o| {
@@ -214,14 +224,14 @@ pub fn forward(e: &mut Emit<'_>, x: Operand, weights: Weights, outputs: &[Output
         x_column: x.column4,
         w_stride: weights.stride4(),
         accumulate,
-        cut1: sides.cuts[0],
-        cut2: sides.cuts[1],
-        y_first: sides.places[0].0,
-        y_stride: sides.places[0].1,
-        y1_first: sides.places[1].0,
-        y1_stride: sides.places[1].1,
-        y2_first: sides.places[2].0,
-        y2_stride: sides.places[2].1,
+        cut1: cuts[0],
+        cut2: cuts[1],
+        y_first: places[0].0,
+        y_stride: places[0].1,
+        y1_first: places[1].0,
+        y1_stride: places[1].1,
+        y2_first: places[2].0,
+        y2_stride: places[2].1,
         second4: width4(0),
         x2_first: each[0].x.0,
         x2_stride: each[0].x.1,
