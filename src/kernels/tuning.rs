@@ -84,6 +84,14 @@ pub struct Tuning {
     pub product_prefetch: bool,
     /// The attention kernels' version. `Subgroup` needs subgroups of at least 8 lanes.
     pub attention: Version,
+    /// Rows of a thread of the tiled attention kernels over queries: 8, or 4 where registers are few.
+    pub attention_rows: u32,
+    /// The longest head, in floats, whose sums stay in the registers there: 128 or 64.
+    pub attention_kept: usize,
+    /// How many of the gradients of values and keys the tiled kernel over keys keeps in registers: both (2), those of values (1) or none.
+    pub attention_key_kept: u32,
+    /// With fewer workgroups each query head gets workgroups of its own in the tiled kernel over keys.
+    pub attention_key_workgroups: usize,
     /// Lanes that share a row in kernels that work row by row, where each workgroup takes one row; `None`: lanes by the row's width, and as
     /// many rows as fill a workgroup of 256.
     pub row_lanes: Option<u32>,
@@ -118,6 +126,10 @@ impl Tuning {
                 product_unroll: false,
                 product_prefetch: false,
                 attention: if subgroup.is_some_and(|lanes| lanes >= 8) { Version::Subgroup } else { Version::Registers },
+                attention_rows: 4,
+                attention_kept: 64,
+                attention_key_kept: 1,
+                attention_key_workgroups: 512,
                 row_lanes: Some(subgroup.unwrap_or(8).clamp(4, 64)),
                 sum_rows: 512,
                 long_threads: 8,
@@ -140,6 +152,11 @@ impl Tuning {
                 product_unroll: family == Family::NvidiaLike,
                 product_prefetch: family == Family::Amd,
                 attention: Version::Tiled,
+                // What spills on none of its compilers; a GPU that is not known gets what Intel's takes.
+                attention_rows: if matches!(family, Family::NvidiaLike | Family::Amd) { 8 } else { 4 },
+                attention_kept: if matches!(family, Family::NvidiaLike | Family::Amd | Family::Apple) { 128 } else { 64 },
+                attention_key_kept: if matches!(family, Family::NvidiaLike | Family::Amd | Family::Apple) { 2 } else { 1 },
+                attention_key_workgroups: 512,
                 row_lanes: None,
                 sum_rows: 32,
                 long_threads: 64,

@@ -5,10 +5,12 @@
 //! The queries' gradient and that of keys and values are two passes, so that every number has one owner and no atomics are needed.
 
 use super::rope;
+mod tiled;
+
 use crate::graph::{Emit, Graph, Op, Purpose, Shape, ValueId};
 use crate::kernels::{
-    self, Bind, Dispatch, Input, Resource, Version, attention_backward_delta, attention_forward_split, attention_merge, cache_write,
-    cache_write_rotated, rope_forward, workgroups,
+    self, Bind, Dispatch, Input, Resource, Version, attention_backward_delta, attention_backward_key_tiled, attention_backward_query_tiled,
+    attention_forward_tiled, cache_write, cache_write_rotated, rope_forward, workgroups,
 };
 
 /// What an attention layer's configuration says.
@@ -47,14 +49,13 @@ impl Graph {
 /// The kernels' parameters: all of them declare the same struct (shaders/shared/attention.wgsl).
 type Params = attention_backward_delta::Params;
 
-/// One dispatch of the version that the device gets; the versions of a kernel have the same parameters and bindings. `$groups` makes the
-/// workgroups of the number of rows (or keys) that a workgroup owns.
+/// One dispatch of a version for processors; they have the same parameters and bindings. `$groups` makes the workgroups of the number of rows
+/// (or keys) that a workgroup owns.
 macro_rules! dispatch {
-    ($version:expr, [$subgroup:ident, $registers:ident, $tiled:ident], $params:expr, {$($constant:ident: $value:expr),*}, {$($binding:ident: $bind:expr),* $(,)?}, $groups:expr) => {
+    ($version:expr, [$subgroup:ident, $registers:ident], $params:expr, {$($constant:ident: $value:expr),*}, {$($binding:ident: $bind:expr),* $(,)?}, $groups:expr) => {
         match $version {
             Version::Subgroup => dispatch!(@ $subgroup, $params, {$($constant: $value),*}, {$($binding: $bind),*}, $groups),
-            Version::Registers => dispatch!(@ $registers, $params, {$($constant: $value),*}, {$($binding: $bind),*}, $groups),
-            Version::Tiled => dispatch!(@ $tiled, $params, {$($constant: $value),*}, {$($binding: $bind),*}, $groups),
+            _ => dispatch!(@ $registers, $params, {$($constant: $value),*}, {$($binding: $bind),*}, $groups),
         }
     };
     (@ $module:ident, $params:expr, {$($constant:ident: $value:expr),*}, {$($binding:ident: $bind:expr),*}, $groups:expr) => {{
@@ -161,22 +162,6 @@ impl Attention {
         }
         [key_cache, value_cache]
     }
-
-    /// One token over a cache on a GPU: a pass over blocks of keys, then one that adds the blocks up.
-    fn forward_split(&self, e: &mut Emit<'_>, params: Params, q: Bind, [k, v]: [Bind; 2], o: Bind) {
-        use attention_forward_split::BLOCK;
-        let (heads, kv_heads, blocks) = (self.0.heads, self.0.kv_heads, params.key_rows.div_ceil(BLOCK));
-        let rows = blocks as usize * heads;
-        let (averages, weights) = (e.matrix(rows, self.0.head_dim), e.vector(2 * rows));
-        let (averages, weights) = (e.bind(averages), e.bind(weights));
-        let constants = attention_forward_split::Constants { SOFTCAP: self.softcap() };
-        let bindings = attention_forward_split::Bindings { q, k, v, averages, weights };
-        let split = attention_forward_split::dispatch(bytemuck::cast(params), constants, bindings, [blocks, kv_heads as u32, 1]);
-        e.run(split.flops(self.flops(e, 2)));
-        let constants = attention_merge::Constants { SOFTCAP: self.softcap(), THREADS: 64, BLOCK };
-        let bindings = attention_merge::Bindings { averages, weights, o };
-        e.run(attention_merge::dispatch(bytemuck::cast(params), constants, bindings, [heads as u32, 1, 1]));
-    }
 }
 
 impl Op for Attention {
@@ -193,22 +178,27 @@ impl Op for Attention {
             }
             Purpose::Train | Purpose::Evaluate => ([x[1], x[2]].map(|x| e.bind(x)), 0),
         };
-        if cached == 1 && e.tokens() == 1 && e.tuning.attention == Version::Tiled && self.0.head_dim <= 256 {
-            let (q, o) = (e.bind(x[0]), e.bind(y[0]));
-            self.forward_split(e, params, q, [k, v], o);
+        let (q, o) = (e.bind(x[0]), e.bind(y[0]));
+        let version = e.tuning.attention;
+        if version == Version::Tiled && cached == 1 && e.tokens() == 1 && self.0.head_dim <= tiled::SPLIT_HEAD {
+            tiled::forward_split(self, e, params, q, [k, v], o);
             return Vec::new();
         }
         let lse = e.vector(e.tokens() * self.0.heads);
-        let version = e.tuning.attention;
-        let (q, o, starts, log_sums) = (e.bind(x[0]), e.bind(y[0]), e.input(Input::Starts), e.bind(lse));
-        let dispatch: Dispatch = dispatch!(
-            version,
-            [attention_forward_subgroup, attention_forward_registers, attention_forward_tiled],
-            params,
-            { SOFTCAP: self.softcap(), CACHED: cached },
-            { q: q, k: k, v: v, starts: starts, o: o, lse: log_sums },
-            self.row_groups(e.tokens())
-        );
+        let (starts, log_sums) = (e.input(Input::Starts), e.bind(lse));
+        let dispatch: Dispatch = if version == Version::Tiled {
+            let bindings = attention_forward_tiled::Bindings { q, k, v, starts, o, lse: log_sums };
+            tiled::forward(self, e, params, cached, bindings)
+        } else {
+            dispatch!(
+                version,
+                [attention_forward_subgroup, attention_forward_registers],
+                params,
+                { SOFTCAP: self.softcap(), CACHED: cached },
+                { q: q, k: k, v: v, starts: starts, o: o, lse: log_sums },
+                self.row_groups(e.tokens())
+            )
+        };
         e.run(dispatch.flops(self.flops(e, 2)));
         vec![lse]
     }
@@ -236,14 +226,18 @@ impl Op for Attention {
             params.d_q_stride = e.shape(dq.value).stride4();
             params.accumulate = u32::from(dq.accumulate);
             let (starts, d_q) = (e.input(Input::Starts), e.bind(dq.value));
-            let dispatch: Dispatch = dispatch!(
-                version,
-                [attention_backward_query_subgroup, attention_backward_query_registers, attention_backward_query_tiled],
-                params,
-                { SOFTCAP: self.softcap() },
-                { q: q, k: k, v: v, d_o: d_o, row_sums: row_sums, starts: starts, d_q: d_q },
-                self.row_groups(e.tokens())
-            );
+            let dispatch: Dispatch = if version == Version::Tiled {
+                tiled::backward_query(self, e, params, attention_backward_query_tiled::Bindings { q, k, v, d_o, row_sums, starts, d_q })
+            } else {
+                dispatch!(
+                    version,
+                    [attention_backward_query_subgroup, attention_backward_query_registers],
+                    params,
+                    { SOFTCAP: self.softcap() },
+                    { q: q, k: k, v: v, d_o: d_o, row_sums: row_sums, starts: starts, d_q: d_q },
+                    self.row_groups(e.tokens())
+                )
+            };
             e.run(dispatch.flops(self.flops(e, 3)));
         }
         if dk.is_some() || dv.is_some() {
@@ -255,9 +249,13 @@ impl Op for Attention {
             params.d_v_stride = e.shape(dv_value).stride4();
             params.accumulate = u32::from(dk.is_some_and(|t| t.accumulate)) << 1 | u32::from(dv.is_some_and(|t| t.accumulate)) << 2;
             let (ends, d_k, d_v) = (e.input(Input::Ends), e.bind(dk_value), e.bind(dv_value));
+            if version == Version::Tiled {
+                let bindings = attention_backward_key_tiled::Bindings { q, k, v, d_o, row_sums, ends, d_k, d_v };
+                return tiled::backward_key(self, e, params, bindings);
+            }
             let dispatch: Dispatch = dispatch!(
                 version,
-                [attention_backward_key_subgroup, attention_backward_key_registers, attention_backward_key_tiled],
+                [attention_backward_key_subgroup, attention_backward_key_registers],
                 params,
                 { SOFTCAP: self.softcap() },
                 { q: q, k: k, v: v, d_o: d_o, row_sums: row_sums, ends: ends, d_k: d_k, d_v: d_v },
