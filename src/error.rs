@@ -169,6 +169,22 @@ pub enum Error {
         /// What is wrong and what to do.
         reason: String,
     },
+    /// Some records of a dataset cannot be learned from.
+    #[error(
+        "{}: {count} of {records} records cannot be used; mend them, or leave them out with on_bad_record: skip{}",
+        on_one_line(.dataset),
+        some_of(faults, *count)
+    )]
+    Records {
+        /// Its path or its name in dataset_info.json.
+        dataset: String,
+        /// How many are wrong.
+        count: usize,
+        /// Of so many.
+        records: usize,
+        /// What is wrong with the first of them, with file and line.
+        faults: Vec<String>,
+    },
     /// No device, or one that lacks what is needed.
     #[error("{}", on_one_line(.reason))]
     Device {
@@ -220,6 +236,15 @@ fn list(faults: &[String]) -> String {
 /// Each on a line of its own.
 fn lines(faults: &[String]) -> String {
     faults.iter().map(|fault| format!("\n  - {}", on_one_line(fault))).collect()
+}
+
+/// The first faults, each on a line, and how many more there are.
+fn some_of(faults: &[String], count: usize) -> String {
+    let mut lines: String = faults.iter().map(|fault| format!("\n  - {}", on_one_line(fault))).collect();
+    if count > faults.len() {
+        lines.push_str(&format!("\n  and {} more", count - faults.len()));
+    }
+    lines
 }
 
 impl Error {

@@ -79,6 +79,30 @@ impl Carry {
         Ok(())
     }
 
+    /// Makes a token the one that ends texts and answers, as a chat template ends them: in the tokenizer's configuration, and beside the
+    /// ends that generation stops at already.
+    ///
+    /// # Errors
+    /// [`crate::Error::Line`] when tokenizer_config.json is not JSON.
+    pub(crate) fn end_with(&mut self, id: u32, token: &str, model: &ModelConfig) -> Result<()> {
+        let bytes = self.file(TOKENIZER_CONFIG).unwrap_or(b"{}").to_vec();
+        let mut config = parse_object(TOKENIZER_CONFIG, &bytes)?;
+        config.insert("eos_token".into(), json!(token));
+        self.set_file(TOKENIZER_CONFIG, to_bytes(config))?;
+        let mut generation = self.generation_config(model);
+        let mut ends: Vec<Value> = match generation.get("eos_token_id") {
+            Some(Value::Array(ids)) => ids.clone(),
+            Some(one) if one.is_u64() => vec![one.clone()],
+            _ => Vec::new(),
+        };
+        if !ends.contains(&json!(id)) {
+            ends.insert(0, json!(id));
+        }
+        generation.insert("eos_token_id".into(), if ends.len() == 1 { json!(id) } else { json!(ends) });
+        self.generation_config = Some(generation);
+        Ok(())
+    }
+
     /// Replaces tokenizer files and chat template by those of another directory.
     pub fn replace_by(&mut self, other: Carry) {
         self.files.retain(|(name, _)| !other.files.iter().any(|(new, _)| new == name));
@@ -168,6 +192,21 @@ mod tests {
             json!({"tokenizer_class": "PreTrainedTokenizerFast", "additional_special_tokens": ["<a>"], "eos_token": "</s>",
                 "model_specific_special_tokens": {"image_token": "<i>"}, "extra_special_tokens": {"image_token": "<i>"}})
         );
+    }
+
+    #[test]
+    fn another_end_of_answers_is_written_where_transformers_looks_for_it() {
+        let config = br#"{"model_type": "llama", "vocab_size": 300, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 1,
+            "num_attention_heads": 4, "eos_token_id": 1}"#;
+        let model = ModelConfig::parse("config.json", config).expect("a configuration");
+        let mut carry = Carry::nothing();
+        carry.set_file(TOKENIZER_CONFIG, br#"{"eos_token": "</s>", "tokenizer_class": "PreTrainedTokenizerFast"}"#.to_vec()).expect("JSON");
+        carry.end_with(7, "<|im_end|>", &model).expect("fine");
+        let tokenizer: Value = serde_json::from_slice(carry.file(TOKENIZER_CONFIG).expect("it is there")).expect("JSON");
+        assert_eq!(tokenizer["eos_token"], "<|im_end|>");
+        assert_eq!(carry.generation_config(&model)["eos_token_id"], json!([7, 1]));
+        carry.end_with(7, "<|im_end|>", &model).expect("fine");
+        assert_eq!(carry.generation_config(&model)["eos_token_id"], json!([7, 1]), "once is enough");
     }
 
     #[test]

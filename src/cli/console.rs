@@ -46,6 +46,27 @@ impl Console {
     }
 }
 
+/// Whether stdout shows colours. <https://no-color.org>
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Style {
+    coloured: bool,
+}
+
+impl Style {
+    pub(super) fn of_stdout() -> Style {
+        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Style { coloured: stdout().is_terminal() && !refused }
+    }
+
+    pub(super) fn is_coloured(self) -> bool {
+        self.coloured
+    }
+
+    pub(super) fn paint(self, code: &str, text: &str) -> String {
+        if self.coloured { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
+    }
+}
+
 /// A line on stderr.
 pub(super) fn say(text: &str) {
     let _ = writeln!(stderr(), "{}", visible(text));

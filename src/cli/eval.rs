@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use clap::Args;
 use rootstock::Result;
-use rootstock::data::{Encoding, check_fits_model, encode_records, load_datasets};
+use rootstock::data::{Encoding, LoadedRecords, check_fits_model, encode_records, load_datasets};
 use rootstock::platform::open_beside;
 
 use super::Global;
@@ -65,12 +65,13 @@ pub(super) async fn run(args: &EvalArgs, global: &Global) -> Result<()> {
     }
     let model = open_adapted(args.model.as_deref().unwrap_or_default(), &args.adapters.adapters, console).await?;
     let config = model.config();
-    let records = load_datasets(&args.dataset, &args.dataset_dir, None, &open_beside).await?;
+    let LoadedRecords { records, notices } = load_datasets(&args.dataset, &args.dataset_dir, None, &open_beside).await?;
     let name = args.dataset.join(", ");
     let cutoff_len = args.cutoff_len.unwrap_or(config.max_position_embeddings).max(2);
     let encoded = encode_records(&name, &records, &model.tokenizer, &Encoding::scoring(cutoff_len))?;
     check_fits_model(&name, &encoded.samples, config)?;
     console.say(&format!("dataset  {name} ({}, {})", count(encoded.samples.len(), "sample"), count(encoded.tokens(), "token")));
+    console.notes(&notices);
     console.notes(&encoded.notices);
 
     let gpu = Rc::new(global.gpu().await?);

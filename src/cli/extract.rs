@@ -6,7 +6,7 @@ use std::rc::Rc;
 use clap::Args;
 use rootstock::adapter::{Adapted, Adapter, AdapterFiles, Extracted, ExtractedModule, Rank, extract, fingerprint, write_adapter};
 use rootstock::checkpoint::{Carry, Checkpoint};
-use rootstock::data::{Encoding, Tokenizer, check_fits_model, encode_records, load_datasets};
+use rootstock::data::{Encoding, LoadedRecords, Tokenizer, check_fits_model, encode_records, load_datasets};
 use rootstock::gpu::human_bytes;
 use rootstock::platform::{Directory, as_directory, open_beside, open_directory};
 use rootstock::train::{Score, score, score_adapted};
@@ -145,7 +145,8 @@ pub(super) async fn run(args: &ExtractArgs, global: &Global) -> Result<()> {
 
 async fn losses(args: &ExtractArgs, global: &Global, base: &Checkpoint, tuned: &Checkpoint) -> Result<Losses> {
     const BATCH: usize = 8;
-    let records = load_datasets(&args.dataset, &args.dataset_dir, None, &open_beside).await?;
+    let LoadedRecords { records, notices } = load_datasets(&args.dataset, &args.dataset_dir, None, &open_beside).await?;
+    global.console().notes(&notices);
     let name = args.dataset.join(", ");
     let tokenizer = Tokenizer::load(&**base.directory()).await?;
     let config = base.config();

@@ -14,6 +14,7 @@ mod generate;
 mod logits;
 mod manual;
 mod merge;
+mod preview;
 mod progress;
 mod serve;
 mod setup;
@@ -49,6 +50,7 @@ const EXAMPLES: &str = "Examples:
   rootstock train recipe.yaml                        train as the recipe says
   rootstock train recipe.yaml learning_rate=1e-5     the same with another learning rate
   rootstock train - < recipe.yaml                    a recipe from the standard input
+  rootstock preview recipe.yaml                      what does the model read of my data, and what does it learn?
   rootstock estimate recipe.yaml                     will it fit into the GPU's memory?
   rootstock eval --model out --dataset test.jsonl    how well does the result predict these texts?
   rootstock generate --model out --prompt 'Hello'    what does it answer?
@@ -85,6 +87,7 @@ enum Command {
     Logits(logits::LogitsArgs),
     Merge(merge::MergeArgs),
     Extract(extract::ExtractArgs),
+    Preview(preview::PreviewArgs),
     Estimate(estimate::EstimateArgs),
     Devices(devices::DevicesArgs),
     Bench(bench::BenchArgs),
@@ -162,6 +165,7 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Logits(args) => logits::run(args, global).await,
         Command::Merge(args) => merge::run(args, global).await,
         Command::Extract(args) => extract::run(args, global).await,
+        Command::Preview(args) => preview::run(args, global).await,
         Command::Estimate(args) => estimate::run(args, global).await,
         Command::Devices(args) => devices::run(args, global).await,
         Command::Bench(args) => bench::run(args, global).await,

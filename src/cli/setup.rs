@@ -3,16 +3,20 @@
 use std::io::Read;
 use std::path::Path;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rootstock::adapter::Adapter;
 use rootstock::checkpoint::Checkpoint;
 use rootstock::config::{Recipe, Using};
+use rootstock::data::{PrepareProgress, Prepared};
 use rootstock::error::on_one_line;
 use rootstock::platform::{open_directory, parent_and_name, read_small};
 use rootstock::workflow::{Model, Paths, Places, Run};
 use rootstock::{Error, Result};
 
 use super::console::{Console, count, thousands};
+use super::preview::first_sample;
 
 /// Adapters on a model: the same option for all commands that run one.
 #[derive(Debug, clap::Args)]
@@ -45,7 +49,7 @@ pub(super) async fn open_adapted(path: &str, adapters: &[String], console: Conso
 }
 
 /// Describes a model and shows its warnings.
-fn introduce(model: &Model, path: &str, console: Console) {
+pub(super) fn introduce(model: &Model, path: &str, console: Console) {
     let config = model.config();
     console.say(&format!(
         "model    {path} ({}, {} parameters, {}, vocabulary of {})",
@@ -148,7 +152,8 @@ pub(super) async fn open_run(recipe: Recipe, console: Console) -> Result<Run> {
 pub(super) async fn run_on(model: Model, recipe: Recipe, places: &dyn Places, console: Console) -> Result<Run> {
     console.notes(&recipe.notices);
     introduce(&model, &recipe.model_name_or_path, console);
-    let run = Run::on(model, recipe, places).await?;
+    let data = prepare(&model, &recipe, places, console).await?;
+    let run = Run::with(model, Rc::new(data), recipe, places).await?;
     let (recipe, data) = (&run.input.recipe, &run.input.data);
     for (title, names, encoded) in [
         ("dataset ", &recipe.dataset, &data.train),
@@ -168,5 +173,35 @@ pub(super) async fn run_on(model: Model, recipe: Recipe, places: &dyn Places, co
         ));
         console.notes(&encoded.notices);
     }
+    if let Some(sample) = first_sample(&data.train, &run.model.tokenizer)? {
+        console.say(&format!("sample   {sample}"));
+    }
     Ok(run)
+}
+
+/// Reads and tokenises a recipe's data, with a bar where that takes a while.
+///
+/// # Errors
+/// What is wrong with the data.
+pub(super) async fn prepare(model: &Model, recipe: &Recipe, places: &dyn Places, console: Console) -> Result<Prepared> {
+    let mut bar: Option<ProgressBar> = None;
+    let begun = Instant::now();
+    let mut watch = |progress: PrepareProgress| {
+        if console.is_interactive() && (bar.is_some() || begun.elapsed() > Duration::from_millis(500)) {
+            let bar = bar.get_or_insert_with(|| {
+                let bar = ProgressBar::with_draw_target(Some(1000), ProgressDrawTarget::stderr_with_hz(8));
+                let style = ProgressStyle::with_template("reading data {bar:24} {percent} %{msg}  {eta} left");
+                bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━━─"));
+                bar
+            });
+            bar.set_position((progress.share * 1000.0) as u64);
+            bar.set_message(format!("  {}, {}", count(progress.records, "record"), count(progress.tokens, "token")));
+        }
+        Ok(())
+    };
+    let prepared = model.prepare_watched(recipe, places, &mut watch).await;
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    prepared
 }

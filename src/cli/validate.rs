@@ -1,7 +1,6 @@
 //! `rootstock validate`.
 
 use std::borrow::Cow;
-use std::io::IsTerminal;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -16,7 +15,7 @@ use rootstock::{Error, Result};
 use serde::Serialize;
 
 use super::Global;
-use super::console::{self, Console, count, thousands};
+use super::console::{self, Console, Style, count, thousands};
 
 /// Says whether a directory is a model that can be trained on, and everything that is wrong with it
 ///
@@ -194,28 +193,11 @@ impl Bar {
     }
 }
 
-/// Whether to colour. <https://no-color.org>
-#[derive(Clone, Copy)]
-struct Style {
-    coloured: bool,
-}
-
-impl Style {
-    fn of_stdout() -> Style {
-        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Style { coloured: std::io::stdout().is_terminal() && !refused }
-    }
-
-    fn paint(self, code: &str, text: &str) -> String {
-        if self.coloured { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
-    }
-
-    fn severity(self, severity: Severity) -> String {
-        match severity {
-            Severity::Error => self.paint("1;31", "error"),
-            Severity::Warning => self.paint("1;33", "warning"),
-            Severity::Info => self.paint("36", "info"),
-        }
+fn painted(severity: Severity, style: Style) -> String {
+    match severity {
+        Severity::Error => style.paint("1;31", "error"),
+        Severity::Warning => style.paint("1;33", "warning"),
+        Severity::Info => style.paint("36", "info"),
     }
 }
 
@@ -261,7 +243,7 @@ fn show(finding: &Finding, style: Style) -> String {
     let place: Vec<Cow<'_, str>> = [&finding.file, &finding.tensor].into_iter().flatten().map(|name| on_one_line(name)).collect();
     let place = if place.is_empty() { String::new() } else { format!("{}\n  ", style.paint("1", &place.join(": "))) };
     let code = style.paint("2", &format!("[{}]", finding.code.name()));
-    let mut text = format!("{} {code} {place}{}", style.severity(finding.severity), on_one_line(&finding.message));
+    let mut text = format!("{} {code} {place}{}", painted(finding.severity, style), on_one_line(&finding.message));
     if let Some(repair) = &finding.repair {
         text.push_str(&format!("\n  {} {}", style.paint("32", "repair:"), on_one_line(&repair.to_string())));
     }

@@ -13,5 +13,7 @@ mod version1;
 pub use docs::markdown;
 pub use recipe::Recipe;
 pub use settings::{GivenKeys, read_keys};
-pub use types::{ExportDtype, FinetuningType, Freeze, Interval, Lora, Resume, SchedulerKwargs, SchedulerType, Stage, Strategy};
+pub use types::{
+    ExportDtype, FinetuningType, Freeze, Interval, Lora, OnBadRecord, Resume, SchedulerKwargs, SchedulerType, Stage, Strategy,
+};
 pub use using::{Generating, Using};

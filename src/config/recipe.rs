@@ -7,7 +7,9 @@ use serde_json::{Map, Value as Json};
 
 use super::keys::{self, Key, OnResume};
 use super::settings::Settings;
-use super::types::{ExportDtype, FinetuningType, Freeze, Interval, Lora, Resume, SchedulerKwargs, SchedulerType, Stage, Strategy};
+use super::types::{
+    ExportDtype, FinetuningType, Freeze, Interval, Lora, OnBadRecord, Resume, SchedulerKwargs, SchedulerType, Stage, Strategy,
+};
 use super::using::{Generating, Using};
 use super::value::Value;
 use crate::error::{Error, Result};
@@ -33,8 +35,13 @@ pub struct Recipe {
     pub dataset: Vec<String>,
     pub eval_dataset: Vec<String>,
     pub dataset_dir: String,
+    pub template: Option<String>,
+    pub tool_format: Option<String>,
+    pub default_system: Option<String>,
+    pub enable_thinking: Option<bool>,
     pub cutoff_len: usize,
     pub max_samples: Option<usize>,
+    pub on_bad_record: OnBadRecord,
     pub train_on_prompt: bool,
     pub mask_history: bool,
     /// Resolved: on for pt unless switched off, and by neat_packing.
@@ -217,8 +224,13 @@ impl Recipe {
             dataset: s.list("dataset"),
             eval_dataset: s.list("eval_dataset"),
             dataset_dir: s.text("dataset_dir"),
+            template: s.text_if_given("template"),
+            tool_format: s.text_if_given("tool_format"),
+            default_system: s.text_if_given("default_system"),
+            enable_thinking: s.bool_if_given("enable_thinking"),
             cutoff_len: s.count("cutoff_len"),
             max_samples: s.count_if_given("max_samples"),
+            on_bad_record: s.one_of("on_bad_record"),
             train_on_prompt: s.bool("train_on_prompt"),
             mask_history: s.bool("mask_history"),
             packing: neat_packing || s.bool_if_given("packing").unwrap_or(stage == Stage::Pt),
@@ -271,9 +283,6 @@ impl Recipe {
         let halves: Vec<&str> = ["bf16", "fp16", "pure_bf16"].into_iter().filter(|name| s.bool(name)).collect();
         if !halves.is_empty() {
             s.notices.push(format!("{}: the arithmetic is f32 here; export_dtype chooses what is written", halves.join(", ")));
-        }
-        if let Some(template) = s.text_if_given("template") {
-            s.notices.push(format!("template: {template} is not used; the checkpoint's own chat template is"));
         }
         if s.has("warmup_ratio") && s.number("warmup_steps") > 0.0 {
             s.notices.push("warmup_steps and warmup_ratio are both given: warmup_steps is used".into());

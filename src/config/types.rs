@@ -24,6 +24,16 @@ pub enum FinetuningType {
     Freeze,
 }
 
+/// What a record means that cannot be learned from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnBadRecord {
+    /// The run does not begin.
+    Stop,
+    /// The record is left out, and the user is told.
+    Skip,
+}
+
 /// When something happens during training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -6,7 +6,10 @@
 //! the whole conversation (most templates), all answers are learned in one sequence; where a template rewrites earlier turns
 //! (thinking that is cut out, a system message that moves), an answer gets a sequence of its own.
 
-use super::template::{MARK, Message};
+use serde_json::{Value as Json, json};
+
+use super::record::Conversation;
+use super::template::MARK;
 use super::tokenizer::Tokenizer;
 use crate::error::{Error, Result};
 
@@ -19,6 +22,27 @@ pub(super) struct Turn {
     pub(super) target: Vec<u32>,
     /// Whether the answer is learned in this sequence, or only read.
     pub(super) learned: bool,
+    /// What is learned in the place of the source's first token.
+    pub(super) opening: Opening,
+}
+
+/// What is learned where a turn begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Opening {
+    /// Nothing: the answer before it has an end of its own.
+    Nothing,
+    /// The token that ends the answer before it, if that answer is learned (GLM's template writes no end of turn).
+    EndsAnswer(u32),
+    /// This token, in every turn but the one that is fitted into cutoff_len first (LLaMA-Factory's `efficient_eos`).
+    UnlessFirst(u32),
+}
+
+/// The turns of one sequence.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Turns {
+    pub(super) turns: Vec<Turn>,
+    /// A token that ends the sequence and is learned, whatever is cut.
+    pub(super) eos: Option<u32>,
 }
 
 /// One answer in the text of its conversation so far.
@@ -31,48 +55,68 @@ struct Answer {
     end: usize,
     /// Whether a special token ends it; else the end-of-sequence token is appended.
     closed: bool,
+    /// Whether the conversation goes on behind it.
+    followed: bool,
+    /// Whether it is learned.
+    learned: bool,
 }
 
-/// The sequences of a conversation that ends with an answer, each as its turns; the last sequence holds the last answer.
+/// The sequences of a conversation that ends with an answer, each as its turns; the last sequence holds the last answer. Sequences
+/// in which no answer is learned are left out.
 ///
 /// # Errors
-/// [`Error::Config`] when the template refuses the conversation or its headers cannot be found.
-pub(super) fn encode_conversation(tokenizer: &Tokenizer, messages: &[Message]) -> Result<Vec<Vec<Turn>>> {
+/// [`Error::Config`] when the template refuses the conversation, leaves out a part of it, or its headers cannot be found.
+pub(super) fn encode_conversation(tokenizer: &Tokenizer, conversation: &Conversation, mask_history: bool) -> Result<Vec<Turns>> {
+    if let Some(named) = tokenizer.named_template() {
+        return Ok(vec![named.encode(tokenizer, conversation, mask_history)?]);
+    }
+    let with_system = tokenizer.with_default_system(conversation);
+    let conversation = with_system.as_ref().unwrap_or(conversation);
+    tokenizer.template().check_writes(conversation)?;
+    let messages = &conversation.messages;
     let places = messages.iter().enumerate().filter(|(_, m)| m.role == "assistant").map(|(k, _)| k);
-    let answers = places.map(|k| find_answer(tokenizer, messages, k)).collect::<Result<Vec<_>>>()?;
+    let answers = places.map(|k| find_answer(tokenizer, conversation, k)).collect::<Result<Vec<_>>>()?;
     // From the last answer back: an answer joins the sequence behind it whose text begins with its own.
     let mut groups: Vec<Vec<&Answer>> = Vec::new();
     for answer in answers.iter().rev() {
         let so_far = &answer.text[..answer.end];
-        let fits = |group: &&mut Vec<&Answer>| group.first().is_some_and(|whole| answer.closed && whole.text.starts_with(so_far));
-        match groups.iter_mut().find(fits) {
+        let joins = |whole: &&Answer| (answer.closed || answer.followed) && whole.text.starts_with(so_far);
+        match groups.iter_mut().find(|group| group.first().is_some_and(joins)) {
             Some(group) => group.push(answer),
             None => groups.push(vec![answer]),
         }
     }
-    groups.iter().rev().map(|group| encode_group(tokenizer, group)).collect()
+    groups.retain(|group| group.iter().any(|answer| answer.learned));
+    groups.iter().rev().map(|group| encode_group(tokenizer, group).map(|turns| Turns { turns, eos: None })).collect()
 }
 
-fn find_answer(tokenizer: &Tokenizer, messages: &[Message], k: usize) -> Result<Answer> {
+fn find_answer(tokenizer: &Tokenizer, conversation: &Conversation, k: usize) -> Result<Answer> {
     let template = tokenizer.template();
-    let prompt = template.render(&messages[..k], true)?;
-    let full = template.render(&messages[..=k], false)?;
+    let Conversation { messages, tools } = conversation;
+    let prompt = template.render_tools(&messages[..k], tools, true)?;
+    let full = template.render_tools(&messages[..=k], tools, false)?;
     let (text, start) = if full.starts_with(&prompt) {
         let start = prompt.len();
         (full, start)
     } else {
-        join(tokenizer, messages, k, &prompt, &full)?
+        join(tokenizer, conversation, k, &prompt, &full)?
     };
 
     // What follows the answer's own words: "<|im_end|>\n" or the like.
     let content = messages[k].content.trim();
     let region = &text[start..];
     let lead = region.len() - region.trim_start().len();
-    let after = if region.trim_start().starts_with(content) {
+    let after = if messages[k].more.is_empty() && region.trim_start().starts_with(content) {
         start + lead + content.len()
     } else {
-        // The template rewrites the words; a marked answer shows what it writes after them.
-        let (_, tail) = around(tokenizer, messages, k, k)?;
+        // The template rewrites the words, or writes more than them; a marked answer shows what it writes after them.
+        let (_, mut tail) = around(tokenizer, conversation, k, k)?;
+        if !messages[k].tool_calls().is_empty() {
+            // What closes the call itself depends on its arguments; the end of the turn behind it does not.
+            let (ids, offsets) = tokenizer.encode_with_offsets(&tail)?;
+            let closing = ids.iter().zip(&offsets).find(|(id, _)| tokenizer.ends_turn(**id));
+            tail = closing.map_or_else(String::new, |(_, (from, _))| tail[*from..].to_string());
+        }
         if text[start..].ends_with(&tail) { text.len() - tail.len() } else { text.len() }
     };
     // The first special token after the words ends the turn. What else a template appends (a newline, for phi3 a second end) is
@@ -80,26 +124,38 @@ fn find_answer(tokenizer: &Tokenizer, messages: &[Message], k: usize) -> Result<
     let (ids, offsets) = tokenizer.encode_with_offsets(&text[after..])?;
     let closing = ids.iter().zip(&offsets).find(|(id, _)| tokenizer.is_special(**id));
     let end = closing.map_or(text.len(), |(_, (_, end))| after + end);
-    Ok(Answer { start, end, closed: closing.is_some() || k + 1 < messages.len(), text })
+    let followed = k + 1 < messages.len();
+    Ok(Answer { start, end, closed: closing.is_some(), followed, learned: messages[k].learned, text })
 }
 
-/// What the template writes before and after message `i` of the conversation up to answer `k`.
-fn around(tokenizer: &Tokenizer, messages: &[Message], k: usize, i: usize) -> Result<(String, String)> {
-    let mut marked = messages[..=k].to_vec();
+/// What the template writes before and after message `i` of the conversation up to answer `k`; of an answer that calls tools, before and
+/// after an argument of its last call.
+fn around(tokenizer: &Tokenizer, conversation: &Conversation, k: usize, i: usize) -> Result<(String, String)> {
+    let mut marked = conversation.messages[..=k].to_vec();
     if let Some(message) = marked.get_mut(i) {
-        message.content = MARK.into();
+        match message.more.get_mut("tool_calls").and_then(Json::as_array_mut).and_then(|calls| calls.last_mut()) {
+            Some(call) => call["function"]["arguments"] = json!({"argument": MARK}),
+            None => message.content = MARK.into(),
+        }
     }
-    let rendered = tokenizer.template().render(&marked, false)?;
-    let (before, after) = rendered.rsplit_once(MARK).unwrap_or((&rendered, ""));
-    Ok((before.to_string(), after.to_string()))
+    let rendered = tokenizer.template().render_tools(&marked, &conversation.tools, false)?;
+    match rendered.rsplit_once(MARK) {
+        Some((before, after)) => Ok((before.to_string(), after.to_string())),
+        None if i == k => Err(Error::config(
+            "chat template",
+            "chat_template",
+            "the chat template leaves this answer out, so that there is nothing to learn; use another one (template: NAME in the recipe)",
+        )),
+        None => Ok((rendered, String::new())),
+    }
 }
 
 /// The text to train on and where its answer begins, when the full rendering does not begin with the prompt: the prompt,
 /// then what the full rendering has beyond it.
-fn join(tokenizer: &Tokenizer, messages: &[Message], k: usize, prompt: &str, full: &str) -> Result<(String, usize)> {
+fn join(tokenizer: &Tokenizer, conversation: &Conversation, k: usize, prompt: &str, full: &str) -> Result<(String, usize)> {
     // The header of the answer stands between the question and the answer's own words.
-    let (_, after_question) = around(tokenizer, messages, k, k.saturating_sub(1))?;
-    let (before_answer, _) = around(tokenizer, messages, k, k)?;
+    let (_, after_question) = around(tokenizer, conversation, k, k.saturating_sub(1))?;
+    let (before_answer, _) = around(tokenizer, conversation, k, k)?;
     let header = if full.ends_with(&after_question) { full.len() - after_question.len() } else { full.len() };
     let words = if full.starts_with(&before_answer) { before_answer.len() } else { full.len() };
 
@@ -140,9 +196,23 @@ fn encode_group(tokenizer: &Tokenizer, group: &[&Answer]) -> Result<Vec<Turn>> {
         Some(pieces) => pieces,
         None => encode_pieces(tokenizer, text, &bounds)?,
     };
-    let mut turns: Vec<Turn> =
-        pieces.chunks_exact(2).map(|pair| Turn { source: pair[0].clone(), target: pair[1].clone(), learned: true }).collect();
+    let answers: Vec<&Answer> = group.iter().rev().copied().collect();
+    let mut turns = Vec::with_capacity(answers.len());
+    for (i, (pair, answer)) in pieces.chunks_exact(2).zip(&answers).enumerate() {
+        let (source, target) = (pair[0].clone(), pair[1].clone());
+        let before = i.checked_sub(1).map(|before| answers[before]);
+        let opening = match (before, source.first()) {
+            // An answer without an end of turn ends where the next turn begins: with that turn's token, if generation stops at it.
+            (Some(Answer { closed: false, learned: true, .. }), Some(first)) => {
+                let end = if tokenizer.eos_ids().contains(first) { Some(*first) } else { tokenizer.eos() };
+                end.map_or(Opening::Nothing, Opening::EndsAnswer)
+            }
+            _ => Opening::Nothing,
+        };
+        turns.push(Turn { source, target, learned: answer.learned, opening });
+    }
     if !whole.closed
+        && whole.learned
         && let (Some(last), Some(eos)) = (turns.last_mut(), tokenizer.eos())
     {
         last.target.push(eos); // a template without an end of turn: without this token the model would never stop

@@ -1,8 +1,14 @@
-//! Datasets by path, or by name through LLaMA-Factory's `dataset_info.json`.
+//! Datasets by path (a file, or a folder of files), or by name through LLaMA-Factory's `dataset_info.json`.
 
 use serde_json::Value as Json;
 
-use super::formats::{AlpacaColumns, Layout, MessageColumns, Record, read_records};
+use super::faults::Faults;
+use super::formats::{Expected, Piece, PieceTaker, is_dataset_file, read_file};
+use super::layout::{AlpacaColumns, Layout, MessageColumns};
+use super::record::Record;
+use super::split_name::{Slice, files_of_split};
+use super::unread::Unread;
+use crate::config::OnBadRecord;
 use crate::error::{Error, Result};
 use crate::platform::{Directory, read_small};
 
@@ -12,23 +18,122 @@ const REGISTRY: &str = "dataset_info.json";
 /// Opens a path that the user wrote: the directory it lies in, and its name there.
 pub type OpenPath<'a> = dyn Fn(&str) -> Result<(Box<dyn Directory>, String)> + 'a;
 
-/// Reads datasets one after the other. Each is a name in `dataset_dir`'s dataset_info.json, or the path of a file (relative to
-/// the working directory, or to `dataset_dir`). Of each, at most `max_samples` records are kept.
+/// Which datasets are read, and how much of each.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) names: &'a [String],
+    pub(super) dataset_dir: &'a str,
+    /// Records of each dataset at most; what follows them is not read.
+    pub(super) max_samples: Option<usize>,
+    /// Whether of a folder with several splits the one for evaluation is meant.
+    pub(super) evaluation: bool,
+}
+
+/// Records, and what the user should be told about their files.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LoadedRecords {
+    /// The records, one dataset after the other.
+    pub records: Vec<Record>,
+    /// What is worth knowing: fields that are not read, what was made of a folder.
+    pub notices: Vec<String>,
+}
+
+/// Reads datasets one after the other. Each is a name in `dataset_dir`'s dataset_info.json, or the path of a file or folder (relative to
+/// the working directory, or to `dataset_dir`). Of each, at most `max_samples` records are read.
 ///
 /// # Errors
-/// [`Error::Dataset`] for an unknown name (with the nearest known one) or an entry that cannot be used; see [`read_records`].
-pub async fn load_datasets(names: &[String], dataset_dir: &str, max_samples: Option<usize>, open: &OpenPath<'_>) -> Result<Vec<Record>> {
-    let registry = read_registry(dataset_dir, open).await?;
-    let mut all = Vec::new();
-    for name in names {
-        let mut records = match registry.get(name.as_str()) {
-            Some(entry) => from_entry(name, entry, dataset_dir, open).await?,
-            None => from_path(name, &registry, dataset_dir, open).await?,
+/// [`Error::Dataset`] for an unknown name (with the nearest known one), an entry that cannot be used or a file that is none;
+/// [`Error::Line`] or [`Error::Records`] for records that cannot be used.
+pub async fn load_datasets(names: &[String], dataset_dir: &str, max_samples: Option<usize>, open: &OpenPath<'_>) -> Result<LoadedRecords> {
+    let wanted = Wanted { names, dataset_dir, max_samples, evaluation: true };
+    let (mut loaded, mut faults, mut unread, mut count) = (LoadedRecords::default(), Faults::default(), Unread::default(), 0);
+    let mut take = |piece: Piece, _: f64| {
+        count += 1;
+        match piece.read() {
+            Ok((record, fields)) => {
+                unread.note(&record.path, fields);
+                loaded.records.push(record);
+            }
+            Err(fault) => faults.note(fault),
+        }
+        Ok(true)
+    };
+    let notices = read_datasets(&wanted, open, &mut take).await?;
+    loaded.notices = notices;
+    faults.judge(&names.join(", "), count, OnBadRecord::Stop)?;
+    loaded.notices.extend(unread.notices());
+    Ok(loaded)
+}
+
+/// Gives the records of datasets, unread, to `take`; returns what the user should be told.
+///
+/// # Errors
+/// As [`load_datasets`], but for records that are wrong; what `take` fails with.
+pub(super) async fn read_datasets(wanted: &Wanted<'_>, open: &OpenPath<'_>, take: &mut PieceTaker<'_>) -> Result<Vec<String>> {
+    let registry = read_registry(wanted.dataset_dir, open).await?;
+    let mut notices = Vec::new();
+    for (i, name) in wanted.names.iter().enumerate() {
+        let source = match registry.get(name.as_str()) {
+            Some(entry) => from_entry(name, entry, wanted, open).await?,
+            None => from_path(name, &registry, wanted, open).await?,
         };
-        records.truncate(max_samples.unwrap_or(usize::MAX));
-        all.extend(records);
+        let part = |share: f64| (i as f64 + share) / wanted.names.len() as f64;
+        notices.extend(source.read(wanted.max_samples, &mut |piece, share| take(piece, part(share))).await?);
     }
-    Ok(all)
+    Ok(notices)
+}
+
+/// One dataset: its files, what they look like, and which of their records are meant.
+struct Source {
+    dir: Box<dyn Directory>,
+    /// Each file's name in `dir`, and what messages call it.
+    files: Vec<(String, String)>,
+    expected: Expected,
+    slice: Slice,
+    limit: usize,
+    notices: Vec<String>,
+}
+
+impl Source {
+    async fn read(self, max_samples: Option<usize>, take: &mut PieceTaker<'_>) -> Result<Vec<String>> {
+        let total = if self.slice.needs_total() { self.each(&mut |_, _| Ok(true)).await?.0 } else { 0 };
+        let range = self.slice.range(total);
+        let limit = self.limit.min(max_samples.unwrap_or(usize::MAX));
+        let range = range.start..range.end.min(range.start.saturating_add(limit));
+        let mut at = 0;
+        let (_, notices) = self
+            .each(&mut |piece, share| {
+                let here = at;
+                at += 1;
+                if here < range.start {
+                    return Ok(true);
+                }
+                if here >= range.end {
+                    return Ok(false);
+                }
+                Ok(take(piece, share)? && at < range.end)
+            })
+            .await?;
+        Ok([self.notices, notices].concat())
+    }
+
+    /// The records of all files, until there are enough: how many there were, and what the user should be told.
+    async fn each(&self, take: &mut PieceTaker<'_>) -> Result<(usize, Vec<String>)> {
+        let (mut count, mut notices, mut more) = (0, Vec::new(), true);
+        for (i, (file, shown)) in self.files.iter().enumerate() {
+            let part = |share: f64| (i as f64 + share) / self.files.len() as f64;
+            let mut take = |piece: Piece, share: f64| {
+                count += 1;
+                more = take(piece, part(share))?;
+                Ok(more)
+            };
+            notices.extend(read_file(&*self.dir, file, shown, &self.expected, &mut take).await?);
+            if !more {
+                break;
+            }
+        }
+        Ok((count, notices))
+    }
 }
 
 async fn read_registry(dataset_dir: &str, open: &OpenPath<'_>) -> Result<Json> {
@@ -46,16 +151,22 @@ async fn read_registry(dataset_dir: &str, open: &OpenPath<'_>) -> Result<Json> {
     Ok(registry)
 }
 
-async fn from_path(name: &str, registry: &Json, dataset_dir: &str, open: &OpenPath<'_>) -> Result<Vec<Record>> {
+async fn from_path(name: &str, registry: &Json, wanted: &Wanted<'_>, open: &OpenPath<'_>) -> Result<Source> {
     let looks_like_path = name.contains(['/', '\\']) || name.rsplit_once('.').is_some_and(|(_, ext)| ext.len() <= 7 && !ext.is_empty());
-    if looks_like_path {
-        for path in [name.to_string(), join(dataset_dir, name)] {
-            if let Ok((dir, file)) = open(&path)
-                && dir.size(&file).await?.is_some()
-            {
-                return read_records(&path, &dir.read(&file).await?, None);
-            }
+    let dataset_dir = wanted.dataset_dir;
+    for path in [name.to_string(), join(dataset_dir, name)] {
+        if let Ok((dir, file)) = open(&path)
+            && dir.size(&file).await?.is_some()
+        {
+            let files = vec![(file, path)];
+            return Ok(Source { dir, files, expected: Expected::default(), slice: Slice::ALL, limit: usize::MAX, notices: Vec::new() });
         }
+        let splits: &[&str] = if wanted.evaluation { &["validation", "test", "train"] } else { &["train"] };
+        if let Some(folder) = open_folder(&path, open).await? {
+            return folder.source(&path, splits, None);
+        }
+    }
+    if looks_like_path {
         return Err(Error::dataset(name, format!("there is no such file, nor one in {dataset_dir}")));
     }
     let known: Vec<&str> = registry.as_object().map(|o| o.keys().map(String::as_str).collect()).unwrap_or_default();
@@ -72,7 +183,46 @@ async fn from_path(name: &str, registry: &Json, dataset_dir: &str, open: &OpenPa
     Err(Error::dataset(name, format!("{registry} has no such name; {hint}")))
 }
 
-async fn from_entry(name: &str, entry: &Json, dataset_dir: &str, open: &OpenPath<'_>) -> Result<Vec<Record>> {
+/// A folder and the dataset files in it, their names relative to it.
+struct Folder {
+    dir: Box<dyn Directory>,
+    /// What stands before the names in `dir`.
+    prefix: String,
+    files: Vec<String>,
+}
+
+/// The folder of that path; None where there is none or it holds no dataset.
+async fn open_folder(path: &str, open: &OpenPath<'_>) -> Result<Option<Folder>> {
+    let inside = "_";
+    let Ok((dir, name)) = open(&format!("{}/{inside}", path.trim_end_matches('/'))) else { return Ok(None) };
+    let prefix = name.strip_suffix(inside).unwrap_or_default().to_string();
+    let names = dir.list().await?.into_iter().filter_map(|entry| entry.name.strip_prefix(&prefix).map(str::to_string));
+    let no_data = |name: &str| name.starts_with('.') || name.contains("/.") || name == REGISTRY || name == "dataset_infos.json";
+    let files: Vec<String> = names.filter(|name| is_dataset_file(name) && !no_data(name)).collect();
+    Ok((!files.is_empty()).then_some(Folder { dir, prefix, files }))
+}
+
+impl Folder {
+    /// The files of the first of some splits that there is; all files where no name speaks of splits.
+    fn source(self, path: &str, splits: &[&str], subset: Option<&str>) -> Result<Source> {
+        let mut files = self.files;
+        if let Some(subset) = subset {
+            files.retain(|name| name.split('/').any(|part| part == subset));
+        }
+        let (files, split) = files_of_split(&files, splits).map_err(|reason| Error::dataset(path, reason))?;
+        let notices = split.map(|split| {
+            let names = if files.len() > 3 { format!("{} files", files.len()) } else { files.join(", ") };
+            format!("{path}: a folder; its split {split} is read ({names})")
+        });
+        let path = path.trim_end_matches('/');
+        let files = files.into_iter().map(|name| (format!("{}{name}", self.prefix), format!("{path}/{name}"))).collect();
+        let (expected, slice) = (Expected::default(), Slice::ALL);
+        Ok(Source { dir: self.dir, files, expected, slice, limit: usize::MAX, notices: notices.into_iter().collect() })
+    }
+}
+
+async fn from_entry(name: &str, entry: &Json, wanted: &Wanted<'_>, open: &OpenPath<'_>) -> Result<Source> {
+    let dataset_dir = wanted.dataset_dir;
     let fault = |reason: &str| Error::dataset(name, format!("{reason} (in {})", join(dataset_dir, REGISTRY)));
     let Some(file_name) = entry["file_name"].as_str() else {
         return Err(fault("this entry has no file_name; datasets are read from files on this machine, nothing is downloaded"));
@@ -83,33 +233,41 @@ async fn from_entry(name: &str, entry: &Json, dataset_dir: &str, open: &OpenPath
         )));
     }
     if entry["ranking"] == true {
-        return Err(fault("this is a dataset of preferences (ranking: true); conversations or texts are trained"));
+        return Err(fault(
+            "this is a dataset of preferences (ranking: true), for stage dpo; stage sft learns conversations, pt learns texts",
+        ));
     }
-    for column in ["images", "videos", "audios", "tools"] {
+    if !entry["columns"]["kto_tag"].is_null() {
+        return Err(fault(
+            "the column kto_tag marks answers as good or bad, for stage kto; stage sft would learn the bad ones as well, and LLaMA-Factory \
+             drops all of them",
+        ));
+    }
+    for column in ["images", "videos", "audios"] {
         if !entry["columns"][column].is_null() {
             return Err(fault(&format!("the column {column} is not read; only text is trained")));
         }
     }
     let layout = layout_of(entry).map_err(|reason| fault(&reason))?;
     let limit = entry["num_samples"].as_u64().map_or(usize::MAX, |n| n as usize);
-    let path = join(dataset_dir, file_name);
-    let (dir, file) = open(&path)?;
-    let mut records = if dir.size(&file).await?.is_some() {
-        read_records(&path, &dir.read(&file).await?, layout.as_ref())?
-    } else {
-        // LLaMA-Factory also takes a folder of files.
-        let mut records = Vec::new();
-        for part in dir.list().await?.into_iter().filter(|part| part.name.starts_with(&format!("{file}/"))) {
-            let shown = format!("{path}{}", &part.name[file.len()..]);
-            records.extend(read_records(&shown, &dir.read(&part.name).await?, layout.as_ref())?);
-        }
-        if records.is_empty() {
-            return Err(fault(&format!("there is no file {path}")));
-        }
-        records
+    let slice = match &entry["split"] {
+        Json::Null => Slice::ALL,
+        Json::String(text) => Slice::parse(text).map_err(|reason| fault(&reason))?,
+        _ => return Err(fault("split is no text; expected for example \"train\" or \"train[:100]\"")),
     };
-    records.truncate(limit);
-    Ok(records)
+    let path = join(dataset_dir, file_name);
+    let expected = Expected { layout, registered: true };
+    let (dir, file) = open(&path)?;
+    if dir.size(&file).await?.is_some() {
+        if !matches!(slice.split.as_str(), "" | "train") {
+            return Err(fault(&format!("split is \"{}\", but a file is all one split, which is called train", slice.split)));
+        }
+        return Ok(Source { dir, files: vec![(file, path)], expected, slice, limit, notices: Vec::new() });
+    }
+    // LLaMA-Factory also takes a folder of files.
+    let Some(folder) = open_folder(&path, open).await? else { return Err(fault(&format!("there is no file {path}"))) };
+    let source = folder.source(&path, &[&slice.split], entry["subset"].as_str())?;
+    Ok(Source { expected, slice, limit, ..source })
 }
 
 /// Whether a name in the registry, which may come from a stranger, is none of a file below its directory.
@@ -132,6 +290,7 @@ fn layout_of(entry: &Json) -> Result<Option<Layout>, String> {
                 response,
                 system: named("system"),
                 history: named("history"),
+                tools: named("tools"),
             }))),
             (Some(column), None) => Ok(Some(Layout::Text { column })),
             (None, _) => Err("columns names no prompt".into()),
@@ -142,11 +301,14 @@ fn layout_of(entry: &Json) -> Result<Option<Layout>, String> {
             let tag = |name: &str, default: String| entry["tags"][name].as_str().map_or(default, str::to_string);
             Ok(Some(Layout::Messages(MessageColumns {
                 system: named("system"),
+                tools: named("tools"),
                 role_tag: tag("role_tag", defaults.role_tag),
                 content_tag: tag("content_tag", defaults.content_tag),
                 user_tag: tag("user_tag", defaults.user_tag),
                 assistant_tag: tag("assistant_tag", defaults.assistant_tag),
                 system_tag: tag("system_tag", defaults.system_tag),
+                observation_tag: tag("observation_tag", defaults.observation_tag),
+                function_tag: tag("function_tag", defaults.function_tag),
                 messages: column,
             })))
         }

@@ -1,13 +1,24 @@
 //! The samples of a run, from the dataset keys of its recipe.
 
-use super::dataset_info::{OpenPath, load_datasets};
+use std::mem;
+
+use super::dataset_info::{OpenPath, Wanted, read_datasets};
+use super::faults::Faults;
+use super::formats::{Piece, ReadRecord};
 use super::loader::split;
 use super::sample::Sample;
-use super::samples::{Encoded, Encoding, encode_records};
+use super::samples::{Encoded, Encoding, RecordTokens, assemble, encode_record};
 use super::tokenizer::Tokenizer;
-use crate::config::Recipe;
+use super::unread::Unread;
+use crate::config::{OnBadRecord, Recipe};
 use crate::error::{Error, Result};
 use crate::model::ModelConfig;
+use crate::platform::in_parallel;
+
+/// Records are tokenised together when there are so many bytes of them: enough work for every core, and not much memory.
+const TOGETHER: usize = 4 << 20;
+/// So many are tokenised together, however short they are.
+const TOGETHER_RECORDS: usize = 4096;
 
 /// What a run trains and evaluates on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,30 +29,149 @@ pub struct Prepared {
     pub eval: Encoded,
 }
 
-/// Reads, splits and tokenizes the datasets of a recipe for a model.
+/// How far the preparation of data is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PrepareProgress {
+    /// How much of the files was read, from 0 to 1.
+    pub share: f64,
+    /// Records read so far.
+    pub records: usize,
+    /// Their tokens.
+    pub tokens: usize,
+}
+
+/// Reads, splits and tokenizes the datasets of a recipe for a model. `watch` is told how far it is; an error of it ends the preparation.
 ///
 /// # Errors
-/// What [`load_datasets`], [`split`] and [`encode_records`] fail with, and [`check_fits_model`].
-pub async fn prepare(recipe: &Recipe, tokenizer: &Tokenizer, config: &ModelConfig, open: &OpenPath<'_>) -> Result<Prepared> {
+/// What [`super::load_datasets`] and [`super::encode_records`] fail with, [`split`], [`check_fits_model`], and `watch`.
+pub async fn prepare(
+    recipe: &Recipe,
+    tokenizer: &Tokenizer,
+    config: &ModelConfig,
+    open: &OpenPath<'_>,
+    watch: &mut dyn FnMut(PrepareProgress) -> Result<()>,
+) -> Result<Prepared> {
+    if let Some(named) = tokenizer.named_template().filter(|_| recipe.train_on_prompt) {
+        named.check_train_on_prompt()?;
+    }
     let mut prepared = Prepared::default();
+    let (training, evaluation) = (Encoding::training(recipe), Encoding::evaluation(recipe));
     let name = recipe.dataset.join(", ");
-    let records = load_datasets(&recipe.dataset, &recipe.dataset_dir, recipe.max_samples, open).await?;
-    let (train, held_out) = split(records.len(), recipe.val_size, recipe.seed)?;
-    let of = |indices: &[usize]| indices.iter().map(|i| records[*i].clone()).collect::<Vec<_>>();
-    if recipe.do_train {
-        prepared.train = encode_records(&name, &of(&train), tokenizer, &Encoding::training(recipe))?;
-        check_fits_model(&name, &prepared.train.samples, config)?;
+    if !recipe.dataset.is_empty() {
+        let (records, notices) = tokenize(recipe, false, tokenizer, open, watch).await?;
+        let (train, held_out) = share_out(records, recipe)?;
+        if recipe.do_train {
+            prepared.train = assemble(&name, train, tokenizer, &training)?;
+            prepared.train.notices.splice(0..0, notices);
+            check_fits_model(&name, &prepared.train.samples, config)?;
+        }
+        if !held_out.is_empty() && recipe.eval_dataset.is_empty() {
+            prepared.eval = assemble(&name, held_out, tokenizer, &evaluation)?;
+            check_fits_model(&name, &prepared.eval.samples, config)?;
+        }
     }
     if !recipe.eval_dataset.is_empty() {
         let name = recipe.eval_dataset.join(", ");
-        let records = load_datasets(&recipe.eval_dataset, &recipe.dataset_dir, recipe.max_samples, open).await?;
-        prepared.eval = encode_records(&name, &records, tokenizer, &Encoding::evaluation(recipe))?;
-        check_fits_model(&name, &prepared.eval.samples, config)?;
-    } else if !held_out.is_empty() {
-        prepared.eval = encode_records(&name, &of(&held_out), tokenizer, &Encoding::evaluation(recipe))?;
+        let (records, notices) = tokenize(recipe, true, tokenizer, open, watch).await?;
+        prepared.eval = assemble(&name, records, tokenizer, &evaluation)?;
+        prepared.eval.notices.splice(0..0, notices);
         check_fits_model(&name, &prepared.eval.samples, config)?;
     }
     Ok(prepared)
+}
+
+/// The records to train on and those held out.
+fn share_out(records: Vec<RecordTokens>, recipe: &Recipe) -> Result<(Vec<RecordTokens>, Vec<RecordTokens>)> {
+    let (_, held_out) = split(records.len(), recipe.val_size, recipe.seed)?;
+    let mut held_out = held_out.into_iter().peekable();
+    let mut parts = (Vec::with_capacity(records.len()), Vec::with_capacity(held_out.len()));
+    for (i, record) in records.into_iter().enumerate() {
+        match held_out.next_if_eq(&i) {
+            Some(_) => parts.1.push(record),
+            None => parts.0.push(record),
+        }
+    }
+    Ok(parts)
+}
+
+/// Reads and tokenises the datasets to train on, or those for evaluation; also what the user should be told.
+async fn tokenize(
+    recipe: &Recipe,
+    evaluation: bool,
+    tokenizer: &Tokenizer,
+    open: &OpenPath<'_>,
+    watch: &mut dyn FnMut(PrepareProgress) -> Result<()>,
+) -> Result<(Vec<RecordTokens>, Vec<String>)> {
+    let names = if evaluation { &recipe.eval_dataset } else { &recipe.dataset };
+    let wanted = Wanted { names, dataset_dir: &recipe.dataset_dir, max_samples: recipe.max_samples, evaluation };
+    let mut pool = Pool::new(tokenizer, Encoding::training(recipe), watch);
+    let mut notices = read_datasets(&wanted, open, &mut |piece, share| pool.take(piece, share).map(|()| true)).await?;
+    let records = pool.finish(&names.join(", "), recipe.on_bad_record, &mut notices)?;
+    Ok((records, notices))
+}
+
+/// Tokenises records as they come, many at once.
+struct Pool<'a> {
+    tokenizer: &'a Tokenizer,
+    how: Encoding,
+    watch: &'a mut dyn FnMut(PrepareProgress) -> Result<()>,
+    waiting: Vec<Piece>,
+    waiting_bytes: usize,
+    done: Vec<RecordTokens>,
+    faults: Faults,
+    unread: Unread,
+    progress: PrepareProgress,
+}
+
+impl<'a> Pool<'a> {
+    fn new(tokenizer: &'a Tokenizer, how: Encoding, watch: &'a mut dyn FnMut(PrepareProgress) -> Result<()>) -> Pool<'a> {
+        Pool {
+            tokenizer,
+            how,
+            watch,
+            waiting: Vec::new(),
+            waiting_bytes: 0,
+            done: Vec::new(),
+            faults: Faults::default(),
+            unread: Unread::default(),
+            progress: PrepareProgress { share: 0.0, records: 0, tokens: 0 },
+        }
+    }
+
+    fn take(&mut self, piece: Piece, share: f64) -> Result<()> {
+        self.waiting_bytes += piece.bytes();
+        self.waiting.push(piece);
+        self.progress.share = share;
+        if self.waiting_bytes >= TOGETHER || self.waiting.len() >= TOGETHER_RECORDS { self.work() } else { Ok(()) }
+    }
+
+    fn work(&mut self) -> Result<()> {
+        self.waiting_bytes = 0;
+        let (tokenizer, how) = (self.tokenizer, &self.how);
+        let read = in_parallel(mem::take(&mut self.waiting), |piece| -> Result<(RecordTokens, ReadRecord)> {
+            let (record, unread) = piece.read()?;
+            Ok((encode_record(&record, tokenizer, how)?, (record, unread)))
+        });
+        for record in read {
+            self.progress.records += 1;
+            match record {
+                Ok((tokens, (record, unread))) => {
+                    self.unread.note(&record.path, unread);
+                    self.progress.tokens += tokens.sequences.iter().map(|(ids, _)| ids.len()).sum::<usize>();
+                    self.done.push(tokens);
+                }
+                Err(fault) => self.faults.note(fault),
+            }
+        }
+        (self.watch)(self.progress)
+    }
+
+    fn finish(mut self, name: &str, on_bad_record: OnBadRecord, notices: &mut Vec<String>) -> Result<Vec<RecordTokens>> {
+        self.work()?;
+        notices.extend(self.faults.judge(name, self.progress.records, on_bad_record)?);
+        notices.extend(self.unread.notices());
+        Ok(self.done)
+    }
 }
 
 /// Refuses samples that a model cannot read: token ids without a row in its embedding, more tokens than it has positions.

@@ -1,12 +1,14 @@
 //! From records to training samples: token ids and the labels to learn, aligned as transformers aligns them.
 
-use super::conversation::{Turn, encode_conversation};
-use super::formats::{Content, Record};
+use super::conversation::{Opening, Turns, encode_conversation};
+use super::faults::Faults;
 use super::packing::{pack, share_length};
+use super::record::{Content, Conversation, Record};
 use super::sample::{IGNORE, Sample};
 use super::tokenizer::Tokenizer;
-use crate::config::{Recipe, Stage};
+use crate::config::{OnBadRecord, Recipe, Stage};
 use crate::error::{Error, Result};
+use crate::platform::in_parallel;
 
 /// How records become samples: the data keys of a recipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +54,8 @@ pub struct Encoded {
     pub samples: Vec<Sample>,
     /// How many records were read.
     pub records: usize,
+    /// How many of them are conversations.
+    pub conversations: usize,
     /// How many of them were cut at `cutoff_len`.
     pub truncated: usize,
     /// How many of them had no target left, and were dropped.
@@ -74,23 +78,68 @@ impl Encoded {
     }
 }
 
+/// A record as tokens, before records are packed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct RecordTokens {
+    /// One sequence, or several where a template rewrites earlier turns. (ids, labels); without labels every token is learned.
+    pub(super) sequences: Vec<(Vec<u32>, Vec<i32>)>,
+    pub(super) line: usize,
+    /// Whether it was cut at `cutoff_len`.
+    pub(super) truncated: bool,
+    pub(super) conversation: bool,
+}
+
+/// The tokens of a record: what of an encoding takes long, and needs no other record.
+///
+/// # Errors
+/// [`Error::Line`] for a record that the chat template or the stage refuses.
+pub(super) fn encode_record(record: &Record, tokenizer: &Tokenizer, how: &Encoding) -> Result<RecordTokens> {
+    let encoded = match (how.stage, &record.content) {
+        (Stage::Pt, Content::Text(text)) => encode_pretraining(text, tokenizer, how),
+        (Stage::Pt, Content::Conversation(_)) => Err(Error::line(
+            &*record.path,
+            record.line,
+            "stage pt learns plain text, and this is a conversation; use stage: sft, or give {\"text\": …} records",
+        )),
+        (Stage::Sft, Content::Text(text)) => encode_text(text, tokenizer, how),
+        (Stage::Sft, Content::Conversation(conversation)) => encode_answers(conversation, tokenizer, how),
+    };
+    encoded.map(|tokens| RecordTokens { line: record.line, ..tokens }).map_err(|e| at_line(record, e))
+}
+
 /// Makes samples of records. `name` is what errors call the dataset.
 ///
 /// # Errors
-/// [`Error::Line`] for a record that the chat template or the stage refuses, [`Error::Dataset`] when no sample is left.
+/// [`Error::Line`] or [`Error::Records`] for records that the chat template or the stage refuses, [`Error::Dataset`] when no sample is left.
 pub fn encode_records(name: &str, records: &[Record], tokenizer: &Tokenizer, how: &Encoding) -> Result<Encoded> {
-    let mut encoded = match how.stage {
-        Stage::Pt => encode_pretraining(records, tokenizer, how)?,
-        Stage::Sft => encode_supervised(records, tokenizer, how)?,
-    };
-    encoded.records = records.len();
-    let before = encoded.samples.len();
-    encoded.samples.retain(|sample| sample.targets() > 0);
-    encoded.dropped += before - encoded.samples.len();
+    let mut faults = Faults::default();
+    let mut tokens = Vec::with_capacity(records.len());
+    for encoded in in_parallel(records.iter().collect(), |record| encode_record(record, tokenizer, how)) {
+        match encoded {
+            Ok(encoded) => tokens.push(encoded),
+            Err(fault) => faults.note(fault),
+        }
+    }
+    faults.judge(name, records.len(), OnBadRecord::Stop)?;
+    assemble(name, tokens, tokenizer, how)
+}
+
+/// Makes samples of the tokens of records. `name` is what errors call the dataset.
+///
+/// # Errors
+/// [`Error::Dataset`] when no sample is left.
+pub(super) fn assemble(name: &str, records: Vec<RecordTokens>, tokenizer: &Tokenizer, how: &Encoding) -> Result<Encoded> {
+    let mut encoded = Encoded { records: records.len(), ..Default::default() };
+    encoded.truncated = records.iter().filter(|record| record.truncated).count();
+    encoded.conversations = records.iter().filter(|record| record.conversation).count();
+    match how.stage {
+        Stage::Pt if how.packing => encoded.cut_blocks(records, tokenizer, how),
+        Stage::Pt | Stage::Sft => encoded.take_samples(records, tokenizer, how),
+    }
     if encoded.samples.is_empty() {
         return Err(Error::dataset(
             name,
-            format!("none of the {} records leaves a token to learn; is cutoff_len too small?", records.len()),
+            format!("none of the {} records leaves a token to learn; is cutoff_len too small?", encoded.records),
         ));
     }
     encoded.report(how);
@@ -115,45 +164,28 @@ impl Encoded {
     }
 }
 
-/// Stage sft: conversations learn their answers, plain text everything.
-fn encode_supervised(records: &[Record], tokenizer: &Tokenizer, how: &Encoding) -> Result<Encoded> {
-    let mut encoded = Encoded::default();
-    for record in records {
-        match &record.content {
-            Content::Text(text) => {
-                let mut ids = tokenizer.encode(text, true).map_err(|e| at_line(record, &e))?;
-                close(&mut ids, tokenizer);
-                encoded.truncated += usize::from(ids.len() > how.cutoff_len);
-                ids.truncate(how.cutoff_len);
-                encoded.samples.push(Sample::all_learned(ids, record.line));
-            }
-            Content::Conversation(messages) => {
-                let mut sequences = encode_conversation(tokenizer, messages).map_err(|e| at_line(record, &e))?;
-                if how.mask_history {
-                    sequences.drain(..sequences.len().saturating_sub(1));
-                }
-                let mut cut = false;
-                for turns in sequences {
-                    let (sample, was_cut) = sample_of(turns, how, record.line);
-                    cut |= was_cut;
-                    encoded.samples.push(sample);
-                }
-                encoded.truncated += usize::from(cut);
-            }
-        }
+/// Stage sft, plain text: everything is learned.
+fn encode_text(text: &str, tokenizer: &Tokenizer, how: &Encoding) -> Result<RecordTokens> {
+    let mut ids = tokenizer.encode(text, true)?;
+    close(&mut ids, tokenizer);
+    let truncated = ids.len() > how.cutoff_len;
+    ids.truncate(how.cutoff_len);
+    Ok(RecordTokens { sequences: vec![(ids, Vec::new())], truncated, ..Default::default() })
+}
+
+/// Stage sft, conversations: the answers are learned.
+fn encode_answers(conversation: &Conversation, tokenizer: &Tokenizer, how: &Encoding) -> Result<RecordTokens> {
+    let mut sequences = encode_conversation(tokenizer, conversation, how.mask_history)?;
+    if how.mask_history {
+        sequences.drain(..sequences.len().saturating_sub(1));
     }
-    let conversations = records.iter().any(|r| matches!(r.content, Content::Conversation(_)));
-    if conversations && tokenizer.template().is_fallback() {
-        encoded.notices.push(
-            "the model has no chat template: conversations are written as \"User: …\" and \"Assistant: …\" lines, and that template \
-             is saved with the trained model"
-                .into(),
-        );
+    let mut tokens = RecordTokens { conversation: true, ..Default::default() };
+    for turns in sequences {
+        let (sequence, cut) = sequence_of(turns, how);
+        tokens.truncated |= cut;
+        tokens.sequences.push(sequence);
     }
-    if how.packing {
-        encoded.samples = pack(std::mem::take(&mut encoded.samples), how.cutoff_len, how.neat_packing);
-    }
-    Ok(encoded)
+    Ok(tokens)
 }
 
 /// Appends the end-of-sequence token, unless the tokenizer did so by itself.
@@ -166,12 +198,12 @@ fn close(ids: &mut Vec<u32>, tokenizer: &Tokenizer) {
 }
 
 /// Joins the turns of a conversation, `cutoff_len` shared between them as in LLaMA-Factory; also whether it was cut.
-fn sample_of(mut turns: Vec<Turn>, how: &Encoding, line: usize) -> (Sample, bool) {
+fn sequence_of(Turns { mut turns, eos }: Turns, how: &Encoding) -> ((Vec<u32>, Vec<i32>), bool) {
     // With mask_history the last turn matters most, so it is fitted first and earlier ones fill what is left.
     if how.mask_history {
         turns.reverse();
     }
-    let (mut total, mut cut) = (0, false);
+    let (mut total, mut cut) = (usize::from(eos.is_some()), false);
     let mut kept: Vec<(Vec<u32>, Vec<i32>)> = Vec::with_capacity(turns.len());
     for (i, turn) in turns.iter().enumerate() {
         if total >= how.cutoff_len {
@@ -184,72 +216,117 @@ fn sample_of(mut turns: Vec<Turn>, how: &Encoding, line: usize) -> (Sample, bool
         let (source, target) = (&turn.source[..source], &turn.target[..target]);
         let learned = turn.learned && !(how.mask_history && i > 0);
         let label = |ids: &[u32], learn: bool| ids.iter().map(|&id| if learn { id as i32 } else { IGNORE }).collect::<Vec<_>>();
-        kept.push((
-            [source, target].concat(),
-            [label(source, how.train_on_prompt), label(target, learned || how.train_on_prompt)].concat(),
-        ));
+        let mut labels = label(source, how.train_on_prompt);
+        let end = match turn.opening {
+            Opening::EndsAnswer(end) if !how.mask_history && !how.train_on_prompt => Some(end),
+            Opening::UnlessFirst(end) if i > 0 => Some(end),
+            _ => None,
+        };
+        if let (Some(end), Some(first)) = (end, labels.first_mut()) {
+            *first = end as i32;
+        }
+        labels.extend(label(target, learned || how.train_on_prompt));
+        kept.push(([source, target].concat(), labels));
     }
     if how.mask_history {
         kept.reverse();
     }
     let (ids, labels): (Vec<_>, Vec<_>) = kept.into_iter().unzip();
-    (Sample::new(ids.concat(), labels.concat(), line), cut)
+    let (mut ids, mut labels) = (ids.concat(), labels.concat());
+    ids.extend(eos);
+    labels.extend(eos.map(|id| id as i32));
+    ((ids, labels), cut)
 }
 
-/// Stage pt: every token is learned; texts are joined and cut into blocks unless `packing` is off.
-fn encode_pretraining(records: &[Record], tokenizer: &Tokenizer, how: &Encoding) -> Result<Encoded> {
-    let mut encoded = Encoded::default();
-    let bos = tokenizer.bos().filter(|_| tokenizer.adds_bos());
-    let mut stream: Vec<u32> = Vec::new();
-    for record in records {
-        let Content::Text(text) = &record.content else {
-            return Err(Error::line(
-                &*record.path,
-                record.line,
-                "stage pt learns plain text, and this is a conversation; use stage: sft, or give {\"text\": …} records",
-            ));
-        };
-        let mut ids = tokenizer.encode(text, false).map_err(|e| at_line(record, &e))?;
-        close(&mut ids, tokenizer);
-        if how.packing {
-            stream.extend(ids);
-            continue;
-        }
-        if let Some(bos) = bos {
+/// Stage pt: every token is learned.
+fn encode_pretraining(text: &str, tokenizer: &Tokenizer, how: &Encoding) -> Result<RecordTokens> {
+    let mut ids = tokenizer.encode(text, false)?;
+    close(&mut ids, tokenizer);
+    let mut truncated = false;
+    if !how.packing {
+        if let Some(bos) = tokenizer.bos().filter(|_| tokenizer.adds_bos()) {
             ids.insert(0, bos);
         }
-        encoded.truncated += usize::from(ids.len() > how.cutoff_len);
+        truncated = ids.len() > how.cutoff_len;
         ids.truncate(how.cutoff_len);
-        encoded.samples.push(Sample::all_learned(ids, record.line));
     }
-    if !how.packing || stream.is_empty() {
-        return Ok(encoded);
-    }
-    if stream.len() < how.cutoff_len {
-        encoded.notices.push(format!(
-            "the texts have {} tokens, less than cutoff_len ({}): they make one short block",
-            stream.len(),
-            how.cutoff_len
-        ));
-    } else {
-        encoded.remainder = stream.len() % how.cutoff_len;
-        stream.truncate(stream.len() - encoded.remainder);
-    }
-    for block in stream.chunks(how.cutoff_len) {
-        let mut ids = block.to_vec();
-        // As LLaMA-Factory: where the tokenizer begins texts with bos, each block does, in place of its first token.
-        if let Some(bos) = bos {
-            ids[0] = bos;
+    Ok(RecordTokens { sequences: vec![(ids, Vec::new())], truncated, ..Default::default() })
+}
+
+impl Encoded {
+    /// Makes a sample of each sequence, or packs them.
+    fn take_samples(&mut self, records: Vec<RecordTokens>, tokenizer: &Tokenizer, how: &Encoding) {
+        let (mut several, mut sequences) = (0, 0);
+        for record in records {
+            several += usize::from(record.sequences.len() > 1);
+            sequences += record.sequences.len();
+            for (ids, labels) in record.sequences {
+                let sample = if labels.is_empty() { Sample::all_learned(ids, record.line) } else { Sample::new(ids, labels, record.line) };
+                if sample.targets() > 0 { self.samples.push(sample) } else { self.dropped += 1 }
+            }
         }
-        encoded.samples.push(Sample::all_learned(ids, 1));
+        if several > 0 {
+            self.notices.push(format!(
+                "{} records became {sequences} sequences: the chat template rewrites earlier turns of {several} of them (as one that cuts \
+                 thinking out of them does), so that some answers are learned in a sequence of their own",
+                self.records
+            ));
+        }
+        if self.conversations > 0 && tokenizer.template().is_fallback() {
+            self.notices.push(
+                "the model has no chat template: conversations are written as \"User: …\" and \"Assistant: …\" lines, and that template \
+                 is saved with the trained model"
+                    .into(),
+            );
+        }
+        if how.packing {
+            self.samples = pack(std::mem::take(&mut self.samples), how.cutoff_len, how.neat_packing);
+        }
     }
-    Ok(encoded)
+
+    /// Strings the texts together and cuts them into blocks.
+    fn cut_blocks(&mut self, records: Vec<RecordTokens>, tokenizer: &Tokenizer, how: &Encoding) {
+        let tokens: usize = records.iter().flat_map(|record| &record.sequences).map(|(ids, _)| ids.len()).sum();
+        let whole = tokens / how.cutoff_len * how.cutoff_len;
+        if tokens > 0 && whole == 0 {
+            self.notices
+                .push(format!("the texts have {tokens} tokens, less than cutoff_len ({}): they make one short block", how.cutoff_len));
+        } else {
+            self.remainder = tokens - whole;
+        }
+        let bos = tokenizer.bos().filter(|_| tokenizer.adds_bos());
+        let mut block = Vec::with_capacity(how.cutoff_len.min(tokens));
+        let mut finish = |block: &mut Vec<u32>| {
+            let mut ids = std::mem::take(block);
+            // As LLaMA-Factory: where the tokenizer begins texts with bos, each block does, in place of its first token.
+            if let Some(bos) = bos {
+                ids[0] = bos;
+            }
+            let sample = Sample::all_learned(ids, 1);
+            if sample.targets() > 0 { self.samples.push(sample) } else { self.dropped += 1 }
+        };
+        for (ids, _) in records.into_iter().flat_map(|record| record.sequences) {
+            let mut ids = ids.as_slice();
+            while !ids.is_empty() {
+                let (now, later) = ids.split_at(ids.len().min(how.cutoff_len - block.len()));
+                block.extend_from_slice(now);
+                ids = later;
+                if block.len() == how.cutoff_len {
+                    finish(&mut block);
+                }
+            }
+        }
+        if whole == 0 && !block.is_empty() {
+            finish(&mut block);
+        }
+    }
 }
 
 /// The same reason, with the record's file and line.
-fn at_line(record: &Record, error: &Error) -> Error {
+fn at_line(record: &Record, error: Error) -> Error {
     let reason = match error {
-        Error::Config { reason, .. } => reason.clone(),
+        Error::Line { .. } => return error,
+        Error::Config { reason, .. } => reason,
         other => other.to_string(),
     };
     Error::line(&*record.path, record.line, reason)

@@ -195,6 +195,14 @@ pub async fn storage(persist: bool) -> StorageState {
     browser::storage(persist).await
 }
 
+/// Does the same with each of some items, on all processor cores where the platform has threads; the results keep the items' order.
+pub fn in_parallel<T: Send, R: Send>(items: Vec<T>, run: impl Fn(T) -> R + Sync) -> Vec<R> {
+    #[cfg(not(target_arch = "wasm32"))]
+    return native::in_parallel(items, run);
+    #[cfg(target_arch = "wasm32")]
+    items.into_iter().map(run).collect()
+}
+
 thread_local! {
     static GUARDED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }

@@ -6,6 +6,9 @@ use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use async_trait::async_trait;
 
@@ -114,6 +117,35 @@ pub fn report_file_size_limit() {
     unsafe {
         libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
     }
+}
+
+/// As [`super::in_parallel`].
+pub(super) fn in_parallel<T: Send, R: Send>(items: Vec<T>, run: impl Fn(T) -> R + Sync) -> Vec<R> {
+    /// Portions for each thread: what takes long in one is made up for by the others.
+    const PORTIONS: usize = 8;
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(items.len());
+    if threads < 2 {
+        return items.into_iter().map(run).collect();
+    }
+    let size = items.len().div_ceil(threads * PORTIONS);
+    let mut items = items.into_iter();
+    let mut portions: Vec<Mutex<(Vec<T>, Vec<R>)>> = Vec::new();
+    while items.len() > 0 {
+        portions.push(Mutex::new((items.by_ref().take(size).collect(), Vec::new())));
+    }
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some(portion) = portions.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let mut portion = portion.lock().unwrap_or_else(PoisonError::into_inner);
+                    let items = std::mem::take(&mut portion.0);
+                    portion.1 = items.into_iter().map(&run).collect();
+                }
+            });
+        }
+    });
+    portions.into_iter().flat_map(|portion| portion.into_inner().unwrap_or_else(PoisonError::into_inner).1).collect()
 }
 
 /// A folder on disk.

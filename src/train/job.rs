@@ -166,8 +166,11 @@ pub struct Outcome {
 pub async fn carried_files(checkpoint: &Checkpoint, tokenizer: &Tokenizer, stage: Stage) -> Result<Carry> {
     let mut carry = Carry::load(&**checkpoint.directory()).await?;
     let template = tokenizer.template();
-    if template.is_fallback() && stage == Stage::Sft {
+    if template.is_new() && stage == Stage::Sft {
         carry.set_file("chat_template.jinja", template.source().as_bytes().to_vec())?;
+    }
+    if let Some((id, token)) = tokenizer.replaced_eos().filter(|_| stage == Stage::Sft) {
+        carry.end_with(id, &token, checkpoint.config())?;
     }
     Ok(carry)
 }

@@ -6,7 +6,7 @@ use super::Responder;
 use crate::adapter::{Adapted, Adapter};
 use crate::checkpoint::Checkpoint;
 use crate::config::{Recipe, Resume};
-use crate::data::{Prepared, Sample, Tokenizer, prepare};
+use crate::data::{PrepareProgress, Prepared, Sample, TemplateChoice, Tokenizer, prepare};
 use crate::error::Result;
 use crate::generate::{Generator, GeneratorOptions};
 use crate::gpu::Gpu;
@@ -93,7 +93,42 @@ impl Model {
     /// # Errors
     /// What is wrong with the data, with file and line.
     pub async fn prepare(&self, recipe: &Recipe, places: &dyn Places) -> Result<Prepared> {
-        prepare(recipe, &self.tokenizer, self.config(), &|path| places.dataset(path)).await
+        self.prepare_watched(recipe, places, &mut |_| Ok(())).await
+    }
+
+    /// The same; `watch` is told how far it is, and may end it with an error.
+    ///
+    /// # Errors
+    /// As [`Model::prepare`]; what `watch` returns.
+    pub async fn prepare_watched(
+        &self,
+        recipe: &Recipe,
+        places: &dyn Places,
+        watch: &mut dyn FnMut(PrepareProgress) -> Result<()>,
+    ) -> Result<Prepared> {
+        let model = self.clone().with_template(recipe).await?;
+        let mut prepared = prepare(recipe, &model.tokenizer, self.config(), &|path| places.dataset(path), watch).await?;
+        let told = if prepared.train.samples.is_empty() { &mut prepared.eval } else { &mut prepared.train };
+        told.notices.splice(0..0, model.tokenizer.template_notices().iter().cloned());
+        Ok(prepared)
+    }
+
+    /// The same model with the chat template that a recipe chooses.
+    ///
+    /// # Errors
+    /// [`crate::Error::Recipe`] for a template that does not go with the tokenizer.
+    pub async fn with_template(mut self, recipe: &Recipe) -> Result<Model> {
+        let choice = TemplateChoice {
+            name: recipe.template.clone(),
+            tool_format: recipe.tool_format.clone(),
+            default_system: recipe.default_system.clone(),
+            enable_thinking: recipe.enable_thinking,
+        };
+        if *self.tokenizer.template_choice() != choice {
+            let tokenizer = Tokenizer::load_at(&**self.checkpoint.directory(), self.tokenizer.now()).await?;
+            self.tokenizer = Rc::new(tokenizer.choose(&choice)?);
+        }
+        Ok(self)
     }
 
     /// Mean loss and perplexity over samples, up to `batch_size` at a time.

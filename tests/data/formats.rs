@@ -1,12 +1,12 @@
 //! Dataset files, right and wrong, and dataset_info.json.
 
 use proptest::prelude::*;
-use rootstock::data::{Content, Message, Record, load_datasets, read_records};
+use rootstock::data::{Content, LoadedRecords, Message, Record, load_datasets, read_records};
 use rootstock::platform::{Directory, MemoryDirectory, block_on, open_directory, parent_and_name};
 use rootstock::{Error, Result};
 
 fn conversation(turns: &[(&str, &str)]) -> Content {
-    Content::Conversation(turns.iter().map(|(role, content)| Message::new(*role, *content)).collect())
+    Content::Conversation(turns.iter().map(|(role, content)| Message::new(*role, *content)).collect::<Vec<_>>().into())
 }
 
 fn contents(path: &str, text: &str) -> Vec<Content> {
@@ -111,10 +111,59 @@ fn the_order_of_roles_is_checked() {
     assert!(messages(&[("user", "q"), ("assistant", "a"), ("system", "s"), ("assistant", "a")]).contains("message 3 is from system"));
     assert!(messages(&[("human", "q"), ("assistant", "a")]).contains("message 1: the role is 'human', expected system, user or assistant"));
     assert!(messages(&[("user", "q"), ("assistant", "")]).contains("the answer is empty"));
-    let tools = r#"{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "", "tool_calls": [{}]}]}"#;
-    assert!(fault("d.jsonl", tools).contains("message 2: tool calls are not trained"));
     let image = r#"{"messages": [{"role": "user", "content": [{"type": "image_url"}]}, {"role": "assistant", "content": "a"}]}"#;
     assert!(fault("d.jsonl", image).contains("message 1: a part is of type 'image_url'; only text is trained"));
+}
+
+/// What must not be learned as if it were a good answer, and what would be left out in silence.
+#[test]
+fn records_that_mean_something_else_are_refused() {
+    for (record, words) in [
+        (r#"{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}], "label": false}"#, "marked as bad"),
+        (r#"{"prompt": "q", "completion": "a", "label": true}"#, "marked as good"),
+        (r#"{"instruction": "q", "output": "a", "kto_tag": false}"#, "stage kto"),
+        (r#"{"prompt": "q", "chosen": "a", "rejected": "b"}"#, "stage dpo"),
+        (r#"{"instruction": "q", "output": "a", "images": ["a.png"]}"#, "only text is trained"),
+    ] {
+        let fault = fault("d.jsonl", record);
+        assert!(fault.starts_with("d.jsonl, line 1: ") && fault.contains(words), "{fault}");
+    }
+    // A label that is no verdict is a field like any other.
+    assert_eq!(contents("d.jsonl", r#"{"instruction": "q", "output": "a", "label": 3, "images": []}"#).len(), 1);
+}
+
+#[test]
+fn answers_of_weight_0_are_not_learned() {
+    let read = |weight: &str| {
+        let record = format!(
+            r#"{{"messages": [{{"role": "user", "content": "q", "loss_weight": 0.0}}, {{"role": "assistant", "content": "a", {weight}}}, {{"role": "user", "content": "q"}}, {{"role": "assistant", "content": "b", "weight": 1}}]}}"#
+        );
+        read_records("d.jsonl", record.as_bytes(), None).map(|mut records| match records.remove(0).content {
+            Content::Conversation(conversation) => conversation.messages.iter().map(|message| message.learned).collect::<Vec<_>>(),
+            Content::Text(_) => Vec::new(),
+        })
+    };
+    assert_eq!(read(r#""weight": 0"#).map(|learned| (learned[1], learned[3])), Ok((false, true)));
+    assert_eq!(read(r#""loss_weight": 1.0"#).map(|learned| learned[1]), Ok(true));
+    for wrong in [r#""weight": 0.5"#, r#""weight": "1""#] {
+        assert!(read(wrong).expect_err("neither 0 nor 1").to_string().contains("expected 0 (not learned) or 1 (learned)"));
+    }
+    let none = r#"{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "weight": 0}]}"#;
+    assert!(fault("d.jsonl", none).contains("every answer has weight 0"));
+}
+
+#[test]
+fn a_single_object_is_told_from_a_list_of_records() {
+    for (path, text, words) in [
+        ("d.json", "{\n  \"instruction\": \"a\",\n  \"output\": \"b\"\n}\n", "one JSON object over several lines"),
+        ("d.json", "{\"data\": [\n  {\"text\": \"a\"}\n]}", "the records stand in \"data\"; write the list itself"),
+        ("d.jsonl", "{\n  \"data\": [\n    {\"text\": \"a\"}]}", "the records stand in \"data\""),
+        ("d.json", "{\"version\": 1, \"rows\": [{\"text\": \"a\"}]}", "the records stand in \"rows\""),
+    ] {
+        let fault = fault(path, text);
+        assert!(fault.starts_with(&format!("{path}, line 1: ")) && fault.contains(words), "{fault}");
+    }
+    assert_eq!(contents("d.json", "{\"text\": \"a\"}"), [Content::Text("a".into())], "one record on one line");
 }
 
 #[test]
@@ -127,6 +176,10 @@ fn files_that_hold_nothing_or_something_else_are_refused() {
 }
 
 fn load(files: MemoryDirectory, names: &[&str], max_samples: Option<usize>) -> Result<Vec<Record>> {
+    load_with_notices(files, names, max_samples).map(|loaded| loaded.records)
+}
+
+fn load_with_notices(files: MemoryDirectory, names: &[&str], max_samples: Option<usize>) -> Result<LoadedRecords> {
     let names: Vec<String> = names.iter().map(|n| n.to_string()).collect();
     let open = move |path: &str| -> Result<(Box<dyn Directory>, String)> { Ok((Box::new(files.clone()), path.to_string())) };
     block_on(load_datasets(&names, "data", max_samples, &open))
@@ -143,6 +196,12 @@ fn files() -> MemoryDirectory {
       "pairs": {"file_name": "plain.jsonl", "ranking": true},
       "odd": {"file_name": "plain.jsonl", "formatting": "xml"},
       "gone": {"file_name": "gone.jsonl"},
+      "two": {"file_name": "plain.jsonl", "split": "train[1:3]"},
+      "half": {"file_name": "plain.jsonl", "split": "train[-34%:]"},
+      "other split": {"file_name": "plain.jsonl", "split": "test"},
+      "good and bad": {"file_name": "plain.jsonl", "columns": {"prompt": "q", "response": "a", "kto_tag": "label"}},
+      "unmapped": {"file_name": "history.jsonl"},
+      "mapped": {"file_name": "history.jsonl", "columns": {"prompt": "instruction", "response": "output", "history": "history", "system": "system"}},
       "outside": {"file_name": "../mine/own.txt"},
       "absolute": {"file_name": "/etc/passwd"}
     }"#;
@@ -154,7 +213,14 @@ fn files() -> MemoryDirectory {
         .with("data/chats.jsonl", "{\"turns\": [{\"who\": \"U\", \"what\": \"hello\"}, {\"who\": \"A\", \"what\": \"hi\"}]}")
         .with("data/parts/a.jsonl", "{\"text\": \"a\"}")
         .with("data/parts/b.txt", "b\n")
+        .with("data/history.jsonl", r#"{"instruction": "Q", "output": "A", "history": [["before", "then"]], "system": "S"}"#)
         .with("mine/own.txt", "a line\nanother\n")
+        .with("mlx/train.jsonl", "{\"text\": \"to train\"}\n")
+        .with("mlx/valid.jsonl", "{\"text\": \"to validate\"}\n")
+        .with("mlx/test.jsonl", "{\"text\": \"to test\"}\n")
+        .with("shards/README.md", "a card")
+        .with("shards/data/train-00000-of-00002.jsonl", "{\"text\": \"first\"}\n")
+        .with("shards/data/train-00001-of-00002.jsonl", "{\"text\": \"second\"}\n")
 }
 
 #[test]
@@ -166,8 +232,66 @@ fn datasets_are_found_by_name_and_by_path() {
     assert_eq!(texts(&["plain.jsonl", "folder"], None).len(), 5, "relative to dataset_dir; a folder of files");
     assert_eq!(texts(&["qa"], None), [conversation(&[("system", "S"), ("user", "Q"), ("assistant", "A")])]);
     assert_eq!(texts(&["chats"], None), [conversation(&[("user", "hello"), ("assistant", "hi")])]);
+    assert_eq!(texts(&["two"], None), [text("two"), text("three")]);
+    assert_eq!(texts(&["two"], Some(1)), [text("two")]);
+    assert_eq!(texts(&["half"], None), [text("three")]);
     let record = &load(files(), &["mine/own.txt"], None).expect("fine")[1];
     assert_eq!((&*record.path, record.line), ("mine/own.txt", 2));
+}
+
+/// What LLaMA-Factory would not read either is not read, and that is said.
+#[test]
+fn only_mapped_columns_of_registered_files_are_read() {
+    let loaded = load_with_notices(files(), &["unmapped"], None).expect("fine");
+    assert_eq!(loaded.records[0].content, conversation(&[("user", "Q"), ("assistant", "A")]));
+    assert_eq!(
+        loaded.notices,
+        [
+            "data/history.jsonl: the fields \"history\", \"system\" of its records are not read; name them under columns in dataset_info.json if that is meant"
+        ]
+    );
+    let all = conversation(&[("system", "S"), ("user", "before"), ("assistant", "then"), ("user", "Q"), ("assistant", "A")]);
+    let loaded = load_with_notices(files(), &["mapped"], None).expect("fine");
+    assert_eq!((&loaded.records[0].content, loaded.notices.len()), (&all, 0));
+    let loaded = load_with_notices(files(), &["data/history.jsonl"], None).expect("fine");
+    assert_eq!((&loaded.records[0].content, loaded.notices.len()), (&all, 0), "a file by its path is read whole");
+}
+
+#[test]
+fn folders_are_read_by_their_splits() {
+    let loaded = load_with_notices(files(), &["shards"], None).expect("fine");
+    let texts: Vec<Content> = loaded.records.into_iter().map(|record| record.content).collect();
+    assert_eq!(texts, [Content::Text("first".into()), Content::Text("second".into())]);
+    assert!(loaded.notices[0].starts_with("shards: a folder; its split train is read"), "{:?}", loaded.notices);
+    // For scoring, the split to validate on is meant.
+    let loaded = load_with_notices(files(), &["mlx"], None).expect("fine");
+    assert_eq!(loaded.records[0].content, Content::Text("to validate".into()));
+    assert_eq!(&*loaded.records[0].path, "mlx/valid.jsonl");
+}
+
+#[test]
+fn tables_may_part_their_cells_by_semicolons() {
+    let asked = conversation(&[("user", "Which, please?"), ("assistant", "The pear; yes.")]);
+    assert_eq!(contents("a.csv", "instruction;output\r\nWhich, please?;\"The pear; yes.\"\r\n"), std::slice::from_ref(&asked));
+    let files = MemoryDirectory::new("here").with("a.csv", "instruction;output\nWhich, please?;\"The pear; yes.\"\n");
+    let loaded = load_with_notices(files, &["a.csv"], None).expect("fine");
+    assert_eq!(loaded.records[0].content, asked);
+    assert_eq!(loaded.notices, ["a.csv: its cells are parted by semicolons"]);
+}
+
+/// Several bad records are counted, and the first of them named.
+#[test]
+fn bad_records_are_counted_and_named() {
+    let text: String = (0..100).map(|i| if i % 4 == 1 { "{\"text\": 5}\n" } else { "{\"text\": \"a\"}\n" }).collect();
+    let error = load(MemoryDirectory::new("here").with("d.jsonl", text), &["d.jsonl"], None).expect_err("a quarter is wrong");
+    let Error::Records { count: 25, records: 100, faults, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(faults.len(), 20);
+    let shown = error.to_string();
+    assert!(
+        shown.starts_with("d.jsonl: 25 of 100 records cannot be used; mend them, or leave them out with on_bad_record: skip\n"),
+        "{shown}"
+    );
+    assert!(shown.contains("\n  - d.jsonl, line 6: \"text\" is a number, expected text\n") && shown.ends_with("and 5 more"), "{shown}");
 }
 
 #[test]
@@ -180,7 +304,7 @@ fn the_datasets_of_the_demo_are_read() {
     let info = std::fs::read_to_string(format!("{dir}/dataset_info.json")).expect("committed");
     let info: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&info).expect("JSON");
     for name in info.keys() {
-        let records = block_on(load_datasets(std::slice::from_ref(name), dir, None, &open)).expect("every line is right");
+        let records = block_on(load_datasets(std::slice::from_ref(name), dir, None, &open)).expect("every line is right").records;
         assert!(records.len() > 20 && records.iter().all(|r| matches!(r.content, Content::Conversation(_))), "{name}");
     }
 }
@@ -192,6 +316,8 @@ fn an_unknown_or_unusable_dataset_says_why() {
     assert_eq!(fault("no/such.jsonl"), "no/such.jsonl: there is no such file, nor one in data");
     assert!(fault("hub").contains("nothing is downloaded"));
     assert!(fault("pairs").contains("preferences"));
+    assert!(fault("good and bad").contains("marks answers as good or bad"));
+    assert!(fault("other split").contains("split is \"test\", but a file is all one split"));
     assert!(fault("odd").contains("formatting is 'xml'"));
     assert!(fault("gone").contains("there is no file data/gone.jsonl"));
     for name in ["outside", "absolute"] {

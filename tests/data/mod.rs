@@ -4,9 +4,12 @@ mod batch;
 mod formats;
 mod hostile;
 mod loader;
+mod named;
+mod prepare;
 mod samples;
 mod template;
 mod tokenizer;
+mod tools;
 
 use rootstock::data::Tokenizer;
 use rootstock::platform::{block_on, open_directory};

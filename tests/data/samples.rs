@@ -1,7 +1,5 @@
 //! Samples: what is learned and what is only read, to the token.
 
-use std::rc::Rc;
-
 use proptest::prelude::*;
 use rootstock::config::Stage;
 use rootstock::data::{Content, Encoding, IGNORE, Message, Record, Sample, Tokenizer, encode_records, share_length};
@@ -13,7 +11,7 @@ use super::{FIXTURES, fixture, tokenizer};
 const ENDS_OF_TURN: [&str; 3] = ["<end_of_turn>", "<|end|>", "<|eot_id|>"];
 
 /// A fixture's tokenizer with another chat template, and with its end of turn as a special token.
-fn with_template(name: &str, template: &str) -> Tokenizer {
+pub(super) fn with_template(name: &str, template: &str) -> Tokenizer {
     let mut config = fixture(&format!("{name}/tokenizer_config.json"));
     let first = tokenizer(name).largest_id() + 1;
     for (i, token) in ENDS_OF_TURN.iter().enumerate() {
@@ -26,16 +24,16 @@ fn with_template(name: &str, template: &str) -> Tokenizer {
     block_on(Tokenizer::load(&dir)).expect("the fixture loads")
 }
 
-fn template_file(name: &str) -> String {
+pub(super) fn template_file(name: &str) -> String {
     std::fs::read_to_string(format!("{FIXTURES}/templates/{name}.jinja")).expect("committed")
 }
 
 fn record(content: Content, line: usize) -> Record {
-    Record { content, path: Rc::from("d.jsonl"), line }
+    Record { content, path: "d.jsonl".into(), line }
 }
 
 fn conversation(messages: &[Message]) -> Record {
-    record(Content::Conversation(messages.to_vec()), 1)
+    record(Content::Conversation(messages.to_vec().into()), 1)
 }
 
 fn texts(texts: &[&str]) -> Vec<Record> {
@@ -296,7 +294,7 @@ fn pretraining_cuts_blocks_and_drops_the_remainder() {
 #[test]
 fn a_refused_conversation_is_named_with_its_line() {
     let tokenizer = with_template("byte-level", "{{ raise_exception('no system messages here') }}");
-    let bad = record(Content::Conversation(vec![Message::new("user", "q"), Message::new("assistant", "a")]), 7);
+    let bad = record(Content::Conversation(vec![Message::new("user", "q"), Message::new("assistant", "a")].into()), 7);
     let error = encode_records("d", &[bad], &tokenizer, &sft(64)).expect_err("refused").to_string();
     assert_eq!(error, "d.jsonl, line 7: the chat template refuses this conversation: no system messages here");
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use rootstock::Result;
 use rootstock::config::Recipe;
-use rootstock::data::{Content, Encoding, Message, Sample, Tokenizer, encode_records, load_datasets};
+use rootstock::data::{Content, Conversation, Encoding, LoadedRecords, Message, Sample, Tokenizer, encode_records, load_datasets};
 use rootstock::generate::{GeneratorOptions, SamplingOptions};
 use rootstock::gpu::Gpu;
 use rootstock::workflow::{Model, Responder};
@@ -45,10 +45,13 @@ pub(super) struct Task {
 impl Task {
     /// The `eval_dataset` of a recipe.
     pub(super) async fn of(recipe: &Recipe, tokenizer: &Tokenizer) -> Result<Task> {
-        let records = load_datasets(&recipe.eval_dataset, &recipe.dataset_dir, recipe.max_samples, &embedded::open).await?;
+        let LoadedRecords { records, .. } =
+            load_datasets(&recipe.eval_dataset, &recipe.dataset_dir, recipe.max_samples, &embedded::open).await?;
         let encoded = encode_records(&recipe.eval_dataset.join(", "), &records, tokenizer, &Encoding::evaluation(recipe))?;
         let question = |content: Content| match content {
-            Content::Conversation(mut messages) => messages.pop().map(|answer| Question { messages, expected: answer.content }),
+            Content::Conversation(Conversation { mut messages, .. }) => {
+                messages.pop().map(|answer| Question { messages, expected: answer.content })
+            }
             Content::Text(_) => None,
         };
         let questions = records.into_iter().filter_map(|record| question(record.content)).collect();

@@ -5,8 +5,10 @@ use super::{Key, ignored, noted};
 #[rustfmt::skip]
 pub(super) const IGNORED: &[Key] = &[
     ignored("overwrite_cache", "Datasets are not cached."),
-    ignored("preprocessing_num_workers", "Datasets are prepared in one thread."),
-    ignored("preprocessing_batch_size", "Datasets are prepared as one."),
+    ignored("streaming", "Files are always read in bounded memory, and all samples are shuffled, not those of a buffer."),
+    ignored("buffer_size", "All samples are shuffled, not those of a buffer."),
+    ignored("preprocessing_num_workers", "Datasets are prepared on all cores."),
+    ignored("preprocessing_batch_size", "Datasets are prepared in portions by their size."),
     ignored("data_shared_file_system", "One device."),
     ignored("dataloader_num_workers", "Batches are made in the training thread."),
     ignored("dataloader_pin_memory", "No such memory here."),
@@ -164,7 +166,6 @@ pub(super) const IGNORED: &[Key] = &[
     ignored("length_penalty", "Belongs to beam search."),
     ignored("skip_special_tokens", "Special tokens are not shown in answers."),
     ignored("loraplus_lr_embedding", "Embedding adapters train at the learning rate."),
-    ignored("enable_thinking", "The checkpoint's chat template decides."),
 ];
 
 /// What asks how to compute and not what.

@@ -3,7 +3,7 @@
 use minijinja::ErrorKind;
 
 /// The parts of `strftime` that chat templates use; anything else is an error rather than a wrong date.
-pub(super) fn strftime(format: &str, now: i64) -> Result<String, minijinja::Error> {
+pub(in crate::data) fn strftime(format: &str, now: i64) -> Result<String, minijinja::Error> {
     const MONTHS: [&str; 12] =
         ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
     const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];

@@ -31,6 +31,15 @@ pub(super) fn tojson(state: &State, value: &Value, indent: Option<usize>, kwargs
     Ok(out)
 }
 
+/// Python's `json.dumps` with `ensure_ascii=False`.
+pub(in crate::data) fn dumps(json: &Json, indent: Option<usize>) -> String {
+    let item = if indent.is_some() { "," } else { ", " };
+    let mut out = String::new();
+    let dumps = Dumps { indent, item, key: ": ", ensure_ascii: false, sort_keys: false, longest: usize::MAX };
+    dumps.write(json, 0, &mut out).expect("only a text that is too long fails, and there is no longest");
+    out
+}
+
 /// The options of Python's `json.dumps`.
 struct Dumps<'a> {
     indent: Option<usize>,

@@ -1,5 +1,6 @@
 //! Chat templates: Jinja, set up as transformers' `apply_chat_template` sets it up (`utils/chat_template_utils.py`).
 
+mod abilities;
 mod bounds;
 mod date;
 mod json;
@@ -7,32 +8,55 @@ mod meter;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, ValueKind};
 use minijinja::{Environment, ErrorKind, Output, State, Value};
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
-use self::date::strftime;
+use self::abilities::Abilities;
+pub(super) use self::date::strftime;
+pub(super) use self::json::dumps;
 use self::json::tojson;
 use crate::error::{Error, Result};
 
 /// One turn of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// `system`, `user` or `assistant`.
+    /// `system`, `user`, `assistant` or `tool`.
     pub role: String,
     /// The text of the turn.
     pub content: String,
+    /// What else a template may know of it: `tool_calls`, `reasoning_content`, `name` …
+    #[serde(flatten)]
+    pub more: Map<String, Json>,
+    /// Whether an answer is learned; what a conversation gives the weight 0 is only read.
+    #[serde(skip, default = "learned")]
+    pub learned: bool,
+}
+
+fn learned() -> bool {
+    true
 }
 
 impl Message {
-    /// A message.
+    /// A message of text alone.
     pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
-        Message { role: role.into(), content: content.into() }
+        Message { role: role.into(), content: content.into(), more: Map::new(), learned: true }
+    }
+
+    /// The tools that it calls.
+    pub fn tool_calls(&self) -> &[Json] {
+        self.more.get("tool_calls").and_then(Json::as_array).map_or(&[], Vec::as_slice)
+    }
+
+    /// About how many bytes a template is given with it.
+    fn bytes(&self) -> usize {
+        let more: usize = self.more.values().map(|value| value.as_str().map_or_else(|| value.to_string().len(), str::len)).sum();
+        self.role.len() + self.content.len() + more + 64
     }
 }
 
@@ -62,6 +86,11 @@ pub struct ChatTemplate {
     /// The time that `strftime_now` tells.
     now: Arc<AtomicI64>,
     fallback: bool,
+    /// Whether it takes the place of the checkpoint's own.
+    chosen: bool,
+    /// Variables beside those of every template.
+    variables: Vec<(String, Json)>,
+    abilities: OnceLock<Abilities>,
 }
 
 impl ChatTemplate {
@@ -95,7 +124,16 @@ impl ChatTemplate {
         let metered = bounds::metered(&without_generation_tags(source), syntax);
         let metered = metered.map_err(|reason| Error::config(file, "chat_template", format!("the chat template is refused: {reason}")))?;
         environment.add_template_owned("chat", metered).map_err(|e| fault(&e))?;
-        Ok(ChatTemplate { environment, source: source.to_string(), special_tokens, now, fallback: false })
+        Ok(ChatTemplate {
+            environment,
+            source: source.to_string(),
+            special_tokens,
+            now,
+            fallback: false,
+            chosen: false,
+            variables: Vec::new(),
+            abilities: OnceLock::new(),
+        })
     }
 
     /// The time that `strftime_now` tells, in seconds since 1970 (UTC).
@@ -117,6 +155,30 @@ impl ChatTemplate {
         Ok(ChatTemplate { fallback: true, ..Self::new("chat_template.jinja", &source, special_tokens, now)? })
     }
 
+    /// A template that is chosen in the place of this one, for the same tokenizer but for its end of sequence.
+    ///
+    /// # Errors
+    /// As [`ChatTemplate::new`].
+    pub(super) fn replaced_by(&self, source: &str, eos: Option<String>) -> Result<ChatTemplate> {
+        let mut special_tokens = self.special_tokens.clone();
+        if let Some(eos) = eos {
+            special_tokens.retain(|(name, _)| name != "eos_token");
+            special_tokens.push(("eos_token".into(), eos));
+        }
+        Ok(ChatTemplate { chosen: true, ..Self::new("chat_template.jinja", source, special_tokens, self.now())? })
+    }
+
+    /// Sets a variable that the template may read, such as `enable_thinking`.
+    pub(super) fn set_variable(&mut self, name: &str, value: Json) {
+        self.variables.retain(|(other, _)| other != name);
+        self.variables.push((name.into(), value));
+    }
+
+    /// Whether it is not the checkpoint's own, so that it is written beside a trained model.
+    pub fn is_new(&self) -> bool {
+        self.fallback || self.chosen
+    }
+
     /// The template's text, to be written beside a trained model.
     pub fn source(&self) -> &str {
         &self.source
@@ -125,6 +187,11 @@ impl ChatTemplate {
     /// Whether the checkpoint had no template of its own, so that this program's is used: the user should be told.
     pub fn is_fallback(&self) -> bool {
         self.fallback
+    }
+
+    /// What it writes of a conversation, tried out once.
+    fn abilities(&self) -> Abilities {
+        *self.abilities.get_or_init(|| Abilities::of(self))
     }
 
     /// Whether the template takes conversations at all: a question alone, one with its answer, or one with a system message before it.
@@ -145,8 +212,17 @@ impl ChatTemplate {
     /// # Errors
     /// [`Error::Config`] with the template's own words when it refuses the conversation.
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String> {
-        let bytes = messages.iter().map(|message| message.role.len() + message.content.len() + 64).sum();
-        self.render_with(Value::from(Serde(messages)), add_generation_prompt, &Json::Null, &[], bytes)
+        self.render_tools(messages, &[], add_generation_prompt)
+    }
+
+    /// The same with tools that the assistant may call.
+    ///
+    /// # Errors
+    /// As `render`.
+    pub fn render_tools(&self, messages: &[Message], tools: &[Json], add_generation_prompt: bool) -> Result<String> {
+        let bytes = messages.iter().map(Message::bytes).sum::<usize>() + tools.iter().map(|tool| tool.to_string().len()).sum::<usize>();
+        let tools = if tools.is_empty() { Json::Null } else { Json::Array(tools.to_vec()) };
+        self.render_with(Value::from(Serde(messages)), add_generation_prompt, &tools, &[], bytes)
     }
 
     /// Like `render` for messages in any shape that a template may know, with tools and further variables.
@@ -178,7 +254,7 @@ impl ChatTemplate {
                 ("documents".to_string(), Value::from(())),
                 ("add_generation_prompt".to_string(), Value::from(add_generation_prompt)),
             ])
-            .chain(variables.iter().map(|(name, value)| (name.clone(), Value::from(Serde(value)))))
+            .chain(self.variables.iter().chain(variables).map(|(name, value)| (name.clone(), Value::from(Serde(value)))))
             .collect();
         let mut environment = Cow::Borrowed(&self.environment);
         if bytes > LONG {

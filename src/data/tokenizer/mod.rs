@@ -2,6 +2,7 @@
 //! special tokens and the chat template.
 
 mod bounds;
+mod choice;
 mod long;
 mod read;
 mod stream;
@@ -13,6 +14,7 @@ use serde_json::Value as Json;
 use self::bounds::MAX_TOKEN;
 use self::read::{add_configured_tokens, ids, load_inner, load_template, optional_json, special_tokens};
 pub use self::stream::TextStream;
+use super::named::{Named, TemplateChoice};
 use super::template::{ChatTemplate, MARK, Message};
 use crate::error::{Error, Result};
 use crate::platform::{Directory, guard};
@@ -40,6 +42,10 @@ pub struct Tokenizer {
     largest_id: u32,
     adds_bos: bool,
     template: ChatTemplate,
+    /// LLaMA-Factory's, where a recipe names one.
+    named: Option<Named>,
+    choice: TemplateChoice,
+    template_notices: Vec<String>,
     warnings: Vec<String>,
 }
 
@@ -106,7 +112,22 @@ impl Tokenizer {
                 format!("a token has {length} bytes, and more than {MAX_TOKEN} are not read; take the file from the base model anew");
             return Err(Error::config(format!("{}/tokenizer.json", dir.label()), "model", reason));
         }
-        Ok(Tokenizer { inner, bos, eos, pad, unk, eos_ids, special_ids, largest_id, adds_bos, template, warnings })
+        Ok(Tokenizer {
+            inner,
+            bos,
+            eos,
+            pad,
+            unk,
+            eos_ids,
+            special_ids,
+            largest_id,
+            adds_bos,
+            template,
+            named: None,
+            choice: TemplateChoice::default(),
+            template_notices: Vec::new(),
+            warnings,
+        })
     }
 
     /// Token ids of a text; with `add_special` also those that the tokenizer adds to every text (mostly bos, or nothing). A text above
@@ -169,6 +190,20 @@ impl Tokenizer {
         TextStream { tokenizer: self, skip_special, read: ids.len(), ids }
     }
 
+    /// The text of each token; concatenated they give the whole text. A character that spans several tokens belongs to the last of them.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::decode`].
+    pub fn token_texts(&self, ids: &[u32]) -> Result<Vec<String>> {
+        let mut stream = self.stream(&[], false);
+        let mut texts: Vec<String> = ids.iter().map(|id| stream.push(*id)).collect::<Result<_>>()?;
+        let rest = stream.finish()?;
+        if let Some(last) = texts.last_mut() {
+            last.push_str(&rest);
+        }
+        Ok(texts)
+    }
+
     /// The begin-of-sequence token.
     pub fn bos(&self) -> Option<u32> {
         self.bos
@@ -192,6 +227,11 @@ impl Tokenizer {
     /// Whether a token is a special one (never part of a text).
     pub fn is_special(&self, id: u32) -> bool {
         self.special_ids.contains(&id)
+    }
+
+    /// Whether a token ends an answer: generation stops there, or it is the one that the chat template closes plain answers with.
+    pub fn ends_turn(&self, id: u32) -> bool {
+        self.eos_ids.contains(&id) || self.eos == Some(id) || self.end_of_turn() == Some(id)
     }
 
     /// Whether the tokenizer begins every text with its bos token by itself.

@@ -183,23 +183,13 @@ impl Places for DataFiles {
 /// A cache key of everything in a recipe that affects the samples.
 fn key(recipe: &Recipe) -> String {
     let encoding = Encoding::training(recipe);
-    let eval = (!recipe.eval_dataset.is_empty(), recipe.val_size);
-    format!("{encoding:?} {eval:?} {} {:?} {:?} {:?}", recipe.seed, recipe.max_samples, recipe.dataset, recipe.do_eval)
+    let template = (&recipe.template, &recipe.tool_format, &recipe.default_system, recipe.enable_thinking);
+    let eval = (!recipe.eval_dataset.is_empty(), recipe.val_size, recipe.do_eval, recipe.seed);
+    format!("{encoding:?} {template:?} {eval:?} {:?} {:?} {:?}", recipe.on_bad_record, recipe.max_samples, recipe.dataset)
 }
 
 fn show(sample: &Sample, tokenizer: &Tokenizer, cutoff: usize) -> Result<PreviewSample> {
-    let texts = token_texts(tokenizer, &sample.ids)?;
+    let texts = tokenizer.token_texts(&sample.ids)?;
     let tokens = texts.into_iter().zip(&sample.labels).map(|(text, label)| PreviewToken { text, trained: *label != IGNORE });
     Ok(PreviewSample { tokens: tokens.collect(), trained: sample.targets(), truncated: sample.ids.len() >= cutoff, line: sample.line })
-}
-
-/// The text of each token; concatenated they give the whole text. A character that spans several tokens belongs to the last of them.
-pub(super) fn token_texts(tokenizer: &Tokenizer, ids: &[u32]) -> Result<Vec<String>> {
-    let mut stream = tokenizer.stream(&[], false);
-    let mut texts: Vec<String> = ids.iter().map(|id| stream.push(*id)).collect::<Result<_>>()?;
-    let rest = stream.finish()?;
-    if let Some(last) = texts.last_mut() {
-        last.push_str(&rest);
-    }
-    Ok(texts)
 }

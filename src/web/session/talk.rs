@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::super::messages::{Answered, BaseSource, ChatMessage, Event, Run, Sampling, TokenLoss, Unit, Which};
-use super::data::token_texts;
 use super::{Call, Session};
 use crate::adapter::is_adapter;
 use crate::data::{Message, Tokenizer};
@@ -164,7 +163,7 @@ async fn losses(talker: &mut Responder, text: &str) -> Result<Vec<TokenLoss>> {
     let mut ids = text_prompt(&talker.tokenizer, text)?;
     ids.truncate(talker.generator.context());
     let losses = talker.generator.losses(&ids).await?;
-    let texts = token_texts(&talker.tokenizer, &ids)?;
+    let texts = talker.tokenizer.token_texts(&ids)?;
     let all = std::iter::once(None).chain(losses.into_iter().map(Some));
     Ok(texts.into_iter().zip(all).map(|(text, loss)| TokenLoss { text, loss }).collect())
 }

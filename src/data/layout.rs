@@ -1,0 +1,471 @@
+//! Which fields of a record hold what, and how a record's JSON becomes a text or a conversation.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value as Json};
+
+use super::record::{Content, Conversation};
+use super::template::Message;
+use super::tools::{number_calls, read_calls, read_function_call, read_tools};
+
+/// Which fields of a record hold what: given by dataset_info.json, or seen in a file's first record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Layout {
+    /// One field with the text.
+    Text {
+        /// Its name.
+        column: String,
+    },
+    /// A question and an answer.
+    Alpaca(AlpacaColumns),
+    /// A list of messages.
+    Messages(MessageColumns),
+}
+
+/// The fields of an alpaca record; a field without a name does not exist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AlpacaColumns {
+    /// The instruction.
+    pub prompt: String,
+    /// What the instruction is about, put below it.
+    pub query: Option<String>,
+    /// The answer.
+    pub response: String,
+    /// The system message.
+    pub system: Option<String>,
+    /// Earlier turns, a list of [question, answer].
+    pub history: Option<String>,
+    /// The tools that the assistant may call.
+    pub tools: Option<String>,
+}
+
+impl Default for AlpacaColumns {
+    fn default() -> Self {
+        AlpacaColumns {
+            prompt: "instruction".into(),
+            query: Some("input".into()),
+            response: "output".into(),
+            system: Some("system".into()),
+            history: Some("history".into()),
+            tools: Some("tools".into()),
+        }
+    }
+}
+
+/// The fields of a record of messages, and what the roles are called in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "LLaMA-Factory's names for columns and tags")]
+pub struct MessageColumns {
+    pub messages: String,
+    /// A field beside the list that holds the system message.
+    pub system: Option<String>,
+    /// A field beside the list that holds the tools.
+    pub tools: Option<String>,
+    pub role_tag: String,
+    pub content_tag: String,
+    pub user_tag: String,
+    pub assistant_tag: String,
+    pub system_tag: String,
+    pub observation_tag: String,
+    pub function_tag: String,
+}
+
+impl MessageColumns {
+    /// `{"messages": [{"role": "user", "content": …}, …]}`
+    pub fn openai(column: &str) -> Self {
+        MessageColumns {
+            messages: column.into(),
+            system: Some("system".into()),
+            tools: Some("tools".into()),
+            role_tag: "role".into(),
+            content_tag: "content".into(),
+            user_tag: "user".into(),
+            assistant_tag: "assistant".into(),
+            system_tag: "system".into(),
+            observation_tag: "tool".into(),
+            function_tag: "function_call".into(),
+        }
+    }
+
+    /// `{"conversations": [{"from": "human", "value": …}, …]}`
+    pub fn sharegpt(column: &str) -> Self {
+        MessageColumns {
+            role_tag: "from".into(),
+            content_tag: "value".into(),
+            user_tag: "human".into(),
+            assistant_tag: "gpt".into(),
+            observation_tag: "observation".into(),
+            ..Self::openai(column)
+        }
+    }
+}
+
+/// What a record may look like, for messages.
+pub(super) const EXPECTED: &str =
+    "{\"text\": …}, {\"instruction\": …, \"output\": …} or {\"messages\": [{\"role\": …, \"content\": …}, …]}";
+
+/// Fields that say something about what is learned: where one stands in a record and is not read, the user is told.
+const MEANT: [&str; 7] = ["system", "history", "tools", "input", "query", "reasoning_content", "weight"];
+
+/// A record as it was read, and the fields with a meaning that its layout does not name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ReadContent {
+    pub(super) content: Content,
+    pub(super) unread: BTreeSet<&'static str>,
+}
+
+/// What kind of value it is, for messages.
+pub(super) fn kind_of(json: &Json) -> &'static str {
+    match json {
+        Json::Null => "null",
+        Json::Bool(_) => "true or false",
+        Json::Number(_) => "a number",
+        Json::String(_) => "text",
+        Json::Array(_) => "a list",
+        Json::Object(_) => "a record",
+    }
+}
+
+/// A text field; absent and null are None.
+fn text_field(record: &Json, name: &str) -> Result<Option<String>, String> {
+    match record.get(name) {
+        None | Some(Json::Null) => Ok(None),
+        Some(Json::String(text)) => Ok(Some(text.clone())),
+        Some(other) => Err(format!("\"{name}\" is {}, expected text", kind_of(other))),
+    }
+}
+
+fn required_text(record: &Json, name: &str) -> Result<String, String> {
+    text_field(record, name)?.ok_or_else(|| missing(record, name))
+}
+
+fn optional_text(record: &Json, name: Option<&String>) -> Result<Option<String>, String> {
+    name.map_or(Ok(None), |name| text_field(record, name).map(|text| text.filter(|t| !t.is_empty())))
+}
+
+fn missing(record: &Json, name: &str) -> String {
+    format!("\"{name}\" is missing (found {}); every record of a file must have the same form", fields_of(record))
+}
+
+fn fields_of(record: &Json) -> String {
+    let names = record.as_object().map(|o| o.keys().map(String::as_str).collect::<Vec<_>>().join(", "));
+    names.unwrap_or_else(|| kind_of(record).to_string())
+}
+
+impl Layout {
+    /// The layout of a file by its first record.
+    ///
+    /// # Errors
+    /// What was found, and what is expected.
+    pub(super) fn detect(record: &Json) -> Result<Layout, String> {
+        let has = |name: &str| record.get(name).is_some();
+        refuse_preferences(record)?;
+        for column in ["messages", "conversations", "conversation"] {
+            if let Some(list) = record[column].as_array() {
+                let sharegpt = list.first().is_some_and(|m| m.get("from").is_some());
+                return Ok(Layout::Messages(if sharegpt { MessageColumns::sharegpt(column) } else { MessageColumns::openai(column) }));
+            }
+        }
+        if has("instruction") && has("output") {
+            return Ok(Layout::Alpaca(AlpacaColumns::default()));
+        }
+        if has("text") {
+            return Ok(Layout::Text { column: "text".into() });
+        }
+        let prompt_and_answer = |prompt: &str, response: &str| {
+            let columns = AlpacaColumns { prompt: prompt.into(), query: None, response: response.into(), ..Default::default() };
+            (has(prompt) && has(response)).then_some(Layout::Alpaca(columns))
+        };
+        if let Some(layout) = prompt_and_answer("prompt", "completion").or(prompt_and_answer("prompt", "response")) {
+            return Ok(layout);
+        }
+        if let Some(list) = sole_list(record) {
+            return Err(format!("the records stand in \"{list}\"; write the list itself into the file: [{{…}}, {{…}}]"));
+        }
+        Err(format!("found the fields {}; expected {EXPECTED}, or name the columns in dataset_info.json", fields_of(record)))
+    }
+
+    /// The layout as LLaMA-Factory reads a file whose entry in dataset_info.json names no columns: it knows of no system message, no
+    /// history and no tools then.
+    pub(super) fn without_unmapped(self) -> Layout {
+        match self {
+            Layout::Alpaca(columns) => Layout::Alpaca(AlpacaColumns { system: None, history: None, tools: None, ..columns }),
+            Layout::Messages(columns) => Layout::Messages(MessageColumns { system: None, tools: None, ..columns }),
+            text @ Layout::Text { .. } => text,
+        }
+    }
+
+    /// Reads one record.
+    ///
+    /// # Errors
+    /// The reason, without the place.
+    pub(super) fn read(&self, record: &Json) -> Result<ReadContent, String> {
+        if !record.is_object() {
+            return Err(format!("found {}, expected a record such as {EXPECTED}", kind_of(record)));
+        }
+        let content = match self {
+            Layout::Text { column } => {
+                let text = required_text(record, column)?;
+                if text.is_empty() {
+                    return Err(format!("\"{column}\" is empty; remove this record"));
+                }
+                return Ok(ReadContent { content: Content::Text(text), unread: BTreeSet::new() });
+            }
+            Layout::Alpaca(columns) => {
+                refuse_preferences(record)?;
+                columns.read(record)?
+            }
+            Layout::Messages(columns) => {
+                refuse_preferences(record)?;
+                columns.read(record)?
+            }
+        };
+        refuse_media(record)?;
+        let names = self.names();
+        let says_something = |value: &Json| match value {
+            Json::Null => false,
+            Json::String(text) => !text.is_empty(),
+            Json::Array(list) => !list.is_empty(),
+            _ => true,
+        };
+        let unread = MEANT.into_iter().filter(|name| !names.contains(name) && record.get(*name).is_some_and(says_something)).collect();
+        Ok(ReadContent { content: Content::Conversation(content), unread })
+    }
+
+    /// The fields that are read.
+    fn names(&self) -> Vec<&str> {
+        match self {
+            Layout::Text { column } => vec![column],
+            Layout::Alpaca(c) => {
+                let optional = [&c.query, &c.system, &c.history, &c.tools].into_iter().flatten().map(String::as_str);
+                [c.prompt.as_str(), c.response.as_str()].into_iter().chain(optional).collect()
+            }
+            Layout::Messages(c) => {
+                std::iter::once(c.messages.as_str()).chain([&c.system, &c.tools].into_iter().flatten().map(String::as_str)).collect()
+            }
+        }
+    }
+}
+
+/// The one field of an object whose value is a list of records, as in `{"data": [{…}, …]}`.
+fn sole_list(record: &Json) -> Option<&str> {
+    let mut lists = record.as_object()?.iter().filter(|(_, v)| v.as_array().is_some_and(|list| list.first().is_some_and(Json::is_object)));
+    let (name, _) = lists.next()?;
+    lists.next().is_none().then_some(name)
+}
+
+/// Answers of which some are marked as bad must not be learned as if they were good.
+fn refuse_preferences(record: &Json) -> Result<(), String> {
+    let preferences = ["chosen", "rejected", "chosen_messages", "rejected_messages"].into_iter().find(|name| !record[*name].is_null());
+    if let Some(name) = preferences {
+        return Err(format!(
+            "\"{name}\" says that one answer is better than another (a record for preference training, stage dpo); stage sft learns one \
+             answer: keep the good one as {{\"messages\": …}} or {{\"instruction\": …, \"output\": …}}"
+        ));
+    }
+    if let Some(good) = record["label"].as_bool().or_else(|| record["kto_tag"].as_bool()) {
+        return Err(format!(
+            "this answer is marked as {} (a record for stage kto), and stage sft learns every answer; keep the records whose label is \
+             true, and remove that field",
+            if good { "good" } else { "bad" }
+        ));
+    }
+    Ok(())
+}
+
+fn refuse_media(record: &Json) -> Result<(), String> {
+    let filled = |name: &&&str| match &record[**name] {
+        Json::Array(list) => !list.is_empty(),
+        Json::String(path) => !path.is_empty(),
+        _ => false,
+    };
+    match ["images", "videos", "audios", "image", "video", "audio"].iter().find(filled) {
+        Some(name) => Err(format!("the record has \"{name}\"; only text is trained")),
+        None => Ok(()),
+    }
+}
+
+impl AlpacaColumns {
+    fn read(&self, record: &Json) -> Result<Conversation, String> {
+        let mut messages = Vec::new();
+        if let Some(system) = optional_text(record, self.system.as_ref())? {
+            messages.push(Message::new("system", system));
+        }
+        let history = self.history.as_ref().map_or(&Json::Null, |name| &record[name.as_str()]);
+        let turns = match history {
+            Json::Null => &Vec::new(),
+            Json::Array(turns) => turns,
+            other => return Err(format!("the history is {}, expected a list of [question, answer]", kind_of(other))),
+        };
+        for turn in turns {
+            match turn.as_array().map(Vec::as_slice) {
+                Some([Json::String(question), Json::String(answer)]) => {
+                    messages.push(Message::new("user", question));
+                    messages.push(Message::new("assistant", answer));
+                }
+                _ => return Err("a turn of the history is not [question, answer] in texts".into()),
+            }
+        }
+        let prompt = required_text(record, &self.prompt)?;
+        let query = optional_text(record, self.query.as_ref())?;
+        let parts: Vec<&str> = [Some(prompt.as_str()), query.as_deref()].into_iter().flatten().filter(|p| !p.is_empty()).collect();
+        if parts.is_empty() {
+            return Err(format!("the question (\"{}\") is empty", self.prompt));
+        }
+        messages.push(Message::new("user", parts.join("\n")));
+        messages.push(Message::new("assistant", required_text(record, &self.response)?));
+        checked(messages, tools_of(record, self.tools.as_ref())?)
+    }
+}
+
+fn tools_of(record: &Json, name: Option<&String>) -> Result<Vec<Json>, String> {
+    name.map_or(Ok(Vec::new()), |name| read_tools(name, &record[name.as_str()]))
+}
+
+impl MessageColumns {
+    fn read(&self, record: &Json) -> Result<Conversation, String> {
+        let list = match record.get(&self.messages) {
+            Some(Json::Array(list)) => list,
+            Some(other) => return Err(format!("\"{}\" is {}, expected a list of messages", self.messages, kind_of(other))),
+            None => return Err(missing(record, &self.messages)),
+        };
+        let mut messages = Vec::with_capacity(list.len() + 1);
+        for (i, message) in list.iter().enumerate() {
+            messages.push(self.message(message).map_err(|reason| format!("message {}: {reason}", i + 1))?);
+        }
+        // As in LLaMA-Factory, a system message among the others wins over the field beside them.
+        let begins_with_system = messages.first().is_some_and(|message| message.role == "system");
+        if let Some(system) = optional_text(record, self.system.as_ref())?.filter(|_| !begins_with_system) {
+            messages.insert(0, Message::new("system", system));
+        }
+        number_calls(&mut messages);
+        checked(messages, tools_of(record, self.tools.as_ref())?)
+    }
+
+    fn message(&self, json: &Json) -> Result<Message, String> {
+        let tag = required_text(json, &self.role_tag)?;
+        let role = self
+            .role(&tag)
+            .ok_or_else(|| format!("the role is '{tag}', expected {}, {} or {}", self.system_tag, self.user_tag, self.assistant_tag))?;
+        let mut message = Message::new(role, "");
+        let mut calls = read_calls(json.get("tool_calls").unwrap_or(&Json::Null))?;
+        calls.extend(read_calls(json.get("function_call").unwrap_or(&Json::Null))?);
+        match json.get(&self.content_tag) {
+            Some(Json::Array(parts)) => read_parts(parts, &mut message, &mut calls)?,
+            // An answer that is nothing but tool calls has no content in OpenAI's format.
+            None | Some(Json::Null) if !calls.is_empty() => {}
+            _ => message.content = required_text(json, &self.content_tag)?,
+        }
+        if tag == self.function_tag {
+            let (thought, more) = read_function_call(&message.content)?;
+            message.content = thought;
+            calls.extend(more);
+        }
+        if !calls.is_empty() {
+            if role != "assistant" {
+                return Err(format!("tool calls in a message from {tag}; only the assistant calls tools"));
+            }
+            message.more.insert("tool_calls".into(), Json::Array(calls));
+        }
+        message.learned = weight(json, role)?;
+        // Everything else is the chat template's, as in transformers: reasoning_content, name, tool_call_id …
+        let known = [&self.role_tag, &self.content_tag].into_iter().map(String::as_str);
+        let known: Vec<&str> = known.chain(["role", "content", "tool_calls", "function_call", "weight", "loss_weight"]).collect();
+        for (name, value) in json.as_object().into_iter().flatten() {
+            let says_something = !value.is_null() && value.as_str() != Some("");
+            if !known.contains(&name.as_str()) && says_something {
+                message.more.entry(name.clone()).or_insert_with(|| value.clone());
+            }
+        }
+        Ok(message)
+    }
+
+    fn role(&self, tag: &str) -> Option<&'static str> {
+        let known = [
+            (&self.user_tag, "user"),
+            (&self.assistant_tag, "assistant"),
+            (&self.system_tag, "system"),
+            (&self.observation_tag, "tool"),
+            (&self.function_tag, "assistant"),
+        ];
+        known.into_iter().find(|(t, _)| *t == tag).map(|(_, role)| role)
+    }
+}
+
+/// Whether an answer is learned: OpenAI's `weight` and LLaMA-Factory's `loss_weight` switch that off with 0.
+fn weight(message: &Json, role: &str) -> Result<bool, String> {
+    let Some((name, value)) = ["weight", "loss_weight"].into_iter().find_map(|name| Some((name, message.get(name)?))) else {
+        return Ok(true);
+    };
+    match (value.as_f64(), role) {
+        (_, _) if value.is_null() => Ok(true),
+        (Some(0.0), _) => Ok(false),
+        (Some(1.0), "assistant") => Ok(true),
+        (Some(1.0), _) => {
+            Err(format!("\"{name}\": 1 on a message from {role}; answers alone are learned (train_on_prompt: true learns everything)"))
+        }
+        _ => Err(format!("\"{name}\" is {value}, expected 0 (not learned) or 1 (learned)")),
+    }
+}
+
+/// OpenAI's content parts, and LLaMA-Factory's of version 1, as far as they are text.
+fn read_parts(parts: &[Json], message: &mut Message, calls: &mut Vec<Json>) -> Result<(), String> {
+    let mut reasoning = String::new();
+    for part in parts {
+        let kind = part["type"].as_str().unwrap_or("text");
+        let text = part["text"].as_str().or_else(|| part["value"].as_str());
+        match (kind, text) {
+            ("text", Some(text)) => message.content.push_str(text),
+            ("reasoning", Some(text)) => reasoning.push_str(text),
+            ("tool_call", Some(text)) => {
+                let call = serde_json::from_str::<Json>(text).map_err(|e| format!("a tool call is no JSON: {e}"))?;
+                calls.extend(read_calls(&call)?);
+            }
+            (kind, _) => return Err(format!("a part is of type '{kind}'; only text is trained")),
+        }
+    }
+    if !reasoning.is_empty() {
+        message.more.insert("reasoning_content".into(), reasoning.into());
+    }
+    Ok(())
+}
+
+/// Whether a message holds something beside its content that the model may say.
+fn says_more(more: &Map<String, Json>) -> bool {
+    more.contains_key("tool_calls") || more.contains_key("reasoning_content")
+}
+
+/// Checks the order of roles, which templates and masks rely on.
+fn checked(messages: Vec<Message>, tools: Vec<Json>) -> Result<Conversation, String> {
+    let turns = if messages.first().is_some_and(|m| m.role == "system") { &messages[1..] } else { &messages[..] };
+    let offset = messages.len() - turns.len();
+    let Some(last) = turns.last() else {
+        return Err("the conversation is empty; expected a question and its answer".into());
+    };
+    let mut before = "";
+    for (i, message) in turns.iter().enumerate() {
+        let expected = match (before, message.role.as_str()) {
+            ("" | "assistant", "user") | ("assistant" | "tool", "tool") | ("user" | "tool", "assistant") => None,
+            ("" | "assistant", _) => Some("user"),
+            _ => Some("assistant"),
+        };
+        if let Some(expected) = expected {
+            return Err(format!(
+                "message {} is from {}, expected {expected}: after an optional system message, user and assistant take turns",
+                i + offset + 1,
+                message.role
+            ));
+        }
+        if message.role == "assistant" && message.content.trim().is_empty() && !says_more(&message.more) {
+            return Err("the answer is empty: there is nothing to learn; write one, or remove this record".into());
+        }
+        before = &message.role;
+    }
+    if last.role != "assistant" {
+        return Err(format!("the last message is from {}; a conversation must end with the answer to be learned", last.role));
+    }
+    if !turns.iter().any(|message| message.role == "assistant" && message.learned) {
+        return Err("every answer has weight 0: there is nothing to learn; remove this record".into());
+    }
+    Ok(Conversation { messages, tools })
+}
