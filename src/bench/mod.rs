@@ -3,6 +3,8 @@
 mod generation;
 mod peaks;
 mod steps;
+mod text;
+mod tuning;
 
 use std::rc::Rc;
 
@@ -14,6 +16,8 @@ use crate::gpu::Gpu;
 pub use generation::GenerationResult;
 pub use peaks::{Peaks, measure as measure_peaks};
 pub use steps::{Shape, Tuned, speed};
+pub use text::text;
+pub use tuning::{BUDGET, tune};
 
 /// What a kernel reaches at one shape.
 #[derive(Debug, Clone, Serialize)]

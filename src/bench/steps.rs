@@ -51,7 +51,12 @@ impl Shape {
     };
 
     pub(super) fn config(&self) -> Result<ModelConfig> {
-        ModelConfig::parse(self.name, self.config.as_bytes())
+        Shape::parse(self.name, self.config)
+    }
+
+    /// A shape's config.json.
+    pub(super) fn parse(name: &str, config: &str) -> Result<ModelConfig> {
+        ModelConfig::parse(name, config.as_bytes())
     }
 
     /// Floating-point operations of one fine-tuning step: 6 for each matmul parameter (the head included, tied or not) and token, and 3.5

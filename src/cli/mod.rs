@@ -19,6 +19,7 @@ mod progress;
 mod serve;
 mod setup;
 mod train;
+mod tuning;
 mod validate;
 
 use std::process::ExitCode;
@@ -26,6 +27,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use rootstock::config::value::Value;
 use rootstock::gpu::{DeviceChoice, Gpu};
+use rootstock::kernels::TuningChoice;
 use rootstock::platform::block_on;
 use rootstock::{Error, Result};
 
@@ -71,6 +73,10 @@ struct Global {
     /// Use at most this much GPU memory, for example 4GB or 512MiB
     #[arg(long, global = true, value_name = "SIZE", value_parser = size, help_heading = "Everywhere")]
     memory_limit: Option<u64>,
+    /// Other kernels than the device would get: a family of devices, values by name, or both (`amd,vector_rows=4`);
+    /// `rootstock devices --tuning` shows them
+    #[arg(long, global = true, num_args = 0..=1, value_name = "FAMILY|NAME=VALUE,…", help_heading = "Everywhere")]
+    tuning: Option<Option<String>>,
     /// No progress and no remarks; results and errors only
     #[arg(short, long, global = true, help_heading = "Everywhere")]
     quiet: bool,
@@ -101,12 +107,22 @@ fn size(text: &str) -> Result<u64, String> {
 }
 
 impl Global {
-    fn choice(&self) -> DeviceChoice {
-        DeviceChoice { device: self.device.clone(), memory_limit: self.memory_limit, ..DeviceChoice::default() }
+    /// The device that is asked for.
+    ///
+    /// # Errors
+    /// When `--tuning` asks for what does not exist.
+    async fn choice(&self) -> Result<DeviceChoice> {
+        Ok(DeviceChoice {
+            device: self.device.clone(),
+            memory_limit: self.memory_limit,
+            tuning: TuningChoice::parse(self.tuning.iter().flatten().next().map_or("", String::as_str))?,
+            measured: tuning::remembered().await,
+            ..DeviceChoice::default()
+        })
     }
 
     async fn gpu(&self) -> Result<Gpu> {
-        Gpu::open(&self.choice()).await
+        Gpu::open(&self.choice().await?).await
     }
 
     fn console(&self) -> Console {

@@ -13,10 +13,10 @@ use rootstock::workflow::{Paths, Run};
 use rootstock::{Error, Result};
 use serde_json::json;
 
-use super::Global;
 use super::console::{self, count, duration, thousands};
 use super::progress::Progress;
 use super::setup::{load_recipe, open_adapters, open_model, open_run, run_on};
+use super::{Global, tuning};
 
 /// Trains a model as a recipe says
 #[derive(Debug, Args)]
@@ -57,7 +57,8 @@ pub(super) async fn run(args: &TrainArgs, global: &Global) -> Result<()> {
     check_output(&out.directory, &recipe).await?;
     let model = open_model(&recipe.model_name_or_path).await?.as_begun(&recipe, &Paths, &out.directory).await?;
     let run = run_on(model, recipe, &Paths, console).await?;
-    let outcome = run_training(&run, &out.directory, &Rc::new(global.gpu().await?), &mut Progress::new(console)).await?;
+    let gpu = tuning::measured(global.gpu().await?, console).await;
+    let outcome = run_training(&run, &out.directory, &gpu, &mut Progress::new(console)).await?;
     if args.json {
         return console::print_json(&outcome);
     }

@@ -18,18 +18,20 @@ pub struct DeviceSummary {
 }
 
 /// All devices that Rootstock can use, best first.
-pub async fn devices(choice: &DeviceChoice) -> Vec<DeviceSummary> {
+///
+/// # Errors
+/// [`Error::Recipe`] for a tuning that is not possible.
+pub async fn devices(choice: &DeviceChoice) -> Result<Vec<DeviceSummary>> {
     let list = all().await;
-    let summaries = list.iter().enumerate().map(|(index, a)| DeviceSummary {
-        index,
-        default: index == 0,
-        kind: format!("{:?}", a.get_info().device_type),
-        profile: Profile::of(a, choice),
+    let summaries = list.iter().enumerate().map(|(index, a)| {
+        let kind = format!("{:?}", a.get_info().device_type);
+        Ok(DeviceSummary { index, default: index == 0, kind, profile: Profile::of(a, choice)? })
     });
     summaries.collect()
 }
 
 fn instance() -> wgpu::Instance {
+    crate::platform::prepare_adapters();
     // Validation layers and debug labels cost time in every dispatch; errors are reported without them.
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.flags = wgpu::InstanceFlags::empty();

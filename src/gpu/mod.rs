@@ -6,17 +6,21 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use crate::error::{Error, Result};
-use crate::kernels::Shader;
+use crate::kernels::{Shader, Tuning, TuningChoice};
 use crate::platform;
 
 mod devices;
+mod measured;
 mod pipeline;
 mod profile;
+mod timestamps;
 
 pub use crate::kernels::DeviceClass;
 pub use devices::{DeviceSummary, devices};
+pub use measured::{Measured, MeasuredTuning};
 pub use pipeline::Pipeline;
-pub use profile::{BINDING_ALIGNMENT, Profile};
+pub use profile::{BINDING_ALIGNMENT, Profile, TuningSource};
+pub(crate) use timestamps::Timestamps;
 
 /// How to choose among several devices.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +33,10 @@ pub struct DeviceChoice {
     pub memory_limit: Option<u64>,
     /// Pretend that no binding may be larger than this: matrices are then cut by rows as a large vocabulary is.
     pub largest_binding: Option<u64>,
+    /// What to change about the choice of kernels.
+    pub tuning: TuningChoice,
+    /// What was measured on devices earlier.
+    pub measured: Measured,
 }
 
 /// An open device with its queue, and everything that is made once per device.
@@ -36,7 +44,7 @@ pub struct Gpu {
     pub(crate) device: wgpu::Device,
     pub(crate) queue: wgpu::Queue,
     profile: Profile,
-    pipelines: RefCell<HashMap<Rc<pipeline::Key>, Rc<Pipeline>>>,
+    pipelines: Rc<RefCell<HashMap<Rc<pipeline::Key>, Rc<Pipeline>>>>,
     /// The first asynchronous error (device lost, validation); every later call returns it.
     failure: Arc<Mutex<Option<String>>>,
     allocated: Rc<Cell<u64>>,
@@ -77,7 +85,7 @@ impl Gpu {
     /// [`Error::Device`] when there is none, or none of that name, with what to install.
     pub async fn open(choice: &DeviceChoice) -> Result<Gpu> {
         let adapter = devices::choose(choice).await?;
-        let profile = Profile::of(&adapter, choice);
+        let profile = Profile::of(&adapter, choice)?;
         let mut features = wgpu::Features::empty();
         let wanted = [wgpu::Features::TIMESTAMP_QUERY, wgpu::Features::SUBGROUP];
         for feature in wanted {
@@ -111,7 +119,20 @@ impl Gpu {
                 keep_first(&seen, format!("the GPU was lost ({message})"));
             }
         });
-        Ok(Gpu { device, queue, profile, pipelines: RefCell::default(), failure, allocated: Rc::default(), peak: Rc::default() })
+        Ok(Gpu { device, queue, profile, pipelines: Rc::default(), failure, allocated: Rc::default(), peak: Rc::default() })
+    }
+
+    /// The same device with another choice of kernels: memory is counted together, and compiled kernels are shared.
+    pub fn with_tuning(&self, tuning: Tuning, source: TuningSource) -> Gpu {
+        Gpu {
+            device: self.device.clone(),
+            queue: self.queue.clone(),
+            profile: Profile { tuning, tuning_source: source, ..self.profile.clone() },
+            pipelines: self.pipelines.clone(),
+            failure: self.failure.clone(),
+            allocated: self.allocated.clone(),
+            peak: self.peak.clone(),
+        }
     }
 
     /// What this device is and may do.
@@ -240,15 +261,22 @@ impl Gpu {
         wanted: impl Iterator<Item = (&'static Shader, &'a [(&'static str, f64)])>,
     ) -> Result<Vec<Rc<Pipeline>>> {
         let mut keys = Vec::new();
-        let mut begun = Vec::new();
+        let (mut missing, mut shaders) = (Vec::new(), Vec::new());
         for (shader, constants) in wanted {
             let key = Rc::new(pipeline::Key::new(shader, constants));
-            if !self.pipelines.borrow().contains_key(&key) {
-                let (made, refused) = Pipeline::begin(&self.device, shader, constants);
-                self.pipelines.borrow_mut().insert(key.clone(), Rc::new(made));
-                begun.push((key.clone(), refused));
+            if !self.pipelines.borrow().contains_key(&key) && !missing.contains(&key) {
+                missing.push(key.clone());
+                shaders.push((shader, constants));
             }
             keys.push(key);
+        }
+        let mut compiled = pipeline::compile_ahead(&self.device, &shaders).await.into_iter();
+        let mut begun = Vec::new();
+        for (key, (shader, constants)) in missing.into_iter().zip(shaders) {
+            platform::hand_over(&self.device, compiled.next().flatten());
+            let (made, refused) = Pipeline::begin(&self.device, shader, constants);
+            self.pipelines.borrow_mut().insert(key.clone(), Rc::new(made));
+            begun.push((key, refused));
         }
         let mut failure = None;
         for (key, refused) in begun {

@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::kernels::{Access, Shader};
+use crate::platform;
 
 /// What identifies a pipeline: the shader and its override constants.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -28,22 +29,15 @@ impl Pipeline {
         constants: &[(&'static str, f64)],
     ) -> (Pipeline, impl Future<Output = Option<Error>> + use<>) {
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let descriptor = wgpu::ShaderModuleDescriptor { label: Some(shader.name), source: wgpu::ShaderSource::Wgsl(shader.wgsl.into()) };
+        let descriptor = wgpu::ShaderModuleDescriptor { label: Some(shader.name), source: wgpu::ShaderSource::Wgsl(text(shader)) };
         let module = create_module(device, descriptor);
-        let entry = |binding: u32, ty: wgpu::BufferBindingType| wgpu::BindGroupLayoutEntry {
+        let entry = |(binding, ty): (u32, wgpu::BufferBindingType)| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::COMPUTE,
             ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
             count: None,
         };
-        let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform)];
-        if shader.uses_step {
-            entries.push(entry(1, wgpu::BufferBindingType::Uniform));
-        }
-        for access in shader.bindings {
-            let read_only = *access == Access::Read;
-            entries.push(entry(entries.len() as u32, wgpu::BufferBindingType::Storage { read_only }));
-        }
+        let entries: Vec<wgpu::BindGroupLayoutEntry> = (0..).zip(bindings(shader)).map(entry).collect();
         let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(shader.name), entries: &entries });
         let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: Some(shader.name),
@@ -66,6 +60,37 @@ impl Pipeline {
         };
         (Pipeline { raw, layout }, refused)
     }
+}
+
+/// The bindings of a shader, from 0 on.
+fn bindings(shader: &Shader) -> impl Iterator<Item = wgpu::BufferBindingType> {
+    let uniforms = std::iter::repeat_n(wgpu::BufferBindingType::Uniform, if shader.uses_step { 2 } else { 1 });
+    let storage = shader.bindings.iter().map(|access| wgpu::BufferBindingType::Storage { read_only: *access == Access::Read });
+    uniforms.chain(storage)
+}
+
+/// The shader as the compiler of this platform takes it.
+fn text(shader: &'static Shader) -> std::borrow::Cow<'static, str> {
+    platform::kernel_text(shader.wgsl, shader.uses_subgroups())
+}
+
+/// Compiles shaders side by side where the platform needs help with that; see [`platform::compile_ahead`].
+pub(super) async fn compile_ahead(
+    device: &wgpu::Device,
+    wanted: &[(&'static Shader, &[(&'static str, f64)])],
+) -> Vec<Option<platform::CompiledPipeline>> {
+    let name = |ty: wgpu::BufferBindingType| match ty {
+        wgpu::BufferBindingType::Uniform => "uniform",
+        wgpu::BufferBindingType::Storage { read_only: true } => "read-only-storage",
+        wgpu::BufferBindingType::Storage { read_only: false } => "storage",
+    };
+    let texts: Vec<_> = wanted.iter().map(|(shader, _)| (text(shader), bindings(shader).map(name).collect::<Vec<_>>())).collect();
+    let kernels: Vec<platform::ComputeKernel<'_>> = wanted
+        .iter()
+        .zip(&texts)
+        .map(|((shader, constants), (wgsl, bindings))| platform::ComputeKernel { label: shader.name, wgsl, bindings, constants })
+        .collect();
+    platform::compile_ahead(device, &kernels).await
 }
 
 /// naga would count iterations of every loop to stop endless ones, which costs a third of a matmul's speed on software devices.

@@ -1,7 +1,9 @@
 //! A device as plain data: limits, features, kernels. Programs are compiled from it, so that no device is needed for that.
 
 use super::DeviceChoice;
+use crate::error::Result;
 use crate::kernels::{DeviceClass, Family, Tuning};
+use crate::platform;
 
 /// A device in plain data.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -26,47 +28,86 @@ pub struct Profile {
     pub memory: Option<u64>,
     /// The user's own limit in bytes.
     pub memory_limit: Option<u64>,
+    /// The maker: a PCI number natively, a name in a browser; empty where it is hidden.
+    pub vendor: String,
+    /// A PCI number natively, a name in a browser; empty where it is hidden.
+    pub architecture: String,
     /// Whose device it is, as far as it can be told.
-    #[serde(skip)]
     pub family: Family,
+    /// What it was recognised by, in words.
+    #[serde(skip)]
+    pub recognised: String,
     /// Which kernels it gets.
     #[serde(skip)]
     pub tuning: Tuning,
+    /// Where that comes from.
+    #[serde(skip)]
+    pub tuning_source: TuningSource,
+}
+
+/// Where a device's tuning comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TuningSource {
+    /// It is what every device of the family gets.
+    Family,
+    /// Some of its values were measured on this device.
+    Measured,
+    /// The user asked for it.
+    Given,
+    /// The run began with it.
+    Recorded,
 }
 
 /// Offsets of storage and uniform bindings are multiples of this many bytes on every device.
 pub const BINDING_ALIGNMENT: u64 = 256;
 
 impl Profile {
-    pub(super) fn of(adapter: &wgpu::Adapter, choice: &DeviceChoice) -> Profile {
+    pub(super) fn of(adapter: &wgpu::Adapter, choice: &DeviceChoice) -> Result<Profile> {
         let info = adapter.get_info();
         let limits = adapter.limits();
+        let facts = platform::adapter_facts(adapter);
         // Browsers do not tell the device type; Chromium's software device is known by its name.
         let software = info.device_type == wgpu::DeviceType::Cpu || info.name.to_lowercase().contains("swiftshader");
         let same_size = info.subgroup_min_size == info.subgroup_max_size && info.subgroup_max_size > 0;
-        let subgroups = adapter.features().contains(wgpu::Features::SUBGROUP) && same_size && !choice.without_subgroups;
-        let family = family(software, info.vendor, &format!("{} {}", info.name, info.driver), info.subgroup_min_size);
-        let class = family.class();
-        let subgroup = subgroups.then_some(info.subgroup_max_size);
-        Profile {
+        let subgroup = (facts.subgroups && same_size && !choice.without_subgroups).then_some(info.subgroup_max_size);
+        let words = format!("{} {} {}", facts.vendor, facts.architecture, info.name);
+        let (family, recognised) = match choice.tuning.family {
+            Some(family) => (family, "asked for".to_string()),
+            None => recognise(software, info.vendor, &format!("{words} {}", info.driver), info.subgroup_min_size),
+        };
+        let mut profile = Profile {
             backend: format!("{:?}", info.backend).to_lowercase(),
-            driver: format!("{} {}", info.driver, info.driver_info).trim().to_string(),
-            class,
+            driver: facts.driver,
+            class: family.class(),
             shader_f16: adapter.features().contains(wgpu::Features::SHADER_F16),
             subgroup,
             max_binding: choice.largest_binding.unwrap_or(u64::MAX).min(limits.max_storage_buffer_binding_size).min(limits.max_buffer_size),
             max_buffer: limits.max_buffer_size,
-            memory: crate::platform::device_memory(adapter),
+            memory: platform::device_memory(adapter),
             memory_limit: choice.memory_limit,
+            vendor: facts.vendor,
+            architecture: facts.architecture,
             family,
+            recognised,
             tuning: Tuning::of(family, subgroup),
+            tuning_source: TuningSource::Family,
             // Many browsers keep the name to themselves.
             name: match info.name.as_str() {
                 "" if software => "the browser's software device".into(),
                 "" => "the browser's graphics device".into(),
                 name => name.into(),
             },
+        };
+        if let Some(measured) = choice.measured.tuning(&profile) {
+            profile = Profile { tuning: measured, tuning_source: TuningSource::Measured, ..profile };
         }
+        if choice.tuning != Default::default() {
+            let tuning = choice.tuning.apply(&profile.tuning)?;
+            tuning.check_subgroups(subgroup)?;
+            profile = Profile { tuning, tuning_source: TuningSource::Given, ..profile };
+        }
+        Ok(profile)
     }
 
     /// The lavapipe device of the project's tests, for programs that are printed and compared without a device.
@@ -82,8 +123,12 @@ impl Profile {
             max_buffer: (2 << 30) - 1,
             memory: None,
             memory_limit: None,
+            vendor: "0x10005".into(),
+            architecture: String::new(),
             family: Family::Lavapipe,
+            recognised: "its name".into(),
             tuning: Tuning::of(Family::Lavapipe, Some(8)),
+            tuning_source: TuningSource::Family,
         }
     }
 
@@ -98,31 +143,61 @@ impl Profile {
     }
 }
 
-/// The family of a device, by its PCI vendor (0 where a browser hides it), its name and driver, and its smallest subgroup.
-fn family(software: bool, vendor: u32, name: &str, smallest_subgroup: u32) -> Family {
-    let name = name.to_lowercase();
-    let names = |words: &[&str]| words.iter().any(|word| name.contains(word));
+/// The family of a device, and what it was recognised by: its PCI vendor (0 in browsers), words of its name, driver, and what a browser
+/// calls vendor and architecture, and its smallest subgroup.
+fn recognise(software: bool, vendor: u32, words: &str, smallest_subgroup: u32) -> (Family, String) {
+    let words = words.to_lowercase();
+    let find = |list: &[&str]| {
+        list.iter().find(|word| words.contains(**word)).map(|word| format!("the word \"{word}\" in what it says of itself"))
+    };
     if software {
-        return if names(&["llvmpipe", "lavapipe"]) { Family::Lavapipe } else { Family::OtherProcessor };
+        return match find(&["llvmpipe", "lavapipe"]) {
+            Some(by) => (Family::Lavapipe, by),
+            None => (Family::OtherProcessor, "being a software device".into()),
+        };
     }
+    let intel = |by: String| {
+        // The maker's architectures before Xe2 allow subgroups of 8 lanes.
+        if smallest_subgroup >= 16 || words.contains("xe2") || words.contains("xe-2") || words.contains("xe3") || words.contains("xe-3") {
+            (Family::IntelXe2, format!("{by}, with subgroups of at least 16 lanes"))
+        } else {
+            (Family::IntelSimd8, by)
+        }
+    };
+    let number = || format!("the PCI vendor 0x{vendor:04x}");
     match vendor {
-        0x10de => Family::NvidiaLike,
-        0x1002 | 0x1022 => Family::Amd,
-        0x106b => Family::Apple,
-        0x8086 if smallest_subgroup >= 16 => Family::IntelXe2,
-        0x8086 => Family::IntelSimd8,
-        _ if names(&["nvidia", "geforce", "quadro"]) => Family::NvidiaLike,
-        _ if names(&["radeon", "amd"]) => Family::Amd,
-        _ if names(&["apple", "metal"]) => Family::Apple,
-        _ if names(&["intel"]) && (smallest_subgroup >= 16 || names(&["xe2", "xe-2"])) => Family::IntelXe2,
-        _ if names(&["intel"]) => Family::IntelSimd8,
-        _ => Family::UnknownGpu,
+        0x10de => return (Family::NvidiaLike, number()),
+        0x1002 | 0x1022 => return (Family::Amd, number()),
+        0x106b => return (Family::Apple, number()),
+        0x8086 => return intel(number()),
+        _ => {}
+    }
+    let named = [
+        (Family::NvidiaLike, &["nvidia", "geforce", "quadro"][..]),
+        (Family::Amd, &["radeon", "amd"]),
+        (Family::Apple, &["apple", "metal"]),
+        (Family::IntelSimd8, &["intel"]),
+    ];
+    for (family, list) in named {
+        if let Some(by) = find(list) {
+            return if family == Family::IntelSimd8 { intel(by) } else { (family, by) };
+        }
+    }
+    // Who hides its name still tells the sizes of subgroups, which are a hint: only AMD has 64 lanes, only Intel fewer than 32.
+    match smallest_subgroup {
+        8 if words.trim().is_empty() => (Family::IntelSimd8, "subgroups that may have 8 lanes".into()),
+        64 if words.trim().is_empty() => (Family::Amd, "subgroups of 64 lanes".into()),
+        _ => (Family::UnknownGpu, "nothing: it hides who made it".into()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn family(software: bool, vendor: u32, words: &str, smallest_subgroup: u32) -> Family {
+        recognise(software, vendor, words, smallest_subgroup).0
+    }
 
     #[test]
     fn devices_are_recognised_by_vendor_or_name() {
@@ -136,5 +211,18 @@ mod tests {
         // Metal and browsers tell no vendor by number.
         assert_eq!(family(false, 0, "Apple M2", 32), Family::Apple);
         assert_eq!(family(false, 0, "", 0), Family::UnknownGpu);
+    }
+
+    /// Vendor, architecture and description as browsers give them.
+    #[test]
+    fn browsers_name_vendor_and_architecture() {
+        assert_eq!(family(false, 0, "nvidia ampere ", 32), Family::NvidiaLike);
+        assert_eq!(family(false, 0, "amd rdna-3 ", 32), Family::Amd);
+        assert_eq!(family(false, 0, "apple metal-3 ", 32), Family::Apple);
+        assert_eq!(family(false, 0, "intel gen-12lp ", 8), Family::IntelSimd8);
+        assert_eq!(family(false, 0, "intel xe-2lpg ", 16), Family::IntelXe2);
+        assert_eq!(family(false, 0, "qualcomm adreno-7xx ", 64), Family::UnknownGpu);
+        assert_eq!(family(false, 0, "  ", 8), Family::IntelSimd8, "by its subgroups");
+        assert_eq!(family(true, 0, "google swiftshader SwiftShader Device (Subzero)", 4), Family::OtherProcessor);
     }
 }

@@ -3,6 +3,7 @@
 //! Plain data without a device: `gpu` compiles a [`Shader`], `plan` puts [`Dispatch`]es in order, `ops` decide which ones there are.
 
 mod batch;
+mod choice;
 mod dispatch;
 pub mod elementwise;
 mod shader;
@@ -24,6 +25,7 @@ mod generated {
 }
 
 pub use batch::{Input, InputLayout};
+pub use choice::{TuningChoice, shown};
 pub use dispatch::{Bind, Dispatch, Owner, Phase, Resource, When, workgroups};
 pub use generated::*;
 

@@ -21,3 +21,10 @@ pub struct Shader {
     /// Whether binding 1 is the step's uniform.
     pub uses_step: bool,
 }
+
+impl Shader {
+    /// Whether it uses subgroup operations; such files are called so.
+    pub fn uses_subgroups(&self) -> bool {
+        self.name.contains(".subgroup")
+    }
+}

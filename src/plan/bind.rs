@@ -63,7 +63,7 @@ impl BoundProgram {
                 group,
                 workgroups: d.workgroups,
                 when: d.when,
-                work: Pacing::work(d.flops),
+                work: Pacing::work(d.flops, d.bytes()),
                 name: d.shader.name,
             });
         }

@@ -18,6 +18,7 @@ mod prepared;
 mod program;
 mod runner;
 mod store;
+mod timing;
 
 pub use bind::BoundProgram;
 pub use cache::ProgramCache;

@@ -14,10 +14,13 @@ const FIRST: u64 = 1 << 31;
 /// A dispatch counts as at least so much work: starting it takes time, too.
 const LEAST: u64 = 1 << 20;
 
+/// Operations that a byte counts for. Devices do 20 to 60 of them while they move a byte, at best; kernels that compute reach a third of that.
+const A_BYTE: u64 = 16;
+
 /// Measurements that are remembered.
 const REMEMBERED: usize = 8;
 
-/// Queued and finished work, in floating-point operations.
+/// Queued and finished work, in floating-point operations or what counts as such.
 ///
 /// A measurement is the work that was finished since the device was last known to have nothing to do, over the time since then. The device
 /// may have waited for the host meanwhile, so each measurement is at most its speed, and the highest of the last few is taken.
@@ -32,9 +35,10 @@ pub(super) struct Pacing {
 }
 
 impl Pacing {
-    /// What a dispatch of so many operations counts for.
-    pub(super) fn work(flops: u64) -> u64 {
-        flops.max(LEAST)
+    /// What a dispatch of so many operations counts for that reads and writes so many bytes: AdamW has next to no operations, and moves
+    /// 28 bytes a parameter.
+    pub(super) fn work(flops: u64, bytes: u64) -> u64 {
+        flops.max(bytes * A_BYTE).max(LEAST)
     }
 
     /// Work was submitted.
@@ -98,6 +102,34 @@ mod tests {
         pacing.finished(mark, after(start, 1000));
         // 6 GFLOP a second: 50 ms are 300 MFLOP.
         assert_eq!(pacing.submission(), 300_000_000);
+    }
+
+    /// An update's kernels fill submissions too, and a large product counts by its operations.
+    #[test]
+    fn moved_bytes_count_as_work() {
+        let parameters = 134_515_008;
+        assert!(Pacing::work(0, 28 * parameters) > 10 * FIRST, "AdamW for SmolLM2-135M");
+        let (m, n, k) = (2048, 576, 576);
+        assert_eq!(Pacing::work(2 * m * n * k, 4 * (m * n + n * k + m * k)), 2 * m * n * k);
+        assert_eq!(Pacing::work(0, 4), LEAST);
+    }
+
+    /// From the second step on a submission takes about 50 ms, whatever the batches of a step are.
+    #[test]
+    fn one_step_suffices_to_know_the_speed() {
+        for (speed, micro_steps) in [(30e9, vec![4_000_000_000]), (2e12, vec![1_000_000_000; 8]), (5e9, vec![100_000_000, 3_000_000_000])] {
+            let (start, mut pacing) = (Instant::now(), Pacing::default());
+            let mut done = 0.0;
+            for step in 0..4 {
+                for work in &micro_steps {
+                    pacing.submitted(*work, start + Duration::from_secs_f64(done));
+                }
+                done += micro_steps.iter().sum::<u64>() as f64 / speed;
+                pacing.finished(pacing.queued(), start + Duration::from_secs_f64(done));
+                let seconds = pacing.submission() as f64 / speed;
+                assert!((0.045..0.055).contains(&seconds), "step {step}: {seconds} s at {speed}");
+            }
+        }
     }
 
     /// Steps are queued before the results of earlier ones are read.

@@ -108,7 +108,7 @@ impl Runner {
     }
 
     /// Queues what a replay reads.
-    fn write(&self, bound: &BoundProgram, step: &StepValues, batch: &[u8]) {
+    pub(super) fn write(&self, bound: &BoundProgram, step: &StepValues, batch: &[u8]) {
         debug_assert!(self.is_current(bound), "a buffer was replaced after this program was bound");
         self.gpu.write(&self.buffers.step, 0, bytemuck::bytes_of(step));
         self.gpu.write(&self.buffers.inputs, 0, batch);
@@ -127,32 +127,6 @@ impl Runner {
     /// Floating-point operations that a submission may hold, so that it takes about 50 ms; follows from how fast earlier work was done.
     pub fn submission_work(&self) -> u64 {
         self.pacing.borrow().submission()
-    }
-
-    /// Replays a program with each dispatch on its own and measures it by wall clock: the time from submitting it to its end.
-    ///
-    /// # Errors
-    /// [`Error::Gpu`] when the device fails.
-    pub async fn profile(&self, bound: &BoundProgram, step: &StepValues, batch: &[u8]) -> Result<Vec<Timing>> {
-        self.write(bound, step, batch);
-        self.gpu.finish().await?;
-        let mut timings = Vec::new();
-        for (dispatch, entry) in bound.running(step) {
-            let mut encoder = self.gpu.device.create_command_encoder(&Default::default());
-            {
-                let mut pass = encoder.begin_compute_pass(&Default::default());
-                pass.set_pipeline(&entry.pipeline.raw);
-                pass.set_bind_group(0, &entry.group, &[]);
-                let [x, y, z] = entry.workgroups;
-                pass.dispatch_workgroups(x, y, z);
-            }
-            let commands = encoder.finish();
-            let start = Instant::now();
-            self.gpu.queue.submit([commands]);
-            self.gpu.finish().await?;
-            timings.push(Timing { dispatch, kernel: entry.name, seconds: start.elapsed().as_secs_f64() });
-        }
-        Ok(timings)
     }
 
     /// Starts reading the statistics back.

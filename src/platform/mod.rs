@@ -13,6 +13,7 @@ use crate::error::Result;
 
 #[cfg(target_arch = "wasm32")]
 mod browser;
+mod graphics;
 #[cfg(not(target_arch = "wasm32"))]
 mod lock;
 mod memory;
@@ -24,11 +25,14 @@ mod small;
 
 #[cfg(target_arch = "wasm32")]
 pub use browser::{FileDirectory, HttpDirectory, OpfsDirectory};
+pub(crate) use graphics::{
+    AdapterFacts, CompiledPipeline, ComputeKernel, adapter_facts, compile_ahead, hand_over, kernel_text, prepare_adapters,
+};
 #[cfg(not(target_arch = "wasm32"))]
 pub use lock::DirectoryLock;
 pub use memory::MemoryDirectory;
 #[cfg(not(target_arch = "wasm32"))]
-pub use native::{NativeDirectory, block_on, open_directory, parent_and_name, report_file_size_limit};
+pub use native::{NativeDirectory, block_on, cache_directory, open_directory, parent_and_name, report_file_size_limit};
 pub use small::{check_size, is_lfs_pointer, read_small, size_limit, text_without_byte_order_mark, without_byte_order_mark};
 
 /// One file of a [`Directory`].

@@ -13,7 +13,7 @@ use std::thread;
 use async_trait::async_trait;
 
 use super::lock::FileLock;
-use super::{Directory, Entry, FileWriter, OutputDirectory};
+use super::{AdapterFacts, Directory, Entry, FileWriter, OutputDirectory};
 use crate::error::{Cause, Error, Result};
 
 /// Runs a future to completion on this thread.
@@ -58,6 +58,19 @@ pub(super) fn open_named(path: &str) -> Result<NativeDirectory> {
         ));
     }
     open_directory(Path::new(path))
+}
+
+/// This program's directory for what can be computed again; it may not exist yet. `None` where the user has no home.
+pub fn cache_directory() -> Option<PathBuf> {
+    let of = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = if cfg!(windows) {
+        of("LOCALAPPDATA")
+    } else if cfg!(target_os = "macos") {
+        of("XDG_CACHE_HOME").or_else(|| Some(of("HOME")?.join("Library/Caches")))
+    } else {
+        of("XDG_CACHE_HOME").or_else(|| Some(of("HOME")?.join(".cache")))
+    };
+    Some(base?.join("rootstock"))
 }
 
 /// Splits the path of a file into its directory and its name.
@@ -418,6 +431,18 @@ pub(super) fn device_memory(adapter: &wgpu::Adapter) -> Option<u64> {
     // The heap of a software device is main memory, so limit it to what is available.
     let software = adapter.get_info().device_type == wgpu::DeviceType::Cpu;
     Some(if software { available_memory().map_or(device_local, |free| free.min(device_local)) } else { device_local })
+}
+
+/// What the driver tells of a device.
+pub(super) fn adapter_facts(adapter: &wgpu::Adapter) -> AdapterFacts {
+    let info = adapter.get_info();
+    let number = |n: u32| if n == 0 { String::new() } else { format!("0x{n:04x}") };
+    AdapterFacts {
+        vendor: number(info.vendor),
+        architecture: number(info.device),
+        driver: format!("{} {}", info.driver, info.driver_info).trim().to_string(),
+        subgroups: adapter.features().contains(wgpu::Features::SUBGROUP),
+    }
 }
 
 /// Memory available to a new process, in bytes (Linux only).

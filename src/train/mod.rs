@@ -2,6 +2,7 @@
 
 mod checkpoints;
 mod checksums;
+mod device;
 mod evaluation;
 mod execute;
 mod finetuning;
@@ -22,6 +23,7 @@ mod score;
 mod state;
 
 pub use checkpoints::newest_checkpoint;
+pub use device::RecordedDevice;
 pub use evaluation::evaluate;
 pub use finetuning::Finetuning;
 pub use fingerprint::{Fingerprint, SamplesHash};

@@ -4,13 +4,14 @@ use std::rc::Rc;
 
 use super::checkpoints::newest_checkpoint;
 use super::checksums;
+use super::device::RecordedDevice;
 use super::job::{Event, Job, Observer};
 use super::names::{STATE_FILE, checkpoint_name};
 use super::output::check_free;
 use super::saver::Saver;
 use super::state::{self, SavedState};
 use crate::checkpoint::NewDirectory;
-use crate::config::Resume;
+use crate::config::{Recipe, Resume};
 use crate::error::{Error, Result};
 use crate::platform::{Directory, OutputDirectory, as_directory, read_small};
 
@@ -30,31 +31,50 @@ pub(super) struct Earlier {
 /// # Errors
 /// [`Error::Recipe`] when recipe or data differ, [`Error::File`] when a file of it is damaged.
 pub(super) async fn find(saver: &Saver<'_>, observer: &mut dyn Observer) -> Result<Option<Earlier>> {
-    let out = saver.job.out;
-    NewDirectory::restore_replaced(out, STATE_FILE).await?;
-    let directory: Rc<dyn Directory> = match &saver.job.recipe.resume_from_checkpoint {
-        Resume::No => return Ok(None),
-        Resume::Newest => match newest_checkpoint(out).await? {
-            Some(name) => Rc::from(as_directory(out.subdirectory(&name))),
-            None => {
-                let place = out.label();
-                observer.event(Event::Notice(format!("there is no whole checkpoint in {place} yet: starting from the beginning")));
-                return Ok(None);
-            }
-        },
-        Resume::From(path) => {
-            let given = saver.job.resume_from.clone();
-            given.ok_or_else(|| Error::recipe("resume_from_checkpoint", format!("the directory {path} was not opened for this run")))?
+    let (job, out) = (saver.job, saver.job.out);
+    let Some(directory) = directory(job.recipe, &job.resume_from, out).await? else {
+        if job.recipe.resume_from_checkpoint == Resume::Newest {
+            let place = out.label();
+            observer.event(Event::Notice(format!("there is no whole checkpoint in {place} yet: starting from the beginning")));
         }
+        return Ok(None);
     };
     let state = state::read(&*directory, &saver.run_fingerprint()?).await?;
     checksums::verify(&*directory, &state.files).await?;
     let own = format!("{}/{STATE_FILE}", checkpoint_name(state.global_step));
     let from_elsewhere = out.size(&own).await?.is_none() || read_small(out, &own).await? != read_small(&*directory, STATE_FILE).await?;
     if from_elsewhere {
-        check_free(out, saver.job.recipe).await?;
+        check_free(out, job.recipe).await?;
     }
     Ok(Some(Earlier { directory, state, from_elsewhere }))
+}
+
+/// The directory of the checkpoint that the recipe asks for; `None` where a run begins anew.
+async fn directory(recipe: &Recipe, given: &Option<Rc<dyn Directory>>, out: &dyn OutputDirectory) -> Result<Option<Rc<dyn Directory>>> {
+    NewDirectory::restore_replaced(out, STATE_FILE).await?;
+    match &recipe.resume_from_checkpoint {
+        Resume::No => Ok(None),
+        Resume::Newest => Ok(newest_checkpoint(out).await?.map(|name| Rc::from(as_directory(out.subdirectory(&name))))),
+        Resume::From(path) => match given {
+            Some(given) => Ok(Some(given.clone())),
+            None => Err(Error::recipe("resume_from_checkpoint", format!("the directory {path} was not opened for this run"))),
+        },
+    }
+}
+
+/// The device and kernels of the run that the recipe goes on with; `None` where it begins anew, or where nothing was recorded.
+///
+/// # Errors
+/// What reading fails with.
+pub(super) async fn recorded(
+    recipe: &Recipe,
+    given: &Option<Rc<dyn Directory>>,
+    out: &dyn OutputDirectory,
+) -> Result<Option<RecordedDevice>> {
+    match directory(recipe, given, out).await? {
+        Some(checkpoint) => state::recorded_device(&*checkpoint).await,
+        None => Ok(None),
+    }
 }
 
 impl Earlier {

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use web_time::Instant;
 
 use super::checkpoints::remove_oldest;
+use super::device::RecordedDevice;
 use super::history::{History, LogEntry, LogLine, clock};
 use super::job::{Event, Job, Observer, Outcome, Start, Wish, batch_of};
 use super::names::checkpoint_name;
@@ -134,7 +135,13 @@ impl<'a> Run<'a> {
             engine,
             loader,
             total_steps,
-            state: SavedState { max_steps: total_steps, date: job.date, fingerprint, ..SavedState::default() },
+            state: SavedState {
+                max_steps: total_steps,
+                date: job.date,
+                fingerprint,
+                device: Some(RecordedDevice::of(job.gpu.profile())),
+                ..SavedState::default()
+            },
             history: History::default(),
             in_flight: VecDeque::new(),
             tokens_since_log: 0,
@@ -167,7 +174,8 @@ impl<'a> Run<'a> {
         self.history.entries = std::mem::take(&mut state.trainer_log);
         self.seconds_before = state.seconds;
         self.saved_at = Some(state.global_step);
-        self.state = state;
+        // What follows is computed here.
+        self.state = SavedState { device: self.state.device.take(), ..state };
         // A run that was killed between writing a checkpoint and removing the oldest left one too many.
         self.unproven = self.saved_at.filter(|_| self.job.recipe.resume_from_checkpoint == Resume::Newest);
         Ok(())

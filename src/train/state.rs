@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::checksums::Checksums;
+use super::device::RecordedDevice;
 use super::fingerprint::Fingerprint;
 use super::history::{History, LogEntry};
 use super::names::{OPTIMIZER_FILE, STATE_FILE, checkpoint_step};
@@ -40,6 +41,9 @@ pub struct SavedState {
     pub date: i64,
     /// What the data order and the result depend on; a resumed run must have the same.
     pub fingerprint: Fingerprint,
+    /// Where it was computed, and by which kernels; a resumed run keeps them where it can.
+    #[serde(default)]
+    pub device: Option<RecordedDevice>,
     /// CRC-32 of the checkpoint's files.
     #[serde(default)]
     pub files: Checksums,
@@ -126,9 +130,21 @@ pub(super) async fn read(dir: &dyn Directory, run: &Fingerprint) -> Result<Saved
 /// # Errors
 /// What reading fails with.
 pub async fn began_at(checkpoint: &dyn Directory) -> Result<Option<i64>> {
+    Ok(noted(checkpoint).await?.and_then(|json| json["date"].as_i64()))
+}
+
+/// The device of a checkpoint's run; `None` where it does not say so.
+///
+/// # Errors
+/// What reading fails with.
+pub(super) async fn recorded_device(checkpoint: &dyn Directory) -> Result<Option<RecordedDevice>> {
+    Ok(noted(checkpoint).await?.and_then(|json| RecordedDevice::deserialize(&json["device"]).ok()))
+}
+
+/// The state file of a checkpoint, if it is there and can be read; [`read`] says what is wrong with it.
+async fn noted(checkpoint: &dyn Directory) -> Result<Option<Value>> {
     if checkpoint.size(STATE_FILE).await?.is_none() {
         return Ok(None);
     }
-    let json: Option<Value> = serde_json::from_slice(&read_small(checkpoint, STATE_FILE).await?).ok();
-    Ok(json.and_then(|json| json["date"].as_i64()))
+    Ok(serde_json::from_slice(&read_small(checkpoint, STATE_FILE).await?).ok())
 }

@@ -293,6 +293,20 @@ fn adapters_are_listed() {
 }
 
 #[test]
+fn the_kernels_of_a_device_are_shown_and_can_be_changed() {
+    let ws = Workspace::new();
+    let shown = ws.run(&["devices", "--tuning"]).good().stdout;
+    assert!(shown.contains("recognised by") && shown.contains("vector_rows"), "{shown}");
+    let changed = ws.run(&["devices", "--json", "--tuning", "unknown-gpu,vector_rows=4"]).good().json();
+    let first = &changed.as_array().expect("a list")[0];
+    assert_eq!((first["family"].as_str(), first["class"].as_str()), (Some("unknown-gpu"), Some("gpu")));
+    assert_eq!((first["tuning"]["products"].as_str(), first["tuning"]["vector_rows"].as_u64()), (Some("tiled"), Some(4)));
+    assert_eq!(first["tuning_source"], "given");
+    let fault = ws.run(&["devices", "--tuning", "vector_row=4"]).fault();
+    assert!(fault.contains("did you mean vector_rows?"), "{fault}");
+}
+
+#[test]
 fn results_of_earlier_runs_are_not_written_over_unasked() {
     let ws = Workspace::new();
     ws.write("train.jsonl", &questions(2));

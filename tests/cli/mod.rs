@@ -106,6 +106,8 @@ impl Workspace {
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rootstock"));
         command.args(args).current_dir(self.dir.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // What was measured on this machine's device outside the tests has no say in them.
+        command.env("XDG_CACHE_HOME", self.path("cache"));
         command
     }
 

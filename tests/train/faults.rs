@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use rootstock::checkpoint::{Carry, Checkpoint};
 use rootstock::config::Recipe;
 use rootstock::data::{Prepared, Sample};
-use rootstock::gpu::Gpu;
+use rootstock::gpu::{DeviceChoice, Gpu};
+use rootstock::kernels::TuningChoice;
 use rootstock::platform::{Directory, Entry, FileWriter, MemoryDirectory, NativeDirectory, OutputDirectory, block_on};
 use rootstock::train::{Event, Observer, Outcome, PlannedRun, RunInput, Silent, newest_checkpoint};
 use rootstock::{Error, Result};
@@ -93,6 +94,31 @@ fn a_lost_device_is_said_and_the_last_checkpoint_goes_on_to_the_same_bits() {
     assert_eq!(block_on(newest_checkpoint(&out)), Ok(Some("checkpoint-2".into())));
 
     Setup::new().train(&format!("{recipe}\nresume_from_checkpoint: true"), &out, &mut Silent).expect("a new device goes on");
+    assert_eq!(weights(&out, ""), weights(&whole, ""));
+}
+
+/// A run that began with other kernels goes on with them: with the device's own its bits would be others.
+#[test]
+fn a_resumed_run_keeps_the_kernels_that_it_began_with() {
+    let other = TuningChoice::parse("products=registers,attention=registers,sum_rows=3").expect("a tuning");
+    let tuned = || {
+        let choice = DeviceChoice { tuning: other.clone(), ..DeviceChoice::default() };
+        Setup { gpu: Rc::new(block_on(Gpu::open(&choice)).expect("a device")), ..Setup::new() }
+    };
+    let recipe = "max_steps: 4\nsave_steps: 2\nlogging_steps: 1";
+    let (whole, plain, out) = (MemoryDirectory::new("whole"), MemoryDirectory::new("plain"), MemoryDirectory::new("out"));
+    tuned().train(recipe, &whole, &mut Silent).expect("it trains");
+    Setup::new().train(recipe, &plain, &mut Silent).expect("it trains");
+    assert_ne!(weights(&whole, ""), weights(&plain, ""), "the kernels make a difference");
+
+    let setup = tuned();
+    let mut lose = Watch(|event| {
+        if matches!(event, Event::Step(3, _)) {
+            setup.gpu.lose();
+        }
+    });
+    setup.train(recipe, &out, &mut lose).expect_err("the device is gone");
+    Setup::new().train(&format!("{recipe}\nresume_from_checkpoint: true"), &out, &mut Silent).expect("it goes on");
     assert_eq!(weights(&out, ""), weights(&whole, ""));
 }
 

@@ -100,6 +100,8 @@ export type Delta = {
 export type Device = {
   /** The name that the browser gives. */
   name: string,
+  /** Its family, which decides about its kernels: `nvidia-like`, `amd`, `apple` … */
+  family: string,
   /** Whether the processor computes: correct, and slow. */
   software: boolean,
   /** Half precision in shaders. */
@@ -389,6 +391,9 @@ export type Repaired = {
 /** The replies, by the request's kind. Requests that are not named answer nothing. */
 export type Replies = {
   device: Device | null,
+  tune: null,
+  measure_kernels: null,
+  speed: Speed,
   open: Base,
   validate: Report,
   repair: Repaired,
@@ -438,6 +443,19 @@ export type Report = {
 /** What the page asks for. */
 export type Request = {
   "kind": "device"
+}
+  | {
+  "kind": "tune",
+  /** The choice. */
+  tuning: string
+}
+  | {
+  "kind": "measure_kernels"
+}
+  | {
+  "kind": "speed",
+  /** Whose shape: `embedded` or `SmolLM2-135M`. */
+  model: string
 }
   | {
   "kind": "open",
@@ -633,6 +651,62 @@ export type SettingValue = boolean
 export type Severity = "error"
   | "warning"
   | "info";
+
+/** What was measured. */
+export type Speed = {
+  /** The device's name. */
+  device: string,
+  /** Floating-point operations a second, measured. */
+  peak_flops: number,
+  /** Bytes a second of a large copy, measured. */
+  peak_bandwidth: number,
+  /** Training steps. */
+  steps: Array<SpeedStep>,
+  /** Answers. */
+  answers: Array<SpeedAnswer>,
+  /** The kernels of a full training step that take longest. */
+  kernels: Array<SpeedKernel>,
+  /** Everything as text, as `rootstock bench` prints it. */
+  text: string
+};
+
+/** Writing an answer. */
+export type SpeedAnswer = {
+  /** Whose shape. */
+  model: string,
+  /** Tokens a second. */
+  tokens_per_second: number,
+  /** Share of what the measured copy's bandwidth allows over the weights. */
+  fraction_of_bandwidth: number
+};
+
+/** A kernel at one shape. */
+export type SpeedKernel = {
+  /** Its name and variant. */
+  name: string,
+  /** m × n × k, or the bytes that it binds. */
+  shape: string,
+  /** How often a step runs it. */
+  count: number,
+  /** Share of the time of all kernels of the step. */
+  share: number,
+  /** Share of the measured peak: of arithmetic, or of bandwidth where operations do not count. */
+  fraction_of_peak: number
+};
+
+/** A training step. */
+export type SpeedStep = {
+  /** Whose shape. */
+  model: string,
+  /** `full` or `lora`. */
+  method: string,
+  /** Sequences × tokens. */
+  batch: string,
+  /** Tokens a second. */
+  tokens_per_second: number,
+  /** Share of the measured peak. */
+  utilisation: number
+};
 
 /** A line of `trainer_log.jsonl`, in numbers. */
 export type StepLine = {

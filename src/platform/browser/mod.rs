@@ -4,6 +4,7 @@ mod files;
 mod http;
 mod locks;
 mod opfs;
+pub(super) mod webgpu;
 
 use js_sys::{Error as JsFault, Promise, Reflect};
 use wasm_bindgen::{JsCast, JsValue};

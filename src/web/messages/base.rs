@@ -17,6 +17,8 @@ use crate::validate::Severity;
 pub struct Device {
     /// The name that the browser gives.
     pub name: String,
+    /// Its family, which decides about its kernels: `nvidia-like`, `amd`, `apple` …
+    pub family: String,
     /// Whether the processor computes: correct, and slow.
     pub software: bool,
     /// Half precision in shaders.

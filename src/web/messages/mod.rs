@@ -8,6 +8,7 @@ mod data;
 mod estimate;
 mod recipe;
 mod run;
+mod speed;
 mod talk;
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,7 @@ pub use data::*;
 pub use estimate::*;
 pub use recipe::*;
 pub use run::*;
+pub use speed::*;
 pub use talk::*;
 
 use crate::validate::Report;
@@ -30,6 +32,19 @@ use crate::validate::Report;
 pub enum Request {
     /// The graphics device; nothing where the browser has no WebGPU.
     Device,
+    /// Asks for other kernels than the device would get, before the first use of the device or later, when it is opened anew: a family of
+    /// devices, values by name, or both, as `--tuning` of the program takes them.
+    Tune {
+        /// The choice.
+        tuning: String,
+    },
+    /// Measures, where that never happened, which kernels are fastest on the device, and uses them from then on: a second where a GPU computes.
+    MeasureKernels,
+    /// Measures what the device reaches with a model's shape: peaks, training steps, answers, kernels.
+    Speed {
+        /// Whose shape: `embedded` or `SmolLM2-135M`.
+        model: String,
+    },
     /// Opens a base and validates it by its headers. The files of `source: files` travel beside the request.
     Open {
         /// Where it is.
@@ -148,6 +163,9 @@ pub enum Request {
 #[expect(dead_code, reason = "only TypeScript has a use for the mapping")]
 pub(super) struct Replies {
     device: Option<Device>,
+    tune: (),
+    measure_kernels: (),
+    speed: Speed,
     open: Base,
     validate: Report,
     repair: Repaired,
@@ -183,6 +201,7 @@ pub(super) struct Replies {
 pub enum Reply {
     Nothing,
     Device(Option<Device>),
+    Speed(Box<Speed>),
     Base(Box<Base>),
     Report(Box<Report>),
     Repaired(Box<Repaired>),

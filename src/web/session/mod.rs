@@ -11,6 +11,7 @@ mod estimate;
 mod keep;
 mod kept;
 mod settings;
+mod speed;
 mod steer;
 mod talk;
 mod train;
@@ -26,9 +27,14 @@ use steer::Steering;
 use talk::Talkers;
 
 use super::messages::{Device, Event, Reply, Request, Storage};
+use crate::bench;
 use crate::error::{Error, Result};
-use crate::gpu::{DeviceChoice, DeviceClass, Gpu};
-use crate::platform::{Directory, OutputDirectory};
+use crate::gpu::{DeviceChoice, DeviceClass, Gpu, Measured, TuningSource};
+use crate::kernels::TuningChoice;
+use crate::platform::{Directory, OutputDirectory, write_json};
+
+/// The file of measured tunings.
+const TUNINGS: &str = "tunings.json";
 
 /// Receives the events of a request.
 pub type Emit = Rc<dyn Fn(Event)>;
@@ -58,7 +64,7 @@ pub struct Session {
     assets: Rc<dyn Directory>,
     /// Storage for runs and models. Its locks exclude concurrent writers among all sessions that share it.
     store: Rc<dyn OutputDirectory>,
-    choice: DeviceChoice,
+    choice: RefCell<DeviceChoice>,
     gpu: RefCell<Option<Rc<Gpu>>>,
     embedded: RefCell<Option<Rc<dyn Directory>>>,
     base: RefCell<Option<Rc<OpenBase>>>,
@@ -81,7 +87,7 @@ impl Session {
         Rc::new(Session {
             assets,
             store,
-            choice,
+            choice: RefCell::new(choice),
             gpu: RefCell::default(),
             embedded: RefCell::default(),
             base: RefCell::default(),
@@ -110,6 +116,15 @@ impl Session {
     async fn work(self: &Rc<Self>, request: Request, call: &Call) -> Result<Reply> {
         Ok(match request {
             Request::Device => Reply::Device(self.gpu().await.ok().map(|gpu| device(&gpu))),
+            Request::Tune { tuning } => {
+                self.tune(&tuning)?;
+                Reply::Nothing
+            }
+            Request::MeasureKernels => {
+                self.measure_kernels().await?;
+                Reply::Nothing
+            }
+            Request::Speed { model } => Reply::Speed(Box::new(self.measure_all(&model, call).await?)),
             Request::Open { source } => Reply::Base(Box::new(self.open_base(source, call).await?)),
             Request::Validate => Reply::Report(Box::new(self.validate_base(call).await?)),
             Request::Repair => Reply::Repaired(Box::new(self.repair(call).await?)),
@@ -161,9 +176,46 @@ impl Session {
         if let Some(gpu) = self.gpu.borrow().as_ref() {
             return Ok(gpu.clone());
         }
-        let gpu = Rc::new(Gpu::open(&self.choice).await?);
+        let choice = DeviceChoice { measured: self.measured_tunings().await, ..self.choice.borrow().clone() };
+        let gpu = Rc::new(Gpu::open(&choice).await?);
         *self.gpu.borrow_mut() = Some(gpu.clone());
         Ok(gpu)
+    }
+
+    /// Changes the kernels of the device; what is computing goes on with those that it has.
+    fn tune(&self, tuning: &str) -> Result<()> {
+        self.choice.borrow_mut().tuning = TuningChoice::parse(tuning)?;
+        self.gpu.borrow_mut().take();
+        self.forget_talkers();
+        Ok(())
+    }
+
+    /// Measures which kernels are fastest and remembers it. A run in progress is left alone: it keeps its kernels and is not disturbed.
+    async fn measure_kernels(&self) -> Result<()> {
+        let gpu = self.gpu().await?;
+        let (profile, mut known) = (gpu.profile(), self.measured_tunings().await);
+        let settled = profile.class == DeviceClass::Cpu || profile.tuning_source == TuningSource::Given || known.of(profile).is_some();
+        if settled || self.running.borrow().is_some() {
+            return Ok(());
+        }
+        known.insert(profile, bench::tune(&gpu, bench::BUDGET).await?);
+        // A full disk only costs the next visit a second.
+        let _ = write_json(&*self.store, TUNINGS, &known).await;
+        if let Some(tuning) = known.tuning(profile) {
+            let mut current = self.gpu.borrow_mut();
+            if current.as_ref().is_some_and(|current| Rc::ptr_eq(current, &gpu)) {
+                *current = Some(Rc::new(gpu.with_tuning(tuning, TuningSource::Measured)));
+            }
+        }
+        Ok(())
+    }
+
+    /// What was measured on devices in this visit or an earlier one.
+    async fn measured_tunings(&self) -> Measured {
+        match self.store.size(TUNINGS).await {
+            Ok(Some(_)) => Measured::parse(&self.store.read(TUNINGS).await.unwrap_or_default()),
+            _ => Measured::default(),
+        }
     }
 
     /// Drops a lost device and everything allocated on it.
@@ -208,6 +260,7 @@ fn device(gpu: &Gpu) -> Device {
     Device {
         name: profile.name.clone(),
         software: profile.class == DeviceClass::Cpu,
+        family: profile.family.name().into(),
         f16: profile.shader_f16,
         subgroups: profile.subgroup.is_some(),
         max_buffer_bytes: profile.max_buffer,

@@ -26,8 +26,19 @@ type Answers = { [K in Kind]: (request: Extract<Request, { kind: K }>, options: 
 const answers: Answers = {
   device: () =>
     gpu
-      ? { name: "Scripted device", software: true, f16: false, subgroups: true, max_buffer_bytes: 2 ** 30, max_binding_bytes: 2 ** 27, memory_bytes: null }
+      ? { name: "Scripted device", family: "other-processor", software: true, f16: false, subgroups: true, max_buffer_bytes: 2 ** 30, max_binding_bytes: 2 ** 27, memory_bytes: null }
       : null,
+  tune: () => null,
+  measure_kernels: () => null,
+  speed: ({ model }) => ({
+    device: "Scripted device",
+    peak_flops: 160e9,
+    peak_bandwidth: 8e9,
+    steps: [{ model, method: "full", batch: "32 × 64", tokens_per_second: 5141, utilisation: 0.21 }],
+    answers: [{ model, tokens_per_second: 12.5, fraction_of_bandwidth: 0.4 }],
+    kernels: [{ name: "linear_forward subgroup.f32", shape: "2048 × 384 × 128", count: 5, share: 0.3, fraction_of_peak: 0.33 }],
+    text: "Scripted device\n5141 tokens/s",
+  }),
   open: ({ source }, { files = [] }) => {
     if (source.kind === "files" && !files.some(({ path }) => path === "config.json")) {
       throw new Error("There is no config.json in the chosen files.");

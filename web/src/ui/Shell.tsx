@@ -3,6 +3,7 @@ import type { FunctionComponent } from "preact";
 import { Button } from "./parts/Button.js";
 import { Choice } from "./parts/Choice.js";
 import { Notice } from "./parts/Notice.js";
+import { SpeedOfDevice } from "./parts/Speed.js";
 import { href, route } from "./route.js";
 import { device } from "./state/device.js";
 import { fault, spoken } from "./state/faults.js";
@@ -54,7 +55,9 @@ function Head() {
         <Mark />
         Rootstock
       </a>
-      <span class="device">{deviceWords()}</span>
+      <span class="device">
+        {deviceWords()} <SpeedOfDevice />
+      </span>
       <div class="theme">
         <Choice
           label="Colours"
