@@ -1,4 +1,4 @@
-// Rotates the queries of this step in place and appends its keys, rotated, and its values to a generation's caches.
+// Rotates the queries of this step into a matrix of their own and appends its keys, rotated, and its values to a generation's caches.
 // Saves dispatches, which is what a single token consists of: rope_forward.wgsl and cache_write.wgsl in one.
 // A thread owns four pairs of a head, or one vec4 that is only copied. For rotations whose halves fall on vec4 borders.
 // use: shared/step.wgsl
@@ -19,6 +19,8 @@ struct Params {
     half4: u32,
     /// Row stride of q in vec4.
     q_stride: u32,
+    /// Row stride of the rotated queries in vec4.
+    rotated_stride: u32,
     /// Row stride of k in vec4.
     k_stride: u32,
     /// Row stride of v in vec4.
@@ -40,11 +42,13 @@ struct Params {
 /// (rows, kv_heads * head_dim)
 @group(0) @binding(5) var<storage, read> v: array<vec4<f32>>;
 /// (rows, heads * head_dim)
-@group(0) @binding(6) var<storage, read_write> q: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read> q: array<vec4<f32>>;
+/// (rows, heads * head_dim)
+@group(0) @binding(7) var<storage, read_write> rotated: array<vec4<f32>>;
 /// (capacity, kv_heads * head_dim)
-@group(0) @binding(7) var<storage, read_write> key_cache: array<vec4<f32>>;
+@group(0) @binding(8) var<storage, read_write> key_cache: array<vec4<f32>>;
 /// (capacity, kv_heads * head_dim)
-@group(0) @binding(8) var<storage, read_write> value_cache: array<vec4<f32>>;
+@group(0) @binding(9) var<storage, read_write> value_cache: array<vec4<f32>>;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
@@ -55,7 +59,7 @@ fn main(
     let thread = (workgroup.y * workgroups.x + workgroup.x) * WORKGROUP + local.x;
     let rest = params.head_dim4 - 2u * params.half4;
     let pairs = (params.heads + params.kv_heads) * params.half4;
-    let copied = params.kv_heads * (rest + params.head_dim4);
+    let copied = (params.heads + params.kv_heads) * rest + params.kv_heads * params.head_dim4;
     let row = thread / (pairs + copied);
     if (row >= params.rows) {
         return;
@@ -75,11 +79,11 @@ fn main(
         let cosine = vec4<f32>(t0.x, t1.x, t2.x, t3.x);
         let sine = vec4<f32>(t0.y, t1.y, t2.y, t3.y);
         if (head < params.heads) {
-            let at = row * params.q_stride + head * params.head_dim4 + i;
-            let a = q[at];
-            let b = q[at + params.half4];
-            q[at] = a * cosine - b * sine;
-            q[at + params.half4] = b * cosine + a * sine;
+            let column = head * params.head_dim4 + i;
+            let a = q[row * params.q_stride + column];
+            let b = q[row * params.q_stride + column + params.half4];
+            rotated[row * params.rotated_stride + column] = a * cosine - b * sine;
+            rotated[row * params.rotated_stride + column + params.half4] = b * cosine + a * sine;
         } else if (cached) {
             let column = (head - params.heads) * params.head_dim4 + i;
             let a = k[row * params.k_stride + column];
@@ -89,16 +93,22 @@ fn main(
         }
         return;
     }
-    if (!cached) {
-        return;
-    }
     let copy = unit - pairs;
     if (copy < params.kv_heads * params.head_dim4) {
-        value_cache[cache_row + copy] = v[row * params.v_stride + copy];
-    } else {
-        // What is not rotated of a key.
-        let left = copy - params.kv_heads * params.head_dim4;
-        let column = left / rest * params.head_dim4 + 2u * params.half4 + left % rest;
-        key_cache[cache_row + column] = k[row * params.k_stride + column];
+        if (cached) {
+            value_cache[cache_row + copy] = v[row * params.v_stride + copy];
+        }
+        return;
+    }
+    // What is not rotated of a head.
+    let left = copy - params.kv_heads * params.head_dim4;
+    let head = left / rest;
+    let column = 2u * params.half4 + left % rest;
+    if (head < params.heads) {
+        let at = head * params.head_dim4 + column;
+        rotated[row * params.rotated_stride + at] = q[row * params.q_stride + at];
+    } else if (cached) {
+        let at = (head - params.heads) * params.head_dim4 + column;
+        key_cache[cache_row + at] = k[row * params.k_stride + at];
     }
 }

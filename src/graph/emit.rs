@@ -86,10 +86,10 @@ impl<'a> Emit<'a> {
             bytes: s.floats() as u64 * 4,
             shape: Some(*s),
             slot: None,
-            // Together only where the device can bind all of them at once. Generation changes queries while it reads keys, which one buffer does not allow.
+            // Together only where the device can bind all of them at once.
             part_of: graph.parts.get(&ValueId(i as u32)).copied().filter(|(whole, _)| {
                 let bytes = graph.shape(*whole).floats() as u64 * 4;
-                bytes <= profile.max_binding.min(profile.max_buffer) && !matches!(graph.purpose, Purpose::Generate { .. })
+                bytes <= profile.max_binding.min(profile.max_buffer)
             }),
         });
         Emit {
@@ -231,9 +231,8 @@ impl<'a> Emit<'a> {
 
     /// Takes the last dispatch back if it is one of this kernel that made this value, for an op that does the same along with its own work.
     pub fn take_last(&mut self, shader: &'static Shader, made: ValueId) -> Option<Dispatch> {
-        let last = self.dispatches.last()?;
-        let made = Resource::Value(made);
-        let writes = last.binds.iter().zip(last.shader.bindings).any(|(b, access)| b.resource == made && *access == Access::Write);
+        let (last, made) = (self.dispatches.last()?, self.bind(made));
+        let writes = last.binds.iter().zip(last.shader.bindings).any(|(b, access)| *b == made && *access == Access::Write);
         if writes && last.shader.name == shader.name { self.dispatches.pop() } else { None }
     }
 

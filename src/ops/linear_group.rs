@@ -4,7 +4,7 @@
 use super::linear::Linear;
 use super::low_rank::{self, Made};
 use super::matmul::tiled::{self, Output, SIDE_COLUMNS, SIDES, Weights, union};
-use super::matmul::{Operand, Product};
+use super::matmul::{self, Operand, Product};
 use crate::graph::{Emit, Graph, LowRank, Op, ParamId, Piece, Shape, ValueId};
 use crate::kernels::{Bind, Version, When};
 
@@ -48,6 +48,9 @@ impl Op for LinearGroup {
         let Some(joined) = self.joined(e, outputs) else {
             return self.maps.iter().zip(outputs).flat_map(|(map, y)| map.forward(e, x, &[*y])).collect();
         };
+        if e.tokens() == 1 {
+            return self.forward_row(e, x[0], &joined, outputs);
+        }
         let us = if self.is_adapted() { low_rank::narrow(e, &self.low_ranks(), x[0], When::Always) } else { vec![None; self.maps.len()] };
         let outputs: Vec<Output> = self
             .maps
@@ -128,6 +131,19 @@ impl LinearGroup {
         self.maps.iter().any(|map| map.low_rank.is_some())
     }
 
+    /// One row of x: the outputs lie one after the other like the columns of one, and so do the rows of the weights.
+    fn forward_row(&self, e: &mut Emit<'_>, x: ValueId, joined: &Joined, outputs: &[ValueId]) -> Vec<ValueId> {
+        let rows = self.maps.iter().map(|map| e.param(map.weight).shape.rows).sum();
+        let piece = Piece { first_row: 0, rows, weight: joined.weights.bind, gradient: None };
+        let first = Operand::value(e, outputs[0]);
+        let y = Operand { bind: union(outputs.iter().map(|y| e.bind(*y))).unwrap_or(first.bind), ..first };
+        let product = Product { bias: joined.bias, ..Product::default() };
+        for dispatch in matmul::forward(e, Operand::value(e, x), self.maps[0].weight, &piece, product, y) {
+            e.run(dispatch);
+        }
+        Vec::new()
+    }
+
     /// The maps as one, where the device's products take several, outputs and weights (and biases) lie one below the other, no tile would be in
     /// two of them, and each is adapted by nothing but an undropped A and B.
     fn joined(&self, e: &Emit<'_>, outputs: &[ValueId]) -> Option<Joined> {
@@ -135,7 +151,10 @@ impl LinearGroup {
         if outputs.iter().any(|y| e.part_of(*y).is_none()) {
             return None;
         }
-        if e.tuning.products != Version::Tiled || e.tokens() <= e.tuning.vector_rows || maps.len() > SIDES {
+        // The outputs of a single row are one row; other few rows are streams of each weight.
+        let one_row = e.tokens() == 1 && !e.training() && !self.is_adapted();
+        let tiles = e.tuning.products == Version::Tiled && e.tokens() > e.tuning.vector_rows && maps.len() <= SIDES;
+        if !one_row && !tiles {
             return None;
         }
         let rows = |map: &Linear| e.param(map.weight).shape.rows;

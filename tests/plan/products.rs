@@ -102,3 +102,26 @@ fn partial_sums_are_bounded_and_planned() {
         }
     }
 }
+
+/// A token of generation, with 4096 tokens of context and weights in bf16: a layer is a norm with the residual sum before it, query, key and value as one
+/// product, their rotation with the append to the caches, attention (in two passes on a GPU), its output, a norm, gate and up as one product, the gate, and the
+/// product down. Beside them stand the embedding, the last norm, and three for the logits.
+#[test]
+fn a_token_takes_few_dispatches() {
+    let token = |model: &str, family: Family, subgroup: Option<u32>| {
+        let config = ModelConfig::parse("config.json", model.as_bytes()).expect("a configuration");
+        let profile = Profile { max_binding: 1 << 30, ..Profile::lavapipe().as_if(family, subgroup) };
+        let (_, params) = engine::parameters(&params(&config), &Method::Inference(None), |_| WeightType::Bf16);
+        let params = Rc::new(params);
+        let layout = ParamLayout::new(&params, &profile);
+        let graph = forward::build(&config, params, 1, Purpose::Generate { cache_rows: 4096, logit_rows: 1 }, 4096);
+        compile(&graph, &layout, &profile, Options::default()).dispatches.len()
+    };
+    for (model, layers) in [(SMOLLM2_135M, 30), (QWEN2_5_0_5B, 24)] {
+        for family in GPUS {
+            assert_eq!(token(model, family, None), 10 * layers + 5, "{family:?}");
+        }
+        assert_eq!(token(model, Family::Lavapipe, Some(8)), 9 * layers + 5);
+        assert_eq!(token(model, Family::OtherProcessor, None), 9 * layers + 5);
+    }
+}

@@ -111,15 +111,15 @@ impl Attention {
         2 * products * self.0.head_dim as u64 * self.pairs(e)
     }
 
-    /// Appends a step's keys and values to the layer's caches and returns those. If what was emitted last rotates queries and keys, it is done
-    /// along with that.
-    fn append(&self, e: &mut Emit<'_>, [q, k, v]: [ValueId; 3], capacity: usize) -> [Bind; 2] {
+    /// Appends a step's keys and values to the layer's caches and returns the queries and the caches. If what was emitted last rotates queries
+    /// and keys, it is done along with that.
+    fn append(&self, e: &mut Emit<'_>, [q, k, v]: [ValueId; 3], capacity: usize) -> [Bind; 3] {
         let shape = e.shape(k);
         let size = Shape { rows: capacity, cols: shape.cols }.floats() as u64 * 4;
         let first = 2 * self.0.layer as u32;
         let [key_cache, value_cache] = [first, first + 1].map(|cache| Bind { resource: Resource::Cache(cache), offset: 0, size });
         let rotation = e.take_last(&rope_forward::SHADER, k);
-        match rotation.map(|r| (bytemuck::pod_read_unaligned::<rope_forward::Params>(&r.params), r)) {
+        let queries = match rotation.map(|r| (bytemuck::pod_read_unaligned::<rope_forward::Params>(&r.params), r)) {
             Some((rope, r)) if rope::by_vectors(rope.head_dim as usize, rope.rotary_dim as usize) => {
                 let params = cache_write_rotated::Params {
                     rows: shape.rows as u32,
@@ -128,19 +128,25 @@ impl Attention {
                     head_dim4: (self.0.head_dim / 4) as u32,
                     half4: rope.rotary_dim / 8,
                     q_stride: e.shape(q).stride4(),
+                    rotated_stride: e.shape(q).stride4(),
                     k_stride: shape.stride4(),
                     v_stride: e.shape(v).stride4(),
                     cache_stride: shape.stride4(),
                     capacity: capacity as u32,
                 };
                 let rest = params.head_dim4 - 2 * params.half4;
-                let units = (params.heads + params.kv_heads) * params.half4 + params.kv_heads * (rest + params.head_dim4);
+                let units = (params.heads + params.kv_heads) * (params.half4 + rest) + params.kv_heads * params.head_dim4;
+                // Queries, keys and values may lie in one buffer, which a dispatch cannot both read and write.
+                let q_shape = e.shape(q);
+                let rotated = e.matrix(q_shape.rows, q_shape.cols);
+                let rotated = e.bind(rotated);
                 let constants = cache_write_rotated::Constants::default();
                 let groups = workgroups((shape.rows * units as usize).div_ceil(constants.WORKGROUP as usize));
                 let (positions, table) = (r.binds[0], r.binds[1]);
                 let (q, k, v) = (e.bind(q), e.bind(k), e.bind(v));
-                let bindings = cache_write_rotated::Bindings { positions, table, k, v, q, key_cache, value_cache };
+                let bindings = cache_write_rotated::Bindings { positions, table, k, v, q, rotated, key_cache, value_cache };
                 e.run(cache_write_rotated::dispatch(params, constants, bindings, groups));
+                rotated
             }
             other => {
                 if let Some((_, rotation)) = other {
@@ -158,9 +164,10 @@ impl Attention {
                 let groups = workgroups(shape.rows.div_ceil(constants.ROWS as usize));
                 let (k, v) = (e.bind(k), e.bind(v));
                 e.run(cache_write::dispatch(params, constants, cache_write::Bindings { k, v, key_cache, value_cache }, groups));
+                e.bind(q)
             }
-        }
-        [key_cache, value_cache]
+        };
+        [queries, key_cache, value_cache]
     }
 }
 
@@ -171,14 +178,14 @@ impl Op for Attention {
 
     fn forward(&self, e: &mut Emit<'_>, x: &[ValueId], y: &[ValueId]) -> Vec<ValueId> {
         let mut params = self.params(e, x, y[0]);
-        let ([k, v], cached) = match e.graph.purpose {
+        let ([q, k, v], cached) = match e.graph.purpose {
             Purpose::Generate { cache_rows, .. } => {
                 params.key_rows = cache_rows as u32;
                 (self.append(e, [x[0], x[1], x[2]], cache_rows), 1)
             }
-            Purpose::Train | Purpose::Evaluate => ([x[1], x[2]].map(|x| e.bind(x)), 0),
+            Purpose::Train | Purpose::Evaluate => ([x[0], x[1], x[2]].map(|x| e.bind(x)), 0),
         };
-        let (q, o) = (e.bind(x[0]), e.bind(y[0]));
+        let o = e.bind(y[0]);
         let version = e.tuning.attention;
         if version == Version::Tiled && cached == 1 && e.tokens() == 1 && self.0.head_dim <= tiled::SPLIT_HEAD {
             tiled::forward_split(self, e, params, q, [k, v], o);
