@@ -14,7 +14,7 @@ use crate::gpu::{Gpu, human_bytes};
 use crate::graph::{ParamId, WeightType};
 use crate::kernels::{Dispatch, StepValues};
 use crate::model::{ModelConfig, ParamKind, params};
-use crate::optim::AdamW;
+use crate::optim::Optimizer;
 use crate::plan::Part;
 use crate::random::Random;
 
@@ -118,7 +118,7 @@ impl Bench {
             Tuned::Full => (Method::Full, WeightType::F32),
             Tuned::Lora => (Method::Adapter { resolved: Rc::new(lora_adapter(&config)?), loraplus_lr_ratio: 1.0 }, WeightType::Bf16),
         };
-        let options = EngineOptions { method, gradient_checkpointing: false, sequence: shape.sequence, adamw: AdamW::default() };
+        let options = EngineOptions { method, gradient_checkpointing: false, sequence: shape.sequence, optimizer: Optimizer::default() };
         let engine = Engine::new(gpu.clone(), config.clone(), &declarations, |_| frozen, options).await?;
         fill(&engine);
         let mut random = Random::new(1, 0);

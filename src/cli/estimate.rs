@@ -84,7 +84,7 @@ fn human(e: &Estimate) -> String {
     let mut text = console::table(&[
         row("weights", e.weights_bytes),
         row("gradients", e.gradients_bytes),
-        row("optimizer (AdamW's two moments)", e.optimizer_bytes),
+        row("optimizer's states", e.optimizer_bytes),
         row("activations", e.activations_bytes),
         row("batch, tables, kernel parameters", e.other_bytes),
         row("peak", e.peak_bytes),

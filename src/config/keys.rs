@@ -131,6 +131,29 @@ const TABLE: &[&[Key]] =
 
 const DTYPES: &[&str] = &["auto", "float32", "float16", "bfloat16"];
 const STRATEGIES: &[&str] = &["no", "steps", "epoch"];
+/// AdamW whose moments are stored in other ways elsewhere, and in f32 here.
+pub(super) const STORED_OTHERWISE: &[&str] = &["adamw_torch_4bit", "adamw_torch_xla", "adamw_torch_npu_fused", "adamw_anyprecision"];
+/// The optimisers, by transformers' names; some of them name the same.
+const OPTIMIZERS: &[&str] = &[
+    "adamw_torch",
+    "adamw_torch_fused",
+    "adamw_hf",
+    "adamw_apex_fused",
+    "adamw",
+    "paged_adamw",
+    "paged_adamw_32bit",
+    STORED_OTHERWISE[0],
+    STORED_OTHERWISE[1],
+    STORED_OTHERWISE[2],
+    STORED_OTHERWISE[3],
+    "adamw_8bit",
+    "adamw_bnb_8bit",
+    "paged_adamw_8bit",
+    "adamw_torch_8bit",
+    "sgd",
+    "lion_32bit",
+    "paged_lion_32bit",
+];
 /// The learning-rate schedules, by transformers' names.
 pub(super) const SCHEDULES: &[&str] =
     &["constant", "constant_with_warmup", "linear", "cosine", "cosine_with_min_lr", "warmup_stable_decay"];
@@ -175,14 +198,15 @@ const DATA: &[Key] = &[
 const TRAINING: &[Key] = &[
     fixed("Training", "per_device_train_batch_size", Kind::Count(1), "8", "Samples per micro-batch."),
     fixed("Training", "gradient_accumulation_steps", Kind::Count(1), "1", "Micro-batches per optimiser step; the loss is normalised by the tokens of all of them."),
-    fixed("Training", "learning_rate", Kind::NonNegative, "5e-5", "The peak learning rate of AdamW."),
+    fixed("Training", "learning_rate", Kind::NonNegative, "5e-5", "The peak learning rate."),
     fixed("Training", "num_train_epochs", Kind::Positive, "3.0", "Passes over the data; fractions allowed."),
     fixed("Training", "max_steps", Kind::Integer, "-1", "Optimiser steps; overrides num_train_epochs when positive."),
     fixed("Training", "lr_scheduler_type", Kind::OneOf(SCHEDULES), "linear", "The learning rate's schedule."),
     fixed("Training", "lr_scheduler_kwargs", Kind::Map, "", "min_lr or min_lr_rate (cosine_with_min_lr); num_stable_steps, num_decay_steps, warmup_type, decay_type, min_lr_ratio (warmup_stable_decay); num_cycles."),
     fixed_as("warmup", fixed("Training", "warmup_steps", Kind::NonNegative, "0", "Steps of linear warm-up; below 1 a share of all steps.")),
     fixed_as("warmup", fixed("Training", "warmup_ratio", Kind::Share, "0", "Warm-up as a share of all steps, rounded up; warmup_steps wins.")),
-    fixed("Training", "weight_decay", Kind::NonNegative, "0", "AdamW's; not on norms and biases."),
+    fixed("Training", "optim", Kind::OneOf(OPTIMIZERS), "adamw_torch", "The optimiser. adamw_8bit keeps AdamW's moments in 8 bits, as bitsandbytes does: a quarter of their memory. sgd has no momentum, as transformers sets it. lion_32bit is Lion, with adam_beta1 and adam_beta2."),
+    fixed("Training", "weight_decay", Kind::NonNegative, "0", "Decoupled from the gradient, but for sgd; not on norms and biases."),
     fixed("Training", "adam_beta1", Kind::Share, "0.9", "AdamW's first moment."),
     fixed("Training", "adam_beta2", Kind::Share, "0.999", "AdamW's second moment."),
     fixed("Training", "adam_epsilon", Kind::Positive, "1e-8", "AdamW's epsilon."),

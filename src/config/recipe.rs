@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json};
 use super::keys::{self, Key, OnResume};
 use super::settings::Settings;
 use super::types::{
-    ExportDtype, FinetuningType, Freeze, Interval, Lora, OnBadRecord, Resume, SchedulerKwargs, SchedulerType, Stage, Strategy,
+    ExportDtype, FinetuningType, Freeze, Interval, Lora, OnBadRecord, OptimizerName, Resume, SchedulerKwargs, SchedulerType, Stage, Strategy,
 };
 use super::using::{Generating, Using};
 use super::value::Value;
@@ -65,6 +65,7 @@ pub struct Recipe {
     /// `warmup_steps`, or `warmup_ratio` where only that was given; none without warm-up.
     pub warmup: Option<Interval>,
     pub weight_decay: f64,
+    pub optim: OptimizerName,
     pub adam_beta1: f64,
     pub adam_beta2: f64,
     pub adam_epsilon: f64,
@@ -248,6 +249,7 @@ impl Recipe {
             lr_scheduler_kwargs: scheduler_kwargs(s),
             warmup: warmup_steps.or(warmup_ratio),
             weight_decay: s.number("weight_decay"),
+            optim: s.one_of("optim"),
             adam_beta1: s.number("adam_beta1"),
             adam_beta2: s.number("adam_beta2"),
             adam_epsilon: s.number("adam_epsilon"),
@@ -280,6 +282,10 @@ impl Recipe {
 
     /// Accepted keys whose effect differs from what a LLaMA-Factory user may expect.
     fn give_notices(&self, s: &mut Settings) {
+        let optim = s.word("optim");
+        if keys::STORED_OTHERWISE.contains(&optim.as_str()) {
+            s.notices.push(format!("optim: {optim}: AdamW's moments are kept in f32 here; adamw_8bit keeps them in 8 bits"));
+        }
         let halves: Vec<&str> = ["bf16", "fp16", "pure_bf16"].into_iter().filter(|name| s.bool(name)).collect();
         if !halves.is_empty() {
             s.notices.push(format!("{}: the arithmetic is f32 here; export_dtype chooses what is written", halves.join(", ")));

@@ -46,6 +46,35 @@ pub enum Strategy {
     Epoch,
 }
 
+/// `optim`. Where transformers has several implementations of one rule, they are one here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OptimizerName {
+    /// AdamW.
+    #[serde(
+        rename = "adamw_torch",
+        alias = "adamw_torch_fused",
+        alias = "adamw_hf",
+        alias = "adamw_apex_fused",
+        alias = "adamw",
+        alias = "paged_adamw",
+        alias = "paged_adamw_32bit",
+        alias = "adamw_torch_4bit",
+        alias = "adamw_torch_xla",
+        alias = "adamw_torch_npu_fused",
+        alias = "adamw_anyprecision"
+    )]
+    Adamw,
+    /// AdamW with moments of 8 bits.
+    #[serde(rename = "adamw_8bit", alias = "adamw_bnb_8bit", alias = "paged_adamw_8bit", alias = "adamw_torch_8bit")]
+    Adamw8bit,
+    /// Stochastic gradient descent.
+    #[serde(rename = "sgd")]
+    Sgd,
+    /// Lion.
+    #[serde(rename = "lion_32bit", alias = "paged_lion_32bit")]
+    Lion,
+}
+
 /// A number of steps, given as such or as a share of all steps.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(untagged)]

@@ -130,7 +130,7 @@ pub(super) fn translate(list: Vec<Entry>) -> Translated {
                 to.fault(entry, reason);
             }
             "optim_config" if off => {}
-            "optim_config" => to.fault(entry, "not supported: the optimiser is AdamW; optim_config=null asks for it"),
+            "optim_config" => to.fault(entry, "not supported: write the optimiser as optim; optim_config=null asks for AdamW"),
             "lr_scheduler_config" if off => {}
             "lr_scheduler_config" => to.fault(entry, "not known: write the schedule as lr_scheduler_type"),
             "custom_chat_template" if off => {}

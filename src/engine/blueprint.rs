@@ -7,7 +7,7 @@ use super::{EngineOptions, Kind, program_tokens};
 use crate::error::Result;
 use crate::gpu::Profile;
 use crate::graph::{Graph, Param, ParamLayout, WeightType};
-use crate::model::{ModelConfig, ParamDecl, forward};
+use crate::model::{ModelConfig, ParamDecl, ParamKind, forward};
 use crate::ops::dora;
 use crate::optim::update_program;
 use crate::plan::{Budget, Memory, Options, Program, compile};
@@ -48,7 +48,14 @@ impl Blueprint {
         let training = options.method.trains();
         let (declarations, params) = parameters(declarations, &options.method, frozen);
         let params = Rc::new(params);
-        let layout = ParamLayout::new(&params, profile);
+        let states = |index: usize| match declarations.get(index) {
+            Some(decl) => {
+                let is_embedding = matches!(decl.kind, ParamKind::Embedding | ParamKind::PositionEmbedding);
+                options.optimizer.states(decl.rows * decl.cols, is_embedding)
+            }
+            None => &[], // what is computed has no state
+        };
+        let layout = ParamLayout::with_states(&params, profile, states);
         let mut budget = Budget::of_store(&layout, training);
         let mut programs = Vec::new();
         for (kind, tokens) in [Kind::Train, Kind::Evaluate].into_iter().zip(largest).filter(|(_, tokens)| *tokens > 0) {
@@ -57,7 +64,7 @@ impl Blueprint {
             budget.add(&program);
             programs.push(((kind, tokens), Rc::new(program)));
         }
-        let update = training.then(|| Rc::new(update_program(&layout, &profile.tuning, &options.adamw)));
+        let update = training.then(|| Rc::new(update_program(&layout, &profile.tuning, &options.optimizer)));
         let norms = Rc::new(dora::norm_program(&params, &layout, &profile.tuning));
         update.iter().for_each(|update| budget.add(update));
         budget.add(&norms);

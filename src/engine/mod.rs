@@ -11,10 +11,10 @@ use crate::checkpoint::{ModelSource, ParamSource};
 use crate::data::Batch;
 use crate::error::Result;
 use crate::gpu::{Gpu, Profile};
-use crate::graph::{Param, ParamId, Purpose, WeightType};
+use crate::graph::{Param, ParamId, Purpose, State, WeightType};
 use crate::kernels::{Stats, StepValues};
 use crate::model::{ModelConfig, ParamDecl, forward};
-use crate::optim::AdamW;
+use crate::optim::Optimizer;
 use crate::plan::{Memory, ParamStore, Part, Prepared, Program, ProgramCache, Runner, compile};
 
 mod blueprint;
@@ -38,7 +38,7 @@ pub struct EngineOptions {
     /// The longest sequence that will come, in tokens.
     pub sequence: usize,
     /// The optimiser.
-    pub adamw: AdamW,
+    pub optimizer: Optimizer,
 }
 
 /// A model on the GPU.
@@ -190,11 +190,43 @@ impl Engine {
     /// What the source fails with.
     pub async fn load_trained(&self, part: Part, source: &dyn ParamSource) -> Result<()> {
         for index in self.trained() {
-            let one = Shifted { source, by: index };
-            upload(&self.runner, &self.declarations[index..=index], index, part, &one).await?;
+            self.load_one(index, part, source).await?;
         }
         self.norms_due.set(true);
         Ok(())
+    }
+
+    /// Streams numbers of one trained parameter to the GPU; `source` counts as [`Engine::declarations`] does.
+    ///
+    /// # Errors
+    /// What the source fails with.
+    pub async fn load_one(&self, index: usize, part: Part, source: &dyn ParamSource) -> Result<()> {
+        let one = Shifted { source, by: index };
+        upload(&self.runner, &self.declarations[index..=index], index, part, &one).await
+    }
+
+    /// What the optimiser keeps for a parameter.
+    pub fn states(&self, index: usize) -> &'static [State] {
+        self.runner.store.layout.states(ParamId(index as u32))
+    }
+
+    /// Bytes of a state that [`Engine::read_state`] returns.
+    pub fn state_bytes(&self, index: usize, state: u8) -> u64 {
+        self.runner.store.state_bytes(state, ParamId(index as u32))
+    }
+
+    /// A state of a parameter as the GPU keeps it.
+    ///
+    /// # Errors
+    /// [`crate::Error::Gpu`] when the device failed.
+    pub async fn read_state(&self, index: usize, state: u8) -> Result<Vec<u8>> {
+        self.runner.store.download_state(&self.runner.gpu, state, ParamId(index as u32)).await
+    }
+
+    /// Brings back what [`Engine::read_state`] returned.
+    pub fn write_state(&self, index: usize, state: u8, bytes: &[u8]) {
+        self.runner.store.upload_state(&self.runner.gpu, state, ParamId(index as u32), bytes);
+        self.runner.flush();
     }
 
     /// Which of the declared parameters are trained.
@@ -262,7 +294,7 @@ impl Engine {
         }
     }
 
-    /// Queues the norm, clipping and AdamW.
+    /// Queues the norm, clipping and the optimiser.
     ///
     /// # Errors
     /// [`crate::Error::Gpu`] when the device failed.

@@ -1,5 +1,5 @@
-//! Where each parameter lies: packed into flat buffers ("arenas"), so that the norm and AdamW are one dispatch per arena,
-//! and cut by rows where a matrix is larger than one binding.
+//! Where each parameter lies: packed into flat buffers ("arenas"), so that the norm and the optimiser are one dispatch per arena,
+//! and cut by rows where a matrix is larger than one binding. What the optimiser keeps for each number lies alike.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -21,6 +21,40 @@ pub struct PieceLayout {
     pub bytes: u64,
 }
 
+/// Numbers that share one scale in a state of 8 bits.
+pub const STATE_BLOCK: u64 = 256;
+
+/// How an optimiser's state is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StateEncoding {
+    /// An f32 for each number.
+    F32,
+    /// A byte for each number, to be multiplied by its block's scale.
+    Codes,
+    /// An f32 for each block of [`STATE_BLOCK`] numbers.
+    Scales,
+}
+
+impl StateEncoding {
+    /// Bytes of the state of some f32 weights of `bytes` bytes that begin with a block.
+    pub fn bytes(self, bytes: u64) -> u64 {
+        match self {
+            StateEncoding::F32 => bytes,
+            StateEncoding::Codes => bytes / 4,
+            StateEncoding::Scales => bytes.div_ceil(4 * STATE_BLOCK) * 4,
+        }
+    }
+}
+
+/// What an optimiser keeps beside each number that it trains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct State {
+    /// Its name in a checkpoint, as PyTorch calls it.
+    pub name: &'static str,
+    /// How it is kept.
+    pub encoding: StateEncoding,
+}
+
 /// A flat buffer of parameters that are treated alike.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Arena {
@@ -33,7 +67,7 @@ pub struct Arena {
 /// What the parameters of one arena have in common.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Group {
-    /// Gets gradients and moments.
+    /// Gets gradients, and what the optimiser keeps.
     pub trainable: bool,
     /// How the numbers are kept.
     pub weight_type: WeightType,
@@ -41,6 +75,8 @@ pub struct Group {
     pub decays: bool,
     /// Learning rate relative to the recipe's.
     pub lr_scale: f32,
+    /// What the optimiser keeps for each of them, in the order of [`Resource::State`](crate::kernels::Resource::State).
+    pub states: &'static [State],
 }
 
 /// The places of all parameters.
@@ -55,15 +91,24 @@ pub struct ParamLayout {
 const ROW_UNIT: usize = 64;
 
 impl ParamLayout {
-    /// Lays the parameters out for this device.
+    /// Lays the parameters out for this device, without an optimiser.
     pub fn new(params: &[Param], profile: &Profile) -> ParamLayout {
+        ParamLayout::with_states(params, profile, |_| &[])
+    }
+
+    /// Lays the parameters out for this device; `states` says what the optimiser keeps for a trained parameter, by its index.
+    pub fn with_states(params: &[Param], profile: &Profile, states: impl Fn(usize) -> &'static [State]) -> ParamLayout {
         let cap = profile.max_binding.min(profile.max_buffer) / 256 * 256;
         let mut arenas: Vec<Arena> = Vec::new();
-        let mut open: BTreeMap<(bool, WeightType, bool, u32), usize> = BTreeMap::new();
+        let mut open: BTreeMap<(bool, WeightType, bool, u32, &[State]), usize> = BTreeMap::new();
         let mut pieces = vec![Vec::new(); params.len()];
         for (index, p) in params.iter().enumerate() {
-            let key = (p.trainable, p.weight_type, p.decays, p.lr_scale.to_bits());
-            let group = Group { trainable: p.trainable, weight_type: p.weight_type, decays: p.decays, lr_scale: p.lr_scale };
+            let states = if p.trainable { states(index) } else { &[] };
+            let key = (p.trainable, p.weight_type, p.decays, p.lr_scale.to_bits(), states);
+            let group = Group { trainable: p.trainable, weight_type: p.weight_type, decays: p.decays, lr_scale: p.lr_scale, states };
+            // A block with one scale holds numbers of one parameter only.
+            let in_blocks = states.iter().any(|state| state.encoding == StateEncoding::Scales);
+            let align = if in_blocks { 4 * STATE_BLOCK } else { 256 };
             let row_bytes = (p.shape.stride4() as usize * 4 * p.weight_type.bytes()) as u64;
             let mut start = 0;
             while start < p.shape.rows {
@@ -75,14 +120,14 @@ impl ParamLayout {
                 };
                 let bytes = rows as u64 * row_bytes;
                 let arena = match open.get(&key) {
-                    Some(&a) if arenas[a].bytes.next_multiple_of(256) + bytes <= cap => a,
+                    Some(&a) if arenas[a].bytes.next_multiple_of(align) + bytes <= cap => a,
                     _ => {
                         arenas.push(Arena { group, bytes: 0 });
                         open.insert(key, arenas.len() - 1);
                         arenas.len() - 1
                     }
                 };
-                let offset = arenas[arena].bytes.next_multiple_of(256);
+                let offset = arenas[arena].bytes.next_multiple_of(align);
                 arenas[arena].bytes = offset + bytes;
                 pieces[index].push(PieceLayout { rows: start..start + rows, arena: arena as u32, offset, bytes });
                 start += rows;
@@ -106,8 +151,18 @@ impl ParamLayout {
         self.arenas.iter().map(|a| a.bytes).sum()
     }
 
-    /// Bytes of all gradients (each of the two moments takes as much).
+    /// Bytes of all gradients.
     pub fn gradients_bytes(&self) -> u64 {
         self.arenas.iter().filter(|a| a.group.trainable).map(|a| a.bytes).sum()
+    }
+
+    /// Bytes of all that the optimiser keeps.
+    pub fn states_bytes(&self) -> u64 {
+        self.arenas.iter().flat_map(|a| a.group.states.iter().map(|state| state.encoding.bytes(a.bytes))).sum()
+    }
+
+    /// What the optimiser keeps for a parameter.
+    pub fn states(&self, param: ParamId) -> &'static [State] {
+        self.pieces(param).first().map_or(&[], |piece| self.arenas[piece.arena as usize].group.states)
     }
 }

@@ -13,7 +13,7 @@ mod op;
 use crate::gpu::BINDING_ALIGNMENT;
 pub use crate::kernels::{Shape, TableId, ValueId, WeightType};
 pub use emit::{Emit, GradTarget, Piece, ValueInfo};
-pub use layout::{Arena, Group, ParamLayout, PieceLayout};
+pub use layout::{Arena, Group, ParamLayout, PieceLayout, STATE_BLOCK, State, StateEncoding};
 pub use op::Op;
 
 /// A parameter of the model; the index into [`Graph::params`].

@@ -12,10 +12,8 @@ pub enum Resource {
     Weights(u32),
     /// A flat buffer of gradients, laid out like the weights of the same number.
     Gradients(u32),
-    /// AdamW's first moments, laid out alike.
-    Moment1(u32),
-    /// AdamW's second moments, laid out alike.
-    Moment2(u32),
+    /// One of the states that the optimiser keeps for the weights of an arena: the arena, then the state's index.
+    State(u32, u8),
     /// The batch: token ids, positions, sequence bounds, targets, buckets.
     Inputs,
     /// A constant table.

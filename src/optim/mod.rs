@@ -1,5 +1,141 @@
-//! From gradients to new weights: the global norm, clipping and AdamW, as a program of its own that runs once an optimiser step.
+//! From gradients to new weights: the global norm, clipping and the optimiser, as a program of its own that runs once an optimiser step.
 
 mod adamw;
+mod adamw8;
+mod lion;
+mod norm;
+mod sgd;
 
-pub use adamw::{AdamW, update_program};
+use crate::graph::{ParamLayout, State, StateEncoding};
+use crate::kernels::{Bind, Dispatch, Owner, Phase, Resource, STATS_BYTES, Tuning};
+use crate::plan::Program;
+
+pub use adamw::AdamW;
+pub use lion::Lion;
+pub use sgd::Sgd;
+
+/// The rule that turns gradients into new weights, with what does not change during a run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Optimizer {
+    /// AdamW with moments in f32.
+    AdamW(AdamW),
+    /// AdamW with moments in 8 bits, where a parameter is large enough ([`Optimizer::states`]).
+    AdamW8bit(AdamW),
+    /// Stochastic gradient descent.
+    Sgd(Sgd),
+    /// Lion.
+    Lion(Lion),
+}
+
+impl Default for Optimizer {
+    fn default() -> Self {
+        Optimizer::AdamW(AdamW::default())
+    }
+}
+
+/// Parameters with fewer numbers keep f32 moments, as in bitsandbytes (`min_8bit_size`).
+const LEAST_8BIT: usize = 4096;
+
+const FIRST_MOMENT: State = State { name: "exp_avg", encoding: StateEncoding::F32 };
+const MOMENTS: &[State] = &[FIRST_MOMENT, State { name: "exp_avg_sq", encoding: StateEncoding::F32 }];
+const MOMENTS_8BIT: &[State] = &[
+    State { name: "exp_avg", encoding: StateEncoding::Codes },
+    State { name: "exp_avg_absmax", encoding: StateEncoding::Scales },
+    State { name: "exp_avg_sq", encoding: StateEncoding::Codes },
+    State { name: "exp_avg_sq_absmax", encoding: StateEncoding::Scales },
+];
+const MOMENTUM: &[State] = &[FIRST_MOMENT];
+
+impl Optimizer {
+    /// What it keeps for a parameter of so many numbers. Moments of embeddings stay in f32, as transformers has bitsandbytes keep them:
+    /// most of their rows get no gradient in a step.
+    pub fn states(&self, numbers: usize, is_embedding: bool) -> &'static [State] {
+        match self {
+            Optimizer::AdamW8bit(_) if numbers >= LEAST_8BIT && !is_embedding => MOMENTS_8BIT,
+            Optimizer::AdamW(_) | Optimizer::AdamW8bit(_) => MOMENTS,
+            Optimizer::Lion(_) => MOMENTUM,
+            Optimizer::Sgd(_) => &[],
+        }
+    }
+
+    /// β₁ and β₂ of the bias corrections; zeros where it has none.
+    pub fn betas(&self) -> (f64, f64) {
+        match self {
+            Optimizer::AdamW(hyper) | Optimizer::AdamW8bit(hyper) => (hyper.beta1, hyper.beta2),
+            Optimizer::Sgd(_) | Optimizer::Lion(_) => (0.0, 0.0),
+        }
+    }
+}
+
+/// What the kernels of an optimiser bind for one arena.
+struct Trained {
+    arena: u32,
+    /// Bytes of its weights, a multiple of 16.
+    bytes: u64,
+    /// Whether weight decay applies.
+    decays: bool,
+    lr_scale: f32,
+    states: &'static [State],
+}
+
+impl Trained {
+    fn of(layout: &ParamLayout) -> Vec<Trained> {
+        let arenas = layout.arenas.iter().enumerate().filter(|(_, arena)| arena.group.trainable);
+        arenas
+            .map(|(index, arena)| Trained {
+                arena: index as u32,
+                bytes: arena.bytes / 16 * 16,
+                decays: arena.group.decays,
+                lr_scale: arena.group.lr_scale,
+                states: arena.group.states,
+            })
+            .collect()
+    }
+
+    /// vec4 of its weights.
+    fn vectors(&self) -> usize {
+        self.bytes as usize / 16
+    }
+
+    fn weight_decay(&self, of_run: f64) -> f32 {
+        if self.decays { of_run as f32 } else { 0.0 }
+    }
+
+    fn gradient(&self) -> Bind {
+        Bind { resource: Resource::Gradients(self.arena), offset: 0, size: self.bytes }
+    }
+
+    fn weights(&self) -> Bind {
+        Bind { resource: Resource::Weights(self.arena), offset: 0, size: self.bytes }
+    }
+
+    fn state(&self, index: u8) -> Bind {
+        let size = self.states[index as usize].encoding.bytes(self.bytes);
+        Bind { resource: Resource::State(self.arena, index), offset: 0, size }
+    }
+}
+
+fn stats() -> Bind {
+    Bind { resource: Resource::Stats, offset: 0, size: STATS_BYTES }
+}
+
+/// The program that turns the gradients of an accumulation group into new weights. It needs no activations.
+pub fn update_program(layout: &ParamLayout, tuning: &Tuning, optimizer: &Optimizer) -> Program {
+    let trained = Trained::of(layout);
+    let mut dispatches = norm::dispatches(&trained, tuning);
+    let mut tables = Vec::new();
+    for arena in &trained {
+        dispatches.push(match optimizer {
+            Optimizer::AdamW8bit(hyper) if arena.states == MOMENTS_8BIT => {
+                tables = adamw8::tables();
+                adamw8::dispatch(arena, hyper)
+            }
+            Optimizer::AdamW(hyper) | Optimizer::AdamW8bit(hyper) => adamw::dispatch(arena, hyper),
+            Optimizer::Sgd(hyper) => sgd::dispatch(arena, hyper),
+            Optimizer::Lion(hyper) => lion::dispatch(arena, hyper),
+        });
+    }
+    let owner = Owner { op: "optimizer", layer: None, phase: Phase::Update };
+    let dispatches: Vec<Dispatch> = dispatches.into_iter().map(|d| Dispatch { owner, ..d }).collect();
+    Program { tables, ..Program::over_parameters(dispatches) }
+}

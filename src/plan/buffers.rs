@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::program::{Program, UNIFORM_SLOT};
-use super::store::ParamStore;
+use super::store::{ParamStore, Part};
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu};
 use crate::kernels::{InputLayout, Resource, STATS_BYTES, StepValues};
@@ -101,13 +101,11 @@ impl Buffers {
         places: &[usize],
         resource: Resource,
     ) -> Option<&'a Rc<Buffer>> {
-        let training = |arena: u32, part: usize| store.training.get(arena as usize)?.as_ref().map(|parts| &parts[part]);
         match resource {
             Resource::Value(value) => self.pool.get(places[program.values[value.0 as usize].slot? as usize]),
             Resource::Weights(arena) => store.weights.get(arena as usize),
-            Resource::Gradients(arena) => training(arena, 0),
-            Resource::Moment1(arena) => training(arena, 1),
-            Resource::Moment2(arena) => training(arena, 2),
+            Resource::Gradients(arena) => store.buffer(Part::Gradients, arena),
+            Resource::State(arena, index) => store.buffer(Part::State(index), arena),
             Resource::Inputs => Some(&self.inputs),
             Resource::Table(table) => self.tables.get(&program.tables.get(table.0 as usize)?.name),
             Resource::Cache(index) => self.caches.get(index as usize),

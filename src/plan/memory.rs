@@ -1,6 +1,6 @@
 //! The memory of a run, computed before anything is allocated, and the error with its remedies when a device has less.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::program::{Program, UNIFORM_SLOT};
@@ -17,7 +17,7 @@ pub struct Memory {
     pub weights_bytes: u64,
     /// Gradients of the trainable parameters.
     pub gradients_bytes: u64,
-    /// AdamW's moments.
+    /// What the optimiser keeps: AdamW's moments.
     pub optimizer_bytes: u64,
     /// The pool of activations, their gradients and temporaries.
     pub activations_bytes: u64,
@@ -115,6 +115,8 @@ pub struct Budget {
     pool: Vec<u64>,
     /// The buffer of kernel parameters that the programs over batches share.
     parameters: u64,
+    /// Bytes of the constant tables by their names: programs share them.
+    tables: BTreeMap<String, u64>,
 }
 
 impl Budget {
@@ -124,16 +126,17 @@ impl Budget {
             memory: Memory { other_bytes: STATS_BYTES + UNIFORM_SLOT, ..Memory::default() },
             pool: Vec::new(),
             parameters: UNIFORM_SLOT,
+            tables: BTreeMap::new(),
         }
     }
 
-    /// A runner with parameters of its own; with `training` also their gradients and moments.
+    /// A runner with parameters of its own; with `training` also their gradients and what the optimiser keeps.
     pub fn of_store(layout: &ParamLayout, training: bool) -> Budget {
         let gradients_bytes = if training { layout.gradients_bytes() } else { 0 };
         let mut budget = Budget::of_runner();
         budget.memory.weights_bytes = layout.weights_bytes();
         budget.memory.gradients_bytes = gradients_bytes;
-        budget.memory.optimizer_bytes = 2 * gradients_bytes;
+        budget.memory.optimizer_bytes = if training { layout.states_bytes() } else { 0 };
         budget.memory.other_bytes += READBACK_BYTES.min(layout.largest_piece_bytes());
         budget.memory.largest_binding_bytes = layout.arenas.iter().map(|a| a.bytes).max().unwrap_or(0);
         budget
@@ -156,7 +159,8 @@ impl Budget {
         } else {
             memory.other_bytes += program.parameters_bytes();
         }
-        memory.tables_bytes = memory.tables_bytes.max(program.tables.iter().map(|t| t.data.len() as u64 * 4).sum());
+        self.tables.extend(program.tables.iter().map(|table| (table.name.clone(), table.data.len() as u64 * 4)));
+        memory.tables_bytes = self.tables.values().sum();
         memory.other_bytes += program.bound_bytes(Resource::Partials);
         memory.largest_binding_bytes = memory.largest_binding_bytes.max(program.largest_binding());
     }

@@ -1,4 +1,4 @@
-//! The parameters on the GPU: weights, and for the trainable ones gradients and moments, in flat buffers.
+//! The parameters on the GPU: weights, and for the trainable ones gradients and what the optimiser keeps, in flat buffers.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -17,10 +17,8 @@ pub enum Part {
     Weights,
     /// The gradient of the last accumulation group.
     Gradients,
-    /// AdamW's first moment.
-    Moment1,
-    /// AdamW's second moment.
-    Moment2,
+    /// What the optimiser keeps: the state of this index.
+    State(u8),
 }
 
 /// All parameters of a model on the GPU.
@@ -30,12 +28,19 @@ pub struct ParamStore {
     /// Their places.
     pub layout: ParamLayout,
     pub(super) weights: Vec<Rc<Buffer>>,
-    /// Gradients and the two moments, for trainable arenas when training.
-    pub(super) training: Vec<Option<[Rc<Buffer>; 3]>>,
+    /// For trainable arenas when training.
+    training: Vec<Option<Training>>,
+}
+
+/// What belongs to the weights of an arena that is trained.
+struct Training {
+    gradients: Rc<Buffer>,
+    /// In the order of the arena's group.
+    states: Vec<Rc<Buffer>>,
 }
 
 impl ParamStore {
-    /// Allocates zeros for all parameters; with `training`, also for gradients and moments.
+    /// Allocates zeros for all parameters; with `training`, also for gradients.
     ///
     /// # Errors
     /// [`crate::Error::Gpu`] when the device's memory does not suffice.
@@ -44,36 +49,72 @@ impl ParamStore {
         ParamStore::allocate_as(gpu, params, layout, training).await
     }
 
-    /// The same with a layout that is computed already: [`ParamLayout::new`] of these parameters and the device's profile.
+    /// The same with a layout that is computed already, of these parameters and the device's profile; with `training`, also for the states
+    /// that it declares.
     ///
     /// # Errors
     /// As [`ParamStore::allocate`].
     pub async fn allocate_as(gpu: &Gpu, params: Rc<Vec<Param>>, layout: ParamLayout, training: bool) -> Result<ParamStore> {
         let mut weights = Vec::new();
-        let mut states = Vec::new();
+        let mut all = Vec::new();
         for arena in &layout.arenas {
             weights.push(gpu.buffer("weights", arena.bytes).await?);
-            states.push(if training && arena.group.trainable {
-                Some([
-                    gpu.buffer("gradients", arena.bytes).await?,
-                    gpu.buffer("first moments", arena.bytes).await?,
-                    gpu.buffer("second moments", arena.bytes).await?,
-                ])
-            } else {
-                None
-            });
+            if !(training && arena.group.trainable) {
+                all.push(None);
+                continue;
+            }
+            let gradients = gpu.buffer("gradients", arena.bytes).await?;
+            let mut states = Vec::new();
+            for state in arena.group.states {
+                states.push(gpu.buffer(state.name, state.encoding.bytes(arena.bytes)).await?);
+            }
+            all.push(Some(Training { gradients, states }));
         }
-        Ok(ParamStore { params, layout, weights, training: states })
+        Ok(ParamStore { params, layout, weights, training: all })
     }
 
-    fn buffer(&self, part: Part, arena: u32) -> Option<&Rc<Buffer>> {
-        let index = match part {
-            Part::Weights => return self.weights.get(arena as usize),
-            Part::Gradients => 0,
-            Part::Moment1 => 1,
-            Part::Moment2 => 2,
-        };
-        self.training.get(arena as usize)?.as_ref().map(|s| &s[index])
+    pub(super) fn buffer(&self, part: Part, arena: u32) -> Option<&Rc<Buffer>> {
+        let training = || self.training.get(arena as usize)?.as_ref();
+        match part {
+            Part::Weights => self.weights.get(arena as usize),
+            Part::Gradients => training().map(|t| &t.gradients),
+            Part::State(index) => training()?.states.get(index as usize),
+        }
+    }
+
+    /// Copies a state of a parameter back as it is kept, its padding included.
+    ///
+    /// # Errors
+    /// [`crate::Error::Gpu`] when the device is lost.
+    pub async fn download_state(&self, gpu: &Gpu, index: u8, param: ParamId) -> Result<Vec<u8>> {
+        let encoding = self.layout.states(param)[index as usize].encoding;
+        let mut out = Vec::new();
+        for piece in self.layout.pieces(param) {
+            let Some(buffer) = self.buffer(Part::State(index), piece.arena) else { continue };
+            let (first, bytes) = (encoding.bytes(piece.offset), encoding.bytes(piece.bytes));
+            for start in (0..bytes).step_by(READBACK_BYTES as usize) {
+                out.extend(gpu.read(buffer, first + start, (bytes - start).min(READBACK_BYTES)).await?);
+            }
+        }
+        Ok(out)
+    }
+
+    /// Uploads what [`ParamStore::download_state`] returned. `bytes` has [`ParamStore::state_bytes`] bytes.
+    pub fn upload_state(&self, gpu: &Gpu, index: u8, param: ParamId, bytes: &[u8]) {
+        let encoding = self.layout.states(param)[index as usize].encoding;
+        let mut rest = bytes;
+        for piece in self.layout.pieces(param) {
+            let Some(buffer) = self.buffer(Part::State(index), piece.arena) else { continue };
+            let (part, after) = rest.split_at((encoding.bytes(piece.bytes) as usize).min(rest.len()));
+            gpu.write(buffer, encoding.bytes(piece.offset), part);
+            rest = after;
+        }
+    }
+
+    /// Bytes of a state of a parameter, its padding included.
+    pub fn state_bytes(&self, index: u8, param: ParamId) -> u64 {
+        let encoding = self.layout.states(param)[index as usize].encoding;
+        self.layout.pieces(param).iter().map(|piece| encoding.bytes(piece.bytes)).sum()
     }
 
     /// Uploads whole rows of an f32 parameter; `data` is rows × cols without padding.

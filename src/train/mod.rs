@@ -12,6 +12,7 @@ mod freeze;
 mod history;
 mod job;
 mod names;
+mod optimizer_file;
 mod output;
 mod plan;
 mod results;

@@ -4,12 +4,12 @@ use std::rc::Rc;
 
 use super::finetuning::Finetuning;
 use super::job::RunInput;
-use crate::config::Recipe;
+use crate::config::{OptimizerName, Recipe};
 use crate::data::{Loader, Sample};
 use crate::engine::{Blueprint, EngineOptions, Method};
 use crate::error::Result;
 use crate::gpu::Profile;
-use crate::optim::AdamW;
+use crate::optim::{AdamW, Lion, Optimizer, Sgd};
 use crate::plan::Memory;
 
 /// What a run does and needs, computed once, before anything is allocated.
@@ -56,12 +56,19 @@ fn engine_options(recipe: &Recipe, method: Method, train: &[Sample], eval: &[Sam
         method,
         gradient_checkpointing: recipe.gradient_checkpointing,
         sequence: longest.max().unwrap_or(1),
-        adamw: AdamW {
-            beta1: recipe.adam_beta1,
-            beta2: recipe.adam_beta2,
-            epsilon: recipe.adam_epsilon,
-            weight_decay: recipe.weight_decay,
-        },
+        optimizer: optimizer(recipe),
+    }
+}
+
+/// The optimiser that a recipe asks for.
+fn optimizer(recipe: &Recipe) -> Optimizer {
+    let (beta1, beta2, weight_decay) = (recipe.adam_beta1, recipe.adam_beta2, recipe.weight_decay);
+    let adamw = AdamW { beta1, beta2, epsilon: recipe.adam_epsilon, weight_decay };
+    match recipe.optim {
+        OptimizerName::Adamw => Optimizer::AdamW(adamw),
+        OptimizerName::Adamw8bit => Optimizer::AdamW8bit(adamw),
+        OptimizerName::Sgd => Optimizer::Sgd(Sgd { weight_decay }),
+        OptimizerName::Lion => Optimizer::Lion(Lion { beta1, beta2, weight_decay }),
     }
 }
 

@@ -1,7 +1,6 @@
 //! `checkpoint-N`: a complete model or adapter directory with what is needed to go on to the same bits.
 //!
-//! Beside model or adapter: `optimizer.safetensors` (of what is trained `exp_avg.<name>`, `exp_avg_sq.<name>`, and `master.<name>`
-//! where the model is written in less than f32; an adapter is always written in f32) and `trainer_state.json`. Learning rate, data
+//! Beside model or adapter: `optimizer.safetensors` (`train/optimizer_file.rs`) and `trainer_state.json`. Learning rate, data
 //! order and dropout are functions of the step and the seed, so nothing else has a state. It is written under another name and
 //! renamed when everything is on the disk.
 
@@ -14,22 +13,17 @@ use super::finetuning::Finetuning;
 use super::fingerprint::{Fingerprint, SamplesHash};
 use super::history::History;
 use super::job::Job;
-use super::names::{OPTIMIZER_FILE, STATE_FILE, checkpoint_name};
+use super::names::{STATE_FILE, checkpoint_name};
+use super::optimizer_file;
 use super::state::SavedState;
 use crate::adapter::pissa::{Converted, Principal, Residual, TrainedHalf};
 use crate::adapter::{self, Adapter, AdapterFiles, write_adapter};
-use crate::checkpoint::{
-    Checkpoint, ModelSource, NewDirectory, ParamSource, TensorFile, TensorFileWriter, TensorInfo, WriteOptions, write_checkpoint,
-};
+use crate::checkpoint::{Checkpoint, ModelSource, NewDirectory, WriteOptions, write_checkpoint};
 use crate::config::{ExportDtype, Recipe, Strategy};
 use crate::engine::{Engine, Method, Shifted};
 use crate::error::Result;
-use crate::model::ParamDecl;
 use crate::plan::Part;
 use crate::platform::{Directory, OutputDirectory, write_json};
-
-/// Rows of a parameter that are copied in one piece, in bytes.
-const PIECE_BYTES: usize = 16 << 20;
 
 /// The dtype that weights are written in.
 pub(super) fn export_dtype(recipe: &Recipe, checkpoint: &Checkpoint) -> Dtype {
@@ -118,12 +112,8 @@ impl<'a> Saver<'a> {
                 None => engine.load_adapter(&saved).await,
             };
         }
-        if dir.size(OPTIMIZER_FILE).await?.is_some() {
-            let file = TensorFile::open(dir.clone(), OPTIMIZER_FILE).await?;
-            if file.tensors().iter().any(|t| t.name.starts_with("master.")) {
-                let master = SavedPart { file: &file, prefix: "master", declarations: &engine.declarations };
-                return engine.load_trained(Part::Weights, &master).await;
-            }
+        if optimizer_file::restore_master(engine, dir.clone()).await? {
+            return Ok(());
         }
         let checkpoint = Checkpoint::open(dir).await?;
         engine.load_trained(Part::Weights, &checkpoint).await
@@ -145,57 +135,14 @@ async fn write_all(saver: &Saver<'_>, engine: &Engine, state: &SavedState, histo
     let summed = Summed::new(dir);
     saver.write_model(engine, &summed).await?;
     if !saver.job.recipe.save_only_model {
-        write_optimizer(saver.writes_rounded(), engine, &summed).await?;
+        optimizer_file::write(saver.writes_rounded(), engine, &summed).await?;
     }
     let state = SavedState { files: summed.sums(), trainer_log: history.entries.clone(), ..state.clone() };
     write_json(dir, STATE_FILE, &state.to_json(saver.job.recipe, history)?).await
 }
 
-async fn write_optimizer(master: bool, engine: &Engine, dir: &dyn OutputDirectory) -> Result<()> {
-    let parts = [("exp_avg", Part::Moment1), ("exp_avg_sq", Part::Moment2), ("master", Part::Weights)];
-    let parts = &parts[..if master { 3 } else { 2 }];
-    let trained = engine.trained();
-    let mut infos = Vec::new();
-    for (prefix, _) in parts {
-        for d in trained.iter().map(|&index| &engine.declarations[index]) {
-            infos.push(TensorInfo::new(format!("{prefix}.{}", d.name), Dtype::F32, vec![d.rows as u64, d.cols as u64]));
-        }
-    }
-    let mut file = TensorFileWriter::create(dir, OPTIMIZER_FILE, &infos, &[]).await?;
-    for (prefix, part) in parts {
-        let source = engine.part(*part);
-        for &index in &trained {
-            let d = &engine.declarations[index];
-            let rows = (PIECE_BYTES / (d.cols * 4)).clamp(1, d.rows);
-            for first in (0..d.rows).step_by(rows) {
-                let data = source.read_rows(index, first..(first + rows).min(d.rows)).await?;
-                file.write(&format!("{prefix}.{}", d.name), bytemuck::cast_slice(&data)).await?;
-            }
-        }
-    }
-    file.finish().await
-}
-
-/// One of the parts in an optimizer file, as a source of parameters.
-struct SavedPart<'a> {
-    file: &'a TensorFile,
-    prefix: &'static str,
-    declarations: &'a [ParamDecl],
-}
-
-#[async_trait::async_trait(?Send)]
-impl ParamSource for SavedPart<'_> {
-    async fn read_rows(&self, param: usize, rows: std::ops::Range<usize>) -> Result<Vec<f32>> {
-        let d = &self.declarations[param];
-        let range = (rows.start * d.cols) as u64..(rows.end * d.cols) as u64;
-        self.file.read_f32(&format!("{}.{}", self.prefix, d.name), range).await
-    }
-}
-
-/// Brings weights and moments of a checkpoint back.
+/// Brings weights and the optimiser's state of a checkpoint back.
 pub(super) async fn restore(saver: &Saver<'_>, engine: &Engine, dir: Rc<dyn Directory>) -> Result<()> {
     saver.load_weights(engine, dir.clone()).await?;
-    let file = TensorFile::open(dir, OPTIMIZER_FILE).await?;
-    engine.load_trained(Part::Moment1, &SavedPart { file: &file, prefix: "exp_avg", declarations: &engine.declarations }).await?;
-    engine.load_trained(Part::Moment2, &SavedPart { file: &file, prefix: "exp_avg_sq", declarations: &engine.declarations }).await
+    optimizer_file::restore(engine, dir).await
 }

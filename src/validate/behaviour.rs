@@ -22,7 +22,7 @@ use crate::generate::{AnswerOptions, Generator, GeneratorOptions, SamplingOption
 use crate::gpu::Gpu;
 use crate::model::config::CONFIG_FILE as CONFIG;
 use crate::model::{ModelConfig, ParamDecl};
-use crate::optim::AdamW;
+use crate::optim::Optimizer;
 
 /// Plain English that any language model predicts better than chance.
 const TEXT: &str = "In the morning the gardener went out to look at the trees. It had rained during the night, and the grass was still wet. \
@@ -101,7 +101,7 @@ impl<'a> SelfTest<'a> {
             method: Method::Inference(None),
             gradient_checkpointing: false,
             sequence: self.ids.len(),
-            adamw: AdamW::default(),
+            optimizer: Optimizer::default(),
         };
         let (source, profile) = (ViewParams::new(view, config), self.gpu.profile());
         let frozen = |param: &ParamDecl| source.stored_type(param);

@@ -12,7 +12,7 @@ use crate::data::{Batch, Sample};
 use crate::engine::{Engine, EngineOptions, Method};
 use crate::gpu::{DeviceChoice, Gpu};
 use crate::kernels::{self, StepValues};
-use crate::optim::AdamW;
+use crate::optim::Optimizer;
 use crate::plan::Part;
 use crate::platform::{Directory, FileDirectory, HttpDirectory, MemoryDirectory, OpfsDirectory};
 use crate::web::messages::{BaseSource, Event, Request};
@@ -112,7 +112,7 @@ pub async fn loss_and_gradients(files: Object, samples: String) -> Result<JsValu
 
     let gpu = Rc::new(Gpu::open(&DeviceChoice::default()).await?);
     let sequence = samples.iter().map(|s| s.ids.len()).max().unwrap_or(1);
-    let options = EngineOptions { method: Method::Full, gradient_checkpointing: false, sequence, adamw: AdamW::default() };
+    let options = EngineOptions { method: Method::Full, gradient_checkpointing: false, sequence, optimizer: Optimizer::default() };
     let mut engine = Engine::load(gpu, &checkpoint, options).await?;
     let targets = batch.target_count();
     // The update computes the norm; its learning rate is 0.

@@ -168,7 +168,7 @@ fn a_wrong_key_or_value_is_named_with_its_line() {
 #[test]
 fn what_is_not_supported_is_refused_with_the_reason() {
     assert!(fault("quantization_bit: 4\n").contains("quantised"));
-    assert!(fault("optim: sgd\n").contains("AdamW"));
+    assert!(fault("optim: muon\n").contains("adamw_8bit"));
     assert!(parse("optim: adamw_torch\nreport_to: [none]\nuse_galore: false\nlabel_smoothing_factor: 0.0\n").is_ok());
     for stage in ["dpo", "kto"] {
         let message = fault(&format!("stage: {stage}\npref_beta: 0.1\n"));
@@ -196,7 +196,7 @@ fn what_asks_for_other_means_to_the_same_result_is_a_remark() {
         ("trust_remote_code: true\n", "trust_remote_code: code from a checkpoint is never run here"),
         ("deepspeed: examples/deepspeed/ds_z3_config.json\nfsdp: full_shard\n", "deepspeed, fsdp: one device holds the whole run here"),
         ("report_to: wandb\n", "report_to: nothing is sent to a tracker"),
-        ("optim: paged_adamw_8bit\n", "optim: paged_adamw_8bit: the optimiser is AdamW with moments in f32"),
+        ("optim: adamw_torch_4bit\n", "optim: adamw_torch_4bit: AdamW's moments are kept in f32 here"),
         ("use_kt: true\nkt_config:\n  kt_backend: AMXBF16\n", "use_kt: the kernels are this program's own"),
         ("fp8: true\nfp8_backend: torchao\n", "fp8: the arithmetic is f32"),
         ("tensor_model_parallel_size: 4\n", "ignored: tensor_model_parallel_size"),
@@ -207,7 +207,14 @@ fn what_asks_for_other_means_to_the_same_result_is_a_remark() {
         let notices = notices(extra);
         assert!(notices.contains(remark), "{extra:?} remarks {notices:?}");
     }
-    for silent in ["trust_remote_code: false\n", "deepspeed: null\n", "report_to: none\n", "optim: adamw_torch\n", "num_beams: 1\n"] {
+    for silent in [
+        "trust_remote_code: false\n",
+        "deepspeed: null\n",
+        "report_to: none\n",
+        "optim: adamw_torch\n",
+        "optim: paged_adamw_8bit\n",
+        "num_beams: 1\n",
+    ] {
         assert_eq!(notices(silent), "", "{silent:?}");
     }
 }
@@ -297,7 +304,7 @@ max_new_tokens: 128
     assert_eq!((r.finetuning_type, r.learning_rate, r.save_strategy), (FinetuningType::Full, 1e-5, Strategy::Steps));
     let error = |extra: &str| Recipe::parse("r.yaml", &format!("{full}{extra}"), &[]).expect_err("refused").to_string();
     for (extra, expected) in [
-        ("optim_config: {name: muon}\n", "r.yaml, line 7: optim_config: not supported: the optimiser is AdamW"),
+        ("optim_config: {name: muon}\n", "r.yaml, line 7: optim_config: not supported: write the optimiser as optim"),
         ("peft_config: {name: lora, rank: 3}\n", "r.yaml, line 7: peft_config.rank: unknown key; did you mean r?"),
         ("peft_config: {name: lora, r: many}\n", "r.yaml, line 7: peft_config.r: 'many' is not a whole number"),
         ("batching_strategy: dynamic_batching\n", "r.yaml, line 7: batching_strategy: not supported"),

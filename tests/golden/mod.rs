@@ -14,7 +14,7 @@ use rootstock::engine::{Engine, EngineOptions, Method};
 use rootstock::gpu::{DeviceChoice, Gpu};
 use rootstock::kernels::StepValues;
 use rootstock::model::{Layout, ParamDecl};
-use rootstock::optim::AdamW;
+use rootstock::optim::{AdamW, Optimizer};
 use rootstock::plan::Part;
 use rootstock::platform::{Directory, NativeDirectory, block_on};
 use rootstock::train::Schedule;
@@ -86,7 +86,12 @@ impl Case {
             epsilon: number(&t["adam_epsilon"]),
             weight_decay: number(&t["weight_decay"]),
         };
-        let options = EngineOptions { method: self.method.clone(), gradient_checkpointing, sequence: self.sequence(), adamw };
+        let options = EngineOptions {
+            method: self.method.clone(),
+            gradient_checkpointing,
+            sequence: self.sequence(),
+            optimizer: Optimizer::AdamW(adamw),
+        };
         Engine::load(gpu, &self.checkpoint, options).await.unwrap_or_else(|e| panic!("{}: {e}", self.name))
     }
 
@@ -274,7 +279,8 @@ fn longrope_is_chosen_for_each_batch() {
             case.samples.iter().map(|s| Sample::new(s.ids[..original].to_vec(), s.labels[..original].to_vec(), 1)).collect();
         let short = Batch::of(&cut.iter().collect::<Vec<_>>());
         let long = case.batch(&case.golden["batch"]["sequences"]);
-        let options = |sequence| EngineOptions { method: Method::Full, gradient_checkpointing: false, sequence, adamw: AdamW::default() };
+        let options =
+            |sequence| EngineOptions { method: Method::Full, gradient_checkpointing: false, sequence, optimizer: Optimizer::default() };
         // An engine that knows no other factors than the short ones.
         let mut alone = Engine::load(gpu(), &case.checkpoint, options(original)).await.expect("memory");
         let (expected, _) = alone.loss(&short).await.expect("a loss");

@@ -82,7 +82,12 @@ fn pissa_begins_trains_and_ships_what_peft_does() {
             }
 
             let adamw = AdamW { weight_decay: number(&case.golden["train"]["weight_decay"]), ..AdamW::default() };
-            let options = EngineOptions { method: case.method.clone(), gradient_checkpointing: false, sequence: case.sequence(), adamw };
+            let options = EngineOptions {
+                method: case.method.clone(),
+                gradient_checkpointing: false,
+                sequence: case.sequence(),
+                optimizer: Optimizer::AdamW(adamw),
+            };
             let mut engine = Engine::load(gpu.clone(), &Residual::new(model, &resolved, &principal), options).await.expect("it loads");
             engine.load_adapter(&beginning).await.expect("it loads");
             steps(&case, &mut engine, &mut report).await;
@@ -135,8 +140,12 @@ fn pissa_begins_as_the_base() {
             let (model, batch) = (&case.checkpoint, case.batch(&case.golden["batch"]["sequences"]));
             let (_, resolved) = resolved(&case, &fields);
             let principal = Principal::of(&resolved, model, Some(16), 7).await.expect("it can be decomposed");
-            let options =
-                |method| EngineOptions { method, gradient_checkpointing: false, sequence: case.sequence(), adamw: AdamW::default() };
+            let options = |method| EngineOptions {
+                method,
+                gradient_checkpointing: false,
+                sequence: case.sequence(),
+                optimizer: Optimizer::default(),
+            };
             let mut base = Engine::load(gpu.clone(), model, options(Method::Inference(None))).await.expect("it loads");
             let method = Method::Adapter { resolved: resolved.clone(), loraplus_lr_ratio: 1.0 };
             let mut run = Engine::load(gpu.clone(), &Residual::new(model, &resolved, &principal), options(method)).await.expect("it loads");

@@ -7,6 +7,7 @@ mod low_rank;
 mod matmul;
 mod mlp;
 mod norms;
+mod optimizers;
 mod rope;
 mod single;
 mod sums;

@@ -3,9 +3,9 @@
 use std::rc::Rc;
 
 use pollster::block_on;
-use rootstock::graph::{Param, ParamId, Shape, WeightType};
+use rootstock::graph::{Param, ParamId, ParamLayout, Shape, WeightType};
 use rootstock::kernels::StepValues;
-use rootstock::optim::{AdamW, update_program};
+use rootstock::optim::{AdamW, Optimizer, update_program};
 use rootstock::plan::{ParamStore, Part, Runner};
 
 use super::{gpu, profiles};
@@ -37,9 +37,11 @@ fn ten_steps_then_a_nan() {
     for profile in profiles(&gpu) {
         let mut random = Random::new(61);
         let params = Rc::new(params());
-        let store = Rc::new(block_on(ParamStore::allocate(&gpu, params.clone(), true)).expect("memory for a small test"));
+        let optimizer = Optimizer::AdamW(HYPER);
+        let layout = ParamLayout::with_states(&params, gpu.profile(), |_| optimizer.states(1, false));
+        let store = Rc::new(block_on(ParamStore::allocate_as(&gpu, params.clone(), layout, true)).expect("memory for a small test"));
         let mut runner = block_on(Runner::new(gpu.clone(), store.clone())).expect("memory for a small test");
-        let program = update_program(&store.layout, &profile.tuning, &HYPER);
+        let program = update_program(&store.layout, &profile.tuning, &optimizer);
         let prepared = block_on(runner.bind(&program)).expect("the device takes the kernels");
         let upload = |part, i: usize, data: &[f64]| {
             store.upload(&gpu, part, ParamId(i as u32), 0, &data.iter().map(|v| *v as f32).collect::<Vec<_>>());
@@ -90,7 +92,7 @@ fn ten_steps_then_a_nan() {
             assert_eq!((stats.halt, stats.steps), (0, t as u32), "halt and steps");
         }
         for (i, [p, m, v]) in twins.iter().enumerate() {
-            for (part, want) in [(Part::Weights, p), (Part::Moment1, m), (Part::Moment2, v)] {
+            for (part, want) in [(Part::Weights, p), (Part::State(0), m), (Part::State(1), v)] {
                 for (got, want) in download(part, i).iter().zip(want) {
                     assert!((f64::from(*got) - want).abs() < TOLERANCE, "{part:?} of {i}: {got} for {want}");
                 }
@@ -99,7 +101,7 @@ fn ten_steps_then_a_nan() {
 
         // One NaN in one gradient: nothing moves, then or later.
         let before: Vec<Vec<f32>> =
-            (0..params.len()).flat_map(|i| [Part::Weights, Part::Moment1, Part::Moment2].map(|part| download(part, i))).collect();
+            (0..params.len()).flat_map(|i| [Part::Weights, Part::State(0), Part::State(1)].map(|part| download(part, i))).collect();
         let mut bad = vec![0.1; size(2)];
         bad[1234] = f64::NAN;
         upload(Part::Gradients, 2, &bad);
@@ -107,7 +109,7 @@ fn ten_steps_then_a_nan() {
         upload(Part::Gradients, 2, &vec![0.1; size(2)]);
         runner.run(&prepared, &step_values(12), &[]).expect("the program runs");
         let after: Vec<Vec<f32>> =
-            (0..params.len()).flat_map(|i| [Part::Weights, Part::Moment1, Part::Moment2].map(|part| download(part, i))).collect();
+            (0..params.len()).flat_map(|i| [Part::Weights, Part::State(0), Part::State(1)].map(|part| download(part, i))).collect();
         assert_eq!(before, after);
         let stats = block_on(async { runner.start_read_stats()?.wait(&runner).await }).expect("the statistics can be read");
         assert_eq!((stats.halt, stats.steps), (1, 10), "halt and steps");

@@ -11,7 +11,7 @@ use rootstock::gpu::{DeviceChoice, Gpu, Profile};
 use rootstock::graph::{ParamId, ParamLayout, Purpose, WeightType};
 use rootstock::kernels::{self, Phase, StepValues};
 use rootstock::model::{ModelConfig, ParamKind, forward, params};
-use rootstock::optim::AdamW;
+use rootstock::optim::Optimizer;
 use rootstock::plan::{Options, Part, compile};
 use rootstock::platform::block_on;
 use rootstock::random::Random;
@@ -113,7 +113,8 @@ fn a_matrix_may_be_larger_than_a_binding() {
             let config = config(280_001, 128, 1);
             let declarations = params(&config);
             assert!(declarations[0].elements() * 4 > 128 << 20);
-            let options = EngineOptions { method: Method::Full, gradient_checkpointing: false, sequence: 8, adamw: AdamW::default() };
+            let options =
+                EngineOptions { method: Method::Full, gradient_checkpointing: false, sequence: 8, optimizer: Optimizer::default() };
             let mut engine = Engine::new(Rc::new(gpu), config, &declarations, |_| WeightType::F32, options).await.expect("memory");
             let mut random = Random::new(7, 0);
             for (index, d) in declarations.iter().enumerate() {
@@ -160,7 +161,7 @@ fn memory_is_as_planned_whatever_lengths_come() {
     block_on(async {
         let gpu = Rc::new(Gpu::open(&DeviceChoice::default()).await.expect("a device"));
         let config = config(100, 16, 6);
-        let options = EngineOptions { method: Method::Full, gradient_checkpointing: false, sequence: 900, adamw: AdamW::default() };
+        let options = EngineOptions { method: Method::Full, gradient_checkpointing: false, sequence: 900, optimizer: Optimizer::default() };
         let blueprint = Blueprint::new(&config, &params(&config), |_| WeightType::F32, gpu.profile(), &options, [900, 900]);
         let planned = blueprint.memory().peak_bytes();
         gpu.reset_peak();
@@ -185,7 +186,7 @@ fn submissions_are_paced_after_the_first_step() {
     block_on(async {
         let gpu = Rc::new(Gpu::open(&DeviceChoice::default()).await.expect("a device"));
         let config = config(100, 16, 2);
-        let options = EngineOptions { method: Method::Full, gradient_checkpointing: false, sequence: 96, adamw: AdamW::default() };
+        let options = EngineOptions { method: Method::Full, gradient_checkpointing: false, sequence: 96, optimizer: Optimizer::default() };
         let mut engine = Engine::new(gpu, config.clone(), &params(&config), |_| WeightType::F32, options).await.expect("memory");
         let unknown = engine.runner.submission_work();
         let mut step = StepValues { loss_scale: 0.1, bias_correction1: 1.0, bias_correction2: 1.0, ..StepValues::default() };

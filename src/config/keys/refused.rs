@@ -2,25 +2,8 @@
 
 use super::{Key, only, refused, with};
 
-/// AdamW by other names.
-const ADAMW: &[&str] = &["adamw_torch", "adamw_torch_fused", "adamw_hf", "adamw_apex_fused", "adamw"];
-/// AdamW whose moments are stored in another way.
-const ADAMW_STORED: &[&str] = &[
-    "adamw_8bit",
-    "adamw_bnb_8bit",
-    "paged_adamw",
-    "paged_adamw_32bit",
-    "paged_adamw_8bit",
-    "adamw_torch_8bit",
-    "adamw_torch_4bit",
-    "adamw_torch_xla",
-    "adamw_torch_npu_fused",
-    "adamw_anyprecision",
-];
-
 #[rustfmt::skip]
 pub(super) const REFUSED: &[Key] = &[
-    only("optim", ADAMW, ADAMW_STORED, "the optimiser is AdamW with moments in f32 (adamw_torch)"),
     only("mix_strategy", &["concat"], &[], "several datasets are put one after the other (concat)"),
     refused("quantization_bit", "training on quantised weights is not supported; quantization_bit=null trains on the weights as they are"),
     refused("interleave_probs", "several datasets are put one after the other"),

@@ -1,0 +1,141 @@
+//! Twenty steps of the optimisers beside AdamW, against their reference implementations (scripts/fixtures/make_optimizers.py).
+
+use std::rc::Rc;
+
+use pollster::block_on;
+use rootstock::checkpoint::TensorFile;
+use rootstock::gpu::Gpu;
+use rootstock::graph::{Param, ParamId, ParamLayout, Shape, WeightType};
+use rootstock::kernels::{Resource, StepValues};
+use rootstock::optim::{AdamW, Lion, Optimizer, Sgd, update_program};
+use rootstock::plan::{Budget, ParamStore, Part, Runner};
+use rootstock::platform::NativeDirectory;
+
+use super::gpu;
+use crate::reference::Random;
+
+const STEPS: i32 = 20;
+const RATE: f64 = 1e-2;
+const BETAS: (f64, f64) = (0.9, 0.99);
+const EPSILON: f64 = 1e-6;
+const DECAY: f64 = 0.1;
+
+/// Rows, columns, whether it decays.
+const SHAPES: [(usize, usize, bool); 3] = [(64, 96, true), (3, 8, false), (100, 48, true)];
+
+fn fixture() -> TensorFile {
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
+    block_on(TensorFile::open(Rc::new(NativeDirectory::new(dir)), "optimizers.safetensors")).expect("the fixture is there")
+}
+
+fn floats(file: &TensorFile, name: &str) -> Vec<f32> {
+    let elements = file.get(name).unwrap_or_else(|| panic!("{name} is in the fixture")).elements();
+    block_on(file.read_f32(name, 0..elements)).expect("it can be read")
+}
+
+fn params() -> Rc<Vec<Param>> {
+    let param = |(rows, cols, decays)| Param {
+        name: "p".into(),
+        shape: Shape { rows, cols },
+        trainable: true,
+        weight_type: WeightType::F32,
+        decays,
+        lr_scale: 1.0,
+        adapted: Default::default(),
+    };
+    Rc::new(SHAPES.into_iter().map(param).collect())
+}
+
+/// The store after all steps.
+fn run(gpu: &Rc<Gpu>, optimizer: &Optimizer) -> ParamStore {
+    let params = params();
+    let states = |index: usize| optimizer.states(SHAPES[index].0 * SHAPES[index].1, false);
+    let layout = ParamLayout::with_states(&params, gpu.profile(), states);
+    let program = update_program(&layout, &gpu.profile().tuning, optimizer);
+    let planned = Budget::of_store(&layout, true).total().optimizer_bytes;
+    let store = Rc::new(block_on(ParamStore::allocate_as(gpu, params.clone(), layout, true)).expect("memory for a small test"));
+    let bound = program.binds().filter(|bind| matches!(bind.resource, Resource::State(..))).map(|bind| bind.size).sum::<u64>();
+    assert_eq!(bound, planned, "what the plan counts is what the kernels bind");
+    let mut runner = block_on(Runner::new(gpu.clone(), store.clone())).expect("memory for a small test");
+    let prepared = block_on(runner.bind(&program)).expect("the device takes the kernels");
+    let mut random = Random::new(91);
+    let vector = |random: &mut Random, (rows, cols, _): (usize, usize, bool), scale: f32| -> Vec<f32> {
+        random.vector(rows * cols).iter().map(|v| *v as f32 * scale).collect()
+    };
+    for (i, shape) in SHAPES.into_iter().enumerate() {
+        store.upload(gpu, Part::Weights, ParamId(i as u32), 0, &vector(&mut random, shape, 1.0));
+    }
+    runner.clear_stats();
+    for t in 1..=STEPS {
+        let scale = 10f64.powi(-((t - 1) % 7)) as f32;
+        for (i, shape) in SHAPES.into_iter().enumerate() {
+            store.upload(gpu, Part::Gradients, ParamId(i as u32), 0, &vector(&mut random, shape, scale));
+        }
+        let step = StepValues {
+            learning_rate: RATE as f32,
+            bias_correction1: (1.0 / (1.0 - BETAS.0.powi(t))) as f32,
+            bias_correction2: (1.0 / (1.0 - BETAS.1.powi(t))) as f32,
+            ..StepValues::default()
+        };
+        runner.run(&prepared, &step, &[]).expect("the program runs");
+    }
+    drop(runner);
+    Rc::into_inner(store).expect("nobody else has it")
+}
+
+fn assert_weights(gpu: &Gpu, file: &TensorFile, name: &str, store: &ParamStore, tolerance: f32) {
+    for (i, (rows, _, _)) in SHAPES.into_iter().enumerate() {
+        let got = block_on(store.download(gpu, Part::Weights, ParamId(i as u32), 0..rows)).expect("it can be read");
+        let want = floats(file, &format!("{name}.{i}"));
+        let worst = got.iter().zip(&want).map(|(got, want)| (got - want).abs()).fold(0.0, f32::max);
+        assert!(worst <= tolerance && got.len() == want.len(), "{name}, parameter {i}: off by {worst:e}");
+    }
+}
+
+#[test]
+fn sgd_and_lion() {
+    let (gpu, file) = (gpu(), fixture());
+    assert_weights(&gpu, &file, "sgd", &run(&gpu, &Optimizer::Sgd(Sgd { weight_decay: DECAY })), 1e-6);
+    let store = run(&gpu, &Optimizer::Lion(Lion { beta1: BETAS.0, beta2: BETAS.1, weight_decay: DECAY }));
+    assert_weights(&gpu, &file, "lion_32bit", &store, 1e-6);
+    for (i, (rows, _, _)) in SHAPES.into_iter().enumerate() {
+        let got = block_on(store.download(&gpu, Part::State(0), ParamId(i as u32), 0..rows)).expect("it can be read");
+        let want = floats(&file, &format!("lion_32bit.exp_avg.{i}"));
+        assert!(got.iter().zip(&want).all(|(got, want)| (got - want).abs() <= 1e-6), "momentum of {i}");
+    }
+}
+
+#[test]
+fn adamw_in_8_bits() {
+    let (gpu, file) = (gpu(), fixture());
+    let store = run(&gpu, &Optimizer::AdamW8bit(AdamW { beta1: BETAS.0, beta2: BETAS.1, epsilon: EPSILON, weight_decay: DECAY }));
+    for i in [0, 2] {
+        for (state, name) in [(0u8, "exp_avg"), (2, "exp_avg_sq")] {
+            let raw = |state| block_on(store.download_state(&gpu, state, ParamId(i))).expect("it can be read");
+            let scales: Vec<f32> = bytemuck::pod_collect_to_vec(&raw(state + 1));
+            let wanted = floats(&file, &format!("adamw_8bit.{name}_absmax.{i}"));
+            assert_eq!(scales.len(), wanted.len());
+            assert!(scales.iter().zip(&wanted).all(|(got, want)| (got - want).abs() <= 1e-3 * want), "scales of {name}.{i}");
+            let tensor = format!("adamw_8bit.{name}.{i}");
+            let elements = file.get(&tensor).expect("it is in the fixture").elements();
+            let want = block_on(file.read_bytes(&tensor, 0..elements)).expect("it can be read");
+            let got = raw(state);
+            assert_eq!(got.len(), want.len());
+            // Where a number lies in the middle of two values, rounding decides.
+            let off = got.iter().zip(&want).filter(|(got, want)| got != want).count();
+            assert!(off * 200 <= got.len(), "{off} of {} codes of {name}.{i} differ", got.len());
+            assert!(got.iter().zip(&want).all(|(got, want)| got.abs_diff(*want) <= 1), "codes of {name}.{i} that are not neighbours");
+        }
+    }
+    // A code that is off by one moves a weight by a small part of one step.
+    assert_weights(&gpu, &file, "adamw_8bit", &store, 1e-4);
+}
+
+#[test]
+fn the_maps_of_8_bits_are_those_of_bitsandbytes() {
+    let gpu = gpu();
+    let optimizer = Optimizer::AdamW8bit(AdamW::default());
+    let layout = ParamLayout::with_states(&params(), gpu.profile(), |_| optimizer.states(1 << 20, false));
+    let program = update_program(&layout, &gpu.profile().tuning, &optimizer);
+    assert_eq!(*program.tables[0].data, floats(&fixture(), "maps"), "to the same bits");
+}
