@@ -54,11 +54,11 @@ pub(super) async fn run(args: &EstimateArgs, global: &Global) -> Result<()> {
     let console = global.console();
     let recipe = load_recipe(&args.recipe, &args.overrides).await?;
     let run = open_run(recipe, console).await?;
-    let checkpointing = run.input.recipe.gradient_checkpointing;
     let gpu = global.gpu().await?;
     let profile = gpu.profile();
     let planned = run.plan(profile).await?;
-    let memory = &planned.memory;
+    let (memory, checkpointing) = (&planned.memory, planned.checkpointing());
+    console.notes(&planned.notices);
     let fits = memory.check(profile, checkpointing).is_ok();
     let named = memory.weights_bytes + memory.gradients_bytes + memory.optimizer_bytes + memory.activations_bytes;
     let estimate = Estimate {

@@ -211,7 +211,7 @@ const TRAINING: &[Key] = &[
     fixed("Training", "adam_beta2", Kind::Share, "0.999", "AdamW's second moment."),
     fixed("Training", "adam_epsilon", Kind::Positive, "1e-8", "AdamW's epsilon."),
     fixed("Training", "max_grad_norm", Kind::NonNegative, "1.0", "Clip the gradient's norm to this; 0 turns clipping off."),
-    free("Training", "gradient_checkpointing", Kind::Bool, "false", "Recompute activations in the backward pass: less memory, about a third more time. (LLaMA-Factory turns it on by itself.)"),
+    free("Training", "gradient_checkpointing", Kind::Bool, "", "Recompute activations in the backward pass: less memory, about a third more time. Absent: only where the device's memory is too small without. (LLaMA-Factory turns it on by itself.)"),
     free("Training", "disable_gradient_checkpointing", Kind::Bool, "false", "The same switch, the way LLaMA-Factory writes it."),
     free("Training", "bf16", Kind::Bool, "false", "Accepted: the arithmetic is f32 here."),
     free("Training", "fp16", Kind::Bool, "false", "Accepted: the arithmetic is f32 here."),

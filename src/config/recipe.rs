@@ -71,7 +71,8 @@ pub struct Recipe {
     pub adam_epsilon: f64,
     /// None: no clipping.
     pub max_grad_norm: Option<f64>,
-    pub gradient_checkpointing: bool,
+    /// Absent where memory decides.
+    pub gradient_checkpointing: Option<bool>,
 
     pub eval_strategy: Strategy,
     /// Resolved: logging_steps when it was not given.
@@ -254,7 +255,7 @@ impl Recipe {
             adam_beta2: s.number("adam_beta2"),
             adam_epsilon: s.number("adam_epsilon"),
             max_grad_norm: Some(s.number("max_grad_norm")).filter(|n| *n > 0.0),
-            gradient_checkpointing: s.bool("gradient_checkpointing"),
+            gradient_checkpointing: s.bool_if_given("gradient_checkpointing").or(s.bool("disable_gradient_checkpointing").then_some(false)),
             eval_strategy,
             eval_steps: s.number_if_given("eval_steps").map_or(logging_steps, Interval::of),
             per_device_eval_batch_size: s.count("per_device_eval_batch_size"),
@@ -317,7 +318,7 @@ impl Recipe {
     /// What is missing, and keys that do not go together.
     fn refuse_contradictions(&self, path: &str, s: &Settings) {
         self.refuse_what_is_missing(path, s);
-        if s.bool("disable_gradient_checkpointing") && self.gradient_checkpointing {
+        if s.bool("disable_gradient_checkpointing") && self.gradient_checkpointing == Some(true) {
             s.refuse("disable_gradient_checkpointing", &[], "gradient_checkpointing says the opposite; keep one of the two");
         }
         if self.learning_rate == 0.0 && self.do_train {

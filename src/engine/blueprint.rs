@@ -77,6 +77,11 @@ impl Blueprint {
         self.memory
     }
 
+    /// How its engine will be opened.
+    pub fn options(&self) -> &EngineOptions {
+        &self.options
+    }
+
     /// The parameters as the graphs see them.
     pub fn params(&self) -> &Rc<Vec<Param>> {
         &self.params

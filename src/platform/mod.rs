@@ -93,6 +93,15 @@ pub trait OutputDirectory: Directory {
         Ok(())
     }
 
+    /// The names that stand in the directory itself, of files and sub-directories; natively also of empty ones, which [`Directory::list`]
+    /// does not show.
+    async fn names(&self) -> Result<Vec<String>> {
+        let top = |entry: &Entry| entry.name.split('/').next().unwrap_or(&entry.name).to_string();
+        let mut names: Vec<String> = self.list().await?.iter().map(top).collect();
+        names.dedup();
+        Ok(names)
+    }
+
     /// Removes a file, or a sub-directory with its content; a missing one is no error.
     async fn remove(&self, name: &str) -> Result<()>;
 

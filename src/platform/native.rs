@@ -303,6 +303,20 @@ impl Directory for NativeDirectory {
 
 #[async_trait(?Send)]
 impl OutputDirectory for NativeDirectory {
+    async fn names(&self) -> Result<Vec<String>> {
+        let shown = self.root.display().to_string();
+        let entries = match fs::read_dir(&self.root) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(|e| io_error(&shown, &e))?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            names.push(entry.map_err(|e| io_error(&shown, &e))?.file_name().to_string_lossy().into_owned());
+        }
+        names.sort();
+        Ok(names)
+    }
+
     async fn create(&self, name: &str) -> Result<Box<dyn FileWriter>> {
         let path = self.join(name)?;
         let (parent, file_name) = parent_and_name(&path);

@@ -73,6 +73,8 @@ pub struct Start {
     pub tokens: usize,
     /// Memory as planned.
     pub memory: Memory,
+    /// Whether activations are computed again in the backward pass.
+    pub checkpointing: bool,
     /// The device's name.
     pub device: String,
 }

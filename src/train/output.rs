@@ -151,12 +151,11 @@ pub(super) async fn put_back(out: &dyn OutputDirectory, aside: &str) -> Result<(
 
 /// Removes what interrupted writers left.
 pub(super) async fn remove_partial(out: &dyn OutputDirectory) -> Result<()> {
-    let entries = out.list().await?;
-    let is_partial = |name: &&str| name.starts_with('.') && name.ends_with(".partial");
-    let mut partial: Vec<&str> = entries.iter().map(|entry| top(&entry.name)).filter(is_partial).collect();
-    partial.dedup();
-    for name in partial {
-        out.remove(name).await?;
+    // A directory whose files were removed, but not yet itself, is among them.
+    for name in out.names().await? {
+        if name.starts_with('.') && name.ends_with(".partial") {
+            out.remove(&name).await?;
+        }
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use crate::config::{OptimizerName, Recipe};
 use crate::data::{Loader, Sample};
 use crate::engine::{Blueprint, EngineOptions, Method};
 use crate::error::Result;
-use crate::gpu::Profile;
+use crate::gpu::{Profile, human_bytes};
 use crate::optim::{AdamW, Lion, Optimizer, Sgd};
 use crate::plan::Memory;
 
@@ -25,6 +25,8 @@ pub struct PlannedRun {
     pub memory: Memory,
     /// What is trained.
     pub finetuning: Finetuning,
+    /// What to tell before the run.
+    pub notices: Vec<String>,
 }
 
 impl PlannedRun {
@@ -40,9 +42,33 @@ impl PlannedRun {
         let options = engine_options(recipe, finetuning.method.clone(), train, eval);
         let largest = largest_micro_batches(&loader, recipe, train, eval);
         let base = finetuning.base();
-        let blueprint = Blueprint::new(base.config(), base.params(), |d| finetuning.stored_type(base, d), profile, &options, largest);
+        let plan = |options| Blueprint::new(base.config(), base.params(), |d| finetuning.stored_type(base, d), profile, options, largest);
+        let mut blueprint = plan(&options);
+        let mut notices = finetuning.notices.clone();
+        let available = profile.usable_memory().unwrap_or(u64::MAX);
+        let needed = blueprint.memory().peak_bytes();
+        if recipe.gradient_checkpointing.is_none() && needed > available {
+            let smaller = plan(&EngineOptions { gradient_checkpointing: true, ..options.clone() });
+            // Where it does not fit either, the error is about the run as the recipe has it.
+            if smaller.memory().peak_bytes() <= available {
+                notices.push(format!(
+                    "gradient_checkpointing is turned on: without it the run needs {} of GPU memory and {} has {}; with it {}, in about a \
+                     third more time",
+                    human_bytes(needed),
+                    profile.name,
+                    human_bytes(available),
+                    human_bytes(smaller.memory().peak_bytes())
+                ));
+                blueprint = smaller;
+            }
+        }
         let (memory, blueprint) = (blueprint.memory(), Rc::new(blueprint));
-        Ok(PlannedRun { loader, blueprint, memory, finetuning, input })
+        Ok(PlannedRun { loader, blueprint, memory, finetuning, notices, input })
+    }
+
+    /// Whether activations are computed again in the backward pass.
+    pub fn checkpointing(&self) -> bool {
+        self.blueprint.options().gradient_checkpointing
     }
 }
 
@@ -54,7 +80,7 @@ fn engine_options(recipe: &Recipe, method: Method, train: &[Sample], eval: &[Sam
     });
     EngineOptions {
         method,
-        gradient_checkpointing: recipe.gradient_checkpointing,
+        gradient_checkpointing: recipe.gradient_checkpointing.unwrap_or(false),
         sequence: longest.max().unwrap_or(1),
         optimizer: optimizer(recipe),
     }

@@ -42,9 +42,9 @@ pub(super) async fn train(planned: &PlannedRun, job: &Job<'_>, observer: &mut dy
 /// The same; `aside` becomes the name of the directory that an earlier run's files were moved to.
 async fn train_into(planned: &PlannedRun, job: &Job<'_>, observer: &mut dyn Observer, aside: &mut Option<String>) -> Result<Outcome> {
     let PlannedRun { loader, blueprint, memory, finetuning, .. } = planned.clone();
-    memory.check(job.gpu.profile(), job.recipe.gradient_checkpointing)?;
+    memory.check(job.gpu.profile(), planned.checkpointing())?;
 
-    for notice in &finetuning.notices {
+    for notice in &planned.notices {
         observer.event(Event::Notice(notice.clone()));
     }
     let base = finetuning.base();
@@ -83,6 +83,7 @@ async fn train_into(planned: &PlannedRun, job: &Job<'_>, observer: &mut dyn Obse
         samples: job.train.len(),
         tokens: job.train.iter().map(|s| s.ids.len()).sum(),
         memory,
+        checkpointing: planned.checkpointing(),
         device: job.gpu.profile().name.clone(),
     };
     observer.event(Event::Start(&start));

@@ -128,7 +128,7 @@ fn faults_of_an_adapter_have_names() {
     for (name, words) in [
         ("missing", vec![key, "is missing"]),
         ("extra", vec!["k_proj.lora_A.weight", "has no place"]),
-        ("doubled", vec!["q_proj.lora_A", "stands twice"]),
+        ("doubled", vec!["q_proj.lora_A", "occurs twice"]),
         ("unprefixed", vec!["model.layers.0", "lacks the prefix"]),
         ("nan", vec![key, "not finite"]),
     ] {

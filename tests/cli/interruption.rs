@@ -255,8 +255,11 @@ fn a_finished_run_that_is_resumed_keeps_its_results_and_its_limit() {
     let noted = ws.json("out/checkpoint-6/trainer_state.json")["seconds"].as_f64().expect("a number");
     // As a kill between writing checkpoint-6 and removing the oldest leaves it.
     copy(&ws, "out/checkpoint-3", "out/checkpoint-1");
+    // As a kill leaves it between removing a checkpoint's files and the directory.
+    fs::create_dir(ws.path("out/.checkpoint-2.removed.partial")).expect("it can be made");
     ws.run(&["train", "recipe.yaml", "resume_from_checkpoint=true"]).good();
     assert!(noted > 0.0 && runtime(&ws) >= noted, "{} and {noted}", runtime(&ws));
+    assert!(!ws.path("out/.checkpoint-2.removed.partial").exists());
     assert!(!ws.path("out/checkpoint-1").exists() && ws.path("out/checkpoint-3").exists() && ws.path("out/checkpoint-6").exists());
 }
 

@@ -295,7 +295,7 @@ max_new_tokens: 128
         (vec!["q_proj".into(), "v_proj".into()], 2, 4)
     );
     assert_eq!((r.learning_rate, r.lr_scheduler_type, r.weight_decay), (1e-4, SchedulerType::Constant, 0.01));
-    assert_eq!((r.logging_steps, r.save_strategy, r.gradient_checkpointing), (Interval::Steps(1), Strategy::No, true));
+    assert_eq!((r.logging_steps, r.save_strategy, r.gradient_checkpointing), (Interval::Steps(1), Strategy::No, Some(true)));
     let notices = r.notices.join("\n");
     assert!(notices.contains("version 1") && notices.contains("kernel_config, dist_config, sample_backend: one device"), "{notices}");
 

@@ -5,6 +5,7 @@ mod products;
 use std::rc::Rc;
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
+use rootstock::config::Recipe;
 use rootstock::data::{Batch, Sample};
 use rootstock::engine::{Blueprint, Engine, EngineOptions, Method};
 use rootstock::gpu::{DeviceChoice, Gpu, Profile};
@@ -15,6 +16,7 @@ use rootstock::optim::Optimizer;
 use rootstock::plan::{Options, Part, compile};
 use rootstock::platform::block_on;
 use rootstock::random::Random;
+use rootstock::workflow::{Paths, Run};
 
 fn config(vocab: usize, hidden: usize, layers: usize) -> ModelConfig {
     let json = format!(
@@ -200,4 +202,28 @@ fn submissions_are_paced_after_the_first_step() {
         engine.stats().await.expect("statistics");
         assert_ne!(engine.runner.submission_work(), unknown);
     });
+}
+
+/// Where the recipe leaves it open, activations are computed again only if the run does not fit otherwise.
+#[test]
+fn checkpointing_is_turned_on_where_memory_is_short() {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let plan = |memory: Option<u64>, more: &str| {
+        let text = format!(
+            "model_name_or_path: {root}/assets/embedded-model\ndataset_dir: {root}/assets/demo\ndataset: village\noutput_dir: out\n\
+             finetuning_type: full\ncutoff_len: 128\nper_device_train_batch_size: 16\npacking: true\n{more}"
+        );
+        let recipe = Recipe::parse("test", &text, &[]).unwrap_or_else(|e| panic!("{e}"));
+        let run = block_on(Run::open(recipe, &Paths)).unwrap_or_else(|e| panic!("{e}"));
+        block_on(run.plan(&Profile { memory, ..Profile::lavapipe() })).unwrap_or_else(|e| panic!("{e}"))
+    };
+    let (free, saving) = (plan(None, ""), plan(None, "gradient_checkpointing: true"));
+    let (most, least) = (free.memory.peak_bytes(), saving.memory.peak_bytes());
+    assert!(least < most && !free.checkpointing() && free.notices.is_empty());
+    assert!(!plan(Some(most), "").checkpointing(), "it fits");
+    let chosen = plan(Some(most - 1), "");
+    assert!(chosen.checkpointing() && chosen.memory == saving.memory);
+    assert!(chosen.notices[0].starts_with("gradient_checkpointing is turned on: without it the run needs"), "{:?}", chosen.notices);
+    assert!(!plan(Some(most - 1), "gradient_checkpointing: false").checkpointing(), "the recipe decides");
+    assert!(!plan(Some(least - 1), "").checkpointing(), "it would not help: the error names what would");
 }

@@ -24,18 +24,18 @@ impl Session {
         let run = Run::with(model, prepared.prepared.clone(), recipe, &files).await?;
         let planned = run.plan(profile).await?;
         let (recipe, loader, memory) = (&run.input.recipe, &planned.loader, &planned.memory);
-        let obstacle = match memory.check(profile, recipe.gradient_checkpointing) {
+        let obstacle = match memory.check(profile, planned.checkpointing()) {
             Err(error @ Error::TooLittleMemory { .. }) => Some(error.to_string()),
             other => other.map(|()| None)?,
         };
         let parameters = run.model.parameters();
         let (_, trainable) = planned.finetuning.count();
         let named = memory.weights_bytes + memory.gradients_bytes + memory.optimizer_bytes + memory.activations_bytes;
-        let suggestions = memory.remedies(recipe.gradient_checkpointing);
+        let suggestions = memory.remedies(planned.checkpointing());
         let snapshots = recipe.save_total_limit.unwrap_or(1).max(1) as u64 + 1;
         let tokens = prepared.prepared.train.samples.iter().map(|s| s.ids.len() as u64).sum::<u64>();
         let epochs = loader.epoch_after(loader.total_steps());
-        let flops = flops_per_token(recipe, parameters, trainable) * tokens as f64 * epochs;
+        let flops = flops_per_token(recipe, planned.checkpointing(), parameters, trainable) * tokens as f64 * epochs;
         Ok(Estimate {
             trainable,
             parameters,
@@ -59,7 +59,7 @@ impl Session {
             // A snapshot holds the weights and both Adam moments; the result holds the weights.
             storage_bytes: 4 * trainable * (3 * snapshots + 1),
             seconds: self.speed_of(&profile.name).await.map(|speed| flops / speed),
-            notices: recipe.notices.clone(),
+            notices: [&recipe.notices[..], &planned.notices].concat(),
         })
     }
 }
@@ -67,9 +67,9 @@ impl Session {
 /// Floating-point operations per token in a training step: per parameter two in the forward pass, two for the gradient of its input and
 /// two for its own gradient. Frozen parameters have no gradient of their own; below the lowest trained layer there is no backward pass.
 /// Gradient checkpointing repeats the forward pass.
-pub(super) fn flops_per_token(recipe: &Recipe, parameters: u64, trainable: u64) -> f64 {
+pub(super) fn flops_per_token(recipe: &Recipe, checkpointing: bool, parameters: u64, trainable: u64) -> f64 {
     let (all, trained) = (parameters as f64, trainable as f64);
-    let forwards = if recipe.gradient_checkpointing { 4.0 } else { 2.0 };
+    let forwards = if checkpointing { 4.0 } else { 2.0 };
     match recipe.finetuning_type {
         FinetuningType::Full => (forwards + 4.0) * all,
         FinetuningType::Lora => (forwards + 2.0) * all + (forwards + 4.0) * trained,
@@ -155,7 +155,7 @@ mod tests {
         let flops = |keys: &[(&str, SettingValue)], trainable| {
             let settings = keys.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
             let recipe = resolve(&settings, &places).unwrap_or_else(|e| panic!("{e}"));
-            flops_per_token(&recipe, 1000, trainable)
+            flops_per_token(&recipe, recipe.gradient_checkpointing == Some(true), 1000, trainable)
         };
         let method = |name: &str| ("finetuning_type", SettingValue::Text(name.into()));
         let checkpointing = ("gradient_checkpointing", SettingValue::Flag(true));

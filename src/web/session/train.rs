@@ -349,7 +349,7 @@ impl Observer for Watch<'_> {
     fn event(&mut self, event: TrainEvent<'_>) {
         match event {
             TrainEvent::Start(start) => {
-                self.flops_per_token = flops_per_token(self.recipe, start.parameters, start.trainable);
+                self.flops_per_token = flops_per_token(self.recipe, start.checkpointing, start.parameters, start.trainable);
                 self.started(start);
             }
             TrainEvent::Notice(words) => self.emit(Event::Notice { words }),
