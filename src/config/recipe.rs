@@ -8,7 +8,8 @@ use serde_json::{Map, Value as Json};
 use super::keys::{self, Key, OnResume};
 use super::settings::Settings;
 use super::types::{
-    ExportDtype, FinetuningType, Freeze, Interval, Lora, OnBadRecord, OptimizerName, Resume, SchedulerKwargs, SchedulerType, Stage, Strategy,
+    ExportDtype, FinetuningType, Freeze, Interval, Lora, OnBadRecord, OptimizerName, Resume, SchedulerKwargs, SchedulerType, Stage,
+    Strategy,
 };
 use super::using::{Generating, Using};
 use super::value::Value;
