@@ -15,7 +15,7 @@ use crate::gpu::{Gpu, MeasuredTuning, Profile};
 use crate::graph::{Param, Purpose, WeightType};
 use crate::kernels::{DeviceClass, Dispatch, StepValues, Tuning, TuningChoice, shown};
 use crate::model::{ModelConfig, forward, params};
-use crate::optim::{AdamW, update_program};
+use crate::optim::{Optimizer, update_program};
 use crate::plan::{Options, ParamStore, Program, Runner, compile};
 
 /// A value is taken when what it changes takes at most this share of the time: anything closer is noise.
@@ -111,7 +111,7 @@ impl Trial {
         let (tokens, purpose, context) = match probe {
             Probe::Step => (program_tokens(TOKENS), Purpose::Train, TOKENS),
             Probe::Token => (1, Purpose::Generate { cache_rows: CONTEXT, logit_rows: 1 }, CONTEXT),
-            Probe::Update => return update_program(layout, tuning, &AdamW::default()),
+            Probe::Update => return update_program(layout, tuning, &Optimizer::default()),
         };
         compile(&forward::build(&self.config, self.params.clone(), tokens, purpose, context), layout, &profile, Options::default())
     }
