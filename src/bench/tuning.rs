@@ -12,7 +12,7 @@ use crate::data::{Batch, Sample};
 use crate::engine::{encode, program_tokens};
 use crate::error::Result;
 use crate::gpu::{Gpu, MeasuredTuning, Profile};
-use crate::graph::{Param, Purpose, WeightType};
+use crate::graph::{Param, ParamLayout, Purpose, WeightType};
 use crate::kernels::{DeviceClass, Dispatch, StepValues, Tuning, TuningChoice, shown};
 use crate::model::{ModelConfig, forward, params};
 use crate::optim::{Optimizer, update_program};
@@ -97,7 +97,8 @@ impl Trial {
         let params: Vec<Param> =
             params(&config).iter().map(|declaration| forward::graph_param(declaration, true, |_| WeightType::F32)).collect();
         let params = Rc::new(params);
-        let store = Rc::new(ParamStore::allocate(gpu, params.clone(), true).await?);
+        let layout = ParamLayout::with_states(&params, gpu.profile(), |_| Optimizer::default().states(1, false));
+        let store = Rc::new(ParamStore::allocate_as(gpu, params.clone(), layout, true).await?);
         let runner = Runner::new(gpu.clone(), store).await?;
         let ids: Vec<u32> = (0..TOKENS as u32).map(|i| i * 7 % 8192).collect();
         let labels = ids.iter().map(|id| *id as i32).collect();
