@@ -55,7 +55,7 @@ pub(super) struct MergeArgs {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum StoredType {
+pub(super) enum StoredType {
     F32,
     Bf16,
     F16,

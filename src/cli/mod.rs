@@ -9,6 +9,7 @@ mod devices;
 mod embedded;
 mod estimate;
 mod eval;
+mod export;
 mod extract;
 mod generate;
 mod logits;
@@ -59,6 +60,7 @@ const EXAMPLES: &str = "Examples:
   rootstock chat --model out                         talk with it; `rootstock chat recipe.yaml` as llamafactory-cli does
   rootstock merge --model m --adapter a --out n      a LoRA adapter and its base become one model (llamafactory-cli export)
   rootstock extract --base m --tuned n --rank 16 …   a full fine-tune becomes a LoRA adapter
+  rootstock export --model out --gguf out.gguf       a file for llama.cpp, Ollama and LM Studio
   rootstock devices                                  which graphics devices are there?
   rootstock bench                                    how fast is this device?
   rootstock serve                                    the same in a browser tab, on this machine only
@@ -94,6 +96,7 @@ enum Command {
     Merge(merge::MergeArgs),
     Extract(extract::ExtractArgs),
     Preview(preview::PreviewArgs),
+    Export(export::ExportArgs),
     Estimate(estimate::EstimateArgs),
     Devices(devices::DevicesArgs),
     Bench(bench::BenchArgs),
@@ -182,6 +185,7 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Merge(args) => merge::run(args, global).await,
         Command::Extract(args) => extract::run(args, global).await,
         Command::Preview(args) => preview::run(args, global).await,
+        Command::Export(args) => export::run(args, global).await,
         Command::Estimate(args) => estimate::run(args, global).await,
         Command::Devices(args) => devices::run(args, global).await,
         Command::Bench(args) => bench::run(args, global).await,

@@ -93,6 +93,11 @@ impl Encoding {
         Err(other.map_or_else(|| format!("the unknown type {id}"), |(_, name)| (*name).to_string()))
     }
 
+    /// Its number in a file.
+    pub(super) fn id(self) -> u32 {
+        KNOWN.iter().find(|(known, ..)| *known == self).map_or(0, |(_, id, _)| *id)
+    }
+
     /// All names, for messages.
     pub(super) fn names() -> String {
         KNOWN.map(|(.., name)| name).join(", ")
@@ -176,6 +181,62 @@ impl Encoding {
                 }
             }),
         }
+    }
+}
+
+impl Encoding {
+    /// Encodes numbers, whole blocks of them, in F32, F16, BF16, Q8_0 or Q4_0; the bytes are those of the `gguf` package. Other encodings are
+    /// only read, and give nothing.
+    ///
+    /// # Errors
+    /// The first finite number (or block's largest) that becomes infinite.
+    pub fn encode(self, values: &[f32]) -> Result<Vec<u8>, f32> {
+        let (block, block_bytes) = self.block();
+        let mut out = Vec::with_capacity(values.len() / block * block_bytes);
+        let half = |value: f32, of: f32| match f16::from_f32(value) {
+            rounded if rounded.is_infinite() && value.is_finite() => Err(of),
+            rounded => Ok(rounded.to_le_bytes()),
+        };
+        match self {
+            Encoding::F32 => out.extend(values.iter().flat_map(|value| value.to_le_bytes())),
+            Encoding::F16 => {
+                for value in values {
+                    out.extend(half(*value, *value)?);
+                }
+            }
+            Encoding::Bf16 => {
+                for value in values {
+                    let rounded = bf16::from_f32(*value);
+                    if rounded.is_infinite() && value.is_finite() {
+                        return Err(*value);
+                    }
+                    out.extend(rounded.to_le_bytes());
+                }
+            }
+            Encoding::Q8_0 => {
+                for values in values.as_chunks::<32>().0 {
+                    let largest = values.iter().fold(0f32, |largest, value| largest.max(value.abs()));
+                    let d = largest / 127.0;
+                    let inverse = if d == 0.0 { 0.0 } else { 1.0 / d };
+                    out.extend(half(d, largest)?);
+                    out.extend(values.iter().map(|value| (value * inverse).round() as i8 as u8));
+                }
+            }
+            Encoding::Q4_0 => {
+                for values in values.as_chunks::<32>().0 {
+                    // The first of the largest, with its sign.
+                    let largest = values.iter().fold(0f32, |largest, &value| if value.abs() > largest.abs() { value } else { largest });
+                    let d = largest / -8.0;
+                    let inverse = if d == 0.0 { 0.0 } else { 1.0 / d };
+                    out.extend(half(d, largest)?);
+                    let quantised = |value: f32| ((value * inverse + 8.5) as u8).min(15);
+                    let (low, high) = values.split_at(16);
+                    out.extend(low.iter().zip(high).map(|(low, high)| quantised(*low) | quantised(*high) << 4));
+                }
+            }
+            _ => {}
+        }
+        Ok(out)
     }
 }
 

@@ -5,6 +5,8 @@
 //! file ─ container ─► metadata ─► config.json, tokenizer.json, tokenizer_config.json
 //!                 └─► tensors ──► model.safetensors, decoded where it is read
 //! ```
+//! A model is written as such a file by [`write_model`], a LoRA adapter by [`write_adapter`].
+//!
 //! What a file says and this program does not understand is an error that names it: a tensor's type, an architecture, a kind of tokenizer,
 //! a key that may change what the model computes.
 
@@ -14,8 +16,10 @@ mod encoding;
 mod metadata;
 mod tokenizer;
 mod view;
+mod write;
 
 pub use container::{Container, GgufTensor};
 pub use encoding::Encoding;
 pub use metadata::{Array, Metadata, Number, Value};
 pub use view::{is_gguf, model_directory, open};
+pub use write::{OutType, write_adapter, write_model};

@@ -44,3 +44,14 @@ fn blocks_decode_to_the_numbers_of_the_gguf_package() {
         assert_eq!(bits(&found), bits(&expected), "{name}");
     }
 }
+
+#[test]
+fn numbers_encode_to_the_blocks_of_the_gguf_package() {
+    let file = blocks();
+    let numbers = numbers(&file, "numbers");
+    for (name, encoding) in [("F16", Encoding::F16), ("BF16", Encoding::Bf16), ("Q8_0", Encoding::Q8_0), ("Q4_0", Encoding::Q4_0)] {
+        assert_eq!(encoding.encode(&numbers), Ok(bytes(&file, &format!("{name}.written"))), "{name}");
+    }
+    assert_eq!(Encoding::F16.encode(&[1.0, 1e6]), Err(1e6));
+    assert_eq!(Encoding::Q8_0.encode(&[1e9; 32]), Err(1e9));
+}

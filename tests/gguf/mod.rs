@@ -4,5 +4,6 @@
 mod encoding;
 mod hostile;
 mod open;
+mod write;
 
 const FIXTURES: &str = "tests/fixtures/gguf";

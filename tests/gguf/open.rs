@@ -11,7 +11,7 @@ use rootstock::validate::{Finding, Options, Severity, Verdict, validate};
 
 use super::FIXTURES;
 
-const MODELS: [(&str, &str); 10] = [
+pub(super) const MODELS: [(&str, &str); 10] = [
     ("llama", "byte-level"),
     ("llama-rope", ""),
     ("qwen2", "byte-level"),
@@ -24,7 +24,7 @@ const MODELS: [(&str, &str); 10] = [
     ("granite", "byte-level"),
 ];
 
-fn opened(name: &str) -> Rc<dyn Directory> {
+pub(super) fn opened(name: &str) -> Rc<dyn Directory> {
     let opened = block_on(open(Rc::new(NativeDirectory::new(FIXTURES)), &format!("{name}.gguf")));
     opened.unwrap_or_else(|error| panic!("{name}: {error}"))
 }

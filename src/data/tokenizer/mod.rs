@@ -219,6 +219,11 @@ impl Tokenizer {
         self.pad
     }
 
+    /// The token for what the vocabulary cannot express.
+    pub fn unk(&self) -> Option<u32> {
+        self.unk
+    }
+
     /// All tokens at which generation stops, ascending.
     pub fn eos_ids(&self) -> &[u32] {
         &self.eos_ids

@@ -2,7 +2,7 @@
 
 mod bpe;
 pub(super) mod pre;
-mod spm;
+pub(super) mod spm;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -146,7 +146,11 @@ impl<'a> Vocabulary<'a> {
     /// The token that a key names by its id.
     fn named(&self, name: &str) -> Result<Option<&'a str>> {
         let key = format!("tokenizer.ggml.{name}_token_id");
-        let Some(id) = self.metadata.count(&key)? else { return Ok(None) };
+        let Some(id) = self.metadata.count(&key)? else {
+            // Older converters leave this id to the token's kind.
+            let unknown = self.kinds.iter().position(|kind| *kind == Kind::Unknown).filter(|_| name == "unknown");
+            return Ok(unknown.map(|id| &*self.tokens[id]));
+        };
         match usize::try_from(id).ok().and_then(|id| self.tokens.get(id)) {
             Some(token) => Ok(Some(token)),
             None => Err(self.metadata.error(&key, format!("is {id}, and there are {} tokens", self.tokens.len()))),

@@ -10,7 +10,7 @@ use super::{Bpe, Ids, Kind, TokenizerJson, Vocabulary, added, bytes};
 use crate::error::Result;
 
 /// What SentencePiece writes for a space.
-const SPACE: &str = "\u{2581}";
+pub(crate) const SPACE: &str = "\u{2581}";
 
 /// tokenizer.json, and whether every text begins with bos.
 pub(super) fn tokenizer(vocabulary: &Vocabulary<'_>) -> Result<(Vec<u8>, bool)> {
@@ -78,7 +78,7 @@ pub(super) fn tokenizer(vocabulary: &Vocabulary<'_>) -> Result<(Vec<u8>, bool)> 
 
 /// All pairs of pieces that make a piece, as transformers orders them: by falling score of the whole, then by falling lengths of the
 /// halves.
-fn merges<'a>(pieces: &HashMap<&'a str, usize>, scores: &[f64]) -> Vec<(&'a str, &'a str)> {
+pub(crate) fn merges<'a>(pieces: &HashMap<&'a str, usize>, scores: &[f64]) -> Vec<(&'a str, &'a str)> {
     let mut found = Vec::new();
     for (&piece, &id) in pieces {
         for (at, _) in piece.char_indices().skip(1) {
