@@ -2,6 +2,7 @@
 
 mod extract;
 mod format;
+mod gguf;
 mod merge;
 mod run;
 mod support;
