@@ -205,8 +205,17 @@ impl Generator {
     /// # Errors
     /// As [`Generator::next_logits`].
     pub async fn losses(&mut self, ids: &[u32]) -> Result<Vec<f64>> {
+        self.losses_told(ids, |_| {}).await
+    }
+
+    /// As [`Generator::losses`]; `told` hears how many tokens are done.
+    ///
+    /// # Errors
+    /// As [`Generator::next_logits`].
+    pub async fn losses_told(&mut self, ids: &[u32], mut told: impl FnMut(usize)) -> Result<Vec<f64>> {
         let mut losses = Vec::with_capacity(ids.len());
         self.each_logits(ids, |at, row| {
+            told(at + 1);
             let Some(&next) = ids.get(at + 1) else { return };
             losses.push(surprise(&row, next));
         })

@@ -49,7 +49,12 @@ pub struct Gpu {
     failure: Arc<Mutex<Option<String>>>,
     allocated: Rc<Cell<u64>>,
     peak: Rc<Cell<u64>>,
+    /// Is told how many kernels of how many are compiled.
+    compiling: Rc<RefCell<Option<Compiling>>>,
 }
+
+/// Is told how many of the kernels that are being compiled are done, and how many they are.
+pub type Compiling = Rc<dyn Fn(usize, usize)>;
 
 /// A GPU buffer that counts itself into [`Gpu::allocated_bytes`].
 #[derive(Debug)]
@@ -119,7 +124,16 @@ impl Gpu {
                 keep_first(&seen, format!("the GPU was lost ({message})"));
             }
         });
-        Ok(Gpu { device, queue, profile, pipelines: Rc::default(), failure, allocated: Rc::default(), peak: Rc::default() })
+        Ok(Gpu {
+            device,
+            queue,
+            profile,
+            pipelines: Rc::default(),
+            failure,
+            allocated: Rc::default(),
+            peak: Rc::default(),
+            compiling: Rc::default(),
+        })
     }
 
     /// The same device with another choice of kernels: memory is counted together, and compiled kernels are shared.
@@ -132,6 +146,7 @@ impl Gpu {
             failure: self.failure.clone(),
             allocated: self.allocated.clone(),
             peak: self.peak.clone(),
+            compiling: self.compiling.clone(),
         }
     }
 
@@ -270,7 +285,17 @@ impl Gpu {
             }
             keys.push(key);
         }
-        let mut compiled = pipeline::compile_ahead(&self.device, &shaders).await.into_iter();
+        let (hear, total) = (self.compiling.borrow().clone(), shaders.len());
+        let tell = |done: usize| {
+            if let Some(hear) = hear.as_ref().filter(|_| total > 0) {
+                hear(done, total);
+            }
+        };
+        tell(0);
+        let compiled = pipeline::compile_ahead(&self.device, &shaders, &tell).await;
+        // What was compiled ahead is only taken over here.
+        let takes_over = !compiled.is_empty();
+        let mut compiled = compiled.into_iter();
         let mut begun = Vec::new();
         for (key, (shader, constants)) in missing.into_iter().zip(shaders) {
             platform::hand_over(&self.device, compiled.next().flatten());
@@ -279,7 +304,10 @@ impl Gpu {
             begun.push((key, refused));
         }
         let mut failure = None;
-        for (key, refused) in begun {
+        for (done, (key, refused)) in begun.into_iter().enumerate() {
+            if !takes_over {
+                tell(done);
+            }
             if let Some(error) = refused.await {
                 self.pipelines.borrow_mut().remove(&key);
                 failure.get_or_insert(error);
@@ -292,6 +320,11 @@ impl Gpu {
                 Ok(keys.iter().filter_map(|key| pipelines.get(key).cloned()).collect())
             }
         }
+    }
+
+    /// From now on `hear` is told how far the compiling of kernels is: it takes long on some devices. `None` tells nobody.
+    pub fn tell_compiling(&self, hear: Option<Compiling>) {
+        *self.compiling.borrow_mut() = hear;
     }
 
     /// Fails if an earlier command failed on the device.

@@ -74,10 +74,11 @@ fn text(shader: &'static Shader) -> std::borrow::Cow<'static, str> {
     platform::kernel_text(shader.wgsl, shader.uses_subgroups())
 }
 
-/// Compiles shaders side by side where the platform needs help with that; see [`platform::compile_ahead`].
+/// Compiles shaders side by side where the platform needs help with that, and tells how many are done; see [`platform::compile_ahead`].
 pub(super) async fn compile_ahead(
     device: &wgpu::Device,
     wanted: &[(&'static Shader, &[(&'static str, f64)])],
+    tell: &dyn Fn(usize),
 ) -> Vec<Option<platform::CompiledPipeline>> {
     let name = |ty: wgpu::BufferBindingType| match ty {
         wgpu::BufferBindingType::Uniform => "uniform",
@@ -90,7 +91,7 @@ pub(super) async fn compile_ahead(
         .zip(&texts)
         .map(|((shader, constants), (wgsl, bindings))| platform::ComputeKernel { label: shader.name, wgsl, bindings, constants })
         .collect();
-    platform::compile_ahead(device, &kernels).await
+    platform::compile_ahead(device, &kernels, tell).await
 }
 
 /// naga would count iterations of every loop to stop endless ones, which costs a third of a matmul's speed on software devices.

@@ -58,15 +58,19 @@ pub(crate) fn kernel_text(wgsl: &'static str, subgroups: bool) -> std::borrow::C
 }
 
 /// Compiles kernels side by side where wgpu would compile one after the other (in a browser); natively it does nothing. What it answers is
-/// given to [`hand_over`] before wgpu creates the pipeline of that kernel.
-pub(crate) async fn compile_ahead(device: &wgpu::Device, kernels: &[ComputeKernel<'_>]) -> Vec<Option<CompiledPipeline>> {
+/// given to [`hand_over`] before wgpu creates the pipeline of that kernel. `tell` hears how many are done.
+pub(crate) async fn compile_ahead(
+    device: &wgpu::Device,
+    kernels: &[ComputeKernel<'_>],
+    tell: &dyn Fn(usize),
+) -> Vec<Option<CompiledPipeline>> {
     #[cfg(not(target_arch = "wasm32"))]
     {
-        let _ = (device, kernels);
+        let _ = (device, kernels, tell);
         Vec::new()
     }
     #[cfg(target_arch = "wasm32")]
-    super::browser::webgpu::compile(device, kernels).await
+    super::browser::webgpu::compile(device, kernels, tell).await
 }
 
 /// The next pipeline that wgpu creates is this one.

@@ -113,6 +113,16 @@ pub trait Observer {
     /// Called as things happen.
     fn event(&mut self, event: Event<'_>);
 
+    /// Called once, before the first step of this part of the run (`done` steps were done before): the model may be used, as between
+    /// two steps.
+    ///
+    /// # Errors
+    /// What using the model fails with; it ends the run.
+    async fn before_first_step(&mut self, engine: &Engine, done: u64) -> Result<()> {
+        let _ = (engine, done);
+        Ok(())
+    }
+
     /// Called between two steps, when `done` steps are queued. It may take its time (a run that is held) and use the model (samples);
     /// that time is not the run's.
     ///

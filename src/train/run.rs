@@ -192,6 +192,9 @@ impl<'a> Run<'a> {
         let logging = recipe.logging_steps.steps(self.total_steps);
         let evaluating = recipe.eval_steps.steps(self.total_steps);
         let saving = recipe.save_steps.steps(self.total_steps);
+        if self.state.global_step < self.total_steps {
+            observer.before_first_step(&self.engine, self.state.global_step).await?;
+        }
         self.started = Instant::now();
         self.logged = self.started;
         while self.state.global_step < self.total_steps && !self.stopped_early {

@@ -61,7 +61,7 @@ impl Session {
 
 /// The files sent with a request, as a directory.
 fn given(request: &Request, files: &js_sys::Array) -> Option<Rc<dyn Directory>> {
-    let Request::Open { source: BaseSource::Files { name } } = request else { return None };
+    let (Request::Open { source: BaseSource::Files { name } } | Request::Adopt { name }) = request else { return None };
     let file = |entry: JsValue| {
         let path = Reflect::get(&entry, &"path".into()).ok()?.as_string()?;
         let file: web_sys::File = Reflect::get(&entry, &"file".into()).ok()?.dyn_into().ok()?;

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use rootstock::gpu::DeviceChoice;
 use rootstock::platform::{Directory, MemoryDirectory, OutputDirectory, block_on, open_directory};
 use rootstock::web::messages::{
-    BaseSource, ChatMessage, DataFile, DataSource, Event, Reply, Request, Samples, Sampling, SettingValue, Settings, Unit, Which,
+    BaseSource, ChatMessage, Columns, DataFile, DataSource, Event, Reply, Request, Samples, Sampling, SettingValue, Settings, Unit, Which,
 };
 use rootstock::web::session::{Call, Session};
 
@@ -92,7 +92,7 @@ fn conversations() -> DataSource {
         line("Who sings?", "Mira does."),
         line("Who fishes?", "Paul does."),
     ];
-    DataSource::Files { files: vec![DataFile { name: "talk.jsonl".into(), text: text.concat() }] }
+    DataSource::Files { files: vec![DataFile { name: "talk.jsonl".into(), text: text.concat(), columns: None }] }
 }
 
 fn recipe(more: &[(&str, f64)]) -> Settings {
@@ -132,10 +132,10 @@ fn a_run_is_estimated_trained_sampled_kept_and_talked_with() {
     let page = Page::new();
     page.open();
     page.prepare(&recipe(&[]));
-    let Reply::Estimate(unmeasured) = page.call(Request::Estimate { recipe: recipe(&[]) }) else { panic!("no estimate") };
+    let Reply::Estimate(unmeasured) = page.call(Request::Estimate { recipe: recipe(&[]), samples: None }) else { panic!("no estimate") };
     assert_eq!(unmeasured.seconds, None);
     assert_eq!(page.call(Request::Measure), Reply::Nothing);
-    let Reply::Estimate(estimate) = page.call(Request::Estimate { recipe: recipe(&[]) }) else { panic!("no estimate") };
+    let Reply::Estimate(estimate) = page.call(Request::Estimate { recipe: recipe(&[]), samples: None }) else { panic!("no estimate") };
     assert!(estimate.fits && estimate.steps == 6 && estimate.trainable == estimate.parameters, "{estimate:?}");
 
     let samples = Samples { every: 3, prompts: vec!["Who keeps the bees?".into()], max_new_tokens: 8 };
@@ -143,15 +143,38 @@ fn a_run_is_estimated_trained_sampled_kept_and_talked_with() {
     let Reply::Ended(ended) = reply else { panic!("{reply:?}") };
     assert!(ended.finished && ended.run.finished && ended.run.step == 6 && ended.run.bytes > 1_000_000, "{ended:?}");
     assert_eq!(losses(&events).len(), 6);
-    let sampled: Vec<u64> = events.iter().filter_map(|e| if let Event::Sample { step, .. } = e { Some(*step) } else { None }).collect();
-    assert_eq!(sampled, [3, 6]);
+    let sampled: Vec<u64> = events.iter().filter_map(|e| if let Event::Sample { line } = e { Some(line.step) } else { None }).collect();
+    assert_eq!(sampled, [0, 3, 6], "before the first step, every three, after the last");
     let answering = |event: &&Event| matches!(event, Event::Progress { progress } if progress.unit == Unit::Prompts);
-    assert_eq!(events.iter().filter(answering).count(), 2, "the page says what takes time");
+    assert_eq!(events.iter().filter(answering).count(), 3, "the page says what takes time");
+    // Answers come as they are written, and are kept with the run and its log.
+    let written = |at: u64| {
+        let pieces = events.iter().filter_map(move |e| match e {
+            Event::Writing { step, text, .. } if *step == at => Some(text.as_str()),
+            _ => None,
+        });
+        pieces.collect::<String>()
+    };
+    let Reply::Log(log) = page.call(Request::Log { id: ended.run.id.clone() }) else { panic!("no log") };
+    assert_eq!((log.lines.len(), log.answers.len()), (6, 3));
+    assert!(
+        log.answers.iter().all(|answer| answer.text == written(answer.step) && ["length", "stop"].contains(&answer.finish.as_str())),
+        "{:?}",
+        log.answers
+    );
+    assert_ne!(log.answers[0].text, log.answers[2].text, "what it learned is heard");
+    assert!(ended.run.seconds.is_some_and(|s| s > 0.0) && ended.run.data.as_deref() == Some("talk.jsonl"), "{ended:?}");
+    assert_eq!(ended.run.recipe, recipe(&[]));
+    assert!(ended.run.result_bytes > 1_000_000 && ended.run.result_bytes < ended.run.bytes, "snapshots apart: {ended:?}");
     // What it reached is known to the next visit: its estimates say how long a run takes.
     let later = Page::over(page.store.clone());
     later.open();
     later.prepare(&recipe(&[]));
-    let Reply::Estimate(next) = later.call(Request::Estimate { recipe: recipe(&[]) }) else { panic!("no estimate") };
+    let samples = Samples { every: 4, prompts: vec!["Who keeps the bees?".into(), " ".into()], max_new_tokens: 8 };
+    let Reply::Estimate(next) = later.call(Request::Estimate { recipe: recipe(&[]), samples: Some(samples) }) else {
+        panic!("no estimate")
+    };
+    assert!(next.answers == 3 && next.answer_seconds.is_some_and(|s| s.is_finite() && s > 0.0), "{next:?}");
     let positive = |seconds: Option<f64>| seconds.is_some_and(|s| s.is_finite() && s > 0.0);
     assert!(
         positive(estimate.seconds) && positive(next.seconds),
@@ -243,8 +266,7 @@ fn a_held_run_and_one_that_goes_on_after_a_reload_compute_the_same() {
     assert!(!ended.finished && !ended.run.finished && ended.run.usable && ended.run.step == 4 && *held.borrow() == 1, "{ended:?}");
 
     let reloaded = Page::over(page.store.clone());
-    let (reply, rest) =
-        reloaded.try_call(Request::GoOn { run: ended.run.id, samples: no_samples() }, |_| {}).unwrap_or_else(|e| panic!("{e}"));
+    let (reply, rest) = reloaded.try_call(Request::GoOn { run: ended.run.id }, |_| {}).unwrap_or_else(|e| panic!("{e}"));
     assert!(matches!(&reply, Reply::Ended(ended) if ended.finished), "{reply:?}");
     let Some(Event::Started { step: 4, lines, .. }) = rest.iter().find(|e| matches!(e, Event::Started { .. })) else { panic!("{rest:?}") };
     assert_eq!(lines.len(), 4, "the page gets the curve so far");
@@ -285,7 +307,7 @@ fn an_adapter_is_trained_goes_on_answers_and_is_merged() {
     let mut settings = recipe(&[("lora_rank", 4.0), ("learning_rate", 1e-2)]);
     settings.insert("finetuning_type".into(), SettingValue::Text("lora".into()));
     page.prepare(&settings);
-    let Reply::Estimate(estimate) = page.call(Request::Estimate { recipe: settings.clone() }) else { panic!("no estimate") };
+    let Reply::Estimate(estimate) = page.call(Request::Estimate { recipe: settings.clone(), samples: None }) else { panic!("no estimate") };
     assert!(estimate.trainable < estimate.parameters / 10, "{estimate:?}");
 
     let session = page.session.clone();
@@ -300,8 +322,7 @@ fn an_adapter_is_trained_goes_on_answers_and_is_merged() {
     let Reply::Ended(stopped) = reply else { panic!("{reply:?}") };
     assert!(!stopped.finished && !stopped.run.model && stopped.run.step == 3, "{stopped:?}");
     let page = Page::over(page.store.clone());
-    let (reply, rest) =
-        page.try_call(Request::GoOn { run: stopped.run.id, samples: no_samples() }, |_| {}).unwrap_or_else(|e| panic!("{e}"));
+    let (reply, rest) = page.try_call(Request::GoOn { run: stopped.run.id }, |_| {}).unwrap_or_else(|e| panic!("{e}"));
     let Reply::Ended(ended) = reply else { panic!("{reply:?}") };
     assert!(ended.finished && losses(&first).len() + losses(&rest).len() == 6, "{ended:?}");
 
@@ -358,8 +379,9 @@ fn what_is_wrong_is_said() {
     assert!(page.fault(prepare(conversations())).contains("choose one first"));
     assert!(page.fault(Request::Pause).contains("no run goes on"));
     page.open();
-    assert!(page.fault(Request::Estimate { recipe: recipe(&[]) }).contains("no data is chosen"));
-    let broken = DataSource::Files { files: vec![DataFile { name: "a.jsonl".into(), text: "{\"text\": \"a\"}\n{\"text\"".into() }] };
+    assert!(page.fault(Request::Estimate { recipe: recipe(&[]), samples: None }).contains("no data is chosen"));
+    let broken =
+        DataSource::Files { files: vec![DataFile { name: "a.jsonl".into(), text: "{\"text\": \"a\"}\n{\"text\"".into(), columns: None }] };
     let fault = page.fault(prepare(broken));
     assert!(fault.contains("a.jsonl, line 2"), "{fault}");
     assert!(page.fault(prepare(DataSource::Example { name: "../village".into() })).contains("no such example"));
@@ -376,4 +398,196 @@ fn what_is_wrong_is_said() {
         .contains("nothing is tuned")
     );
     assert_eq!(page.call(Request::Runs), Reply::Runs(Vec::new()), "a run that did not begin is not kept");
+}
+
+/// Sends a request while another is worked on.
+fn press(session: &Rc<Session>, id: u32, request: Request) -> Reply {
+    block_on(session.handle(request, Call::new(id, None, Rc::new(|_| {})))).unwrap_or_else(|e| panic!("{e}"))
+}
+
+#[test]
+fn answers_are_skipped_and_a_run_that_goes_on_asks_its_own_prompts() {
+    let page = Page::new();
+    page.open();
+    page.prepare(&recipe(&[]));
+    let session = page.session.clone();
+    let hear = move |event: &Event| match event {
+        Event::Writing { step: 0, text, .. } if !text.is_empty() => drop(press(&session, 2, Request::Skip)),
+        Event::Step { line } if line.current_steps == 3 => drop(press(&session, 2, Request::Stop)),
+        _ => {}
+    };
+    let samples = Samples { every: 2, prompts: vec!["Who sings?".into(), "Who bakes?".into()], max_new_tokens: 12 };
+    let (reply, first) = page.try_call(Request::Train { recipe: recipe(&[]), samples }, hear).unwrap_or_else(|e| panic!("{e}"));
+    let Reply::Ended(ended) = reply else { panic!("{reply:?}") };
+    let answers = |events: &[Event]| -> Vec<(u64, String, String)> {
+        let line = |event: &Event| match event {
+            Event::Sample { line } => Some((line.step, line.prompt.clone(), line.finish.clone())),
+            _ => None,
+        };
+        events.iter().filter_map(line).collect()
+    };
+    let said = answers(&first);
+    assert_eq!(said[0], (0, "Who sings?".into(), "skipped".into()), "{said:?}");
+    assert!(said.iter().filter(|(step, ..)| *step == 0).count() == 1, "the second prompt was skipped, too: {said:?}");
+    assert!(said.iter().filter(|(step, ..)| *step == 2).count() == 2, "the next round is asked: {said:?}");
+
+    let later = Page::over(page.store.clone());
+    let (_, rest) = later.try_call(Request::GoOn { run: ended.run.id }, |_| {}).unwrap_or_else(|e| panic!("{e}"));
+    let Some(Event::Started { answers: known, .. }) = rest.iter().find(|e| matches!(e, Event::Started { .. })) else { panic!("{rest:?}") };
+    assert_eq!(known.len(), 3, "the page gets the answers so far");
+    let steps: Vec<u64> = answers(&rest).iter().map(|(step, ..)| *step).collect();
+    assert_eq!(steps, [4, 4, 6, 6], "its own prompts in their rhythm");
+    assert_eq!([losses(&first), losses(&rest)].concat(), whole_run(&Page::new()), "none of that changes what is learned");
+}
+
+#[test]
+fn the_learning_model_answers_while_its_run_is_held() {
+    let page = Page::new();
+    page.open();
+    page.prepare(&recipe(&[]));
+    let ask = || Request::Chat {
+        which: Which::Learning,
+        messages: vec![ChatMessage { role: "user".into(), content: "Who sings?".into() }],
+        sampling: Sampling { temperature: 0.0, top_p: 1.0, max_new_tokens: 6, seed: 1 },
+    };
+    assert!(page.fault(ask()).contains("no run goes on"));
+    let session = page.session.clone();
+    let asked = Rc::new(RefCell::new(None));
+    let (heard, keep) = (Rc::new(RefCell::new(String::new())), asked.clone());
+    let ears = heard.clone();
+    let hear = move |event: &Event| match event {
+        Event::Step { line } if line.current_steps == 2 => drop(press(&session, 2, Request::Pause)),
+        Event::Paused { .. } => {
+            // The question is handed over here and answered when the run is looked at again.
+            let ears = ears.clone();
+            let call = Call::new(
+                3,
+                None,
+                Rc::new(move |event| {
+                    if let Event::Text { text } = event {
+                        ears.borrow_mut().push_str(&text);
+                    }
+                }),
+            );
+            let session = session.clone();
+            let mut question = Box::pin(async move {
+                let reply = session.handle(ask(), call).await;
+                session.handle(Request::Resume, Call::new(4, None, Rc::new(|_| {}))).await.map(|_| reply)
+            });
+            // Polled once, it has handed the question to the run; the run's own loop wakes it.
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            assert!(question.as_mut().poll(&mut context).is_pending());
+            *keep.borrow_mut() = Some(question);
+        }
+        _ => {}
+    };
+    let session = page.session.clone();
+    let train = Request::Train { recipe: recipe(&[]), samples: no_samples() };
+    let run = session.handle(train, Call::new(1, None, Rc::new(move |event| hear(&event))));
+    let mut run = Box::pin(run);
+    // Both are polled in turn, as a browser does.
+    let ended = block_on(std::future::poll_fn(|context| {
+        let ended = run.as_mut().poll(context);
+        let mut slot = asked.borrow_mut();
+        if let Some(question) = slot.as_mut()
+            && let std::task::Poll::Ready(reply) = question.as_mut().poll(context)
+        {
+            *slot = None;
+            let reply = reply.unwrap_or_else(|e| panic!("{e}")).unwrap_or_else(|e| panic!("{e}"));
+            let Reply::Answered(answered) = reply else { panic!("{reply:?}") };
+            assert_eq!(answered.text, *heard.borrow());
+            assert!(answered.tokens > 0, "{answered:?}");
+            context.waker().wake_by_ref();
+        }
+        ended
+    }));
+    let Reply::Ended(ended) = ended.unwrap_or_else(|e| panic!("{e}")) else { panic!("no end") };
+    assert!(ended.finished && asked.borrow().is_none() && !heard.borrow().is_empty(), "{ended:?}");
+}
+
+#[test]
+fn a_run_is_named_and_noted() {
+    let page = Page::new();
+    whole_run(&page);
+    let Reply::Runs(runs) = page.call(Request::Runs) else { panic!("no runs") };
+    let describe = |name: &str, notes: &str| Request::Describe { id: runs[0].id.clone(), name: name.into(), notes: notes.into() };
+    let Reply::Run(run) = page.call(describe("  warm rate ", "too high?")) else { panic!("no run") };
+    assert_eq!((run.name.as_str(), run.folder.as_str(), run.notes.as_str()), ("warm rate", "warm-rate", "too high?"));
+    let Reply::Run(run) = page.call(describe(" ", "")) else { panic!("no run") };
+    assert_eq!((run.name.as_str(), run.notes.as_str()), ("warm rate", ""), "a name is never empty");
+    assert!(page.fault(describe(&"x".repeat(300), "")).contains("shorten"));
+}
+
+#[test]
+fn columns_with_names_of_their_own_are_mapped() {
+    let page = Page::new();
+    page.open();
+    let table = |columns| DataFile { name: "t.csv".into(), text: "frage,antwort\nWho sings?,Mira does.\n".into(), columns };
+    let Reply::Columns(names) = page.call(Request::Columns { file: table(None) }) else { panic!("no columns") };
+    assert_eq!(names, ["frage", "antwort"]);
+    let prepare = |columns| Request::Prepare {
+        data: DataSource::Files { files: vec![table(columns)] },
+        evaluation: None,
+        recipe: recipe(&[]),
+        first: 0,
+        count: 1,
+    };
+    assert!(page.fault(prepare(None)).contains("frage"), "names of no meaning are told");
+    let columns = Columns { prompt: "frage".into(), response: Some("antwort".into()) };
+    let Reply::Preview(preview) = page.call(prepare(Some(columns))) else { panic!("no preview") };
+    let learnt: String = preview.shown[0].tokens.iter().filter(|t| t.trained).map(|t| t.text.as_str()).collect();
+    assert!(learnt.contains("Mira does.") && !learnt.contains("sings"), "{learnt}");
+    let columns = Columns { prompt: "frage".into(), response: None };
+    let Reply::Preview(preview) = page.call(prepare(Some(columns))) else { panic!("no preview") };
+    assert!(preview.trained >= preview.tokens - 1, "a text is learned whole: {preview:?}");
+    assert_eq!((preview.needs, preview.truncated), (preview.longest, 0));
+}
+
+#[test]
+fn an_adapter_comes_back_beside_its_base_and_is_trained_further() {
+    let page = Page::new();
+    page.open();
+    let mut settings = recipe(&[("lora_rank", 4.0), ("learning_rate", 1e-2), ("max_steps", 2.0)]);
+    settings.insert("finetuning_type".into(), SettingValue::Text("lora".into()));
+    page.prepare(&settings);
+    let train = |settings: &Settings| Request::Train { recipe: settings.clone(), samples: no_samples() };
+    let Reply::Ended(first) = page.call(train(&settings)) else { panic!("no end") };
+    // What was taken home is given to another browser.
+    let Reply::Files(files) = page.call(Request::Files { id: first.run.id }) else { panic!("no files") };
+    let mut home = MemoryDirectory::new("pirate");
+    for file in files {
+        home = home.with(&file.name, block_on(page.store.read(&file.path.join("/"))).expect("it is read"));
+    }
+    let other = Page::new();
+    let adopt = |page: &Page, files: MemoryDirectory| {
+        let call = Call::new(1, Some(Rc::new(files)), Rc::new(|_| {}));
+        block_on(page.session.handle(Request::Adopt { name: "pirate".into() }, call)).map_err(|e| e.to_string())
+    };
+    assert!(adopt(&other, home.clone()).is_err_and(|e| e.contains("choose one first")), "beside its base");
+    other.open();
+    assert!(adopt(&other, MemoryDirectory::new("x")).is_err_and(|e| e.contains("adapter_config.json")));
+    let Ok(Reply::Run(kept)) = adopt(&other, home) else { panic!("not kept") };
+    assert!(kept.finished && kept.usable && !kept.model && kept.source == BaseSource::Embedded, "{kept:?}");
+
+    other.prepare(&settings);
+    settings.insert("adapter_name_or_path".into(), SettingValue::Text(kept.id.clone()));
+    let Reply::Estimate(estimate) = other.call(Request::Estimate { recipe: settings.clone(), samples: None }) else {
+        panic!("no estimate")
+    };
+    assert!(estimate.fits, "{estimate:?}");
+    let (reply, events) = other.try_call(train(&settings), |_| {}).unwrap_or_else(|e| panic!("{e}"));
+    let Reply::Ended(second) = reply else { panic!("{reply:?}") };
+    assert!(second.finished && second.run.method == kept.method);
+    let fresh = Page::new();
+    fresh.open();
+    fresh.prepare(&settings);
+    settings.remove("adapter_name_or_path");
+    let (_, anew) = fresh.try_call(train(&settings), |_| {}).unwrap_or_else(|e| panic!("{e}"));
+    let first_loss = |events: &[Event]| f64::from_bits(losses(events)[0].1);
+    assert!(
+        first_loss(&events) < first_loss(&anew) - 0.01,
+        "it begins where the adapter is: {} {}",
+        first_loss(&events),
+        first_loss(&anew)
+    );
 }

@@ -27,7 +27,9 @@ export type Base = {
   /** Fields of config.json that a person compares. */
   config: Settings,
   /** Whether it brings a chat template. */
-  chat_template: boolean
+  chat_template: boolean,
+  /** Whether it is the embedded model or was made from it: the page's examples are written for that. */
+  village: boolean
 };
 
 /** Where a base is. */
@@ -58,12 +60,22 @@ export type ChatMessage = {
   content: string
 };
 
+/** The columns of a table, or the fields of JSON records, that are learned. */
+export type Columns = {
+  /** The question; or the text, where there is no answer. */
+  prompt: string,
+  /** The answer. */
+  response: string | null
+};
+
 /** A dataset file. */
 export type DataFile = {
   /** Its name; the ending says how it is read. */
   name: string,
   /** What it holds. */
-  text: string
+  text: string,
+  /** Which of its columns are learned; without it its first record says. */
+  columns?: Columns | null
 };
 
 /** The data that a model learns from. */
@@ -154,6 +166,10 @@ export type Estimate = {
   steps: number,
   /** Bytes that the run's snapshots and its result will take in this browser. */
   storage_bytes: number,
+  /** Answers that the model would write on the way. */
+  answers: number,
+  /** Seconds that they would take, which `seconds` does not hold; unknown before a model answered on this device. */
+  answer_seconds: number | null,
   /** Seconds that it would take; unknown before anything was measured here. */
   seconds: number | null,
   /** Notices about the settings. */
@@ -195,7 +211,9 @@ export type Event = {
   /** The log so far of a run that goes on. */
   lines: Array<StepLine>,
   /** Its evaluations so far. */
-  evaluations: Array<EvalLine>
+  evaluations: Array<EvalLine>,
+  /** Its answers so far. */
+  answers: Array<SampleLine>
 }
   | {
   "kind": "step",
@@ -208,13 +226,18 @@ export type Event = {
   line: EvalLine
 }
   | {
-  "kind": "sample",
+  "kind": "writing",
   /** Steps done. */
   step: number,
   /** The prompt. */
   prompt: string,
-  /** The answer. */
+  /** What was added; empty at its begin. */
   text: string
+}
+  | {
+  "kind": "sample",
+  /** The answer. */
+  line: SampleLine
 }
   | {
   "kind": "saved",
@@ -265,7 +288,17 @@ export type Example = {
   /** Its records. */
   records: number,
   /** The example to evaluate on. */
-  held_out: string | null
+  held_out: string | null,
+  /** A few questions that the model does not learn from, with their right answers. */
+  asked: Array<Exchange>
+};
+
+/** A question and its right answer. */
+export type Exchange = {
+  /** The question. */
+  question: string,
+  /** The answer. */
+  answer: string
 };
 
 /** A file and its size. */
@@ -318,6 +351,8 @@ export type Preview = {
   dropped: number,
   /** Tokens of the longest sample. */
   longest: number,
+  /** The `cutoff_len` at which nothing is cut, or the model's own limit where that is lower. */
+  needs: number,
   /** Notices about the data. */
   notices: Array<string>,
   /** Some samples. */
@@ -398,6 +433,7 @@ export type Replies = {
   validate: Report,
   repair: Repaired,
   examples: Array<Example>,
+  columns: Array<string>,
   prepare: Preview,
   estimate: Estimate,
   measure: null,
@@ -410,13 +446,17 @@ export type Replies = {
   resume: null,
   stop: null,
   save: null,
+  skip: null,
   runs: Array<Run>,
+  describe: Run,
+  log: RunLog,
   remove: null,
   storage: Storage,
   tuned: Run,
   chat: Answered,
   losses: Array<TokenLoss>,
   deltas: Array<Delta>,
+  adopt: Run,
   merge: Run,
   files: Array<StoredFile>,
   cancel: null
@@ -472,6 +512,11 @@ export type Request = {
   "kind": "examples"
 }
   | {
+  "kind": "columns",
+  /** The file. */
+  file: DataFile
+}
+  | {
   "kind": "prepare",
   /** What is trained on. */
   data: DataSource,
@@ -487,7 +532,9 @@ export type Request = {
   | {
   "kind": "estimate",
   /** The settings. */
-  recipe: Settings
+  recipe: Settings,
+  /** What the model is asked while it learns. */
+  samples: Samples | null
 }
   | {
   "kind": "measure"
@@ -515,9 +562,7 @@ export type Request = {
   | {
   "kind": "go_on",
   /** The run. */
-  run: string,
-  /** What the model is asked while it learns. */
-  samples: Samples
+  run: string
 }
   | {
   "kind": "pause"
@@ -532,7 +577,24 @@ export type Request = {
   "kind": "save"
 }
   | {
+  "kind": "skip"
+}
+  | {
   "kind": "runs"
+}
+  | {
+  "kind": "describe",
+  /** Its id. */
+  id: string,
+  /** Its new name; an empty one leaves the old. */
+  name: string,
+  /** The notes. */
+  notes: string
+}
+  | {
+  "kind": "log",
+  /** Its id. */
+  id: string
 }
   | {
   "kind": "remove",
@@ -567,6 +629,11 @@ export type Request = {
   "kind": "deltas"
 }
   | {
+  "kind": "adopt",
+  /** The folder's name. */
+  name: string
+}
+  | {
   "kind": "merge"
 }
   | {
@@ -586,6 +653,8 @@ export type Run = {
   id: string,
   /** What to call it. */
   name: string,
+  /** Where what it was made from is. */
+  source: BaseSource,
   /** The name of its folder when it is taken home. */
   folder: string,
   /** How it came about. */
@@ -594,6 +663,8 @@ export type Run = {
   base: string,
   /** What it takes in this browser. */
   bytes: number,
+  /** What of it is taken home: without snapshots. */
+  result_bytes: number,
   /** Steps done. */
   step: number,
   /** Steps of the run; 0 for what was not trained. */
@@ -608,8 +679,28 @@ export type Run = {
   model: boolean,
   /** Milliseconds since 1970. */
   created: number,
-  /** The last loss, evaluated or else trained. */
-  loss: number | null
+  /** The last training loss of the log. */
+  train_loss: number | null,
+  /** The last evaluation's loss. */
+  eval_loss: number | null,
+  /** Seconds that its parts took so far, where that is known. */
+  seconds: number | null,
+  /** The settings that it was started with; none for what was not trained. */
+  recipe: Settings,
+  /** What it learned from. */
+  data: string | null,
+  /** What its owner noted. */
+  notes: string
+};
+
+/** What a stored run logged. */
+export type RunLog = {
+  /** Its steps. */
+  lines: Array<StepLine>,
+  /** Its evaluations. */
+  evaluations: Array<EvalLine>,
+  /** Its answers. */
+  answers: Array<SampleLine>
 };
 
 /** How a stored model came about. */
@@ -619,6 +710,18 @@ export type RunMethod = "full"
   | "merge"
   | "repair"
   | "copy";
+
+/** An answer of a model that learns. */
+export type SampleLine = {
+  /** Steps done; 0 is before the first. */
+  step: number,
+  /** The prompt. */
+  prompt: string,
+  /** The answer. */
+  text: string,
+  /** stop, length, context, skipped, or refused: then the answer says why. */
+  finish: string
+};
 
 /** The prompts that the model answers while it learns. */
 export type Samples = {
@@ -773,7 +876,9 @@ export type Unit = "bytes"
   | "steps"
   | "samples"
   | "tensors"
-  | "prompts";
+  | "prompts"
+  | "kernels"
+  | "tokens";
 
 /** The verdict on a directory. */
 export type Verdict = "ready"
@@ -782,4 +887,5 @@ export type Verdict = "ready"
 
 /** Which of two models. */
 export type Which = "base"
-  | "tuned";
+  | "tuned"
+  | "learning";

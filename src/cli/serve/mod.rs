@@ -92,6 +92,7 @@ fn content_type(path: &str) -> &'static str {
         "js" => "text/javascript",
         "json" => "application/json",
         "svg" => "image/svg+xml",
+        "webmanifest" => "application/manifest+json",
         "wasm" => "application/wasm",
         _ => "application/octet-stream",
     }

@@ -118,7 +118,11 @@ fn ask_for_subgroups(adapter: &JsValue) {
 
 /// Compiles kernels side by side: wgpu's backend creates pipelines one after the other, which a browser compiles as they come. `None` for
 /// one that the browser refused: creating it again says why.
-pub(in crate::platform) async fn compile(device: &wgpu::Device, kernels: &[ComputeKernel<'_>]) -> Vec<Option<JsValue>> {
+pub(in crate::platform) async fn compile(
+    device: &wgpu::Device,
+    kernels: &[ComputeKernel<'_>],
+    tell: &dyn Fn(usize),
+) -> Vec<Option<JsValue>> {
     let Some(device) = device.as_webgpu() else { return Vec::new() };
     let device: JsValue = AsRef::<JsValue>::as_ref(device).clone();
     let begun: Vec<Option<Promise>> = kernels.iter().map(|kernel| begin(&device, kernel).ok()).collect();
@@ -128,6 +132,7 @@ pub(in crate::platform) async fn compile(device: &wgpu::Device, kernels: &[Compu
             Some(promise) => JsFuture::from(promise).await.ok(),
             None => None,
         });
+        tell(pipelines.len());
     }
     pipelines
 }

@@ -71,6 +71,8 @@ pub struct Base {
     pub config: BTreeMap<String, SettingValue>,
     /// Whether it brings a chat template.
     pub chat_template: bool,
+    /// Whether it is the embedded model or was made from it: the page's examples are written for that.
+    pub village: bool,
 }
 
 /// A repaired base.
@@ -120,6 +122,8 @@ pub enum Unit {
     Samples,
     Tensors,
     Prompts,
+    Kernels,
+    Tokens,
 }
 
 /// A finding of the validator, as its report writes it.

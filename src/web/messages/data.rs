@@ -16,6 +16,8 @@ pub struct Example {
     pub records: usize,
     /// The example to evaluate on.
     pub held_out: Option<String>,
+    /// A few questions that the model does not learn from, with their right answers.
+    pub asked: Vec<Exchange>,
 }
 
 /// The data that a model learns from.
@@ -43,6 +45,30 @@ pub struct DataFile {
     pub name: String,
     /// What it holds.
     pub text: String,
+    /// Which of its columns are learned; without it its first record says.
+    #[serde(default)]
+    #[cfg_attr(test, ts(optional = nullable))]
+    pub columns: Option<Columns>,
+}
+
+/// The columns of a table, or the fields of JSON records, that are learned.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(TS))]
+pub struct Columns {
+    /// The question; or the text, where there is no answer.
+    pub prompt: String,
+    /// The answer.
+    pub response: Option<String>,
+}
+
+/// A question and its right answer.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(TS))]
+pub struct Exchange {
+    /// The question.
+    pub question: String,
+    /// The answer.
+    pub answer: String,
 }
 
 /// What a tokenizer makes of data.
@@ -65,6 +91,8 @@ pub struct Preview {
     pub dropped: usize,
     /// Tokens of the longest sample.
     pub longest: usize,
+    /// The `cutoff_len` at which nothing is cut, or the model's own limit where that is lower.
+    pub needs: usize,
     /// Notices about the data.
     pub notices: Vec<String>,
     /// Some samples.

@@ -28,6 +28,10 @@ pub struct Estimate {
     pub steps: u64,
     /// Bytes that the run's snapshots and its result will take in this browser.
     pub storage_bytes: u64,
+    /// Answers that the model would write on the way.
+    pub answers: u64,
+    /// Seconds that they would take, which `seconds` does not hold; unknown before a model answered on this device.
+    pub answer_seconds: Option<f64>,
     /// Seconds that it would take; unknown before anything was measured here.
     pub seconds: Option<f64>,
     /// Notices about the settings.

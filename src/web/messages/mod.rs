@@ -56,6 +56,11 @@ pub enum Request {
     Repair,
     /// The datasets that come with the page.
     Examples,
+    /// The names of a file's columns, by its first record; none for plain text.
+    Columns {
+        /// The file.
+        file: DataFile,
+    },
     /// Reads and tokenises data for the open base, and shows some of it.
     Prepare {
         /// What is trained on.
@@ -73,6 +78,8 @@ pub enum Request {
     Estimate {
         /// The settings.
         recipe: Settings,
+        /// What the model is asked while it learns.
+        samples: Option<Samples>,
     },
     /// Measures how fast the device trains, unless a run has shown it already; estimates know the time from then on.
     Measure,
@@ -95,12 +102,10 @@ pub enum Request {
         /// What the model is asked while it learns.
         samples: Samples,
     },
-    /// Resumes a stored run that was interrupted; answers as `train`.
+    /// Resumes a stored run that was interrupted, with its own settings, data and prompts; answers as `train`.
     GoOn {
         /// The run.
         run: String,
-        /// What the model is asked while it learns.
-        samples: Samples,
     },
     /// Holds the run after the present step, with a snapshot.
     Pause,
@@ -110,8 +115,24 @@ pub enum Request {
     Stop,
     /// Writes a snapshot after the present step.
     Save,
+    /// Ends the answers that the run is writing; it goes on with the next step.
+    Skip,
     /// The runs and models that are kept in this browser.
     Runs,
+    /// Names a stored run and writes notes on it.
+    Describe {
+        /// Its id.
+        id: String,
+        /// Its new name; an empty one leaves the old.
+        name: String,
+        /// The notes.
+        notes: String,
+    },
+    /// The log of a stored run, with what it answered on the way.
+    Log {
+        /// Its id.
+        id: String,
+    },
     /// Deletes one.
     Remove {
         /// Its id.
@@ -142,6 +163,11 @@ pub enum Request {
     },
     /// Where the tuned model differs from its base.
     Deltas,
+    /// Keeps an adapter, whose files travel beside the request, for the open base, as if it had been trained here.
+    Adopt {
+        /// The folder's name.
+        name: String,
+    },
     /// Merges the tuned adapter into its base; the result is kept as a model of its own.
     Merge,
     /// The files of a stored run or model that a person takes home.
@@ -170,6 +196,7 @@ pub(super) struct Replies {
     validate: Report,
     repair: Repaired,
     examples: Vec<Example>,
+    columns: Vec<String>,
     prepare: Preview,
     estimate: Estimate,
     measure: (),
@@ -182,13 +209,17 @@ pub(super) struct Replies {
     resume: (),
     stop: (),
     save: (),
+    skip: (),
     runs: Vec<Run>,
+    describe: Run,
+    log: RunLog,
     remove: (),
     storage: Storage,
     tuned: Run,
     chat: Answered,
     losses: Vec<TokenLoss>,
     deltas: Vec<Delta>,
+    adopt: Run,
     merge: Run,
     files: Vec<StoredFile>,
     cancel: (),
@@ -206,6 +237,7 @@ pub enum Reply {
     Report(Box<Report>),
     Repaired(Box<Repaired>),
     Examples(Vec<Example>),
+    Columns(Vec<String>),
     Preview(Preview),
     Estimate(Estimate),
     Keys(Vec<RecipeKey>),
@@ -213,6 +245,7 @@ pub enum Reply {
     Text(String),
     Ended(Ended),
     Runs(Vec<Run>),
+    Log(RunLog),
     Storage(Storage),
     Run(Run),
     Answered(Answered),
@@ -243,6 +276,8 @@ pub enum Event {
         lines: Vec<StepLine>,
         /// Its evaluations so far.
         evaluations: Vec<EvalLine>,
+        /// Its answers so far.
+        answers: Vec<SampleLine>,
     },
     /// A line of the log.
     Step {
@@ -254,14 +289,19 @@ pub enum Event {
         /// Its line.
         line: EvalLine,
     },
-    /// The model's answer to a prompt at a step.
-    Sample {
+    /// More of the model's answer to a prompt at a step.
+    Writing {
         /// Steps done.
         step: u64,
         /// The prompt.
         prompt: String,
-        /// The answer.
+        /// What was added; empty at its begin.
         text: String,
+    },
+    /// The model's whole answer to a prompt at a step.
+    Sample {
+        /// The answer.
+        line: SampleLine,
     },
     /// A snapshot was written.
     Saved {

@@ -1,6 +1,8 @@
 //! Runs: their progress, their end, and how they are kept.
 
 use serde::{Deserialize, Serialize};
+
+use super::{BaseSource, Settings};
 #[cfg(test)]
 use ts_rs::TS;
 
@@ -50,6 +52,32 @@ pub struct EvalLine {
     pub eval_loss: f64,
 }
 
+/// An answer of a model that learns.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(TS))]
+pub struct SampleLine {
+    /// Steps done; 0 is before the first.
+    pub step: u64,
+    /// The prompt.
+    pub prompt: String,
+    /// The answer.
+    pub text: String,
+    /// stop, length, context, skipped, or refused: then the answer says why.
+    pub finish: String,
+}
+
+/// What a stored run logged.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(TS))]
+pub struct RunLog {
+    /// Its steps.
+    pub lines: Vec<StepLine>,
+    /// Its evaluations.
+    pub evaluations: Vec<EvalLine>,
+    /// Its answers.
+    pub answers: Vec<SampleLine>,
+}
+
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(test, derive(TS))]
@@ -78,6 +106,8 @@ pub struct Run {
     pub id: String,
     /// What to call it.
     pub name: String,
+    /// Where what it was made from is.
+    pub source: BaseSource,
     /// The name of its folder when it is taken home.
     pub folder: String,
     /// How it came about.
@@ -86,6 +116,8 @@ pub struct Run {
     pub base: String,
     /// What it takes in this browser.
     pub bytes: u64,
+    /// What of it is taken home: without snapshots.
+    pub result_bytes: u64,
     /// Steps done.
     pub step: u64,
     /// Steps of the run; 0 for what was not trained.
@@ -100,8 +132,18 @@ pub struct Run {
     pub model: bool,
     /// Milliseconds since 1970.
     pub created: f64,
-    /// The last loss, evaluated or else trained.
-    pub loss: Option<f64>,
+    /// The last training loss of the log.
+    pub train_loss: Option<f64>,
+    /// The last evaluation's loss.
+    pub eval_loss: Option<f64>,
+    /// Seconds that its parts took so far, where that is known.
+    pub seconds: Option<f64>,
+    /// The settings that it was started with; none for what was not trained.
+    pub recipe: Settings,
+    /// What it learned from.
+    pub data: Option<String>,
+    /// What its owner noted.
+    pub notes: String,
 }
 
 /// How a stored model came about.

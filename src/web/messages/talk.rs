@@ -13,6 +13,8 @@ pub enum Which {
     Base,
     /// The tuned one.
     Tuned,
+    /// The one that a run is training, as it is after the present step; only `chat` can ask it.
+    Learning,
 }
 
 /// A message of a conversation.

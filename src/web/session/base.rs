@@ -64,10 +64,21 @@ impl Session {
             BaseSource::Run { id } => self.kept_name(id).await?,
         };
         let (base, shown) = call.unless_cancelled("opening the base", judge(name, source, directory, call)).await?;
+        let shown = Base { village: self.is_village(&base).await, ..shown };
         *self.base.borrow_mut() = Some(Rc::new(base));
         self.prepared.borrow_mut().take();
         self.forget_talkers();
         Ok(shown)
+    }
+
+    /// Whether a base is the embedded model or was made from it. Its tokenizer tells: nothing else has one of that size.
+    async fn is_village(&self, base: &OpenBase) -> bool {
+        if base.source == BaseSource::Embedded {
+            return true;
+        }
+        const TOKENIZER: &str = "tokenizer.json";
+        let own = base.directory.size(TOKENIZER).await.ok().flatten();
+        own.is_some() && own == self.assets.size(&format!("{EMBEDDED}/{TOKENIZER}")).await.ok().flatten()
     }
 
     /// The directory of a base.
@@ -136,6 +147,7 @@ async fn judge(name: String, source: BaseSource, directory: Rc<dyn Directory>, c
         files,
         report,
         config: compared(&*directory).await,
+        village: false, // the session knows
         chat_template: model.as_ref().is_ok_and(|m| !m.tokenizer.template().is_fallback()),
     };
     Ok((OpenBase { name, source, directory, model }, base))

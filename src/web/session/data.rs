@@ -4,16 +4,18 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 
-use super::super::messages::{DataSource, Example, Preview, PreviewSample, PreviewToken, Settings};
-use super::{Session, settings};
+use super::super::messages::{Columns, DataSource, Example, Exchange, Preview, PreviewSample, PreviewToken, Settings};
+use super::{Session, columns, settings};
 use crate::config::Recipe;
-use crate::data::{Encoding, IGNORE, Prepared, Sample, Tokenizer, read_records};
+use crate::data::{Content, Encoding, IGNORE, Prepared, Record, Sample, Tokenizer, read_records};
 use crate::error::{Error, Result};
 use crate::platform::{Directory, MemoryDirectory};
 use crate::workflow::Places;
 
 /// Folder of the example datasets among the page's files.
 const DEMO: &str = "demo";
+/// The file that says how datasets with columns of their own are read.
+const REGISTRY: &str = "dataset_info.json";
 
 /// (name, description, evaluation dataset).
 const EXAMPLES: [(&str, &str, Option<&str>); 3] = [
@@ -22,6 +24,9 @@ const EXAMPLES: [(&str, &str, Option<&str>); 3] = [
     ("newcomers", "New facts: people who have just moved to the village", Some("newcomers_held_out")),
 ];
 
+/// Number of questions shown from an example's evaluation dataset.
+const ASKED: usize = 3;
+
 /// Prepared samples and their source.
 pub(super) struct PreparedData {
     pub(super) data: DataSource,
@@ -29,6 +34,8 @@ pub(super) struct PreparedData {
     /// The settings that affect the samples, as a cache key.
     key: String,
     pub(super) prepared: Rc<Prepared>,
+    /// Tokens of the longest sample before it is cut.
+    needs: usize,
     notices: Vec<String>,
 }
 
@@ -60,7 +67,14 @@ impl Session {
                 continue;
             }
             let records = read_records(&format!("{name}.jsonl"), &self.assets.read(&file).await?, None)?.len();
-            list.push(Example { name: name.into(), about: about.into(), records, held_out: held_out.map(str::to_string) });
+            let asked = match held_out {
+                Some(name) => {
+                    let bytes = self.assets.read(&format!("{DEMO}/{name}.jsonl")).await?;
+                    read_records(&format!("{name}.jsonl"), &bytes, None)?.iter().filter_map(exchange).take(ASKED).collect()
+                }
+                None => Vec::new(),
+            };
+            list.push(Example { name: name.into(), about: about.into(), records, held_out: held_out.map(str::to_string), asked });
         }
         Ok(list)
     }
@@ -68,8 +82,9 @@ impl Session {
     /// Reads data into memory under names that are valid in a recipe.
     pub(super) async fn data_files(&self, data: &DataSource, evaluation: Option<&DataSource>) -> Result<DataFiles> {
         let mut all = DataFiles { files: MemoryDirectory::new("data"), names: Vec::new(), eval_names: Vec::new() };
+        let mut mapped = serde_json::Map::new();
         for (source, evaluated) in [(Some(data), false), (evaluation, true)] {
-            let files = match source {
+            let files: Vec<(String, Vec<u8>, Option<&Columns>)> = match source {
                 None => Vec::new(),
                 Some(DataSource::Example { name }) => {
                     let file = format!("{name}.jsonl");
@@ -77,11 +92,13 @@ impl Session {
                         return Err(Error::dataset(name, "the page has no such example"));
                     }
                     let bytes = self.assets.read(&format!("{DEMO}/{file}")).await?;
-                    vec![(file, bytes)]
+                    vec![(file, bytes, None)]
                 }
-                Some(DataSource::Files { files }) => files.iter().map(|f| (f.name.clone(), f.text.clone().into_bytes())).collect(),
+                Some(DataSource::Files { files }) => {
+                    files.iter().map(|f| (f.name.clone(), f.text.clone().into_bytes(), f.columns.as_ref())).collect()
+                }
             };
-            for (name, bytes) in files {
+            for (name, bytes, columns) in files {
                 // In a recipe a comma separates names, and a slash separates folders.
                 let mut plain = name.replace([',', '/', '\\'], "_");
                 if !plain.contains('.') {
@@ -91,8 +108,14 @@ impl Session {
                     plain.insert(0, '_');
                 }
                 all.files = all.files.with(&plain, bytes);
+                if let Some(columns) = columns {
+                    mapped.insert(plain.clone(), columns::entry(&plain, columns));
+                }
                 if evaluated { all.eval_names.push(plain) } else { all.names.push(plain) }
             }
+        }
+        if !mapped.is_empty() {
+            all.files = all.files.with(REGISTRY, serde_json::Value::Object(mapped).to_string().into_bytes());
         }
         if all.names.is_empty() {
             return Err(Error::dataset("data", "nothing was given to learn from"));
@@ -121,7 +144,14 @@ impl Session {
         }
         let prepared = Rc::new(model.prepare(&recipe, &files).await?);
         let notices = [prepared.train.notices.clone(), recipe.notices.clone()].concat();
-        let prepared = PreparedData { data: data.clone(), evaluation: evaluation.cloned(), key, prepared, notices };
+        let needs = if prepared.train.truncated > 0 {
+            // Only where something is cut: the whole data is tokenised again.
+            let recipe = Recipe { cutoff_len: model.config().max_position_embeddings, ..recipe };
+            longest(&model.prepare(&recipe, &files).await?)
+        } else {
+            longest(&prepared)
+        };
+        let prepared = PreparedData { data: data.clone(), evaluation: evaluation.cloned(), key, prepared, needs, notices };
         let prepared = Rc::new(prepared);
         *self.prepared.borrow_mut() = Some(prepared.clone());
         Ok(prepared)
@@ -149,7 +179,8 @@ impl Session {
             trained: train.targets(),
             truncated: train.truncated,
             dropped: train.dropped,
-            longest: train.samples.iter().map(|s| s.ids.len()).max().unwrap_or(0),
+            longest: longest(&data.prepared),
+            needs: data.needs,
             notices: data.notices.clone(),
             shown: shown.collect::<Result<_>>()?,
         })
@@ -168,9 +199,27 @@ pub(super) fn recipe_for(settings: &Settings, base: &str, files: &DataFiles) -> 
     settings::resolve(settings, &places)
 }
 
+/// What a recipe of the page names: dataset files in memory, and stored adapters by their ids.
+pub(super) struct PagePlaces<'a> {
+    pub(super) session: &'a Session,
+    pub(super) files: &'a DataFiles,
+}
+
+#[async_trait(?Send)]
+impl Places for PagePlaces<'_> {
+    /// The session opens the model and checkpoints itself, so only adapters are asked for here.
+    async fn directory(&self, name: &str) -> Result<Rc<dyn Directory>> {
+        self.session.kept_model(name).await
+    }
+
+    fn dataset(&self, path: &str) -> Result<(Box<dyn Directory>, String)> {
+        self.files.dataset(path)
+    }
+}
+
 #[async_trait(?Send)]
 impl Places for DataFiles {
-    /// Always fails: the session opens the model, adapters and checkpoints itself, so a recipe of the page never refers to a path.
+    /// Always fails: data names no directory.
     async fn directory(&self, name: &str) -> Result<Rc<dyn Directory>> {
         Err(Error::file(name, "a browser has no paths; choose the run from the list"))
     }
@@ -178,6 +227,18 @@ impl Places for DataFiles {
     fn dataset(&self, path: &str) -> Result<(Box<dyn Directory>, String)> {
         Ok((Box::new(self.files.clone()), path.to_string()))
     }
+}
+
+/// Tokens of the longest training sample.
+fn longest(prepared: &Prepared) -> usize {
+    prepared.train.samples.iter().map(|s| s.ids.len()).max().unwrap_or(0)
+}
+
+/// The first question of a record and its answer.
+fn exchange(record: &Record) -> Option<Exchange> {
+    let Content::Conversation(messages) = &record.content else { return None };
+    let [question, answer] = messages.get(..2)? else { return None };
+    (question.role == "user").then(|| Exchange { question: question.content.clone(), answer: answer.content.clone() })
 }
 
 /// A cache key of everything in a recipe that affects the samples.

@@ -1,8 +1,10 @@
 //! Estimates a run before it starts: memory, steps, time.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
-use super::super::messages::{Estimate, EstimateMemory, SettingValue, Settings, Suggestion};
+use super::super::messages::{Estimate, EstimateMemory, Samples, SettingValue, Settings, Suggestion};
+use super::data::PagePlaces;
 use super::{Session, data};
 use crate::bench;
 use crate::config::{FinetuningType, Recipe};
@@ -12,8 +14,8 @@ use crate::platform::write_json;
 use crate::workflow::Run;
 
 impl Session {
-    /// Estimates a run of the prepared data with these settings.
-    pub(super) async fn estimate(&self, settings: &Settings) -> Result<Estimate> {
+    /// Estimates a run of the prepared data with these settings, which answers `samples` on the way.
+    pub(super) async fn estimate(&self, settings: &Settings, samples: Option<&Samples>) -> Result<Estimate> {
         let base = self.base()?;
         let model = base.model.clone()?;
         let prepared = self.prepared_again(settings).await?;
@@ -21,7 +23,7 @@ impl Session {
         let recipe = data::recipe_for(settings, &base.reference(), &files)?;
         let gpu = self.gpu().await?;
         let profile = gpu.profile();
-        let run = Run::with(model, prepared.prepared.clone(), recipe, &files).await?;
+        let run = Run::with(model, prepared.prepared.clone(), recipe, &PagePlaces { session: self, files: &files }).await?;
         let planned = run.plan(profile).await?;
         let (recipe, loader, memory) = (&run.input.recipe, &planned.loader, &planned.memory);
         let obstacle = match memory.check(profile, planned.checkpointing()) {
@@ -36,6 +38,9 @@ impl Session {
         let tokens = prepared.prepared.train.samples.iter().map(|s| s.ids.len() as u64).sum::<u64>();
         let epochs = loader.epoch_after(loader.total_steps());
         let flops = flops_per_token(recipe, planned.checkpointing(), parameters, trainable) * tokens as f64 * epochs;
+        let answers = samples.map_or(0, |samples| samples.answers(loader.total_steps()));
+        let answer_flops = samples.map_or(0.0, |samples| answers as f64 * samples.max_new_tokens as f64 * 2.0 * parameters as f64);
+        let answer_speed = self.kept_speed(&self.answer_speed, &format!("{}{ANSWERING}", profile.name)).await;
         Ok(Estimate {
             trainable,
             parameters,
@@ -58,6 +63,8 @@ impl Session {
             steps: loader.total_steps(),
             // A snapshot holds the weights and both Adam moments; the result holds the weights.
             storage_bytes: 4 * trainable * (3 * snapshots + 1),
+            answers,
+            answer_seconds: answer_speed.map(|speed| answer_flops / speed),
             seconds: self.speed_of(&profile.name).await.map(|speed| flops / speed),
             notices: [&recipe.notices[..], &planned.notices].concat(),
         })
@@ -79,14 +86,33 @@ pub(super) fn flops_per_token(recipe: &Recipe, checkpointing: bool, parameters: 
 
 /// File of measured speeds: floating-point operations per second by device name.
 const SPEEDS: &str = "speeds.json";
+/// Follows a device's name in that file where the speed is that of answers.
+const ANSWERING: &str = ", answering";
+
+impl Samples {
+    /// Prompts that are asked; empty ones are not.
+    pub(super) fn asked(&self) -> impl Iterator<Item = &String> {
+        self.prompts.iter().filter(|prompt| !prompt.trim().is_empty())
+    }
+
+    /// The number of answers in a run of so many steps, those before the first step and after the last among them.
+    pub(super) fn answers(&self, steps: u64) -> u64 {
+        if self.every == 0 { 0 } else { (1 + steps.div_ceil(self.every)) * self.asked().count() as u64 }
+    }
+}
 
 impl Session {
     /// The speed of this device: from runs in this visit or an earlier one, or else the measured one.
     async fn speed_of(&self, device: &str) -> Option<f64> {
-        if self.speed.get().is_none() {
-            self.speed.set(self.kept_speeds().await.get(device).copied().filter(|speed| *speed > 0.0));
+        self.kept_speed(&self.speed, device).await
+    }
+
+    /// A speed of this session, or else the one kept under this name.
+    async fn kept_speed(&self, known: &Cell<Option<f64>>, name: &str) -> Option<f64> {
+        if known.get().is_none() {
+            known.set(self.kept_speeds().await.get(name).copied().filter(|speed| *speed > 0.0));
         }
-        self.speed.get()
+        known.get()
     }
 
     /// Measures the training speed of the device, so that estimates include the time before the first run. A run started meanwhile
@@ -111,9 +137,12 @@ impl Session {
     /// Stores the speed of the last run for estimates in later visits.
     pub(super) async fn keep_speed(&self) {
         let device = self.gpu.borrow().as_ref().map(|gpu| gpu.profile().name.clone());
-        if let (Some(device), Some(speed)) = (device, self.speed.get()) {
+        let Some(device) = device else { return };
+        let reached = [(device.clone(), &self.speed), (format!("{device}{ANSWERING}"), &self.answer_speed)];
+        let reached: Vec<(String, f64)> = reached.into_iter().filter_map(|(name, speed)| Some((name, speed.get()?))).collect();
+        if !reached.is_empty() {
             let mut speeds = self.kept_speeds().await;
-            speeds.insert(device, speed);
+            speeds.extend(reached);
             // A full disk only costs the next visit this value; it must not fail the run.
             let _ = write_json(&*self.store, SPEEDS, &speeds).await;
         }

@@ -34,6 +34,21 @@ impl Session {
         self.run(&id).await
     }
 
+    /// Keeps a given adapter for the open base, if it is one of that base, as a finished run.
+    pub(super) async fn adopt(&self, name: &str, call: &Call) -> Result<Run> {
+        let base = self.base()?;
+        let given = call.files.clone().ok_or_else(|| Error::file(name, "its files did not come with the request"))?;
+        if !is_adapter(&*given).await? {
+            return Err(Error::file(name, "there is no adapter_config.json in it, so this is no adapter; open a whole model as the base"));
+        }
+        let checkpoint = base.model.clone()?.checkpoint;
+        Adapter::open(given.clone(), &checkpoint).await?;
+        let source = self.lasting(&base, call).await?;
+        let about = about(name.to_string(), RunMethod::Lora, base.name.clone(), source);
+        let id = self.make(about, call, "keeping the adapter", async |out: &dyn OutputDirectory| copy(&*given, out, call).await).await?;
+        self.run(&id).await
+    }
+
     /// Writes a repaired copy of the open base and opens the copy.
     pub(super) async fn repair(&self, call: &Call) -> Result<Repaired> {
         let base = self.base()?;
@@ -112,7 +127,20 @@ impl Session {
 }
 
 fn about(name: String, method: RunMethod, base_name: String, base: BaseSource) -> About {
-    About { name, method, base_name, base, recipe: Settings::new(), steps: 0, created: now(), finished: false }
+    About {
+        name,
+        method,
+        base_name,
+        base,
+        recipe: Settings::new(),
+        steps: 0,
+        created: now(),
+        finished: false,
+        samples: None,
+        data: None,
+        seconds: None,
+        notes: String::new(),
+    }
 }
 
 /// Copies a model's files in chunks.
@@ -130,7 +158,7 @@ async fn copy(from: &dyn Directory, to: &dyn OutputDirectory, call: &Call) -> Re
             let last = (first + PIECE).min(entry.size);
             file.write(&from.read_range(&entry.name, first..last).await?).await?;
             done += last - first;
-            call.progress("Keeping a copy of the base for the adapter", done, Some(total), Unit::Bytes);
+            call.progress("Keeping a copy in this browser", done, Some(total), Unit::Bytes);
         }
         file.finish().await?;
     }

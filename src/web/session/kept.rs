@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::messages::{BaseSource, DataSource, Run, RunMethod, Settings, StoredFile};
+use super::super::messages::{BaseSource, DataSource, EvalLine, Run, RunLog, RunMethod, SampleLine, Samples, Settings, StoredFile};
 use super::Session;
 use crate::error::{Error, Result};
 use crate::platform::{Directory, Entry, OutputDirectory, as_directory, write_json};
@@ -19,6 +19,11 @@ const DATA: &str = "data.json";
 /// The output directory.
 pub(super) const OUT: &str = "out";
 const LOG: &str = "trainer_log.jsonl";
+/// What the model answered while it learned.
+const ANSWERS: &str = "answers.json";
+/// The longest name and the longest notes that are kept, in bytes.
+const LONGEST_NAME: usize = 200;
+const LONGEST_NOTES: usize = 20_000;
 
 /// The content of `about.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +36,17 @@ pub(super) struct About {
     pub(super) steps: u64,
     pub(super) created: f64,
     pub(super) finished: bool,
+    /// What the model is asked while it learns. Absent in runs of earlier versions.
+    #[serde(default)]
+    pub(super) samples: Option<Samples>,
+    /// What the run learns from, in words.
+    #[serde(default)]
+    pub(super) data: Option<String>,
+    /// Seconds that its parts took.
+    #[serde(default)]
+    pub(super) seconds: Option<f64>,
+    #[serde(default)]
+    pub(super) notes: String,
 }
 
 impl About {
@@ -128,6 +144,50 @@ impl Session {
         serde_json::from_slice(&folder.read(ABOUT).await?).map_err(|e| Error::line(format!("{id}/{ABOUT}"), e.line(), e.to_string()))
     }
 
+    /// Changes name and notes of a stored item.
+    pub(super) async fn describe_kept(&self, id: &str, name: &str, notes: String) -> Result<Run> {
+        let mut about = self.about(id).await?;
+        let name = name.trim();
+        if name.len() > LONGEST_NAME || notes.len() > LONGEST_NOTES {
+            let long = format!("a name may have {LONGEST_NAME} bytes and notes {LONGEST_NOTES}; shorten them");
+            return Err(Error::file(about.name, long));
+        }
+        // A run that is being written writes its description itself when it ends.
+        let _claim = self.claim(id).await?;
+        if !name.is_empty() {
+            about.name = name.to_string();
+        }
+        about.notes = notes;
+        self.write_about(id, &about).await?;
+        self.run(id).await
+    }
+
+    /// The log and the answers of a stored run.
+    pub(super) async fn kept_log(&self, id: &str) -> Result<RunLog> {
+        let answers = self.kept_answers(id).await?;
+        let (mut lines, mut evaluations) = (Vec::new(), Vec::new());
+        for entry in self.log(&*self.kept_out(id).await?).await {
+            match entry {
+                LogEntry::Step(line) => lines.push(line.into()),
+                LogEntry::Evaluation(line) => evaluations.push(EvalLine::from(line)),
+            }
+        }
+        Ok(RunLog { lines, evaluations, answers })
+    }
+
+    /// What a stored run answered so far; nothing where that is missing or damaged.
+    pub(super) async fn kept_answers(&self, id: &str) -> Result<Vec<SampleLine>> {
+        let folder = self.kept(id)?;
+        Ok(match folder.size(ANSWERS).await? {
+            Some(_) => serde_json::from_slice(&folder.read(ANSWERS).await?).unwrap_or_default(),
+            None => Vec::new(),
+        })
+    }
+
+    pub(super) async fn keep_answers(&self, id: &str, answers: &[SampleLine]) -> Result<()> {
+        write_json(&*self.kept(id)?, ANSWERS, &answers).await
+    }
+
     pub(super) async fn kept_data(&self, id: &str) -> Result<KeptData> {
         let bytes = self.kept(id)?.read(DATA).await?;
         serde_json::from_slice(&bytes).map_err(|e| Error::line(format!("{id}/{DATA}"), e.line(), e.to_string()))
@@ -210,7 +270,8 @@ impl Session {
 
     async fn describe(&self, id: &str, about: &About, entries: &[Entry]) -> Result<Run> {
         let prefix = format!("{id}/");
-        let bytes = entries.iter().filter(|e| e.name.starts_with(&prefix)).map(|e| e.size).sum();
+        let own = || entries.iter().filter_map(|e| Some((e.name.strip_prefix(&prefix)?, e.size)));
+        let bytes = own().map(|(_, size)| size).sum();
         let out = self.kept_out(id).await?;
         let log = self.log(&*out).await;
         let snapshot = newest_checkpoint(&*out).await?;
@@ -223,14 +284,22 @@ impl Session {
             LogEntry::Step(line) => Some(line.loss),
             LogEntry::Evaluation(_) => None,
         });
+        // Of an unfinished run the newest snapshot is what can be taken home.
+        let result = match &snapshot {
+            Some(snapshot) if !about.finished => format!("{OUT}/{snapshot}/"),
+            _ => format!("{OUT}/"),
+        };
+        let taken = own().filter_map(|(name, size)| Some((name.strip_prefix(&result)?, size))).filter(|(name, _)| is_taken_home(name));
         let done = if about.finished { log.last().map_or(about.steps, LogEntry::step) } else { snapshot_step };
         Ok(Run {
             id: id.into(),
             name: about.name.clone(),
+            source: about.base.clone(),
             folder: folder_name(&about.name),
             method: about.method,
             base: about.base_name.clone(),
             bytes,
+            result_bytes: taken.map(|(_, size)| size).sum(),
             step: done,
             steps: about.steps,
             finished: about.finished || !about.is_trained(),
@@ -238,7 +307,12 @@ impl Session {
             live: self.store.subdirectory(KEPT).is_locked(&lock_name(id)).await?,
             model: about.method != RunMethod::Lora,
             created: about.created,
-            loss: evaluated.or(last),
+            train_loss: last,
+            eval_loss: evaluated,
+            seconds: about.seconds,
+            recipe: about.recipe.clone(),
+            data: about.data.clone(),
+            notes: about.notes.clone(),
         })
     }
 
@@ -295,8 +369,7 @@ impl Session {
             path.push(name);
         }
         let folder = self.kept_model(id).await?;
-        let belongs = |name: &str| !name.starts_with('.') && !name.starts_with("checkpoint-") && name != "optimizer.safetensors";
-        let entries = folder.list().await?.into_iter().filter(|e| belongs(&e.name));
+        let entries = folder.list().await?.into_iter().filter(|e| is_taken_home(&e.name));
         let file = |entry: Entry| StoredFile {
             path: path.iter().cloned().chain(entry.name.split('/').map(str::to_string)).collect(),
             name: entry.name,
@@ -304,6 +377,11 @@ impl Session {
         };
         Ok(entries.map(file).collect())
     }
+}
+
+/// Whether a file of a result belongs to what is taken home: snapshots and the optimiser's state do not.
+fn is_taken_home(name: &str) -> bool {
+    !name.starts_with('.') && !name.starts_with("checkpoint-") && name != "optimizer.safetensors"
 }
 
 /// The item ids in a listing of the `kept` folder.

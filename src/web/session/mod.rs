@@ -5,6 +5,7 @@
 
 mod base;
 mod cancel;
+mod columns;
 mod data;
 mod delta;
 mod estimate;
@@ -15,6 +16,7 @@ mod speed;
 mod steer;
 mod talk;
 mod train;
+mod watch;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -40,6 +42,7 @@ const TUNINGS: &str = "tunings.json";
 pub type Emit = Rc<dyn Fn(Event)>;
 
 /// The context of a request.
+#[derive(Clone)]
 pub struct Call {
     /// The request's id.
     pub id: u32,
@@ -76,6 +79,8 @@ pub struct Session {
     talkers: Talkers,
     /// Floating-point operations per second of the last run in this session, or as measured; used to estimate the time of a run.
     speed: Cell<Option<f64>>,
+    /// The same for answers, which are written token by token.
+    answer_speed: Cell<Option<f64>>,
     /// Number of devices lost so far.
     lost_devices: Cell<usize>,
     cancels: RefCell<BTreeMap<u32, Rc<Cancelled>>>,
@@ -96,6 +101,7 @@ impl Session {
             tuned: RefCell::default(),
             talkers: Talkers::default(),
             speed: Cell::default(),
+            answer_speed: Cell::default(),
             lost_devices: Cell::default(),
             cancels: RefCell::default(),
         })
@@ -129,11 +135,12 @@ impl Session {
             Request::Validate => Reply::Report(Box::new(self.validate_base(call).await?)),
             Request::Repair => Reply::Repaired(Box::new(self.repair(call).await?)),
             Request::Examples => Reply::Examples(self.examples().await?),
+            Request::Columns { file } => Reply::Columns(columns::names(&file)?),
             Request::Prepare { data, evaluation, recipe, first, count } => {
                 let prepared = self.prepare_data(&data, evaluation.as_ref(), &recipe).await?;
                 Reply::Preview(self.preview(&prepared, &recipe, first, count)?)
             }
-            Request::Estimate { recipe } => Reply::Estimate(self.estimate(&recipe).await?),
+            Request::Estimate { recipe, samples } => Reply::Estimate(self.estimate(&recipe, samples.as_ref()).await?),
             Request::Measure => {
                 self.measure_speed().await?;
                 Reply::Nothing
@@ -142,12 +149,15 @@ impl Session {
             Request::ReadRecipe { yaml } => Reply::ReadRecipe(settings::read(&yaml)?),
             Request::WriteRecipe { recipe } => Reply::Text(settings::write(&recipe, &self.places_to_write())),
             Request::Train { recipe, samples } => Reply::Ended(self.train_new(recipe, samples, call).await?),
-            Request::GoOn { run, samples } => Reply::Ended(self.go_on(&run, samples, call).await?),
+            Request::GoOn { run } => Reply::Ended(self.go_on(&run, call).await?),
             Request::Pause => self.steer(|run| run.hold())?,
             Request::Resume => self.steer(|run| run.release())?,
             Request::Stop => self.steer(|run| run.stop())?,
             Request::Save => self.steer(|run| run.save())?,
+            Request::Skip => self.steer(|run| run.skip())?,
             Request::Runs => Reply::Runs(self.runs().await?),
+            Request::Describe { id, name, notes } => Reply::Run(self.describe_kept(&id, &name, notes).await?),
+            Request::Log { id } => Reply::Log(self.kept_log(&id).await?),
             Request::Remove { id } => {
                 self.remove(&id).await?;
                 Reply::Nothing
@@ -161,6 +171,7 @@ impl Session {
             Request::Chat { which, messages, sampling } => Reply::Answered(self.chat(which, &messages, &sampling, call).await?),
             Request::Losses { which, text } => Reply::Losses(self.losses(which, &text, call).await?),
             Request::Deltas => Reply::Deltas(self.deltas(call).await?),
+            Request::Adopt { name } => Reply::Run(self.adopt(&name, call).await?),
             Request::Merge => Reply::Run(self.merge(call).await?),
             Request::Files { id } => Reply::Files(self.files_to_take(&id).await?),
             Request::Cancel { request } => {

@@ -11,10 +11,13 @@ use crate::error::Result;
 /// The file name that messages use for a recipe of the page.
 const NAME: &str = "recipe.yaml";
 
+/// The key whose value is, on the page, the id of a stored adapter that is trained further. In a recipe's file it is a path.
+const ADAPTER: &str = "adapter_name_or_path";
+
 /// Keys that hold paths. The page does not offer them: the worker sets them itself.
 const PLACES: [&str; 8] = [
     "model_name_or_path",
-    "adapter_name_or_path",
+    ADAPTER,
     "dataset",
     "eval_dataset",
     "dataset_dir",
@@ -116,7 +119,7 @@ fn scalar(value: &SettingValue) -> String {
 /// # Errors
 /// As [`Recipe::parse`], with the key's name.
 pub(super) fn resolve(settings: &Settings, places: &[(&str, String)]) -> Result<Recipe> {
-    let given = settings.iter().filter(|(name, _)| !PLACES.contains(&name.as_str()));
+    let given = settings.iter().filter(|(name, _)| *name == ADAPTER || !PLACES.contains(&name.as_str()));
     let mut overrides: Vec<String> = given.map(|(name, value)| format!("{name}={}", plain(value))).collect();
     overrides.extend(places.iter().map(|(name, value)| format!("{name}={value}")));
     Recipe::parse(NAME, "", &overrides)

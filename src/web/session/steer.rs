@@ -1,10 +1,12 @@
 //! The single run of a session: mutual exclusion, and the user's commands to it (pause, stop, save).
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use futures_channel::oneshot;
 
+use super::super::messages::{Answered, ChatMessage, Sampling};
 use super::{Call, Session};
 use crate::error::{Error, Result};
 
@@ -18,7 +20,19 @@ pub(super) struct Steering {
     held: Cell<bool>,
     stopped: Cell<bool>,
     wants_save: Cell<bool>,
+    skipped: Cell<bool>,
+    questions: RefCell<VecDeque<Question>>,
     wake: RefCell<Option<oneshot::Sender<()>>>,
+}
+
+/// A question to the model that the run is training; answered between two steps.
+pub(super) struct Question {
+    pub(super) messages: Vec<ChatMessage>,
+    pub(super) sampling: Sampling,
+    /// The request that asked: receives the text, and may be cancelled.
+    pub(super) call: Call,
+    /// Receives the answer; dropped without one when the run ends first.
+    pub(super) reply: oneshot::Sender<Result<Answered>>,
 }
 
 impl Steering {
@@ -50,6 +64,30 @@ impl Steering {
         self.wake();
     }
 
+    /// Ends the answers that are being written.
+    pub(super) fn skip(&self) {
+        self.skipped.set(true);
+    }
+
+    pub(super) fn is_skipped(&self) -> bool {
+        self.skipped.get()
+    }
+
+    /// Forgets an earlier wish to skip.
+    pub(super) fn begin_answers(&self) {
+        self.skipped.set(false);
+    }
+
+    /// Hands a question to the run.
+    pub(super) fn ask(&self, question: Question) {
+        self.questions.borrow_mut().push_back(question);
+        self.wake();
+    }
+
+    pub(super) fn takes_question(&self) -> Option<Question> {
+        self.questions.borrow_mut().pop_front()
+    }
+
     fn wake(&self) {
         if let Some(wake) = self.wake.borrow_mut().take() {
             let _ = wake.send(());
@@ -69,9 +107,9 @@ impl Steering {
         self.wants_save.replace(false)
     }
 
-    /// Waits until the user resumes or stops the run, or requests a snapshot.
+    /// Waits until the user resumes or stops the run, requests a snapshot, or asks something.
     pub(super) async fn wait(&self) {
-        if !self.held.get() || self.stopped.get() || self.wants_save.get() {
+        if !self.held.get() || self.stopped.get() || self.wants_save.get() || !self.questions.borrow().is_empty() {
             return;
         }
         let (sender, receiver) = oneshot::channel();
@@ -121,5 +159,7 @@ impl<'a> Turn<'a> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         self.session.running.borrow_mut().take();
+        // Whoever waits for an answer learns that none comes.
+        self.steering.questions.borrow_mut().clear();
     }
 }

@@ -4,7 +4,10 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use futures_channel::oneshot;
+
 use super::super::messages::{Answered, BaseSource, ChatMessage, Event, Run, Sampling, TokenLoss, Unit, Which};
+use super::steer::Question;
 use super::{Call, Session};
 use crate::adapter::is_adapter;
 use crate::data::{Message, Tokenizer};
@@ -50,6 +53,9 @@ impl Session {
         match (which, tuned) {
             (Which::Tuned, Some(id)) => self.kept_model(&id).await,
             (Which::Tuned, None) => Err(Error::file("tuned", "nothing is tuned yet; train, or choose a kept run")),
+            (Which::Learning, _) => {
+                Err(Error::file("learning", "a model that is being trained can be asked questions; for more, end the run first"))
+            }
             (Which::Base, None) => Ok(self.base()?.directory.clone()),
             (Which::Base, Some(id)) => {
                 let about = self.about(&id).await?;
@@ -113,32 +119,38 @@ impl Session {
 
     /// Generates an answer with a model.
     pub(super) async fn chat(&self, which: Which, messages: &[ChatMessage], sampling: &Sampling, call: &Call) -> Result<Answered> {
+        if which == Which::Learning {
+            return self.ask_learning(messages, sampling, call).await;
+        }
         let (key, generation, mut talker) = self.take_talker(which, call).await?;
         let answered = answer(&mut talker, messages, sampling, call).await;
         self.put_back(key, generation, talker);
         answered
     }
 
+    /// Has the run answer between two steps.
+    async fn ask_learning(&self, messages: &[ChatMessage], sampling: &Sampling, call: &Call) -> Result<Answered> {
+        let run = self.running.borrow().clone().ok_or_else(|| Error::file("chat", "no run goes on; ask the tuned model"))?;
+        let (reply, answer) = oneshot::channel();
+        run.ask(Question { messages: messages.to_vec(), sampling: sampling.clone(), call: call.clone(), reply });
+        let ended = || Error::Interrupted { reason: "the run ended before the question was answered; ask the tuned model".into() };
+        call.unless_cancelled("the question", async { answer.await.unwrap_or_else(|_| Err(ended())) }).await
+    }
+
     /// Computes the loss of every token of a text.
     pub(super) async fn losses(&self, which: Which, text: &str, call: &Call) -> Result<Vec<TokenLoss>> {
         let (key, generation, mut talker) = self.take_talker(which, call).await?;
-        let losses = losses(&mut talker, text).await;
+        let losses = call.unless_cancelled("the loss per token", losses(&mut talker, text, call)).await;
+        // What was cancelled may have left the caches half written.
+        talker.generator.clear();
         self.put_back(key, generation, talker);
         losses
     }
 }
 
 async fn answer(talker: &mut Responder, messages: &[ChatMessage], sampling: &Sampling, call: &Call) -> Result<Answered> {
-    let messages: Vec<Message> = messages.iter().map(|m| Message::new(m.role.as_str(), m.content.as_str())).collect();
-    let Fitted { prompt, .. } = talker.fit(&messages, sampling.max_new_tokens)?;
-    let options = SamplingOptions {
-        greedy: sampling.temperature == 0.0,
-        temperature: if sampling.temperature == 0.0 { 1.0 } else { sampling.temperature },
-        top_p: sampling.top_p,
-        seed: u64::from(sampling.seed),
-        ..SamplingOptions::default()
-    };
-    let mut stream = talker.begin(&prompt, options, sampling.max_new_tokens).await?;
+    let Fitted { prompt, .. } = talker.fit(&messages_of(messages), sampling.max_new_tokens)?;
+    let mut stream = talker.begin(&prompt, sampling_options(sampling), sampling.max_new_tokens).await?;
     let mut text = String::new();
     while !call.is_cancelled() {
         let Some(piece) = stream.next_text().await? else { break };
@@ -149,20 +161,42 @@ async fn answer(talker: &mut Responder, messages: &[ChatMessage], sampling: &Sam
     }
     let rest = stream.rest()?;
     text.push_str(&rest);
-    let finish = match stream.answer().finish_reason() {
-        Some(FinishReason::Stop) => "stop",
-        Some(FinishReason::Length) => "length",
-        Some(FinishReason::Context) => "context",
-        None => "cancelled",
-    };
+    let finish = finish_word(stream.answer().finish_reason());
     let answer = stream.answer();
     Ok(Answered { text, tokens: answer.tokens().len(), tokens_per_second: answer.tokens_per_second(), finish: finish.into() })
 }
 
-async fn losses(talker: &mut Responder, text: &str) -> Result<Vec<TokenLoss>> {
+pub(super) fn messages_of(messages: &[ChatMessage]) -> Vec<Message> {
+    messages.iter().map(|m| Message::new(m.role.as_str(), m.content.as_str())).collect()
+}
+
+pub(super) fn sampling_options(sampling: &Sampling) -> SamplingOptions {
+    SamplingOptions {
+        greedy: sampling.temperature == 0.0,
+        temperature: if sampling.temperature == 0.0 { 1.0 } else { sampling.temperature },
+        top_p: sampling.top_p,
+        seed: u64::from(sampling.seed),
+        ..SamplingOptions::default()
+    }
+}
+
+/// Why an answer ended, as messages say it; one that has not come to its end was cancelled.
+pub(super) fn finish_word(reason: Option<FinishReason>) -> &'static str {
+    match reason {
+        Some(FinishReason::Stop) => "stop",
+        Some(FinishReason::Length) => "length",
+        Some(FinishReason::Context) => "context",
+        None => "cancelled",
+    }
+}
+
+async fn losses(talker: &mut Responder, text: &str, call: &Call) -> Result<Vec<TokenLoss>> {
     let mut ids = text_prompt(&talker.tokenizer, text)?;
     ids.truncate(talker.generator.context());
-    let losses = talker.generator.losses(&ids).await?;
+    let total = Some(ids.len() as u64);
+    call.progress("Computing the loss of every token", 0, total, Unit::Tokens);
+    let done = |done: usize| call.progress("Computing the loss of every token", done as u64, total, Unit::Tokens);
+    let losses = talker.generator.losses_told(&ids, done).await?;
     let texts = talker.tokenizer.token_texts(&ids)?;
     let all = std::iter::once(None).chain(losses.into_iter().map(Some));
     Ok(texts.into_iter().zip(all).map(|(text, loss)| TokenLoss { text, loss }).collect())

@@ -1,30 +1,27 @@
-//! A run of the page: the native training loop, with an observer that reports to the page and follows its commands, and an output
-//! directory in this browser.
+//! A run of the page: the native training loop, with an observer (`watch`) that reports to the page and follows its commands, and an
+//! output directory in this browser.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 
-use async_trait::async_trait;
 use web_time::Instant;
 
-use super::super::messages::{self, Ended, EvalLine, Event, RunMethod, Samples, SettingValue, Settings, StepLine, Unit};
+use super::super::messages::{self, DataSource, Ended, Event, RunMethod, Samples, SettingValue, Settings, Unit};
 use super::base::OpenBase;
-use super::estimate::flops_per_token;
+use super::data::PagePlaces;
 use super::kept::{About, Claim, KeptData, now};
 use super::steer::{Steering, Turn};
+use super::watch::Watch;
 use super::{Call, Session, data};
-use crate::config::{FinetuningType, Recipe, Resume};
-use crate::data::{Loader, Message, Tokenizer};
-use crate::engine::Engine;
+use crate::config::{FinetuningType, Resume};
+use crate::data::Loader;
 use crate::error::{Error, Result};
-use crate::generate::{AnswerOptions, Generator, GeneratorOptions, SamplingOptions, chat_prompt, stop_ids};
 use crate::gpu::Gpu;
 use crate::platform::OutputDirectory;
-use crate::train::{Event as TrainEvent, LogEntry, Observer, Outcome, Wish, newest_checkpoint};
+use crate::train::{Outcome, newest_checkpoint};
 use crate::workflow::{Model, Run};
 
-/// A snapshot is written at least this often, whatever the settings say, so that a closed tab loses no more than this.
-const SNAPSHOT_SECONDS: u64 = 120;
+/// What is told while kernels are compiled.
+const COMPILING: &str = "Compiling kernels for this device";
 /// How many lost devices a run survives before it fails.
 const LOST_DEVICES: usize = 3;
 
@@ -33,6 +30,7 @@ impl Session {
     pub(super) async fn train_new(self: &Rc<Self>, settings: Settings, samples: Samples, call: &Call) -> Result<Ended> {
         let turn = Turn::begin(self, call)?;
         let base = self.base()?;
+        call.progress("Reading the data", 0, None, Unit::Samples);
         let known = self.prepared_again(&settings).await?;
         turn.check()?;
         let kept_data = KeptData { data: known.data.clone(), evaluation: known.evaluation.clone() };
@@ -52,6 +50,10 @@ impl Session {
             steps: 0,
             created: now(),
             finished: false,
+            samples: Some(samples.clone()),
+            data: Some(data_name(&kept_data.data)),
+            seconds: None,
+            notes: String::new(),
         };
         // Request persistent storage now that there is data worth keeping; browsers decide silently or ask the user.
         crate::platform::storage(true).await;
@@ -64,8 +66,8 @@ impl Session {
         ended
     }
 
-    /// Resumes a stored run from its last snapshot.
-    pub(super) async fn go_on(self: &Rc<Self>, id: &str, samples: Samples, call: &Call) -> Result<Ended> {
+    /// Resumes a stored run from its last snapshot, with its own prompts.
+    pub(super) async fn go_on(self: &Rc<Self>, id: &str, call: &Call) -> Result<Ended> {
         let turn = Turn::begin(self, call)?;
         let about = self.about(id).await?;
         if about.finished {
@@ -74,7 +76,9 @@ impl Session {
         // Held until the run has ended, so that another tab can neither resume nor delete it.
         let claim = self.claim(id).await?;
         self.complete(&claim).await?;
+        call.progress("Reading the data", 0, None, Unit::Samples);
         let kept_data = self.kept_data(id).await?;
+        let samples = about.samples.clone().unwrap_or(Samples { every: 0, prompts: Vec::new(), max_new_tokens: 1 });
         let base = self.base_of(id, &about, call).await?;
         let run = self.open_run(&base, &about.recipe, &kept_data, Some(&*self.kept_out(id).await?)).await?;
         turn.check()?;
@@ -98,11 +102,12 @@ impl Session {
         let mut model = base.model.clone()?;
         let files = self.data_files(&kept.data, kept.evaluation.as_ref()).await?;
         let mut recipe = data::recipe_for(settings, &base.reference(), &files)?;
+        let places = PagePlaces { session: self, files: &files };
         if let Some(out) = resumed {
             recipe.resume_from_checkpoint = Resume::Newest;
-            model = model.as_begun(&recipe, &files, out).await?;
+            model = model.as_begun(&recipe, &places, out).await?;
         }
-        Run::on(model, recipe, &files).await
+        Run::on(model, recipe, &places).await
     }
 
     async fn run_to_its_end(
@@ -139,6 +144,7 @@ impl Session {
         };
         self.keep_speed().await;
         let seconds = started.elapsed().as_secs_f64();
+        about.seconds = Some(about.seconds.unwrap_or(0.0) + seconds);
         let outcome = match result {
             Ok(outcome) => {
                 about.finished = true;
@@ -177,26 +183,19 @@ impl Session {
         call: &Call,
     ) -> Result<Outcome> {
         call.progress("Loading the weights", 0, None, Unit::Bytes);
-        let log = if run.input.recipe.resume_from_checkpoint == Resume::No { Vec::new() } else { self.log(out).await };
-        let mut watch = Watch {
-            session: self,
-            id,
-            call,
-            steering,
-            samples,
-            gpu: gpu.clone(),
-            tokenizer: &run.model.tokenizer,
-            config: run.model.config(),
-            generator: RefCell::default(),
-            log,
-            sampled_at: None,
-            answered: (0.0, 0),
-            held_with_snapshot: false,
-            saved: Instant::now(),
-            recipe: &run.input.recipe,
-            flops_per_token: 0.0,
+        let (log, answers) = match run.input.recipe.resume_from_checkpoint {
+            Resume::No => Default::default(),
+            _ => (self.log(out).await, self.kept_answers(id).await?),
         };
-        run.train(&gpu, out, &mut watch).await
+        let emit = call.emit.clone();
+        gpu.tell_compiling(Some(Rc::new(move |done, total| {
+            let (done, total) = (done as u64, Some(total as u64));
+            emit(Event::Progress { progress: messages::Progress { what: COMPILING.into(), done, total, unit: Unit::Kernels } });
+        })));
+        let mut watch = Watch::new(self, id, call, steering, samples, gpu.clone(), run).after(log, answers);
+        let outcome = run.train(&gpu, out, &mut watch).await;
+        gpu.tell_compiling(None);
+        outcome
     }
 
     /// Removes a run that produced no output.
@@ -209,16 +208,20 @@ impl Session {
     }
 }
 
+/// What data is called in lists.
+fn data_name(data: &DataSource) -> String {
+    match data {
+        DataSource::Example { name } => name.clone(),
+        DataSource::Files { files } => files.first().map_or_else(String::new, |file| file.name.clone()),
+    }
+}
+
 /// A name that distinguishes a run from others in a list.
 fn run_name(settings: &Settings, base: &str, data: &KeptData, method: RunMethod) -> String {
-    use super::super::messages::DataSource;
     if let Some(SettingValue::Text(name)) = settings.get("run_name") {
         return name.clone();
     }
-    let learnt = match &data.data {
-        DataSource::Example { name } => name.clone(),
-        DataSource::Files { files } => files.first().map_or_else(String::new, |file| file.name.clone()),
-    };
+    let learnt = data_name(&data.data);
     let how = match method {
         RunMethod::Lora => "adapter",
         RunMethod::Freeze => "some layers",
@@ -229,181 +232,4 @@ fn run_name(settings: &Settings, base: &str, data: &KeptData, method: RunMethod)
         None => base,
     };
     format!("{base}, {how}: {learnt}")
-}
-
-/// Parses h:mm:ss into seconds.
-fn seconds(clock: &str) -> Option<f64> {
-    clock.split(':').try_fold(0.0, |sum, part| Some(sum * 60.0 + part.parse::<f64>().ok()?))
-}
-
-/// The observer: reports events to the page and follows its commands.
-struct Watch<'a> {
-    session: &'a Session,
-    id: &'a str,
-    call: &'a Call,
-    steering: &'a Rc<Steering>,
-    samples: &'a Samples,
-    gpu: Rc<Gpu>,
-    tokenizer: &'a Tokenizer,
-    config: &'a crate::model::ModelConfig,
-    generator: RefCell<Option<Generator>>,
-    /// The log of a resumed run.
-    log: Vec<LogEntry>,
-    sampled_at: Option<u64>,
-    /// Total seconds spent on answering the sample prompts, and how many times that was done.
-    answered: (f64, u32),
-    /// Whether the snapshot for the current pause was already written.
-    held_with_snapshot: bool,
-    saved: Instant,
-    recipe: &'a Recipe,
-    flops_per_token: f64,
-}
-
-impl Watch<'_> {
-    fn emit(&self, event: Event) {
-        (self.call.emit)(event);
-    }
-
-    fn step_line(&self, line: &crate::train::LogLine, memory: bool) -> StepLine {
-        StepLine {
-            current_steps: line.current_steps,
-            total_steps: line.total_steps,
-            loss: line.loss,
-            grad_norm: line.grad_norm,
-            lr: line.lr,
-            epoch: line.epoch,
-            tokens_per_second: line.tokens_per_second,
-            remaining_seconds: seconds(&line.remaining_time).map(|left| left + self.answering(line.current_steps, line.total_steps)),
-            memory_bytes: memory.then(|| self.gpu.allocated_bytes()),
-        }
-    }
-
-    /// Estimated seconds for the remaining sample answers, from the average so far. The trainer's own estimate leaves them out.
-    fn answering(&self, done: u64, steps: u64) -> f64 {
-        let (seconds, times) = self.answered;
-        match self.samples.every {
-            0 => 0.0,
-            every => seconds / f64::from(times.max(1)) * (steps / every - done / every) as f64,
-        }
-    }
-
-    fn started(&self, start: &crate::train::Start) {
-        let known = self.log.iter().filter(|entry| entry.step() <= start.resumed_at);
-        let (mut lines, mut evaluations) = (Vec::new(), Vec::new());
-        for entry in known {
-            match entry {
-                LogEntry::Step(line) => lines.push(self.step_line(line, false)),
-                LogEntry::Evaluation(line) => evaluations.push(EvalLine { current_steps: line.current_steps, eval_loss: line.eval_loss }),
-            }
-        }
-        self.emit(Event::Started { run: self.id.to_string(), step: start.resumed_at, steps: start.total_steps, lines, evaluations });
-    }
-
-    /// Answers the page's prompts independently of each other, with greedy decoding.
-    async fn sample(&self, engine: &Engine, step: u64) -> Result<()> {
-        let stop = stop_ids(self.config, self.tokenizer);
-        let prompts: Vec<&String> = self.samples.prompts.iter().filter(|prompt| !prompt.trim().is_empty()).collect();
-        for (index, prompt) in prompts.iter().copied().enumerate() {
-            self.call.progress("Answering the prompts", index as u64, Some(prompts.len() as u64), Unit::Prompts);
-            if self.steering.is_stopped() {
-                return Ok(());
-            }
-            let ids = chat_prompt(self.tokenizer, &[Message::new("user", prompt.as_str())])?;
-            let text = match self.answer(engine, &ids, &stop).await {
-                Ok(text) => text,
-                // A prompt that is too long must not end the run.
-                Err(error @ Error::Recipe { .. }) => error.to_string(),
-                Err(error) => return Err(error),
-            };
-            self.emit(Event::Sample { step, prompt: prompt.clone(), text });
-        }
-        Ok(())
-    }
-
-    async fn answer(&self, engine: &Engine, prompt: &[u32], stop: &std::collections::BTreeSet<u32>) -> Result<String> {
-        let wanted = prompt.len() + self.samples.max_new_tokens;
-        let known = self.generator.borrow_mut().take().filter(|generator| generator.context() >= wanted);
-        let mut generator = match known {
-            Some(generator) => generator,
-            None => {
-                let context = wanted.next_power_of_two().max(256).min(crate::generate::context_limit(self.config, self.gpu.profile()));
-                Generator::sharing(engine, GeneratorOptions { context: Some(context), chunk: None }).await?
-            }
-        };
-        let sampling = SamplingOptions { greedy: true, ..SamplingOptions::default() };
-        let options = AnswerOptions { sampling, max_new_tokens: self.samples.max_new_tokens, stop_ids: stop.clone() };
-        let mut answer = generator.answer(prompt, options).await?.text(self.tokenizer, true);
-        let mut text = String::new();
-        while !self.steering.is_stopped() {
-            let Some(piece) = answer.next_text().await? else { break };
-            text.push_str(&piece);
-        }
-        drop(answer);
-        *self.generator.borrow_mut() = Some(generator);
-        Ok(text)
-    }
-}
-
-#[async_trait(?Send)]
-impl Observer for Watch<'_> {
-    fn event(&mut self, event: TrainEvent<'_>) {
-        match event {
-            TrainEvent::Start(start) => {
-                self.flops_per_token = flops_per_token(self.recipe, start.checkpointing, start.parameters, start.trainable);
-                self.started(start);
-            }
-            TrainEvent::Notice(words) => self.emit(Event::Notice { words }),
-            TrainEvent::Step(..) => {}
-            TrainEvent::Log(line) => {
-                self.session.speed.set(Some(self.flops_per_token * line.tokens_per_second));
-                self.emit(Event::Step { line: self.step_line(line, true) });
-            }
-            TrainEvent::Evaluation(line) => {
-                self.emit(Event::Evaluation { line: EvalLine { current_steps: line.current_steps, eval_loss: line.eval_loss } });
-            }
-            TrainEvent::Saved(name) => {
-                self.saved = Instant::now();
-                let step = name.strip_prefix("checkpoint-").and_then(|n| n.parse().ok()).unwrap_or(0);
-                self.emit(Event::Saved { step });
-            }
-        }
-    }
-
-    async fn between_steps(&mut self, engine: &Engine, done: u64) -> Result<Wish> {
-        if self.steering.is_stopped() {
-            return Ok(Wish::Stop);
-        }
-        let due = self.samples.every > 0 && done.is_multiple_of(self.samples.every) && self.sampled_at != Some(done);
-        if due {
-            self.sampled_at = Some(done);
-            let begun = Instant::now();
-            self.sample(engine, done).await?;
-            self.answered = (self.answered.0 + begun.elapsed().as_secs_f64(), self.answered.1 + 1);
-        }
-        if self.steering.takes_save() {
-            return Ok(Wish::Save);
-        }
-        if self.steering.is_held() {
-            if !self.held_with_snapshot {
-                self.held_with_snapshot = true;
-                return Ok(Wish::Save);
-            }
-            self.emit(Event::Paused { step: done });
-            self.steering.wait().await;
-            if self.steering.is_held() && !self.steering.is_stopped() {
-                // Woken by a snapshot request; the snapshot of the pause already exists.
-                return Ok(Wish::Save);
-            }
-            self.held_with_snapshot = false;
-            self.saved = Instant::now();
-            if self.steering.is_stopped() {
-                return Ok(Wish::Stop);
-            }
-            self.emit(Event::Resumed { step: done });
-        }
-        if self.saved.elapsed().as_secs() >= SNAPSHOT_SECONDS {
-            return Ok(Wish::Save);
-        }
-        Ok(Wish::GoOn)
-    }
 }
