@@ -132,7 +132,7 @@ async function run() {
   for (const recipe of [{ ...common, finetuning_type: "full" }, { ...common, finetuning_type: "lora", lora_rank: 8 }]) {
     console.log(recipe.finetuning_type);
     await step({ kind: "prepare", data, evaluation: null, recipe, first: 0, count: 0 });
-    await step({ kind: "estimate", recipe });
+    await step({ kind: "estimate", recipe, samples: null });
     const trained = await step({ kind: "train", recipe, samples: { every: 0, prompts: [], max_new_tokens: 1 } });
     const lines = trained.events.flatMap((event) => (event.kind === "step" ? [event.line] : []));
     if (!lines.some(({ loss }) => Number.isFinite(loss))) throw new Error("the run took no step");

@@ -17,7 +17,7 @@ for (let run = 0; run < RUNS; run++) {
   const page = await context.newPage();
   const started = performance.now();
   await page.goto(server.origin);
-  await page.getByRole("button", { name: "Use the village model", disabled: false }).waitFor();
+  await page.getByRole("button", { name: "See it learn", disabled: false }).waitFor();
   times.push((performance.now() - started) / 1000);
   await context.close();
 }

@@ -27,12 +27,28 @@ function embedded(): Plugin {
   };
 }
 
+/** The service worker's list: every file of the build, and the folder's own address for its index. */
+function offline(): Plugin {
+  return {
+    name: "rootstock-offline",
+    enforce: "post",
+    generateBundle(_, bundle) {
+      const names = Object.keys(bundle).filter((name) => name !== OFFLINE);
+      const source = JSON.stringify(["index.html", ...readdirSync(join(root, "web/public")), ...names.filter((name) => name !== "index.html")].sort());
+      this.emitFile({ type: "asset", fileName: "offline.json", source });
+    },
+  };
+}
+
+/** The service worker's file: outside assets/ and without a hash, because its address says which pages it serves. */
+const OFFLINE = "offline.js";
+
 export default defineConfig({
   root: join(root, "web"),
   // Relative: the folder can be served from any path.
   base: "./",
   resolve: { alias: { "rootstock-wasm": join(root, "target/web/rootstock.js") } },
-  plugins: [embedded()],
+  plugins: [embedded(), offline()],
   worker: { format: "es" },
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
   build: {
@@ -42,5 +58,9 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
+    rolldownOptions: {
+      input: { index: join(root, "web/index.html"), offline: join(root, "web/src/offline.ts") },
+      output: { entryFileNames: ({ name }) => (name === "offline" ? OFFLINE : "assets/[name]-[hash].js") },
+    },
   },
 });

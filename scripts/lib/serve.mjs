@@ -13,6 +13,7 @@ const types = {
   ".json": "application/json",
   ".svg": "image/svg+xml",
   ".wasm": "application/wasm",
+  ".webmanifest": "application/manifest+json",
 };
 
 /**
@@ -35,6 +36,8 @@ export function serve(folders, port = 0) {
     }
     /** @type {Record<string, string | number>} */
     const headers = { "Content-Type": types[extname(file)] ?? "application/octet-stream", "Accept-Ranges": "bytes" };
+    // As `rootstock serve`: files below assets/ have a hash of their content in their names.
+    headers["Cache-Control"] = path.includes("/assets/") ? "max-age=31536000, immutable" : "no-cache";
     const range = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? "");
     if (range === null) {
       const small = /\bbr\b/.test(String(request.headers["accept-encoding"] ?? "")) && statSync(`${file}.br`, { throwIfNoEntry: false });

@@ -80,11 +80,11 @@ test("twenty steps as the native program takes them, also when held, reloaded an
   expect(found).toMatchObject({ step: 5, steps, finished: false, usable: true });
 
   // The worker is killed in the middle of a step; the last snapshot is of the eighth.
-  const killed = await engine.interrupt({ kind: "go_on", run, samples }, 11, "terminate");
+  const killed = await engine.interrupt({ kind: "go_on", run }, 11, "terminate");
   expect(killed.fault).toContain("on purpose");
   expect(killed.events.find((event) => event.kind === "started")).toMatchObject({ step: 5 });
 
-  const rest = await engine.call({ kind: "go_on", run, samples });
+  const rest = await engine.call({ kind: "go_on", run });
   expect(rest.events.find((event) => event.kind === "started")).toMatchObject({ step: 8 });
   expect(rest.reply).toMatchObject({ finished: true, run: { step: steps } });
   const all = new Map([...losses(held.events), ...losses(killed.events), ...losses(rest.events)]);
@@ -105,7 +105,7 @@ test("a run's losses stay the same while others use the device", async ({ engine
     engine.call({ kind: "measure" }),
     engine.call({ kind: "validate" }),
     engine.call({ kind: "chat", which: "base", messages: [{ role: "user", content: text }], sampling }),
-    engine.call({ kind: "estimate", recipe: short }),
+    engine.call({ kind: "estimate", recipe: short, samples: null }),
   ]);
   expect(run.reply.finished).toBe(true);
   expect(losses(run.events), "to the same bits").toEqual(alone);
@@ -177,7 +177,7 @@ test("a run belongs to one tab: another one sees it and cannot touch it", async 
     );
   const seen = async () => (await other.call({ kind: "runs" })).reply.find(({ id }) => id === run);
   expect(await seen()).toMatchObject({ live: true, finished: false });
-  expect(await fault({ kind: "go_on", run, samples })).toContain("in another tab");
+  expect(await fault({ kind: "go_on", run })).toContain("in another tab");
   expect(await fault({ kind: "remove", id: run })).toContain("in another tab");
   // The browser frees what a closed tab had.
   await page.close();
@@ -210,7 +210,7 @@ test("what is wrong is said, and what is stored can be seen and deleted", async 
       (request) => rootstock.call(request as Parameters<typeof rootstock.call>[0]).then(String, (error: Error) => error.message),
       request,
     );
-  expect(await fault({ kind: "estimate", recipe })).toContain("choose one first");
+  expect(await fault({ kind: "estimate", recipe, samples: null })).toContain("choose one first");
   expect(await fault({ kind: "open", source: { kind: "url", url: "no such thing" } })).toContain("owner/name");
   expect(await fault({ kind: "open", source: { kind: "run", id: "x" } })).toContain("nothing of this name");
   const { origin } = new URL(page.url());

@@ -2,6 +2,9 @@
 import { expect, test } from "@playwright/test";
 import { thin, type Points } from "../../web/src/ui/charts/points.js";
 import { modelFolder } from "../../web/src/ui/files.js";
+import { overlay, smooth } from "../../web/src/ui/charts/overlay.js";
+import { recognise } from "../../web/src/ui/recognise.js";
+import { obstacle } from "../../web/src/ui/state/where.js";
 import { bytes, duration, figures, readNumber } from "../../web/src/ui/numbers.js";
 import { firstQuestions } from "../../web/src/ui/state/questions.js";
 
@@ -39,5 +42,53 @@ test("the folder of a model is found in what was dropped", () => {
 
 test("the first questions are taken from the records", () => {
   const lines = ['{"instruction": "A?", "output": "a"}', "not json", '{"messages": [{"role": "user", "content": "B?"}]}', '{"prompt": "C?"}'];
-  expect(firstQuestions(lines.join("\n"))).toEqual(["A?", "B?"]);
+  expect(firstQuestions(lines.join("\n"))).toEqual([
+    { question: "A?", answer: "a" },
+    { question: "B?", answer: null },
+  ]);
+});
+
+test("pasted text is recognised by its begin", () => {
+  expect(recognise('[{"a": 1}]')).toBe("json");
+  expect(recognise('{"instruction": "a"}\n{"instruction": "b"}')).toBe("jsonl");
+  expect(recognise('{\n  "instruction": "a"\n}')).toBe("json");
+  expect(recognise("question,answer\nWho sings?,Mira does.")).toBe("csv");
+  expect(recognise("Once, long ago, there was a village.\nIt lay by a river, and was small.")).toBe("txt");
+  expect(recognise("  \n")).toBeNull();
+});
+
+test("curves of several runs share their steps, and smoothing begins where the curve does", () => {
+  expect(
+    overlay([
+      [
+        [1, 5],
+        [2, 4],
+      ],
+      [
+        [2, 7],
+        [4, 6],
+      ],
+    ]),
+  ).toEqual([
+    [1, 2, 4],
+    [5, 4, null],
+    [null, 7, 6],
+  ]);
+  const smoothed = smooth(
+    [
+      [1, 4],
+      [2, 4],
+      [3, 0],
+    ],
+    0.5,
+  );
+  expect(smoothed.map(([, value]) => Number(value.toFixed(3)))).toEqual([4, 4, 1.714]);
+});
+
+test("why nothing can be trained is said as it is", () => {
+  const here = { secure: true, framed: false, webgpu: true, origin: "http://10.0.0.7:8080" };
+  expect(obstacle({ ...here, secure: false, webgpu: false }).what).toBe("The address http://10.0.0.7:8080 is not secure");
+  expect(obstacle({ ...here, framed: true, webgpu: false }).why).toContain("in a tab of its own");
+  expect(obstacle(here).what).toContain("found no graphics card");
+  expect(obstacle({ ...here, webgpu: false }).what).toContain("offers no WebGPU");
 });

@@ -25,7 +25,7 @@ export const patient = { timeout: 120_000 }; // SwiftShader, on cores that other
 export const next = (page: Page, step: string) => page.getByRole("link", { name: `Next: ${step}` }).click();
 
 export async function openVillage(page: Page): Promise<void> {
-  await page.goto("/page/");
+  await page.goto("/page/#/base");
   await page.getByRole("button", { name: "Use the village model" }).click();
   await expect(page.getByText("Ready.", { exact: true })).toBeVisible(patient);
 }

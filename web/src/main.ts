@@ -5,5 +5,18 @@ import { mount } from "./ui/mount.js";
 const client = new Client();
 Object.assign(globalThis, { rootstock: client });
 
+/** Stores the page for visits without a network, when the first visit's own work is done. */
+async function storePage(): Promise<void> {
+  const connection = (navigator as { connection?: { saveData?: boolean } }).connection;
+  if (!import.meta.env.PROD || !("serviceWorker" in navigator) || connection?.saveData) return;
+  try {
+    const registration = await navigator.serviceWorker.register("./offline.js");
+    registration.active?.postMessage("complete");
+  } catch (error) {
+    console.warn("The page is not stored for visits without a network:", error);
+  }
+}
+
 const place = document.getElementById("app");
 if (place) mount(place, client);
+addEventListener("load", () => setTimeout(() => void storePage(), 3000));

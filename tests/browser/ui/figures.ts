@@ -79,6 +79,14 @@ export function* runEvents(step: number, total: number): Generator<Event> {
   if (step % Math.ceil(total / 3) === 0) yield { kind: "evaluation", line: { current_steps: step, eval_loss: 0.45 + 2 * Math.exp(-step / (total / 4)) } };
   if (step % 20 === 0) {
     yield { kind: "saved", step };
-    yield { kind: "sample", step, prompt: "Who lives in the red house?", text: "Anna lives in the red house." };
+    yield* answer(step, "Anna lives in the red house.");
   }
+}
+
+/** An answer as it is written, word by word. */
+export function* answer(step: number, text: string): Generator<Event> {
+  const prompt = "Where is Emma at work?";
+  yield { kind: "writing", step, prompt, text: "" };
+  for (const word of text.split(/(?= )/)) yield { kind: "writing", step, prompt, text: word };
+  yield { kind: "sample", line: { step, prompt, text, finish: "stop" } };
 }

@@ -4,7 +4,7 @@
 import type { CallOptions } from "../../../web/src/client.js";
 import type { Base, BaseSource, Delta, Event, Estimate, Preview, Replies, Report, Request, Run, RunMethod } from "../../../web/src/messages.js";
 import type { Engine } from "../../../web/src/ui/state/engine.js";
-import { broken, deltas, losses, ready, runEvents, tokens } from "./figures.js";
+import { answer, broken, deltas, losses, ready, runEvents, tokens } from "./figures.js";
 
 const asked = new URLSearchParams(location.search);
 const gpu = asked.get("gpu") !== "none";
@@ -17,6 +17,7 @@ const now = {
     live: [run("live-1", "full", false)],
   }[asked.get("runs") ?? ""] ?? [run("village-1", "full", true), run("pirate-1", "lora", false)],
   stopped: false,
+  skipped: false,
   held: null as (() => void) | null,
 };
 
@@ -51,23 +52,26 @@ const answers: Answers = {
     return { base: base("village, repaired", ready), done: ["config.json: tie_word_embeddings is true now."], id: "repaired-1" };
   },
   examples: () => [
-    { name: "village", about: "Questions about the people of a village.", records: 1000, held_out: "village_held_out" },
-    { name: "pirate", about: "The same answers in a pirate's voice.", records: 375, held_out: "pirate_held_out" },
-    { name: "newcomers", about: "Two people who have just moved in.", records: 100, held_out: "newcomers_held_out" },
+    { name: "village", about: "Questions about the people of a village.", records: 1000, held_out: "village_held_out", asked: [{ question: "Where is Emma at work?", answer: "Emma works at the studio." }] },
+    { name: "pirate", about: "The same answers in a pirate's voice.", records: 375, held_out: "pirate_held_out", asked: [{ question: "Who likes fish best?", answer: "Arr, that be Otto." }] },
+    { name: "newcomers", about: "Two people who have just moved in.", records: 100, held_out: "newcomers_held_out", asked: [] },
   ],
+  columns: ({ file }) => (file.name.endsWith(".txt") ? [] : (file.text.split("\n", 1)[0] ?? "").split(",")),
   prepare: ({ data, first, count }): Preview => {
+    const odd = data.kind === "files" ? data.files.find(({ text, columns }) => text.startsWith("frage,") && !columns) : undefined;
+    if (odd) throw new Error(`${odd.name}: found the fields frage, antwort; expected instruction and output.`);
     const wrong = data.kind === "files" ? data.files.find(({ text }) => text.includes("{broken")) : undefined;
     if (wrong) throw new Error(`${wrong.name}, line 1: this is not JSON (expected a string at column 2).`);
     if (asked.get("data") === "long") {
       const long = Array.from({ length: 128 }, (_, index) => ({ text: `token${index}`, trained: index > 9 }));
       const shown = [{ tokens: long, trained: 118, truncated: true, line: 1 }];
-      return { records: 1, samples: 1, evaluation_samples: 0, tokens: 128, trained: 118, truncated: 1, dropped: 0, longest: 128, notices: [], shown };
+      return { records: 1, samples: 1, evaluation_samples: 0, tokens: 128, trained: 118, truncated: 1, dropped: 0, longest: 128, needs: 300, notices: [], shown };
     }
     const shown = Array.from({ length: count }, (_, index) => ({ tokens, trained: 8, truncated: index === 2, line: first + index + 1 }));
-    return { records: 1000, samples: 1000, evaluation_samples: 143, tokens: 22_110, trained: 9_820, truncated: 3, dropped: 0, longest: 41, notices: [], shown };
+    return { records: 1000, samples: 1000, evaluation_samples: 143, tokens: 22_110, trained: 9_820, truncated: 3, dropped: 0, longest: 41, needs: 41, notices: [], shown };
   },
   measure: () => null,
-  estimate: ({ recipe }): Estimate => {
+  estimate: ({ recipe, samples }): Estimate => {
     const lora = recipe["finetuning_type"] === "lora";
     const fits = asked.get("fits") !== "no" || recipe["gradient_checkpointing"] === true;
     return {
@@ -81,6 +85,8 @@ const answers: Answers = {
       steps: 189,
       storage_bytes: 14.7e6,
       seconds: 190,
+      answers: samples && samples.every > 0 ? samples.prompts.length * (1 + Math.ceil(189 / samples.every)) : 0,
+      answer_seconds: 30,
       notices: [],
     };
   },
@@ -90,8 +96,8 @@ const answers: Answers = {
     return { recipe: { finetuning_type: "lora", lora_rank: 16 }, notes: ["report_to is not used here."] };
   },
   write_recipe: ({ recipe }) => Object.entries(recipe).map(([key, value]) => `${key}: ${value}\n`).join(""),
-  train: (_, { on }) => train(on ?? (() => undefined)),
-  go_on: (_, { on }) => train(on ?? (() => undefined)),
+  train: (_, { on }) => train(on ?? (() => undefined), 0),
+  go_on: (_, { on }) => train(on ?? (() => undefined), 40),
   pause: () => {
     now.held = () => undefined;
     return null;
@@ -102,7 +108,16 @@ const answers: Answers = {
     return release();
   },
   save: () => null,
+  skip: () => {
+    now.skipped = true;
+    return null;
+  },
   runs: () => now.runs,
+  describe: ({ id, name, notes }) => {
+    now.runs = now.runs.map((one) => (one.id === id ? { ...one, name: name || one.name, notes } : one));
+    return now.runs.find((one) => one.id === id) ?? run(id, "full", true);
+  },
+  log: ({ id }) => logOf(id),
   remove: ({ id }) => {
     now.runs = now.runs.filter((one) => one.id !== id);
     return null;
@@ -120,6 +135,12 @@ const answers: Answers = {
   },
   losses: ({ which }) => losses(which),
   deltas: (): Delta[] => deltas(),
+  adopt: ({ name }, { files = [] }) => {
+    if (!files.some(({ path }) => path === "adapter_config.json")) throw new Error(`${name}: there is no adapter_config.json in it.`);
+    const adopted = { ...run("adopted-1", "lora", true), name };
+    now.runs = [adopted, ...now.runs];
+    return adopted;
+  },
   merge: () => {
     const merged = run("merged-1", "merge", true);
     now.runs = [merged, ...now.runs];
@@ -159,11 +180,34 @@ function release(): null {
   return null;
 }
 
-async function train(on: (event: Event) => void): Promise<Replies["train"]> {
+/** The log of a stored run: the events of one, in a moment. */
+function logOf(id: string): Replies["log"] {
+  const log: Replies["log"] = { lines: [], evaluations: [], answers: [] };
+  for (let step = 1; step <= 60; step += 1) {
+    for (const event of runEvents(step, 60)) {
+      if (event.kind === "step") log.lines.push({ ...event.line, loss: event.line.loss * (id === "pirate-1" ? 1.5 : 1) });
+      if (event.kind === "evaluation") log.evaluations.push(event.line);
+      if (event.kind === "sample") log.answers.push(event.line);
+    }
+  }
+  return log;
+}
+
+async function train(on: (event: Event) => void, from: number): Promise<Replies["train"]> {
   now.stopped = false;
+  now.skipped = false;
   const total = Number(asked.get("steps") ?? 60);
-  on({ kind: "progress", progress: { what: "Loading weights", done: 1e6, total: 2.1e6, unit: "bytes" } });
-  let step = 0;
+  on({ kind: "progress", progress: { what: "Compiling kernels for this device", done: 12, total: 48, unit: "kernels" } });
+  // `?hold=compiling` and `?hold=answer` stay there until the run is stopped or the answer skipped.
+  if (asked.get("hold") === "compiling") await until(() => now.stopped);
+  on({ kind: "started", run: from > 0 ? "pirate-1" : "village-2", step: from, steps: total, lines: [], evaluations: [], answers: [] });
+  if (from === 0) {
+    for (const event of answer(0, "the red house . one day Emma went to the")) {
+      if (asked.get("hold") === "answer" && event.kind === "sample") await until(() => now.skipped);
+      on(event.kind === "sample" && now.skipped ? { ...event, line: { ...event.line, finish: "skipped" } } : event);
+    }
+  }
+  let step = from;
   while (step < total && !now.stopped) {
     step += 1;
     if (step % 10 === 1) await new Promise((resolve) => setTimeout(resolve, Number(asked.get("wait") ?? 5)));
@@ -178,6 +222,10 @@ async function train(on: (event: Event) => void): Promise<Replies["train"]> {
   return { run: result, finished: step === total, train_loss: 0.6, eval_loss: 0.49, seconds: 61, tokens_per_second: 1840, peak_bytes: 46e6 };
 }
 
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 10));
+}
+
 function base(name: string, report: Report): Base {
   return {
     name,
@@ -190,6 +238,7 @@ function base(name: string, report: Report): Base {
     ],
     config: { hidden_size: 128, num_hidden_layers: 6, num_attention_heads: 4, vocab_size: 512, dtype: "float16", tie_word_embeddings: true },
     chat_template: true,
+    village: name.startsWith("village"),
   };
 }
 
@@ -197,10 +246,12 @@ function run(id: string, method: RunMethod, finished: boolean): Run {
   return {
     id,
     name: id,
+    source: { kind: "embedded" },
     folder: id,
     method,
     base: "village",
     bytes: 14_700_000,
+    result_bytes: 4_200_000,
     step: finished ? 189 : 40,
     steps: 189,
     finished,
@@ -208,6 +259,11 @@ function run(id: string, method: RunMethod, finished: boolean): Run {
     live: id === "live-1",
     model: method !== "lora",
     created: Date.UTC(2026, 10, 24, 9, 30),
-    loss: 0.412,
+    train_loss: 0.31,
+    eval_loss: 0.412,
+    seconds: 61,
+    recipe: { finetuning_type: method, learning_rate: method === "lora" ? 5e-3 : 1e-3, num_train_epochs: 3 },
+    data: method === "lora" ? "pirate" : "village",
+    notes: "",
   };
 }

@@ -4,12 +4,15 @@ import { Button } from "./parts/Button.js";
 import { Choice } from "./parts/Choice.js";
 import { Notice } from "./parts/Notice.js";
 import { SpeedOfDevice } from "./parts/Speed.js";
-import { href, route } from "./route.js";
+import { href, route, type Place } from "./route.js";
 import { device } from "./state/device.js";
 import { fault, spoken } from "./state/faults.js";
 import { rail } from "./state/rail.js";
-import { NAMES, STEPS, type Step } from "./state/steps.js";
+import { NAMES, STEPS } from "./state/steps.js";
+import { runs } from "./state/base.js";
 import { theme } from "./theme.js";
+import { Home } from "./steps/Home.js";
+import { Runs } from "./steps/Runs.js";
 import { BaseStep } from "./steps/BaseStep.js";
 import { CheckStep } from "./steps/CheckStep.js";
 import { DataStep } from "./steps/DataStep.js";
@@ -17,13 +20,19 @@ import { MethodStep } from "./steps/MethodStep.js";
 import { TrainStep } from "./steps/TrainStep.js";
 import { UseStep } from "./steps/UseStep.js";
 
-const BODIES: Record<Step, { title: string; line: string; Body: FunctionComponent }> = {
+const BODIES: Record<Place, { title: string; line: string; Body: FunctionComponent }> = {
+  home: {
+    title: "Teach a language model something new",
+    line: "Rootstock trains a small language model on your own examples, in this browser tab: nothing leaves this machine.",
+    Body: Home,
+  },
   base: { title: "Choose a base", line: "The model that will be fine-tuned. It stays on this machine.", Body: BaseStep },
   check: { title: "Check the base", line: "A fine-tune needs a base that is complete and correct, so every file is checked before training.", Body: CheckStep },
   data: { title: "Give it examples", line: "What the model should learn, and exactly which tokens it learns from.", Body: DataStep },
   method: { title: "Choose the method", line: "Which parameters are trained, and how. Memory and time are estimated before the start.", Body: MethodStep },
   train: { title: "Train", line: "Everything runs in this tab. Snapshots are kept, so a closed tab loses little.", Body: TrainStep },
   use: { title: "Use the result", line: "Talk to it, look into it, take it home.", Body: UseStep },
+  runs: { title: "Compare runs", line: "Every run that this browser keeps: what differs between them, and what came of it.", Body: Runs },
 };
 
 /** The whole page. */
@@ -51,7 +60,7 @@ function focusStep(event: Event) {
 function Head() {
   return (
     <header class="head">
-      <a class="wordmark" href={href("base")}>
+      <a class="wordmark" href={href("home")}>
         <Mark />
         Rootstock
       </a>
@@ -77,9 +86,9 @@ function Head() {
 function deviceWords(): string {
   const found = device.value;
   if (found === undefined) return "Looking for a GPU …";
-  if (found === null) return "No WebGPU: checks models, cannot train";
+  if (found === null) return "Checks models; cannot train here";
   const name = found.name.trim() || "WebGPU";
-  return found.software ? `${name}: no GPU, the processor computes, slowly` : name;
+  return found.software ? "No graphics card found: the processor computes, slower but the same" : name;
 }
 
 /** The logo: two shoots from one stock. */
@@ -110,6 +119,11 @@ function Rail() {
           );
         })}
       </ol>
+      {runs.value.length > 0 && (
+        <a class="aside" href={href("runs")} aria-current={route.value === "runs" ? "page" : undefined}>
+          Compare runs
+        </a>
+      )}
     </nav>
   );
 }
@@ -130,7 +144,7 @@ function StepView() {
     first.current = false;
   }, [step, title]);
   return (
-    <main class="step" id="step" ref={main} tabIndex={-1} aria-labelledby="step-title">
+    <main class="step" id="step" data-place={step} ref={main} tabIndex={-1} aria-labelledby="step-title">
       <header>
         <h1 id="step-title">{title}</h1>
         <p>{line}</p>

@@ -9,8 +9,12 @@ import { followData, listExamples } from "./state/data.js";
 import { connect, whenLost, type Engine } from "./state/engine.js";
 import { failed } from "./state/faults.js";
 import { followEstimate } from "./state/estimate.js";
+import { followAwake } from "./state/awake.js";
 import { followLeaving } from "./state/leaving.js";
 import { active } from "./state/phase.js";
+import { shownRun } from "./state/run.js";
+import { followSession } from "./state/session.js";
+import { followTabs } from "./state/tabs.js";
 import { followEnded } from "./state/tuned.js";
 import { applyTheme } from "./theme.js";
 import "./styles/tokens.css";
@@ -30,6 +34,8 @@ export function mount(place: HTMLElement, engine: Engine): void {
   followEstimate();
   followEnded();
   followLeaving();
+  followAwake();
+  followTabs(() => shownRun.peek());
   render(<Shell />, place);
   // Without this, a drop outside the drop area would make the browser navigate to the file.
   for (const name of ["dragover", "drop"]) addEventListener(name, (event) => event.preventDefault());
@@ -37,7 +43,7 @@ export function mount(place: HTMLElement, engine: Engine): void {
   document.addEventListener("visibilitychange", () => {
     if (document.visibilityState === "visible" && !active.peek()) listRuns().catch(failed);
   });
-  for (const first of [findDevice, listExamples, listRuns]) first().catch(failed);
+  for (const first of [findDevice, listExamples, () => listRuns().catch(failed).then(followSession)]) first().catch(failed);
 }
 
 /** Several requests that fail together report the same loss: ignores further calls while `act` is in progress. */

@@ -1,25 +1,30 @@
-// Routing: the address holds the current step, so that back, forward and bookmarks work.
+// Routing: the address holds the current place, so that back, forward and bookmarks work.
 import { signal } from "@preact/signals";
 import { STEPS, type Step } from "./state/steps.js";
 
-function current(): Step {
+/** The places of the page: the first screen, the steps, and the stored runs. */
+export type Place = "home" | "runs" | Step;
+
+const PLACES: readonly Place[] = ["home", ...STEPS, "runs"];
+
+function current(): Place {
   const name = location.hash.replace(/^#\/?/, "");
-  return STEPS.find((step) => step === name) ?? "base";
+  return PLACES.find((place) => place === name) ?? "home";
 }
 
-export const route = signal<Step>(current());
+export const route = signal<Place>(current());
 
-/** The address of a step. */
-export function href(step: Step): string {
-  return `#/${step}`;
+/** The address of a place. */
+export function href(place: Place): string {
+  return place === "home" ? "#/" : `#/${place}`;
 }
 
-/** Navigates to a step, as a link would. */
-export function go(step: Step): void {
-  location.hash = href(step);
+/** Navigates to a place, as a link would. */
+export function go(place: Place): void {
+  location.hash = href(place);
 }
 
-/** Keeps the current step in sync with the address. */
+/** Keeps the current place in sync with the address. */
 export function followAddress(): void {
   addEventListener("hashchange", () => (route.value = current()));
 }

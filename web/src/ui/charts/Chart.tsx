@@ -26,10 +26,14 @@ interface ChartProps {
   /** Logarithmic y axis, for spectra and learning rates. */
   log?: boolean;
   x?: string;
+  /** The last x that there will be: the axis runs to it. */
+  most?: number;
+  /** Lets the y axis begin at 0, for amounts that hardly change. */
+  fromZero?: boolean;
 }
 
 /** A live chart. It draws at most once per frame, scheduled with the other charts, and never more points than its columns of pixels. */
-export function Chart({ label, lines, points, height = 140, log = false, x = "step" }: ChartProps) {
+export function Chart({ label, lines, points, height = 140, log = false, x = "step", most, fromZero = false }: ChartProps) {
   const box = useRef<HTMLDivElement>(null);
   useLayoutEffect(() => {
     const place = box.current;
@@ -38,7 +42,7 @@ export function Chart({ label, lines, points, height = 140, log = false, x = "st
     const width = () => Math.max(120, Math.floor(place.clientWidth));
     const build = () => {
       plot?.destroy();
-      plot = new uPlot(options(lines, { width: width(), height, log, x }), thin(points.peek(), width() * 2), place);
+      plot = new uPlot(options(lines, { width: width(), height, log, x, most, fromZero }), thin(points.peek(), width() * 2), place);
     };
     const draw = () => plot?.setData(thin(points.peek(), width() * 2));
     const stop = [
@@ -61,17 +65,29 @@ export function Chart({ label, lines, points, height = 140, log = false, x = "st
       for (const turn of [build, draw]) leave(turn);
       plot?.destroy();
     };
-  }, [points, lines, height, log, x]);
+  }, [points, lines, height, log, x, most, fromZero]);
   return <div class="chart" data-lines={lines.length} ref={box} role="img" aria-label={label} style={{ minBlockSize: `${height}px` }} />;
 }
 
 /** Tick distances for steps and ranks, which are integers. */
 const WHOLE = [1, 2, 5].flatMap((first) => Array.from({ length: 9 }, (_, power) => first * 10 ** power)).sort((a, b) => a - b);
 
-function options(lines: readonly Line[], { width, height, log, x }: { width: number; height: number; log: boolean; x: string }): uPlot.Options {
+interface Shape {
+  width: number;
+  height: number;
+  log: boolean;
+  x: string;
+  most: number | undefined;
+  fromZero: boolean;
+}
+
+function options(lines: readonly Line[], { width, height, log, x, most, fromZero }: Shape): uPlot.Options {
   const [ink, line] = [colour("soft"), colour("line")];
   const format = lines[0]?.format;
-  const tick = (value: number | null) => (value === null ? "" : format ? format(value) : String(Number(value.toPrecision(4))));
+  const plain = (value: number | null) => (value === null ? "" : format ? format(value) : String(Number(value.toPrecision(4))));
+  // Ticks that a format makes the same (44.0 MB, 44.0 MB) are written once.
+  const ticks = (values: (number | null)[]) => values.map(plain).map((words, index, all) => (index > 0 && words === all[index - 1] ? "" : words));
+  const range = (low: number, high: number): [number, number] => [Math.min(low, most ?? low), Math.max(high, most ?? high)];
   const axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1, size: 4 }, font: "11px system-ui" };
   return {
     width,
@@ -79,10 +95,10 @@ function options(lines: readonly Line[], { width, height, log, x }: { width: num
     padding: [8, 8, 0, 0],
     cursor: { y: false, points: { size: 6 } },
     legend: { live: true },
-    scales: { x: { time: false }, y: log ? { distr: 3 } : {} },
+    scales: { x: { time: false, range: (_, low, high) => range(low ?? 0, high ?? 1) }, y: log ? { distr: 3 } : fromZero ? { range: (_, __, high) => [0, (high ?? 1) * 1.1] } : {} },
     axes: [
       { ...axis, size: 24, gap: 2, incrs: WHOLE },
-      { ...axis, size: 54, gap: 4, values: (_, ticks) => ticks.map(tick) },
+      { ...axis, size: 54, gap: 4, values: (_, values) => ticks(values) },
     ],
     series: [
       { label: x, value: (_, value) => (value === null ? "–" : String(value)) },

@@ -11,11 +11,13 @@ interface ButtonProps {
   /** The full name for screen readers, if the visible one is only clear in context. */
   label?: string;
   expanded?: boolean;
+  /** As high as the text around it. */
+  small?: boolean;
   children: ComponentChildren;
 }
 
 /** A button that waits for its action to complete. */
-export function Button({ kind = "plain", onPress, disabled = false, label, expanded, children }: ButtonProps) {
+export function Button({ kind = "plain", onPress, disabled = false, label, expanded, small, children }: ButtonProps) {
   const busy = useSignal(false);
   const press = async () => {
     if (busy.value || disabled) return;
@@ -33,6 +35,7 @@ export function Button({ kind = "plain", onPress, disabled = false, label, expan
       type="button"
       class="button"
       data-kind={kind}
+      data-small={small}
       disabled={disabled}
       aria-busy={busy.value}
       aria-label={label}

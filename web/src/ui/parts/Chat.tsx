@@ -1,27 +1,40 @@
 import { useEffect, useRef } from "preact/hooks";
 import { useSignal } from "@preact/signals";
-import type { Which } from "../../messages.js";
 import { base } from "../state/base.js";
-import { ask, forget, settings, stopChat, turns, type Turn } from "../state/chat.js";
+import { ask, forget, remembers, sameModels, settings, stopChat, turns, WORDS, type Named, type Turn } from "../state/chat.js";
 import { failed } from "../state/faults.js";
+import { asked } from "../state/questions.js";
 import { tuned } from "../state/tuned.js";
 import { Button } from "./Button.js";
-import { NumberField } from "./Field.js";
+import { NumberField, SwitchField } from "./Field.js";
+
+/** The models that a question goes to now. */
+function presentModels(): Named[] {
+  const result = tuned.value;
+  const from: Named = { which: "base", name: result?.base ?? base.value?.name ?? "" };
+  return result ? [from, { which: "tuned", name: result.name }] : [from];
+}
+
+/** Pixels from the end within which the conversation counts as read to its end. */
+const NEAR = 40;
 
 /** Chat with the base and the tuned model, side by side. */
 export function Chat() {
   const text = useSignal("");
   const busy = turns.value.some(({ speaking }) => speaking !== null);
-  const models: Which[] = tuned.value ? ["base", "tuned"] : ["base"];
+  const models = presentModels();
   const log = useRef<HTMLDivElement>(null);
-  const length = turns.value.length;
+  const follows = useRef(true);
+  const shown = turns.value;
+  // Follows what is written, unless the user has scrolled up to read.
   useEffect(() => {
-    if (log.current) log.current.scrollTop = log.current.scrollHeight;
-  }, [length]);
+    if (log.current && follows.current) log.current.scrollTop = log.current.scrollHeight;
+  }, [shown]);
   const send = async () => {
     const question = text.value.trim();
     if (question === "" || busy) return;
     text.value = "";
+    follows.current = true;
     try {
       await ask(question, models);
     } catch (error) {
@@ -32,18 +45,27 @@ export function Chat() {
     <section class="part" aria-labelledby="chat">
       <h2 id="chat">Talk to it</h2>
       <p>The same question to both, so that the difference shows.</p>
-      <div class="chat" data-models={models.length} ref={log} tabIndex={0} role="log" aria-live="off" aria-labelledby="chat">
-        <div class="heads" aria-hidden="true">
-          {models.map((which) => (
-            <span key={which} data-which={which}>
-              {which === "base" ? `Base: ${tuned.value?.base ?? base.value?.name ?? ""}` : `Tuned: ${tuned.value?.name}`}
-            </span>
-          ))}
-        </div>
-        {turns.value.length === 0 && <p class="soft empty">No question yet.</p>}
-        {turns.value.map((turn, index) => (
-          <Exchange key={index} turn={turn} models={models} />
-        ))}
+      <div
+        class="chat"
+        data-models={models.length}
+        ref={log}
+        tabIndex={0}
+        role="log"
+        aria-live="off"
+        aria-labelledby="chat"
+        onScroll={({ currentTarget: place }) => (follows.current = place.scrollHeight - place.scrollTop - place.clientHeight < NEAR)}
+      >
+        {shown.length === 0 && <Heads models={models} />}
+        {shown.length === 0 && <p class="soft empty">No question yet.</p>}
+        {shown.map((turn, index) => {
+          const before = shown[index - 1];
+          return [
+            // Answers stand under the models that gave them.
+            (!before || !sameModels(before.models, turn.models)) && <Heads key={`${index} heads`} models={turn.models} />,
+            <Exchange key={index} turn={turn} />,
+          ];
+        })}
+        {shown.length > 0 && !sameModels(shown.at(-1)?.models ?? [], models) && <Heads models={models} />}
       </div>
       <form
         class="row ask"
@@ -60,7 +82,7 @@ export function Chat() {
           class="grow"
           type="text"
           autocomplete="off"
-          placeholder="Who lives in the red house?"
+          placeholder={asked.value[0]?.question ?? "A question"}
           value={text.value}
           onInput={(event) => (text.value = event.currentTarget.value)}
         />
@@ -71,12 +93,18 @@ export function Chat() {
             Ask
           </Button>
         )}
-        <Button kind="quiet" disabled={turns.value.length === 0} onPress={forget}>
-          Begin anew
+        <Button kind="quiet" disabled={shown.length === 0} onPress={forget}>
+          Clear
         </Button>
       </form>
       <details>
         <summary>How it answers</summary>
+        <SwitchField
+          name="Remember the conversation"
+          help="Each question carries those before it. Off, every question stands alone, so that answers can be compared."
+          value={remembers.value}
+          onChange={(value) => (remembers.value = value)}
+        />
         <NumberField
           name="Temperature"
           help="0 always takes the likeliest token; higher values dare more."
@@ -108,19 +136,32 @@ export function Chat() {
   );
 }
 
-function Exchange({ turn, models }: { turn: Turn; models: Which[] }) {
+function Heads({ models }: { models: readonly Named[] }) {
+  return (
+    <div class="heads" data-models={models.length}>
+      {models.map(({ which, name }) => (
+        <span key={which} data-which={which}>
+          {WORDS[which]}: {name}
+        </span>
+      ))}
+    </div>
+  );
+}
+
+function Exchange({ turn }: { turn: Turn }) {
   return (
     <div class="exchange">
       <p class="question">
         <span class="unseen">Question: </span>
         {turn.question}
       </p>
-      <div class="answers">
-        {models.map((which) => (
+      <div class="answers" data-models={turn.models.length}>
+        {turn.models.map(({ which }) => (
           <p key={which} data-which={which}>
-            <span class="who">{which === "base" ? "Base" : "Tuned"}</span>
+            <span class="who">{WORDS[which]}</span>
             {turn.answers[which]}
             {turn.speaking === which && <span class="caret" aria-hidden="true" />}
+            {turn.cut[which] && <span class="soft"> … (cut at its longest length)</span>}
             {turn.speaking === null && !turn.answers[which] && <span class="soft">(nothing)</span>}
           </p>
         ))}

@@ -1,5 +1,5 @@
 import type { Estimate } from "../../messages.js";
-import { bytes, count, duration, percent } from "../numbers.js";
+import { bytes, count, counted, duration, percent } from "../numbers.js";
 import { device } from "../state/device.js";
 import { data } from "../state/data.js";
 import { measuring, estimate, estimateFault, estimating } from "../state/estimate.js";
@@ -33,7 +33,7 @@ function waiting(): string {
   return "Estimating …";
 }
 
-function Estimated({ estimate: { trainable, parameters, memory, available, fits, obstacle, suggestions, steps, seconds, storage_bytes, notices } }: { estimate: Estimate }) {
+function Estimated({ estimate: { trainable, parameters, memory, available, fits, obstacle, suggestions, steps, seconds, answers, answer_seconds, storage_bytes, notices } }: { estimate: Estimate }) {
   const whole = Math.max(memory.peak, available ?? 0);
   return (
     <>
@@ -48,6 +48,10 @@ function Estimated({ estimate: { trainable, parameters, memory, available, fits,
         <dd>{bytes(storage_bytes)}</dd>
         <dt>Time</dt>
         <dd>{seconds !== null ? `about ${duration(seconds)}` : measuring.value ? "being measured …" : "not known yet"}</dd>
+        {answers > 0 && [
+          <dt key="answers">{counted(answers, "answer")} on the way</dt>,
+          <dd key="answers=">{answer_seconds !== null ? `about ${duration(answer_seconds)} more` : "time shows with the first"}</dd>,
+        ]}
       </dl>
       <div class="stack tight">
         <h3>

@@ -1,4 +1,4 @@
-import { useMemo } from "preact/hooks";
+import { useMemo, useRef } from "preact/hooks";
 import { useSignal, type Signal } from "@preact/signals";
 import { Chart, type Line } from "../charts/Chart.js";
 import type { Points } from "../charts/points.js";
@@ -16,11 +16,16 @@ export function Deltas() {
   const deltas = useSignal<Delta[]>([]);
   const chosen = useSignal<string | null>(null);
   const progress = useSignal<Progress | null>(null);
+  const abort = useRef<AbortController | null>(null);
   const look = async () => {
+    abort.current = new AbortController();
+    const { signal } = abort.current;
     try {
-      deltas.value = await ask({ kind: "deltas" }, progressTo((now) => (progress.value = now)));
+      deltas.value = await ask({ kind: "deltas" }, { ...progressTo((now) => (progress.value = now)), signal });
       const largest = deltas.value.toSorted((a, b) => share(b) - share(a))[0];
       chosen.value = largest?.name ?? null;
+    } catch (error) {
+      if (!signal.aborted) throw error;
     } finally {
       progress.value = null;
     }
@@ -34,7 +39,12 @@ export function Deltas() {
       </p>
       <div class="stack">
         {progress.value ? (
-          <Busy progress={progress.value} />
+          <div class="row">
+            <div class="grow">
+              <Busy progress={progress.value} />
+            </div>
+            <Button onPress={() => abort.current?.abort()}>Cancel</Button>
+          </div>
         ) : (
           deltas.value.length === 0 && (
             <div class="row">

@@ -1,8 +1,13 @@
+import { useRef } from "preact/hooks";
 import { useSignal } from "@preact/signals";
-import type { TokenLoss, Which } from "../../messages.js";
-import { ask } from "../state/engine.js";
+import type { Progress, TokenLoss, Which } from "../../messages.js";
+import { base } from "../state/base.js";
+import { WORDS } from "../state/chat.js";
+import { ask, progressTo } from "../state/engine.js";
 import { say } from "../state/faults.js";
+import { asked } from "../state/questions.js";
 import { tuned } from "../state/tuned.js";
+import { Busy } from "./Busy.js";
 import { Button } from "./Button.js";
 import { visible } from "./Preview.js";
 
@@ -10,16 +15,45 @@ import { visible } from "./Preview.js";
 const SHADES = 7;
 const SURPRISE = 6;
 
+interface Found {
+  which: Which;
+  /** The model that it was computed with: another one may be in use by now. */
+  name: string;
+  tokens: TokenLoss[];
+}
+
+/** The default text: a question of the data with its right answer, held out from training where the data says so. */
+function example(): string {
+  const [first] = asked.value;
+  return first ? [first.question, first.answer].filter((part) => part !== null).join("\n") : "";
+}
+
 /** Shows the loss of each token of a text. */
 export function HeatMap() {
-  const text = useSignal("Anna lives in the red house. Anna has a dog.");
-  const found = useSignal<[Which, TokenLoss[]][]>([]);
+  const typed = useSignal<string | null>(null);
+  const found = useSignal<Found[]>([]);
+  const progress = useSignal<Progress | null>(null);
+  const abort = useRef<AbortController | null>(null);
+  const text = typed.value ?? example();
   const look = async () => {
-    const models: Which[] = tuned.value ? ["base", "tuned"] : ["base"];
-    const results: [Which, TokenLoss[]][] = [];
-    for (const which of models) results.push([which, await ask({ kind: "losses", which, text: text.value })]);
-    found.value = results;
-    say(results.map(([which, tokens]) => `${name(which)}: loss ${mean(tokens).toFixed(3)}`).join(", "));
+    const result = tuned.value;
+    const models: [Which, string][] = [["base", result?.base ?? base.value?.name ?? ""]];
+    if (result) models.push(["tuned", result.name]);
+    const results: Found[] = [];
+    abort.current = new AbortController();
+    const { signal } = abort.current;
+    try {
+      for (const [which, name] of models) {
+        const show = progressTo((now) => (progress.value = { ...now, what: `${WORDS[which]}: ${now.what.toLowerCase()}` }));
+        results.push({ which, name, tokens: await ask({ kind: "losses", which, text }, { ...show, signal }) });
+      }
+      found.value = results;
+      say(results.map(({ which, tokens }) => `${WORDS[which]}: loss ${mean(tokens).toFixed(3)}`).join(", "));
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    } finally {
+      progress.value = null;
+    }
   };
   return (
     <section class="part" aria-labelledby="heat">
@@ -29,17 +63,34 @@ export function HeatMap() {
         <label class="unseen" for="heat-text">
           Text
         </label>
-        <textarea id="heat-text" rows={2} value={text.value} onInput={(event) => (text.value = event.currentTarget.value)} />
-        <div class="row">
-          <Button disabled={text.value.trim() === ""} onPress={look}>
-            Show the loss per token
-          </Button>
-        </div>
+        <textarea
+          id="heat-text"
+          rows={2}
+          placeholder="A text that it has not learnt from says most."
+          value={text}
+          onInput={(event) => (typed.value = event.currentTarget.value)}
+        />
+        {progress.value ? (
+          <div class="row">
+            <div class="grow">
+              <Busy progress={progress.value} />
+            </div>
+            <Button onPress={() => abort.current?.abort()}>Cancel</Button>
+          </div>
+        ) : (
+          <div class="row">
+            <Button disabled={text.trim() === ""} onPress={look}>
+              Show the loss per token
+            </Button>
+          </div>
+        )}
         <div class="two">
-          {found.value.map(([which, tokens]) => (
+          {found.value.map(({ which, name, tokens }) => (
             <figure key={which} class="heat">
               <figcaption>
-                <strong>{name(which)}</strong>{" "}
+                <strong>
+                  {WORDS[which]}: {name}
+                </strong>{" "}
                 <span class="soft number">
                   loss {mean(tokens).toFixed(3)}, perplexity {Math.exp(mean(tokens)).toFixed(2)}
                 </span>
@@ -48,30 +99,74 @@ export function HeatMap() {
                 {tokens.map(({ text: token, loss }, index) => (
                   <span key={index} class="token" data-heat={shade(loss)} title={loss === null ? "not predicted" : `${loss.toFixed(3)} nats`}>
                     {visible(token)}
-                    {loss !== null && <span class="unseen"> ({loss.toFixed(1)}) </span>}
                   </span>
                 ))}
               </p>
             </figure>
           ))}
         </div>
-        {found.value.length > 0 && (
-          <p class="row scale" aria-hidden="true">
-            <small>expected</small>
-            {Array.from({ length: SHADES }, (_, index) => (
-              <span key={index} class="token" data-heat={index}>
-                {((index * SURPRISE) / (SHADES - 1)).toFixed(0)}
-              </span>
-            ))}
-            <small>nats, surprising</small>
-          </p>
-        )}
+        {found.value.length > 0 && <Scale />}
+        {found.value.length > 0 && <Numbers found={found.value} />}
       </div>
     </section>
   );
 }
 
-const name = (which: Which) => (which === "base" ? "Base" : "Tuned");
+/** The one scale of all heat maps: the same colour always means the same loss. */
+function Scale() {
+  return (
+    <p class="row scale" aria-hidden="true">
+      <small>expected</small>
+      {Array.from({ length: SHADES }, (_, index) => (
+        <span key={index} class="token" data-heat={index}>
+          {((index * SURPRISE) / (SHADES - 1)).toFixed(0)}
+        </span>
+      ))}
+      <small>nats, surprising</small>
+    </p>
+  );
+}
+
+function Numbers({ found }: { found: Found[] }) {
+  const longest = Math.max(...found.map(({ tokens }) => tokens.length));
+  return (
+    <details>
+      <summary>In numbers</summary>
+      <div class="scroll tall" tabIndex={0} role="region" aria-label="The loss of every token in numbers">
+        <table>
+          <thead>
+            <tr>
+              <th scope="col" class="number">
+                Token
+              </th>
+              <th scope="col">Text</th>
+              {found.map(({ which }) => (
+                <th key={which} scope="col" class="number">
+                  {WORDS[which]}, nats
+                </th>
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {Array.from({ length: longest }, (_, at) => (
+              <tr key={at}>
+                <td class="number">{at + 1}</td>
+                <td>
+                  <code>{visible((found[0]?.tokens[at] ?? found.at(-1)?.tokens[at])?.text ?? "")}</code>
+                </td>
+                {found.map(({ which, tokens }) => (
+                  <td key={which} class="number">
+                    {tokens[at]?.loss?.toFixed(3) ?? "–"}
+                  </td>
+                ))}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </details>
+  );
+}
 
 function mean(tokens: TokenLoss[]): number {
   const losses = tokens.flatMap(({ loss }) => (loss === null ? [] : [loss]));

@@ -1,17 +1,16 @@
 import { device } from "../state/device.js";
+import { obstacle } from "../state/where.js";
 import { Notice } from "./Notice.js";
 
-/** Explains what works without WebGPU, and where WebGPU is available. */
+/** Explains why nothing can be trained here, what works all the same, and what to do. */
 export function NoGpu() {
   if (device.value !== null) return null;
+  const { what, why } = obstacle();
   return (
     <div class="spaced">
       <Notice kind="warning">
-        <strong>This browser offers no WebGPU</strong>, so nothing can be trained here. Checking and repairing models works.
-        <small>
-          WebGPU is in Chrome and Edge 113 or later (on Linux 144), Safari 26, and Firefox 141 on Windows and 145 on Macs. Where it is there but off, it
-          is often a blocked graphics driver: the address chrome://gpu says why.
-        </small>
+        <strong>{what}</strong>, so nothing can be trained here. Checking and repairing models and looking at tokens work.
+        <small>{why}</small>
       </Notice>
     </div>
   );

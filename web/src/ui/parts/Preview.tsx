@@ -5,11 +5,14 @@ import { showMore } from "../state/data.js";
 import { Button } from "./Button.js";
 import { Notice, Tag } from "./Notice.js";
 
+/** Below this number of samples, the page says that they are few. */
+const FEW = 20;
+
 /** Counts, and the first samples as tokens. */
 export function Preview({ preview, busy }: { preview: Shown; busy: boolean }) {
   return (
     <div class="stack" aria-busy={busy}>
-      <dl class="figures">
+      <dl class="figures seven">
         <Figure name="Records">{count(preview.records)}</Figure>
         <Figure name="Samples">{count(preview.samples)}</Figure>
         <Figure name="Tokens">{count(preview.tokens)}</Figure>
@@ -25,6 +28,12 @@ export function Preview({ preview, busy }: { preview: Shown; busy: boolean }) {
           {words}
         </Notice>
       ))}
+      {preview.samples < FEW && (
+        <Notice kind="info">
+          {counted(preview.samples, "sample")} {preview.samples === 1 ? "is" : "are"} little to learn from: the model will know{" "}
+          {preview.samples === 1 ? "it" : "them"} by heart rather than learn a skill. A few dozen show a style, some hundreds a skill.
+        </Notice>
+      )}
       <ol class="samples">
         {preview.shown.map((sample, index) => (
           <li key={index}>

@@ -1,10 +1,18 @@
 import { useRef } from "preact/hooks";
+import type { Settings } from "../../messages.js";
 import { ask } from "../state/engine.js";
 import { failed, say } from "../state/faults.js";
 import { notes, readRecipe, settled } from "../state/recipe.js";
 import { save } from "../save.js";
 import { Button } from "./Button.js";
 import { Notice } from "./Notice.js";
+
+/** The settings without what only this browser knows: the id of a stored adapter. */
+function portable(): Settings {
+  const settings = { ...settled.peek() };
+  delete settings["adapter_name_or_path"];
+  return settings;
+}
 
 /** The settings as a recipe file for LLaMA-Factory and the command line. */
 export function RecipeFile() {
@@ -25,7 +33,7 @@ export function RecipeFile() {
         These settings as YAML in LLaMA-Factory’s words: <code>rootstock train</code> and LLaMA-Factory run the same file.
       </p>
       <div class="row">
-        <Button onPress={async () => save("recipe.yaml", new Blob([await ask({ kind: "write_recipe", recipe: settled.value })]))}>Save as a file</Button>
+        <Button onPress={async () => save("recipe.yaml", new Blob([await ask({ kind: "write_recipe", recipe: portable() })]))}>Save as a file</Button>
         <Button onPress={() => input.current?.click()}>Read a file …</Button>
       </div>
       <input

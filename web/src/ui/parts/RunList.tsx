@@ -1,16 +1,21 @@
 import type { ComponentChildren } from "preact";
 import { useSignal } from "@preact/signals";
 import type { Run } from "../../messages.js";
-import { bytes } from "../numbers.js";
-import { removeRun, runs } from "../state/base.js";
+import { bytes, duration } from "../numbers.js";
+import { describeRun, removeRun, runs } from "../state/base.js";
 import { Button } from "./Button.js";
 import { Tag } from "./Notice.js";
 
 const when = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
-const METHODS = { full: "full", lora: "LoRA", freeze: "some layers", merge: "merged", repair: "repaired", copy: "copy" } as const;
+export const METHODS = { full: "all parameters", lora: "LoRA", freeze: "some layers", merge: "merged", repair: "repaired", copy: "copy" } as const;
+
+interface RunListProps {
+  actions: (run: Run) => ComponentChildren;
+  only?: (run: Run) => boolean;
+}
 
 /** The stored runs with their sizes; the caller provides the actions. A run being written can only be viewed. */
-export function RunList({ actions, only }: { actions: (run: Run) => ComponentChildren; only?: (run: Run) => boolean }) {
+export function RunList({ actions, only }: RunListProps) {
   const list = only ? runs.value.filter(only) : runs.value;
   if (list.length === 0) return <p class="soft">Nothing yet.</p>;
   const all = list.reduce((sum, run) => sum + run.bytes, 0);
@@ -29,7 +34,10 @@ export function RunList({ actions, only }: { actions: (run: Run) => ComponentChi
               Steps
             </th>
             <th scope="col" class="number">
-              Loss
+              Loss, held out
+            </th>
+            <th scope="col" class="number">
+              Time
             </th>
             <th scope="col" class="number">
               Size
@@ -43,28 +51,22 @@ export function RunList({ actions, only }: { actions: (run: Run) => ComponentChi
           {list.map((run) => (
             <tr key={run.id}>
               <th scope="row">
-                {run.name}
-                <br />
-                <small>{when.format(run.created)}</small>
+                <RunName run={run} />
               </th>
               <td>{METHODS[run.method]}</td>
               <td data-name="from">{run.base}</td>
               <td class="number" data-name="steps">
-                {stepsOf(run)}
-                {run.live ? (
-                  <>
-                    {" "}
-                    <Tag kind="info">goes on</Tag>
-                  </>
-                ) : !run.finished && (
-                  <>
-                    {" "}
-                    <Tag kind="warning">not done</Tag>
-                  </>
-                )}
+                <Steps run={run} />
               </td>
-              <td class="number" data-name="loss">{run.loss === null ? "–" : run.loss.toFixed(3)}</td>
-              <td class="number">{bytes(run.bytes)}</td>
+              <td class="number" data-name="held-out loss">
+                {run.eval_loss === null ? "–" : run.eval_loss.toFixed(3)}
+              </td>
+              <td class="number" data-name="time">
+                {run.seconds === null ? "–" : duration(run.seconds)}
+              </td>
+              <td class="number" data-name="size" title={sizeWords(run)}>
+                {bytes(run.bytes)}
+              </td>
               <td>
                 <div class="row end">
                   {!run.live && actions(run)}
@@ -79,6 +81,86 @@ export function RunList({ actions, only }: { actions: (run: Run) => ComponentChi
   );
 }
 
+/** What a run takes in this browser, and what of it is taken home. */
+export function sizeWords({ bytes: all, result_bytes }: Run): string {
+  return all > result_bytes ? `${bytes(result_bytes)}, and ${bytes(all - result_bytes)} of snapshots` : bytes(all);
+}
+
+/** A run's name, which can be changed in place. */
+export function RunName({ run }: { run: Run }) {
+  const typed = useSignal<string | null>(null);
+  if (typed.value === null) {
+    return (
+      <>
+        {run.name}
+        <br />
+        <small>
+          {when.format(run.created)}
+          {!run.live && (
+            <>
+              {" "}
+              <Button kind="quiet" small label={`Rename ${run.name}`} onPress={() => (typed.value = run.name)}>
+                Rename
+              </Button>
+            </>
+          )}
+        </small>
+      </>
+    );
+  }
+  const save = async () => {
+    const name = typed.value ?? "";
+    await describeRun(run.id, name, run.notes);
+    typed.value = null;
+  };
+  return (
+    <form
+      class="row"
+      onSubmit={(event) => {
+        event.preventDefault();
+        void save();
+      }}
+      onKeyDown={(event) => event.key === "Escape" && (typed.value = null)}
+    >
+      <input
+        aria-label={`New name of ${run.name}`}
+        type="text"
+        autocomplete="off"
+        ref={(field) => {
+          if (document.activeElement === document.body) field?.select(); // the button that was pressed is gone
+        }}
+        value={typed.value}
+        onInput={(event) => (typed.value = event.currentTarget.value)}
+      />
+      <Button onPress={save}>Save the name</Button>
+      <Button kind="quiet" onPress={() => (typed.value = null)}>
+        Leave it
+      </Button>
+    </form>
+  );
+}
+
+export function Steps({ run }: { run: Run }) {
+  return (
+    <>
+      {stepsOf(run)}
+      {run.live ? (
+        <>
+          {" "}
+          <Tag kind="info">goes on</Tag>
+        </>
+      ) : (
+        !run.finished && (
+          <>
+            {" "}
+            <Tag kind="warning">not done</Tag>
+          </>
+        )
+      )}
+    </>
+  );
+}
+
 /** The progress of a run; a dash for copies and merged models, which were not trained. */
 function stepsOf({ step, steps, finished }: Run): string {
   if (finished) return step === 0 ? "–" : String(step);
@@ -86,7 +168,7 @@ function stepsOf({ step, steps, finished }: Run): string {
 }
 
 /** A delete button that asks for confirmation in place. */
-function Delete({ run }: { run: Run }) {
+export function Delete({ run }: { run: Run }) {
   const asked = useSignal(false);
   if (!asked.value) {
     return (

@@ -39,7 +39,10 @@ export function TakeHome({ run }: { run: Run }) {
         <Button onPress={() => busy(() => saveZip(run.folder, files, written))}>Download as zip</Button>
         {canWriteFolder && <Button onPress={() => busy(() => saveFolder(run.folder, files, written))}>Save as a folder …</Button>}
         {!run.model && <Button onPress={() => busy(merge)}>Merge into the base</Button>}
-        <small>{bytes(run.bytes)} with its snapshots</small>
+        <small>
+          {bytes(run.result_bytes)}
+          {run.bytes > run.result_bytes && `; its snapshots, another ${bytes(run.bytes - run.result_bytes)}, stay here`}
+        </small>
       </div>
       {progress.value && (
         <div class="spaced">

@@ -19,7 +19,11 @@ export const storage = signal<Storage | null>(null);
 export const interrupted = (run: Run) => !run.finished && !run.live;
 
 /** The source of the base, from which a restarted worker opens it again. */
-let from: { source: BaseSource; files: Given[] | undefined } | null = null;
+const from = signal<{ source: BaseSource; files: Given[] | undefined } | null>(null);
+/** Where the base came from. */
+export const baseSource = computed<BaseSource | null>(() => from.value?.source ?? null);
+/** The base of the last visit, if only the user can give it again: a folder, or an address. */
+export const toGiveAgain = signal<BaseSource | null>(null);
 let abort = new AbortController();
 
 export const ready = computed(() => base.value?.report.verdict === "ready");
@@ -51,7 +55,8 @@ export async function open(source: BaseSource, files?: Given[]): Promise<void> {
   await during("Opening", async () => {
     base.value = await ask({ kind: "open", source }, files ? { ...show(), files } : show());
   });
-  from = { source, files };
+  from.value = { source, files };
+  toGiveAgain.value = null;
   readWhole.value = false;
   repaired.value = [];
   said(base.value);
@@ -59,7 +64,8 @@ export async function open(source: BaseSource, files?: Given[]): Promise<void> {
 
 /** Reopens the base after the worker was lost, because the new worker has none. */
 export async function reopen(): Promise<void> {
-  if (from) base.value = await ask({ kind: "open", source: from.source }, from.files ? { files: from.files } : {});
+  const known = from.peek();
+  if (known) base.value = await ask({ kind: "open", source: known.source }, known.files ? { files: known.files } : {});
 }
 
 /** Validates every weight and runs the model. */
@@ -78,7 +84,7 @@ export async function repair(): Promise<void> {
     const copy = await ask({ kind: "repair" }, show());
     base.value = copy.base;
     repaired.value = copy.done;
-    from = { source: { kind: "run", id: copy.id }, files: undefined };
+    from.value = { source: { kind: "run", id: copy.id }, files: undefined };
   });
   readWhole.value = false;
   said(base.value);
@@ -94,14 +100,28 @@ export async function listRuns(): Promise<void> {
   ask({ kind: "storage" }).then((found) => (storage.value = found), failed);
 }
 
+/** Changes a stored run's name and notes. */
+export async function describeRun(id: string, name: string, notes: string): Promise<void> {
+  const changed = await ask({ kind: "describe", id, name, notes });
+  runs.value = runs.peek().map((run) => (run.id === id ? changed : run));
+}
+
 export async function removeRun(id: string): Promise<void> {
   await ask({ kind: "remove", id });
-  if (from?.source.kind === "run" && from.source.id === id) {
-    from = null;
+  const source = from.peek()?.source;
+  if (source?.kind === "run" && source.id === id) {
+    from.value = null;
     base.value = null;
   }
   await listRuns();
   say("It is deleted.");
+}
+
+/** Asks the browser not to clear this site's storage by itself. Browsers decide silently, or ask the user. */
+export async function keepStorage(): Promise<boolean> {
+  const granted = (await navigator.storage?.persist?.()) ?? false;
+  if (storage.peek()) storage.value = { ...(storage.peek() as Storage), persistent: granted };
+  return granted;
 }
 
 function verdictWords(verdict: Verdict): string {

@@ -1,7 +1,8 @@
 // The training data: its source, and its preview as tokens.
 import { computed, effect, signal } from "@preact/signals";
-import type { ChatMessage, DataSource, Example, Preview, Settings } from "../../messages.js";
-import { ready } from "./base.js";
+import type { ChatMessage, Columns, DataFile, DataSource, Example, Preview, Settings } from "../../messages.js";
+import { base, ready } from "./base.js";
+import { dataWords } from "../names.js";
 import { ask } from "./engine.js";
 import { latest } from "./latest.js";
 import { active } from "./phase.js";
@@ -10,7 +11,18 @@ import { settled } from "./recipe.js";
 /** How the data is given. Each way keeps its own input. */
 export type Way = "example" | "paste" | "files" | "write";
 
-export const way = signal<Way>("example");
+const chosenWay = signal<Way>("example");
+/** Whether the page's examples suit the base: they are written for the village model. */
+export const suitsVillage = computed(() => base.value === null || base.value.village);
+/** How the data is given now. The examples are left out where they do not suit the base. */
+export const way = {
+  get value(): Way {
+    return chosenWay.value === "example" && !suitsVillage.value ? "files" : chosenWay.value;
+  },
+  set value(next: Way) {
+    chosenWay.value = next;
+  },
+};
 export const examples = signal<Example[]>([]);
 export const example = signal("village");
 export const pasted = signal("");
@@ -25,6 +37,13 @@ export const written = signal<ChatMessage[][]>([
   ],
 ]);
 
+/** Which columns of given or pasted records are learned; `null` leaves it to their names. */
+export const mapping = signal<Columns | null>(null);
+/** The columns that the first file names; empty for plain text. */
+export const columns = signal<string[]>([]);
+
+const mapped = (list: { name: string; text: string }[]): DataFile[] => list.map((file) => ({ ...file, columns: mapping.value }));
+
 /** The current data, or `null` if there is none yet. */
 export const data = computed<DataSource | null>(() => {
   switch (way.value) {
@@ -32,9 +51,9 @@ export const data = computed<DataSource | null>(() => {
       return examples.value.some(({ name }) => name === example.value) ? { kind: "example", name: example.value } : null;
     case "paste":
       if (pasted.value.trim() === "") return null;
-      return { kind: "files", files: [{ name: `pasted.${pastedFormat.value}`, text: pasted.value }] };
+      return { kind: "files", files: mapped([{ name: `pasted.${pastedFormat.value}`, text: pasted.value }]) };
     case "files":
-      return files.value.length > 0 ? { kind: "files", files: files.value } : null;
+      return files.value.length > 0 ? { kind: "files", files: mapped(files.value) } : null;
     case "write": {
       const whole = written.value.filter((turns) => turns.length > 0 && turns.every(({ content }) => content.trim() !== ""));
       if (whole.length === 0) return null;
@@ -46,7 +65,7 @@ export const data = computed<DataSource | null>(() => {
 
 /** The evaluation data, if given by the user or by an example. Otherwise `val_size` holds out records. */
 export const evaluation = computed<DataSource | null>(() => {
-  if (heldOut.value.length > 0) return { kind: "files", files: heldOut.value };
+  if (heldOut.value.length > 0) return { kind: "files", files: mapped(heldOut.value) };
   const given = data.value;
   if (given?.kind !== "example") return null;
   const held = examples.value.find(({ name }) => name === given.name)?.held_out;
@@ -57,7 +76,7 @@ export const evaluation = computed<DataSource | null>(() => {
 export const dataName = computed<string | null>(() => {
   const given = data.value;
   if (!given) return null;
-  if (given.kind === "example") return given.name;
+  if (given.kind === "example") return dataWords(given.name);
   return given.files.length === 1 ? (given.files[0]?.name ?? null) : `${given.files.length} files`;
 });
 
@@ -90,8 +109,37 @@ export async function showMore(): Promise<void> {
   if (preview.peek() === shown) preview.value = { ...shown, shown: [...shown.shown, ...more.shown] };
 }
 
+/** Prepares the current data at once, for a run that starts without a visit to the Data step. */
+export async function prepareNow(): Promise<void> {
+  const given = data.peek();
+  if (!given) throw new Error("There is no data yet: choose some in Data.");
+  preview.value = await ask({ kind: "prepare", data: given, evaluation: evaluation.peek(), recipe: concerning.peek(), first: 0, count: SHOWN });
+  dataFault.value = null;
+}
+
+/** Keeps the names of the columns in sync with the data. A mapping whose columns are gone is forgotten. */
+function followColumns(): void {
+  const names = latest(300, (file: DataFile) => ask({ kind: "columns", file }));
+  const show = (found: string[]) => {
+    columns.value = found;
+    const known = mapping.peek();
+    if (known && ![known.prompt, known.response ?? known.prompt].every((name) => found.includes(name))) mapping.value = null;
+  };
+  effect(() => {
+    const given = data.value;
+    const [first] = given?.kind === "files" && way.value !== "write" ? given.files : [];
+    if (!first) {
+      columns.value = [];
+      return;
+    }
+    // What cannot be read is said by the preview.
+    names(first, { done: show, failed: () => show([]) });
+  });
+}
+
 /** Keeps the preview in sync with base, data and settings. */
 export function followData(): void {
+  followColumns();
   const previews = latest(300, (wanted: Wanted) => ask({ kind: "prepare", ...wanted, first: 0, count: SHOWN }));
   effect(() => {
     const given = data.value;

@@ -1,6 +1,6 @@
 // The estimated cost of the settings, before a run starts.
 import { batch, effect, signal } from "@preact/signals";
-import type { Estimate, Settings } from "../../messages.js";
+import type { Estimate, Samples, Settings } from "../../messages.js";
 import { device } from "./device.js";
 import { ready } from "./base.js";
 import { preview } from "./data.js";
@@ -8,6 +8,7 @@ import { ask } from "./engine.js";
 import { latest } from "./latest.js";
 import { active } from "./phase.js";
 import { settled } from "./recipe.js";
+import { prompted } from "./run.js";
 
 export const estimate = signal<Estimate | null>(null);
 export const estimateFault = signal<string | null>(null);
@@ -31,9 +32,9 @@ async function measure(): Promise<void> {
 
 /** Keeps the estimate in sync with base, data and settings. */
 export function followEstimate(): void {
-  const estimates = latest(200, (recipe: Settings) => ask({ kind: "estimate", recipe }));
+  const estimates = latest(200, (wanted: { recipe: Settings; samples: Samples }) => ask({ kind: "estimate", ...wanted }));
   effect(() => {
-    const wanted = settled.value;
+    const wanted = { recipe: settled.value, samples: prompted() };
     if (active.value) return;
     void measured.value; // tracked, so that the estimate is repeated after a measurement
     if (!ready.value || !device.value || !preview.value) {

@@ -6,8 +6,8 @@ import { base, opening } from "./base.js";
 import { dataFault, dataName, preview } from "./data.js";
 import { estimate, estimateFault } from "./estimate.js";
 import { method } from "./recipe.js";
-import { phase } from "./phase.js";
-import { last } from "./run.js";
+import { active, phase } from "./phase.js";
+import { last, shownRun } from "./run.js";
 import { standings } from "./steps.js";
 import { tuned } from "./tuned.js";
 
@@ -17,6 +17,20 @@ export const rail = computed(() => {
   const opened = base.value;
   const shown = preview.value;
   const estimated = estimate.value;
+  // While a run goes on, the rail tells of that run, which may be a resumed one with other settings.
+  const running = active.value ? shownRun.value : null;
+  if (running) {
+    return standings({
+      opening: false,
+      base: { name: running.base, size: null, verdict: "ready", faults: 0 },
+      gpu: true,
+      data: { words: running.data },
+      dataFault: false,
+      method: { words: METHODS[running.method], fits: true },
+      run: run(),
+      tuned: tuned.value && tuned.value.name,
+    });
+  }
   return standings({
     opening: opening.value !== null,
     base: opened && {
@@ -33,7 +47,7 @@ export const rail = computed(() => {
       fits: estimated ? estimated.fits : estimateFault.value === null ? null : false,
     },
     run: run(),
-    tuned: tuned.value && `${tuned.value.name}`,
+    tuned: tuned.value && tuned.value.name,
   });
 });
 
@@ -42,6 +56,8 @@ function run() {
   switch (phase.value) {
     case "none":
       return null;
+    case "elsewhere":
+      return { words: `In another tab. ${at}`, phase: "running" as const };
     case "starting":
     case "running":
     case "pausing":

@@ -1,7 +1,7 @@
 // The settings, under LLaMA-Factory's names.
 import { computed, signal } from "@preact/signals";
-import type { Settings } from "../../messages.js";
-import { base } from "./base.js";
+import type { Run, Settings } from "../../messages.js";
+import { base, baseSource, runs } from "./base.js";
 import { ask } from "./engine.js";
 import { forgetWrong } from "./wrong.js";
 
@@ -44,11 +44,29 @@ export const method = computed<Method>(() => {
   return value === "lora" || value === "freeze" ? value : "full";
 });
 
-/** The recipe, with values derived from the base filled in. */
-export const settled = computed<Settings>(() => ({
-  learning_rate: goodRate(method.value, base.value?.report.parameters ?? 0),
-  ...recipe.value,
-}));
+/** The stored adapters of the open base, which a run can go on from. */
+export const ownAdapters = computed<Run[]>(() => {
+  const source = JSON.stringify(baseSource.value);
+  return runs.value.filter((run) => run.method === "lora" && run.usable && !run.live && JSON.stringify(run.source) === source);
+});
+
+/** The recipe, with values derived from the base filled in, and without an adapter of another base. */
+export const settled = computed<Settings>(() => {
+  const { adapter_name_or_path: adapter, ...others } = recipe.value;
+  const goesOn = method.value === "lora" && ownAdapters.value.some(({ id }) => id === adapter);
+  return {
+    learning_rate: goodRate(method.value, base.value?.report.parameters ?? 0),
+    ...others,
+    ...(goesOn && adapter !== undefined ? { adapter_name_or_path: adapter } : {}),
+  };
+});
+
+/** Back to the initial settings. */
+export function resetRecipe(): void {
+  forgetWrong();
+  recipe.value = FIRST;
+  notes.value = [];
+}
 
 /** Sets keys; `null` resets a key to its default. */
 export function set(changes: Record<string, Settings[string] | null>): void {
@@ -72,6 +90,13 @@ export function flagOf(key: string): boolean {
 export function textOf(key: string): string {
   const value = settled.value[key];
   return value === undefined ? "" : String(value);
+}
+
+/** Takes over the settings of a stored run. */
+export function takeSettings(settings: Settings): void {
+  forgetWrong();
+  recipe.value = { ...FIRST, ...settings };
+  notes.value = [];
 }
 
 /** Loads the settings from a recipe's text. */

@@ -1,23 +1,39 @@
 // The run: its events, and the buttons that control it.
-import { batch, signal, type Signal } from "@preact/signals";
+import { batch, computed, signal, type Signal } from "@preact/signals";
 import type { Points } from "../charts/points.js";
-import type { Ended, EvalLine, Event, Progress, Samples, StepLine } from "../../messages.js";
-import { listRuns } from "./base.js";
+import type { Ended, EvalLine, Event, Progress, Run, RunLog, SampleLine, Samples, StepLine } from "../../messages.js";
+import { base, listRuns, runs } from "./base.js";
+import { dataName } from "./data.js";
 import { ask } from "./engine.js";
 import { failed, fault, say } from "./faults.js";
-import { phase } from "./phase.js";
+import { active, phase, type Phase } from "./phase.js";
 import { questions } from "./questions.js";
-import { settled } from "./recipe.js";
+import { method, settled, type Method } from "./recipe.js";
 
 export const progress = signal<Progress | null>(null);
 export const last = signal<StepLine | null>(null);
 export const lastEval = signal<EvalLine | null>(null);
-export const samples = signal<{ step: number; prompt: string; text: string }[]>([]);
+/** The answers during training, newest first. */
+export const samples = signal<SampleLine[]>([]);
+/** The answer that is being written. */
+export const writing = signal<{ step: number; prompt: string; text: string } | null>(null);
 /** Notices for the user: resumed from a snapshot, a lost device, a full disk. */
 export const notices = signal<string[]>([]);
 export const savedStep = signal<number | null>(null);
 /** The result of the last run. */
 export const ended = signal<Ended | null>(null);
+
+/** The run that is shown: what it trains, and from what. A resumed run may differ from the current settings. */
+export interface Shown {
+  /** The stored run's id, once it has one. */
+  id: string | null;
+  base: string;
+  data: string;
+  method: Method;
+  /** The prompts that it answers. */
+  samples: Samples;
+}
+export const shownRun = signal<Shown | null>(null);
 
 /** The sampling during training: its interval in steps, and the prompts. */
 export const sampling = signal<Samples>({ every: 25, prompts: [], max_new_tokens: 40 });
@@ -33,30 +49,55 @@ export const curves: Record<Curve, Signal<Points>> = {
   memory_bytes: signal<Points>([[], []]),
 };
 
+/** Whether a run can be seen: one that goes on, or one that has ended. */
+export const hasCurves = computed(() => last.value !== null);
+
+/** Every line and evaluation so far, for a tab that joins. */
+let all: StepLine[] = [];
+let evaluated: EvalLine[] = [];
+
 /** The last lines of the log, newest first. */
 export const recent = signal<StepLine[]>([]);
 const RECENT = 8;
 
-function clear(): void {
+function clearCurves(): void {
   arrived = [];
+  all = [];
+  evaluated = [];
   curves.loss.value = [[], [], []];
   for (const name of ["lr", "grad_norm", "tokens_per_second", "memory_bytes"] as const) curves[name].value = [[], []];
-  for (const list of [samples, notices, recent]) list.value = [];
-  for (const one of [last, lastEval, savedStep, ended, progress]) one.value = null;
+  recent.value = [];
 }
 
-/** Starts a run, or resumes a stored one. */
-export async function start(run: string | null = null): Promise<void> {
+function clear(): void {
+  clearCurves();
+  samples.value = [];
+  notices.value = [];
+  for (const one of [last, lastEval, savedStep, ended, progress, writing]) one.value = null;
+}
+
+/** Shows that a run is about to start, while its base and data are still being prepared. */
+export function starting(): void {
   fault.value = null;
   clear();
+  shownRun.value = null;
   phase.value = "starting";
+}
+
+/** Starts a run, or resumes a stored one with its own settings and prompts. */
+export async function start(resumed: Run | null = null): Promise<void> {
+  starting();
   say("The run starts.");
   try {
-    const samples = asked();
+    const samples = prompted();
     const recipe = settled.peek();
-    ended.value = await (run === null
-      ? ask({ kind: "train", recipe, samples }, { on: hear })
-      : ask({ kind: "go_on", run, samples }, { on: hear }));
+    shownRun.value = resumed
+      ? { id: resumed.id, base: resumed.base, data: resumed.data ?? "", method: methodOf(resumed), samples: { ...samples, prompts: [] } }
+      : { id: null, base: base.peek()?.name ?? "", data: dataName.peek() ?? "", method: method.peek(), samples };
+    progress.value = { what: "Starting", done: 0, total: null, unit: "steps" };
+    ended.value = await (resumed === null
+      ? ask({ kind: "train", recipe, samples }, { on: hearOwn })
+      : ask({ kind: "go_on", run: resumed.id }, { on: hearOwn }));
     phase.value = ended.value.finished ? "finished" : "stopped";
     say(ended.value.finished ? "The run is finished." : "The run is stopped, and what it learnt is kept.");
   } catch (error) {
@@ -65,15 +106,57 @@ export async function start(run: string | null = null): Promise<void> {
   } finally {
     showArrived();
     progress.value = null;
+    writing.value = null;
     await listRuns();
   }
 }
 
+/** The training method of a stored run. */
+export function methodOf({ method }: Run): Method {
+  return method === "lora" || method === "freeze" ? method : "full";
+}
+
+/** Shows a stored run's curves and answers, as after its end. */
+export async function showStored(id: string): Promise<void> {
+  const log = await ask({ kind: "log", id });
+  const run = runs.peek().find((one) => one.id === id);
+  if (active.peek() || !run || log.lines.length === 0) return;
+  const shown = { id, base: run.base, data: run.data ?? "", method: methodOf(run), samples: { ...sampling.peek(), prompts: [] } };
+  showRun(shown, log, run.finished ? "finished" : "stopped");
+}
+
+/** Shows a run that this tab does not train, with its log so far. */
+export function showRun(run: Shown, log: RunLog, as: Phase): void {
+  clear();
+  shownRun.value = run;
+  replay(log);
+  phase.value = as;
+}
+
+/** The steps and evaluations that are shown. */
+export function linesSoFar(): Pick<RunLog, "lines" | "evaluations"> {
+  showArrived();
+  return { lines: [...all], evaluations: [...evaluated] };
+}
+
+/** The answers that are shown, oldest first. */
+export function answersSoFar(): SampleLine[] {
+  return samples.peek().toReversed();
+}
+
+/** Adds a whole log at once. */
+function replay({ lines, evaluations, answers }: RunLog): void {
+  lines.forEach(step);
+  showArrived();
+  evaluations.forEach(evaluation);
+  samples.value = answers.toReversed();
+}
+
 /** The sampling to use: the user's prompts, or else the first questions of the data. */
-function asked(): Samples {
-  const { every, prompts, max_new_tokens } = sampling.peek();
+export function prompted(): Samples {
+  const { every, prompts, max_new_tokens } = sampling.value;
   const written = prompts.filter((prompt) => prompt.trim() !== "");
-  return { every, max_new_tokens, prompts: written.length > 0 ? written : questions.peek() };
+  return { every, max_new_tokens, prompts: written.length > 0 ? written : questions.value };
 }
 
 export async function pause(): Promise<void> {
@@ -82,8 +165,8 @@ export async function pause(): Promise<void> {
 }
 
 export async function resume(): Promise<void> {
-  await ask({ kind: "resume" });
   phase.value = "running";
+  await ask({ kind: "resume" });
   say("The run goes on.");
 }
 
@@ -93,7 +176,25 @@ export async function stop(): Promise<void> {
   await ask({ kind: "stop" });
 }
 
-function hear(event: Event): void {
+/** Ends the answers that are being written; the run goes on with the next step. */
+export async function skip(): Promise<void> {
+  await ask({ kind: "skip" });
+}
+
+const ears: ((event: Event) => void)[] = [];
+
+/** Has `ear` called with every event of a run, after it is shown. */
+export function heard(ear: (event: Event) => void): void {
+  ears.push(ear);
+}
+
+function hearOwn(event: Event): void {
+  hear(event);
+  for (const ear of ears) ear(event);
+}
+
+/** Shows what a run tells: this tab's, or another one's. */
+export function hear(event: Event): void {
   switch (event.kind) {
     case "progress":
       progress.value = event.progress;
@@ -106,30 +207,38 @@ function hear(event: Event): void {
     case "evaluation":
       evaluation(event.line);
       return;
+    case "writing": {
+      const now = writing.peek();
+      const same = now?.step === event.step && now.prompt === event.prompt;
+      writing.value = { step: event.step, prompt: event.prompt, text: (same ? now.text : "") + event.text };
+      return;
+    }
     case "sample":
       progress.value = null;
-      samples.value = [{ step: event.step, prompt: event.prompt, text: event.text }, ...samples.peek()].slice(0, 60);
+      writing.value = null;
+      samples.value = [event.line, ...samples.peek()];
       return;
     case "saved":
       savedStep.value = event.step;
       return;
     case "paused":
-      phase.value = "paused";
+      if (active.peek()) phase.value = "paused";
       say(`Paused at step ${event.step}.`);
       return;
     case "notice":
-      told(event.words);
+      tell(event.words);
       return;
     case "started":
-      if (event.step > 0) told(`The run goes on from its snapshot of step ${event.step}.`);
-      event.lines.forEach(step);
-      event.evaluations.forEach(evaluation);
+      if (event.step > 0) tell(`The run goes on from its snapshot of step ${event.step}.`);
+      if (shownRun.peek()) shownRun.value = { ...(shownRun.peek() as Shown), id: event.run };
+      clearCurves(); // after a lost device the run begins again at its snapshot
+      replay(event);
       return;
     case "resumed":
-      phase.value = "running";
+      if (phase.peek() === "paused") phase.value = "running";
       return;
     case "device_lost":
-      told(
+      tell(
         event.step > 0
           ? `The GPU was lost (${event.cause}). The run goes on from its snapshot of step ${event.step}.`
           : `The GPU was lost before the first snapshot (${event.cause}). The run begins anew.`,
@@ -143,7 +252,8 @@ function hear(event: Event): void {
   }
 }
 
-function told(words: string): void {
+/** Shows a notice of the run. */
+export function tell(words: string): void {
   notices.value = [...notices.peek(), words];
   say(words);
 }
@@ -151,6 +261,7 @@ function told(words: string): void {
 function evaluation(line: EvalLine): void {
   showArrived(); // keep the order of the steps
   lastEval.value = line;
+  evaluated.push(line);
   add("loss", line.current_steps, [null, line.eval_loss]);
 }
 
@@ -178,6 +289,7 @@ function showArrived(): void {
   arrived = [];
   const newest = lines.at(-1);
   if (!newest) return;
+  for (const line of lines) all.push(line);
   batch(() => {
     last.value = newest;
     recent.value = [...lines.toReversed(), ...recent.peek()].slice(0, RECENT);

@@ -24,7 +24,7 @@ export interface Standing {
 /** The input of the rail. */
 export interface Facts {
   opening: boolean;
-  base: { name: string; size: string; verdict: "ready" | "repairable" | "unusable"; faults: number } | null;
+  base: { name: string; size: string | null; verdict: "ready" | "repairable" | "unusable"; faults: number } | null;
   gpu: boolean;
   data: { words: string } | null;
   dataFault: boolean;
@@ -42,7 +42,7 @@ export function standings(facts: Facts): Record<Step, Standing> {
     base: facts.opening
       ? { state: "busy", says: "Opening …" }
       : base
-        ? { state: "done", says: `${base.name}, ${base.size}` }
+        ? { state: "done", says: base.size === null ? base.name : `${base.name}, ${base.size}` }
         : { state: "open", says: "Choose a model" },
     check: !base
       ? waiting("Looks for faults")
@@ -53,7 +53,7 @@ export function standings(facts: Facts): Record<Step, Standing> {
       ? { state: "trouble", says: "Cannot be read" }
       : facts.data
         ? { state: "done", says: facts.data.words }
-        : { state: usable ? "open" : "waiting", says: "What it should learn" },
+        : { state: usable ? "open" : "waiting", says: "What the model should learn" },
     method:
       facts.method.fits === false
         ? { state: "trouble", says: facts.method.words }

@@ -1,9 +1,10 @@
 // The tuned model in use: the run that just ended, or one stored in this browser.
 import { computed, effect, signal } from "@preact/signals";
 import type { Run } from "../../messages.js";
-import { runs } from "./base.js";
+import type { Given } from "../files.js";
+import { listRuns, runs } from "./base.js";
 import { ask } from "./engine.js";
-import { failed } from "./faults.js";
+import { failed, say } from "./faults.js";
 import { ended } from "./run.js";
 
 const chosen = signal<Run | null>(null);
@@ -14,6 +15,20 @@ export const tuned = computed<Run | null>(() => runs.value.find(({ id }) => id =
 /** Selects a stored run as the tuned model. */
 export async function choose(id: string): Promise<void> {
   chosen.value = await ask({ kind: "tuned", id });
+}
+
+/** Keeps a given adapter beside the open base, and selects it. */
+export async function adopt(name: string, files: Given[]): Promise<void> {
+  const { id } = await ask({ kind: "adopt", name }, { files });
+  await listRuns();
+  await choose(id);
+  say(`${name} is kept.`);
+}
+
+/** Whether given files are an adapter and no model. */
+export function isAdapter(files: readonly Given[]): boolean {
+  const has = (name: string) => files.some(({ path }) => path === name);
+  return has("adapter_config.json") && !has("config.json");
 }
 
 /** Selects a run when it has ended. */

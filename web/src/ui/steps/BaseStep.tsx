@@ -10,15 +10,23 @@ import { RunList } from "../parts/RunList.js";
 import { Notice } from "../parts/Notice.js";
 import { go, href } from "../route.js";
 import type { BaseSource } from "../../messages.js";
-import { base, cancelOpening, interrupted, open, opening, runs, storage } from "../state/base.js";
-import { failed } from "../state/faults.js";
+import { base, cancelOpening, interrupted, keepStorage, open, opening, ready, runs, storage, toGiveAgain } from "../state/base.js";
+import { failed, say } from "../state/faults.js";
 import { active } from "../state/phase.js";
+import { adopt, isAdapter } from "../state/tuned.js";
 
 /** Opens a base and goes to its report. */
 async function take(from: BaseSource, files?: Given[]): Promise<void> {
   if (active.value) throw new Error("A run is going on. Stop it first, then open another base.");
   await open(from, files);
   go("check");
+}
+
+/** Keeps an adapter that was given where a base is expected. */
+async function takeAdapter(name: string, files: Given[]): Promise<void> {
+  if (!ready.value) throw new Error(`${name} is an adapter, a part of a model: open the base that it was trained on first, then give it again.`);
+  await adopt(name, files);
+  go("use");
 }
 
 export function BaseStep() {
@@ -49,6 +57,7 @@ export function BaseStep() {
           A run was interrupted. Its last snapshot is kept, and it can go on from there.
         </Notice>
       )}
+      <GiveAgain />
       <div class="bases">
         <section class="sheet stack tight" aria-labelledby="embedded">
           <h2 id="embedded">The village model</h2>
@@ -71,6 +80,7 @@ export function BaseStep() {
             folders
             onFiles={(files) => {
               const folder = modelFolder(files);
+              if (isAdapter(folder.files)) return takeAdapter(folder.name, folder.files);
               return take({ kind: "files", name: folder.name }, folder.files);
             }}
           >
@@ -110,12 +120,46 @@ function Stored() {
   const { usage = null, quota = null, persistent } = storage.value ?? {};
   if (usage === null || quota === null) return null;
   return (
-    <p>
+    <div class="row spaced">
       <small>
         {bytes(usage)} of the {bytes(quota)} that this browser allows are in use.
-        {persistent === false && " The browser may clear them when the disk is full: take home what you want to keep."}
+        {persistent === false && " The browser may clear them when the disk is full, unless it promises to keep them."}
       </small>
-    </p>
+      {persistent === false && (
+        <Button
+          onPress={async () => {
+            const kept = await keepStorage();
+            say(kept ? "The browser keeps them." : "The browser promises nothing.");
+            if (!kept) throw new Error("The browser promises nothing: it grants this to sites that are used often or installed. Take home what you want to keep.");
+          }}
+        >
+          Ask the browser to keep them
+        </Button>
+      )}
+    </div>
+  );
+}
+
+/** The base of the last visit, which only the user can give again. */
+function GiveAgain() {
+  const source = toGiveAgain.value;
+  if (source === null || base.value !== null) return null;
+  if (source.kind === "url") {
+    return (
+      <div class="spaced">
+        <Notice kind="info" action={<Button onPress={() => take(source)}>Fetch it again</Button>}>
+          The base of your last visit was <strong>{source.url}</strong>, from the network.
+        </Notice>
+      </div>
+    );
+  }
+  if (source.kind !== "files") return null;
+  return (
+    <div class="spaced">
+      <Notice kind="info">
+        The base of your last visit was the folder <strong>{source.name}</strong>. A page may not open folders by itself: choose it again below.
+      </Notice>
+    </div>
   );
 }
 

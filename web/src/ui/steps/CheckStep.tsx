@@ -1,4 +1,5 @@
 import type { Base, Finding } from "../../messages.js";
+import { fieldWords, valueWords } from "../names.js";
 import { bytes, count } from "../numbers.js";
 import { Busy } from "../parts/Busy.js";
 import { Button } from "../parts/Button.js";
@@ -45,9 +46,9 @@ export function CheckStep() {
       <Notice
         kind={verdict.kind}
         action={
-          report.verdict === "repairable" && (
-            <Button kind="first" onPress={repair}>
-              Make a repaired copy
+          repairable > 0 && (
+            <Button kind={report.verdict === "repairable" ? "first" : "plain"} onPress={repair}>
+              {repairable > 1 ? `Make a repaired copy: all ${repairable} findings` : "Make a repaired copy"}
             </Button>
           )
         }
@@ -70,7 +71,7 @@ export function CheckStep() {
         </h2>
         <ul class="findings">
           {findings.map((finding, index) => (
-            <FindingLine key={index} finding={finding} repairable={repairable} />
+            <FindingLine key={index} finding={finding} />
           ))}
         </ul>
         <div class="row spaced">
@@ -95,8 +96,10 @@ export function CheckStep() {
             <dt>Parameters</dt>
             <dd>{report.parameters === null ? "unknown" : count(report.parameters)}</dd>
             {Object.entries(opened.config).filter(([name]) => !SAID.includes(name)).map(([name, value]) => [
-              <dt key={name}>{name}</dt>,
-              <dd key={`${name}=`}>{typeof value === "number" ? count(value) : String(value)}</dd>,
+              <dt key={name} title={name}>
+                {fieldWords(name)}
+              </dt>,
+              <dd key={`${name}=`}>{typeof value === "number" ? count(value) : valueWords(value)}</dd>,
             ])}
           </dl>
         </section>
@@ -112,7 +115,7 @@ export function CheckStep() {
   );
 }
 
-function FindingLine({ finding, repairable }: { finding: Finding; repairable: number }) {
+function FindingLine({ finding }: { finding: Finding }) {
   const { kind, word } = SEVERITIES[finding.severity];
   const where = [finding.file, finding.tensor].filter((part) => part !== null);
   return (
@@ -127,13 +130,6 @@ function FindingLine({ finding, repairable }: { finding: Finding; repairable: nu
         )}
         {finding.repair !== null && <small class="line">Repair: {finding.repair}</small>}
       </div>
-      {finding.repair !== null && (
-        <Button label={`${repairWords(repairable)}: ${finding.message}`} onPress={repair}>
-          {repairWords(repairable)}
-        </Button>
-      )}
     </li>
   );
 }
-
-const repairWords = (repairable: number) => (repairable === 1 ? "Repair" : `Repair all ${repairable}`);

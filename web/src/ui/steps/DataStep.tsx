@@ -3,13 +3,16 @@ import { Choice } from "../parts/Choice.js";
 import { Drop } from "../parts/Drop.js";
 import { NumberField, SwitchField } from "../parts/Field.js";
 import { Notice } from "../parts/Notice.js";
+import { Mapping } from "../parts/Mapping.js";
 import { Missing, Onward } from "../parts/Onward.js";
 import { Preview } from "../parts/Preview.js";
 import { Writer } from "../parts/Writer.js";
+import { dataWords } from "../names.js";
 import { bytes, counted } from "../numbers.js";
+import { recognise } from "../recognise.js";
 import { Button } from "../parts/Button.js";
 import { ready } from "../state/base.js";
-import { data, dataFault, example, examples, files, heldOut, pasted, pastedFormat, preparing, preview, way, type Way } from "../state/data.js";
+import { data, dataFault, example, examples, files, heldOut, pasted, pastedFormat, preparing, preview, suitsVillage, way, type Way } from "../state/data.js";
 import { flagOf, numberOf, set } from "../state/recipe.js";
 import { wrongOn } from "../state/wrong.js";
 
@@ -22,28 +25,34 @@ const WAYS: readonly (readonly [Way, string])[] = [
 
 export function DataStep() {
   return (
-    <div class="main-aside">
-      <div>
-        <Choice label="Where the data comes from" value={way.value} options={WAYS} onChange={(value) => (way.value = value)} />
-        <section class="given" aria-label="The data">
-          <Given />
-        </section>
-        <section class="part">
-          <h2>What the tokenizer makes of it</h2>
-          <p>
-            The model learns the <mark class="trained">green</mark> tokens; it only reads the others. Each box is one token.
-          </p>
-          <Shown />
-        </section>
+    <>
+      <div class="main-aside">
+        <div>
+          <Choice
+            label="Where the data comes from"
+            value={way.value}
+            options={WAYS.filter(([key]) => key !== "example" || suitsVillage.value)}
+            onChange={(value) => (way.value = value)}
+          />
+          <section class="given" aria-label="The data">
+            <Given />
+            {(way.value === "files" || way.value === "paste") && <Mapping />}
+          </section>
+          <section class="part">
+            <h2>What the tokenizer makes of it</h2>
+            <p>
+              The model learns the <mark class="trained">green</mark> tokens; it only reads the others. Each box is one token.
+            </p>
+            <Shown />
+          </section>
+        </div>
+        <aside aria-label="How the data is used">
+          <h2>How it is used</h2>
+          <Settings />
+        </aside>
       </div>
-      <aside aria-label="How the data is used">
-        <h2>How it is used</h2>
-        <Settings />
-      </aside>
-      <div class="wide">
-        <Onward to="method" missing={data.value ? null : "There is no data yet."} wrong={wrongOn("data")} />
-      </div>
-    </div>
+      <Onward to="method" missing={data.value ? null : "There is no data yet."} wrong={wrongOn("data")} />
+    </>
   );
 }
 
@@ -55,7 +64,7 @@ function Given() {
           {examples.value.map(({ name, about, records, held_out }) => (
             <label key={name}>
               <input type="radio" name="example" checked={example.value === name} onChange={() => (example.value = name)} />
-              <strong>{name}</strong>
+              <strong>{capital(dataWords(name))}</strong>
               <small>
                 {about.replace(/\.?$/, ".")} {counted(records, "record")}{held_out ? ", others held out to evaluate on" : ""}.
               </small>
@@ -86,7 +95,13 @@ function Given() {
             spellcheck={false}
             placeholder={PLACEHOLDERS[pastedFormat.value]}
             value={pasted.value}
-            onInput={(event) => (pasted.value = event.currentTarget.value)}
+            onInput={(event) => {
+              const text = event.currentTarget.value;
+              // What is pasted as a whole says what it is; while someone types, the choice is theirs.
+              const format = event.inputType === "insertFromPaste" || pasted.peek() === "" ? recognise(text) : null;
+              pasted.value = text;
+              if (format !== null) pastedFormat.value = format;
+            }}
           />
         </div>
       );
@@ -137,11 +152,28 @@ function Files({ list }: { list: Signal<{ name: string; text: string }[]> }) {
   );
 }
 
+const capital = (words: string) => words.charAt(0).toUpperCase() + words.slice(1);
+
 function Shown() {
   if (!ready.value) return <Missing to="base">The tokens show once there is a base that is ready.</Missing>;
   if (dataFault.value !== null) return <Notice kind="error">{dataFault.value}</Notice>;
   if (!preview.value) return <p class="soft">{preparing.value ? "Reading …" : "Nothing to show yet."}</p>;
   return <Preview preview={preview.value} busy={preparing.value} />;
+}
+
+/** Offers the length that the data needs, where some of it is cut. */
+function Needed() {
+  const shown = preview.value;
+  const needs = shown?.needs ?? 0;
+  if (!shown || shown.truncated === 0 || needs <= (numberOf("cutoff_len") ?? 0)) return null;
+  return (
+    <div class="row needed">
+      <small class="grow">
+        {counted(shown.truncated, "sample")} {shown.truncated === 1 ? "is" : "are"} cut; the longest has {needs} tokens.
+      </small>
+      <Button onPress={() => set({ cutoff_len: needs })}>Take {needs}</Button>
+    </div>
+  );
 }
 
 function Settings() {
@@ -157,6 +189,7 @@ function Settings() {
         value={numberOf("cutoff_len")}
         onChange={(value) => set({ cutoff_len: value })}
       />
+      <Needed />
       <NumberField
         name="Held out"
         help="Records kept for evaluation: a count, or a share below 1. An example with its own set needs none."

@@ -19,30 +19,30 @@ const METHODS: readonly (readonly [Method, string, string])[] = [
 export function MethodStep() {
   if (!ready.value) return <Missing to="base">The settings show once there is a base that is ready.</Missing>;
   return (
-    <div class="main-aside">
-      <div>
-        <Options label="Method" value={method.value} options={METHODS} onChange={(value) => set({ finetuning_type: value })} />
-        {method.value === "lora" && <Lora />}
-        {method.value === "freeze" && <Freeze />}
-        <Training />
-        <details class="part">
-          <summary>More settings</summary>
-          <More />
-        </details>
-        <RecipeFile />
+    <>
+      <div class="main-aside">
+        <div>
+          <Options label="Method" value={method.value} options={METHODS} onChange={(value) => set({ finetuning_type: value })} />
+          {method.value === "lora" && <Lora />}
+          {method.value === "freeze" && <Freeze />}
+          <Training />
+          <details class="part">
+            <summary>More settings</summary>
+            <More />
+          </details>
+          <RecipeFile />
+        </div>
+        <aside aria-label="What it costs">
+          <Cost />
+        </aside>
       </div>
-      <aside aria-label="What it costs">
-        <Cost />
-      </aside>
-      <div class="wide">
-        <Onward to="train" missing={estimate.value?.fits === false ? "It does not fit yet." : null} wrong={wrongOn("method")}>
-          {estimate.value?.fits && (
-            <small class="number">
-              {count(estimate.value.trainable)} parameters learn, {bytes(estimate.value.memory.peak)} of memory, {counted(estimate.value.steps, "step")}
-            </small>
-          )}
-        </Onward>
-      </div>
-    </div>
+      <Onward to="train" missing={estimate.value?.fits === false ? "It does not fit yet." : null} wrong={wrongOn("method")}>
+        {estimate.value?.fits && (
+          <small class="number">
+            {count(estimate.value.trainable)} parameters learn, {bytes(estimate.value.memory.peak)} of memory, {counted(estimate.value.steps, "step")}
+          </small>
+        )}
+      </Onward>
+    </>
   );
 }

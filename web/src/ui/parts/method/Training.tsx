@@ -22,7 +22,7 @@ export function Training() {
       <NumberKey
         of="per_device_train_batch_size"
         name="Samples at once"
-        help="Larger batches use the GPU better and need more memory."
+        help="Larger batches use the GPU better, and need more memory."
         whole
         least={1}
         most={4096}

@@ -1,6 +1,6 @@
 // What is trained: the settings of an adapter, and of fine-tuning only some layers.
-import { numberOf, set, textOf } from "../../state/recipe.js";
-import { TextField } from "../Field.js";
+import { numberOf, ownAdapters, set, textOf } from "../../state/recipe.js";
+import { SelectField, TextField } from "../Field.js";
 import { Modules } from "../Modules.js";
 import { NumberKey, SwitchKey } from "./keys.js";
 
@@ -8,6 +8,7 @@ export function Lora() {
   return (
     <section class="part" aria-label="LoRA">
       <h2>The adapter</h2>
+      <Begin />
       <NumberKey
         of="lora_rank"
         name="Rank"
@@ -44,6 +45,21 @@ export function Lora() {
         help="Scales by alpha / √rank, so that a high rank does not learn ever more slowly."
       />
     </section>
+  );
+}
+
+/** Which adapter the run goes on from: one of the open base, or none. */
+function Begin() {
+  const own = ownAdapters.value;
+  if (own.length === 0) return null;
+  return (
+    <SelectField
+      name="Go on from"
+      help="A new adapter, or one of this base that is trained further: its rank and modules are kept."
+      value={textOf("adapter_name_or_path")}
+      options={[["", "a new adapter"], ...own.map(({ id, name }) => [id, name] as const)]}
+      onChange={(id) => set({ adapter_name_or_path: id === "" ? null : id })}
+    />
   );
 }
 

@@ -1,0 +1,119 @@
+import { count } from "../../numbers.js";
+import { asked } from "../../state/questions.js";
+import { active, phase } from "../../state/phase.js";
+import { progress, samples, sampling, shownRun, skip, writing } from "../../state/run.js";
+import { Button } from "../Button.js";
+
+const WHEN = (step: number) => (step === 0 ? "Before the first step" : `After step ${count(step)}`);
+
+/** What the model answers while it learns: the first and the newest answer to each prompt, one below the other. */
+export function Answers() {
+  const now = writing.value;
+  const prompts = [...new Set([...(shownRun.value?.samples.prompts ?? []), ...samples.value.map(({ prompt }) => prompt).toReversed()])];
+  if (now && !prompts.includes(now.prompt)) prompts.push(now.prompt);
+  if (prompts.length === 0) return null;
+  const own = active.value && phase.value !== "elsewhere";
+  return (
+    <section class="answers-live" aria-label="What it says while it learns">
+      <div class="row">
+        <h2 class="grow">What it says</h2>
+        {own && now && (
+          <Button kind="quiet" onPress={skip}>
+            Skip these answers
+          </Button>
+        )}
+      </div>
+      <ul class="stack tight">
+        {prompts.map((prompt) => (
+          <Prompt key={prompt} prompt={prompt} />
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+function Prompt({ prompt }: { prompt: string }) {
+  const now = writing.value?.prompt === prompt ? writing.value : null;
+  const answers = samples.value.filter((sample) => sample.prompt === prompt);
+  const [newest] = answers;
+  const oldest = answers.at(-1);
+  const right = asked.value.find(({ question }) => question === prompt)?.answer;
+  const waiting = !now && !newest && (active.value || phase.value === "elsewhere");
+  return (
+    <li class="prompt">
+      <p class="question">{prompt}</p>
+      <dl>
+        {oldest && (oldest !== newest || now !== null) && (
+          <div>
+            <dt>{WHEN(oldest.step)}</dt>
+            <dd class="soft">{oldest.text || "(nothing)"}</dd>
+          </div>
+        )}
+        {now ? (
+          <div aria-busy="true">
+            <dt>{WHEN(now.step)}</dt>
+            <dd>
+              {now.text}
+              <span class="caret" aria-hidden="true" />
+            </dd>
+          </div>
+        ) : (
+          newest && (
+            <div>
+              <dt>{WHEN(newest.step)}</dt>
+              <dd>
+                {newest.text || "(nothing)"}
+                {newest.finish === "skipped" && <span class="soft"> … (skipped)</span>}
+                {(newest.finish === "length" || newest.finish === "context") && <span class="soft"> …</span>}
+              </dd>
+            </div>
+          )
+        )}
+        {waiting && (
+          <div>
+            <dt>{progress.value ? progress.value.what : "Soon"}</dt>
+            <dd class="soft">{sampling.value.every > 0 ? "Its answer before it learns comes first." : "It is not asked."}</dd>
+          </div>
+        )}
+        {right != null && (
+          <div class="right">
+            <dt>The right answer, which it never sees</dt>
+            <dd>{right}</dd>
+          </div>
+        )}
+      </dl>
+    </li>
+  );
+}
+
+/** All answers, newest first. */
+export function AllAnswers() {
+  if (samples.value.length === 0) return null;
+  return (
+    <details>
+      <summary>All answers so far</summary>
+      <div class="scroll tall" tabIndex={0} role="region" aria-label="All answers so far">
+        <table class="said">
+          <thead>
+            <tr>
+              <th scope="col" class="number">
+                Step
+              </th>
+              <th scope="col">Asked</th>
+              <th scope="col">Answered</th>
+            </tr>
+          </thead>
+          <tbody>
+            {samples.value.map(({ step, prompt, text }, index) => (
+              <tr key={samples.value.length - index}>
+                <td class="number">{step}</td>
+                <td>{prompt}</td>
+                <td>{text}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </details>
+  );
+}

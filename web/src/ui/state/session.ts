@@ -1,0 +1,159 @@
+// The visit survives a reload: base, data, settings, prompts and the shown run are kept in this browser's database.
+import { effect, signal } from "@preact/signals";
+import type { BaseSource, ChatMessage, Columns, Samples, Settings } from "../../messages.js";
+import { route, type Place } from "../route.js";
+import { baseSource, listRuns, open, runs, toGiveAgain } from "./base.js";
+import { remembers, settings as answering } from "./chat.js";
+import { example, files, heldOut, mapping, pasted, pastedFormat, way, written, type Way } from "./data.js";
+import { failed } from "./faults.js";
+import { active } from "./phase.js";
+import { recipe } from "./recipe.js";
+import { sampling, showStored, shownRun } from "./run.js";
+import { STEPS } from "./steps.js";
+import { choose, tuned } from "./tuned.js";
+
+/** What is kept. A page of another version ignores what has another number. */
+interface Kept {
+  version: 1;
+  source: BaseSource | null;
+  place: Place;
+  way: Way;
+  example: string;
+  pasted: string;
+  pastedFormat: typeof pastedFormat.value;
+  files: typeof files.value;
+  heldOut: typeof heldOut.value;
+  mapping: Columns | null;
+  written: ChatMessage[][];
+  recipe: Settings;
+  sampling: Samples;
+  answering: typeof answering.value;
+  remembers: boolean;
+  /** The stored run whose curves are shown. */
+  shown: string | null;
+  tuned: string | null;
+}
+
+/** The step of the last visit to go on with; `null` if there is none. */
+export const restored = signal<Place | null>(null);
+/** Whether there are changes that are not written yet, or that this browser refuses to keep. */
+export const unsaved = signal(false);
+
+/** Milliseconds without a change before it is written. */
+const QUIET = 400;
+const STORE = "visit";
+const KEY = "last";
+
+function database(): Promise<IDBDatabase> {
+  return new Promise((resolve, reject) => {
+    const request = indexedDB.open("rootstock", 1);
+    request.onupgradeneeded = () => request.result.createObjectStore(STORE);
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error ?? new Error("the browser refuses its database"));
+  });
+}
+
+/** Runs one transaction; the database is closed afterwards, so that it never blocks another tab. */
+async function within<T>(mode: IDBTransactionMode, act: (store: IDBObjectStore) => IDBRequest<T>): Promise<T> {
+  const opened = await database();
+  try {
+    return await new Promise<T>((resolve, reject) => {
+      const transaction = opened.transaction(STORE, mode);
+      const request = act(transaction.objectStore(STORE));
+      transaction.oncomplete = () => resolve(request.result);
+      transaction.onabort = () => reject(transaction.error ?? new Error("the browser refuses its database"));
+    });
+  } finally {
+    opened.close();
+  }
+}
+
+function now(): Kept {
+  const place = route.value;
+  return {
+    version: 1,
+    source: baseSource.value ?? toGiveAgain.value,
+    place: STEPS.some((step) => step === place) ? place : (restored.peek() ?? "base"),
+    way: way.value,
+    example: example.value,
+    pasted: pasted.value,
+    pastedFormat: pastedFormat.value,
+    files: files.value,
+    heldOut: heldOut.value,
+    mapping: mapping.value,
+    written: written.value,
+    recipe: recipe.value,
+    sampling: sampling.value,
+    answering: answering.value,
+    remembers: remembers.value,
+    shown: shownRun.value?.id ?? null,
+    tuned: tuned.value?.id ?? null,
+  };
+}
+
+/** Restores the last visit, then keeps what changes. Without a database the page works, and asks before it is left. */
+export async function followSession(): Promise<void> {
+  try {
+    const kept = (await within("readonly", (store) => store.get(KEY))) as Kept | undefined;
+    if (kept?.version === 1) await restore(kept);
+  } catch (error) {
+    console.warn("The last visit cannot be restored:", error);
+  }
+  let first = true;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  effect(() => {
+    const state = now();
+    if (first) {
+      first = false;
+      return;
+    }
+    unsaved.value = true;
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      within("readwrite", (store) => store.put(state, KEY)).then(
+        () => (unsaved.value = false),
+        (error: unknown) => console.warn("The visit cannot be kept:", error),
+      );
+    }, QUIET);
+  });
+}
+
+async function restore(kept: Kept): Promise<void> {
+  // What the user did while this was read is newer.
+  if (baseSource.peek() === null && !active.peek()) {
+    way.value = kept.way;
+    example.value = kept.example;
+    pasted.value = kept.pasted;
+    pastedFormat.value = kept.pastedFormat;
+    files.value = kept.files;
+    heldOut.value = kept.heldOut;
+    mapping.value = kept.mapping;
+    written.value = kept.written;
+    recipe.value = kept.recipe;
+    sampling.value = kept.sampling;
+    answering.value = kept.answering;
+    remembers.value = kept.remembers;
+    restored.value = kept.source === null ? null : kept.place;
+    await reopenBase(kept.source);
+  }
+  if (runs.peek().length === 0) await listRuns();
+  const usable = (id: string | null) => runs.peek().find((run) => run.id === id && run.usable && !run.live);
+  const shown = usable(kept.shown);
+  if (shown && !active.peek() && shownRun.peek() === null) await showStored(shown.id);
+  const chosen = usable(kept.tuned);
+  if (chosen && tuned.peek() === null) await choose(chosen.id);
+}
+
+/** Opens the base of the last visit if this browser holds it. The network is not asked without the user. */
+async function reopenBase(source: BaseSource | null): Promise<void> {
+  if (source === null) return;
+  if (source.kind === "files" || source.kind === "url") {
+    toGiveAgain.value = source;
+    return;
+  }
+  try {
+    await open(source);
+  } catch (error) {
+    failed(error); // a run that was deleted meanwhile
+  }
+}

@@ -1,0 +1,259 @@
+import { useEffect, useMemo, useState } from "preact/hooks";
+import { signal, useSignal } from "@preact/signals";
+import type { Run, RunLog, Settings } from "../../messages.js";
+import { Chart, type Line } from "../charts/Chart.js";
+import { overlay, smooth, type Curve } from "../charts/overlay.js";
+import type { Points } from "../charts/points.js";
+import { dataWords } from "../names.js";
+import { bytes, duration, figures } from "../numbers.js";
+import { Button } from "../parts/Button.js";
+import { Choice } from "../parts/Choice.js";
+import { Delete, METHODS, RunName, sizeWords, Steps } from "../parts/RunList.js";
+import { go } from "../route.js";
+import { describeRun, runs } from "../state/base.js";
+import { ask } from "../state/engine.js";
+import { failed, say } from "../state/faults.js";
+import { takeSettings } from "../state/recipe.js";
+import { choose } from "../state/tuned.js";
+
+/** Colours of the curves, by the order in which runs were chosen. */
+const TOKENS = ["leaf", "slate", "bark", "rust", "ink"] as const;
+/** Runs shown at first. */
+const FIRST = 3;
+
+const logs = signal<ReadonlyMap<string, RunLog>>(new Map());
+const chosen = signal<readonly string[] | null>(null);
+const smoothing = signal(0);
+
+/** The stored runs beside each other: what differs, what came of it, their curves. */
+export function Runs() {
+  const list = runs.value.filter(({ steps }) => steps > 0);
+  const ids = chosen.value ?? list.slice(0, FIRST).map(({ id }) => id);
+  const shown = list.filter(({ id }) => ids.includes(id));
+  const wanted = shown.map(({ id, step }) => `${id} ${step}`).join(",");
+  useEffect(() => {
+    for (const { id } of shown) {
+      ask({ kind: "log", id }).then((log) => (logs.value = new Map(logs.peek()).set(id, log)), failed);
+    }
+  }, [wanted]);
+  if (list.length === 0) return <p class="soft">There is no run yet: each one that is trained here is listed, with its settings and curves.</p>;
+  const toggle = (id: string, on: boolean) => {
+    chosen.value = on ? [...ids, id].slice(-TOKENS.length) : ids.filter((other) => other !== id);
+  };
+  const different = keysThatDiffer(list);
+  const swatch = (id: string) => TOKENS[shown.findIndex((run) => run.id === id)];
+  return (
+    <>
+      <Curves runs={shown} />
+      <div class="scroll part">
+        <table class="runs experiments">
+          <caption>Choose up to {TOKENS.length} for the curves</caption>
+          <thead>
+            <tr>
+              <th scope="col">
+                <span class="unseen">Curve</span>
+              </th>
+              <th scope="col">Run</th>
+              <th scope="col">Method</th>
+              <th scope="col">What differs</th>
+              <th scope="col" class="number">
+                Steps
+              </th>
+              <th scope="col" class="number">
+                Training loss
+              </th>
+              <th scope="col" class="number">
+                Held out
+              </th>
+              <th scope="col" class="number">
+                Time
+              </th>
+              <th scope="col" class="number">
+                Size
+              </th>
+              <th scope="col">
+                <span class="unseen">What to do with it</span>
+              </th>
+            </tr>
+          </thead>
+          <tbody>
+            {list.map((run) => (
+              <tr key={run.id}>
+                <td>
+                  <label class="check">
+                    <span class="unseen">Show the curve of {run.name}</span>
+                    <input type="checkbox" checked={ids.includes(run.id)} onChange={(event) => toggle(run.id, event.currentTarget.checked)} />
+                    <span class="swatch" data-token={ids.includes(run.id) ? swatch(run.id) : undefined} />
+                  </label>
+                </td>
+                <th scope="row">
+                  <RunName run={run} />
+                </th>
+                <td>{METHODS[run.method]}</td>
+                <td data-name="differs">
+                  <Different run={run} keys={different} />
+                  {!run.live && <Notes run={run} />}
+                </td>
+                <td class="number" data-name="steps">
+                  <Steps run={run} />
+                </td>
+                <td class="number" data-name="training loss">
+                  {run.train_loss === null ? "–" : run.train_loss.toFixed(3)}
+                </td>
+                <td class="number" data-name="held out">
+                  {run.eval_loss === null ? "–" : run.eval_loss.toFixed(3)}
+                </td>
+                <td class="number" data-name="time">
+                  {run.seconds === null ? "–" : duration(run.seconds)}
+                </td>
+                <td class="number" data-name="size" title={sizeWords(run)}>
+                  {bytes(run.bytes)}
+                </td>
+                <td>
+                  <div class="row end">
+                    {!run.live && run.usable && (
+                      <Button label={`Try ${run.name}`} onPress={() => choose(run.id).then(() => go("use"))}>
+                        Try
+                      </Button>
+                    )}
+                    <Button label={`Take the settings of ${run.name}`} onPress={() => take(run)}>
+                      Its settings
+                    </Button>
+                    {!run.live && <Delete run={run} />}
+                  </div>
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </>
+  );
+}
+
+function take(run: Run): void {
+  takeSettings(run.recipe);
+  say(`The settings of ${run.name} are those of the next run.`);
+  go("method");
+}
+
+/** Recipe keys whose values differ among the runs. */
+function keysThatDiffer(list: readonly Run[]): string[] {
+  const keys = new Set(list.flatMap(({ recipe }) => Object.keys(recipe)));
+  keys.delete("run_name");
+  keys.delete("finetuning_type"); // has a column of its own
+  return [...keys].filter((key) => new Set(list.map(({ recipe }) => String(recipe[key]))).size > 1);
+}
+
+function Different({ run, keys }: { run: Run; keys: readonly string[] }) {
+  const value = (settings: Settings, key: string) => {
+    const one = settings[key];
+    return typeof one === "number" ? String(Number(figures(one).replaceAll(",", ""))) : String(one);
+  };
+  const own = keys.filter((key) => run.recipe[key] !== undefined);
+  return (
+    <>
+      {run.data === null ? "" : `${dataWords(run.data)}, `}on {run.base}
+      {own.length > 0 && (
+        <small class="line">
+          {own.map((key, index) => (
+            <span key={key}>
+              {index > 0 && ", "}
+              {key.replaceAll("_", " ")} {value(run.recipe, key)}
+            </span>
+          ))}
+        </small>
+      )}
+    </>
+  );
+}
+
+/** What the user notes on a run. */
+function Notes({ run }: { run: Run }) {
+  const typed = useSignal<string | null>(null);
+  const changed = typed.value !== null && typed.value !== run.notes;
+  return (
+    <details class="notes" open={run.notes !== ""}>
+      <summary>Notes</summary>
+      <textarea
+        rows={2}
+        aria-label={`Notes on ${run.name}`}
+        value={typed.value ?? run.notes}
+        onInput={(event) => (typed.value = event.currentTarget.value)}
+      />
+      {changed && (
+        <Button
+          onPress={async () => {
+            await describeRun(run.id, "", typed.value ?? "");
+            typed.value = null;
+          }}
+        >
+          Save the notes
+        </Button>
+      )}
+    </details>
+  );
+}
+
+/** The losses of several runs over each other. */
+function Curves({ runs: shown }: { runs: readonly Run[] }) {
+  const curves = shown.flatMap(({ id }) => {
+    const log = logs.value.get(id);
+    return log ? [{ id, log }] : [];
+  });
+  const key = curves.map(({ id }) => id).join(",");
+  const [training, evaluations] = useMemo(() => {
+    const of = (points: (log: RunLog) => Curve) => overlay(curves.map(({ log }) => points(log)));
+    return [
+      of(({ lines }) => smooth(lines.map(({ current_steps, loss }) => [current_steps, loss] as const), smoothing.value)),
+      of((log) => log.evaluations.map(({ current_steps, eval_loss }) => [current_steps, eval_loss] as const)),
+    ];
+  }, [logs.value, key, smoothing.value]);
+  const names = (dots: boolean): Line[] =>
+    curves.map(({ id }) => ({
+      name: shown.find((run) => run.id === id)?.name ?? id,
+      token: TOKENS[shown.findIndex((run) => run.id === id)] ?? "ink",
+      dots,
+    }));
+  const evaluated = curves.some(({ log }) => log.evaluations.length > 0);
+  return (
+    <section class="stack" aria-label="The curves">
+      <div class="row">
+        <span>Smoothing</span>
+        <Choice
+          label="Smoothing"
+          value={String(smoothing.value)}
+          options={[
+            ["0", "none"],
+            ["0.6", "some"],
+            ["0.9", "much"],
+          ]}
+          onChange={(value) => (smoothing.value = Number(value))}
+        />
+      </div>
+      <div class="charts">
+        <figure>
+          <figcaption>Training loss{smoothing.value > 0 ? ", smoothed" : ""}</figcaption>
+          <Overlaid key={key} label="Training loss of the chosen runs over their steps" names={names(false)} points={training} />
+        </figure>
+        {evaluated && (
+          <figure>
+            <figcaption>Loss on held-out samples</figcaption>
+            <Overlaid key={key} label="Loss on held-out samples of the chosen runs over their steps" names={names(true)} points={evaluations} />
+          </figure>
+        )}
+      </div>
+    </section>
+  );
+}
+
+/** A chart whose lines stay the same for as long as it lives (its key says for how long); their points may change. */
+function Overlaid({ label, names, points }: { label: string; names: Line[]; points: Points }) {
+  const [lines] = useState(names);
+  const shown = useSignal(points);
+  useEffect(() => {
+    shown.value = points;
+  }, [points]);
+  if (lines.length === 0) return <p class="soft empty">Choose runs below.</p>;
+  return <Chart label={label} lines={lines} points={shown} height={240} />;
+}
