@@ -34,5 +34,6 @@ pub use prepare::{PrepareProgress, Prepared, check_fits_model, prepare};
 pub use record::{Content, Conversation, Record};
 pub use sample::{IGNORE, Sample};
 pub use samples::{Encoded, Encoding, encode_records};
+pub use table::column_names;
 pub use template::{ChatTemplate, Message};
 pub use tokenizer::{ByteRange, TextStream, Tokenizer};

@@ -32,6 +32,20 @@ pub(super) fn delimiter(usual: u8, beginning: &[u8]) -> u8 {
     [b';', b'\t', b','].into_iter().find(|other| first.contains(other)).unwrap_or(usual)
 }
 
+/// The names of a table's columns, by its first row; none for an empty table. `usual` parts the cells of its kind of file.
+///
+/// # Errors
+/// A first row that cannot be read.
+pub fn column_names(path: &str, usual: u8, bytes: &[u8]) -> Result<Vec<String>> {
+    let mut table = Table::new(delimiter(usual, bytes));
+    // A row after the first ends the reading.
+    table.push(path, bytes, &mut |_, _| Ok(false))?;
+    if table.columns.is_none() {
+        table.push(path, &[], &mut |_, _| Ok(false))?;
+    }
+    Ok(table.columns.unwrap_or_default())
+}
+
 impl Table {
     pub(super) fn new(delimiter: u8) -> Table {
         let reader = ReaderBuilder::new().delimiter(delimiter).build();

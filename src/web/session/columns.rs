@@ -3,6 +3,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::super::messages::{Columns, DataFile};
+use crate::data::column_names;
 use crate::error::{Error, Result};
 
 /// The names in a file's first record; none for plain text, which has no columns.
@@ -16,10 +17,9 @@ pub(super) fn names(file: &DataFile) -> Result<Vec<String>> {
     match extension.as_str() {
         "txt" => Ok(Vec::new()),
         "csv" | "tsv" => {
-            let delimiter = if extension == "tsv" { b'\t' } else { b',' };
-            let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(text.as_bytes());
-            let header = reader.headers().map_err(|e| fault(format!("the first row, which names the columns, cannot be read: {e}")))?;
-            Ok(header.iter().map(|name| name.trim().to_string()).filter(|name| !name.is_empty()).collect())
+            let usual = if extension == "tsv" { b'\t' } else { b',' };
+            let names = column_names(&file.name, usual, text.as_bytes())?;
+            Ok(names.into_iter().filter(|name| !name.is_empty()).collect())
         }
         _ => {
             // Lines of records, or a list of them: only the first is parsed.
@@ -55,6 +55,7 @@ mod tests {
         let of = |name: &str, text: &str| names(&file(name, text)).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(of("a.csv", "frage, antwort\n1,2\n"), ["frage", "antwort"]);
         assert_eq!(of("a.tsv", "frage\tantwort\n"), ["frage", "antwort"]);
+        assert_eq!(of("a.csv", "frage;antwort"), ["frage", "antwort"]);
         assert_eq!(of("a.jsonl", "{\"q\": 1, \"a\": 2}\n{\"x\": 3}"), ["q", "a"]);
         assert_eq!(of("a.json", "[\n {\"q\": [1, 2]},\n {\"x\": 3}"), ["q"]);
         assert_eq!(of("a.txt", "{"), [""; 0]);

@@ -236,8 +236,8 @@ fn longest(prepared: &Prepared) -> usize {
 
 /// The first question of a record and its answer.
 fn exchange(record: &Record) -> Option<Exchange> {
-    let Content::Conversation(messages) = &record.content else { return None };
-    let [question, answer] = messages.get(..2)? else { return None };
+    let Content::Conversation(conversation) = &record.content else { return None };
+    let [question, answer] = conversation.messages.get(..2)? else { return None };
     (question.role == "user").then(|| Exchange { question: question.content.clone(), answer: answer.content.clone() })
 }
 
