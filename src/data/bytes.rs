@@ -94,6 +94,8 @@ impl<'a> Bytes<'a> {
     fn rest(&mut self) -> Result<Vec<u8>> {
         let rest = match &mut self.packing {
             Packing::None => return Ok(Vec::new()),
+            // A file without a byte holds no record, as any other file of that size; it is not a member that is cut off.
+            Packing::Gzip(_) if self.size == 0 => return Ok(Vec::new()),
             Packing::Gzip(decoder) => decoder.try_finish().map(|()| std::mem::take(decoder.get_mut())).map_err(|e| e.to_string()),
             Packing::Zstandard(decoder) => decoder.finish(),
         };
