@@ -3,7 +3,9 @@
 use super::residual;
 use super::sums::add_partials;
 use crate::graph::{Emit, Graph, Op, ParamId, ValueId};
-use crate::kernels::{rms_norm_backward_input, rms_norm_backward_weight, rms_norm_forward, rms_norm_forward_sum, row_groups};
+use crate::kernels::{
+    rms_norm_backward, rms_norm_backward_input, rms_norm_backward_weight, rms_norm_forward, rms_norm_forward_sum, row_groups,
+};
 
 #[derive(Debug)]
 struct RmsNorm {
@@ -77,6 +79,9 @@ impl Op for RmsNorm {
 
     fn backward(&self, e: &mut Emit<'_>, x: &[ValueId], y: &[ValueId], saved: &[ValueId]) {
         let Some(dy) = e.grad(y[0]) else { return };
+        if self.backward_together(e, dy, x[0], saved[0]) {
+            return;
+        }
         // The weight first: its gradient reads dy, which the input's may be added to where both are one residual gradient.
         if e.param(self.weight).trainable {
             self.backward_weight(e, dy, x[0], saved[0]);
@@ -105,6 +110,41 @@ impl Op for RmsNorm {
 }
 
 impl RmsNorm {
+    /// Both gradients by one kernel, on GPUs, where a lane can keep the sums of its columns: whether it was done.
+    fn backward_together(&self, e: &mut Emit<'_>, dy: ValueId, x: ValueId, rstd: ValueId) -> bool {
+        let shape = e.shape(x);
+        let (lanes, per_group) = e.tuning.lanes(shape.stride4());
+        let one_group = e.param(self.weight).shape.cols == shape.cols;
+        if e.tuning.row_lanes.is_some() || !one_group || shape.stride4() > 4 * lanes || !e.needs_grad(x) {
+            return false;
+        }
+        let Some(gradient) = e.piece(self.weight).gradient.filter(|_| e.param(self.weight).trainable) else { return false };
+        let Some(target) = e.grad_target(x) else { return false };
+        let mode = e.gradient_mode(self.weight);
+        // At most 64 blocks, or adding them up becomes the long part; two rows of each slot, or their sums are half as long as x.
+        let slot_rows = shape.rows.div_ceil(64 * per_group as usize).max(2);
+        let block = slot_rows * per_group as usize;
+        let partials = e.matrix(shape.rows.div_ceil(block), shape.cols);
+        let params = rms_norm_backward::Params {
+            rows: shape.rows as u32,
+            cols: shape.cols as u32,
+            x_stride: shape.stride4(),
+            dy_stride: shape.stride4(),
+            dx_stride: shape.stride4(),
+            dw_stride: shape.stride4(),
+            block_rows: block as u32,
+            weight_offset: self.weight_offset,
+            accumulate: u32::from(target.accumulate),
+        };
+        let constants = rms_norm_backward::Constants { LANES: lanes, ROWS: per_group };
+        let weight = e.piece(self.weight).weight;
+        let (dx, dw) = (e.bind(target.value), e.bind(partials));
+        let bindings = rms_norm_backward::Bindings { dy: e.bind(dy), x: e.bind(x), weight, rstd: e.bind(rstd), dx, dw };
+        e.run(rms_norm_backward::dispatch(params, constants, bindings, row_groups(shape.rows, block as u32)));
+        add_partials(e, partials, gradient, mode);
+        true
+    }
+
     fn backward_weight(&self, e: &mut Emit<'_>, dy: ValueId, x: ValueId, rstd: ValueId) {
         let Some(gradient) = e.piece(self.weight).gradient else { return };
         let mode = e.gradient_mode(self.weight);

@@ -102,8 +102,9 @@ fn upload(gpu: &Gpu, store: &ParamStore, to: ParamId, numbers: &[f64]) {
     store.upload(gpu, Part::Weights, to, 0, &narrow(numbers));
 }
 
-/// Runs `uses` attentions over the same q, k and v (each adds to the gradients) and compares o and the gradients, for all kernel versions.
-fn check_training(gpu: &Rc<Gpu>, layer: Layer, sequences: &[usize], filling: usize, uses: usize) {
+/// Runs `uses` attentions over the same q, k and v (each adds to the gradients) and compares o and the gradients, for all kernel versions. The first `rotary`
+/// columns of each head are rotated before.
+fn check_training(gpu: &Rc<Gpu>, layer: Layer, rotary: usize, sequences: &[usize], filling: usize, uses: usize) {
     let tokens = sequences.iter().sum::<usize>() + filling;
     let mut starts = Vec::new();
     for length in sequences.iter().copied().chain(std::iter::repeat_n(1, filling)) {
@@ -112,15 +113,32 @@ fn check_training(gpu: &Rc<Gpu>, layer: Layer, sequences: &[usize], filling: usi
     let mut random = Random::new(tokens as u64);
     let [q, d_o] = [(); 2].map(|()| layer.random(&mut random, tokens, layer.q_cols()));
     let [k, v] = [(); 2].map(|()| layer.random(&mut random, tokens, layer.kv_cols()));
+    let positions: Vec<usize> = starts.iter().enumerate().map(|(i, start)| i - start).collect();
+    let rotated = |x: &[f64], heads, direction: f64| {
+        let of = |row: usize, i| turn(positions[row], i).map(f64::from);
+        rope::forward(x, heads, layer.head_dim, rotary, |row, i| (of(row, i)[0], direction * of(row, i)[1]))
+    };
     let twin = layer.twin(starts, 0);
-    let o = twin.forward(&q, &k, &v);
-    let gradients = twin.backward(&d_o, &q, &k, &v).map(|g| g.iter().map(|x| x * uses as f64).collect::<Vec<_>>());
+    let (turned_q, turned_k) = (rotated(&q, layer.heads, 1.0), rotated(&k, layer.kv_heads, 1.0));
+    let o = twin.forward(&turned_q, &turned_k, &v);
+    let gradients = twin.backward(&d_o, &turned_q, &turned_k, &v).map(|g| g.iter().map(|x| x * uses as f64).collect::<Vec<_>>());
+    let gradients = [rotated(&gradients[0], layer.heads, -1.0), rotated(&gradients[1], layer.kv_heads, -1.0), gradients[2].clone()];
+    let table: Rc<Vec<f32>> = Rc::new((0..tokens).flat_map(|p| (0..rotary / 2).flat_map(move |i| turn(p, i))).collect());
+    let mut input = batch(tokens, sequences);
+    let at = InputLayout::new(tokens).offset(Input::Positions) as usize;
+    for (i, position) in positions.iter().enumerate() {
+        input[at + 4 * i..at + 4 * i + 4].copy_from_slice(&(*position as u32).to_le_bytes());
+    }
 
     let like_q = |name| param(name, tokens, layer.q_cols(), true);
     let like_k = |name| param(name, tokens, layer.kv_cols(), true);
     let params: Rc<Vec<Param>> = Rc::new(vec![like_q("q"), like_k("k"), like_k("v"), like_q("d_o"), like_q("o")]);
     let mut graph = Graph::new(tokens, Purpose::Train, params.clone());
     let inputs = [Q, K, V].map(|p| graph.feed(p));
+    if rotary > 0 {
+        let table = graph.table("angles", table);
+        graph.rope(inputs[0], inputs[1], table, layer.head_dim, rotary);
+    }
     for _ in 0..uses {
         let o = graph.attention(inputs[0], inputs[1], inputs[2], layer.params());
         graph.keep(o, Some(O));
@@ -135,7 +153,7 @@ fn check_training(gpu: &Rc<Gpu>, layer: Layer, sequences: &[usize], filling: usi
         let mut runner = block_on(Runner::new(gpu.clone(), store.clone())).expect("a runner");
         let prepared = block_on(runner.bind(&program)).expect("pipelines");
         let step = StepValues { tokens: (tokens - filling) as u32, ..Default::default() };
-        runner.run(&prepared, &step, &batch(tokens, sequences)).expect("a run");
+        runner.run(&prepared, &step, &input).expect("a run");
         for (name, at, want, floor) in
             [("o", O, &o, 0.0), ("dq", Q, &gradients[0], FLOOR), ("dk", K, &gradients[1], FLOOR), ("dv", V, &gradients[2], FLOOR)]
         {
@@ -167,13 +185,23 @@ fn training_at_awkward_shapes() {
         (layer(1, 1, 256), &[70, 2, 30], 2),
     ];
     for (layer, sequences, filling) in cases {
-        check_training(&gpu, *layer, sequences, *filling, 1);
+        check_training(&gpu, *layer, 0, sequences, *filling, 1);
     }
+}
+
+/// The rotation back is made along with the sum of what each query head gave, where there is one.
+#[test]
+fn training_with_rotated_heads() {
+    let gpu = gpu();
+    check_training(&gpu, layer(6, 2, 64), 64, &[5, 40, 17], 3, 1);
+    check_training(&gpu, layer(3, 1, 32), 16, &[50], 0, 1);
+    check_training(&gpu, layer(4, 2, 20), 20, &[21], 0, 1);
 }
 
 #[test]
 fn two_uses_add_their_gradients() {
-    check_training(&gpu(), layer(6, 2, 64), &[33, 40], 0, 2);
+    check_training(&gpu(), layer(6, 2, 64), 0, &[33, 40], 0, 2);
+    check_training(&gpu(), layer(6, 2, 64), 64, &[33, 40], 0, 2);
 }
 
 /// The angle of a pair of a rotation, as the tables hold it.

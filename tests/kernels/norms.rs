@@ -8,7 +8,7 @@ use crate::reference::{Random, layer_norm, rms_norm};
 const TOLERANCE: f64 = 2e-5;
 
 /// Rows and columns: no multiple of anything, one of each, more rows than a block of the sum over rows has.
-const SHAPES: [(usize, usize); 6] = [(7, 1), (1, 3), (255, 50), (7, 307), (3, 64), (1100, 6)];
+const SHAPES: [(usize, usize); 7] = [(7, 1), (1, 3), (255, 50), (7, 307), (3, 64), (1100, 6), (37, 4400)];
 
 /// An eps far from any default, so that a wrong one shows.
 const EPS: f32 = 0.03;

@@ -125,3 +125,20 @@ fn a_token_takes_few_dispatches() {
         assert_eq!(token(model, Family::OtherProcessor, None), 9 * layers + 5);
     }
 }
+
+/// A layer of a full step: nine dispatches forwards; backwards two each for the products down, out, and those of gate and up and of query, key and value, one for
+/// the gate, two for each norm, delta, queries, keys, and their sum along with the rotation. Beside them second passes of split products, the head and the embedding.
+#[test]
+fn a_step_takes_few_dispatches() {
+    const LAYERS: usize = 30;
+    for family in GPUS {
+        for tokens in [256, 2048] {
+            let program = full_step(SMOLLM2_135M, family, tokens);
+            let named = |name: &str| program.dispatches.iter().filter(|d| d.shader.name == name).count();
+            assert_eq!([named("add"), named("attention_sum"), named("rms_norm_backward_weight")], [0; 3], "they are part of others");
+            let layers = program.dispatches.iter().filter(|d| d.owner.layer.is_some() && d.shader.name != "sum_parts").count();
+            // The last norm of a layer's sum belongs to the next.
+            assert!(layers <= (9 + 17) * LAYERS, "{family:?}, {tokens} tokens: {layers}");
+        }
+    }
+}
