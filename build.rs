@@ -70,6 +70,7 @@ fn main() {
 struct Kernel {
     module: String,
     opening: String,
+    unchecked: bool,
     permute: Option<(String, Vec<String>)>,
     variants: Vec<Variant>,
 }
@@ -118,10 +119,13 @@ impl Kernel {
                 Variant { value, name, wgsl, naga }
             })
             .collect();
-        let opening =
-            text.lines().take_while(|l| l.starts_with("//")).filter(|l| !l.starts_with("// use:") && !l.starts_with("// permute"));
+        let opening = text
+            .lines()
+            .take_while(|l| l.starts_with("//"))
+            .filter(|l| !["// use:", "// permute", "// unchecked"].iter().any(|word| l.starts_with(word)));
         let opening = opening.map(|l| format!("/// {}\n", l.trim_start_matches('/').trim())).collect();
-        Kernel { module: stem.replace('.', "_"), opening, permute, variants }
+        let unchecked = text.lines().any(|l| l.starts_with("// unchecked: "));
+        Kernel { module: stem.replace('.', "_"), opening, unchecked, permute, variants }
     }
 
     fn rust(&self) -> String {
@@ -137,8 +141,8 @@ impl Kernel {
         let names: Vec<&str> = bindings.iter().map(|b| b.name.as_str()).collect();
         let access: Vec<String> = bindings.iter().map(|b| format!("Access::{}", b.access)).collect();
         for v in &self.variants {
-            writeln!(o, "    /// The shader module `{}`.\n    pub static {}: Shader = Shader {{ name: {:?}, wgsl: {:?}, bindings: &[{}], uses_step: {} }};\n",
-                v.name, v.constant(), v.name, v.wgsl, access.join(", "), uses_step(v)).expect("a string");
+            writeln!(o, "    /// The shader module `{}`.\n    pub static {}: Shader = Shader {{ name: {:?}, wgsl: {:?}, bindings: &[{}], uses_step: {}, unchecked: {} }};\n",
+                v.name, v.constant(), v.name, v.wgsl, access.join(", "), uses_step(v), self.unchecked).expect("a string");
         }
         self.params(o, first);
         self.numbers(o, first);

@@ -5,6 +5,7 @@
 // use: shared/step.wgsl
 // use: shared/accumulate.wgsl
 // use: shared/tile.wgsl
+// unchecked: every index into a tile is made of the thread's number and the step, both below what its memory is sized by
 
 struct Params {
     /// Rows of dy and of x that are summed over.

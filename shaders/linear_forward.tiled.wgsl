@@ -4,6 +4,7 @@
 // permute WEIGHT: f32 bf16 f16
 // use: shared/weight_{WEIGHT}.wgsl
 // use: shared/tile.wgsl
+// unchecked: every index into a tile is made of the thread's number and the step, both below what its memory is sized by
 
 struct Params {
     /// Rows of x and of y.

@@ -2,6 +2,7 @@
 // Saves idle threads: B has a handful of columns, of which tiles would use an eighth. The lanes of a row share its contraction instead, with all of B's columns each.
 // dy is read from neighbouring addresses; B stays in the cache. z counts the maps, y eight columns of B.
 // use: shared/low_rank.wgsl
+// unchecked: every index into lane_sums is below 128 x ROWS, its size
 
 struct Params {
     /// Rows of dy and t.

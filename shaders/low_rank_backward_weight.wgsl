@@ -4,6 +4,7 @@
 // x counts sixteen columns of x or dy, y eight of the rank, z the results: dA of each map, then dB of each.
 // use: shared/step.wgsl
 // use: shared/accumulate.wgsl
+// unchecked: every index into lane_sums is below 4 x THREADS, its size
 
 /// Columns of x or dy that a workgroup takes.
 const WIDTH: u32 = 16u;

@@ -2,6 +2,7 @@
 // Saves idle threads: A has a handful of rows, of which tiles would use an eighth. The lanes of a row share its contraction instead, with all of A's rows each.
 // x is read from neighbouring addresses; A stays in the cache. z counts the maps, y eight rows of A.
 // use: shared/low_rank.wgsl
+// unchecked: every index into lane_sums is below 128 x ROWS, its size
 
 struct Params {
     /// Rows of x and u.

@@ -126,6 +126,10 @@ impl Trial {
             for value in *values {
                 let choice = TuningChoice { family: None, changes: vec![((*name).to_string(), (*value).to_string())] };
                 let Ok(candidate) = choice.apply(&best) else { continue };
+                if self.gpu.profile().family.spills(name, value) {
+                    told.push(format!("{name}={value}: not tried, it takes more registers than a thread of this family has"));
+                    continue;
+                }
                 if candidate == best || candidate.check_subgroups(self.gpu.profile().subgroup).is_err() {
                     continue;
                 }

@@ -30,7 +30,7 @@ impl Pipeline {
     ) -> (Pipeline, impl Future<Output = Option<Error>> + use<>) {
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
         let descriptor = wgpu::ShaderModuleDescriptor { label: Some(shader.name), source: wgpu::ShaderSource::Wgsl(text(shader)) };
-        let module = create_module(device, descriptor);
+        let module = create_module(device, descriptor, shader.unchecked);
         let entry = |(binding, ty): (u32, wgpu::BufferBindingType)| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::COMPUTE,
@@ -96,8 +96,16 @@ pub(super) async fn compile_ahead(
 
 /// naga would count iterations of every loop to stop endless ones, which costs a third of a matmul's speed on software devices.
 #[expect(unsafe_code, reason = "the kernels are our own: each loop's bounds are parameters checked in Rust; buffer bounds stay checked")]
-fn create_module(device: &wgpu::Device, descriptor: wgpu::ShaderModuleDescriptor<'_>) -> wgpu::ShaderModule {
-    let checks = wgpu::ShaderRuntimeChecks { force_loop_bounding: false, int_div_checks: false, ..wgpu::ShaderRuntimeChecks::checked() };
-    // SAFETY: no kernel has a loop without a bound, and no division by a runtime zero.
+///
+/// Vulkan keeps the bounds of buffers itself (`robustBufferAccess`, which wgpu always asks for), so that without naga's checks only the indices into
+/// workgroup memory go unchecked. Elsewhere one cannot be had without the other.
+fn create_module(device: &wgpu::Device, descriptor: wgpu::ShaderModuleDescriptor<'_>, unchecked: bool) -> wgpu::ShaderModule {
+    let checks = wgpu::ShaderRuntimeChecks {
+        force_loop_bounding: false,
+        int_div_checks: false,
+        bounds_checks: !(unchecked && device.adapter_info().backend == wgpu::Backend::Vulkan),
+        ..wgpu::ShaderRuntimeChecks::checked()
+    };
+    // SAFETY: no kernel has a loop without a bound, and no division by a runtime zero; one that goes unchecked says why its indices are in bounds.
     unsafe { device.create_shader_module_trusted(descriptor, checks) }
 }

@@ -50,6 +50,7 @@ pub struct Emit<'a> {
     pub tuning: &'a Tuning,
     /// The graph that is compiled.
     pub graph: &'a Graph,
+    profile: &'a Profile,
     layout: &'a ParamLayout,
     inputs: InputLayout,
     pub(crate) values: Vec<ValueInfo>,
@@ -94,6 +95,7 @@ impl<'a> Emit<'a> {
         });
         Emit {
             tuning: &profile.tuning,
+            profile,
             graph,
             layout,
             inputs: InputLayout::new(graph.tokens),
@@ -215,6 +217,13 @@ impl<'a> Emit<'a> {
     /// The statistics of a step, see `shaders/shared/stats.wgsl`.
     pub fn stats(&self) -> Bind {
         Bind { resource: Resource::Stats, offset: 0, size: crate::kernels::STATS_BYTES }
+    }
+
+    /// Bytes of which a temporary that there is once may make use for speed's sake: at most `most`, a thirty-second of the device's memory and one
+    /// binding; `least` where that is less or the memory is not known. The user's own limit does not count: it would change a resumed run's bits.
+    pub fn spare_bytes(&self, least: usize, most: usize) -> usize {
+        let memory = self.profile.memory.map_or(0, |bytes| bytes / 32);
+        (memory.min(self.profile.max_binding).min(most as u64) as usize).max(least)
     }
 
     /// Adds a dispatch to the program.

@@ -20,6 +20,8 @@ pub struct Shader {
     pub bindings: &'static [Access],
     /// Whether binding 1 is the step's uniform.
     pub uses_step: bool,
+    /// Whether all indices into its workgroup memory are known to be within bounds, so that native devices need not check them.
+    pub unchecked: bool,
 }
 
 impl Shader {

@@ -61,6 +61,17 @@ impl Family {
         }
     }
 
+    /// Whether this value of a tuning makes a product keep more numbers than a thread of the family has registers for, as the compilers' statistics say
+    /// (docs/performance.md). Nothing is known of a GPU that hides its maker, so it is taken for the narrowest.
+    pub fn spills(self, name: &str, value: &str) -> bool {
+        let narrow = matches!(self, Family::IntelSimd8 | Family::IntelXe2 | Family::UnknownGpu);
+        match (name, value) {
+            ("product_unroll", "true") | ("product_steps", "8") => narrow,
+            ("product_prefetch", "true") => narrow || self == Family::Apple,
+            _ => false,
+        }
+    }
+
     /// What runs the shaders.
     pub fn class(self) -> DeviceClass {
         match self {
@@ -108,6 +119,8 @@ pub struct Tuning {
     pub product_unroll: bool,
     /// Whether a tiled product loads its next steps while it multiplies, for 32 registers more.
     pub product_prefetch: bool,
+    /// Most bytes of a chunk of the output head's logits, where the device has memory enough.
+    pub head_bytes: usize,
     /// The attention kernels' version. `Subgroup` needs subgroups of at least 8 lanes.
     pub attention: Version,
     /// Rows of a thread of the tiled attention kernels over queries: 8, or 4 where registers are few.
@@ -148,6 +161,7 @@ impl Tuning {
                 product_part: 256,
                 product_unsplit: 1024,
                 product_part_bytes: 16 << 20,
+                head_bytes: 64 << 20,
                 product_steps: 16,
                 product_unroll: false,
                 product_prefetch: false,
@@ -175,6 +189,7 @@ impl Tuning {
                 product_part: 256,
                 product_unsplit: 1024,
                 product_part_bytes: 16 << 20,
+                head_bytes: 256 << 20,
                 product_steps: 16,
                 product_unroll: family == Family::NvidiaLike,
                 product_prefetch: family == Family::Amd,
@@ -232,6 +247,15 @@ mod tests {
         assert_eq!(versions(Family::Lavapipe, Some(4)), (Version::Registers, Version::Registers));
         assert_eq!(versions(Family::Lavapipe, None), (Version::Registers, Version::Registers));
         assert_eq!(versions(Family::NvidiaLike, Some(32)), (Version::Tiled, Version::Tiled));
+    }
+
+    #[test]
+    fn no_family_begins_with_what_spills_on_it() {
+        for family in Family::ALL.into_iter().filter(|family| family.class() == DeviceClass::Gpu) {
+            for (name, value) in Tuning::of(family, None).fields() {
+                assert!(!family.spills(&name, &super::super::shown(&value)), "{family:?}: {name}={value}");
+            }
+        }
     }
 
     #[test]

@@ -10,7 +10,8 @@ use super::matmul::{self, Operand, Product};
 use crate::graph::{Emit, Graph, LowRank, Op, ParamId, Piece, Purpose, Shape, ValueId};
 use crate::kernels::{Bind, Input, Resource, When, cross_entropy_forward, gather_rows, loss_sum, scatter_rows, workgroups};
 
-/// Most bytes that a chunk's logits take.
+/// Bytes that a chunk's logits may always take. With a large vocabulary that is few rows, for each of which all of the weight is read; so they take more
+/// where the device has memory enough (`Tuning::head_bytes`).
 const LOGITS_BYTES: usize = 64 << 20;
 
 /// Most rows of a chunk: enough to fill a GPU, few enough that the last chunk wastes little. A multiple of 64, so that a chunk's labels start at 256 bytes.
@@ -47,8 +48,8 @@ impl Graph {
 }
 
 /// Rows of a chunk of logits for a vocabulary.
-fn chunk_rows(tokens: usize, vocabulary: usize) -> usize {
-    let by_bytes = LOGITS_BYTES / (vocabulary.next_multiple_of(4) * 4);
+fn chunk_rows(e: &Emit<'_>, tokens: usize, vocabulary: usize) -> usize {
+    let by_bytes = e.spare_bytes(LOGITS_BYTES, e.tuning.head_bytes) / (vocabulary.next_multiple_of(4) * 4);
     (by_bytes / 64 * 64).clamp(64, CHUNK_ROWS).min(tokens.next_multiple_of(64))
 }
 
@@ -69,7 +70,7 @@ impl Op for LmHead {
         let p = e.param(self.weight);
         let (vocabulary, hidden) = (p.shape.rows, p.shape.cols);
         let tokens = e.tokens();
-        let chunk = chunk_rows(tokens, vocabulary);
+        let chunk = chunk_rows(e, tokens, vocabulary);
         let pieces = e.pieces(self.weight);
         let gathered = e.matrix(chunk, hidden);
         let logits = e.matrix(chunk, vocabulary);

@@ -1,6 +1,7 @@
 //! The plan: what it holds, what it leaves out, and that every shader is valid.
 
 mod products;
+mod side_by_side;
 
 use std::rc::Rc;
 

@@ -69,6 +69,24 @@ fn maps_of_one_input_are_one_product() {
     }
 }
 
+/// A vocabulary of 152k in chunks of 64 rows reads the head's weight 32 times for 2048 tokens, in each direction; with 8 GiB of memory a fifth as often.
+#[test]
+fn the_head_takes_larger_chunks_where_memory_allows() {
+    let chunks = |memory: Option<u64>| {
+        let config = ModelConfig::parse("config.json", QWEN2_5_0_5B.as_bytes()).expect("a configuration");
+        let profile = Profile { max_binding: 1 << 30, memory, ..Profile::lavapipe().as_if(Family::NvidiaLike, None) };
+        let (_, params) = engine::parameters(&params(&config), &Method::Full, |_| WeightType::F32);
+        let params = Rc::new(params);
+        let layout = ParamLayout::new(&params, &profile);
+        let program = compile(&forward::build(&config, params, 2048, Purpose::Train, 2048), &layout, &profile, Options::default());
+        program.dispatches.iter().filter(|d| d.shader.name == "cross_entropy_forward").count()
+    };
+    assert_eq!(chunks(None), 32);
+    assert_eq!(chunks(Some(2 << 30)), 32, "64 MiB are a thirty-second of it");
+    assert_eq!(chunks(Some(8 << 30)), 6);
+    assert_eq!(chunks(Some(64 << 30)), 6, "at most 256 MiB");
+}
+
 /// A GPU has room for some hundred workgroups at a time; a product with fewer leaves parts of it idle.
 #[test]
 fn no_product_of_a_step_starves_a_gpu() {
