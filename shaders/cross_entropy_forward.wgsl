@@ -8,6 +8,10 @@
 override GRADIENT: bool = true;
 /// Whether logits pass through cap * tanh(l / cap) first.
 override SOFTCAP: bool = false;
+/// Whether a share of the target is spread evenly over the vocabulary (label smoothing).
+override SMOOTHING: bool = false;
+/// Whether a token's loss is weighed by its probability, which counts as a constant (DFT).
+override WEIGHED: bool = false;
 
 struct Params {
     /// Rows of the chunk.
@@ -20,6 +24,8 @@ struct Params {
     first: u32,
     /// The softcap.
     cap: f32,
+    /// The share of the target that is spread.
+    smoothing: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -136,8 +142,34 @@ fn main(
     if (live && label < params.vocab) {
         label_logit = capped(logits[row_first + label / 4u])[label % 4u];
     }
+    var loss = (maximum - label_logit) + log(sum);
+    // With smoothing s the loss is logsumexp(z) - (1 - s) * z[label] - s * mean(z); z is taken relative to its maximum.
+    if (SMOOTHING) {
+        var all = vec4<f32>(0.0);
+        var some = vec4<f32>(0.0);
+        var count = 0u;
+        for (var j = local.x; j < end; j += LANES) {
+            some += capped(logits[row_first + j]) - maximum;
+            count += 1u;
+            if (count % 64u == 0u) {
+                all += some;
+                some = vec4<f32>(0.0);
+            }
+        }
+        if (has_tail) {
+            let inside = vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.vocab % 4u);
+            some += select(vec4<f32>(0.0), capped(logits[row_first + full]) - maximum, inside);
+        }
+        all += some;
+        let mean = row_sum(local.y, local.x, (all.x + all.y) + (all.z + all.w)) / f32(params.vocab);
+        loss += params.smoothing * ((label_logit - maximum) - mean);
+    }
+    var weight = 1.0;
+    if (WEIGHED) {
+        weight = exp(-loss);
+    }
     if (live && local.x == 0u) {
-        losses[params.first + row] = (maximum - label_logit) + log(sum);
+        losses[params.first + row] = loss * weight;
     }
     if (!GRADIENT) {
         return;
@@ -153,7 +185,11 @@ fn main(
             var z = capped(logits[row_first + j]);
             let column = vec4<u32>(0u, 1u, 2u, 3u) + j * 4u;
             let onehot = select(vec4<f32>(0.0), vec4<f32>(1.0), column == vec4<u32>(label));
-            gradient = (exp(z - maximum) * inverse - onehot) * step.loss_scale;
+            var target_share = onehot;
+            if (SMOOTHING) {
+                target_share = onehot * (1.0 - params.smoothing) + params.smoothing / f32(params.vocab);
+            }
+            gradient = (exp(z - maximum) * inverse - target_share) * (step.loss_scale * weight);
             if (SOFTCAP) {
                 z /= params.cap;
                 gradient *= 1.0 - z * z;

@@ -8,7 +8,7 @@ use web_time::Instant;
 use super::{KernelResult, StepResult};
 use crate::adapter::{AdapterConfig, ResolvedAdapter, TargetModules};
 use crate::data::{Batch, Sample};
-use crate::engine::{Engine, EngineOptions, Method};
+use crate::engine::{Engine, EngineOptions, Method, Objective};
 use crate::error::Result;
 use crate::gpu::{Gpu, human_bytes};
 use crate::graph::{ParamId, WeightType};
@@ -118,7 +118,13 @@ impl Bench {
             Tuned::Full => (Method::Full, WeightType::F32),
             Tuned::Lora => (Method::Adapter { resolved: Rc::new(lora_adapter(&config)?), loraplus_lr_ratio: 1.0 }, WeightType::Bf16),
         };
-        let options = EngineOptions { method, gradient_checkpointing: false, sequence: shape.sequence, optimizer: Optimizer::default() };
+        let options = EngineOptions {
+            method,
+            gradient_checkpointing: false,
+            sequence: shape.sequence,
+            optimizer: Optimizer::default(),
+            objective: Objective::default(),
+        };
         let engine = Engine::new(gpu.clone(), config.clone(), &declarations, |_| frozen, options).await?;
         fill(&engine);
         let mut random = Random::new(1, 0);

@@ -6,10 +6,10 @@ use rootstock::config::keys::{canonical, find};
 use rootstock::config::value::Kind;
 
 /// Commands whose recipe keys have no option of the same name.
-const COMMANDS: [&str; 2] = ["train", "estimate"];
+const COMMANDS: [&str; 3] = ["train", "estimate", "preview"];
 
 /// Options of the program that are no keys.
-const OPTIONS: [&str; 5] = ["device", "memory-limit", "quiet", "json", "help"];
+const OPTIONS: [&str; 6] = ["device", "memory-limit", "quiet", "json", "help", "tokens"];
 
 /// Turns `--key value`, `--key=value` and a flag `--key` into `key=value` behind the commands that take recipe keys.
 pub(super) fn with_keys(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {

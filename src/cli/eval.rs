@@ -5,12 +5,13 @@ use std::rc::Rc;
 
 use clap::Args;
 use rootstock::Result;
+use rootstock::config::Recipe;
 use rootstock::data::{Encoding, LoadedRecords, check_fits_model, encode_records, load_datasets};
 use rootstock::platform::open_beside;
 
 use super::Global;
 use super::console::{self, count, thousands};
-use super::setup::{AdapterArgs, load_recipe, open_adapted};
+use super::setup::{AdapterArgs, open_adapted, recipe_text};
 
 /// Measures how well a model predicts texts or answers
 ///
@@ -57,10 +58,12 @@ pub(super) async fn run(args: &EvalArgs, global: &Global) -> Result<()> {
     if let Some(path) = &args.recipe {
         let mut overrides = args.overrides.clone();
         overrides.push("do_train=false".into());
-        if !overrides.iter().any(|given| given.contains("do_eval=")) {
+        let (name, text) = recipe_text(path).await?;
+        // A recipe that asks for evaluation or prediction gets what it asks for, any other an evaluation.
+        let recipe = Recipe::parse(&name, &text, &overrides).or_else(|_| {
             overrides.push("do_eval=true".into());
-        }
-        let recipe = load_recipe(path, &overrides).await?;
+            Recipe::parse(&name, &text, &overrides)
+        })?;
         return super::train::evaluate_only(recipe, global, args.json).await;
     }
     let model = open_adapted(args.model.as_deref().unwrap_or_default(), &args.adapters.adapters, console).await?;

@@ -20,6 +20,7 @@ use rootstock::{Error, Result};
 
 use super::Global;
 use super::console::{self, Console, count, thousands};
+use super::hub;
 use super::setup::{load_using, open_adapters};
 
 /// Adds LoRA adapters to their base and writes one complete model (LLaMA-Factory's export)
@@ -91,6 +92,7 @@ pub(super) async fn run(args: &MergeArgs, global: &Global) -> Result<()> {
     let console = global.console();
     let Wanted { model, adapters, out, dtype, max_shard_size } = wanted(args, console).await?;
     let place = Place::of(&out)?;
+    hub::ensure(&model, console)?;
     let base = open_checkpoint(Paths.directory(&model).await?).await?;
     console.say(&format!("model    {model}"));
     let adapters = open_adapters(&base, &adapters, console).await?;

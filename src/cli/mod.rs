@@ -11,10 +11,13 @@ mod estimate;
 mod eval;
 mod export;
 mod extract;
+mod fetch;
 mod generate;
+mod hub;
 mod logits;
 mod manual;
 mod merge;
+mod predict;
 mod preview;
 mod progress;
 mod serve;
@@ -37,7 +40,7 @@ use console::Console;
 /// Fine-tunes small language models with WebGPU, on this machine's graphics device.
 ///
 /// A Hugging Face model directory goes in; a directory comes out that transformers, vLLM and llama.cpp's converter can load.
-/// Nothing is downloaded and nothing leaves this machine.
+/// Nothing leaves this machine. A model that is named and not there is fetched from Hugging Face's hub.
 #[derive(Debug, Parser)]
 #[command(name = "rootstock", version, propagate_version = true, after_help = EXAMPLES, max_term_width = 110)]
 struct Cli {
@@ -61,6 +64,7 @@ const EXAMPLES: &str = "Examples:
   rootstock merge --model m --adapter a --out n      a LoRA adapter and its base become one model (llamafactory-cli export)
   rootstock extract --base m --tuned n --rank 16 …   a full fine-tune becomes a LoRA adapter
   rootstock export --model out --gguf out.gguf       a file for llama.cpp, Ollama and LM Studio
+  rootstock fetch org/name                           a model from Hugging Face's hub, into its programs' cache
   rootstock devices                                  which graphics devices are there?
   rootstock bench                                    how fast is this device?
   rootstock serve                                    the same in a browser tab, on this machine only
@@ -97,6 +101,7 @@ enum Command {
     Extract(extract::ExtractArgs),
     Preview(preview::PreviewArgs),
     Export(export::ExportArgs),
+    Fetch(fetch::FetchArgs),
     Estimate(estimate::EstimateArgs),
     Devices(devices::DevicesArgs),
     Bench(bench::BenchArgs),
@@ -186,6 +191,7 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Extract(args) => extract::run(args, global).await,
         Command::Preview(args) => preview::run(args, global).await,
         Command::Export(args) => export::run(args, global).await,
+        Command::Fetch(args) => fetch::run(args, global),
         Command::Estimate(args) => estimate::run(args, global).await,
         Command::Devices(args) => devices::run(args, global).await,
         Command::Bench(args) => bench::run(args, global).await,

@@ -96,7 +96,7 @@ pub(super) async fn run(args: &PreviewArgs, global: &Global) -> Result<()> {
     };
     let recipe = load_recipe(&args.recipe, &overrides).await?;
     console.notes(&recipe.notices);
-    let model = open_model(&recipe.model_name_or_path).await?;
+    let model = open_model(&recipe.model_name_or_path, console).await?;
     introduce(&model, &recipe.model_name_or_path, console);
     let data = prepare(&model, &recipe, &Paths, console).await?;
     let encoded = if data.train.samples.is_empty() { &data.eval } else { &data.train };

@@ -93,7 +93,9 @@ impl Progress {
     }
 
     fn evaluation(&self, line: &EvalLine) {
-        self.say(&format!("step {}: eval_loss {:.4} (perplexity {:.2})", line.current_steps, line.eval_loss, line.eval_loss.exp()));
+        let each = line.each.iter().map(|(name, loss)| format!(", {name} {:.4}", loss.unwrap_or(f64::NAN)));
+        let each: String = each.collect();
+        self.say(&format!("step {}: eval_loss {:.4} (perplexity {:.2}){each}", line.current_steps, line.eval_loss, line.eval_loss.exp()));
     }
 
     /// Removes the bar when the run is over.

@@ -16,6 +16,7 @@ use rootstock::workflow::{Model, Paths, Places, Run};
 use rootstock::{Error, Result};
 
 use super::console::{Console, count, thousands};
+use super::hub;
 use super::preview::first_sample;
 
 /// Adapters on a model: the same option for all commands that run one.
@@ -29,11 +30,12 @@ pub(super) struct AdapterArgs {
 /// Most bytes of a recipe on the standard input.
 const RECIPE_BYTES: u64 = 1 << 20;
 
-/// Opens the directory of a model.
+/// Opens the directory of a model; one that is named as on the hub is fetched where it is not there.
 ///
 /// # Errors
 /// Why it is not a model.
-pub(super) async fn open_model(path: &str) -> Result<Model> {
+pub(super) async fn open_model(path: &str, console: Console) -> Result<Model> {
+    hub::ensure(path, console)?;
     Model::open(Paths.directory(path).await?).await
 }
 
@@ -42,7 +44,7 @@ pub(super) async fn open_model(path: &str) -> Result<Model> {
 /// # Errors
 /// Why one of them is not a model, or not an adapter of it.
 pub(super) async fn open_adapted(path: &str, adapters: &[String], console: Console) -> Result<Model> {
-    let mut model = open_model(path).await?;
+    let mut model = open_model(path, console).await?;
     introduce(&model, path, console);
     model.adapters = Rc::new(open_adapters(&model.checkpoint, adapters, console).await?);
     Ok(model)
@@ -70,6 +72,7 @@ pub(super) fn introduce(model: &Model, path: &str, console: Console) {
 pub(super) async fn open_adapters(base: &Checkpoint, paths: &[String], console: Console) -> Result<Vec<Adapter>> {
     let mut directories = Vec::new();
     for path in paths {
+        hub::ensure(path, console)?;
         directories.push(Paths.directory(path).await?);
     }
     let adapters = Adapter::open_all(directories, base).await?;
@@ -112,7 +115,10 @@ pub(super) async fn load_using(path: &Path, overrides: &[String]) -> Result<Usin
 }
 
 /// The name that errors call a recipe, and its text; `-` is the standard input.
-async fn recipe_text(path: &Path) -> Result<(String, String)> {
+///
+/// # Errors
+/// When it cannot be read as text.
+pub(super) async fn recipe_text(path: &Path) -> Result<(String, String)> {
     if path == Path::new("-") {
         let name = "the standard input".to_string();
         let mut text = String::new();
@@ -141,7 +147,7 @@ async fn recipe_text(path: &Path) -> Result<(String, String)> {
 /// # Errors
 /// The first thing that is wrong with recipe, model or data.
 pub(super) async fn open_run(recipe: Recipe, console: Console) -> Result<Run> {
-    let model = open_model(&recipe.model_name_or_path).await?;
+    let model = open_model(&recipe.model_name_or_path, console).await?;
     run_on(model, recipe, &Paths, console).await
 }
 
@@ -151,6 +157,9 @@ pub(super) async fn open_run(recipe: Recipe, console: Console) -> Result<Run> {
 /// As [`open_run`].
 pub(super) async fn run_on(model: Model, recipe: Recipe, places: &dyn Places, console: Console) -> Result<Run> {
     console.notes(&recipe.notices);
+    for adapter in &recipe.adapter_name_or_path {
+        hub::ensure(adapter, console)?;
+    }
     introduce(&model, &recipe.model_name_or_path, console);
     let data = prepare(&model, &recipe, places, console).await?;
     let run = Run::with(model, Rc::new(data), recipe, places).await?;

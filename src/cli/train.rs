@@ -11,11 +11,12 @@ use rootstock::platform::{DirectoryLock, NativeDirectory, write_json};
 use rootstock::train::{Outcome, check_output};
 use rootstock::workflow::{Paths, Run};
 use rootstock::{Error, Result};
-use serde_json::json;
+use serde_json::{Map, json};
 
 use super::console::{self, count, duration, thousands};
+use super::predict::{self, for_prediction, predict};
 use super::progress::Progress;
-use super::setup::{load_recipe, open_adapters, open_model, open_run, run_on};
+use super::setup::{load_recipe, open_adapters, open_model, open_run, prepare, run_on};
 use super::{Global, tuning};
 
 /// Trains a model as a recipe says
@@ -55,7 +56,7 @@ pub(super) async fn run(args: &TrainArgs, global: &Global) -> Result<()> {
     }
     let out = Output::open(&recipe)?;
     check_output(&out.directory, &recipe).await?;
-    let model = open_model(&recipe.model_name_or_path).await?.as_begun(&recipe, &Paths, &out.directory).await?;
+    let model = open_model(&recipe.model_name_or_path, console).await?.as_begun(&recipe, &Paths, &out.directory).await?;
     let run = run_on(model, recipe, &Paths, console).await?;
     let gpu = tuning::measured(global.gpu().await?, console).await;
     let outcome = run_training(&run, &out.directory, &gpu, &mut Progress::new(console)).await?;
@@ -113,30 +114,48 @@ pub(super) fn files(path: &Path) -> String {
     format!("{}\n{}", path.display(), console::table(&rows))
 }
 
-/// Scores a recipe's model and adapters on its evaluation data.
+/// Scores a recipe's model and adapters on its evaluation data (`do_eval`), and lets them answer its prompts (`do_predict`).
 ///
 /// # Errors
 /// The first thing that is wrong with model or data; what the device fails with.
 pub(super) async fn evaluate_only(recipe: Recipe, global: &Global, json: bool) -> Result<()> {
     let console = global.console();
-    let Run { mut model, input } = open_run(recipe, console).await?;
-    model.adapters = Rc::new(open_adapters(&model.checkpoint, &input.recipe.adapter_name_or_path, console).await?);
+    let (scores, predicts) = (recipe.do_eval, recipe.do_predict);
+    let Run { mut model, input } = open_run(if scores { recipe.clone() } else { for_prediction(recipe.clone()) }, console).await?;
+    model.adapters = Rc::new(open_adapters(&model.checkpoint, &recipe.adapter_name_or_path, console).await?);
     let gpu = Rc::new(global.gpu().await?);
-    let score = model.score(&gpu, &input.data.eval.samples, input.recipe.per_device_eval_batch_size).await?;
-    let results = json!({ "eval_loss": score.loss, "perplexity": score.perplexity });
-    if json {
-        console::print_json(&score)?;
-    } else {
-        let tokens = count(score.tokens, "token");
-        console::print(&format!("eval_loss {:.6} (perplexity {:.4}) over {tokens}", score.loss, score.perplexity))?;
-    }
-    if !input.recipe.output_dir.is_empty() {
-        let out = NativeDirectory::new(&input.recipe.output_dir);
-        for name in ["eval_results.json", "all_results.json"] {
-            write_json(&out, name, &results).await?;
+    let mut document = Map::new();
+    if scores {
+        let score = model.score(&gpu, &input.data.eval.samples, recipe.per_device_eval_batch_size).await?;
+        if json {
+            let score = serde_json::to_value(score).map_err(|e| Error::file("the standard output", e.to_string()))?;
+            document.extend(score.as_object().cloned().unwrap_or_default());
+        } else {
+            let tokens = count(score.tokens, "token");
+            console::print(&format!("eval_loss {:.6} (perplexity {:.4}) over {tokens}", score.loss, score.perplexity))?;
+        }
+        if !recipe.output_dir.is_empty() {
+            let out = NativeDirectory::new(&recipe.output_dir);
+            let results = json!({ "eval_loss": score.loss, "perplexity": score.perplexity });
+            for name in ["eval_results.json", "all_results.json"] {
+                write_json(&out, name, &results).await?;
+            }
         }
     }
-    Ok(())
+    if predicts {
+        let data = match scores {
+            true => prepare(&model, &for_prediction(recipe.clone()), &Paths, console).await?.eval,
+            false => input.data.eval.clone(),
+        };
+        let predicted = predict(&model, &recipe, &data.samples, &gpu, console).await?;
+        if json {
+            let predicted = serde_json::to_value(&predicted).map_err(|e| Error::file("the standard output", e.to_string()))?;
+            document.insert("predict".into(), predicted);
+        } else {
+            predict::show(&predicted, &recipe.output_dir)?;
+        }
+    }
+    if json { console::print_json(&document) } else { Ok(()) }
 }
 
 /// An output directory, locked for this run.

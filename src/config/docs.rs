@@ -39,7 +39,8 @@ This page is generated from the table that the parser reads (`src/config/keys.rs
 ";
 
 const RESUMING: &str =
-    "A run that is resumed (`resume_from_checkpoint`) ends with the same bits as one that was not interrupted, so its data
+    "A run may become longer: with more `num_train_epochs` or `max_steps` it goes on from its last checkpoint, and from there on the learning rate
+is that of a run of the new length. Otherwise a run that is resumed (`resume_from_checkpoint`) ends with the same bits as one that was not interrupted, so its data
 and all keys that the bits depend on must be as they were; what differs is named. These may change:";
 
 fn heading(key: &Key) -> &'static str {

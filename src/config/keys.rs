@@ -155,12 +155,23 @@ const OPTIMIZERS: &[&str] = &[
     "paged_lion_32bit",
 ];
 /// The learning-rate schedules, by transformers' names.
-pub(super) const SCHEDULES: &[&str] =
-    &["constant", "constant_with_warmup", "linear", "cosine", "cosine_with_min_lr", "warmup_stable_decay"];
+pub(super) const SCHEDULES: &[&str] = &[
+    "constant",
+    "constant_with_warmup",
+    "linear",
+    "cosine",
+    "cosine_with_min_lr",
+    "cosine_with_restarts",
+    "polynomial",
+    "inverse_sqrt",
+    "reduce_lr_on_plateau",
+    "warmup_stable_decay",
+];
 
 #[rustfmt::skip]
 const MODEL: &[Key] = &[
-    free("Model and method", "model_name_or_path", Kind::Text, "", "The model to train: a Hugging Face directory on this machine, or a GGUF file (gguf.md). Required."),
+    free("Model and method", "model_name_or_path", Kind::Text, "", "The model to train: a Hugging Face directory on this machine, a GGUF file (gguf.md), or its name on Hugging Face's hub (org/name, org/name@revision), which is looked for in the cache of its programs and else downloaded into it. Required."),
+    free("Model and method", "model_revision", Kind::Text, "main", "The branch, tag or commit of a model that is named as on the hub."),
     free("Model and method", "adapter_name_or_path", Kind::List, "", "An adapter's directory to go on from; its rank, targets and the like are kept. Of several, comma-separated, those before the last are added to the model first."),
     fixed("Model and method", "stage", Kind::OneOf(&["sft", "pt"]), "sft", "sft: conversations, loss on the answers. pt: plain text, loss on every token."),
     fixed("Model and method", "finetuning_type", Kind::OneOf(&["lora", "full", "freeze"]), "lora", "Which parameters are trained: an adapter, all, or some layers."),
@@ -169,6 +180,7 @@ const MODEL: &[Key] = &[
     free("Model and method", "resume_from_checkpoint", Kind::BoolOrText, "", "A checkpoint-N directory to go on from, or true for the newest in output_dir."),
     fixed("Model and method", "freeze_trainable_layers", Kind::Integer, "2", "freeze: train the last n layers, or the first n when negative."),
     fixed("Model and method", "freeze_trainable_modules", Kind::List, "all", "freeze: train these modules of those layers, comma-separated."),
+    fixed("Model and method", "use_llama_pro", Kind::Bool, "false", "freeze: train the last layer of each of freeze_trainable_layers blocks, which LLaMA-Factory's expansion of a model added."),
     fixed("Model and method", "freeze_extra_modules", Kind::List, "", "freeze: train these modules outside the layers as well, for example lm_head."),
 ];
 
@@ -190,6 +202,9 @@ const DATA: &[Key] = &[
     fixed("Data", "neat_packing", Kind::Bool, "false", "Packing in which samples do not see each other (sft)."),
     fixed("Data", "val_size", Kind::NonNegative, "0", "Held out for evaluation: a count, or a share of the samples below 1."),
     fixed("Data", "disable_shuffling", Kind::Bool, "false", "Keep the samples in the order of the files."),
+    fixed("Data", "mix_strategy", Kind::OneOf(&["concat", "interleave_under", "interleave_over", "interleave_once"]), "concat", "Several datasets: one after the other; or record by record until one has ended (under), until all have, the shorter ones again (over), or each record once. Evaluation sets are always put one after the other."),
+    fixed("Data", "interleave_probs", Kind::List, "", "The probabilities with which the next record comes from each dataset, comma-separated; without, they take turns."),
+    fixed("Data", "group_by_length", Kind::Bool, "false", "Let samples of similar length come together; there is no padding here, so this only evens out the steps."),
     fixed("Data", "seed", Kind::Count(0), "42", "Seed of everything random."),
     fixed("Data", "data_seed", Kind::Count(0), "", "Seed of the samples' order; seed when absent."),
 ];
@@ -202,7 +217,7 @@ const TRAINING: &[Key] = &[
     fixed("Training", "num_train_epochs", Kind::Positive, "3.0", "Passes over the data; fractions allowed."),
     fixed("Training", "max_steps", Kind::Integer, "-1", "Optimiser steps; overrides num_train_epochs when positive."),
     fixed("Training", "lr_scheduler_type", Kind::OneOf(SCHEDULES), "linear", "The learning rate's schedule."),
-    fixed("Training", "lr_scheduler_kwargs", Kind::Map, "", "min_lr or min_lr_rate (cosine_with_min_lr); num_stable_steps, num_decay_steps, warmup_type, decay_type, min_lr_ratio (warmup_stable_decay); num_cycles."),
+    fixed("Training", "lr_scheduler_kwargs", Kind::Map, "", "min_lr or min_lr_rate (cosine_with_min_lr); num_stable_steps, num_decay_steps, warmup_type, decay_type, min_lr_ratio (warmup_stable_decay); power, lr_end (polynomial); factor, patience, cooldown, threshold, threshold_mode, min_lr, eps (reduce_lr_on_plateau); num_cycles."),
     fixed_as("warmup", fixed("Training", "warmup_steps", Kind::NonNegative, "0", "Steps of linear warm-up; below 1 a share of all steps.")),
     fixed_as("warmup", fixed("Training", "warmup_ratio", Kind::Share, "0", "Warm-up as a share of all steps, rounded up; warmup_steps wins.")),
     fixed("Training", "optim", Kind::OneOf(OPTIMIZERS), "adamw_torch", "The optimiser. adamw_8bit keeps AdamW's moments in 8 bits, as bitsandbytes does: a quarter of their memory. sgd has no momentum, as transformers sets it. lion_32bit is Lion, with adam_beta1 and adam_beta2."),
@@ -211,6 +226,9 @@ const TRAINING: &[Key] = &[
     fixed("Training", "adam_beta2", Kind::Share, "0.999", "AdamW's second moment."),
     fixed("Training", "adam_epsilon", Kind::Positive, "1e-8", "AdamW's epsilon."),
     fixed("Training", "max_grad_norm", Kind::NonNegative, "1.0", "Clip the gradient's norm to this; 0 turns clipping off."),
+    fixed("Training", "label_smoothing_factor", Kind::Share, "0", "Spread this share of each target evenly over the vocabulary; the evaluation's loss does so too."),
+    fixed("Training", "use_dft_loss", Kind::Bool, "false", "Weigh each token's loss by its probability, taken as a constant (DFT); the evaluation's loss does so too."),
+    fixed("Training", "neftune_noise_alpha", Kind::NonNegative, "", "Uniform noise of alpha / sqrt(tokens x width) on the embeddings in training (NEFTune); tokens are those of the sample, as there is no padding."),
     free("Training", "gradient_checkpointing", Kind::Bool, "", "Recompute activations in the backward pass: less memory, about a third more time. Absent: only where the device's memory is too small without. (LLaMA-Factory turns it on by itself.)"),
     free("Training", "disable_gradient_checkpointing", Kind::Bool, "false", "The same switch, the way LLaMA-Factory writes it."),
     free("Training", "bf16", Kind::Bool, "false", "Accepted: the arithmetic is f32 here."),
@@ -222,6 +240,7 @@ const TRAINING: &[Key] = &[
 const EVALUATION: &[Key] = &[
     fixed("Evaluation", "eval_strategy", Kind::OneOf(STRATEGIES), "no", "When to evaluate during training. Also written evaluation_strategy."),
     fixed("Evaluation", "eval_steps", Kind::Steps, "", "Every so many steps; below 1 a share of all steps; logging_steps when absent."),
+    free("Evaluation", "eval_on_each_dataset", Kind::Bool, "false", "Log the loss of each of several evaluation sets as well (eval_NAME_loss)."),
     fixed("Evaluation", "per_device_eval_batch_size", Kind::Count(1), "8", "Samples per batch in evaluation."),
     fixed("Evaluation", "load_best_model_at_end", Kind::Bool, "false", "End with the checkpoint of the lowest eval_loss, and never delete it."),
     free("Evaluation", "metric_for_best_model", Kind::OneOf(&["eval_loss", "loss"]), "eval_loss", "What \"best\" means."),
@@ -239,6 +258,7 @@ const OUTPUT: &[Key] = &[
     free("Output", "save_total_limit", Kind::Integer, "", "Keep only so many checkpoints, the newest and the best."),
     free("Output", "save_only_model", Kind::Bool, "false", "Leave optimiser state out of checkpoint-N: smaller, but the run cannot be resumed from it."),
     free("Output", "plot_loss", Kind::Bool, "true", "Draw training_loss.png. LLaMA-Factory does so only when asked."),
+    free("Output", "report_to", Kind::List, "none", "tensorboard writes event files into output_dir/runs, which TensorBoard reads. Nothing is sent to other trackers; trainer_log.jsonl holds the same."),
     free("Output", "export_dtype", Kind::OneOf(DTYPES), "auto", "The number type of the written weights; auto keeps the model's. Also written infer_dtype."),
     free("Output", "max_shard_size", Kind::Size, "5GB", "The largest weights file, as 5GB or 500MB; a bare number counts GB. Also written export_size."),
 ];

@@ -8,8 +8,8 @@ use serde_json::{Map, Value as Json};
 use super::keys::{self, Key, OnResume};
 use super::settings::Settings;
 use super::types::{
-    ExportDtype, FinetuningType, Freeze, Interval, Lora, OnBadRecord, OptimizerName, Resume, SchedulerKwargs, SchedulerType, Stage,
-    Strategy,
+    ExportDtype, FinetuningType, Freeze, Interval, Lora, MixStrategy, OnBadRecord, OptimizerName, Resume, SchedulerKwargs, SchedulerType,
+    Stage, Strategy,
 };
 use super::using::{Generating, Using};
 use super::value::Value;
@@ -54,6 +54,10 @@ pub struct Recipe {
     pub seed: u64,
     /// Resolved: `seed` when it was not given.
     pub data_seed: u64,
+    pub mix_strategy: MixStrategy,
+    /// One for each dataset; empty: they take turns.
+    pub interleave_probs: Vec<f64>,
+    pub group_by_length: bool,
 
     pub per_device_train_batch_size: usize,
     pub gradient_accumulation_steps: usize,
@@ -72,12 +76,18 @@ pub struct Recipe {
     pub adam_epsilon: f64,
     /// None: no clipping.
     pub max_grad_norm: Option<f64>,
+    /// 0: the whole target is one token.
+    pub label_smoothing_factor: f64,
+    pub use_dft_loss: bool,
+    /// None: no noise.
+    pub neftune_noise_alpha: Option<f64>,
     /// Absent where memory decides.
     pub gradient_checkpointing: Option<bool>,
 
     pub eval_strategy: Strategy,
     /// Resolved: logging_steps when it was not given.
     pub eval_steps: Interval,
+    pub eval_on_each_dataset: bool,
     pub per_device_eval_batch_size: usize,
     pub load_best_model_at_end: bool,
     pub early_stopping_steps: Option<usize>,
@@ -90,6 +100,8 @@ pub struct Recipe {
     pub save_total_limit: Option<usize>,
     pub save_only_model: bool,
     pub plot_loss: bool,
+    /// Whether event files for TensorBoard are written.
+    pub report_to_tensorboard: bool,
     pub export_dtype: ExportDtype,
     /// Bytes.
     pub max_shard_size: u64,
@@ -161,7 +173,7 @@ impl Recipe {
             "per_device_eval_batch_size" | "load_best_model_at_end" | "early_stopping_steps" => evaluates,
             "loraplus_lr_ratio" | "create_new_adapter" => lora,
             "pissa_iter" => lora && self.lora.pissa_init,
-            name if name.starts_with("freeze_") => self.finetuning_type == FinetuningType::Freeze,
+            name if name.starts_with("freeze_") || name == "use_llama_pro" => self.finetuning_type == FinetuningType::Freeze,
             // An adapter that is trained on has its own.
             _ if key.group == "LoRA" => lora && (self.adapter_name_or_path.is_empty() || self.lora.create_new_adapter),
             _ => true,
@@ -186,7 +198,7 @@ impl Recipe {
         let warmup_ratio = Some(s.number("warmup_ratio")).filter(|n| *n > 0.0).map(Interval::Share);
         let do_predict = s.bool("do_predict");
         let recipe = Recipe {
-            model_name_or_path: s.text_if_given("model_name_or_path").unwrap_or_default(),
+            model_name_or_path: s.model(),
             adapter_name_or_path: s.list("adapter_name_or_path"),
             stage,
             finetuning_type: s.one_of("finetuning_type"),
@@ -223,6 +235,7 @@ impl Recipe {
                 trainable_layers: s.integer("freeze_trainable_layers"),
                 trainable_modules: s.list("freeze_trainable_modules"),
                 extra_modules: s.list("freeze_extra_modules"),
+                use_llama_pro: s.bool("use_llama_pro"),
             },
             dataset: s.list("dataset"),
             eval_dataset: s.list("eval_dataset"),
@@ -241,6 +254,9 @@ impl Recipe {
             val_size: s.number("val_size"),
             disable_shuffling: s.bool("disable_shuffling"),
             seed,
+            mix_strategy: s.one_of("mix_strategy"),
+            interleave_probs: probabilities(s),
+            group_by_length: s.bool("group_by_length"),
             data_seed: s.integer_if_given("data_seed").map_or(seed, |n| n as u64),
             per_device_train_batch_size: s.count("per_device_train_batch_size"),
             gradient_accumulation_steps: s.count("gradient_accumulation_steps"),
@@ -256,9 +272,13 @@ impl Recipe {
             adam_beta2: s.number("adam_beta2"),
             adam_epsilon: s.number("adam_epsilon"),
             max_grad_norm: Some(s.number("max_grad_norm")).filter(|n| *n > 0.0),
+            label_smoothing_factor: s.number("label_smoothing_factor"),
+            use_dft_loss: s.bool("use_dft_loss"),
+            neftune_noise_alpha: s.number_if_given("neftune_noise_alpha").filter(|alpha| *alpha > 0.0),
             gradient_checkpointing: s.bool_if_given("gradient_checkpointing").or(s.bool("disable_gradient_checkpointing").then_some(false)),
             eval_strategy,
             eval_steps: s.number_if_given("eval_steps").map_or(logging_steps, Interval::of),
+            eval_on_each_dataset: s.bool("eval_on_each_dataset"),
             per_device_eval_batch_size: s.count("per_device_eval_batch_size"),
             load_best_model_at_end: s.bool("load_best_model_at_end"),
             early_stopping_steps: s.count_if_given("early_stopping_steps"),
@@ -270,6 +290,7 @@ impl Recipe {
             save_total_limit: s.integer_if_given("save_total_limit").and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0),
             save_only_model: s.bool("save_only_model"),
             plot_loss: s.bool("plot_loss"),
+            report_to_tensorboard: s.list("report_to").iter().any(|tracker| tracker == "tensorboard" || tracker == "all"),
             export_dtype: s.one_of("export_dtype"),
             max_shard_size: s.bytes("max_shard_size"),
             do_predict,
@@ -294,6 +315,19 @@ impl Recipe {
         }
         if s.has("warmup_ratio") && s.number("warmup_steps") > 0.0 {
             s.notices.push("warmup_steps and warmup_ratio are both given: warmup_steps is used".into());
+        }
+        let known = ["none", "[]", "tensorboard"];
+        let trackers: Vec<String> = s.list("report_to").into_iter().filter(|tracker| !known.contains(&tracker.as_str())).collect();
+        if !trackers.is_empty() {
+            s.notices.push(format!(
+                "report_to: nothing is sent to a tracker ({}); trainer_log.jsonl holds the same, report_to: tensorboard writes event files",
+                trackers.join(", ")
+            ));
+        }
+        if self.do_predict && self.do_train {
+            s.notices.push(
+                "do_predict: after training, `rootstock eval RECIPE` with the result as its model or adapter answers the prompts".into(),
+            );
         }
         let sampling: Vec<&str> = Generating::KEYS.iter().copied().filter(|name| s.has(name)).collect();
         if !sampling.is_empty() && !self.do_predict {
@@ -358,6 +392,13 @@ impl Recipe {
             let reason = "stopping early needs evaluations; give eval_strategy: steps and eval_steps";
             s.refuse("early_stopping_steps", &["eval_strategy"], reason);
         }
+        if self.label_smoothing_factor > 0.0 && self.use_dft_loss {
+            s.refuse("label_smoothing_factor", &["use_dft_loss"], "use_dft_loss is another loss; keep one of the two");
+        }
+        if self.lr_scheduler_type == SchedulerType::ReduceLrOnPlateau && self.eval_strategy == Strategy::No {
+            let reason = "reduce_lr_on_plateau goes by the evaluations' loss; give eval_strategy: steps and eval_steps, or epoch";
+            s.refuse("lr_scheduler_type", &["eval_strategy"], reason);
+        }
         let (metric, greater) = (s.word("metric_for_best_model"), s.bool("greater_is_better"));
         if greater && metric.ends_with("loss") {
             s.refuse("greater_is_better", &[], "the best checkpoint is the one of the lowest loss; leave it out");
@@ -410,10 +451,16 @@ impl Recipe {
 
     fn refuse_adapter_keys(&self, s: &Settings) {
         if self.finetuning_type == FinetuningType::Lora {
+            if self.freeze.use_llama_pro {
+                s.refuse("use_llama_pro", &["finetuning_type"], "this needs finetuning_type: freeze");
+            }
             if s.integer("pissa_iter") < -1 {
                 s.refuse("pissa_iter", &[], "write a number of iterations, or -1 for exact singular vectors");
             }
             return;
+        }
+        if self.freeze.use_llama_pro && self.finetuning_type != FinetuningType::Freeze {
+            s.refuse("use_llama_pro", &["finetuning_type"], "this needs finetuning_type: freeze");
         }
         for name in ["loraplus_lr_ratio", "use_rslora", "use_dora", "rank_pattern", "alpha_pattern", "pissa_init"] {
             if s.has(name) && s.get(name).is_some_and(|value| !value.is_off()) {
@@ -428,6 +475,27 @@ impl Recipe {
             );
         }
     }
+}
+
+/// `interleave_probs`, one for each dataset.
+fn probabilities(s: &Settings) -> Vec<f64> {
+    let refuse = |reason: String| s.refuse("interleave_probs", &["dataset", "mix_strategy"], reason);
+    let texts = s.list("interleave_probs");
+    if texts.is_empty() {
+        return Vec::new();
+    }
+    let numbers: Vec<f64> = texts.iter().filter_map(|text| text.parse().ok()).filter(|share| (0.0..=1.0).contains(share)).collect();
+    let sets = s.list("dataset").len();
+    if numbers.len() != texts.len() {
+        refuse("write numbers between 0 and 1, comma-separated".into());
+    } else if s.word("mix_strategy") == "concat" {
+        refuse("this needs mix_strategy: interleave_under, interleave_over or interleave_once".into());
+    } else if numbers.len() != sets {
+        refuse(format!("{} are given for {sets} datasets; write one for each", numbers.len()));
+    } else if (numbers.iter().sum::<f64>() - 1.0).abs() > 1e-6 || numbers.contains(&0.0) {
+        refuse("they must be above 0 and add up to 1".into());
+    }
+    numbers
 }
 
 /// A mapping from module names to numbers.
@@ -451,6 +519,9 @@ fn scheduler_kwargs(s: &Settings) -> SchedulerKwargs {
             refuse(reason.unwrap_or_else(|| format!("the schedule {} takes no {name}", s.word("lr_scheduler_type"))));
         }
     }
+    if schedule == SchedulerType::Polynomial && kwargs.lr_end.unwrap_or(1e-7) >= s.number("learning_rate") {
+        refuse(format!("lr_end ({:e}) must be below learning_rate", kwargs.lr_end.unwrap_or(1e-7)));
+    }
     if schedule == SchedulerType::CosineWithMinLr && kwargs.min_lr.is_some() == kwargs.min_lr_rate.is_some() {
         refuse("cosine_with_min_lr needs one of min_lr and min_lr_rate, for example {min_lr_rate: 0.1}".into());
     }
@@ -459,7 +530,7 @@ fn scheduler_kwargs(s: &Settings) -> SchedulerKwargs {
 
 /// Reads one entry of `lr_scheduler_kwargs`; fails without a reason when the schedule does not take it.
 fn read_kwarg(kwargs: &mut SchedulerKwargs, schedule: SchedulerType, name: &str, value: &Value) -> Result<(), Option<String>> {
-    use SchedulerType::{Cosine, CosineWithMinLr, WarmupStableDecay};
+    use SchedulerType::{Cosine, CosineWithMinLr, CosineWithRestarts, Polynomial, ReduceLrOnPlateau, WarmupStableDecay};
     let number = || match value.as_number() {
         Ok(n) if n >= 0.0 => Ok(Some(n)),
         Ok(n) => Err(Some(format!("{name}: {n} is below 0"))),
@@ -474,7 +545,24 @@ fn read_kwarg(kwargs: &mut SchedulerKwargs, schedule: SchedulerType, name: &str,
         _ => Err(Some(format!("{name}: {value} is not one of linear, cosine, 1-sqrt"))),
     };
     match (schedule, name) {
-        (CosineWithMinLr, "min_lr") => kwargs.min_lr = number()?,
+        (Polynomial, "power") => kwargs.power = number()?,
+        (Polynomial, "lr_end") => kwargs.lr_end = number()?,
+        (ReduceLrOnPlateau, "factor") => match number()? {
+            Some(n) if n < 1.0 => kwargs.factor = Some(n),
+            _ => return Err(Some(format!("{name}: {value} is not below 1"))),
+        },
+        (ReduceLrOnPlateau, "patience") => kwargs.patience = count()?,
+        (ReduceLrOnPlateau, "cooldown") => kwargs.cooldown = count()?,
+        (ReduceLrOnPlateau, "threshold") => kwargs.threshold = number()?,
+        (ReduceLrOnPlateau, "eps") => kwargs.eps = number()?,
+        (ReduceLrOnPlateau, "mode") if value.as_text().ok().as_deref() == Some("min") => {}
+        (ReduceLrOnPlateau, "mode") => return Err(Some("mode: only min, as the loss should fall".into())),
+        (ReduceLrOnPlateau, "threshold_mode") => match value.as_text().as_deref() {
+            Ok(word @ ("rel" | "abs")) => kwargs.threshold_mode = Some(word.to_string()),
+            _ => return Err(Some(format!("{name}: {value} is neither rel nor abs"))),
+        },
+        (CosineWithRestarts, "num_cycles") => kwargs.num_cycles = count()?.map(|n| n as f64),
+        (CosineWithMinLr | ReduceLrOnPlateau, "min_lr") => kwargs.min_lr = number()?,
         (CosineWithMinLr, "min_lr_rate") => kwargs.min_lr_rate = number()?,
         (Cosine | CosineWithMinLr | WarmupStableDecay, "num_cycles") => kwargs.num_cycles = number()?,
         (WarmupStableDecay, "num_stable_steps") => kwargs.num_stable_steps = count()?,

@@ -272,6 +272,13 @@ impl Settings {
         self.if_given(name, Value::as_text)
     }
 
+    /// `model_name_or_path`, with `model_revision` behind a name of the hub.
+    pub(super) fn model(&self) -> String {
+        let (name, revision) = (self.text_if_given("model_name_or_path").unwrap_or_default(), self.text("model_revision"));
+        let is_name = name.split('/').count() == 2 && !name.contains('@') && !name.starts_with(['.', '/', '~']);
+        if is_name && self.has("model_revision") && revision != "main" { format!("{name}@{revision}") } else { name }
+    }
+
     /// The word of a key that takes one of several.
     pub(super) fn word(&self, name: &str) -> String {
         self.value(name, Kind::word)

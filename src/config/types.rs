@@ -34,6 +34,20 @@ pub enum OnBadRecord {
     Skip,
 }
 
+/// How several datasets are put together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MixStrategy {
+    /// One after the other.
+    Concat,
+    /// Record by record, until one of them has come to its end.
+    InterleaveUnder,
+    /// Record by record, until all have; those that end before begin again.
+    InterleaveOver,
+    /// Record by record, each record once.
+    InterleaveOnce,
+}
+
 /// When something happens during training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -110,6 +124,10 @@ pub enum SchedulerType {
     Linear,
     Cosine,
     CosineWithMinLr,
+    CosineWithRestarts,
+    Polynomial,
+    InverseSqrt,
+    ReduceLrOnPlateau,
     WarmupStableDecay,
 }
 
@@ -120,7 +138,7 @@ pub struct SchedulerKwargs {
     pub min_lr: Option<f64>,
     /// cosine_with_min_lr: the lowest learning rate as a share of `learning_rate`.
     pub min_lr_rate: Option<f64>,
-    /// cosine, cosine_with_min_lr, warmup_stable_decay: waves; 0.5 falls once.
+    /// cosine, cosine_with_min_lr, warmup_stable_decay: waves; 0.5 falls once. cosine_with_restarts: falls.
     pub num_cycles: Option<f64>,
     /// warmup_stable_decay: steps at the peak.
     pub num_stable_steps: Option<u64>,
@@ -132,6 +150,30 @@ pub struct SchedulerKwargs {
     pub decay_type: Option<String>,
     /// warmup_stable_decay: the lowest learning rate as a share of `learning_rate`.
     pub min_lr_ratio: Option<f64>,
+    /// polynomial: the exponent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub power: Option<f64>,
+    /// polynomial: the learning rate at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lr_end: Option<f64>,
+    /// reduce_lr_on_plateau: what the learning rate is multiplied with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub factor: Option<f64>,
+    /// reduce_lr_on_plateau: evaluations without a better loss that are borne.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<u64>,
+    /// reduce_lr_on_plateau: evaluations after a reduction that do not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cooldown: Option<u64>,
+    /// reduce_lr_on_plateau: how much better a loss must be to be better.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f64>,
+    /// reduce_lr_on_plateau: rel (a share of the best loss) or abs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold_mode: Option<String>,
+    /// reduce_lr_on_plateau: smaller reductions are left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eps: Option<f64>,
 }
 
 /// The number type of written weights.
@@ -203,4 +245,6 @@ pub struct Freeze {
     pub trainable_modules: Vec<String>,
     #[serde(rename = "freeze_extra_modules")]
     pub extra_modules: Vec<String>,
+    /// Trains the last layer of each of `trainable_layers` blocks: those that LLaMA-Factory's expansion adds.
+    pub use_llama_pro: bool,
 }

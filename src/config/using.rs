@@ -64,7 +64,7 @@ impl Using {
     }
 
     pub(super) fn resolve(s: &mut Settings) -> Self {
-        let model_name_or_path = s.text_if_given("model_name_or_path").unwrap_or_default();
+        let model_name_or_path = s.model();
         if model_name_or_path.is_empty() {
             s.refuse("model_name_or_path", &[], "this key is missing; write the model's directory");
         }

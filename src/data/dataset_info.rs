@@ -8,6 +8,7 @@ use super::layout::{AlpacaColumns, Layout, MessageColumns};
 use super::record::Record;
 use super::split_name::{Slice, files_of_split};
 use super::unread::Unread;
+use super::version1::{self, Described};
 use crate::config::OnBadRecord;
 use crate::error::{Error, Result};
 use crate::platform::{Directory, read_small};
@@ -73,14 +74,35 @@ pub(super) async fn read_datasets(wanted: &Wanted<'_>, open: &OpenPath<'_>, take
     let registry = read_registry(wanted.dataset_dir, open).await?;
     let mut notices = Vec::new();
     for (i, name) in wanted.names.iter().enumerate() {
-        let source = match registry.get(name.as_str()) {
-            Some(entry) => from_entry(name, entry, wanted, open).await?,
-            None => from_path(name, &registry, wanted, open).await?,
+        let sources = match registry.get(name.as_str()) {
+            Some(entry) => vec![from_entry(name, entry, wanted, open).await?],
+            None if version1::is_meant(name) => described(name, wanted, open).await?,
+            None => vec![from_path(name, &registry, wanted, open).await?],
         };
-        let part = |share: f64| (i as f64 + share) / wanted.names.len() as f64;
-        notices.extend(source.read(wanted.max_samples, &mut |piece, share| take(piece, part(share))).await?);
+        let count = sources.len();
+        for (j, source) in sources.into_iter().enumerate() {
+            let part = |share: f64| (i as f64 + (j as f64 + share) / count as f64) / wanted.names.len() as f64;
+            notices.extend(source.read(wanted.max_samples, &mut |piece, share| take(piece, part(share))).await?);
+        }
     }
     Ok(notices)
+}
+
+/// The datasets that a description of LLaMA-Factory's version 1 names.
+async fn described(path: &str, wanted: &Wanted<'_>, open: &OpenPath<'_>) -> Result<Vec<Source>> {
+    let (dir, name) = open(path)?;
+    if dir.size(&name).await?.is_none() {
+        return Err(Error::dataset(path, "there is no such file"));
+    }
+    let bytes = read_small(&*dir, &name).await?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| Error::file(path, "a description of datasets must be UTF-8 text"))?;
+    let mut sources = Vec::new();
+    for Described { name, entry, directory, notice } in version1::read(path, text)? {
+        let mut source = from_entry(&name, &entry, &Wanted { dataset_dir: &directory, ..*wanted }, open).await?;
+        source.notices.extend(notice);
+        sources.push(source);
+    }
+    Ok(sources)
 }
 
 /// One dataset: its files, what they look like, and which of their records are meant.

@@ -1,6 +1,7 @@
 //! Which samples a step is trained on: a pure function of the seed and the step, so that a resumed run needs only its step.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 
 use crate::config::Recipe;
 use crate::error::{Error, Result};
@@ -19,6 +20,8 @@ pub struct Loader {
     shuffle: bool,
     epochs: f64,
     max_steps: Option<u64>,
+    /// The samples' lengths, where samples of similar length come together.
+    lengths: Option<Rc<[usize]>>,
     /// The order of the epoch that was asked for last: making one costs a pass over all samples.
     order: RefCell<Option<(u64, Vec<usize>)>>,
 }
@@ -40,8 +43,21 @@ impl Loader {
             shuffle: !recipe.disable_shuffling,
             epochs: recipe.num_train_epochs,
             max_steps: recipe.max_steps,
+            lengths: None,
             order: RefCell::default(),
         })
+    }
+
+    /// The same for samples of known lengths, which `group_by_length` asks for.
+    ///
+    /// # Errors
+    /// As [`Loader::new`].
+    pub fn of_lengths(lengths: &[usize], recipe: &Recipe) -> Result<Self> {
+        let mut loader = Loader::new(lengths.len(), recipe)?;
+        if recipe.group_by_length && loader.shuffle {
+            loader.lengths = Some(lengths.into());
+        }
+        Ok(loader)
     }
 
     /// How many samples an epoch has.
@@ -94,8 +110,28 @@ impl Loader {
         if self.shuffle {
             Random::new(self.seed, epoch).shuffle(&mut order);
         }
-        order
+        match &self.lengths {
+            Some(lengths) => group_by_length(&order, lengths, self.batch_size * self.accumulation),
+            None => order,
+        }
     }
+}
+
+/// Puts samples of similar length together, as transformers' `get_length_grouped_indices`: stretches of the order as long as fifty steps
+/// (fewer in a small set) are sorted, the longest first, and the longest of all comes first.
+pub fn group_by_length(order: &[usize], lengths: &[usize], step: usize) -> Vec<usize> {
+    let steps = (order.len() / (step.max(1) * 4)).clamp(1, 50);
+    let mut grouped = order.to_vec();
+    let stretch = steps * step.max(1);
+    for part in grouped.chunks_mut(stretch) {
+        part.sort_by_key(|&sample| std::cmp::Reverse(lengths[sample])); // stable
+    }
+    // The first of the stretches that begin with the longest sample.
+    let longest = (0..grouped.len()).step_by(stretch).max_by_key(|&first| (lengths[grouped[first]], std::cmp::Reverse(first)));
+    if let Some(longest) = longest {
+        grouped.swap(0, longest);
+    }
+    grouped
 }
 
 /// Splits `count` records into those to train on and those held out, each in their own order; which ones is drawn from the

@@ -5,12 +5,13 @@ use std::mem;
 use super::dataset_info::{OpenPath, Wanted, read_datasets};
 use super::faults::Faults;
 use super::formats::{Piece, ReadRecord};
+use super::interleave::interleave;
 use super::loader::split;
 use super::sample::Sample;
 use super::samples::{Encoded, Encoding, RecordTokens, assemble, encode_record};
 use super::tokenizer::Tokenizer;
 use super::unread::Unread;
-use crate::config::{OnBadRecord, Recipe};
+use crate::config::{MixStrategy, OnBadRecord, Recipe};
 use crate::error::{Error, Result};
 use crate::model::ModelConfig;
 use crate::platform::in_parallel;
@@ -27,6 +28,8 @@ pub struct Prepared {
     pub train: Encoded,
     /// Held-out samples (`val_size`) or those of `eval_dataset`; may be none.
     pub eval: Encoded,
+    /// With `eval_on_each_dataset`: the evaluation sets' names and their numbers of samples, in the samples' order.
+    pub eval_parts: Vec<(String, usize)>,
 }
 
 /// How far the preparation of data is.
@@ -70,7 +73,17 @@ pub async fn prepare(
             check_fits_model(&name, &prepared.eval.samples, config)?;
         }
     }
-    if !recipe.eval_dataset.is_empty() {
+    if recipe.eval_on_each_dataset && recipe.eval_dataset.len() > 1 {
+        for name in &recipe.eval_dataset {
+            let one = Recipe { eval_dataset: vec![name.clone()], ..recipe.clone() };
+            let (records, notices) = tokenize(&one, true, tokenizer, open, watch).await?;
+            let encoded = assemble(name, records, tokenizer, &evaluation)?;
+            check_fits_model(name, &encoded.samples, config)?;
+            prepared.eval_parts.push((name.clone(), encoded.samples.len()));
+            prepared.eval.notices.extend(notices);
+            prepared.eval.append(encoded);
+        }
+    } else if !recipe.eval_dataset.is_empty() {
         let name = recipe.eval_dataset.join(", ");
         let (records, notices) = tokenize(recipe, true, tokenizer, open, watch).await?;
         prepared.eval = assemble(&name, records, tokenizer, &evaluation)?;
@@ -103,11 +116,31 @@ async fn tokenize(
     watch: &mut dyn FnMut(PrepareProgress) -> Result<()>,
 ) -> Result<(Vec<RecordTokens>, Vec<String>)> {
     let names = if evaluation { &recipe.eval_dataset } else { &recipe.dataset };
-    let wanted = Wanted { names, dataset_dir: &recipe.dataset_dir, max_samples: recipe.max_samples, evaluation };
     let mut pool = Pool::new(tokenizer, Encoding::training(recipe), watch);
-    let mut notices = read_datasets(&wanted, open, &mut |piece, share| pool.take(piece, share).map(|()| true)).await?;
+    let (mut notices, mut ends, count) = (Vec::new(), Vec::new(), names.len().max(1));
+    for (i, name) in names.iter().enumerate() {
+        let names = std::slice::from_ref(name);
+        let wanted = Wanted { names, dataset_dir: &recipe.dataset_dir, max_samples: recipe.max_samples, evaluation };
+        let part = |share: f64| (i as f64 + share) / count as f64;
+        notices.extend(read_datasets(&wanted, open, &mut |piece, share| pool.take(piece, part(share)).map(|()| true)).await?);
+        if recipe.mix_strategy != MixStrategy::Concat {
+            pool.work()?;
+        }
+        ends.push(pool.done.len());
+    }
     let records = pool.finish(&names.join(", "), recipe.on_bad_record, &mut notices)?;
-    Ok((records, notices))
+    if evaluation || recipe.mix_strategy == MixStrategy::Concat {
+        return Ok((records, notices));
+    }
+    Ok((mix(records, &ends, recipe), notices))
+}
+
+/// Puts the records of several datasets together as `mix_strategy` says; `ends` are where each dataset's records end.
+fn mix(records: Vec<RecordTokens>, ends: &[usize], recipe: &Recipe) -> Vec<RecordTokens> {
+    let firsts: Vec<usize> = std::iter::once(0).chain(ends.iter().copied()).collect();
+    let lengths: Vec<usize> = ends.iter().zip(&firsts).map(|(end, first)| end - first).collect();
+    let order = interleave(&lengths, recipe.mix_strategy, &recipe.interleave_probs, recipe.seed);
+    order.into_iter().map(|(set, record)| records[firsts[set] + record].clone()).collect()
 }
 
 /// Tokenises records as they come, many at once.

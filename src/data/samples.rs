@@ -67,6 +67,17 @@ pub struct Encoded {
 }
 
 impl Encoded {
+    /// Adds the samples of another dataset.
+    pub(super) fn append(&mut self, other: Encoded) {
+        self.samples.extend(other.samples);
+        self.records += other.records;
+        self.conversations += other.conversations;
+        self.truncated += other.truncated;
+        self.dropped += other.dropped;
+        self.remainder += other.remainder;
+        self.notices.extend(other.notices);
+    }
+
     /// Tokens of all samples.
     pub fn tokens(&self) -> usize {
         self.samples.iter().map(|s| s.ids.len()).sum()

@@ -95,7 +95,7 @@ impl Blueprint {
 
 /// The graph of a micro-batch.
 pub(super) fn graph(config: &ModelConfig, params: &Rc<Vec<Param>>, options: &EngineOptions, kind: Kind, tokens: usize) -> Graph {
-    forward::build(config, params.clone(), tokens, kind.purpose(), options.sequence)
+    forward::build_for(config, params.clone(), tokens, kind.purpose(), options.sequence, options.objective)
 }
 
 pub(super) fn plan_options(options: &EngineOptions) -> Options {

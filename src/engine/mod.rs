@@ -11,6 +11,7 @@ use crate::checkpoint::{ModelSource, ParamSource};
 use crate::data::Batch;
 use crate::error::Result;
 use crate::gpu::{Gpu, Profile};
+pub use crate::graph::Objective;
 use crate::graph::{Param, ParamId, Purpose, State, WeightType};
 use crate::kernels::{Stats, StepValues};
 use crate::model::{ModelConfig, ParamDecl, forward};
@@ -39,6 +40,8 @@ pub struct EngineOptions {
     pub sequence: usize,
     /// The optimiser.
     pub optimizer: Optimizer,
+    /// What training minimises and an evaluation measures.
+    pub objective: Objective,
 }
 
 /// A model on the GPU.

@@ -7,8 +7,10 @@
 mod answer;
 mod generator;
 mod sampling;
+mod similarity;
 
 pub use answer::{Answer, AnswerOptions, FinishReason, TextAnswer, chat_prompt, stop_ids, text_prompt};
 pub(crate) use generator::surprise;
 pub use generator::{Generator, GeneratorOptions, context_limit, estimate_reading, estimate_sharing};
 pub use sampling::{Sampler, SamplingOptions};
+pub use similarity::{Judge, Similarity};

@@ -16,6 +16,17 @@ pub use emit::{Emit, GradTarget, Piece, ValueInfo};
 pub use layout::{Arena, Group, ParamLayout, PieceLayout, STATE_BLOCK, State, StateEncoding};
 pub use op::Op;
 
+/// What is minimised: cross-entropy, changed in these ways.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Objective {
+    /// The share of a target that is spread evenly over the vocabulary.
+    pub label_smoothing: f32,
+    /// Whether a token's loss is weighed by its probability, which counts as a constant ("dynamic fine-tuning", Wu et al., 2025).
+    pub weigh_by_probability: bool,
+    /// Strength of the noise on the embeddings in training (NEFTune's alpha); 0 without.
+    pub embedding_noise: f32,
+}
+
 /// A parameter of the model; the index into [`Graph::params`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ParamId(pub u32);
@@ -134,6 +145,8 @@ pub struct Graph {
     pub tokens: usize,
     /// What it is for.
     pub purpose: Purpose,
+    /// What training minimises and an evaluation measures.
+    pub objective: Objective,
     /// The model's parameters, in the order of its declaration.
     pub params: Rc<Vec<Param>>,
     /// Constant tables.
@@ -150,7 +163,18 @@ pub struct Graph {
 impl Graph {
     /// An empty graph over these parameters.
     pub fn new(tokens: usize, purpose: Purpose, params: Rc<Vec<Param>>) -> Graph {
-        Graph { tokens, purpose, params, tables: Vec::new(), nodes: Vec::new(), values: Vec::new(), parts: HashMap::new(), layer: None }
+        let objective = Objective::default();
+        Graph {
+            tokens,
+            purpose,
+            objective,
+            params,
+            tables: Vec::new(),
+            nodes: Vec::new(),
+            values: Vec::new(),
+            parts: HashMap::new(),
+            layer: None,
+        }
     }
 
     /// Everything added from here on belongs to this transformer layer (`None`: to no layer).

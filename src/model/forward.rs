@@ -4,15 +4,28 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::{ModelConfig, ParamDecl, ParamKind, RopeKind};
-use crate::graph::{Adapted, Graph, Param, ParamId, Purpose, Shape, TableId, ValueId, WeightType};
+use super::{Architecture, ModelConfig, ParamDecl, ParamKind, RopeKind};
+use crate::graph::{Adapted, Graph, Objective, Param, ParamId, Purpose, Shape, TableId, ValueId, WeightType};
 use crate::ops::attention::AttentionParams;
 
-/// Builds the computation graph of a model for a number of tokens.
+/// Builds the computation graph of a model for a number of tokens, with plain cross-entropy.
 ///
 /// `params` are the model's declarations as graph parameters (see [`graph_params`]); `sequence` is the longest sequence, in tokens.
 pub fn build(config: &ModelConfig, params: Rc<Vec<Param>>, tokens: usize, purpose: Purpose, sequence: usize) -> Graph {
+    build_for(config, params, tokens, purpose, sequence, Objective::default())
+}
+
+/// The same for another objective.
+pub fn build_for(
+    config: &ModelConfig,
+    params: Rc<Vec<Param>>,
+    tokens: usize,
+    purpose: Purpose,
+    sequence: usize,
+    objective: Objective,
+) -> Graph {
     let mut graph = Graph::new(tokens, purpose, params.clone());
+    graph.objective = objective;
     let tables = config.ropes.iter().enumerate().map(|(index, rope)| {
         let mut data = rope_limit(config).filter(|limit| sequence > *limit).map_or(Vec::new(), |limit| rope.table(limit, limit));
         data.extend(rope.table(sequence, sequence));
@@ -108,7 +121,11 @@ impl Forward<'_> {
     pub(super) fn embedding(&mut self, name: &str, positions: Option<&str>, padding: Option<u32>) -> ValueId {
         let weight = self.param(&format!("{name}.weight"));
         let positions = positions.map(|p| self.param(&format!("{p}.weight")));
-        self.graph.embedding(weight, self.config.embedding_scale, positions, padding)
+        let x = self.graph.embedding(weight, self.config.embedding_scale, positions, padding);
+        // Noise is put on what the embedding module returns. Granite's multiplier comes after that module, Gemma's scale is in it.
+        let after = if self.config.architecture == Architecture::Granite { self.config.embedding_scale } else { 1.0 };
+        let alpha = self.graph.objective.embedding_noise * after;
+        self.graph.noise(x, alpha)
     }
 
     /// x·Wᵀ, plus the bias if the architecture declares one for the module.

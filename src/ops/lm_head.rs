@@ -181,15 +181,23 @@ impl LmHead {
     fn cross_entropy(&self, e: &mut Emit<'_>, logits: ValueId, first: usize, when: When) {
         let shape = e.shape(logits);
         let (lanes, per_group) = e.tuning.lanes(shape.stride4());
+        let objective = e.graph.objective;
         let params = cross_entropy_forward::Params {
             rows: shape.rows as u32,
             vocab: shape.cols as u32,
             logits_stride: shape.stride4(),
             first: first as u32,
             cap: self.softcap.unwrap_or(0.0),
+            smoothing: objective.label_smoothing,
         };
-        let constants =
-            cross_entropy_forward::Constants { GRADIENT: e.training(), SOFTCAP: self.softcap.is_some(), LANES: lanes, ROWS: per_group };
+        let constants = cross_entropy_forward::Constants {
+            GRADIENT: e.training(),
+            SOFTCAP: self.softcap.is_some(),
+            SMOOTHING: objective.label_smoothing > 0.0,
+            WEIGHED: objective.weigh_by_probability,
+            LANES: lanes,
+            ROWS: per_group,
+        };
         let bindings = cross_entropy_forward::Bindings {
             labels: e.input(Input::TargetLabels),
             logits: e.bind(logits),

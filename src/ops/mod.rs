@@ -22,6 +22,7 @@ mod lm_head;
 mod low_rank;
 pub mod matmul;
 mod mlp;
+mod noise;
 mod residual;
 mod rms_norm;
 mod rope;

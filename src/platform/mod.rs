@@ -15,6 +15,8 @@ use crate::error::Result;
 mod browser;
 mod graphics;
 #[cfg(not(target_arch = "wasm32"))]
+pub mod hub_cache;
+#[cfg(not(target_arch = "wasm32"))]
 mod lock;
 mod memory;
 #[cfg(not(target_arch = "wasm32"))]

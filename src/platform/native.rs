@@ -12,6 +12,7 @@ use std::thread;
 
 use async_trait::async_trait;
 
+use super::hub_cache;
 use super::lock::FileLock;
 use super::{AdapterFacts, Directory, Entry, FileWriter, OutputDirectory};
 use crate::error::{Cause, Error, Result};
@@ -45,15 +46,23 @@ pub fn open_directory(path: &Path) -> Result<NativeDirectory> {
 /// Opens a directory named by the user.
 ///
 /// # Errors
-/// [`Error::File`] when it does not exist; if the name looks like one on Hugging Face, with download instructions.
+/// [`Error::File`] when it does not exist; if the name looks like one on Hugging Face and is not in the cache of its programs on this
+/// machine, with download instructions.
 pub(super) fn open_named(path: &str) -> Result<NativeDirectory> {
     let looks_like_hub_name = path.split('/').count() == 2 && !path.starts_with(['.', '/', '~']) && !path.ends_with('/');
     if looks_like_hub_name && !Path::new(path).exists() {
+        let (name, revision) = path.split_once('@').unwrap_or((path, "main"));
+        if Path::new(name).exists() {
+            return open_directory(Path::new(name)); // a revision of a directory on this machine means nothing
+        }
+        if let Some(snapshot) = hub_cache::snapshot(name, revision) {
+            return open_directory(&snapshot);
+        }
         return Err(Error::file(
             path,
             format!(
-                "there is no such directory; if this is a name on Hugging Face, nothing is downloaded here: \
-                 fetch it with `hf download {path} --local-dir DIR` and give DIR"
+                "there is no such directory, nor is it in the cache of Hugging Face's programs; fetch it with \
+                 `rootstock fetch {path}` or `hf download {path}`"
             ),
         ));
     }

@@ -39,7 +39,18 @@ impl PlannedRun {
     async fn execute(&self, gpu: &Rc<Gpu>, out: &dyn OutputDirectory, observer: &mut dyn Observer) -> Result<Outcome> {
         let RunInput { recipe, checkpoint, carry, data, resume_from, date, .. } = &self.input;
         let (train, eval) = (&data.train.samples[..], &data.eval.samples[..]);
-        let job = Job { recipe, gpu: gpu.clone(), checkpoint, carry, train, eval, resume_from: resume_from.clone(), date: *date, out };
+        let job = Job {
+            recipe,
+            gpu: gpu.clone(),
+            checkpoint,
+            carry,
+            train,
+            eval,
+            eval_parts: &data.eval_parts,
+            resume_from: resume_from.clone(),
+            date: *date,
+            out,
+        };
         run::train(self, &job, observer).await
     }
 }

@@ -62,8 +62,14 @@ impl SamplesHash {
 
 impl Fingerprint {
     /// How `self` (the interrupted run) differs from `now`, in clauses; empty where it does not.
-    pub(super) fn differences(&self, now: &Fingerprint) -> Vec<String> {
-        let mut found = differences(&self.recipe, &now.recipe, "");
+    /// In a longer run, how its length is written may differ.
+    pub(super) fn differences(&self, now: &Fingerprint, longer: bool) -> Vec<String> {
+        let without_length = |recipe: &Map<String, Value>| {
+            let mut recipe = recipe.clone();
+            recipe.retain(|name, _| !longer || !LENGTH.contains(&name.as_str()));
+            recipe
+        };
+        let mut found = differences(&without_length(&self.recipe), &without_length(&now.recipe), "");
         // A changed recipe mostly changes what follows from it as well; that is said once.
         if found.is_empty() {
             found = differences(&self.method, &now.method, "the adapter's ");
@@ -75,6 +81,9 @@ impl Fingerprint {
         found
     }
 }
+
+/// The keys that say how long a run is.
+const LENGTH: [&str; 2] = ["num_train_epochs", "max_steps"];
 
 /// The entries that differ, as "seed was 42 and is 7 here".
 fn differences(then: &Map<String, Value>, now: &Map<String, Value>, of: &str) -> Vec<String> {

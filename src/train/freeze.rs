@@ -17,7 +17,13 @@ pub fn freeze_selection(freeze: &Freeze, layers: usize, declarations: &[ParamDec
     let outside: BTreeSet<&str> =
         declarations.iter().filter(|d| within_layer(&d.name).is_none()).filter_map(|d| d.name.rsplit('.').nth(1)).collect();
     let count = usize::try_from(freeze.trainable_layers.unsigned_abs()).unwrap_or(usize::MAX).min(layers);
-    let chosen = if freeze.trainable_layers > 0 { layers - count..layers } else { 0..count };
+    let blocks = count.max(1);
+    if freeze.use_llama_pro && (freeze.trainable_layers <= 0 || !layers.is_multiple_of(blocks)) {
+        let reason = format!("with use_llama_pro it must be a number of blocks that the model's {layers} layers divide into evenly");
+        return Err(Error::recipe("freeze_trainable_layers", reason));
+    }
+    let stretch = if freeze.trainable_layers > 0 { layers - count..layers } else { 0..count };
+    let chosen = |layer: usize| if freeze.use_llama_pro { (layer + 1).is_multiple_of(layers / blocks) } else { stretch.contains(&layer) };
     let unknown = |key: &'static str, module: &str, known: &BTreeSet<&str>| {
         let known: Vec<&str> = known.iter().copied().collect();
         let tied = if module == "lm_head" { "; the output head is tied to the embedding here" } else { "" };
@@ -36,7 +42,7 @@ pub fn freeze_selection(freeze: &Freeze, layers: usize, declarations: &[ParamDec
     let trained = |d: &ParamDecl| {
         let in_layer = within_layer(&d.name).is_some_and(|(layer, module)| {
             // Names are compared from their beginning, as LLaMA-Factory does: `mlp` would also take a module `mlp_2`.
-            chosen.contains(&layer) && (all || freeze.trainable_modules.iter().any(|m| module.starts_with(m.as_str())))
+            chosen(layer) && (all || freeze.trainable_modules.iter().any(|m| module.starts_with(m.as_str())))
         });
         in_layer || freeze.extra_modules.iter().any(|m| d.name.contains(m.as_str()))
     };
@@ -76,9 +82,12 @@ mod tests {
 
     fn select(layers: i64, modules: &[&str], extra: &[&str]) -> Result<Vec<String>> {
         let list = |names: &[&str]| names.iter().map(|n| n.to_string()).collect();
-        let freeze = Freeze { trainable_layers: layers, trainable_modules: list(modules), extra_modules: list(extra) };
+        choose(&Freeze { trainable_layers: layers, trainable_modules: list(modules), extra_modules: list(extra), use_llama_pro: false })
+    }
+
+    fn choose(freeze: &Freeze) -> Result<Vec<String>> {
         let all = declarations();
-        let chosen = freeze_selection(&freeze, 12, &all)?;
+        let chosen = freeze_selection(freeze, 12, &all)?;
         Ok(all.into_iter().zip(chosen).filter(|(_, c)| *c).map(|(d, _)| d.name.replace("model.", "").replace(".weight", "")).collect())
     }
 
@@ -88,6 +97,22 @@ mod tests {
         assert_eq!(last, ["layers.11.self_attn.q_proj", "layers.11.mlp.up_proj", "layers.11.input_layernorm"]);
         assert_eq!(select(-2, &["mlp"], &[]).expect("it is valid"), ["layers.0.mlp.up_proj", "layers.1.mlp.up_proj"]);
         assert_eq!(select(99, &["all"], &[]).expect("it is valid").len(), 36, "more layers than there are: all");
+    }
+
+    #[test]
+    fn takes_the_layers_that_an_expansion_added() {
+        let pro = |layers: i64| {
+            choose(&Freeze {
+                trainable_layers: layers,
+                trainable_modules: vec!["mlp".into()],
+                extra_modules: Vec::new(),
+                use_llama_pro: true,
+            })
+        };
+        assert_eq!(pro(3).expect("three blocks of four"), ["layers.3.mlp.up_proj", "layers.7.mlp.up_proj", "layers.11.mlp.up_proj"]);
+        for uneven in [5, 0, -3] {
+            assert!(pro(uneven).expect_err("no even blocks").to_string().contains("divide into evenly"), "{uneven}");
+        }
     }
 
     #[test]

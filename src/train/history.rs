@@ -1,5 +1,7 @@
 //! The log of a run: what LLaMA-Factory and its users' scripts read (`trainer_log.jsonl`, `trainer_state.json`), at full precision.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::Result;
@@ -42,6 +44,9 @@ pub struct EvalLine {
     /// Loss on the evaluation set: sum over targets / targets.
     #[serde(deserialize_with = "null_is_nan")]
     pub eval_loss: f64,
+    /// The same of each evaluation set, as `eval_NAME_loss`; none where there is one set, and `None` where it is not finite.
+    #[serde(flatten)]
+    pub each: BTreeMap<String, Option<f64>>,
     /// Epochs done.
     pub epoch: f64,
     /// Share of the steps done, in percent.
@@ -132,7 +137,13 @@ impl History {
             LogEntry::Step(l) => serde_json::json!({
                 "epoch": l.epoch, "grad_norm": l.grad_norm, "learning_rate": l.lr, "loss": l.loss, "step": l.current_steps,
             }),
-            LogEntry::Evaluation(l) => serde_json::json!({ "epoch": l.epoch, "eval_loss": l.eval_loss, "step": l.current_steps }),
+            LogEntry::Evaluation(l) => {
+                let mut line = serde_json::json!({ "epoch": l.epoch, "eval_loss": l.eval_loss, "step": l.current_steps });
+                for (name, loss) in &l.each {
+                    line[name] = (*loss).into();
+                }
+                line
+            }
         };
         self.entries.iter().map(one).collect()
     }

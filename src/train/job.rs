@@ -48,6 +48,8 @@ pub(super) struct Job<'a> {
     pub(super) train: &'a [Sample],
     /// Evaluation samples; may be empty.
     pub(super) eval: &'a [Sample],
+    /// The evaluation sets that are also scored one by one.
+    pub(super) eval_parts: &'a [(String, usize)],
     /// The directory that `resume_from_checkpoint` names, where it names one.
     pub(super) resume_from: Option<Rc<dyn Directory>>,
     /// The time that the chat template was told, in seconds since 1970.

@@ -1,6 +1,7 @@
 //! The output directory: what may stand in it when a run begins, and where an earlier run's files are kept until the new ones are whole.
 
 use super::checkpoints::checkpoints;
+use super::events;
 use super::history::LOG_FILE;
 use super::names::{OPTIMIZER_FILE, STATE_FILE, checkpoint_name, checkpoint_step};
 use crate::checkpoint::Carry;
@@ -79,7 +80,8 @@ pub(super) enum Aside {
 impl Aside {
     /// Whether a file or directory is of that kind. Everything else in an output directory is the user's and stays where it is.
     fn takes(self, name: &str) -> bool {
-        const RUN: [&str; 6] = [STATE_FILE, LOG_FILE, "training_loss.png", "train_results.json", "eval_results.json", "all_results.json"];
+        const RUN: [&str; 7] =
+            [STATE_FILE, LOG_FILE, "training_loss.png", "train_results.json", "eval_results.json", "all_results.json", events::FOLDER];
         const RESULT: [&str; 5] = ["config.json", "adapter_config.json", "generation_config.json", "training_args.bin", OPTIMIZER_FILE];
         let has = |starts: &[&str], ends: &[&str]| starts.iter().any(|s| name.starts_with(s)) && ends.iter().any(|e| name.ends_with(e));
         let weights = has(&["model", "pytorch_model", "adapter_model"], &[".safetensors", ".bin", ".index.json"]);

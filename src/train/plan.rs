@@ -6,7 +6,7 @@ use super::finetuning::Finetuning;
 use super::job::RunInput;
 use crate::config::{OptimizerName, Recipe};
 use crate::data::{Loader, Sample};
-use crate::engine::{Blueprint, EngineOptions, Method};
+use crate::engine::{Blueprint, EngineOptions, Method, Objective};
 use crate::error::Result;
 use crate::gpu::{Profile, human_bytes};
 use crate::optim::{AdamW, Lion, Optimizer, Sgd};
@@ -38,9 +38,16 @@ impl PlannedRun {
         let RunInput { recipe, checkpoint, data, adapters, .. } = &input;
         let (train, eval) = (&data.train.samples, &data.eval.samples);
         let finetuning = Finetuning::of(recipe, checkpoint, adapters).await?;
-        let loader = Loader::new(train.len(), recipe)?;
+        let lengths: Vec<usize> = train.iter().map(|sample| sample.ids.len()).collect();
+        let loader = Loader::of_lengths(&lengths, recipe)?;
         let options = engine_options(recipe, finetuning.method.clone(), train, eval);
-        let largest = largest_micro_batches(&loader, recipe, train, eval);
+        let mut largest = largest_micro_batches(&loader, recipe, train, eval);
+        let mut rest = eval.as_slice();
+        for (_, samples) in &data.eval_parts {
+            let (part, after) = rest.split_at(*samples);
+            largest[1] = largest[1].max(largest_micro_batches(&loader, recipe, train, part)[1]);
+            rest = after;
+        }
         let base = finetuning.base();
         let plan = |options| Blueprint::new(base.config(), base.params(), |d| finetuning.stored_type(base, d), profile, options, largest);
         let mut blueprint = plan(&options);
@@ -83,6 +90,11 @@ fn engine_options(recipe: &Recipe, method: Method, train: &[Sample], eval: &[Sam
         gradient_checkpointing: recipe.gradient_checkpointing.unwrap_or(false),
         sequence: longest.max().unwrap_or(1),
         optimizer: optimizer(recipe),
+        objective: Objective {
+            label_smoothing: recipe.label_smoothing_factor as f32,
+            weigh_by_probability: recipe.use_dft_loss,
+            embedding_noise: recipe.neftune_noise_alpha.unwrap_or(0.0) as f32,
+        },
     }
 }
 

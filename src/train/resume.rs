@@ -30,7 +30,7 @@ pub(super) struct Earlier {
 ///
 /// # Errors
 /// [`Error::Recipe`] when recipe or data differ, [`Error::File`] when a file of it is damaged.
-pub(super) async fn find(saver: &Saver<'_>, observer: &mut dyn Observer) -> Result<Option<Earlier>> {
+pub(super) async fn find(saver: &Saver<'_>, total_steps: u64, observer: &mut dyn Observer) -> Result<Option<Earlier>> {
     let (job, out) = (saver.job, saver.job.out);
     let Some(directory) = directory(job.recipe, &job.resume_from, out).await? else {
         if job.recipe.resume_from_checkpoint == Resume::Newest {
@@ -39,7 +39,14 @@ pub(super) async fn find(saver: &Saver<'_>, observer: &mut dyn Observer) -> Resu
         }
         return Ok(None);
     };
-    let state = state::read(&*directory, &saver.run_fingerprint()?).await?;
+    let state = state::read(&*directory, &saver.run_fingerprint()?, total_steps).await?;
+    if total_steps > state.max_steps {
+        observer.event(Event::Notice(format!(
+            "the run of {} steps is continued to {total_steps}: from step {} on the learning rate is that of a run of {total_steps} steps",
+            state.max_steps,
+            state.global_step + 1
+        )));
+    }
     checksums::verify(&*directory, &state.files).await?;
     let own = format!("{}/{STATE_FILE}", checkpoint_name(state.global_step));
     let from_elsewhere = out.size(&own).await?.is_none() || read_small(out, &own).await? != read_small(&*directory, STATE_FILE).await?;

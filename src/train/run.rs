@@ -6,6 +6,7 @@ use web_time::Instant;
 
 use super::checkpoints::remove_oldest;
 use super::device::RecordedDevice;
+use super::events;
 use super::history::{History, LogEntry, LogLine, clock};
 use super::job::{Event, Job, Observer, Outcome, Start, Wish, batch_of};
 use super::names::checkpoint_name;
@@ -13,7 +14,7 @@ use super::output::{self, Aside};
 use super::plan::PlannedRun;
 use super::resume::{self, Earlier};
 use super::saver::{self, Saver};
-use super::schedule::Schedule;
+use super::schedule::{Plateau, Schedule};
 use super::state::{SavedState, Unlogged};
 use crate::config::{Resume, Strategy};
 use crate::data::Loader;
@@ -49,7 +50,7 @@ async fn train_into(planned: &PlannedRun, job: &Job<'_>, observer: &mut dyn Obse
     }
     let base = finetuning.base();
     let mut saver = Saver::new(job, finetuning.clone(), base).await?;
-    let earlier = resume::find(&saver, observer).await?;
+    let earlier = resume::find(&saver, loader.total_steps(), observer).await?;
     let directory = earlier.as_ref().map(|earlier| earlier.directory.clone());
     if let Some(count) = finetuning.decomposed().filter(|_| directory.is_none()) {
         observer.event(Event::Notice(format!("looking for the principal directions of {count} matrices …")));
@@ -75,6 +76,9 @@ async fn train_into(planned: &PlannedRun, job: &Job<'_>, observer: &mut dyn Obse
         None => *aside = run.make_room(observer).await?,
     }
     run.history.rewrite(job.out).await?;
+    if job.recipe.report_to_tensorboard {
+        events::rewrite(job.out, &run.history).await?;
+    }
     let start = Start {
         parameters,
         trainable,
@@ -141,6 +145,7 @@ impl<'a> Run<'a> {
                 date: job.date,
                 fingerprint,
                 device: Some(RecordedDevice::of(job.gpu.profile())),
+                plateau: Plateau::of(job.recipe),
                 ..SavedState::default()
             },
             history: History::default(),
@@ -175,8 +180,13 @@ impl<'a> Run<'a> {
         self.history.entries = std::mem::take(&mut state.trainer_log);
         self.seconds_before = state.seconds;
         self.saved_at = Some(state.global_step);
-        // What follows is computed here.
-        self.state = SavedState { device: self.state.device.take(), ..state };
+        // What follows is computed here, and may be longer than what was found.
+        self.state = SavedState {
+            device: self.state.device.take(),
+            max_steps: self.total_steps,
+            fingerprint: std::mem::take(&mut self.state.fingerprint),
+            ..state
+        };
         // A run that was killed between writing a checkpoint and removing the oldest left one too many.
         self.unproven = self.saved_at.filter(|_| self.job.recipe.resume_from_checkpoint == Resume::Newest);
         Ok(())
@@ -249,7 +259,7 @@ impl<'a> Run<'a> {
         let batches: Vec<_> = self.loader.group(step).iter().map(|g| batch_of(self.job.train, g)).collect();
         let targets: usize = batches.iter().map(|b| b.target_count()).sum();
         let t = (step + 1) as i32;
-        self.last_lr = self.schedule.learning_rate(step);
+        self.last_lr = self.state.plateau.as_ref().map_or_else(|| self.schedule.learning_rate(step), |plateau| plateau.learning_rate);
         let mut values = StepValues {
             loss_scale: 1.0 / targets.max(1) as f32,
             learning_rate: self.last_lr as f32,
@@ -357,7 +367,15 @@ impl<'a> Run<'a> {
         self.logged = Instant::now();
         observer.event(Event::Log(&line));
         self.tell_collapse(&unlogged, line.loss, observer);
-        self.history.add(self.job.out, LogEntry::Step(line)).await
+        self.note(LogEntry::Step(line)).await
+    }
+
+    /// Adds a line to the log, and to the event file if there is one.
+    pub(super) async fn note(&mut self, entry: LogEntry) -> Result<()> {
+        if self.job.recipe.report_to_tensorboard {
+            events::add(self.job.out, &entry).await?;
+        }
+        self.history.add(self.job.out, entry).await
     }
 
     /// Remarks once that nothing is learned any more: no gradient, and every token is as likely as any other.

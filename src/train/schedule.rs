@@ -2,6 +2,8 @@
 
 use std::f64::consts::PI;
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::{Recipe, SchedulerKwargs, SchedulerType};
 
 /// A schedule with its numbers of steps fixed.
@@ -36,12 +38,26 @@ impl Schedule {
     pub fn factor(&self, step: u64) -> f64 {
         let (s, w) = (step as f64, self.warmup_steps);
         match self.kind {
-            SchedulerType::Constant => 1.0,
+            SchedulerType::Constant | SchedulerType::ReduceLrOnPlateau => 1.0,
             SchedulerType::WarmupStableDecay => self.warmup_stable_decay(s),
             _ if s < w => s / w.max(1.0),
             SchedulerType::ConstantWithWarmup => 1.0,
             SchedulerType::Linear => ((self.total_steps - s) / (self.total_steps - w).max(1.0)).max(0.0),
             SchedulerType::Cosine => self.half_waves(self.progress(s)).max(0.0),
+            SchedulerType::CosineWithRestarts => {
+                let progress = self.progress(s);
+                let falls = self.kwargs.num_cycles.unwrap_or(1.0);
+                if progress >= 1.0 { 0.0 } else { (0.5 * (1.0 + (PI * ((falls * progress) % 1.0)).cos())).max(0.0) }
+            }
+            SchedulerType::Polynomial => {
+                let end = self.kwargs.lr_end.unwrap_or(1e-7);
+                let left = if s > self.total_steps { 0.0 } else { 1.0 - self.progress(s) };
+                ((self.learning_rate - end) * left.powf(self.kwargs.power.unwrap_or(1.0)) + end) / self.learning_rate
+            }
+            SchedulerType::InverseSqrt => {
+                let scale = if w > 0.0 { w } else { 10_000.0 };
+                1.0 / ((s + scale - w) / scale).sqrt()
+            }
             SchedulerType::CosineWithMinLr => {
                 let rate = match self.kwargs.min_lr {
                     Some(min_lr) => min_lr / self.learning_rate,
@@ -88,6 +104,53 @@ impl Schedule {
             })
         } else {
             floor
+        }
+    }
+}
+
+/// The learning rate of `reduce_lr_on_plateau`, which goes by the evaluations' losses: torch's `ReduceLROnPlateau`, as Trainer steps it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plateau {
+    /// The learning rate now.
+    pub learning_rate: f64,
+    best: Option<f64>,
+    bad: u64,
+    cooling: u64,
+}
+
+impl Plateau {
+    /// The state of a new run; none for other schedules.
+    pub fn of(recipe: &Recipe) -> Option<Plateau> {
+        let is_meant = recipe.lr_scheduler_type == SchedulerType::ReduceLrOnPlateau;
+        is_meant.then_some(Plateau { learning_rate: recipe.learning_rate, best: None, bad: 0, cooling: 0 })
+    }
+
+    /// Takes notice of an evaluation. A loss that is not a number is no better than any other.
+    pub fn step(&mut self, loss: f64, kwargs: &SchedulerKwargs) {
+        let threshold = kwargs.threshold.unwrap_or(1e-4);
+        let is_absolute = kwargs.threshold_mode.as_deref() == Some("abs");
+        let better = match self.best {
+            None => loss < f64::INFINITY,
+            Some(best) if is_absolute => loss < best - threshold,
+            Some(best) => loss < best * (1.0 - threshold),
+        };
+        if better {
+            self.best = Some(loss);
+            self.bad = 0;
+        } else {
+            self.bad += 1;
+        }
+        if self.cooling > 0 {
+            self.cooling -= 1;
+            self.bad = 0;
+        }
+        if self.bad > kwargs.patience.unwrap_or(10) {
+            let reduced = (self.learning_rate * kwargs.factor.unwrap_or(0.1)).max(kwargs.min_lr.unwrap_or(0.0));
+            if self.learning_rate - reduced > kwargs.eps.unwrap_or(1e-8) {
+                self.learning_rate = reduced;
+            }
+            self.cooling = kwargs.cooldown.unwrap_or(0);
+            self.bad = 0;
         }
     }
 }

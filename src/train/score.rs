@@ -6,7 +6,7 @@ use super::evaluation::evaluate;
 use crate::adapter::ResolvedAdapter;
 use crate::checkpoint::{ModelSource, ParamSource};
 use crate::data::Sample;
-use crate::engine::{Blueprint, Engine, EngineOptions, Method, stored_type};
+use crate::engine::{Blueprint, Engine, EngineOptions, Method, Objective, stored_type};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::model::ParamDecl;
@@ -48,7 +48,8 @@ pub async fn score_adapted(
 ) -> Result<Score> {
     let sequence = samples.iter().map(|s| s.ids.len()).max().unwrap_or(1);
     let method = Method::Inference(adapter.as_ref().map(|(resolved, _)| resolved.clone()));
-    let options = EngineOptions { method, gradient_checkpointing: false, sequence, optimizer: Optimizer::default() };
+    let options =
+        EngineOptions { method, gradient_checkpointing: false, sequence, optimizer: Optimizer::default(), objective: Objective::default() };
     let largest = |batch: usize| samples.chunks(batch).map(|c| c.iter().map(|s| s.ids.len()).sum::<usize>()).max().unwrap_or(0);
     let frozen = |d: &ParamDecl| stored_type(model, d);
     let plan = |batch: usize| Blueprint::new(model.config(), model.params(), frozen, gpu.profile(), &options, [0, largest(batch)]);

@@ -8,6 +8,7 @@ use super::device::RecordedDevice;
 use super::fingerprint::Fingerprint;
 use super::history::{History, LogEntry};
 use super::names::{OPTIMIZER_FILE, STATE_FILE, checkpoint_step};
+use super::schedule::Plateau;
 use crate::config::Recipe;
 use crate::error::{Error, Result};
 use crate::platform::{Directory, read_small};
@@ -39,6 +40,9 @@ pub struct SavedState {
     pub samples: usize,
     /// The time that chat templates were told when the run began, in seconds since 1970.
     pub date: i64,
+    /// The learning rate where it goes by the evaluations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plateau: Option<Plateau>,
     /// What the data order and the result depend on; a resumed run must have the same.
     pub fingerprint: Fingerprint,
     /// Where it was computed, and by which kernels; a resumed run keeps them where it can.
@@ -80,8 +84,8 @@ impl SavedState {
     }
 }
 
-/// What a checkpoint knows about itself, if the run with this fingerprint can go on from it.
-pub(super) async fn read(dir: &dyn Directory, run: &Fingerprint) -> Result<SavedState> {
+/// What a checkpoint knows about itself, if the run with this fingerprint and number of steps can go on from it. A run may become longer.
+pub(super) async fn read(dir: &dyn Directory, run: &Fingerprint, total_steps: u64) -> Result<SavedState> {
     let label = dir.label();
     if dir.size(OPTIMIZER_FILE).await?.is_none() {
         return Err(Error::file(
@@ -111,7 +115,7 @@ pub(super) async fn read(dir: &dyn Directory, run: &Fingerprint) -> Result<Saved
         let reason = format!("best_model_checkpoint is {name:?}, and not the name of a checkpoint beside this one");
         return Err(fault(1, reason));
     }
-    let differences = state.fingerprint.differences(run);
+    let differences = state.fingerprint.differences(run, total_steps > state.max_steps);
     if !differences.is_empty() {
         return Err(Error::recipe(
             "resume_from_checkpoint",

@@ -16,7 +16,7 @@ use super::rope;
 use super::source::ViewParams;
 use super::view::View;
 use crate::data::Tokenizer;
-use crate::engine::{Blueprint, Engine, EngineOptions, Method};
+use crate::engine::{Blueprint, Engine, EngineOptions, Method, Objective};
 use crate::error::Result;
 use crate::generate::{AnswerOptions, Generator, GeneratorOptions, SamplingOptions, estimate_reading, stop_ids, text_prompt};
 use crate::gpu::Gpu;
@@ -102,6 +102,7 @@ impl<'a> SelfTest<'a> {
             gradient_checkpointing: false,
             sequence: self.ids.len(),
             optimizer: Optimizer::default(),
+            objective: Objective::default(),
         };
         let (source, profile) = (ViewParams::new(view, config), self.gpu.profile());
         let frozen = |param: &ParamDecl| source.stored_type(param);

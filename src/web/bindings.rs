@@ -9,7 +9,7 @@ use wasm_bindgen::prelude::{JsError, JsValue, wasm_bindgen};
 
 use crate::checkpoint::{Checkpoint, ParamSource};
 use crate::data::{Batch, Sample};
-use crate::engine::{Engine, EngineOptions, Method};
+use crate::engine::{Engine, EngineOptions, Method, Objective};
 use crate::gpu::{DeviceChoice, Gpu};
 use crate::kernels::{self, StepValues};
 use crate::optim::Optimizer;
@@ -112,7 +112,13 @@ pub async fn loss_and_gradients(files: Object, samples: String) -> Result<JsValu
 
     let gpu = Rc::new(Gpu::open(&DeviceChoice::default()).await?);
     let sequence = samples.iter().map(|s| s.ids.len()).max().unwrap_or(1);
-    let options = EngineOptions { method: Method::Full, gradient_checkpointing: false, sequence, optimizer: Optimizer::default() };
+    let options = EngineOptions {
+        method: Method::Full,
+        gradient_checkpointing: false,
+        sequence,
+        optimizer: Optimizer::default(),
+        objective: Objective::default(),
+    };
     let mut engine = Engine::load(gpu, &checkpoint, options).await?;
     let targets = batch.target_count();
     // The update computes the norm; its learning rate is 0.

@@ -24,8 +24,12 @@ fn wrong_paths() {
     let fault = ws.run(&["train", "model"]).fault();
     assert!(fault.contains("this is a directory"), "{fault}");
     refused(&ws, &["model_name_or_path=./modle"], &["modle", "no such file or directory"]);
-    refused(&ws, &["model_name_or_path=someone/some-model"], &["nothing is downloaded", "hf download someone/some-model"]);
-    for (adapter, words) in [("someone/some-adapter", "hf download someone/some-adapter"), ("", "an empty name is not a directory")] {
+    refused(
+        &ws,
+        &["model_name_or_path=someone/some-model"],
+        &["someone/some-model", "neither a directory nor in the cache", "HF_HUB_OFFLINE"],
+    );
+    for (adapter, words) in [("someone/some-adapter", "HF_HUB_OFFLINE forbids"), ("", "an empty name is not a directory")] {
         let fault = ws.run(&["eval", "--model", "model", "--dataset", "test.jsonl", "--adapter", adapter]).fault();
         assert!(fault.contains(words), "{fault}");
     }

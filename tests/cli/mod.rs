@@ -12,6 +12,7 @@ mod artefacts;
 mod bad_input;
 mod demo;
 mod generate;
+mod hub;
 mod interruption;
 mod recipes;
 mod serve;
@@ -105,6 +106,8 @@ impl Workspace {
 
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rootstock"));
+        // No test reaches for the hub, or finds what the machine's user has downloaded.
+        command.env("HF_HUB_OFFLINE", "1").env("HF_HOME", self.path("hub")).env_remove("HF_HUB_CACHE").env_remove("HF_TOKEN");
         command.args(args).current_dir(self.dir.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // What was measured on this machine's device outside the tests has no say in them.
         command.env("XDG_CACHE_HOME", self.path("cache"));
@@ -113,6 +116,11 @@ impl Workspace {
 
     pub(crate) fn run(&self, args: &[&str]) -> Said {
         said(self.command(args).output().expect("the program starts"))
+    }
+
+    /// Runs the program with these variables of the environment.
+    pub(crate) fn run_with(&self, args: &[&str], variables: &[(&str, &str)]) -> Said {
+        said(self.command(args).envs(variables.iter().copied()).output().expect("the program starts"))
     }
 
     /// Runs the program with this text on its standard input.

@@ -41,6 +41,25 @@ fn recipes_of_llamafactory_s_other_commands_work_with_ours() {
     assert!((a - b).abs() < 1e-5 * b, "{a} {b}");
     assert!((ws.json("scored/eval_results.json")["eval_loss"].as_f64().expect("a number") - a).abs() < 1e-9);
 
+    // Prediction: answers and what they score, beside the expected ones.
+    let overrides =
+        ["do_predict=true", "predict_with_generate=true", "do_train=false", "do_sample=false", "max_new_tokens=3", "output_dir=told"];
+    let said = ws.run(&[&["train", "recipe.yaml", "adapter_name_or_path=style"][..], &overrides].concat()).good();
+    assert!(said.stdout.contains("ROUGE-L") && said.stdout.contains("3 answers in told/generated_predictions.jsonl"), "{}", said.stdout);
+    let lines = String::from_utf8(ws.read("told/generated_predictions.jsonl")).expect("text");
+    let lines: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(lines.len(), 3);
+    for line in &lines {
+        let (prompt, label) = (line["prompt"].as_str().expect("text"), line["label"].as_str().expect("text"));
+        assert!(prompt.contains("What is ") && !prompt.contains("It is") && label.starts_with("It is "), "{line}");
+        assert!(line["predict"].is_string());
+    }
+    assert!(ws.json("told/predict_results.json")["predict_bleu-4"].as_f64().is_some_and(|score| (0.0..=100.0).contains(&score)));
+    let document = ws.run(&[&["eval", "recipe.yaml", "--json"][..], &overrides].concat()).good().json();
+    assert!(document["predict"]["rouge-1"].is_number() && document["loss"].is_null(), "{document}");
+    let fault = ws.run(&["eval", "recipe.yaml", "do_predict=true"]).fault();
+    assert!(fault.contains("predict_with_generate: true"), "{fault}");
+
     // Merging.
     let export = "### model\nmodel_name_or_path: model\nadapter_name_or_path: style\ntemplate: qwen3_nothink\ntrust_remote_code: true\n\n\
                   ### export\nexport_dir: merged\nexport_size: 5\nexport_device: cpu\nexport_legacy_format: false\n";
@@ -84,4 +103,76 @@ fn shells_complete_and_man_explains() {
     let page = String::from_utf8(ws.read("pages/rootstock-train.1")).expect("text");
     assert!(page.contains("KEY=VALUE"), "{page}");
     assert!(ws.run(&["man", "--out", "train.jsonl"]).fault().contains("train.jsonl: the manual pages cannot be written there"));
+}
+
+#[test]
+fn a_finished_run_is_continued_with_more_steps() {
+    let ws = Workspace::new();
+    ws.recipe("lr_scheduler_type: constant\nmax_steps: 3\nreport_to: tensorboard\nval_size: 0.25\neval_strategy: steps\neval_steps: 2");
+    ws.run(&["train", "recipe.yaml"]).good();
+    let events = "out/runs/events.out.tfevents.rootstock";
+    assert!(ws.read(events).windows(10).any(|part| part == b"train/loss"[..].as_ref()));
+    let said = ws.run(&["train", "recipe.yaml", "max_steps=5", "resume_from_checkpoint=true", "--json"]).good();
+    assert!(said.stderr.contains("the run of 3 steps is continued to 5: from step 4 on"), "{}", said.stderr);
+    assert_eq!(said.json()["steps"], 5);
+    // A constant learning rate knows no length: the bits are those of a run of five steps from the beginning.
+    ws.run(&["train", "recipe.yaml", "max_steps=5", "output_dir=whole"]).good();
+    assert!(ws.read("out/model.safetensors") == ws.read("whole/model.safetensors"));
+    assert!(ws.read(events).len() > 5 * 100 && ws.read(events).windows(9).filter(|part| *part == b"eval/loss").count() >= 2);
+    // A shorter run, or another one, is none to go on with.
+    let fault = ws.run(&["train", "recipe.yaml", "max_steps=4", "resume_from_checkpoint=true"]).fault();
+    assert!(fault.contains("max_steps was 5 and is 4 here"), "{fault}");
+    let fault = ws.run(&["train", "recipe.yaml", "max_steps=9", "neftune_noise_alpha=5", "resume_from_checkpoint=true"]).fault();
+    assert!(fault.contains("neftune_noise_alpha was off and is 5 here") && !fault.contains("max_steps"), "{fault}");
+}
+
+#[test]
+fn noise_smoothing_and_order_change_a_run_and_are_the_same_each_time() {
+    let ws = Workspace::new();
+    ws.recipe("max_steps: 2\nsave_strategy: no\ncutoff_len: 48\nper_device_train_batch_size: 4");
+    let mut seen = vec![];
+    for (name, extra) in
+        [("plain", "seed=42"), ("noise", "neftune_noise_alpha=5"), ("smooth", "label_smoothing_factor=0.1"), ("dft", "use_dft_loss=true")]
+    {
+        for again in ["a", "b"] {
+            ws.run(&["train", "recipe.yaml", extra, &format!("output_dir={name}-{again}")]).good();
+        }
+        let weights = ws.read(&format!("{name}-a/model.safetensors"));
+        assert!(weights == ws.read(&format!("{name}-b/model.safetensors")), "{name}: the same seed gives the same bits");
+        assert!(!seen.contains(&weights), "{name} changes the result");
+        seen.push(weights);
+    }
+}
+
+#[test]
+fn each_evaluation_set_has_its_own_loss() {
+    let ws = Workspace::new();
+    ws.write("other.jsonl", &questions(7));
+    let extra = "eval_dataset: test.jsonl, other.jsonl\ndo_eval: true\neval_on_each_dataset: true\nper_device_eval_batch_size: 3\n";
+    ws.recipe(&format!("max_steps: 1\nsave_strategy: no\nlr_scheduler_type: constant\n{extra}"));
+    ws.run(&["train", "recipe.yaml"]).good();
+    let log = String::from_utf8(ws.read("out/trainer_log.jsonl")).expect("text");
+    let line: serde_json::Value = serde_json::from_str(log.lines().last().expect("a line")).expect("JSON");
+    for (key, dataset) in [("eval_test.jsonl_loss", "test.jsonl"), ("eval_other.jsonl_loss", "other.jsonl")] {
+        let score = ws.run(&["eval", "--model", "out", "--dataset", dataset, "--json"]).good().json();
+        let (a, b) = (line[key].as_f64().expect("a number"), score["loss"].as_f64().expect("a number"));
+        assert!((a - b).abs() < 1e-4 * b, "{key} is {a}, and {b} by eval");
+    }
+    assert!(line["eval_loss"].is_number());
+    let history = ws.json("out/trainer_state.json")["log_history"].clone();
+    assert!(history.as_array().expect("a list").iter().any(|entry| entry["eval_other.jsonl_loss"].is_number()), "{history}");
+}
+
+#[test]
+fn a_description_of_datasets_by_version_1_is_read() {
+    let ws = Workspace::new();
+    ws.write(
+        "sets.yaml",
+        "first:\n  path: train.jsonl\n  source: local\n  converter: alpaca\n  size: 4\nsecond:\n  path: test.jsonl\n  source: local\n",
+    );
+    let recipe = "model: model\ntrain_dataset: sets.yaml\noutput_dir: out\nmicro_batch_size: 2\ncutoff_len: 64\nmax_steps: 1\n";
+    let said = ws.input(&["train", "-"], recipe).good();
+    assert!(said.stderr.contains("9 samples") && said.stderr.contains("first: the first 4 records are taken"), "{}", said.stderr);
+    let fault = ws.input(&["train", "-", "train_dataset=none.yaml", "output_dir=o"], recipe).fault();
+    assert!(fault.contains("none.yaml: there is no such file"), "{fault}");
 }

@@ -154,7 +154,7 @@ fn a_wrong_key_or_value_is_named_with_its_line() {
     assert_eq!(
         fault("lr_scheduler_type: cosin\n"),
         "r.yaml, line 5: lr_scheduler_type: 'cosin' is not one of constant, constant_with_warmup, linear, cosine, \
-         cosine_with_min_lr, warmup_stable_decay; did you mean cosine?"
+         cosine_with_min_lr, cosine_with_restarts, polynomial, inverse_sqrt, reduce_lr_on_plateau, warmup_stable_decay; did you mean cosine?"
     );
     assert_eq!(fault("stage: sfd\n"), "r.yaml, line 5: stage: 'sfd' is not one of sft, pt");
     assert_eq!(fault("logging_steps: 1.5\n"), "r.yaml, line 5: logging_steps: 1.5 is neither a whole number of steps nor a share below 1");

@@ -3,6 +3,7 @@
 mod batch;
 mod formats;
 mod hostile;
+mod interleave;
 mod loader;
 mod named;
 mod prepare;

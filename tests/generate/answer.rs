@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rootstock::Error;
 use rootstock::data::Batch;
-use rootstock::engine::{Engine, EngineOptions, Method};
+use rootstock::engine::{Engine, EngineOptions, Method, Objective};
 use rootstock::generate::{AnswerOptions, FinishReason, Generator, GeneratorOptions, SamplingOptions, estimate_sharing};
 use rootstock::kernels::StepValues;
 use rootstock::optim::Optimizer;
@@ -110,7 +110,13 @@ fn a_generator_shares_the_weights_of_a_training_run() {
     block_on(async {
         let case = open("llama-tied-bias").await;
         let gpu = gpu();
-        let options = EngineOptions { method: Method::Full, gradient_checkpointing: false, sequence: 64, optimizer: Optimizer::default() };
+        let options = EngineOptions {
+            method: Method::Full,
+            gradient_checkpointing: false,
+            sequence: 64,
+            optimizer: Optimizer::default(),
+            objective: Objective::default(),
+        };
         let mut engine = Engine::load(gpu.clone(), &case.checkpoint, options).await.expect("an engine");
         let small = GeneratorOptions { context: Some(40), chunk: Some(4) };
         let before = gpu.allocated_bytes();

@@ -4,6 +4,7 @@ mod answer;
 pub(crate) mod chain;
 mod logits;
 mod sampling;
+mod similarity;
 
 /// Index of the largest, the first of equals.
 fn likeliest(logits: &[f32]) -> u32 {

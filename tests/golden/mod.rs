@@ -10,7 +10,7 @@ use std::rc::Rc;
 use rootstock::checkpoint::{Checkpoint, ParamSource, TensorFile};
 use rootstock::config::{SchedulerKwargs, SchedulerType};
 use rootstock::data::{Batch, Sample};
-use rootstock::engine::{Engine, EngineOptions, Method};
+use rootstock::engine::{Engine, EngineOptions, Method, Objective};
 use rootstock::gpu::{DeviceChoice, Gpu};
 use rootstock::kernels::StepValues;
 use rootstock::model::{Layout, ParamDecl};
@@ -91,6 +91,7 @@ impl Case {
             gradient_checkpointing,
             sequence: self.sequence(),
             optimizer: Optimizer::AdamW(adamw),
+            objective: Objective::default(),
         };
         Engine::load(gpu, &self.checkpoint, options).await.unwrap_or_else(|e| panic!("{}: {e}", self.name))
     }
@@ -279,8 +280,13 @@ fn longrope_is_chosen_for_each_batch() {
             case.samples.iter().map(|s| Sample::new(s.ids[..original].to_vec(), s.labels[..original].to_vec(), 1)).collect();
         let short = Batch::of(&cut.iter().collect::<Vec<_>>());
         let long = case.batch(&case.golden["batch"]["sequences"]);
-        let options =
-            |sequence| EngineOptions { method: Method::Full, gradient_checkpointing: false, sequence, optimizer: Optimizer::default() };
+        let options = |sequence| EngineOptions {
+            method: Method::Full,
+            gradient_checkpointing: false,
+            sequence,
+            optimizer: Optimizer::default(),
+            objective: Objective::default(),
+        };
         // An engine that knows no other factors than the short ones.
         let mut alone = Engine::load(gpu(), &case.checkpoint, options(original)).await.expect("memory");
         let (expected, _) = alone.loss(&short).await.expect("a loss");

@@ -5,7 +5,7 @@ use rootstock::adapter::initial::NewAdapter;
 use rootstock::adapter::pissa::{self, Beginning, Converted, Principal, Residual};
 use rootstock::adapter::{Adapter, AdapterFiles, AdapterRole, ResolvedAdapter, fingerprint, write_adapter};
 use rootstock::checkpoint::Carry;
-use rootstock::engine::Shifted;
+use rootstock::engine::{Objective, Shifted};
 use rootstock::generate::{Generator, GeneratorOptions};
 use rootstock::platform::MemoryDirectory;
 use serde_json::json;
@@ -87,6 +87,7 @@ fn pissa_begins_trains_and_ships_what_peft_does() {
                 gradient_checkpointing: false,
                 sequence: case.sequence(),
                 optimizer: Optimizer::AdamW(adamw),
+                objective: Objective::default(),
             };
             let mut engine = Engine::load(gpu.clone(), &Residual::new(model, &resolved, &principal), options).await.expect("it loads");
             engine.load_adapter(&beginning).await.expect("it loads");
@@ -145,6 +146,7 @@ fn pissa_begins_as_the_base() {
                 gradient_checkpointing: false,
                 sequence: case.sequence(),
                 optimizer: Optimizer::default(),
+                objective: Objective::default(),
             };
             let mut base = Engine::load(gpu.clone(), model, options(Method::Inference(None))).await.expect("it loads");
             let method = Method::Adapter { resolved: resolved.clone(), loraplus_lr_ratio: 1.0 };

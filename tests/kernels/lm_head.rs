@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use pollster::block_on;
 use rootstock::gpu::{Gpu, Profile};
-use rootstock::graph::{Graph, ParamId, Purpose};
+use rootstock::graph::{Graph, Objective, ParamId, Purpose};
 use rootstock::kernels::{Input, InputLayout, StepValues};
 use rootstock::plan::{Options, ParamStore, Part, Runner, compile};
 
@@ -23,6 +23,7 @@ struct Head {
     hidden: usize,
     vocabulary: usize,
     softcap: Option<f32>,
+    objective: Objective,
     x: Vec<f64>,
     w: Vec<f64>,
     /// Rows with a target, ascending, and their labels.
@@ -33,7 +34,11 @@ impl Head {
     fn new(random: &mut Random, tokens: usize, hidden: usize, vocabulary: usize, softcap: Option<f32>) -> Head {
         let targets = (0..tokens).filter(|i| i % 5 != 2).map(|i| (i, (i * 7 + 3) % vocabulary)).collect();
         let (x, w) = (random.vector(tokens * hidden), random.vector(vocabulary * hidden));
-        Head { tokens, hidden, vocabulary, softcap, x, w, targets }
+        Head { tokens, hidden, vocabulary, softcap, objective: Objective::default(), x, w, targets }
+    }
+
+    fn with(self, label_smoothing: f32, weigh_by_probability: bool) -> Head {
+        Head { objective: Objective { label_smoothing, weigh_by_probability, embedding_noise: 0.0 }, ..self }
     }
 
     fn batch(&self) -> Vec<u8> {
@@ -56,8 +61,10 @@ impl Head {
             let at = row * self.hidden..(row + 1) * self.hidden;
             let x = &self.x[at.clone()];
             let logits: Vec<f64> = self.w.chunks(self.hidden).map(|w| crate::reference::dot(w, x)).collect();
-            losses.push(cross_entropy::forward(&logits, label, cap));
-            for (v, d) in cross_entropy::backward(&logits, label, cap, scale).into_iter().enumerate() {
+            let (smoothing, weighed) = (f64::from(self.objective.label_smoothing), self.objective.weigh_by_probability);
+            let (loss, gradient) = cross_entropy::changed(&logits, label, cap, scale, smoothing, weighed);
+            losses.push(loss);
+            for (v, d) in gradient.into_iter().enumerate() {
                 for k in 0..self.hidden {
                     dx[row * self.hidden + k] += d * self.w[v * self.hidden + k];
                     dw[v * self.hidden + k] += d * x[k];
@@ -71,6 +78,7 @@ impl Head {
         let training = purpose == Purpose::Train;
         let params = Rc::new(vec![param("x", self.tokens, self.hidden, true), param("w", self.vocabulary, self.hidden, true)]);
         let mut graph = Graph::new(self.tokens, purpose, params.clone());
+        graph.objective = self.objective;
         let x = graph.feed(X);
         graph.lm_head(x, W, self.softcap);
         let store = Rc::new(block_on(ParamStore::allocate(gpu, params, training)).expect("memory for a small test"));
@@ -89,9 +97,11 @@ impl Head {
         }
         let (losses, dx, dw) = self.twin(f64::from(loss_scale));
         let what = format!("({}, {}) to {} on {:?}", self.tokens, self.hidden, self.vocabulary, profile.class);
+        // A loss that weighs or spreads takes one exponential or one sum more.
+        let tolerance = if self.objective == Objective::default() { TOLERANCE } else { 2.0 * TOLERANCE };
         let compare = |name: &str, got: &[f32], want: &[f64]| {
             let error = error(got, want, 1e-30);
-            assert!(error < TOLERANCE, "{name} {what}: off by {error:.2e}");
+            assert!(error < tolerance, "{name} {what}: off by {error:.2e}");
         };
         compare("losses", &block_on(runner.read_losses(losses.len())).expect("losses can be read"), &losses);
         let stats = block_on(async { runner.start_read_stats()?.wait(&runner).await }).expect("the statistics can be read");
@@ -115,6 +125,9 @@ fn losses_and_gradients() {
         Head::new(&mut random, 33, 64, 50, Some(2.5)),
         // More targets than a chunk has rows.
         Head::new(&mut random, 700, 6, 11, Some(30.0)),
+        Head::new(&mut random, 40, 20, 307, None).with(0.1, false),
+        Head::new(&mut random, 40, 20, 50, Some(2.5)).with(0.3, false),
+        Head::new(&mut random, 40, 20, 307, Some(2.5)).with(0.0, true),
     ];
     for profile in profiles(&gpu) {
         for head in &heads {

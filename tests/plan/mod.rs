@@ -8,7 +8,7 @@ use std::rc::Rc;
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use rootstock::config::Recipe;
 use rootstock::data::{Batch, Sample};
-use rootstock::engine::{Blueprint, Engine, EngineOptions, Method};
+use rootstock::engine::{Blueprint, Engine, EngineOptions, Method, Objective};
 use rootstock::gpu::{DeviceChoice, Gpu, Profile};
 use rootstock::graph::{ParamId, ParamLayout, Purpose, WeightType};
 use rootstock::kernels::{self, Phase, StepValues};
@@ -116,8 +116,13 @@ fn a_matrix_may_be_larger_than_a_binding() {
             let config = config(280_001, 128, 1);
             let declarations = params(&config);
             assert!(declarations[0].elements() * 4 > 128 << 20);
-            let options =
-                EngineOptions { method: Method::Full, gradient_checkpointing: false, sequence: 8, optimizer: Optimizer::default() };
+            let options = EngineOptions {
+                method: Method::Full,
+                gradient_checkpointing: false,
+                sequence: 8,
+                optimizer: Optimizer::default(),
+                objective: Objective::default(),
+            };
             let mut engine = Engine::new(Rc::new(gpu), config, &declarations, |_| WeightType::F32, options).await.expect("memory");
             let mut random = Random::new(7, 0);
             for (index, d) in declarations.iter().enumerate() {
@@ -164,7 +169,13 @@ fn memory_is_as_planned_whatever_lengths_come() {
     block_on(async {
         let gpu = Rc::new(Gpu::open(&DeviceChoice::default()).await.expect("a device"));
         let config = config(100, 16, 6);
-        let options = EngineOptions { method: Method::Full, gradient_checkpointing: false, sequence: 900, optimizer: Optimizer::default() };
+        let options = EngineOptions {
+            method: Method::Full,
+            gradient_checkpointing: false,
+            sequence: 900,
+            optimizer: Optimizer::default(),
+            objective: Objective::default(),
+        };
         let blueprint = Blueprint::new(&config, &params(&config), |_| WeightType::F32, gpu.profile(), &options, [900, 900]);
         let planned = blueprint.memory().peak_bytes();
         gpu.reset_peak();
@@ -189,7 +200,13 @@ fn submissions_are_paced_after_the_first_step() {
     block_on(async {
         let gpu = Rc::new(Gpu::open(&DeviceChoice::default()).await.expect("a device"));
         let config = config(100, 16, 2);
-        let options = EngineOptions { method: Method::Full, gradient_checkpointing: false, sequence: 96, optimizer: Optimizer::default() };
+        let options = EngineOptions {
+            method: Method::Full,
+            gradient_checkpointing: false,
+            sequence: 96,
+            optimizer: Optimizer::default(),
+            objective: Objective::default(),
+        };
         let mut engine = Engine::new(gpu, config.clone(), &params(&config), |_| WeightType::F32, options).await.expect("memory");
         let unknown = engine.runner.submission_work();
         let mut step = StepValues { loss_scale: 0.1, bias_correction1: 1.0, bias_correction2: 1.0, ..StepValues::default() };

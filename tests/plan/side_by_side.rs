@@ -6,7 +6,7 @@ use std::rc::Rc;
 use rootstock::adapter::{AdapterConfig, ResolvedAdapter, TargetModules};
 use rootstock::checkpoint::ParamSource;
 use rootstock::data::{Batch, Sample};
-use rootstock::engine::{Engine, EngineOptions, Method};
+use rootstock::engine::{Engine, EngineOptions, Method, Objective};
 use rootstock::gpu::{DeviceChoice, Gpu};
 use rootstock::graph::{ParamId, WeightType};
 use rootstock::kernels::{Dispatch, Phase, StepValues, TuningChoice};
@@ -33,7 +33,13 @@ fn step(family: &str, lora: bool, gradient_checkpointing: bool) -> (Vec<f32>, Ve
         let adapter = AdapterConfig { target_modules: Some(TargetModules::AllLinear), ..AdapterConfig::default() };
         let resolved = || Rc::new(ResolvedAdapter::resolve(&adapter, &config, &declarations).expect("an adapter"));
         let method = if lora { Method::Adapter { resolved: resolved(), loraplus_lr_ratio: 1.0 } } else { Method::Full };
-        let options = EngineOptions { method, gradient_checkpointing, sequence: 100, optimizer: Optimizer::default() };
+        let options = EngineOptions {
+            method,
+            gradient_checkpointing,
+            sequence: 100,
+            optimizer: Optimizer::default(),
+            objective: Objective::default(),
+        };
         let mut engine = Engine::new(gpu, config.clone(), &declarations, |_| WeightType::F32, options).await.expect("memory");
         let mut random = Random::new(11, 0);
         for (index, d) in engine.declarations.iter().enumerate() {

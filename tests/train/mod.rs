@@ -2,4 +2,5 @@
 
 mod faults;
 mod keeping;
+mod objectives;
 mod schedule;

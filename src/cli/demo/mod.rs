@@ -70,7 +70,7 @@ pub(super) async fn run(args: &DemoArgs, global: &Global) -> Result<()> {
 
     console.say("── 1. The base: it has read stories about a village, and not one question\n");
     step.validate(&places.base(), None).await?;
-    let base = open_model(&places.base()).await?;
+    let base = open_model(&places.base(), console).await?;
     let exam = Exam { skill: Task::of(&recipes.full, &base.tokenizer).await?, style: Task::of(&recipes.lora, &base.tokenizer).await? };
     let story = Asked::open(&gpu, &base).await?.continuation(STORY).await?;
     console.say(&format!("\nit continues a story: {STORY} {}", shorten(&story)));
@@ -81,7 +81,7 @@ pub(super) async fn run(args: &DemoArgs, global: &Global) -> Result<()> {
 
     console.say("\n── 3. Is the result a base for LoRA?\n");
     step.validate(&places.full(), Some(&places.base())).await?;
-    let full = open_model(&places.full()).await?;
+    let full = open_model(&places.full(), console).await?;
     console.say("");
     let of_full = step.ask(&exam, &full).await?;
     say_whether_same(console, of_full.skill_loss, full_cost.outcome.eval_loss, &places.full())?;

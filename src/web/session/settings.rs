@@ -15,8 +15,9 @@ const NAME: &str = "recipe.yaml";
 const ADAPTER: &str = "adapter_name_or_path";
 
 /// Keys that hold paths. The page does not offer them: the worker sets them itself.
-const PLACES: [&str; 8] = [
+const PLACES: [&str; 9] = [
     "model_name_or_path",
+    "model_revision",
     ADAPTER,
     "dataset",
     "eval_dataset",
