@@ -6,6 +6,8 @@ mod tabs;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use rootstock::checkpoint::Checkpoint;
+use rootstock::gguf::{OutType, write_model};
 use rootstock::gpu::DeviceChoice;
 use rootstock::platform::{Directory, MemoryDirectory, OutputDirectory, block_on, open_directory};
 use rootstock::web::messages::{
@@ -351,6 +353,29 @@ fn an_adapter_is_trained_goes_on_answers_and_is_merged() {
         other => panic!("{other:?}"),
     };
     assert!(page.fault(Request::Remove { id: copy.id }).contains("delete that one first"));
+}
+
+#[test]
+fn a_gguf_file_is_a_base() {
+    let page = Page::new();
+    let village: Rc<dyn Directory> = Rc::new(open_directory(std::path::Path::new("assets/embedded-model")).expect("it is there"));
+    let files = MemoryDirectory::new("chosen");
+    block_on(async {
+        let checkpoint = Checkpoint::open(village.clone()).await.expect("it opens");
+        write_model(&checkpoint, &*village, OutType::Q8_0, &files, "village.gguf").await.expect("it can be written");
+    });
+    let open = Request::Open { source: BaseSource::Files { name: "village.gguf".into() } };
+    let call = Call::new(1, Some(Rc::new(files)), Rc::new(|_| {}));
+    let Ok(Reply::Base(base)) = block_on(page.session.handle(open, call)) else { panic!("it does not open") };
+    assert_eq!(base.report.verdict, rootstock::validate::Verdict::Ready, "{:?}", base.report);
+    assert!(base.chat_template, "the file has the model's chat template");
+    let settings = recipe(&[("max_steps", 2.0), ("learning_rate", 1e-3)]);
+    page.prepare(&settings);
+    let Reply::Ended(ended) = page.call(Request::Train { recipe: settings, samples: no_samples() }) else { panic!("it does not train") };
+    let Reply::Files(files) = page.call(Request::Files { id: ended.run.id.clone() }) else { panic!("no files") };
+    for name in ["config.json", "model.safetensors", "tokenizer.json"] {
+        assert!(files.iter().any(|file| file.name == name), "{name} is taken home: {files:?}");
+    }
 }
 
 #[test]

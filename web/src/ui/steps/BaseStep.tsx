@@ -74,7 +74,8 @@ export function BaseStep() {
         <section class="sheet stack tight" aria-labelledby="own">
           <h2 id="own">A model from this computer</h2>
           <p>
-            A Hugging Face folder: <code>config.json</code>, safetensors, tokenizer. It is read where it lies, nothing is uploaded.
+            A Hugging Face folder (<code>config.json</code>, safetensors, tokenizer) or a <code>.gguf</code> file. It is read where it
+            lies, nothing is uploaded.
           </p>
           <Drop
             folders

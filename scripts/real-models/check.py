@@ -1,0 +1,229 @@
+"""Two real models against transformers, PEFT and llama.cpp: `npm run test:real` runs it, after `npm run real-models`.
+
+    python check.py PROGRAM [PART ...]        parts: tokens, answers, steps, export; all of them unless named
+
+Every part prints its figures and a line PASS or FAIL; the exit status is 0 or 1.
+"""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TRANSFORMERS_OFFLINE"] = "1"
+
+import numpy
+import torch
+import transformers
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+MODELS = ROOT / "real-models"
+SMOLLM = MODELS / "SmolLM2-135M-Instruct"
+GEMMA = MODELS / "gemma-3-270m"
+FILES = {SMOLLM: MODELS / "SmolLM2-135M-Instruct.Q4_1.gguf", GEMMA: MODELS / "gemma-3-270m-q4_k_m.gguf"}
+# Loss and gradient norm of a step, over their size.
+STEP_TOLERANCE = 1e-4
+ANSWER_TOKENS = 60
+
+QUESTIONS = ["What is the capital of France?", "Write a sentence about a gardener.", "How many legs has a spider?"]
+BEGINNINGS = ["The capital of France is", "A gardener", "def add(a, b):"]
+TEXTS = [
+    "A gardener grafts scions on a rootstock, and the graft holds only if the rootstock is whole.",
+    "The old tree in the garden gives apples in autumn; the young trees give none yet.",
+    "How do I water a young tree? Water it slowly, in the morning, and not every day.",
+    "In 2024 the garden had 17 trees, in 2025 it had 23, and 1 of them was a pear.",
+    "It's the gardener's knife, isn't it? They'll say we've lost it. I'm sure you're right.",
+]
+HARD = TEXTS + [
+    "",
+    "  two  spaces,   three,\ttab\n\nblank line \n  indented\n" + " " * 37 + "far",
+    "日本語の庭 и сад 🌳👩‍🌾 é e\u0301 ½ ﬁ",
+    "def graft(rootstock, scion):\n    if rootstock.whole:\n        return 3.14 * 1000000\r\n",
+    "don't DON'T we'Ve ''''''```````\"\"\"\"......!!!!!!?????? ------=======",
+    "<table><tr><td>a</td></tr></table> <unused5> [multimodal] <strong>",
+]
+
+failed = []
+
+
+def verdict(part, good, figures):
+    """Prints what a part found."""
+    print(f"{'PASS' if good else 'FAIL'}  {part}: {figures}", flush=True)
+    if not good:
+        failed.append(part)
+
+
+def rootstock(*arguments, quiet=True):
+    """The program's output."""
+    done = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SystemExit(f"rootstock {' '.join(map(str, arguments))}\n{done.stderr}")
+    return done.stdout if quiet else done.stdout + done.stderr
+
+
+def llama(file, prompts, count, *more):
+    """What llama.cpp answers."""
+    command = ["node", str(ROOT / "scripts/real-models/llama.mjs"), str(file), str(count), *map(str, more)]
+    return json.loads(subprocess.run(command, input=json.dumps(prompts), capture_output=True, text=True, check=True).stdout)
+
+
+def load(directory):
+    """The model in f32, as transformers computes it."""
+    return transformers.AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32, attn_implementation="eager").eval()
+
+
+def tokens():
+    """Both files: ready without a warning; llama.cpp's tokens."""
+    for directory, file in FILES.items():
+        for model in (file, directory):
+            report = json.loads(rootstock("validate", model, "--json"))
+            warnings = [finding["message"] for finding in report["findings"] if finding["severity"] != "info"]
+            verdict(f"validate {model.name}", report["verdict"] == "ready" and not warnings, f"{report['verdict']}, {len(warnings)} warnings")
+        tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
+        # llama.cpp is asked for the text's own tokens, without the bos that a model may want in front.
+        ours = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in HARD]
+        theirs = [answer["asked"] for answer in llama(file, HARD, 0)]
+        different = [text for text, one, other in zip(HARD, ours, theirs) if one != other and text]
+        verdict(f"tokens {file.name}", not different, f"{len(HARD)} texts, other tokens than llama.cpp for {different}")
+
+
+def answers():
+    """Greedy answers, token for token."""
+    for directory, prompts in ((SMOLLM, QUESTIONS), (GEMMA, BEGINNINGS)):
+        tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
+        model = load(directory)
+        same, seconds = 0, 0.0
+        for prompt in prompts:
+            if tokenizer.chat_template:
+                asked = tokenizer.apply_chat_template([{"role": "user", "content": prompt}], add_generation_prompt=True, return_dict=False)
+            else:
+                asked = tokenizer(prompt)["input_ids"]
+            with torch.no_grad():
+                ids = model.generate(
+                    torch.tensor([asked]), max_new_tokens=ANSWER_TOKENS, do_sample=False, pad_token_id=0, repetition_penalty=1.0
+                )
+            expected = tokenizer.decode(ids[0, len(asked) :], skip_special_tokens=True)
+            started = time.monotonic()
+            found = rootstock("generate", "--quiet", "--model", FILES[directory], "--prompt", prompt, "--greedy", "--max-new-tokens", ANSWER_TOKENS)
+            seconds += time.monotonic() - started
+            same += found.strip() == expected.strip()
+            if found.strip() != expected.strip():
+                print(f"      {prompt!r}\n      transformers: {expected!r}\n      rootstock:    {found!r}")
+        verdict(f"answers {directory.name}", same == len(prompts), f"{same} of {len(prompts)} as transformers', {ANSWER_TOKENS} tokens each, {seconds:.0f} s")
+
+
+def reference(directory, adapter, rate):
+    """Loss and gradient norm of each of five steps, by torch."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(directory)
+    model = load(directory)
+    if adapter is not None:
+        import peft
+
+        model = peft.PeftModel.from_pretrained(model, adapter, is_trainable=True)
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0)
+    made = []
+    for text in TEXTS:
+        ids = torch.tensor([tokenizer(text)["input_ids"] + [tokenizer.eos_token_id]])
+        loss = model(input_ids=ids, labels=ids).loss
+        optimizer.zero_grad()
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        made.append((loss.item(), norm.item()))
+    return made
+
+
+def steps():
+    """Five steps, all parameters and LoRA."""
+    for directory in FILES:
+        with tempfile.TemporaryDirectory(dir=MODELS) as place:
+            place = pathlib.Path(place)
+            (place / "texts.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
+            import peft
+
+            torch.manual_seed(0)
+            config = peft.LoraConfig(r=8, lora_alpha=16, target_modules=["q_proj", "v_proj", "down_proj"], init_lora_weights=False)
+            peft.get_peft_model(load(directory), config).save_pretrained(place / "adapter")
+            for method, adapter, rate in (("full", None, 1e-5), ("lora", place / "adapter", 1e-4)):
+                out = place / method
+                settings = dict(
+                    model_name_or_path=FILES[directory],
+                    stage="sft",
+                    finetuning_type=method,
+                    dataset=place / "texts.jsonl",
+                    disable_shuffling="true",
+                    cutoff_len=128,
+                    per_device_train_batch_size=1,
+                    gradient_accumulation_steps=1,
+                    max_steps=5,
+                    learning_rate=rate,
+                    lr_scheduler_type="constant",
+                    weight_decay=0.0,
+                    max_grad_norm=1.0,
+                    logging_steps=1,
+                    save_strategy="no",
+                    packing="false",
+                    output_dir=out,
+                )
+                if adapter is not None:
+                    settings["adapter_name_or_path"] = adapter
+                    settings["lora_dropout"] = 0.0
+                (place / f"{method}.yaml").write_text("".join(f"{key}: {value}\n" for key, value in settings.items()))
+                started = time.monotonic()
+                rootstock("train", place / f"{method}.yaml", "--quiet")
+                seconds = time.monotonic() - started
+                lines = [json.loads(line) for line in (out / "trainer_log.jsonl").read_text().splitlines()]
+                found = [(line["loss"], line["grad_norm"]) for line in lines if "grad_norm" in line]
+                expected = reference(directory, adapter, rate)
+                off = [max(abs(a - b) / abs(b) for a, b in zip(column(found, at), column(expected, at))) for at in (0, 1)]
+                good = len(found) == len(expected) and max(off) <= STEP_TOLERANCE
+                verdict(f"steps {directory.name} {method}", good, f"loss within {off[0]:.1e}, gradient norm within {off[1]:.1e}, {seconds:.0f} s")
+                if not good:
+                    print(f"      found    {found}\n      expected {expected}")
+                shutil.rmtree(out, ignore_errors=True)
+
+
+def column(pairs, at):
+    """One of both."""
+    return [pair[at] for pair in pairs]
+
+
+def export():
+    """Exported files in llama.cpp: the answers of this program."""
+    import gguf
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(SMOLLM)
+    asked = [tokenizer.apply_chat_template([{"role": "user", "content": text}], add_generation_prompt=True, return_dict=False) for text in QUESTIONS]
+    with tempfile.TemporaryDirectory(dir=MODELS) as place:
+        for outtype in ("f16", "q8_0"):
+            file = pathlib.Path(place) / f"smollm2-{outtype}.gguf"
+            rootstock("export", "--quiet", "--model", SMOLLM, "--gguf", file, "--outtype", outtype)
+            reader = gguf.GGUFReader(file)
+            weights = {tensor.name: gguf.quants.dequantize(tensor.data, tensor.tensor_type) for tensor in reader.tensors}
+            finite = all(numpy.isfinite(weight).all() for weight in weights.values())
+            theirs = [answer["text"].strip() for answer in llama(file, asked, ANSWER_TOKENS)]
+            ours = [
+                rootstock("generate", "--quiet", "--model", file, "--prompt", text, "--greedy", "--max-new-tokens", ANSWER_TOKENS).strip()
+                for text in QUESTIONS
+            ]
+            same = sum(one == other for one, other in zip(ours, theirs))
+            for one, other in zip(ours, theirs):
+                if one != other:
+                    print(f"      llama.cpp: {other!r}\n      rootstock: {one!r}")
+            verdict(f"export {outtype}", finite and same == len(ours), f"{len(weights)} tensors by gguf, {same} of {len(ours)} answers as llama.cpp's")
+
+
+PARTS = {"tokens": tokens, "answers": answers, "steps": steps, "export": export}
+
+if __name__ == "__main__":
+    PROGRAM = sys.argv[1]
+    for part in sys.argv[2:] or PARTS:
+        PARTS[part]()
+    print("PASS" if not failed else f"FAIL {', '.join(failed)}")
+    sys.exit(bool(failed))
