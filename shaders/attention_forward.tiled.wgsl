@@ -216,8 +216,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workgroups) wo
         sum_a += staged[2u * (16u * y + n)];
         sum_b += staged[2u * (16u * y + n) + 1u];
     }
-    let inverse_a = 1.0 / sum_a;
-    let inverse_b = 1.0 / sum_b;
+    // Filling rows past a cache's end see no key and get zeros.
+    let inverse_a = select(vec4<f32>(0.0), 1.0 / sum_a, sum_a > vec4<f32>(0.0));
+    let inverse_b = select(vec4<f32>(0.0), 1.0 / sum_b, sum_b > vec4<f32>(0.0));
     if (SLICES > 0u) {
         store_tile(scaled(o0, inverse_a, inverse_b), row, rows, kv_head, x);
         if (SLICES == 2u) {
