@@ -3,8 +3,8 @@
 //     cargo build --release
 //     node scripts/llamafactory-examples.mjs CHECKOUT [--model DIR] [--steps 3] [--only PART] [--program PATH]
 //
-// The recipes are what they are but for the model (the embedded one), an adapter where one is named, places for results, the number of steps
-// and of samples, and a dataset that the checkout only points to on a hub. Exit status 1 when an example neither runs nor ends with one sentence.
+// The recipes are what they are but for the model (the embedded one) and the template that belongs to it, an adapter where one is named,
+// places for results, the number of steps and of samples, and a dataset that the checkout only points to on a hub. Exit status 1 when an example neither runs nor ends with one sentence.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -69,6 +69,8 @@ function plan(text, out) {
   const overrides = [`${version1 ? "model" : "model_name_or_path"}=${model}`];
   /** @type {string[]} */
   const replaced = [];
+  // A template's special tokens are those of the model that was replaced.
+  if (has("template")) overrides.push("template=null");
   if (/^\s*adapter_name_or_path:/m.test(text)) overrides.push(`${version1 ? "peft_config." : ""}adapter_name_or_path=${adapter}`);
   if (/^\s*export_dir:/m.test(text)) {
     overrides.push(`${version1 ? "peft_config." : ""}export_dir=${out}`);
@@ -96,7 +98,7 @@ function plan(text, out) {
 const ordinary = /these keys have no meaning here|the arithmetic is f32|template: |no code|code from a checkpoint|no chat template|were cut|dropped/;
 
 const adapter = join(results, "adapter");
-const first = rootstock("train", "examples/train_lora/qwen3_lora_sft.yaml", `model_name_or_path=${model}`, `output_dir=${adapter}`, "max_steps=1", "max_samples=4");
+const first = rootstock("train", "examples/train_lora/qwen3_lora_sft.yaml", `model_name_or_path=${model}`, `output_dir=${adapter}`, "template=null", "max_steps=1", "max_samples=4");
 if (first.status !== 0) {
   console.error(`The adapter that some examples need could not be trained:\n${first.stderr}`);
   process.exit(1);
