@@ -234,6 +234,23 @@ function mainThreadTasks(trace: Buffer): number[] {
   return tasks.flatMap(({ tdur }) => (tdur === undefined ? [] : [tdur / 1000]));
 }
 
+test("the speed of the device is measured when asked for, and copied as text", async ({ page, context }) => {
+  await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+  await page.goto("./");
+  await page.getByRole("button", { name: "Speed", exact: true }).click();
+  const window = page.getByRole("dialog", { name: "Speed of this device" });
+  await window.getByRole("button", { name: "Measure the village model" }).click();
+  await expect(window.getByRole("row", { name: "All parameters, 32 × 64 tokens a step 5,141 21.0 %" })).toBeVisible();
+  await expect(window.getByRole("row", { name: /linear_forward subgroup.f32 2048 × 384 × 128/ })).toBeVisible();
+  const { violations } = await new AxeBuilder({ page }).include("dialog").analyze();
+  expect(violations.map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`)).toEqual([]);
+  await window.getByRole("button", { name: "Copy as text" }).click();
+  await expect(window.getByText("Copied")).toBeVisible();
+  expect(await page.evaluate(() => navigator.clipboard.readText())).toContain("5141 tokens/s");
+  await window.getByRole("button", { name: "Close" }).click();
+  await expect(window).toBeHidden();
+});
+
 test("without WebGPU models are still checked", async ({ page }) => {
   await page.goto("./?gpu=none#/base");
   await expect(page.getByText(/, so nothing can be trained here\. Checking and repairing models/)).toBeVisible();

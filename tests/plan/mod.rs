@@ -2,6 +2,7 @@
 
 mod products;
 mod side_by_side;
+mod variants;
 
 use std::rc::Rc;
 

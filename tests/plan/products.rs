@@ -10,21 +10,22 @@ use rootstock::kernels::{Dispatch, Family};
 use rootstock::model::{ModelConfig, forward, params};
 use rootstock::plan::{Options, Program, compile};
 
-const SMOLLM2_135M: &str = r#"{"model_type": "llama", "vocab_size": 49152, "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30,
+pub(super) const SMOLLM2_135M: &str = r#"{"model_type": "llama", "vocab_size": 49152, "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30,
     "num_attention_heads": 9, "num_key_value_heads": 3, "head_dim": 64, "tie_word_embeddings": true, "max_position_embeddings": 8192}"#;
 
-const QWEN2_5_0_5B: &str = r#"{"model_type": "qwen2", "vocab_size": 151936, "hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 24,
+pub(super) const QWEN2_5_0_5B: &str = r#"{"model_type": "qwen2", "vocab_size": 151936, "hidden_size": 896, "intermediate_size": 4864, "num_hidden_layers": 24,
     "num_attention_heads": 14, "num_key_value_heads": 2, "tie_word_embeddings": true, "max_position_embeddings": 32768}"#;
 
-const GPUS: [Family; 6] = [Family::NvidiaLike, Family::Amd, Family::Apple, Family::IntelSimd8, Family::IntelXe2, Family::UnknownGpu];
+pub(super) const GPUS: [Family; 6] =
+    [Family::NvidiaLike, Family::Amd, Family::Apple, Family::IntelSimd8, Family::IntelXe2, Family::UnknownGpu];
 
 /// A full fine-tuning step as a GPU of this family gets it.
-fn full_step(model: &str, family: Family, tokens: usize) -> Program {
+pub(super) fn full_step(model: &str, family: Family, tokens: usize) -> Program {
     step(model, &Method::Full, WeightType::F32, family, tokens)
 }
 
 /// A step with LoRA of rank 8 on every linear map but the head.
-fn lora_step(model: &str, family: Family, tokens: usize) -> Program {
+pub(super) fn lora_step(model: &str, family: Family, tokens: usize) -> Program {
     let config = ModelConfig::parse("config.json", model.as_bytes()).expect("a configuration");
     let adapter = AdapterConfig { target_modules: Some(TargetModules::AllLinear), ..AdapterConfig::default() };
     let resolved = Rc::new(ResolvedAdapter::resolve(&adapter, &config, &params(&config)).expect("an adapter"));

@@ -1,0 +1,74 @@
+#!/usr/bin/env node
+// Writes the table of docs/kernel-statistics.md anew: what GPU compilers make of every variant that a class of GPUs can choose.
+//   node scripts/kernel-table.mjs COMPILER      (or KERNEL_COMPILER=… in the environment)
+//   node scripts/kernel-table.mjs COMPILER --missing      (keeps the rows that are there and adds new variants)
+// COMPILER is a program that compiles WGSL for GPUs without having one, called as `COMPILER --json FILE.wgsl NAME=VALUE …`. It answers
+// with a list of one entry, `{driver, targets: {NAME: {registers, spills, occupancy, unit, instructions}}}`. NAME=VALUE sets override
+// constants and the axes of `// permute`. The list of variants is written by UPDATE_VARIANTS=1 cargo test --test all variants.
+import { spawnSync } from "node:child_process";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { root } from "./lib/host.mjs";
+
+const compiler = process.argv[2] ?? process.env["KERNEL_COMPILER"];
+if (compiler === undefined) {
+  console.error("usage: node scripts/kernel-table.mjs COMPILER (the head of this file says what that is)");
+  process.exit(2);
+}
+const page = join(root, "docs/kernel-statistics.md");
+
+/** @typedef {{ registers: number, spills: number, occupancy: number, unit: string, instructions: number }} Target */
+/** @typedef {{ kernel: string, constants: string[], families: string[] }} Variant */
+const variants = /** @type {Variant[]} */ (JSON.parse(readFileSync(join(root, "scripts/kernel-variants.json"), "utf8")));
+
+const old = readFileSync(page, "utf8");
+const known = new Map(old.split("\n").filter((line) => line.startsWith("| `")).map((line) => [line.split(" | ").slice(0, 2).join(" | "), line]));
+const keep = process.argv.includes("--missing");
+
+/** @type {string[]} */
+let names = [...(/\n\| kernel \|(.*)\n/.exec(old)?.[1] ?? "").matchAll(/ ([\w-]+) \(registers · ([^·]*) · /g)].map(([, name]) => name ?? "");
+/** @type {Map<string, string>} */
+const units = new Map();
+let driver = "";
+const rows = variants.map((variant, index) => {
+  if (index % 20 === 0) console.error(`${index} of ${variants.length}`);
+  const key = `| \`${variant.kernel}\` | ${variant.constants.join(" ")}`;
+  const row = known.get(key)?.split(" | ");
+  if (keep && row) return [...row.slice(0, 2), variant.families.join(", "), ...row.slice(3)].join(" | ");
+  const { targets, driver: by } = compile(variant);
+  driver = by;
+  if (names.length === 0) names = Object.keys(targets);
+  const cells = names.map((name) => {
+    const target = targets[name];
+    if (!target) return "–";
+    units.set(name, target.unit);
+    const spilled = target.spills > 0 ? `, ${target.spills} spills` : "";
+    return `${target.registers} · ${target.occupancy} · ${target.instructions}${spilled}`;
+  });
+  return `${key} | ${variant.families.join(", ")} | ${cells.join(" | ")} |`;
+});
+
+if (driver === "") process.exit(0); // nothing is missing
+const heads = names.map((name) => `${name} (registers · ${units.get(name) ?? ""} · instructions)`);
+const table = [`| kernel | constants | chosen by | ${heads.join(" | ")} |`, `|${" --- |".repeat(3 + names.length)}`, ...rows];
+const head = readFileSync(page, "utf8").split("\n| kernel |")[0]?.replace(/^Compiled .*$/m, `Compiled on ${new Date().toISOString().slice(0, 10)} by ${driver}.`);
+writeFileSync(page, `${head ?? ""}\n${table.join("\n")}\n`);
+
+/**
+ * Compiles one variant.
+ *
+ * @param {Variant} variant
+ * @returns {{ driver: string, targets: Record<string, Target> }}
+ */
+function compile({ kernel, constants }) {
+  // The last part of a permuted kernel's name is its axis, such as the weights' type.
+  const whole = join(root, "shaders", `${kernel}.wgsl`);
+  const file = existsSync(whole) ? whole : join(root, "shaders", `${kernel.slice(0, kernel.lastIndexOf("."))}.wgsl`);
+  const axis = /^\/\/ permute (\w+):/m.exec(readFileSync(file, "utf8"))?.[1];
+  const settings = file === whole || axis === undefined ? constants : [`${axis}=${kernel.slice(kernel.lastIndexOf(".") + 1)}`, ...constants];
+  const { status, stdout, stderr } = spawnSync(compiler ?? "", ["--json", file, ...settings], { encoding: "utf8", maxBuffer: 1e8 });
+  if (status !== 0) throw new Error(`${kernel} ${settings.join(" ")}: ${stderr}`);
+  const [first] = /** @type {{ driver: string, targets: Record<string, Target> }[]} */ (JSON.parse(stdout));
+  if (!first) throw new Error(`${kernel}: the compiler says nothing`);
+  return first;
+}
