@@ -34,11 +34,28 @@ impl Session {
     /// its files.
     ///
     /// # Errors
-    /// When the browser offers no file storage, or the page's own files cannot be read.
+    /// When the page's own files cannot be read.
     pub async fn open(home: String) -> Result<Session, JsError> {
-        let assets = HttpDirectory::listed(&home, "the page").await?;
-        let store = OpfsDirectory::open().await?;
-        Ok(Session(session::Session::new(Rc::new(assets), Rc::new(store), DeviceChoice::default())))
+        let assets = Rc::new(HttpDirectory::listed(&home, "the page").await?);
+        let choice = DeviceChoice::default();
+        // Where the browser refuses storage (an address that is not secure, a frame, some private windows) models can be checked
+        // and repaired all the same.
+        Ok(Session(match OpfsDirectory::open().await {
+            Ok(store) => session::Session::new(assets, Rc::new(store), choice),
+            Err(error) => {
+                let session = session::Session::new(assets, Rc::new(MemoryDirectory::new("the memory of this tab")), choice);
+                session.without_storage(error.to_string());
+                session
+            }
+        }))
+    }
+
+    /// A stored file, whole. `path` is that of `StoredFile`.
+    ///
+    /// # Errors
+    /// When there is no such file.
+    pub async fn read(&self, path: Vec<String>) -> Result<Uint8Array, JsError> {
+        Ok(Uint8Array::from(self.0.read_stored(&path.join("/")).await?.as_slice()))
     }
 
     /// Handles a request (`Request` of `messages.ts`); `on` receives its events. `files` are `{path, file}`.

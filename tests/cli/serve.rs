@@ -52,3 +52,41 @@ fn the_page_is_served_on_loopback_or_what_is_missing_is_said() {
     }
     let _ = child.wait();
 }
+
+/// Others of the network are served by https; without it, and under other names, a sentence says what to do.
+#[test]
+fn a_network_is_served_by_https() {
+    if !Path::new(env!("CARGO_MANIFEST_DIR")).join("web/dist/index.html").exists() {
+        return; // the other test holds what is said without the page
+    }
+    let home = tempfile::tempdir().expect("a folder");
+    let mut program = Command::new(env!("CARGO_BIN_EXE_rootstock"));
+    program.args(["serve", "--lan", "--port", "0"]).env("XDG_DATA_HOME", home.path());
+    program.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = program.spawn().expect("the program starts");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut line).expect("it is text");
+    if line.is_empty() {
+        let mut said = String::new();
+        child.stderr.take().expect("it is piped").read_to_string(&mut said).expect("it is text");
+        assert!(said.contains("on no network"), "{said}");
+        let _ = child.wait();
+        return;
+    }
+    let address = line.trim().strip_prefix("https://").and_then(|a| a.strip_suffix('/')).expect("it says where").to_string();
+    let (_, port) = address.rsplit_once(':').expect("a port");
+    assert!(get(&format!("127.0.0.1:{port}"), "/").contains("this is https: open https://"), "without https");
+    let certificate = home.path().join("rootstock/lan-certificate.pem");
+    // curl is on every system that tests run on, and checks the certificate's names.
+    let curl = |url: &str, more: &[&str]| {
+        let output =
+            Command::new("curl").args(["--silent", "--show-error", "--include", "--cacert"]).arg(&certificate).args(more).arg(url).output();
+        output.map(|o| String::from_utf8_lossy(&[o.stdout, o.stderr].concat()).into_owned()).expect("curl runs")
+    };
+    let page = curl(&format!("https://{address}/"), &[]);
+    assert!(page.starts_with("HTTP/1.1 200") && page.contains("content-security-policy"), "{page}");
+    let other = curl(&format!("https://{address}/"), &["--header", "Host: elsewhere.test"]);
+    assert!(other.starts_with("HTTP/1.1 421") && other.contains("open one of them"), "{other}");
+    child.kill().expect("it runs");
+    let _ = child.wait();
+}

@@ -48,6 +48,16 @@ export class Client {
     }
   }
 
+  /** A stored file, whole, by the path of `StoredFile`: for browsers that let a page read no storage. */
+  async read(path: string[]): Promise<Uint8Array<ArrayBuffer>> {
+    const worker = await this.#start();
+    const id = this.#next++;
+    const reply = new Promise<unknown>((resolve, reject) => this.#waiting.set(id, { resolve, reject, on: undefined }));
+    const message: ToWorker = { id, read: path };
+    worker.postMessage(message);
+    return (await reply) as Uint8Array<ArrayBuffer>;
+  }
+
   /** Terminates the worker at once. The next request starts a new one; stored data is kept. */
   terminate(reason = "The worker was ended."): void {
     this.#worker?.terminate();

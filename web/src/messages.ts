@@ -842,7 +842,9 @@ export type Storage = {
   /** Whether the browser has promised not to clear it by itself. */
   persistent: boolean,
   /** Bytes of the worker's own memory, weights on the GPU not among them. */
-  worker_bytes: number | null
+  worker_bytes: number | null,
+  /** Why the browser stores nothing here, where it does not: what is kept then lies in memory and ends with the tab. */
+  refused: string | null
 };
 
 /** A file that a person takes home. */

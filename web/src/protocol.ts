@@ -7,12 +7,15 @@ export interface GivenFile {
   file: File;
 }
 
-export interface ToWorker {
-  id: number;
-  request: Request;
-  /** The files of `open` with `source: files`. */
-  files?: GivenFile[];
-}
+export type ToWorker =
+  | {
+      id: number;
+      request: Request;
+      /** The files of `open` with `source: files`, and of `adopt`. */
+      files?: GivenFile[];
+    }
+  /** Asks for a stored file, by the path of `StoredFile`; the reply is its bytes. */
+  | { id: number; read: string[] };
 
 export type FromWorker =
   | { type: "ready" }

@@ -10,6 +10,8 @@ declare module "rootstock-wasm" {
     private constructor();
     /** `home` is the address of the page's folder. */
     static open(home: string): Promise<Session>;
+    /** A stored file, whole, by the path of `StoredFile`. */
+    read(path: string[]): Promise<Uint8Array<ArrayBuffer>>;
     /** Rejects with an `Error` whose message is meant for the user. */
     handle(id: number, request: Request, files: GivenFile[], on: (event: Event) => void): Promise<unknown>;
   }

@@ -15,8 +15,14 @@ async function start(): Promise<void> {
   say({ type: "ready" });
 }
 
-async function answer(session: Session, { id, request, files }: ToWorker): Promise<void> {
+async function answer(session: Session, message: ToWorker): Promise<void> {
+  const { id } = message;
   try {
+    if ("read" in message) {
+      say({ type: "reply", id, reply: await session.read(message.read) });
+      return;
+    }
+    const { request, files } = message;
     const reply = await session.handle(id, request, files ?? [], (event: Event) => say({ type: "event", id, event }));
     say({ type: "reply", id, reply });
   } catch (error) {

@@ -1,5 +1,5 @@
-//! A server of a few files on loopback: it answers GET and HEAD for its own names, holds a limited number of connections, and
-//! ends those that are slow, so that no client can use up the machine's memory or keep others out.
+//! A server of a few files, on loopback or by TLS on a local network: it answers GET and HEAD for its own names, holds a limited number
+//! of connections, and ends those that are slow, so that no client can use up the machine's memory or keep others out.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -15,9 +15,11 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rootstock::Result;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_io_timeout::TimeoutStream;
+use tokio_rustls::TlsAcceptor;
 
 /// A file of the site.
 pub(super) struct File {
@@ -37,6 +39,15 @@ pub(super) struct Site {
     pub(super) policy: String,
     /// The port that the server listens on.
     pub(super) port: u16,
+    /// The names and addresses that it answers to.
+    pub(super) names: Vec<String>,
+    /// Speaks https, where others on the network are served.
+    pub(super) tls: Option<TlsAcceptor>,
+}
+
+/// The names that this machine alone is served under.
+pub(super) fn loopback() -> Vec<String> {
+    ["127.0.0.1", "localhost", "[::1]"].map(str::to_string).to_vec()
 }
 
 /// What clients may use.
@@ -74,7 +85,7 @@ pub(super) async fn serve(listener: TcpListener, site: Site, limits: Limits) -> 
             Ok((stream, _)) => {
                 let site = site.clone();
                 tokio::spawn(async move {
-                    let _ = tokio::time::timeout(limits.age, converse(stream, &site, limits)).await;
+                    let _ = tokio::time::timeout(limits.age, welcome(stream, &site, limits)).await;
                     drop(slot);
                 });
             }
@@ -83,8 +94,36 @@ pub(super) async fn serve(listener: TcpListener, site: Site, limits: Limits) -> 
     }
 }
 
+/// The first byte of a TLS connection: a handshake.
+const HANDSHAKE: u8 = 0x16;
+
+/// One connection, encrypted first where that is asked for.
+async fn welcome(mut stream: TcpStream, site: &Site, limits: Limits) {
+    let Some(tls) = &site.tls else { return converse(stream, site, limits).await };
+    let secured = async {
+        let mut first = [0];
+        if stream.peek(&mut first).await.is_ok() && first[0] != HANDSHAKE {
+            // An address written without https: a sentence instead of a connection that breaks.
+            let sentence =
+                format!("this is https: open https://{}:{}/\n", site.names.first().map_or("localhost", String::as_str), site.port);
+            let head = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n";
+            let answer = format!("{head}Content-Length: {}\r\n\r\n{sentence}", sentence.len());
+            // What was sent is read first: a connection that is closed over unread bytes is reset, and the sentence lost. What fails here
+            // concerns the client alone.
+            let _ = stream.read(&mut [0; 8192]).await;
+            let _ = stream.write_all(answer.as_bytes()).await;
+            let _ = stream.shutdown().await;
+            return None;
+        }
+        tls.accept(stream).await.ok()
+    };
+    if let Ok(Some(stream)) = tokio::time::timeout(limits.head, secured).await {
+        converse(stream, site, limits).await;
+    }
+}
+
 /// One connection to its end. What goes wrong with it concerns the client alone.
-async fn converse(stream: TcpStream, site: &Site, limits: Limits) {
+async fn converse<S: AsyncRead + AsyncWrite + 'static>(stream: S, site: &Site, limits: Limits) {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(limits.stalled));
     let answer = service_fn(|request: Request<Incoming>| {
@@ -116,9 +155,11 @@ fn answer<T>(request: &Request<T>, site: &Site) -> Response<Full<Bytes>> {
 }
 
 fn found_or_refused<T>(request: &Request<T>, site: &Site) -> Response<Full<Bytes>> {
-    if !is_named(request, site.port) {
+    if !is_named(request, site) {
         // A page of another site whose name was made to point here (DNS rebinding) would otherwise be of the same origin.
-        let sentence = format!("this server answers to http://127.0.0.1:{}/ and http://localhost:{0}/ only: open one of them\n", site.port);
+        let scheme = if site.tls.is_some() { "https" } else { "http" };
+        let known: Vec<String> = site.names.iter().map(|name| format!("{scheme}://{name}:{}/", site.port)).collect();
+        let sentence = format!("this server answers to {} only: open one of them\n", known.join(" and "));
         return refuse(StatusCode::MISDIRECTED_REQUEST, sentence);
     }
     if request.method() != Method::GET && request.method() != Method::HEAD {
@@ -132,11 +173,12 @@ fn found_or_refused<T>(request: &Request<T>, site: &Site) -> Response<Full<Bytes
     }
 }
 
-/// Whether the request is for this server, by one of loopback's names and its port.
-fn is_named<T>(request: &Request<T>, port: u16) -> bool {
+/// Whether the request is for this server, by one of its names and its port.
+fn is_named<T>(request: &Request<T>, site: &Site) -> bool {
+    let usual = if site.tls.is_some() { 443 } else { 80 };
     let named = |authority: &Authority| {
-        let known = ["127.0.0.1", "localhost", "[::1]"].iter().any(|name| authority.host().eq_ignore_ascii_case(name));
-        known && authority.port_u16().unwrap_or(80) == port && !authority.as_str().contains('@')
+        let known = site.names.iter().any(|name| authority.host().eq_ignore_ascii_case(name));
+        known && authority.port_u16().unwrap_or(usual) == site.port && !authority.as_str().contains('@')
     };
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let host = hosts.next().and_then(|host| Authority::try_from(host.as_bytes()).ok());

@@ -1,6 +1,7 @@
-//! `rootstock serve`: the page, which is part of this program, for a browser on this machine.
+//! `rootstock serve`: the page, which is part of this program, for a browser on this machine, or with `--lan` on others of its network.
 
 mod http;
+mod lan;
 
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -10,23 +11,29 @@ use rootstock::{Error, Result};
 use rust_embed::RustEmbed;
 use tokio::net::TcpListener;
 
-use self::http::{File, Limits, Site, serve};
+use self::http::{File, Limits, Site, loopback, serve};
+use self::lan::Lan;
 use super::Global;
 use super::console;
 
-/// Serves the page, which trains in a browser tab, on this machine only
+/// Serves the page, which trains in a browser tab, on this machine or its network
 ///
 /// The page is part of this program and computes in the browser that opens it. No data leaves the machine: the server listens on
-/// 127.0.0.1, and answers with the page's own files.
+/// 127.0.0.1, and answers with the page's own files. With --lan it serves a class: it listens on the network, by https, because
+/// browsers offer WebGPU to other machines over https only, with a certificate that it makes once and keeps. What is trained stays in each browser.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   rootstock serve
-  rootstock serve --port 9000")]
+  rootstock serve --port 9000
+  rootstock serve --lan          # for a class: https, with a certificate of this machine's own")]
 pub(super) struct ServeArgs {
     /// The port to listen on; 0 takes one that is free
     #[arg(long, value_name = "N", default_value_t = 8080)]
     port: u16,
+    /// Serve the local network too, by https
+    #[arg(long)]
+    lan: bool,
 }
 
 /// The page as `npm run build:web` leaves it. A release build holds it; a debug build reads the folder at each request.
@@ -55,13 +62,39 @@ pub(super) async fn run(args: &ServeArgs, global: &Global) -> Result<()> {
         Error::file(format!("port {}", args.port), format!("it cannot be listened on: {e}; choose another one with --port"))
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| fault(&e))?;
+    let lan = if args.lan { Some(Lan::open(&lan::folder()?)?) } else { None };
     runtime.block_on(async {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port)).await.map_err(|e| fault(&e))?;
+        let host = if lan.is_some() { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
+        let listener = TcpListener::bind((host, args.port)).await.map_err(|e| fault(&e))?;
         let address: SocketAddr = listener.local_addr().map_err(|e| fault(&e))?;
-        console::print(&format!("http://{address}/"))?;
-        global.console().say("This is the page; open it in a browser with WebGPU. Ctrl-C ends it.");
-        serve(listener, Site { find, policy, port: address.port() }, Limits::default()).await
+        let port = address.port();
+        let (names, tls) = match lan {
+            None => {
+                console::print(&format!("http://{address}/"))?;
+                global.console().say("This is the page; open it in a browser with WebGPU. Ctrl-C ends it.");
+                (loopback(), None)
+            }
+            Some(lan) => {
+                for name in &lan.names {
+                    console::print(&format!("https://{name}:{port}/"))?;
+                }
+                global.console().say(&explain(&lan));
+                (lan.names, Some(lan.acceptor))
+            }
+        };
+        serve(listener, Site { find, policy, port, names, tls }, Limits::default()).await
     })
+}
+
+/// What a teacher has to know about the certificate.
+fn explain(lan: &Lan) -> String {
+    format!(
+        "This is the page, for every machine of this network. Browsers warn of the certificate, because no authority vouches for it: let a \
+         pupil compare its SHA-256 fingerprint, {}, and then go on (\"Advanced\", \"Proceed\"). Or install {} as trusted on the pupils' \
+         machines; then there is no warning, and the page can be installed as an app. What is trained stays in each browser. Ctrl-C ends it.",
+        lan.fingerprint,
+        lan.certificate.display()
+    )
 }
 
 /// A file of the page by its path in an address, with its compressed twin where there is one.

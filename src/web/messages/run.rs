@@ -177,6 +177,8 @@ pub struct Storage {
     pub persistent: bool,
     /// Bytes of the worker's own memory, weights on the GPU not among them.
     pub worker_bytes: Option<u64>,
+    /// Why the browser stores nothing here, where it does not: what is kept then lies in memory and ends with the tab.
+    pub refused: Option<String>,
 }
 
 /// A file that a person takes home.

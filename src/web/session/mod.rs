@@ -84,6 +84,8 @@ pub struct Session {
     /// Number of devices lost so far.
     lost_devices: Cell<usize>,
     cancels: RefCell<BTreeMap<u32, Rc<Cancelled>>>,
+    /// Why the store lies in memory instead of the browser's storage.
+    storage_refused: RefCell<Option<String>>,
 }
 
 impl Session {
@@ -104,7 +106,21 @@ impl Session {
             answer_speed: Cell::default(),
             lost_devices: Cell::default(),
             cancels: RefCell::default(),
+            storage_refused: RefCell::default(),
         })
+    }
+
+    /// Notes that the store lies in memory, and why.
+    pub fn without_storage(&self, reason: String) {
+        *self.storage_refused.borrow_mut() = Some(reason);
+    }
+
+    /// A stored file, whole, by its path from the store's root: for pages that cannot read the browser's storage themselves.
+    ///
+    /// # Errors
+    /// When there is no such file.
+    pub async fn read_stored(&self, path: &str) -> Result<Vec<u8>> {
+        self.store.read(path).await
     }
 
     /// Handles a request.
@@ -165,7 +181,8 @@ impl Session {
             Request::Storage => {
                 let state = crate::platform::storage(false).await;
                 let worker_bytes = crate::platform::heap_bytes();
-                Reply::Storage(Storage { usage: state.usage, quota: state.quota, persistent: state.persistent, worker_bytes })
+                let refused = self.storage_refused.borrow().clone();
+                Reply::Storage(Storage { usage: state.usage, quota: state.quota, persistent: state.persistent, worker_bytes, refused })
             }
             Request::Tuned { id } => Reply::Run(self.choose_tuned(&id).await?),
             Request::Chat { which, messages, sampling } => Reply::Answered(self.chat(which, &messages, &sampling, call).await?),

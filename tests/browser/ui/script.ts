@@ -122,7 +122,7 @@ const answers: Answers = {
     now.runs = now.runs.filter((one) => one.id !== id);
     return null;
   },
-  storage: () => ({ usage: 29.4e6, quota: 60e9, persistent: false, worker_bytes: null }),
+  storage: () => ({ usage: 29.4e6, quota: 60e9, persistent: false, worker_bytes: null, refused: null }),
   tuned: ({ id }) => now.runs.find((one) => one.id === id) ?? run(id, "full", true),
   chat: async ({ which, messages }, { on, signal }) => {
     const answer = which === "base" ? "the red house . one day Anna went to the" : `Anna lives in the red house. (${messages.length})`;
@@ -154,6 +154,7 @@ const answers: Answers = {
 };
 
 export const script: Engine = {
+  read: () => Promise.resolve(new Uint8Array(8)),
   call: async <R extends Request>(request: R, options: CallOptions = {}) => {
     await Promise.resolve();
     const answer = answers[request.kind] as (request: Request, options: CallOptions) => Replies[R["kind"]] | Promise<Replies[R["kind"]]>;

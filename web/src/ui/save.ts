@@ -1,6 +1,8 @@
 // Exports from the page: a file, a folder, a zip; streamed, and never whole in memory if the browser allows it.
 import { makeZip } from "client-zip";
 import type { StoredFile } from "../messages.js";
+import { storage } from "./state/base.js";
+import { readStored } from "./state/engine.js";
 
 /** Receives the progress of an export. */
 export type OnWritten = (done: number, total: number) => void;
@@ -44,8 +46,9 @@ export async function saveFolder(name: string, files: () => Promise<StoredFile[]
   }
 }
 
-/** A stored file as a stream, read in chunks from the origin private file system. */
+/** A stored file as a stream, read in chunks from the origin private file system; whole from the worker where the browser has none. */
 async function open(path: string[]): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
+  if (storage.peek()?.refused != null) return (await readStored(path)).stream();
   let folder = await navigator.storage.getDirectory();
   for (const name of path.slice(0, -1)) folder = await folder.getDirectoryHandle(name);
   const file = await (await folder.getFileHandle(path.at(-1) ?? "")).getFile();

@@ -28,7 +28,12 @@ fn start(limits: Limits) -> u16 {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
             let port = listener.local_addr().expect("it is bound").port();
             sender.send(port).expect("the test waits for it");
-            let _ = serve(listener, Site { find, policy: "default-src 'none'; frame-ancestors 'none'".into(), port }, limits).await;
+            let _ = serve(
+                listener,
+                Site { find, policy: "default-src 'none'; frame-ancestors 'none'".into(), port, names: loopback(), tls: None },
+                limits,
+            )
+            .await;
         });
     });
     receiver.recv().expect("the server starts")

@@ -3,7 +3,7 @@ import { WorkerLost, type CallOptions, type Client } from "../../client.js";
 import type { Progress, Replies, Request } from "../../messages.js";
 
 /** The part of the client that the page uses. */
-export type Engine = Pick<Client, "call">;
+export type Engine = Pick<Client, "call" | "read">;
 
 let connected: Engine | null = null;
 
@@ -28,6 +28,12 @@ export async function ask<R extends Request>(request: R, options?: CallOptions):
     if (error instanceof WorkerLost) onLost();
     throw error;
   }
+}
+
+/** A stored file, whole, from the worker. */
+export async function readStored(path: string[]): Promise<Blob> {
+  if (!connected) throw new Error("The page asked the worker before it was there.");
+  return new Blob([await connected.read(path)]);
 }
 
 /** Call options that listen only to progress events. */

@@ -1,6 +1,7 @@
 // The run: its events, and the buttons that control it.
 import { batch, computed, signal, type Signal } from "@preact/signals";
 import type { Points } from "../charts/points.js";
+import { dataWords } from "../names.js";
 import type { Ended, EvalLine, Event, Progress, Run, RunLog, SampleLine, Samples, StepLine } from "../../messages.js";
 import { base, listRuns, runs } from "./base.js";
 import { dataName } from "./data.js";
@@ -92,7 +93,7 @@ export async function start(resumed: Run | null = null): Promise<void> {
     const samples = prompted();
     const recipe = settled.peek();
     shownRun.value = resumed
-      ? { id: resumed.id, base: resumed.base, data: resumed.data ?? "", method: methodOf(resumed), samples: { ...samples, prompts: [] } }
+      ? { id: resumed.id, base: resumed.base, data: dataWords(resumed.data ?? ""), method: methodOf(resumed), samples: { ...samples, prompts: [] } }
       : { id: null, base: base.peek()?.name ?? "", data: dataName.peek() ?? "", method: method.peek(), samples };
     progress.value = { what: "Starting", done: 0, total: null, unit: "steps" };
     ended.value = await (resumed === null
@@ -121,7 +122,7 @@ export async function showStored(id: string): Promise<void> {
   const log = await ask({ kind: "log", id });
   const run = runs.peek().find((one) => one.id === id);
   if (active.peek() || !run || log.lines.length === 0) return;
-  const shown = { id, base: run.base, data: run.data ?? "", method: methodOf(run), samples: { ...sampling.peek(), prompts: [] } };
+  const shown = { id, base: run.base, data: dataWords(run.data ?? ""), method: methodOf(run), samples: { ...sampling.peek(), prompts: [] } };
   showRun(shown, log, run.finished ? "finished" : "stopped");
 }
 

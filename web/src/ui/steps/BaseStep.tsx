@@ -118,7 +118,17 @@ export function BaseStep() {
 
 /** How full this site's storage is. */
 function Stored() {
-  const { usage = null, quota = null, persistent } = storage.value ?? {};
+  const { usage = null, quota = null, persistent, refused } = storage.value ?? {};
+  if (refused != null) {
+    return (
+      <div class="spaced">
+        <Notice kind="warning">
+          <strong>This browser stores nothing for this page</strong>, so what is kept here ends with the tab: take it home first.
+          <small>{refused}</small>
+        </Notice>
+      </div>
+    );
+  }
   if (usage === null || quota === null) return null;
   return (
     <div class="row spaced">

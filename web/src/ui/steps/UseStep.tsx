@@ -1,6 +1,10 @@
+import type { Run } from "../../messages.js";
+import { modelFolder } from "../files.js";
+import { dataWords } from "../names.js";
 import { Button } from "../parts/Button.js";
 import { Chat } from "../parts/Chat.js";
 import { Deltas } from "../parts/Deltas.js";
+import { Drop } from "../parts/Drop.js";
 import { HeatMap } from "../parts/HeatMap.js";
 import { NoGpu } from "../parts/NoGpu.js";
 import { Notice } from "../parts/Notice.js";
@@ -13,10 +17,6 @@ import { open, ready } from "../state/base.js";
 import { example } from "../state/data.js";
 import { set } from "../state/recipe.js";
 import { adopt, choose, tuned } from "../state/tuned.js";
-import { modelFolder } from "../files.js";
-import { Drop } from "../parts/Drop.js";
-import { dataWords } from "../names.js";
-import type { Run } from "../../messages.js";
 
 /** Makes a finished full fine-tuning run the base, and selects LoRA as the method. */
 async function graft(id: string): Promise<void> {
