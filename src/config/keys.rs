@@ -195,6 +195,8 @@ const DATA: &[Key] = &[
     fixed("Data", "enable_thinking", Kind::Bool, "", "Whether the model thinks before it answers: named reasoning templates learn an empty thought (true, their default) or are given it (false); the checkpoint's own template is told."),
     fixed("Data", "cutoff_len", Kind::Count(2), "2048", "Tokens per sample at most; shared between prompt and answer of each turn. pt: the length of a block."),
     fixed("Data", "max_samples", Kind::Count(1), "", "Use only the first so many samples of each dataset."),
+    free("Data", "tokenized_path", Kind::Text, "", "A directory that keeps the tokens of the datasets for the next run. They are found by the datasets' content and all that they depend on."),
+    free("Data", "overwrite_cache", Kind::Bool, "false", "Tokenise anew, also where tokenized_path has the tokens."),
     free("Data", "on_bad_record", Kind::OneOf(&["stop", "skip"]), "stop", "What a record means that cannot be learned from: stop before the run begins, or leave it out and say so."),
     fixed("Data", "train_on_prompt", Kind::Bool, "false", "Learn the prompts as well as the answers."),
     fixed("Data", "mask_history", Kind::Bool, "false", "Learn the last answer of a conversation only."),

@@ -43,6 +43,8 @@ pub struct Recipe {
     pub cutoff_len: usize,
     pub max_samples: Option<usize>,
     pub on_bad_record: OnBadRecord,
+    pub tokenized_path: Option<String>,
+    pub overwrite_cache: bool,
     pub train_on_prompt: bool,
     pub mask_history: bool,
     /// Resolved: on for pt unless switched off, and by neat_packing.
@@ -247,6 +249,8 @@ impl Recipe {
             cutoff_len: s.count("cutoff_len"),
             max_samples: s.count_if_given("max_samples"),
             on_bad_record: s.one_of("on_bad_record"),
+            tokenized_path: s.text_if_given("tokenized_path"),
+            overwrite_cache: s.bool("overwrite_cache"),
             train_on_prompt: s.bool("train_on_prompt"),
             mask_history: s.bool("mask_history"),
             packing: neat_packing || s.bool_if_given("packing").unwrap_or(stage == Stage::Pt),

@@ -1,6 +1,7 @@
 //! Datasets by path (a file, or a folder of files), or by name through LLaMA-Factory's `dataset_info.json`.
 
 use serde_json::Value as Json;
+use sha2::{Digest, Sha256};
 
 use super::faults::Faults;
 use super::formats::{Expected, Piece, PieceTaker, is_dataset_file, read_file};
@@ -15,6 +16,9 @@ use crate::platform::{Directory, read_small};
 
 /// The registry's file name.
 const REGISTRY: &str = "dataset_info.json";
+
+/// How many bytes of a file are hashed at once.
+const HASHED: usize = 1 << 20;
 
 /// Opens a path that the user wrote: the directory it lies in, and its name there.
 pub type OpenPath<'a> = dyn Fn(&str) -> Result<(Box<dyn Directory>, String)> + 'a;
@@ -74,11 +78,7 @@ pub(super) async fn read_datasets(wanted: &Wanted<'_>, open: &OpenPath<'_>, take
     let registry = read_registry(wanted.dataset_dir, open).await?;
     let mut notices = Vec::new();
     for (i, name) in wanted.names.iter().enumerate() {
-        let sources = match registry.get(name.as_str()) {
-            Some(entry) => vec![from_entry(name, entry, wanted, open).await?],
-            None if version1::is_meant(name) => described(name, wanted, open).await?,
-            None => vec![from_path(name, &registry, wanted, open).await?],
-        };
+        let sources = sources(name, &registry, wanted, open).await?;
         let count = sources.len();
         for (j, source) in sources.into_iter().enumerate() {
             let part = |share: f64| (i as f64 + (j as f64 + share) / count as f64) / wanted.names.len() as f64;
@@ -105,6 +105,28 @@ async fn described(path: &str, wanted: &Wanted<'_>, open: &OpenPath<'_>) -> Resu
     Ok(sources)
 }
 
+/// Adds all that the records of datasets depend on to a hash: the files' bytes, and which of their records are read and how.
+///
+/// # Errors
+/// As [`read_datasets`].
+pub(super) async fn hash_datasets(wanted: &Wanted<'_>, open: &OpenPath<'_>, hash: &mut Sha256) -> Result<()> {
+    let registry = read_registry(wanted.dataset_dir, open).await?;
+    for name in wanted.names {
+        for source in sources(name, &registry, wanted, open).await? {
+            source.add_to(wanted, hash).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn sources(name: &str, registry: &Json, wanted: &Wanted<'_>, open: &OpenPath<'_>) -> Result<Vec<Source>> {
+    Ok(match registry.get(name) {
+        Some(entry) => vec![from_entry(name, entry, wanted, open).await?],
+        None if version1::is_meant(name) => described(name, wanted, open).await?,
+        None => vec![from_path(name, registry, wanted, open).await?],
+    })
+}
+
 /// One dataset: its files, what they look like, and which of their records are meant.
 struct Source {
     dir: Box<dyn Directory>,
@@ -117,6 +139,21 @@ struct Source {
 }
 
 impl Source {
+    /// Adds its bytes, and which of its records are read and how, to a hash.
+    async fn add_to(&self, wanted: &Wanted<'_>, hash: &mut Sha256) -> Result<()> {
+        hash.update(format!("{:?} {:?} {} {:?}", self.expected, self.slice, self.limit, wanted.max_samples));
+        for (file, shown) in &self.files {
+            hash.update(format!("{shown:?}"));
+            let size = self.dir.size(file).await?.unwrap_or(0);
+            hash.update(size.to_le_bytes());
+            for from in (0..size).step_by(HASHED) {
+                let to = (from + HASHED as u64).min(size);
+                hash.update(self.dir.read_range(file, from..to).await?);
+            }
+        }
+        Ok(())
+    }
+
     async fn read(self, max_samples: Option<usize>, take: &mut PieceTaker<'_>) -> Result<Vec<String>> {
         let total = if self.slice.needs_total() { self.each(&mut |_, _| Ok(true)).await?.0 } else { 0 };
         let range = self.slice.range(total);

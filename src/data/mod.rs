@@ -19,6 +19,7 @@ mod scan;
 mod split_name;
 mod table;
 mod template;
+mod token_cache;
 mod tokenizer;
 mod tools;
 mod unread;

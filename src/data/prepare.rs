@@ -2,19 +2,22 @@
 
 use std::mem;
 
-use super::dataset_info::{OpenPath, Wanted, read_datasets};
+use sha2::{Digest, Sha256};
+
+use super::dataset_info::{OpenPath, Wanted, hash_datasets, read_datasets};
 use super::faults::Faults;
 use super::formats::{Piece, ReadRecord};
 use super::interleave::interleave;
 use super::loader::split;
 use super::sample::Sample;
 use super::samples::{Encoded, Encoding, RecordTokens, assemble, encode_record};
+use super::token_cache::{self, CachedTokens};
 use super::tokenizer::Tokenizer;
 use super::unread::Unread;
-use crate::config::{MixStrategy, OnBadRecord, Recipe};
+use crate::config::{MixStrategy, OnBadRecord, Recipe, Stage};
 use crate::error::{Error, Result};
 use crate::model::ModelConfig;
-use crate::platform::in_parallel;
+use crate::platform::{OutputDirectory, in_parallel};
 
 /// Records are tokenised together when there are so many bytes of them: enough work for every core, and not much memory.
 const TOGETHER: usize = 4 << 20;
@@ -43,7 +46,8 @@ pub struct PrepareProgress {
     pub tokens: usize,
 }
 
-/// Reads, splits and tokenizes the datasets of a recipe for a model. `watch` is told how far it is; an error of it ends the preparation.
+/// Reads, splits and tokenizes the datasets of a recipe for a model, or takes their tokens from `cache`, where they are kept for the next
+/// time. `watch` is told how far it is; an error of it ends the preparation.
 ///
 /// # Errors
 /// What [`super::load_datasets`] and [`super::encode_records`] fail with, [`split`], [`check_fits_model`], and `watch`.
@@ -52,6 +56,7 @@ pub async fn prepare(
     tokenizer: &Tokenizer,
     config: &ModelConfig,
     open: &OpenPath<'_>,
+    cache: Option<&dyn OutputDirectory>,
     watch: &mut dyn FnMut(PrepareProgress) -> Result<()>,
 ) -> Result<Prepared> {
     if let Some(named) = tokenizer.named_template().filter(|_| recipe.train_on_prompt) {
@@ -61,7 +66,7 @@ pub async fn prepare(
     let (training, evaluation) = (Encoding::training(recipe), Encoding::evaluation(recipe));
     let name = recipe.dataset.join(", ");
     if !recipe.dataset.is_empty() {
-        let (records, notices) = tokenize(recipe, false, tokenizer, open, watch).await?;
+        let (records, notices) = tokenize(recipe, false, tokenizer, open, cache, watch).await?;
         let (train, held_out) = share_out(records, recipe)?;
         if recipe.do_train {
             prepared.train = assemble(&name, train, tokenizer, &training)?;
@@ -76,7 +81,7 @@ pub async fn prepare(
     if recipe.eval_on_each_dataset && recipe.eval_dataset.len() > 1 {
         for name in &recipe.eval_dataset {
             let one = Recipe { eval_dataset: vec![name.clone()], ..recipe.clone() };
-            let (records, notices) = tokenize(&one, true, tokenizer, open, watch).await?;
+            let (records, notices) = tokenize(&one, true, tokenizer, open, cache, watch).await?;
             let encoded = assemble(name, records, tokenizer, &evaluation)?;
             check_fits_model(name, &encoded.samples, config)?;
             prepared.eval_parts.push((name.clone(), encoded.samples.len()));
@@ -85,7 +90,7 @@ pub async fn prepare(
         }
     } else if !recipe.eval_dataset.is_empty() {
         let name = recipe.eval_dataset.join(", ");
-        let (records, notices) = tokenize(recipe, true, tokenizer, open, watch).await?;
+        let (records, notices) = tokenize(recipe, true, tokenizer, open, cache, watch).await?;
         prepared.eval = assemble(&name, records, tokenizer, &evaluation)?;
         prepared.eval.notices.splice(0..0, notices);
         check_fits_model(&name, &prepared.eval.samples, config)?;
@@ -113,10 +118,32 @@ async fn tokenize(
     evaluation: bool,
     tokenizer: &Tokenizer,
     open: &OpenPath<'_>,
+    cache: Option<&dyn OutputDirectory>,
     watch: &mut dyn FnMut(PrepareProgress) -> Result<()>,
 ) -> Result<(Vec<RecordTokens>, Vec<String>)> {
     let names = if evaluation { &recipe.eval_dataset } else { &recipe.dataset };
-    let mut pool = Pool::new(tokenizer, Encoding::training(recipe), watch);
+    let wanted = Wanted { names, dataset_dir: &recipe.dataset_dir, max_samples: recipe.max_samples, evaluation };
+    let how = Encoding::training(recipe);
+    let mut key = String::new();
+    if let Some(cache) = cache {
+        let mut hash = Sha256::new();
+        hash_datasets(&wanted, open, &mut hash).await?;
+        // Only stage pt cuts texts in another way where it packs.
+        let packing = how.packing && how.stage == Stage::Pt;
+        let settings = (how.stage, how.cutoff_len, how.train_on_prompt, how.mask_history, packing, recipe.on_bad_record);
+        let mixing = (!evaluation).then_some((recipe.mix_strategy, &recipe.interleave_probs, recipe.seed));
+        let mixing = mixing.filter(|(strategy, ..)| *strategy != MixStrategy::Concat);
+        hash.update(format!("{} {settings:?} {mixing:?}", env!("CARGO_PKG_VERSION")));
+        tokenizer.add_to(&mut hash)?;
+        key = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        if !recipe.overwrite_cache
+            && let Some(CachedTokens { records, mut notices }) = token_cache::load(cache, &key).await?
+        {
+            notices.push(format!("the tokens of {} are those that {} kept", names.join(", "), cache.label()));
+            return Ok((records, notices));
+        }
+    }
+    let mut pool = Pool::new(tokenizer, how, watch);
     let (mut notices, mut ends, count) = (Vec::new(), Vec::new(), names.len().max(1));
     for (i, name) in names.iter().enumerate() {
         let names = std::slice::from_ref(name);
@@ -128,11 +155,14 @@ async fn tokenize(
         }
         ends.push(pool.done.len());
     }
-    let records = pool.finish(&names.join(", "), recipe.on_bad_record, &mut notices)?;
-    if evaluation || recipe.mix_strategy == MixStrategy::Concat {
-        return Ok((records, notices));
+    let mut records = pool.finish(&names.join(", "), recipe.on_bad_record, &mut notices)?;
+    if !evaluation && recipe.mix_strategy != MixStrategy::Concat {
+        records = mix(records, &ends, recipe);
     }
-    Ok((mix(records, &ends, recipe), notices))
+    if let Some(cache) = cache {
+        token_cache::save(cache, &key, &records, &notices).await?;
+    }
+    Ok((records, notices))
 }
 
 /// Puts the records of several datasets together as `mix_strategy` says; `ends` are where each dataset's records end.

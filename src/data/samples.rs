@@ -268,6 +268,7 @@ impl Encoded {
     /// Makes a sample of each sequence, or packs them.
     fn take_samples(&mut self, records: Vec<RecordTokens>, tokenizer: &Tokenizer, how: &Encoding) {
         let (mut several, mut sequences) = (0, 0);
+        self.samples.reserve_exact(records.iter().map(|record| record.sequences.len()).sum());
         for record in records {
             several += usize::from(record.sequences.len() > 1);
             sequences += record.sequences.len();

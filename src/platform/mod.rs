@@ -155,6 +155,17 @@ pub fn open(path: &str) -> Result<Box<dyn Directory>> {
     Err(crate::Error::file(path, "a browser has no paths; choose the run from the list"))
 }
 
+/// Opens a directory for writing by its path; makes it where it is missing.
+///
+/// # Errors
+/// [`crate::Error::File`] when it cannot be made; always in the browser, where there are no paths.
+pub fn create(path: &str) -> Result<Box<dyn OutputDirectory>> {
+    #[cfg(not(target_arch = "wasm32"))]
+    return Ok(Box::new(NativeDirectory::create(path)?));
+    #[cfg(target_arch = "wasm32")]
+    Err(crate::Error::file(path, "a browser has no paths"))
+}
+
 /// Opens the directory that contains a file, and returns the file's name in it. The file itself need not exist.
 ///
 /// # Errors

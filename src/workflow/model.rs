@@ -107,7 +107,9 @@ impl Model {
         watch: &mut dyn FnMut(PrepareProgress) -> Result<()>,
     ) -> Result<Prepared> {
         let model = self.clone().with_template(recipe).await?;
-        let mut prepared = prepare(recipe, &model.tokenizer, self.config(), &|path| places.dataset(path), watch).await?;
+        let cache = recipe.tokenized_path.as_ref().map(|path| places.tokens(path)).transpose()?.flatten();
+        let open = |path: &str| places.dataset(path);
+        let mut prepared = prepare(recipe, &model.tokenizer, self.config(), &open, cache.as_deref(), watch).await?;
         let told = if prepared.train.samples.is_empty() { &mut prepared.eval } else { &mut prepared.train };
         told.notices.splice(0..0, model.tokenizer.template_notices().iter().cloned());
         Ok(prepared)

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use crate::error::Result;
 use crate::gguf;
-use crate::platform::{self, Directory};
+use crate::platform::{self, Directory, OutputDirectory};
 
 /// Opens what a recipe names.
 #[async_trait(?Send)]
@@ -22,6 +22,15 @@ pub trait Places {
     /// # Errors
     /// [`crate::Error::File`] when there is no such directory.
     fn dataset(&self, path: &str) -> Result<(Box<dyn Directory>, String)>;
+
+    /// The directory that tokens are kept in (`tokenized_path`), made where it is missing; None where none can be.
+    ///
+    /// # Errors
+    /// [`crate::Error::File`] when it cannot be made.
+    fn tokens(&self, path: &str) -> Result<Option<Box<dyn OutputDirectory>>> {
+        let _ = path;
+        Ok(None)
+    }
 }
 
 /// The paths of this machine's file system. In a browser there are none, so every name is refused there.
@@ -40,5 +49,9 @@ impl Places for Paths {
 
     fn dataset(&self, path: &str) -> Result<(Box<dyn Directory>, String)> {
         platform::open_beside(path)
+    }
+
+    fn tokens(&self, path: &str) -> Result<Option<Box<dyn OutputDirectory>>> {
+        platform::create(path).map(Some)
     }
 }

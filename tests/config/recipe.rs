@@ -90,7 +90,7 @@ eval_steps: 500
     assert_eq!((r.learning_rate, r.warmup), (1e-5, Some(Interval::Share(0.1))));
     assert_eq!((r.do_eval, r.val_size, r.plot_loss), (true, 0.1, true));
     let notices = r.notices.join("\n");
-    for name in ["overwrite_cache", "preprocessing_num_workers", "dataloader_num_workers", "ddp_timeout", "bf16"] {
+    for name in ["preprocessing_num_workers", "dataloader_num_workers", "ddp_timeout", "bf16"] {
         assert!(notices.contains(name), "{name} is not mentioned in {notices}");
     }
     assert_eq!(r.template.as_deref(), Some("llama3"));

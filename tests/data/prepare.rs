@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 use rootstock::config::Recipe;
-use rootstock::data::{PrepareProgress, Prepared, prepare};
+use rootstock::data::{PrepareProgress, Prepared, Tokenizer, prepare};
 use rootstock::model::ModelConfig;
 use rootstock::platform::{Directory, Entry, MemoryDirectory, block_on};
 use rootstock::{Error, Result};
@@ -59,9 +59,48 @@ fn prepared(files: MemoryDirectory, lines: &str) -> (Result<Prepared>, u64, Vec<
         watched.push(progress);
         Ok(())
     };
-    let result = block_on(prepare(&recipe, &tokenizer("byte-level"), &config(), &open, &mut watch));
+    let result = block_on(prepare(&recipe, &tokenizer("byte-level"), &config(), &open, None, &mut watch));
     let bytes = *read.borrow();
     (result, bytes, watched)
+}
+
+/// The tokens of a dataset are kept, and found again only while nothing that they depend on has changed.
+#[test]
+fn tokens_are_kept_by_content() {
+    let files = MemoryDirectory::new("here").with("d.jsonl", texts(500));
+    let cache = MemoryDirectory::new("cache");
+    let prepare = |files: &MemoryDirectory, lines: &str, tokenizer: &Tokenizer| {
+        let recipe = format!("model_name_or_path: m\noutput_dir: o\ndataset: d.jsonl\n{lines}");
+        let recipe = Recipe::parse("recipe.yaml", &recipe, &[]).expect("a recipe");
+        let files = files.clone();
+        let open = move |path: &str| -> Result<(Box<dyn Directory>, String)> { Ok((Box::new(files.clone()), path.to_string())) };
+        let mut worked = false;
+        let mut watch = |_| {
+            worked = true;
+            Ok(())
+        };
+        let prepared = block_on(prepare(&recipe, tokenizer, &config(), &open, Some(&cache), &mut watch)).expect("fine");
+        (prepared.train, worked)
+    };
+    let byte_level = tokenizer("byte-level");
+    let (first, worked) = prepare(&files, "", &byte_level);
+    assert!(worked);
+    let (again, worked) = prepare(&files, "", &byte_level);
+    assert!(!worked && again.samples == first.samples);
+    assert_eq!(again.notices, ["the tokens of d.jsonl are those that cache kept"]);
+    // What is made of the tokens later does not matter.
+    let (held_out, worked) = prepare(&files, "val_size: 100\npacking: true\ncutoff_len: 2048\n", &byte_level);
+    assert!(!worked && held_out.records == 400);
+    for (what, count, lines, other) in [
+        ("other data", 501, "", &byte_level),
+        ("another length", 500, "cutoff_len: 16\n", &byte_level),
+        ("fewer", 500, "max_samples: 10\n", &byte_level),
+        ("another tokenizer", 500, "", &tokenizer("byte-level-gpt2")),
+        ("on demand", 500, "overwrite_cache: true\n", &byte_level),
+    ] {
+        let files = MemoryDirectory::new("here").with("d.jsonl", texts(count));
+        assert!(prepare(&files, lines, other).1, "{what}");
+    }
 }
 
 fn texts(count: usize) -> String {
@@ -89,7 +128,7 @@ fn an_error_of_the_watcher_ends_the_preparation() {
     let recipe = Recipe::parse("r", "model_name_or_path: m\noutput_dir: o\ndataset: d.jsonl\n", &[]).expect("a recipe");
     let open = move |path: &str| -> Result<(Box<dyn Directory>, String)> { Ok((Box::new(files.clone()), path.to_string())) };
     let mut watch = |progress: PrepareProgress| if progress.records > 4000 { Err(Error::dataset("d", "enough")) } else { Ok(()) };
-    let ended = block_on(prepare(&recipe, &tokenizer("byte-level"), &config(), &open, &mut watch));
+    let ended = block_on(prepare(&recipe, &tokenizer("byte-level"), &config(), &open, None, &mut watch));
     assert_eq!(ended, Err(Error::dataset("d", "enough")));
 }
 

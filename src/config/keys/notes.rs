@@ -4,7 +4,6 @@ use super::{Key, ignored, noted};
 
 #[rustfmt::skip]
 pub(super) const IGNORED: &[Key] = &[
-    ignored("overwrite_cache", "Datasets are not cached."),
     ignored("streaming", "Files are always read in bounded memory, and all samples are shuffled, not those of a buffer."),
     ignored("buffer_size", "All samples are shuffled, not those of a buffer."),
     ignored("preprocessing_num_workers", "Datasets are prepared on all cores."),

@@ -5,7 +5,6 @@ use super::{Key, only, refused, with};
 #[rustfmt::skip]
 pub(super) const REFUSED: &[Key] = &[
     refused("quantization_bit", "training on quantised weights is not supported; quantization_bit=null trains on the weights as they are"),
-    refused("tokenized_path", "datasets are tokenised in each run; give dataset"),
     only("num_beams", &["1"], &[], "answers are drawn or greedy; there is no beam search"),
     only("generation_num_beams", &["1"], &[], "answers are drawn or greedy; there is no beam search"),
     only("eval_num_beams", &["1"], &[], "answers are drawn or greedy; there is no beam search"),

@@ -1,6 +1,7 @@
 //! The chat template that a recipe chooses, in the place of the checkpoint's own.
 
 use serde_json::json;
+use sha2::{Digest, Sha256};
 use tokenizers::AddedToken;
 
 use super::super::named::{Named, TemplateChoice};
@@ -96,6 +97,17 @@ impl Tokenizer {
     /// What the user should be told about the template.
     pub fn template_notices(&self) -> &[String] {
         &self.template_notices
+    }
+
+    /// Adds all that the tokens of conversations depend on to a hash.
+    pub(in crate::data) fn add_to(&self, hash: &mut Sha256) -> Result<()> {
+        let inner =
+            serde_json::to_vec(&self.inner).map_err(|e| Error::config("tokenizer.json", "", format!("it cannot be written: {e}")))?;
+        hash.update(&inner);
+        let day = self.template.source().contains("strftime_now") || self.choice.name.is_some();
+        let date = if day { self.now().div_euclid(86_400) } else { 0 };
+        hash.update(format!("{:?} {:?} {:?} {:?} {date}", self.template.source(), self.choice, self.eos, self.bos));
+        Ok(())
     }
 
     /// What was chosen.
