@@ -1,7 +1,8 @@
 // y = x * keep / (1 - p), or y += it: dropout, and with dy for x its own backward pass.
 // The mask is never stored: a hash of (element, seed of the micro-step, id of the op) makes the same one again.
-// pcg4d of Jarzynski and Olano, "Hash Functions for GPU Rendering", JCGT 9(3), 2020: four words for the four floats of a vec4.
+// Four hashed words (shared/pcg4d.wgsl) for the four floats of a vec4.
 // use: shared/step.wgsl
+// use: shared/pcg4d.wgsl
 
 /// Threads of a workgroup.
 override WORKGROUP: u32 = 256u;
@@ -25,21 +26,6 @@ struct Params {
 @group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;
 /// (rows, cols)
 @group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
-
-/// Four hashed words of four words.
-fn pcg4d(key: vec4<u32>) -> vec4<u32> {
-    var v = key * 1664525u + 1013904223u;
-    v.x += v.y * v.w;
-    v.y += v.z * v.x;
-    v.z += v.x * v.y;
-    v.w += v.y * v.z;
-    v ^= v >> vec4<u32>(16u);
-    v.x += v.y * v.w;
-    v.y += v.z * v.x;
-    v.z += v.x * v.y;
-    v.w += v.y * v.z;
-    return v;
-}
 
 @compute @workgroup_size(WORKGROUP)
 fn main(

@@ -1,7 +1,8 @@
 // y = x + u * alpha / sqrt(L * width), u uniform in [-1, 1): NEFTune's noise on the embeddings of a sequence of L tokens.
 // Jain et al., "NEFTune: Noisy Embeddings Improve Instruction Finetuning", 2023. The noise is a hash of (element, seed of the micro-step).
-// pcg4d of Jarzynski and Olano, as in dropout_forward.wgsl: four words for the four floats of a vec4.
+// Four hashed words (shared/pcg4d.wgsl) for the four floats of a vec4.
 // use: shared/step.wgsl
+// use: shared/pcg4d.wgsl
 
 /// Threads of a workgroup.
 override WORKGROUP: u32 = 256u;
@@ -27,21 +28,6 @@ struct Params {
 @group(0) @binding(4) var<storage, read> x: array<vec4<f32>>;
 /// (rows, width)
 @group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>;
-
-/// Four hashed words of four words.
-fn pcg4d(key: vec4<u32>) -> vec4<u32> {
-    var v = key * 1664525u + 1013904223u;
-    v.x += v.y * v.w;
-    v.y += v.z * v.x;
-    v.z += v.x * v.y;
-    v.w += v.y * v.z;
-    v ^= v >> vec4<u32>(16u);
-    v.x += v.y * v.w;
-    v.y += v.z * v.x;
-    v.z += v.x * v.y;
-    v.w += v.y * v.z;
-    return v;
-}
 
 @compute @workgroup_size(WORKGROUP)
 fn main(
