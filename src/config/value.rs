@@ -206,8 +206,9 @@ impl Kind {
                 if words.contains(&word.as_str()) {
                     return Ok(());
                 }
-                let near = words.iter().find(|w| strsim::jaro_winkler(w, &word) > 0.86);
-                let hint = near.map(|w| format!("; did you mean {w}?")).unwrap_or_default();
+                let scored = words.iter().map(|w| (w, strsim::jaro_winkler(w, &word))).filter(|(_, score)| *score > 0.86);
+                let near = scored.max_by(|a, b| a.1.total_cmp(&b.1));
+                let hint = near.map(|(w, _)| format!("; did you mean {w}?")).unwrap_or_default();
                 Err(format!("'{word}' is not one of {}{hint}", words.join(", ")))
             }
             Kind::List => value.as_list().map(drop),

@@ -418,7 +418,7 @@ fn read_parts(parts: &[Json], message: &mut Message, calls: &mut Vec<Json>) -> R
             ("text", Some(text)) => message.content.push_str(text),
             ("reasoning", Some(text)) => reasoning.push_str(text),
             ("tool_call", Some(text)) => {
-                let call = serde_json::from_str::<Json>(text).map_err(|e| format!("a tool call is no JSON: {e}"))?;
+                let call = serde_json::from_str::<Json>(text).map_err(|e| format!("a tool call is not JSON: {e}"))?;
                 calls.extend(read_calls(&call)?);
             }
             (kind, _) => return Err(format!("a part is of type '{kind}'; only text is trained")),

@@ -15,7 +15,7 @@ pub(super) fn read_tools(name: &str, value: &Json) -> Result<Vec<Json>, String> 
         Json::Null => return Ok(Vec::new()),
         Json::String(text) if text.trim().is_empty() => return Ok(Vec::new()),
         Json::String(text) => {
-            parsed = serde_json::from_str::<Json>(text).map_err(|e| format!("\"{name}\" is text that is no JSON: {e}"))?;
+            parsed = serde_json::from_str::<Json>(text).map_err(|e| format!("\"{name}\" is text that is not JSON: {e}"))?;
             &parsed
         }
         other => other,
@@ -57,7 +57,7 @@ fn read_call(call: &Json) -> Result<Json, String> {
         Some(Json::String(text)) => match serde_json::from_str::<Json>(text) {
             Ok(object) if object.is_object() => object,
             _ if text.trim().is_empty() => json!({}),
-            _ => return Err(format!("the arguments of the tool call {name} are text that is no JSON object")),
+            _ => return Err(format!("the arguments of the tool call {name} are text that is not a JSON object")),
         },
         Some(object @ Json::Object(_)) => object.clone(),
         Some(other) => return Err(format!("the arguments of the tool call {name} are {}, expected a record", kind_of(other))),
@@ -91,7 +91,7 @@ pub(super) fn read_function_call(text: &str) -> Result<(String, Vec<Json>), Stri
     } else {
         (String::new(), text.trim())
     };
-    let json: Json = serde_json::from_str(calls.trim()).map_err(|e| format!("the function call is no JSON: {e}"))?;
+    let json: Json = serde_json::from_str(calls.trim()).map_err(|e| format!("the function call is not JSON: {e}"))?;
     let calls = read_calls(&json)?;
     if calls.is_empty() { Err("the function call is empty".into()) } else { Ok((thought, calls)) }
 }
@@ -137,7 +137,7 @@ mod tests {
         let wrapped = "I will.<tool_call>{\"name\": \"water\", \"arguments\": {\"tree\": \"pear\", \"n\": 2}}</tool_call>";
         assert_eq!(read_function_call(wrapped), Ok(("I will.".into(), expected)));
         for (text, word) in
-            [("{", "no JSON"), ("[]", "empty"), ("{\"arguments\": {}}", "no name"), ("{\"name\": \"a\", \"arguments\": 5}", "a number")]
+            [("{", "not JSON"), ("[]", "empty"), ("{\"arguments\": {}}", "no name"), ("{\"name\": \"a\", \"arguments\": 5}", "a number")]
         {
             assert!(read_function_call(text).expect_err("it is wrong").contains(word), "{text}");
         }

@@ -62,7 +62,7 @@ impl GgufTensor {
 enum Stop {
     /// The slice ends too early; the file may go on.
     Short,
-    /// The file is damaged or is no GGUF file.
+    /// The file is damaged or is not a GGUF file.
     Fault(Error),
 }
 
@@ -123,7 +123,7 @@ fn parse(file: &str, bytes: &[u8], size: u64) -> Result<Container, Stop> {
     }
     let mut cursor = Cursor { file, bytes, at: 0 };
     if size >= MAGIC.len() as u64 && cursor.take(MAGIC.len())? != MAGIC {
-        return Err(fault("this is no GGUF file: it does not begin with the letters GGUF".to_string()));
+        return Err(fault("this is not a GGUF file: it does not begin with the letters GGUF".to_string()));
     }
     let version = cursor.u32()?;
     if VERSIONS.contains(&version.swap_bytes()) {

@@ -169,6 +169,7 @@ fn a_wrong_key_or_value_is_named_with_its_line() {
 fn what_is_not_supported_is_refused_with_the_reason() {
     assert!(fault("quantization_bit: 4\n").contains("quantised"));
     assert!(fault("optim: muon\n").contains("adamw_8bit"));
+    assert!(fault("optim: adamw8bit\n").ends_with("did you mean adamw_8bit?"));
     assert!(parse("optim: adamw_torch\nreport_to: [none]\nuse_galore: false\nlabel_smoothing_factor: 0.0\n").is_ok());
     for stage in ["dpo", "kto"] {
         let message = fault(&format!("stage: {stage}\npref_beta: 0.1\n"));

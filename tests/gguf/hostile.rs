@@ -149,7 +149,7 @@ fn what_is_wrong_with_a_file_is_said() {
     assert_eq!(opened(llama().bytes()).err(), None);
     refused(Vec::new(), "the file is cut short");
     refused(b"GGUF\x03\0".to_vec(), "the file is cut short: it ends at byte 6, in the middle of its metadata");
-    refused(b"PK\x03\x04 and more".to_vec(), "this is no GGUF file");
+    refused(b"PK\x03\x04 and more".to_vec(), "this is not a GGUF file");
     refused(Made { version: 1, ..llama() }.bytes(), "this is version 1 of GGUF; 2 and 3 are read");
     refused(Made { version: 3 << 24, ..llama() }.bytes(), "this file is big-endian");
     let cut = |at: usize| llama().bytes()[..at].to_vec();

@@ -28,7 +28,7 @@ pub(super) async fn write(head: &mut Head, directory: &dyn Directory, config: &M
     let json: Json = serde_json::from_slice(&read_small(directory, FILE).await?).map_err(|e| cannot("", e))?;
     let model = &json["model"];
     let vocab = model["vocab"].as_object().filter(|_| model["type"].as_str().unwrap_or("BPE") == "BPE");
-    let vocab = vocab.ok_or_else(|| cannot("model", "it is no BPE, the only kind that llama.cpp and this program share"))?;
+    let vocab = vocab.ok_or_else(|| cannot("model", "it is not a BPE, the only kind that llama.cpp and this program share"))?;
     let mut remarks = Vec::new();
     let bytes = model["byte_fallback"] == true;
     let mut tokens: BTreeMap<u64, (String, Kind)> = BTreeMap::new();
