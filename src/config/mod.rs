@@ -1,9 +1,11 @@
 //! Training arguments in LLaMA-Factory's vocabulary.
 
+mod checks;
 mod docs;
 mod entries;
 pub mod keys;
 mod recipe;
+mod scheduler_kwargs;
 mod settings;
 mod types;
 mod using;

@@ -334,15 +334,14 @@ async fn from_tensors(directory: &dyn Directory, files: &[(String, Container)], 
 /// The name of a parameter in a GGUF file.
 pub(super) fn gguf_name(gguf: &Gguf, layers: &str, param: &ParamDecl) -> Option<(String, &'static str)> {
     let (module, kind) = param.name.rsplit_once('.')?;
-    let find = |names: &'static [(&'static str, &'static str)], module: &str| names.iter().find(|(name, _)| *name == module);
     match param.layer {
         None => {
-            let (module, name) = find(gguf.outside, module)?;
+            let (module, name) = gguf.outside.iter().find(|(name, _)| *name == module)?;
             Some((format!("{name}.{kind}"), module))
         }
         Some(layer) => {
             let module = module.strip_prefix(layers)?.split_once('.')?.1;
-            let (module, name) = find(gguf.in_layer, module)?;
+            let (module, name) = gguf.in_layer.iter().copied().flatten().find(|(name, _)| *name == module)?;
             Some((format!("blk.{layer}.{name}.{kind}"), module))
         }
     }

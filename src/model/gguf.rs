@@ -9,8 +9,8 @@ pub(crate) struct Gguf {
     pub(crate) is_read: bool,
     /// Names of modules outside the layers: transformers' and llama.cpp's.
     pub(crate) outside: &'static [(&'static str, &'static str)],
-    /// Names of modules within a layer.
-    pub(crate) in_layer: &'static [(&'static str, &'static str)],
+    /// Names of modules within a layer, in groups that architectures share.
+    pub(crate) in_layer: &'static [&'static [(&'static str, &'static str)]],
     /// The fields of config.json that llama.cpp keeps under a key of its own after the architecture's prefix, besides the sizes and the
     /// rotary positions: (key, field).
     pub(crate) fields: &'static [(&'static str, &'static str)],
@@ -27,22 +27,25 @@ pub(crate) struct Gguf {
 /// Modules outside the layers of llama and related architectures.
 const OUTSIDE: &[(&str, &str)] = &[("model.embed_tokens", "token_embd"), ("model.norm", "output_norm"), ("lm_head", "output")];
 
+/// Attention with a matrix each for query, key and value.
+const ATTENTION: &[(&str, &str)] =
+    &[("self_attn.q_proj", "attn_q"), ("self_attn.k_proj", "attn_k"), ("self_attn.v_proj", "attn_v"), ("self_attn.o_proj", "attn_output")];
+
+/// Norms of each head's query and key.
+const HEAD_NORMS: &[(&str, &str)] = &[("self_attn.q_norm", "attn_q_norm"), ("self_attn.k_norm", "attn_k_norm")];
+
+/// A gated feed-forward part.
+const GATED_MLP: &[(&str, &str)] = &[("mlp.gate_proj", "ffn_gate"), ("mlp.up_proj", "ffn_up"), ("mlp.down_proj", "ffn_down")];
+
+/// Norms before attention and feed-forward part.
+const NORMS: &[(&str, &str)] = &[("input_layernorm", "attn_norm"), ("post_attention_layernorm", "ffn_norm")];
+
 /// Llama's.
 pub(super) const LLAMA: Gguf = Gguf {
     architecture: "llama",
     is_read: true,
     outside: OUTSIDE,
-    in_layer: &[
-        ("self_attn.q_proj", "attn_q"),
-        ("self_attn.k_proj", "attn_k"),
-        ("self_attn.v_proj", "attn_v"),
-        ("self_attn.o_proj", "attn_output"),
-        ("mlp.gate_proj", "ffn_gate"),
-        ("mlp.up_proj", "ffn_up"),
-        ("mlp.down_proj", "ffn_down"),
-        ("input_layernorm", "attn_norm"),
-        ("post_attention_layernorm", "ffn_norm"),
-    ],
+    in_layer: &[ATTENTION, GATED_MLP, NORMS],
     fields: &[("attention.layer_norm_rms_epsilon", "rms_norm_eps")],
     fixed: &[],
     activation: ("hidden_act", "silu"),
@@ -57,42 +60,22 @@ pub(super) const MISTRAL: Gguf = Gguf { is_read: false, ..LLAMA };
 pub(super) const QWEN2: Gguf = Gguf { architecture: "qwen2", interleaved: &[], ..LLAMA };
 
 /// Qwen 3's.
-pub(super) const QWEN3: Gguf = Gguf {
-    architecture: "qwen3",
-    in_layer: &[
-        ("self_attn.q_proj", "attn_q"),
-        ("self_attn.k_proj", "attn_k"),
-        ("self_attn.v_proj", "attn_v"),
-        ("self_attn.o_proj", "attn_output"),
-        ("self_attn.q_norm", "attn_q_norm"),
-        ("self_attn.k_norm", "attn_k_norm"),
-        ("mlp.gate_proj", "ffn_gate"),
-        ("mlp.up_proj", "ffn_up"),
-        ("mlp.down_proj", "ffn_down"),
-        ("input_layernorm", "attn_norm"),
-        ("post_attention_layernorm", "ffn_norm"),
-    ],
-    interleaved: &[],
-    ..LLAMA
-};
+pub(super) const QWEN3: Gguf =
+    Gguf { architecture: "qwen3", in_layer: &[ATTENTION, HEAD_NORMS, GATED_MLP, NORMS], interleaved: &[], ..LLAMA };
 
 /// Gemma 3's: the weights of its norms are stored with the 1 that the forward pass adds.
 pub(super) const GEMMA3: Gguf = Gguf {
     architecture: "gemma3",
     in_layer: &[
-        ("self_attn.q_proj", "attn_q"),
-        ("self_attn.k_proj", "attn_k"),
-        ("self_attn.v_proj", "attn_v"),
-        ("self_attn.o_proj", "attn_output"),
-        ("self_attn.q_norm", "attn_q_norm"),
-        ("self_attn.k_norm", "attn_k_norm"),
-        ("mlp.gate_proj", "ffn_gate"),
-        ("mlp.up_proj", "ffn_up"),
-        ("mlp.down_proj", "ffn_down"),
-        ("input_layernorm", "attn_norm"),
-        ("post_attention_layernorm", "post_attention_norm"),
-        ("pre_feedforward_layernorm", "ffn_norm"),
-        ("post_feedforward_layernorm", "post_ffw_norm"),
+        ATTENTION,
+        HEAD_NORMS,
+        GATED_MLP,
+        &[
+            ("input_layernorm", "attn_norm"),
+            ("post_attention_layernorm", "post_attention_norm"),
+            ("pre_feedforward_layernorm", "ffn_norm"),
+            ("post_feedforward_layernorm", "post_ffw_norm"),
+        ],
     ],
     fields: &[
         ("attention.layer_norm_rms_epsilon", "rms_norm_eps"),
@@ -110,12 +93,13 @@ pub(super) const GEMMA3: Gguf = Gguf {
 pub(super) const PHI3: Gguf = Gguf {
     architecture: "phi3",
     in_layer: &[
-        ("self_attn.qkv_proj", "attn_qkv"),
-        ("self_attn.o_proj", "attn_output"),
-        ("mlp.gate_up_proj", "ffn_up"),
-        ("mlp.down_proj", "ffn_down"),
-        ("input_layernorm", "attn_norm"),
-        ("post_attention_layernorm", "ffn_norm"),
+        NORMS,
+        &[
+            ("self_attn.qkv_proj", "attn_qkv"),
+            ("self_attn.o_proj", "attn_output"),
+            ("mlp.gate_up_proj", "ffn_up"),
+            ("mlp.down_proj", "ffn_down"),
+        ],
     ],
     fields: &[("attention.layer_norm_rms_epsilon", "rms_norm_eps"), ("attention.sliding_window", "sliding_window")],
     interleaved: &[],
@@ -131,14 +115,14 @@ pub(super) const GPT2: Gguf = Gguf {
         ("transformer.ln_f", "output_norm"),
         ("lm_head", "output"),
     ],
-    in_layer: &[
+    in_layer: &[&[
         ("ln_1", "attn_norm"),
         ("attn.c_attn", "attn_qkv"),
         ("attn.c_proj", "attn_output"),
         ("ln_2", "ffn_norm"),
         ("mlp.c_fc", "ffn_up"),
         ("mlp.c_proj", "ffn_down"),
-    ],
+    ]],
     fields: &[("attention.layer_norm_epsilon", "layer_norm_epsilon")],
     activation: ("activation_function", "gelu_new"),
     interleaved: &[],
@@ -149,17 +133,10 @@ pub(super) const GPT2: Gguf = Gguf {
 pub(super) const OLMO2: Gguf = Gguf {
     architecture: "olmo2",
     in_layer: &[
-        ("self_attn.q_proj", "attn_q"),
-        ("self_attn.k_proj", "attn_k"),
-        ("self_attn.v_proj", "attn_v"),
-        ("self_attn.o_proj", "attn_output"),
-        ("self_attn.q_norm", "attn_q_norm"),
-        ("self_attn.k_norm", "attn_k_norm"),
-        ("mlp.gate_proj", "ffn_gate"),
-        ("mlp.up_proj", "ffn_up"),
-        ("mlp.down_proj", "ffn_down"),
-        ("post_attention_layernorm", "post_attention_norm"),
-        ("post_feedforward_layernorm", "post_ffw_norm"),
+        ATTENTION,
+        HEAD_NORMS,
+        GATED_MLP,
+        &[("post_attention_layernorm", "post_attention_norm"), ("post_feedforward_layernorm", "post_ffw_norm")],
     ],
     interleaved: &[],
     ..LLAMA

@@ -57,14 +57,6 @@ impl Optimizer {
             Optimizer::Sgd(_) => &[],
         }
     }
-
-    /// β₁ and β₂ of the bias corrections; zeros where it has none.
-    pub fn betas(&self) -> (f64, f64) {
-        match self {
-            Optimizer::AdamW(hyper) | Optimizer::AdamW8bit(hyper) => (hyper.beta1, hyper.beta2),
-            Optimizer::Sgd(_) | Optimizer::Lion(_) => (0.0, 0.0),
-        }
-    }
 }
 
 /// What the kernels of an optimiser bind for one arena.

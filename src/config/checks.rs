@@ -1,0 +1,182 @@
+//! What is said of a recipe as a whole: remarks on what may surprise, and keys that are missing or do not go together.
+
+use super::keys;
+use super::recipe::Recipe;
+use super::settings::Settings;
+use super::types::{FinetuningType, Interval, SchedulerType, Stage, Strategy};
+use super::using::Generating;
+
+impl Recipe {
+    /// Accepted keys whose effect differs from what a LLaMA-Factory user may expect.
+    pub(super) fn give_notices(&self, s: &mut Settings) {
+        let optim = s.word("optim");
+        if keys::STORED_OTHERWISE.contains(&optim.as_str()) {
+            s.notices.push(format!("optim: {optim}: AdamW's moments are kept in f32 here; adamw_8bit keeps them in 8 bits"));
+        }
+        let halves: Vec<&str> = ["bf16", "fp16", "pure_bf16"].into_iter().filter(|name| s.bool(name)).collect();
+        if !halves.is_empty() {
+            s.notices.push(format!("{}: the arithmetic is f32 here; export_dtype chooses what is written", halves.join(", ")));
+        }
+        if s.has("warmup_ratio") && s.number("warmup_steps") > 0.0 {
+            s.notices.push("warmup_steps and warmup_ratio are both given: warmup_steps is used".into());
+        }
+        let known = ["none", "[]", "tensorboard"];
+        let trackers: Vec<String> = s.list("report_to").into_iter().filter(|tracker| !known.contains(&tracker.as_str())).collect();
+        if !trackers.is_empty() {
+            s.notices.push(format!(
+                "report_to: nothing is sent to a tracker ({}); trainer_log.jsonl holds the same, report_to: tensorboard writes event files",
+                trackers.join(", ")
+            ));
+        }
+        if self.do_predict && self.do_train {
+            s.notices.push(
+                "do_predict: after training, `rootstock eval RECIPE` with the result as its model or adapter answers the prompts".into(),
+            );
+        }
+        let sampling: Vec<&str> = Generating::KEYS.iter().copied().filter(|name| s.has(name)).collect();
+        if !sampling.is_empty() && !self.do_predict {
+            s.notices.push(format!("{}: for `rootstock chat` and prediction; training draws no answers", sampling.join(", ")));
+        }
+        let told = s.bool("pissa_convert");
+        let goes_on = !self.lora.create_new_adapter && !self.adapter_name_or_path.is_empty();
+        if self.lora.pissa_init && self.do_train && !goes_on && !told {
+            s.notices.push(
+                "pissa_init: what is written is converted (pissa_convert: true), an adapter of twice the rank for the model as it is; \
+                 without that it would belong to a model that only this run has had"
+                    .into(),
+            );
+        }
+        if self.lora.pissa_init && self.do_train && goes_on {
+            s.notices.push("pissa_init has nothing to do: the adapter that is trained exists (create_new_adapter makes a new one)".into());
+        }
+        if self.stage == Stage::Pt && (self.train_on_prompt || self.mask_history || self.neat_packing) {
+            s.notices.push("train_on_prompt, mask_history and neat_packing have no effect in stage pt: every token is learned".into());
+        }
+    }
+
+    /// What is missing, and keys that do not go together.
+    pub(super) fn refuse_contradictions(&self, path: &str, s: &Settings) {
+        self.refuse_what_is_missing(path, s);
+        if s.bool("disable_gradient_checkpointing") && self.gradient_checkpointing == Some(true) {
+            s.refuse("disable_gradient_checkpointing", &[], "gradient_checkpointing says the opposite; keep one of the two");
+        }
+        if self.learning_rate == 0.0 && self.do_train {
+            s.refuse("learning_rate", &[], "a learning rate of 0 changes nothing; write for example 5e-5");
+        }
+        if s.integer("max_steps") == 0 {
+            s.refuse("max_steps", &[], "0 steps train nothing; leave it out to train num_train_epochs");
+        }
+        if self.val_size >= 1.0 && self.val_size.fract() != 0.0 {
+            s.refuse("val_size", &[], "write a whole count, or a share below 1");
+        }
+        if self.val_size > 0.0 && !self.eval_dataset.is_empty() {
+            s.refuse("val_size", &["eval_dataset"], "eval_dataset is given as well; keep one of the two");
+        }
+        if self.train_on_prompt && self.mask_history {
+            s.refuse("mask_history", &[], "train_on_prompt learns everything, mask_history only the last answer; keep one");
+        }
+        let evaluates_on_something = self.val_size > 0.0 || !self.eval_dataset.is_empty();
+        if (self.do_eval || self.do_predict) && !evaluates_on_something {
+            let name = ["do_eval", "do_predict"].into_iter().find(|name| s.has(name)).unwrap_or("eval_strategy");
+            let sources = ["val_size", "eval_dataset"];
+            s.refuse(name, &sources, "there is nothing to evaluate on; give eval_dataset, or val_size (a share such as 0.1)");
+        }
+        if self.do_predict && !self.predict_with_generate {
+            s.refuse("do_predict", &["predict_with_generate"], "give predict_with_generate: true as well, as for LLaMA-Factory");
+        }
+        if self.load_best_model_at_end {
+            if self.eval_strategy == Strategy::No {
+                let reason = "the best checkpoint is known only from evaluations; give eval_strategy: steps and eval_steps, or epoch";
+                s.refuse("load_best_model_at_end", &["eval_strategy"], reason);
+            } else {
+                self.refuse_unaligned_saves(s);
+            }
+        }
+        if self.early_stopping_steps.is_some() && self.eval_strategy == Strategy::No {
+            let reason = "stopping early needs evaluations; give eval_strategy: steps and eval_steps";
+            s.refuse("early_stopping_steps", &["eval_strategy"], reason);
+        }
+        if self.label_smoothing_factor > 0.0 && self.use_dft_loss {
+            s.refuse("label_smoothing_factor", &["use_dft_loss"], "use_dft_loss is another loss; keep one of the two");
+        }
+        if self.lr_scheduler_type == SchedulerType::ReduceLrOnPlateau && self.eval_strategy == Strategy::No {
+            let reason = "reduce_lr_on_plateau goes by the evaluations' loss; give eval_strategy: steps and eval_steps, or epoch";
+            s.refuse("lr_scheduler_type", &["eval_strategy"], reason);
+        }
+        let (metric, greater) = (s.word("metric_for_best_model"), s.bool("greater_is_better"));
+        if greater && metric.ends_with("loss") {
+            s.refuse("greater_is_better", &[], "the best checkpoint is the one of the lowest loss; leave it out");
+        }
+        self.refuse_adapter_keys(s);
+    }
+
+    fn refuse_what_is_missing(&self, path: &str, s: &Settings) {
+        if self.model_name_or_path.is_empty() {
+            s.refuse("model_name_or_path", &[], "this key is missing; write the directory of the model to train");
+        }
+        if s.has("export_dir") && self.dataset.is_empty() {
+            let reason = format!("this recipe merges an adapter into its model: run `rootstock merge {path}`");
+            return s.refuse("export_dir", &["dataset"], reason);
+        }
+        let to_talk = self.output_dir.is_empty() && self.dataset.is_empty() && self.do_train && !self.do_eval;
+        if to_talk && !self.model_name_or_path.is_empty() {
+            let reason =
+                format!("this key is missing, and output_dir too: to train write both; to talk with the model run `rootstock chat {path}`");
+            return s.refuse("dataset", &["output_dir", "eval_strategy", "do_eval"], reason);
+        }
+        if (self.do_train || self.do_predict) && self.output_dir.is_empty() {
+            s.refuse("output_dir", &["do_train"], "this key is missing; write the directory that the result goes to");
+        }
+        if self.do_train && self.dataset.is_empty() {
+            let reason = "this key is missing; write a name from dataset_info.json or the path of a .jsonl file";
+            s.refuse("dataset", &["do_train"], reason);
+        }
+        if !self.do_train && !self.do_eval && !self.do_predict {
+            let reason = "do_train is false and do_eval is not set: there is nothing to do";
+            s.refuse("do_train", &["do_eval", "do_predict", "eval_strategy"], reason);
+        }
+    }
+
+    /// As transformers: the best checkpoint must be one that was saved.
+    fn refuse_unaligned_saves(&self, s: &Settings) {
+        if self.save_strategy != self.eval_strategy {
+            let reason = "save_strategy and eval_strategy must be the same, so that each evaluated model is also saved";
+            return s.refuse("load_best_model_at_end", &["save_strategy", "eval_strategy"], reason);
+        }
+        let aligned = match (self.save_steps, self.eval_steps) {
+            (Interval::Steps(save), Interval::Steps(eval)) => save % eval == 0,
+            (Interval::Share(save), Interval::Share(eval)) => ((save / eval) - (save / eval).round()).abs() < 1e-9,
+            _ => false,
+        };
+        if self.eval_strategy == Strategy::Steps && !aligned {
+            s.refuse("save_steps", &["eval_steps"], "with load_best_model_at_end it must be a multiple of eval_steps");
+        }
+    }
+
+    fn refuse_adapter_keys(&self, s: &Settings) {
+        if self.finetuning_type == FinetuningType::Lora {
+            if self.freeze.use_llama_pro {
+                s.refuse("use_llama_pro", &["finetuning_type"], "this needs finetuning_type: freeze");
+            }
+            if s.integer("pissa_iter") < -1 {
+                s.refuse("pissa_iter", &[], "write a number of iterations, or -1 for exact singular vectors");
+            }
+            return;
+        }
+        if self.freeze.use_llama_pro && self.finetuning_type != FinetuningType::Freeze {
+            s.refuse("use_llama_pro", &["finetuning_type"], "this needs finetuning_type: freeze");
+        }
+        for name in ["loraplus_lr_ratio", "use_rslora", "use_dora", "rank_pattern", "alpha_pattern", "pissa_init"] {
+            if s.has(name) && s.get(name).is_some_and(|value| !value.is_off()) {
+                s.refuse(name, &["finetuning_type"], "this needs finetuning_type: lora");
+            }
+        }
+        if !self.adapter_name_or_path.is_empty() && self.do_train {
+            s.refuse(
+                "adapter_name_or_path",
+                &["finetuning_type"],
+                "full and freeze train the model itself; merge the adapter first (`rootstock merge`), or use finetuning_type: lora",
+            );
+        }
+    }
+}
