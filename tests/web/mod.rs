@@ -1,5 +1,7 @@
 //! What the page's worker does, without a browser: the session on this machine's device, keeping its runs in memory.
 
+mod answers;
+mod bases;
 mod store;
 mod tabs;
 
@@ -356,48 +358,6 @@ fn an_adapter_is_trained_goes_on_answers_and_is_merged() {
 }
 
 #[test]
-fn a_gguf_file_is_a_base() {
-    let page = Page::new();
-    let village: Rc<dyn Directory> = Rc::new(open_directory(std::path::Path::new("assets/embedded-model")).expect("it is there"));
-    let files = MemoryDirectory::new("chosen");
-    block_on(async {
-        let checkpoint = Checkpoint::open(village.clone()).await.expect("it opens");
-        write_model(&checkpoint, &*village, OutType::Q8_0, &files, "village.gguf").await.expect("it can be written");
-    });
-    let open = Request::Open { source: BaseSource::Files { name: "village.gguf".into() } };
-    let call = Call::new(1, Some(Rc::new(files)), Rc::new(|_| {}));
-    let Ok(Reply::Base(base)) = block_on(page.session.handle(open, call)) else { panic!("it does not open") };
-    assert_eq!(base.report.verdict, rootstock::validate::Verdict::Ready, "{:?}", base.report);
-    assert!(base.chat_template, "the file has the model's chat template");
-    let settings = recipe(&[("max_steps", 2.0), ("learning_rate", 1e-3)]);
-    page.prepare(&settings);
-    let Reply::Ended(ended) = page.call(Request::Train { recipe: settings, samples: no_samples() }) else { panic!("it does not train") };
-    let Reply::Files(files) = page.call(Request::Files { id: ended.run.id.clone() }) else { panic!("no files") };
-    for name in ["config.json", "model.safetensors", "tokenizer.json"] {
-        assert!(files.iter().any(|file| file.name == name), "{name} is taken home: {files:?}");
-    }
-}
-
-#[test]
-fn a_broken_folder_is_repaired() {
-    let page = Page::new();
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/validate/broken");
-    let broken = std::fs::read_dir(folder).expect("there are cases").filter_map(|e| e.ok()).map(|e| e.path());
-    let case = broken.filter(|path| path.ends_with("25-fsdp-wrapped-module")).min().expect("a case of prefixed names");
-    let files: Rc<dyn Directory> = Rc::new(open_directory(&case).expect("it is there"));
-    let call = || Call::new(1, Some(files.clone()), Rc::new(|_| {}));
-    let open = Request::Open { source: BaseSource::Files { name: "broken".into() } };
-    let Ok(Reply::Base(base)) = block_on(page.session.handle(open, call())) else { panic!("not even a report") };
-    assert_eq!(base.report.verdict, rootstock::validate::Verdict::Repairable, "{:?}", base.report);
-    let Reply::Repaired(repaired) = page.call(Request::Repair) else { panic!("not repaired") };
-    assert_eq!(repaired.base.report.verdict, rootstock::validate::Verdict::Ready, "{:?}", repaired.base.report);
-    assert!(!repaired.done.is_empty());
-    let again = Page::over(page.store.clone());
-    let Reply::Base(base) = again.call(Request::Open { source: BaseSource::Run { id: repaired.id } }) else { panic!("not kept") };
-    assert_eq!(base.report.verdict, rootstock::validate::Verdict::Ready);
-}
-
-#[test]
 fn what_is_wrong_is_said() {
     let page = Page::new();
     let prepare = |data: DataSource| Request::Prepare { data, evaluation: None, recipe: recipe(&[]), first: 0, count: 1 };
@@ -425,111 +385,6 @@ fn what_is_wrong_is_said() {
     assert_eq!(page.call(Request::Runs), Reply::Runs(Vec::new()), "a run that did not begin is not kept");
 }
 
-/// Sends a request while another is worked on.
-fn press(session: &Rc<Session>, id: u32, request: Request) -> Reply {
-    block_on(session.handle(request, Call::new(id, None, Rc::new(|_| {})))).unwrap_or_else(|e| panic!("{e}"))
-}
-
-#[test]
-fn answers_are_skipped_and_a_run_that_goes_on_asks_its_own_prompts() {
-    let page = Page::new();
-    page.open();
-    page.prepare(&recipe(&[]));
-    let session = page.session.clone();
-    let hear = move |event: &Event| match event {
-        Event::Writing { step: 0, text, .. } if !text.is_empty() => drop(press(&session, 2, Request::Skip)),
-        Event::Step { line } if line.current_steps == 3 => drop(press(&session, 2, Request::Stop)),
-        _ => {}
-    };
-    let samples = Samples { every: 2, prompts: vec!["Who sings?".into(), "Who bakes?".into()], max_new_tokens: 12 };
-    let (reply, first) = page.try_call(Request::Train { recipe: recipe(&[]), samples }, hear).unwrap_or_else(|e| panic!("{e}"));
-    let Reply::Ended(ended) = reply else { panic!("{reply:?}") };
-    let answers = |events: &[Event]| -> Vec<(u64, String, String)> {
-        let line = |event: &Event| match event {
-            Event::Sample { line } => Some((line.step, line.prompt.clone(), line.finish.clone())),
-            _ => None,
-        };
-        events.iter().filter_map(line).collect()
-    };
-    let said = answers(&first);
-    assert_eq!(said[0], (0, "Who sings?".into(), "skipped".into()), "{said:?}");
-    assert!(said.iter().filter(|(step, ..)| *step == 0).count() == 1, "the second prompt was skipped, too: {said:?}");
-    assert!(said.iter().filter(|(step, ..)| *step == 2).count() == 2, "the next round is asked: {said:?}");
-
-    let later = Page::over(page.store.clone());
-    let (_, rest) = later.try_call(Request::GoOn { run: ended.run.id }, |_| {}).unwrap_or_else(|e| panic!("{e}"));
-    let Some(Event::Started { answers: known, .. }) = rest.iter().find(|e| matches!(e, Event::Started { .. })) else { panic!("{rest:?}") };
-    assert_eq!(known.len(), 3, "the page gets the answers so far");
-    let steps: Vec<u64> = answers(&rest).iter().map(|(step, ..)| *step).collect();
-    assert_eq!(steps, [4, 4, 6, 6], "its own prompts in their rhythm");
-    assert_eq!([losses(&first), losses(&rest)].concat(), whole_run(&Page::new()), "none of that changes what is learned");
-}
-
-#[test]
-fn the_learning_model_answers_while_its_run_is_held() {
-    let page = Page::new();
-    page.open();
-    page.prepare(&recipe(&[]));
-    let ask = || Request::Chat {
-        which: Which::Learning,
-        messages: vec![ChatMessage { role: "user".into(), content: "Who sings?".into() }],
-        sampling: Sampling { temperature: 0.0, top_p: 1.0, max_new_tokens: 6, seed: 1 },
-    };
-    assert!(page.fault(ask()).contains("no run goes on"));
-    let session = page.session.clone();
-    let asked = Rc::new(RefCell::new(None));
-    let (heard, keep) = (Rc::new(RefCell::new(String::new())), asked.clone());
-    let ears = heard.clone();
-    let hear = move |event: &Event| match event {
-        Event::Step { line } if line.current_steps == 2 => drop(press(&session, 2, Request::Pause)),
-        Event::Paused { .. } => {
-            // The question is handed over here and answered when the run is looked at again.
-            let ears = ears.clone();
-            let call = Call::new(
-                3,
-                None,
-                Rc::new(move |event| {
-                    if let Event::Text { text } = event {
-                        ears.borrow_mut().push_str(&text);
-                    }
-                }),
-            );
-            let session = session.clone();
-            let mut question = Box::pin(async move {
-                let reply = session.handle(ask(), call).await;
-                session.handle(Request::Resume, Call::new(4, None, Rc::new(|_| {}))).await.map(|_| reply)
-            });
-            // Polled once, it has handed the question to the run; the run's own loop wakes it.
-            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-            assert!(question.as_mut().poll(&mut context).is_pending());
-            *keep.borrow_mut() = Some(question);
-        }
-        _ => {}
-    };
-    let session = page.session.clone();
-    let train = Request::Train { recipe: recipe(&[]), samples: no_samples() };
-    let run = session.handle(train, Call::new(1, None, Rc::new(move |event| hear(&event))));
-    let mut run = Box::pin(run);
-    // Both are polled in turn, as a browser does.
-    let ended = block_on(std::future::poll_fn(|context| {
-        let ended = run.as_mut().poll(context);
-        let mut slot = asked.borrow_mut();
-        if let Some(question) = slot.as_mut()
-            && let std::task::Poll::Ready(reply) = question.as_mut().poll(context)
-        {
-            *slot = None;
-            let reply = reply.unwrap_or_else(|e| panic!("{e}")).unwrap_or_else(|e| panic!("{e}"));
-            let Reply::Answered(answered) = reply else { panic!("{reply:?}") };
-            assert_eq!(answered.text, *heard.borrow());
-            assert!(answered.tokens > 0, "{answered:?}");
-            context.waker().wake_by_ref();
-        }
-        ended
-    }));
-    let Reply::Ended(ended) = ended.unwrap_or_else(|e| panic!("{e}")) else { panic!("no end") };
-    assert!(ended.finished && asked.borrow().is_none() && !heard.borrow().is_empty(), "{ended:?}");
-}
-
 #[test]
 fn a_run_is_named_and_noted() {
     let page = Page::new();
@@ -541,78 +396,4 @@ fn a_run_is_named_and_noted() {
     let Reply::Run(run) = page.call(describe(" ", "")) else { panic!("no run") };
     assert_eq!((run.name.as_str(), run.notes.as_str()), ("warm rate", ""), "a name is never empty");
     assert!(page.fault(describe(&"x".repeat(300), "")).contains("shorten"));
-}
-
-#[test]
-fn columns_with_names_of_their_own_are_mapped() {
-    let page = Page::new();
-    page.open();
-    let table = |columns| DataFile { name: "t.csv".into(), text: "frage,antwort\nWho sings?,Mira does.\n".into(), columns };
-    let Reply::Columns(names) = page.call(Request::Columns { file: table(None) }) else { panic!("no columns") };
-    assert_eq!(names, ["frage", "antwort"]);
-    let prepare = |columns| Request::Prepare {
-        data: DataSource::Files { files: vec![table(columns)] },
-        evaluation: None,
-        recipe: recipe(&[]),
-        first: 0,
-        count: 1,
-    };
-    assert!(page.fault(prepare(None)).contains("frage"), "names of no meaning are told");
-    let columns = Columns { prompt: "frage".into(), response: Some("antwort".into()) };
-    let Reply::Preview(preview) = page.call(prepare(Some(columns))) else { panic!("no preview") };
-    let learnt: String = preview.shown[0].tokens.iter().filter(|t| t.trained).map(|t| t.text.as_str()).collect();
-    assert!(learnt.contains("Mira does.") && !learnt.contains("sings"), "{learnt}");
-    let columns = Columns { prompt: "frage".into(), response: None };
-    let Reply::Preview(preview) = page.call(prepare(Some(columns))) else { panic!("no preview") };
-    assert!(preview.trained >= preview.tokens - 1, "a text is learned whole: {preview:?}");
-    assert_eq!((preview.needs, preview.truncated), (preview.longest, 0));
-}
-
-#[test]
-fn an_adapter_comes_back_beside_its_base_and_is_trained_further() {
-    let page = Page::new();
-    page.open();
-    let mut settings = recipe(&[("lora_rank", 4.0), ("learning_rate", 1e-2), ("max_steps", 2.0)]);
-    settings.insert("finetuning_type".into(), SettingValue::Text("lora".into()));
-    page.prepare(&settings);
-    let train = |settings: &Settings| Request::Train { recipe: settings.clone(), samples: no_samples() };
-    let Reply::Ended(first) = page.call(train(&settings)) else { panic!("no end") };
-    // What was taken home is given to another browser.
-    let Reply::Files(files) = page.call(Request::Files { id: first.run.id }) else { panic!("no files") };
-    let mut home = MemoryDirectory::new("pirate");
-    for file in files {
-        home = home.with(&file.name, block_on(page.store.read(&file.path.join("/"))).expect("it is read"));
-    }
-    let other = Page::new();
-    let adopt = |page: &Page, files: MemoryDirectory| {
-        let call = Call::new(1, Some(Rc::new(files)), Rc::new(|_| {}));
-        block_on(page.session.handle(Request::Adopt { name: "pirate".into() }, call)).map_err(|e| e.to_string())
-    };
-    assert!(adopt(&other, home.clone()).is_err_and(|e| e.contains("choose one first")), "beside its base");
-    other.open();
-    assert!(adopt(&other, MemoryDirectory::new("x")).is_err_and(|e| e.contains("adapter_config.json")));
-    let Ok(Reply::Run(kept)) = adopt(&other, home) else { panic!("not kept") };
-    assert!(kept.finished && kept.usable && !kept.model && kept.source == BaseSource::Embedded, "{kept:?}");
-
-    other.prepare(&settings);
-    settings.insert("adapter_name_or_path".into(), SettingValue::Text(kept.id.clone()));
-    let Reply::Estimate(estimate) = other.call(Request::Estimate { recipe: settings.clone(), samples: None }) else {
-        panic!("no estimate")
-    };
-    assert!(estimate.fits, "{estimate:?}");
-    let (reply, events) = other.try_call(train(&settings), |_| {}).unwrap_or_else(|e| panic!("{e}"));
-    let Reply::Ended(second) = reply else { panic!("{reply:?}") };
-    assert!(second.finished && second.run.method == kept.method);
-    let fresh = Page::new();
-    fresh.open();
-    fresh.prepare(&settings);
-    settings.remove("adapter_name_or_path");
-    let (_, anew) = fresh.try_call(train(&settings), |_| {}).unwrap_or_else(|e| panic!("{e}"));
-    let first_loss = |events: &[Event]| f64::from_bits(losses(events)[0].1);
-    assert!(
-        first_loss(&events) < first_loss(&anew) - 0.01,
-        "it begins where the adapter is: {} {}",
-        first_loss(&events),
-        first_loss(&anew)
-    );
 }

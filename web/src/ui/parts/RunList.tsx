@@ -58,15 +58,7 @@ export function RunList({ actions, only }: RunListProps) {
               <td class="number" data-name="steps">
                 <Steps run={run} />
               </td>
-              <td class="number" data-name="held-out loss">
-                {run.eval_loss === null ? "–" : run.eval_loss.toFixed(3)}
-              </td>
-              <td class="number" data-name="time">
-                {run.seconds === null ? "–" : duration(run.seconds)}
-              </td>
-              <td class="number" data-name="size" title={sizeWords(run)}>
-                {bytes(run.bytes)}
-              </td>
+              <Outcome run={run} />
               <td>
                 <div class="row end">
                   {!run.live && actions(run)}
@@ -81,8 +73,25 @@ export function RunList({ actions, only }: RunListProps) {
   );
 }
 
+/** A run's held-out loss, time and size: three cells of a row. */
+export function Outcome({ run }: { run: Run }) {
+  return (
+    <>
+      <td class="number" data-name="held-out loss">
+        {run.eval_loss === null ? "–" : run.eval_loss.toFixed(3)}
+      </td>
+      <td class="number" data-name="time">
+        {run.seconds === null ? "–" : duration(run.seconds)}
+      </td>
+      <td class="number" data-name="size" title={sizeWords(run)}>
+        {bytes(run.bytes)}
+      </td>
+    </>
+  );
+}
+
 /** What a run takes in this browser, and what of it is taken home. */
-export function sizeWords({ bytes: all, result_bytes }: Run): string {
+function sizeWords({ bytes: all, result_bytes }: Run): string {
   return all > result_bytes ? `${bytes(result_bytes)}, and ${bytes(all - result_bytes)} of snapshots` : bytes(all);
 }
 

@@ -5,10 +5,10 @@ import { Chart, type Line } from "../charts/Chart.js";
 import { overlay, smooth, type Curve } from "../charts/overlay.js";
 import type { Points } from "../charts/points.js";
 import { dataWords } from "../names.js";
-import { bytes, duration, figures } from "../numbers.js";
+import { figures } from "../numbers.js";
 import { Button } from "../parts/Button.js";
 import { Choice } from "../parts/Choice.js";
-import { Delete, METHODS, RunName, sizeWords, Steps } from "../parts/RunList.js";
+import { Delete, METHODS, Outcome, RunName, Steps } from "../parts/RunList.js";
 import { go } from "../route.js";
 import { describeRun, runs } from "../state/base.js";
 import { ask } from "../state/engine.js";
@@ -100,15 +100,7 @@ export function Runs() {
                 <td class="number" data-name="training loss">
                   {run.train_loss === null ? "–" : run.train_loss.toFixed(3)}
                 </td>
-                <td class="number" data-name="held out">
-                  {run.eval_loss === null ? "–" : run.eval_loss.toFixed(3)}
-                </td>
-                <td class="number" data-name="time">
-                  {run.seconds === null ? "–" : duration(run.seconds)}
-                </td>
-                <td class="number" data-name="size" title={sizeWords(run)}>
-                  {bytes(run.bytes)}
-                </td>
+                <Outcome run={run} />
                 <td>
                   <div class="row end">
                     {!run.live && run.usable && (
