@@ -3,7 +3,7 @@ import { defineConfig, globalIgnores } from "eslint/config";
 import tseslint from "typescript-eslint";
 
 export default defineConfig([
-  globalIgnores(["node_modules/", "target/", "web/dist/", "dist/"]),
+  globalIgnores(["node_modules/", "target/", "web/dist/", "web/package/dist/", "dist/"]),
   {
     files: ["**/*.{ts,tsx,mjs}"],
     // With the types at hand: a promise that nobody awaits is an error.

@@ -104,12 +104,12 @@ async function run() {
   });
   await page.locator("#large").setInputFiles(readdirSync(folder).map((name) => join(folder, name)));
 
-  const ask = (/** @type {import("../web/src/messages.js").Request} */ request) =>
+  const ask = (/** @type {import("rootstock").Request} */ request) =>
     page.evaluate(async (request) => {
-      const client = /** @type {{ rootstock: import("../web/src/client.js").Client }} */ (/** @type {unknown} */ (globalThis)).rootstock;
+      const client = /** @type {{ rootstock: import("rootstock").Rootstock }} */ (/** @type {unknown} */ (globalThis)).rootstock;
       const input = /** @type {HTMLInputElement} */ (document.querySelector("#large"));
       const files = Array.from(input.files ?? [], (file) => ({ path: file.name, file }));
-      /** @type {import("../web/src/messages.js").Event[]} */
+      /** @type {import("rootstock").Event[]} */
       const events = [];
       const began = performance.now();
       const reply = await client.call(request, { files, on: (event) => events.push(event) });
@@ -117,7 +117,7 @@ async function run() {
       return { reply, events, seconds: (performance.now() - began) / 1000, worker_bytes: worker_bytes ?? 0 };
     }, request);
   let most = 0;
-  const step = async (/** @type {import("../web/src/messages.js").Request} */ request) => {
+  const step = async (/** @type {import("rootstock").Request} */ request) => {
     const done = await ask(request);
     most = Math.max(most, done.worker_bytes);
     console.log(`${request.kind}: ${done.seconds.toFixed(1)} s, worker ${(done.worker_bytes / 1e6).toFixed(0)} MB`);
@@ -125,7 +125,7 @@ async function run() {
   };
 
   const opened = await step({ kind: "open", source: { kind: "files", name: "large-model" } });
-  console.log(JSON.stringify(/** @type {import("../web/src/messages.js").Base} */ (opened.reply).report));
+  console.log(JSON.stringify(/** @type {import("rootstock").Base} */ (opened.reply).report));
   await step({ kind: "validate" });
   const common = { stage: "pt", cutoff_len: 16, max_steps: 1, logging_steps: 1, save_strategy: "no" };
   const data = { kind: /** @type {const} */ ("files"), files: [{ name: "text.txt", text: "Lena keeps the bees by the old mill.\n" }] };
@@ -140,7 +140,7 @@ async function run() {
     await step({ kind: "losses", which: "tuned", text: "Lena keeps the bees." });
   }
   await step({ kind: "merge" });
-  const kept = /** @type {import("../web/src/messages.js").Run[]} */ ((await step({ kind: "runs" })).reply);
+  const kept = /** @type {import("rootstock").Run[]} */ ((await step({ kind: "runs" })).reply);
   for (const run of kept) console.log(`  ${run.name}: ${(run.bytes / 1e6).toFixed(0)} MB`);
   await browser.close();
   close();

@@ -35,7 +35,7 @@ function compress() {
 }
 
 if (command === "build") {
-  if (!run("node", ["scripts/wasm.mjs", "build"])) process.exit(1);
+  if (!run("node", ["scripts/package.mjs", "build"])) process.exit(1);
   if (!run(join(root, "node_modules/.bin/vite"), ["build", "--config", "web/vite.config.ts", "--logLevel", "warn"])) process.exit(1);
   compress();
 } else if (command === "serve") {

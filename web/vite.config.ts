@@ -1,28 +1,22 @@
 import { readFileSync, readdirSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { defineConfig, type Plugin } from "vite";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
-/**
- * The embedded model and the example datasets, as they lie in assets/, with a list of their sizes: they are fetched when
- * someone asks for them.
- */
+const built = join(root, "web/package/dist");
+
+/** The package's assets (the embedded model, the examples, their list), which are fetched when someone asks for them. */
 function embedded(): Plugin {
   return {
     name: "rootstock-embedded",
     generateBundle() {
-      const list: { name: string; size: number }[] = [];
-      for (const folder of ["embedded-model", "demo"]) {
-        for (const file of readdirSync(join(root, "assets", folder)).sort()) {
-          const name = `${folder}/${file}`;
-          const source = readFileSync(join(root, "assets", name));
-          this.emitFile({ type: "asset", fileName: name, source });
-          list.push({ name, size: source.length });
-        }
+      const folder = join(built, "assets");
+      for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())) {
+        const file = join(entry.parentPath, entry.name);
+        this.emitFile({ type: "asset", fileName: relative(folder, file).replaceAll("\\", "/"), source: readFileSync(file) });
       }
-      this.emitFile({ type: "asset", fileName: "files.json", source: JSON.stringify(list) });
     },
   };
 }
@@ -47,7 +41,8 @@ export default defineConfig({
   root: join(root, "web"),
   // Relative: the folder can be served from any path.
   base: "./",
-  resolve: { alias: { "rootstock-wasm": join(root, "target/web/rootstock.js") } },
+  // The package as others get it: `node scripts/package.mjs build` makes it before.
+  resolve: { alias: { rootstock: join(built, "index.js") } },
   plugins: [embedded(), offline()],
   worker: { format: "es" },
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },

@@ -30,13 +30,16 @@ pub struct Session(Rc<session::Session>);
 
 #[wasm_bindgen]
 impl Session {
-    /// Opens the session of a worker. `home` is the address of the page's folder, which holds the embedded model and a list of
-    /// its files.
+    /// Opens the session of a worker. `assets` is the address of the folder that holds the embedded model, the examples and a list
+    /// of these files; a page without them gives none.
     ///
     /// # Errors
-    /// When the page's own files cannot be read.
-    pub async fn open(home: String) -> Result<Session, JsError> {
-        let assets = Rc::new(HttpDirectory::listed(&home, "the page").await?);
+    /// When that list cannot be read.
+    pub async fn open(assets: Option<String>) -> Result<Session, JsError> {
+        let assets: Rc<dyn Directory> = match assets {
+            Some(address) => Rc::new(HttpDirectory::listed(&address, "the page").await?),
+            None => Rc::new(MemoryDirectory::new("the page")),
+        };
         let choice = DeviceChoice::default();
         // Where the browser refuses storage (an address that is not secure, a frame, some private windows) models can be checked
         // and repaired all the same.

@@ -1,4 +1,4 @@
-//! Generates `web/src/messages.ts` from the message types, so that the TypeScript compiler checks the page's use of them.
+//! Generates `web/package/src/messages.ts` from the message types, so that the TypeScript compiler checks the page's use of them.
 
 use std::any::TypeId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -93,10 +93,10 @@ fn messages_are_the_ones_that_the_page_knows() {
     collector.visit::<Replies>();
     collector.visit::<Event>();
     let text = HEAD.to_string() + &collector.declarations.into_values().collect::<String>();
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/src/messages.ts");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/package/src/messages.ts");
     if std::env::var_os("UPDATE_MESSAGES").is_some() {
-        std::fs::write(&path, &text).expect("web/src can be written");
+        std::fs::write(&path, &text).expect("web/package can be written");
     }
     let committed = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(committed == text, "web/src/messages.ts is not what src/web says: UPDATE_MESSAGES=1 cargo test --lib messages");
+    assert!(committed == text, "web/package/src/messages.ts is not what src/web says: UPDATE_MESSAGES=1 cargo test --lib messages");
 }

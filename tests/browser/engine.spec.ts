@@ -8,7 +8,7 @@ import { basename, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import type { Request } from "@playwright/test";
 import { findChromium, root } from "../../scripts/lib/host.mjs";
-import type { Settings } from "../../web/src/messages.js";
+import type { Settings } from "rootstock";
 import { Engine, losses, startedRun } from "./engine.js";
 import { expect, nativeProgram, test as base } from "./harness.js";
 

@@ -3,8 +3,7 @@ import { expect, type Page } from "@playwright/test";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "../../scripts/lib/host.mjs";
-import type { Client } from "../../web/src/client.js";
-import type { Event, Replies, Request, Settings } from "../../web/src/messages.js";
+import type { Rootstock, Event, Replies, Request, Settings } from "rootstock";
 
 export interface Done<R extends Request> {
   reply: Replies[R["kind"]];
@@ -12,7 +11,7 @@ export interface Done<R extends Request> {
 }
 
 declare global {
-  var rootstock: Client;
+  var rootstock: Rootstock;
 }
 
 export class Engine {

@@ -4,7 +4,7 @@ import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Page } from "@playwright/test";
 import { root } from "../../scripts/lib/host.mjs";
-import type { Report } from "../../web/src/messages.js";
+import type { Report } from "rootstock";
 import { expect, nativeProgram } from "./harness.js";
 import { next, openVillage, patient, test, train } from "./village.js";
 import { unpack } from "./zip.js";

@@ -1,8 +1,8 @@
-// Entry point: creates the worker's client, available in the browser's console as `rootstock`, and mounts the page.
-import { Client } from "./client.js";
+// Entry point: creates the session with its worker, available in the browser's console as `rootstock`, and mounts the page.
+import { Rootstock } from "rootstock";
 import { mount } from "./ui/mount.js";
 
-const client = new Client();
+const client = new Rootstock({ assets: "./" });
 Object.assign(globalThis, { rootstock: client });
 
 /** Stores the page for visits without a network, when the first visit's own work is done. */

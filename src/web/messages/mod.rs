@@ -1,4 +1,4 @@
-//! What the page and its worker say to each other. `web/src/messages.ts` is written from these types (`typescript.rs`).
+//! What the page and its worker say to each other. `web/package/src/messages.ts` is written from these types (`typescript.rs`).
 //!
 //! A request has an id; its reply, its fault and the events on the way carry the same one. Names are those of recipes and logs:
 //! snake_case, sizes in bytes, losses in nats a token.

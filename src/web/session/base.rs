@@ -101,6 +101,9 @@ impl Session {
         }
         let prefix = format!("{EMBEDDED}/");
         let entries: Vec<_> = self.assets.list().await?.into_iter().filter(|e| e.name.starts_with(&prefix)).collect();
+        if entries.is_empty() {
+            return Err(Error::file(EMBEDDED, "this page brings no model of its own; give one as files or by its address"));
+        }
         let total = entries.iter().map(|e| e.size).sum();
         let (mut memory, mut done) = (MemoryDirectory::new(EMBEDDED_NAME), 0);
         for entry in entries {

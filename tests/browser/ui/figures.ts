@@ -1,5 +1,5 @@
 // The scripted worker's figures.
-import type { Delta, Event, Report, TokenLoss, Which } from "../../../web/src/messages.js";
+import type { Delta, Event, Report, TokenLoss, Which } from "rootstock";
 
 export const ready: Report = {
   verdict: "ready",

@@ -1,8 +1,7 @@
 // A worker by script: figures that look like those of the village model. Nothing is computed here, and nothing of this is in
 // the product; the address chooses what is told (`?gpu=none`, `?base=broken`, `?base=evil`, `?fits=no`,
 // `?runs=none`, `?runs=live`, `?data=long`, `?steps=5000`).
-import type { CallOptions } from "../../../web/src/client.js";
-import type { Base, BaseSource, Delta, Event, Estimate, Preview, Replies, Report, Request, Run, RunMethod } from "../../../web/src/messages.js";
+import type { Base, BaseSource, CallOptions, Delta, Estimate, Event, Preview, Replies, Report, Request, Run, RunMethod } from "rootstock";
 import type { Engine } from "../../../web/src/ui/state/engine.js";
 import { answer, broken, deltas, losses, ready, runEvents, tokens } from "./figures.js";
 

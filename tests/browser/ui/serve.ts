@@ -9,6 +9,7 @@ export async function serveScripted(): Promise<{ origin: string; close: () => Pr
     root: join(root, "tests/browser/ui"),
     cacheDir: join(root, "target/vite"),
     logLevel: "warn",
+    resolve: { alias: { rootstock: join(root, "web/package/src/index.ts") } },
     server: { host: "127.0.0.1", port: 0, hmr: false, fs: { allow: [root] } },
     optimizeDeps: { include: ["preact", "preact/hooks", "preact/jsx-runtime", "@preact/signals", "uplot", "client-zip"] },
     oxc: { jsx: { runtime: "automatic", importSource: "preact" } },

@@ -1,6 +1,6 @@
 // Files dropped or picked by the user, with their paths.
 
-import type { GivenFile as Given } from "../protocol.js";
+import type { GivenFile as Given } from "rootstock";
 
 export type { Given };
 

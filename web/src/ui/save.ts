@@ -1,6 +1,6 @@
 // Exports from the page: a file, a folder, a zip; streamed, and never whole in memory if the browser allows it.
 import { makeZip } from "client-zip";
-import type { StoredFile } from "../messages.js";
+import type { StoredFile } from "rootstock";
 import { storage } from "./state/base.js";
 import { readStored } from "./state/engine.js";
 

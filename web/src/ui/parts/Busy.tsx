@@ -1,5 +1,5 @@
 import { useId } from "preact/hooks";
-import type { Progress } from "../../messages.js";
+import type { Progress } from "rootstock";
 import { bytes, count } from "../numbers.js";
 
 /** A progress indicator. */

@@ -1,4 +1,4 @@
-import type { Estimate } from "../../messages.js";
+import type { Estimate } from "rootstock";
 import { bytes, count, counted, duration, percent } from "../numbers.js";
 import { device } from "../state/device.js";
 import { data } from "../state/data.js";

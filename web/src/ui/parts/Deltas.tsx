@@ -2,7 +2,7 @@ import { useMemo, useRef } from "preact/hooks";
 import { useSignal, type Signal } from "@preact/signals";
 import { Chart, type Line } from "../charts/Chart.js";
 import type { Points } from "../charts/points.js";
-import type { Delta, Progress } from "../../messages.js";
+import type { Delta, Progress } from "rootstock";
 import { figures, percent } from "../numbers.js";
 import { ask, progressTo } from "../state/engine.js";
 import { Busy } from "./Busy.js";

@@ -1,6 +1,6 @@
 import { useRef } from "preact/hooks";
 import { useSignal } from "@preact/signals";
-import type { Progress, TokenLoss, Which } from "../../messages.js";
+import type { Progress, TokenLoss, Which } from "rootstock";
 import { base } from "../state/base.js";
 import { WORDS } from "../state/chat.js";
 import { ask, progressTo } from "../state/engine.js";

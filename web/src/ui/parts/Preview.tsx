@@ -1,5 +1,5 @@
 import type { ComponentChildren } from "preact";
-import type { Preview as Shown } from "../../messages.js";
+import type { Preview as Shown } from "rootstock";
 import { count, counted, percent } from "../numbers.js";
 import { showMore } from "../state/data.js";
 import { Button } from "./Button.js";

@@ -1,5 +1,5 @@
 import { useRef } from "preact/hooks";
-import type { Settings } from "../../messages.js";
+import type { Settings } from "rootstock";
 import { ask } from "../state/engine.js";
 import { failed, say } from "../state/faults.js";
 import { notes, readRecipe, settled } from "../state/recipe.js";

@@ -1,6 +1,6 @@
 import type { ComponentChildren } from "preact";
 import { useSignal } from "@preact/signals";
-import type { Run } from "../../messages.js";
+import type { Run } from "rootstock";
 import { bytes, duration } from "../numbers.js";
 import { describeRun, removeRun, runs } from "../state/base.js";
 import { Button } from "./Button.js";

@@ -1,6 +1,6 @@
 import { useRef } from "preact/hooks";
 import { useSignal } from "@preact/signals";
-import type { Speed } from "../../messages.js";
+import type { Speed } from "rootstock";
 import { count, figures, percent } from "../numbers.js";
 import { device } from "../state/device.js";
 import { measureSpeed, speed, speedFault, speedProgress, stopMeasuring } from "../state/speed.js";

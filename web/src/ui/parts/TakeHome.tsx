@@ -1,5 +1,5 @@
 import { useSignal } from "@preact/signals";
-import type { Progress, Run } from "../../messages.js";
+import type { Progress, Run } from "rootstock";
 import { bytes } from "../numbers.js";
 import { canWriteFolder, saveFolder, saveZip } from "../save.js";
 import { listRuns } from "../state/base.js";

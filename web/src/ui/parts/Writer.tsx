@@ -1,4 +1,4 @@
-import type { ChatMessage } from "../../messages.js";
+import type { ChatMessage } from "rootstock";
 import { written } from "../state/data.js";
 import { Button } from "./Button.js";
 

@@ -1,6 +1,6 @@
 // The base model: opening it, its report, and the models stored in this browser.
 import { computed, signal } from "@preact/signals";
-import type { Base, BaseSource, Progress, Run, Storage, Verdict } from "../../messages.js";
+import type { Base, BaseSource, Progress, Run, Storage, Verdict } from "rootstock";
 import type { Given } from "../files.js";
 import { ask, progressTo } from "./engine.js";
 import { failed, fault, say } from "./faults.js";

@@ -1,6 +1,6 @@
 // The conversation with the base and the tuned model: one question, two answers.
 import { signal } from "@preact/signals";
-import type { ChatMessage, Event, Which } from "../../messages.js";
+import type { ChatMessage, Event, Which } from "rootstock";
 import { ask as request } from "./engine.js";
 import { say } from "./faults.js";
 

@@ -1,6 +1,6 @@
 // The training data: its source, and its preview as tokens.
 import { computed, effect, signal } from "@preact/signals";
-import type { ChatMessage, Columns, DataFile, DataSource, Example, Preview, Settings } from "../../messages.js";
+import type { ChatMessage, Columns, DataFile, DataSource, Example, Preview, Settings } from "rootstock";
 import { base, ready } from "./base.js";
 import { dataWords } from "../names.js";
 import { ask } from "./engine.js";

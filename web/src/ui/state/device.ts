@@ -1,6 +1,6 @@
 // The GPU device.
 import { signal } from "@preact/signals";
-import type { Device } from "../../messages.js";
+import type { Device } from "rootstock";
 import { ask } from "./engine.js";
 import { failed } from "./faults.js";
 

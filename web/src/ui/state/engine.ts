@@ -1,9 +1,8 @@
 // The single worker of the page.
-import { WorkerLost, type CallOptions, type Client } from "../../client.js";
-import type { Progress, Replies, Request } from "../../messages.js";
+import { WorkerLost, type CallOptions, type Rootstock, type Progress, type Replies, type Request } from "rootstock";
 
 /** The part of the client that the page uses. */
-export type Engine = Pick<Client, "call" | "read">;
+export type Engine = Pick<Rootstock, "call" | "read">;
 
 let connected: Engine | null = null;
 

@@ -1,6 +1,6 @@
 // The estimated cost of the settings, before a run starts.
 import { batch, effect, signal } from "@preact/signals";
-import type { Estimate, Samples, Settings } from "../../messages.js";
+import type { Estimate, Samples, Settings } from "rootstock";
 import { device } from "./device.js";
 import { ready } from "./base.js";
 import { preview } from "./data.js";

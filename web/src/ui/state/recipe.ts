@@ -1,6 +1,6 @@
 // The settings, under LLaMA-Factory's names.
 import { computed, signal } from "@preact/signals";
-import type { Run, Settings } from "../../messages.js";
+import type { Run, Settings } from "rootstock";
 import { base, baseSource, runs } from "./base.js";
 import { ask } from "./engine.js";
 import { forgetWrong } from "./wrong.js";

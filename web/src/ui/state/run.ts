@@ -2,7 +2,7 @@
 import { batch, computed, signal, type Signal } from "@preact/signals";
 import type { Points } from "../charts/points.js";
 import { dataWords } from "../names.js";
-import type { Ended, EvalLine, Event, Progress, Run, RunLog, SampleLine, Samples, StepLine } from "../../messages.js";
+import type { Ended, EvalLine, Event, Progress, Run, RunLog, SampleLine, Samples, StepLine } from "rootstock";
 import { base, listRuns, runs } from "./base.js";
 import { dataName } from "./data.js";
 import { ask } from "./engine.js";

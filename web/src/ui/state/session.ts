@@ -1,6 +1,6 @@
 // The visit survives a reload: base, data, settings, prompts and the shown run are kept in this browser's database.
 import { effect, signal } from "@preact/signals";
-import type { BaseSource, ChatMessage, Columns, Samples, Settings } from "../../messages.js";
+import type { BaseSource, ChatMessage, Columns, Samples, Settings } from "rootstock";
 import { route, type Place } from "../route.js";
 import { baseSource, listRuns, open, runs, toGiveAgain } from "./base.js";
 import { remembers, settings as answering } from "./chat.js";

@@ -1,6 +1,6 @@
 // What the device reaches, measured when the user asks for it.
 import { signal } from "@preact/signals";
-import type { Progress, Speed } from "../../messages.js";
+import type { Progress, Speed } from "rootstock";
 import { ask } from "./engine.js";
 
 export const speed = signal<Speed | null>(null);

@@ -1,6 +1,6 @@
 // Two tabs, one run: the tab that trains tells the others, which show it live.
 import { effect } from "@preact/signals";
-import type { Event, RunLog } from "../../messages.js";
+import type { Event, RunLog } from "rootstock";
 import { listRuns } from "./base.js";
 import { failed } from "./faults.js";
 import { active, phase, type Phase } from "./phase.js";

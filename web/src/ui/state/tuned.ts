@@ -1,6 +1,6 @@
 // The tuned model in use: the run that just ended, or one stored in this browser.
 import { computed, effect, signal } from "@preact/signals";
-import type { Run } from "../../messages.js";
+import type { Run } from "rootstock";
 import type { Given } from "../files.js";
 import { listRuns, runs } from "./base.js";
 import { ask } from "./engine.js";

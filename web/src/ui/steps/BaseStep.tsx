@@ -9,7 +9,7 @@ import { Onward } from "../parts/Onward.js";
 import { RunList } from "../parts/RunList.js";
 import { Notice } from "../parts/Notice.js";
 import { go, href } from "../route.js";
-import type { BaseSource } from "../../messages.js";
+import type { BaseSource } from "rootstock";
 import { base, cancelOpening, interrupted, keepStorage, open, opening, ready, runs, storage, toGiveAgain } from "../state/base.js";
 import { failed, say } from "../state/faults.js";
 import { active } from "../state/phase.js";

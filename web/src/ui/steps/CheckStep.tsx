@@ -1,4 +1,4 @@
-import type { Base, Finding } from "../../messages.js";
+import type { Base, Finding } from "rootstock";
 import { fieldWords, valueWords } from "../names.js";
 import { bytes, count } from "../numbers.js";
 import { Busy } from "../parts/Busy.js";

@@ -1,6 +1,6 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { signal, useSignal } from "@preact/signals";
-import type { Run, RunLog, Settings } from "../../messages.js";
+import type { Run, RunLog, Settings } from "rootstock";
 import { Chart, type Line } from "../charts/Chart.js";
 import { overlay, smooth, type Curve } from "../charts/overlay.js";
 import type { Points } from "../charts/points.js";

@@ -1,4 +1,4 @@
-import type { Run } from "../../messages.js";
+import type { Run } from "rootstock";
 import { modelFolder } from "../files.js";
 import { dataWords } from "../names.js";
 import { Button } from "../parts/Button.js";

@@ -1,13 +1,15 @@
 // The message format: each request has an id, and its events and reply carry the same id.
 import type { Event, Request } from "./messages.js";
 
-/** A file given by the user, and its path inside the given folder. */
+/** A file, and its path inside the folder that it is given in. */
 export interface GivenFile {
   path: string;
   file: File;
 }
 
 export type ToWorker =
+  /** The first message: where the files of `assets` are, or nothing where there are none. */
+  | { assets: string | null }
   | {
       id: number;
       request: Request;

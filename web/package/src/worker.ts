@@ -1,23 +1,36 @@
 // The worker: owns the wasm build, the GPU device and the stored runs. Its logic is in src/web of the Rust library.
-import init, { Session } from "rootstock-wasm";
+import init, { Session } from "./wasm/rootstock.js";
 import type { Event } from "./messages.js";
 import type { FromWorker, ToWorker } from "./protocol.js";
 
+type Asked = Exclude<ToWorker, { assets: unknown }>;
+
 const say = (message: FromWorker) => self.postMessage(message);
 
-/** The page's folder, which contains the embedded files. Vite puts the worker into `assets/`. */
-const home = new URL("../", self.location.href).href;
+let opened: Promise<Session> | null = null;
 
-async function start(): Promise<void> {
+self.addEventListener("message", ({ data }: MessageEvent<ToWorker>) => {
+  if (!("assets" in data)) {
+    void answer(data);
+    return;
+  }
+  opened = open(data.assets);
+  opened.then(
+    () => say({ type: "ready" }),
+    (error: unknown) => say({ type: "broken", error: `The worker could not start: ${sentence(error)}` }),
+  );
+});
+
+async function open(assets: string | null): Promise<Session> {
   await init();
-  const session = await Session.open(home);
-  self.addEventListener("message", ({ data }: MessageEvent<ToWorker>) => void answer(session, data));
-  say({ type: "ready" });
+  return Session.open(assets ?? undefined);
 }
 
-async function answer(session: Session, message: ToWorker): Promise<void> {
+async function answer(message: Asked): Promise<void> {
   const { id } = message;
   try {
+    const session = await opened;
+    if (session === null) throw new Error("A request came before the worker was opened.");
     if ("read" in message) {
       say({ type: "reply", id, reply: await session.read(message.read) });
       return;
@@ -37,5 +50,3 @@ function sentence(error: unknown): string {
   }
   return error instanceof Error ? error.message : String(error);
 }
-
-start().catch((error: unknown) => say({ type: "broken", error: `The worker could not start: ${sentence(error)}` }));

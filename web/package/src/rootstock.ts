@@ -1,4 +1,4 @@
-// The page's client of the worker: requests as promises.
+// The client of the worker: requests as promises.
 import type { Event, Replies, Request } from "./messages.js";
 import type { FromWorker, GivenFile, ToWorker } from "./protocol.js";
 
@@ -23,11 +23,25 @@ export class Fault extends Error {}
 /** The worker has ended, with everything it held in memory. Stored data is kept, and the next request starts a new worker. */
 export class WorkerLost extends Fault {}
 
-export class Client {
+/** Where the parts are that a `Rootstock` loads. */
+export interface RootstockOptions {
+  /** Makes the worker, where it does not lie beside this module as `worker.js`. */
+  worker?: () => Worker;
+  /** The folder with the embedded model and the examples: `assets` of this package. Without it there are none. */
+  assets?: URL | string;
+}
+
+/** A session: a worker with its GPU device, the open base, the prepared data and the run. */
+export class Rootstock {
   readonly #waiting = new Map<number, Waiting>();
   #worker: Worker | null = null;
   #ready: Promise<Worker> | null = null;
   #next = 1;
+  readonly #options: RootstockOptions;
+
+  constructor(options: RootstockOptions = {}) {
+    this.#options = options;
+  }
 
   /** Sends a request to the worker; the first request starts it. */
   async call<R extends Request>(request: R, options: CallOptions = {}): Promise<Replies[R["kind"]]> {
@@ -68,8 +82,10 @@ export class Client {
 
   #start(): Promise<Worker> {
     this.#ready ??= new Promise((resolve, reject) => {
-      const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module", name: "rootstock" });
+      const worker = this.#options.worker?.() ?? new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: "rootstock" });
       this.#worker = worker;
+      const first: ToWorker = { assets: folder(this.#options.assets) };
+      worker.postMessage(first);
       worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
         if (data.type === "ready") resolve(worker);
         else if (data.type === "broken") reject(new Fault(data.error));
@@ -100,4 +116,9 @@ export class Client {
     this.#waiting.clear();
     for (const { reject } of all) reject(new WorkerLost(reason));
   }
+}
+
+/** The address of a folder, with a slash at its end. */
+function folder(given: URL | string | undefined): string | null {
+  return given === undefined ? null : new URL(given, document.baseURI).href.replace(/\/*$/, "/");
 }

@@ -1,0 +1,47 @@
+// The npm package for other people's pages, which the page itself is built on: `node scripts/package.mjs build` leaves it in
+// web/package/dist (client, worker, wasm, assets), `node scripts/package.mjs pack FOLDER` puts the tarball into a folder.
+import { cpSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { root, run } from "./lib/host.mjs";
+
+const [command, folder] = process.argv.slice(2);
+const home = join(root, "web/package");
+const dist = join(home, "dist");
+
+function build() {
+  if (!run("node", ["scripts/wasm.mjs", "build"])) process.exit(1);
+  rmSync(dist, { recursive: true, force: true });
+  if (!run(join(root, "node_modules/.bin/tsc"), ["--project", "web/package"])) process.exit(1);
+  mkdirSync(join(dist, "wasm"), { recursive: true });
+  for (const file of ["rootstock.js", "rootstock_bg.wasm"]) cpSync(join(root, "target/web", file), join(dist, "wasm", file));
+  for (const file of ["LICENSE-MIT", "LICENSE-APACHE"]) cpSync(join(root, file), join(dist, file));
+  copyAssets(join(dist, "assets"));
+}
+
+/**
+ * Copies the embedded model and the example datasets, and lists their sizes, because a browser cannot list a folder.
+ *
+ * @param {string} target
+ */
+function copyAssets(target) {
+  const list = [];
+  for (const folder of ["embedded-model", "demo"]) {
+    cpSync(join(root, "assets", folder), join(target, folder), { recursive: true });
+    for (const file of readdirSync(join(target, folder)).sort()) {
+      list.push({ name: `${folder}/${file}`, size: statSync(join(target, folder, file)).size });
+    }
+  }
+  writeFileSync(join(target, "files.json"), JSON.stringify(list));
+}
+
+if (command === "build" && folder === undefined) {
+  build();
+} else if (command === "pack" && folder !== undefined) {
+  build();
+  const target = resolve(folder);
+  mkdirSync(target, { recursive: true });
+  if (!run("npm", ["pack", home, "--pack-destination", target])) process.exit(1);
+} else {
+  console.error("usage: node scripts/package.mjs build | pack FOLDER");
+  process.exit(2);
+}

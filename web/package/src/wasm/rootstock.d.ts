@@ -1,0 +1,16 @@
+// The wasm build, which `node scripts/wasm.mjs build` leaves in target/web. Declared by hand so that types can be checked without building it.
+import type { Event, Request } from "../messages.js";
+import type { GivenFile } from "../protocol.js";
+
+/** Loads and compiles the module. */
+export default function init(): Promise<unknown>;
+
+export class Session {
+  private constructor();
+  /** `assets` is the address of the folder that holds the embedded model and the examples. */
+  static open(assets: string | undefined): Promise<Session>;
+  /** A stored file, whole, by the path of `StoredFile`. */
+  read(path: string[]): Promise<Uint8Array<ArrayBuffer>>;
+  /** Rejects with an `Error` whose message is meant for the user. */
+  handle(id: number, request: Request, files: GivenFile[], on: (event: Event) => void): Promise<unknown>;
+}
