@@ -87,6 +87,11 @@ const DEFAULTS: SamplingOptions =
     SamplingOptions { greedy: false, temperature: 0.7, top_k: 0, top_p: 0.95, min_p: 0.0, repetition_penalty: 1.0, seed: 42 };
 
 impl SamplingArgs {
+    /// Whether a seed is given.
+    pub(super) fn is_seeded(&self) -> bool {
+        self.seed.is_some()
+    }
+
     /// The library's options; `turn` changes the seed for each answer of a conversation.
     pub(super) fn options(&self, turn: u64) -> SamplingOptions {
         self.over(&DEFAULTS, turn)

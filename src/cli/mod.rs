@@ -68,6 +68,7 @@ const EXAMPLES: &str = "Examples:
   rootstock devices                                  which graphics devices are there?
   rootstock bench                                    how fast is this device?
   rootstock serve                                    the same in a browser tab, on this machine only
+  rootstock serve --model out                        an OpenAI-compatible endpoint for programs of this machine
 
 docs/recipes.md lists everything that a recipe can say.";
 

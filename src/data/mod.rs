@@ -2,6 +2,7 @@
 
 mod batch;
 mod bytes;
+mod chat_request;
 mod conversation;
 mod dataset_info;
 mod faults;
@@ -41,3 +42,4 @@ pub use samples::{Encoded, Encoding, encode_records};
 pub use table::column_names;
 pub use template::{ChatTemplate, Message};
 pub use tokenizer::{ByteRange, TextStream, Tokenizer};
+pub use tools::read_calls as read_tool_calls;

@@ -32,11 +32,11 @@ pub(super) fn read_tools(name: &str, value: &Json) -> Result<Vec<Json>, String> 
     list.iter().map(wrap).collect()
 }
 
-/// The calls of a message: a list of `{"function": {"name", "arguments"}}` or of `{"name", "arguments"}`, or one of them.
+/// The calls of tools that a message holds, in the form that chat templates read: from a list of `{"function": {"name", "arguments"}}` or of `{"name", "arguments"}`, or one of them.
 ///
 /// # Errors
 /// What is wrong with it, without the place.
-pub(super) fn read_calls(value: &Json) -> Result<Vec<Json>, String> {
+pub fn read_calls(value: &Json) -> Result<Vec<Json>, String> {
     let one = std::slice::from_ref(value);
     let list = match value {
         Json::Null => return Ok(Vec::new()),

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
+use serde_json::Value as Json;
 use web_time::Instant;
 
 use super::{Generator, Sampler, SamplingOptions};
-use crate::data::{Message, TextStream, Tokenizer};
+use crate::data::{Conversation, Message, TextStream, Tokenizer};
 use crate::error::{Error, Result};
 use crate::model::ModelConfig;
 
@@ -185,6 +186,20 @@ pub fn stop_ids(config: &ModelConfig, tokenizer: &Tokenizer) -> BTreeSet<u32> {
 /// [`Error::Config`] with the template's own words when it refuses the conversation.
 pub fn chat_prompt(tokenizer: &Tokenizer, messages: &[Message]) -> Result<Vec<u32>> {
     tokenizer.encode(&tokenizer.template().render(messages, true)?, false)
+}
+
+/// The tokens of a conversation with tools, as a program asked for its answer. `variables` are what the chat template may read beside it,
+/// such as `enable_thinking`.
+///
+/// # Errors
+/// As [`chat_prompt`]; [`Error::Recipe`] for what the template would leave out.
+pub fn request_prompt(tokenizer: &Tokenizer, conversation: &Conversation, variables: &[(String, Json)]) -> Result<Vec<u32>> {
+    let left_out = tokenizer.template().left_out(conversation);
+    if !left_out.is_empty() {
+        let reason = format!("the model's chat template does not write {}, so the model would not see it", left_out.join(" and "));
+        return Err(Error::recipe(if conversation.tools.is_empty() { "messages" } else { "tools" }, reason));
+    }
+    tokenizer.encode(&tokenizer.template().render_conversation(conversation, variables)?, false)
 }
 
 /// The tokens of a text that the model continues, with those that the tokenizer begins a text with. An empty text is the beginning

@@ -9,10 +9,10 @@ use super::Workspace;
 use crate::generate::chain::{byte_level, reply, write_chain};
 use crate::golden::difference;
 
-const ANSWER: &str = "aé€🎉 b";
+pub(super) const ANSWER: &str = "aé€🎉 b";
 
 /// A workspace with a model `chain` that answers everything with [`ANSWER`], and goes on with " in it" after " garden".
-fn workspace() -> Workspace {
+pub(super) fn workspace() -> Workspace {
     let ws = Workspace::new();
     block_on(async {
         let tokenizer = byte_level().await;

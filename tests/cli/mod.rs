@@ -8,6 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 mod adapters;
+mod api;
 mod artefacts;
 mod bad_input;
 mod demo;

@@ -51,30 +51,36 @@ impl Abilities {
 }
 
 impl ChatTemplate {
-    /// Whether the template writes what a conversation holds beside texts.
-    ///
-    /// # Errors
-    /// [`Error::Config`] naming what it leaves out.
-    pub(in crate::data) fn check_writes(&self, conversation: &Conversation) -> Result<()> {
+    /// What a conversation holds that the template would leave out without a word, such as "tool calls".
+    pub fn left_out(&self, conversation: &Conversation) -> Vec<&'static str> {
         let Conversation { messages, tools } = conversation;
         let plain = tools.is_empty() && messages.iter().all(|message| message.more.is_empty() && message.role != "tool");
         if plain {
-            return Ok(());
+            return Vec::new();
         }
         let abilities = self.abilities();
         let calls = messages.iter().any(|message| !message.tool_calls().is_empty());
         let results = messages.iter().any(|message| message.role == "tool");
         let reasoning = messages.iter().any(|message| message.more.contains_key("reasoning_content"));
         let left_out = [
-            (!tools.is_empty() && !abilities.tools, "the record's tools"),
+            (!tools.is_empty() && !abilities.tools, "tools"),
             (calls && !abilities.calls, "tool calls"),
             (results && !abilities.results, "the results of tools"),
             (reasoning && !abilities.reasoning, "reasoning_content"),
         ];
-        let left_out: Vec<&str> = left_out.into_iter().filter(|(missing, _)| *missing).map(|(_, what)| what).collect();
+        left_out.into_iter().filter(|(missing, _)| *missing).map(|(_, what)| what).collect()
+    }
+
+    /// Whether the template writes what a record holds beside texts.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming what it leaves out.
+    pub(in crate::data) fn check_writes(&self, conversation: &Conversation) -> Result<()> {
+        let left_out = self.left_out(conversation);
         if left_out.is_empty() {
             return Ok(());
         }
+        let left_out: Vec<&str> = left_out.into_iter().map(|what| if what == "tools" { "the record's tools" } else { what }).collect();
         let reason = format!(
             "the chat template does not write {}, so that the model would not be shown what it learns from; choose a template that does \
              (template: NAME in the recipe), or remove it from the record",

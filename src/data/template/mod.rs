@@ -21,6 +21,7 @@ use self::abilities::Abilities;
 pub(super) use self::date::strftime;
 pub(super) use self::json::dumps;
 use self::json::tojson;
+use crate::data::record::Conversation;
 use crate::error::{Error, Result};
 
 /// One turn of a conversation.
@@ -223,6 +224,17 @@ impl ChatTemplate {
         let bytes = messages.iter().map(Message::bytes).sum::<usize>() + tools.iter().map(|tool| tool.to_string().len()).sum::<usize>();
         let tools = if tools.is_empty() { Json::Null } else { Json::Array(tools.to_vec()) };
         self.render_with(Value::from(Serde(messages)), add_generation_prompt, &tools, &[], bytes)
+    }
+
+    /// A conversation with its tools and the header of an answer, with further variables for the template.
+    ///
+    /// # Errors
+    /// As `render`.
+    pub fn render_conversation(&self, conversation: &Conversation, variables: &[(String, Json)]) -> Result<String> {
+        let Conversation { messages, tools } = conversation;
+        let bytes = messages.iter().map(Message::bytes).sum::<usize>() + tools.iter().map(|tool| tool.to_string().len()).sum::<usize>();
+        let tools = if tools.is_empty() { Json::Null } else { Json::Array(tools.clone()) };
+        self.render_with(Value::from(Serde(messages)), true, &tools, variables, bytes)
     }
 
     /// Like `render` for messages in any shape that a template may know, with tools and further variables.

@@ -4,6 +4,9 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::{Duration, Instant};
 
+use tokio::net::TcpListener;
+
+use super::super::http::{Limits, loopback, serve};
 use super::*;
 
 const SMALL: &[u8] = b"a page";
@@ -30,7 +33,11 @@ fn start(limits: Limits) -> u16 {
             sender.send(port).expect("the test waits for it");
             let _ = serve(
                 listener,
-                Site { find, policy: "default-src 'none'; frame-ancestors 'none'".into(), port, names: loopback(), tls: None },
+                Site {
+                    find,
+                    policy: "default-src 'none'; frame-ancestors 'none'".into(),
+                    door: Door { port, names: loopback(), tls: None },
+                },
                 limits,
             )
             .await;
