@@ -1,6 +1,6 @@
 // All checks and tests: `npm test`. `node scripts/test.mjs core` runs those of the library and the program, `page` those of the browser build
 // and the page; without a part both run side by side, since neither keeps two cores busy alone. In each the cheapest come first. It goes on
-// when a suite fails and ends with a table and the line "N passed, N failed". A suite in which no test ran counts as failed.
+// when a suite fails and ends with what failed, a table and the line "N passed, N failed". A suite in which no test ran counts as failed.
 import { spawn } from "node:child_process";
 import { readdirSync, rmSync } from "node:fs";
 import { readFile } from "node:fs/promises";
@@ -18,6 +18,8 @@ import { root } from "./lib/host.mjs";
 
 /** @type {Row[]} */
 const rows = [];
+/** What is said of each failed test at the end, since a long log may be shown cut. @type {string[]} */
+const faults = [];
 const browserReport = join(root, "target/browser-tests.json");
 
 /** What ends every command that runs. @type {Set<() => void>} */
@@ -28,6 +30,9 @@ for (const signal of /** @type {const} */ (["SIGINT", "SIGTERM"])) {
     process.exit(130);
   });
 }
+
+// Where there is no session of a desktop, Mesa's layer that chooses a device looks for a Wayland display and complains at every instance.
+const quiet = process.env["XDG_RUNTIME_DIR"] === undefined ? { NODEVICE_SELECT: "1" } : {};
 
 const part = process.argv[2];
 if (part !== undefined && part !== "core" && part !== "page") {
@@ -78,7 +83,7 @@ function execute(lane, title, command, args, seconds, env) {
   const began = performance.now();
   const child = spawn(command, args, {
     cwd: root,
-    env: { ...process.env, ...env },
+    env: { ...process.env, ...quiet, ...env },
     stdio: ["ignore", "pipe", "pipe"],
     detached: true, // a process group of its own, which can be killed as a whole
   });
@@ -125,6 +130,7 @@ function execute(lane, title, command, args, seconds, env) {
 async function check(lane, title, command, args, env) {
   const { code, seconds } = await execute(lane, title, command, args, 1800, env);
   const good = code === 0;
+  if (!good) faults.push(`${title}: ${[command, ...args].join(" ")} ended with ${code}`);
   rows.push({ suite: title, passed: Number(good), failed: Number(!good), skipped: 0, seconds, note: "" });
 }
 
@@ -150,6 +156,9 @@ async function rustTests(suite, args) {
     count.failed += Number(failed);
     count.skipped += Number(ignored);
   }
+  for (const [, name, said] of text.matchAll(/^---- (.+) stdout ----\n([\s\S]*?)(?=^---- |^failures:$)/gm)) {
+    faults.push(`${suite}: ${name}\n${shortened(said ?? "")}`);
+  }
   add(suite, count, code, seconds);
 }
 
@@ -165,11 +174,46 @@ async function browserTests() {
   const env = { PLAYWRIGHT_JSON_OUTPUT_FILE: browserReport };
   const args = ["test", "--reporter=list,json"];
   const { code, seconds } = await execute("page", suite, "node_modules/.bin/playwright", args, 1800, env);
-  const report = /** @type {{ stats?: { expected: number, unexpected: number, flaky: number, skipped: number } }} */ (
-    JSON.parse(await readFile(browserReport, "utf8").catch(() => "{}"))
-  );
+  const report = /** @type {Report} */ (JSON.parse(await readFile(browserReport, "utf8").catch(() => "{}")));
+  for (const top of report.suites ?? []) browserFaults(top, []);
   const { expected, unexpected, flaky, skipped } = report.stats ?? { expected: 0, unexpected: 0, flaky: 0, skipped: 0 };
   add(suite, { passed: expected, failed: unexpected + flaky, skipped }, code, build.seconds + seconds);
+}
+
+/**
+ * Playwright's report, as far as it is read here.
+ *
+ * @typedef {object} Suite
+ * @property {string} title
+ * @property {Suite[]} [suites]
+ * @property {{ title: string, ok: boolean, tests: { results: { errors?: { message?: string }[] }[] }[] }[]} [specs]
+ */
+/** @typedef {{ stats?: { expected: number, unexpected: number, flaky: number, skipped: number }, suites?: Suite[] }} Report */
+
+/**
+ * @param {Suite} suite
+ * @param {string[]} above the titles of the suites that it is in
+ */
+function browserFaults(suite, above) {
+  const titles = [...above, suite.title];
+  for (const spec of suite.specs ?? []) {
+    if (spec.ok) continue;
+    const errors = spec.tests.flatMap(({ results }) => results.flatMap(({ errors }) => errors ?? []));
+    // The colours that Playwright gives to its words.
+    const said = errors.map(({ message }) => (message ?? "").replaceAll(/\u001b\[\d*m/g, "")).join("\n");
+    faults.push(`browser tests: ${[...titles, spec.title].join(" › ")}\n${shortened(said)}`);
+  }
+  for (const inner of suite.suites ?? []) browserFaults(inner, titles);
+}
+
+/**
+ * The first lines of what a failed test said.
+ *
+ * @param {string} said
+ */
+function shortened(said) {
+  const lines = said.trimEnd().split("\n");
+  return [...lines.slice(0, 20), ...(lines.length > 20 ? ["…"] : [])].map((line) => `    ${line}`).join("\n");
 }
 
 /**
@@ -188,6 +232,7 @@ function add(suite, count, code, seconds) {
 
 function summary() {
   const width = Math.max(...rows.map(({ suite }) => suite.length));
+  if (faults.length > 0) console.log(`\n── what failed\n\n${faults.join("\n\n")}`);
   console.log("");
   for (const { suite, passed, failed, skipped, seconds, note } of rows) {
     const counts = `${String(passed).padStart(5)} passed ${String(failed).padStart(3)} failed`;
