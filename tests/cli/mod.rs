@@ -110,7 +110,11 @@ impl Workspace {
         // No test reaches for the hub, or finds what the machine's user has downloaded.
         command.env("HF_HUB_OFFLINE", "1").env("HF_HOME", self.path("hub")).env_remove("HF_HUB_CACHE").env_remove("HF_TOKEN");
         command.args(args).current_dir(self.dir.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // What was measured on this machine's device outside the tests has no say in them.
+        // What was measured on this machine's device outside the tests has no say in them. The driver keeps its own cache of compiled kernels:
+        // without it every call of the program would compile them again, which takes most of its time on a software device.
+        if let Some(cache) = driver_cache() {
+            command.env("MESA_SHADER_CACHE_DIR", cache);
+        }
         command.env("XDG_CACHE_HOME", self.path("cache"));
         command
     }
@@ -144,6 +148,12 @@ impl Workspace {
     pub(crate) fn start(&self, args: &[&str]) -> Child {
         self.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts")
     }
+}
+
+/// Where Mesa keeps compiled kernels when nothing else is said.
+fn driver_cache() -> Option<PathBuf> {
+    let of = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    of("MESA_SHADER_CACHE_DIR").or_else(|| of("XDG_CACHE_HOME")).or_else(|| Some(of("HOME")?.join(".cache")))
 }
 
 fn said(output: std::process::Output) -> Said {
