@@ -217,6 +217,12 @@ pub enum Error {
         /// Loss or gradient norm, the likely cause, and where the last good state is.
         reason: String,
     },
+    /// A request of a page came before what it needs, or while something else goes on.
+    #[error("{}", on_one_line(.reason))]
+    OutOfTurn {
+        /// What is missing or in the way, and what to do first.
+        reason: String,
+    },
     /// The user asked to stop (Ctrl-C); what was finished is kept.
     #[error("{}", on_one_line(.reason))]
     Interrupted {
@@ -286,6 +292,11 @@ impl Error {
     /// A [`Error::Gpu`].
     pub fn gpu(reason: impl Into<String>) -> Self {
         Error::Gpu { reason: reason.into() }
+    }
+
+    /// An [`Error::OutOfTurn`].
+    pub fn out_of_turn(reason: impl Into<String>) -> Self {
+        Error::OutOfTurn { reason: reason.into() }
     }
 
     /// Says what is behind it, for code that must decide. A variant without a place in a file has no cause to set.

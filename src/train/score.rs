@@ -14,6 +14,7 @@ use crate::optim::Optimizer;
 
 /// How well a model predicts samples.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Score {
     /// Sum over target tokens / number of target tokens, in nats.
     pub loss: f64,

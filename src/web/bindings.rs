@@ -10,12 +10,13 @@ use wasm_bindgen::prelude::{JsError, JsValue, wasm_bindgen};
 use crate::checkpoint::{Checkpoint, ParamSource};
 use crate::data::{Batch, Sample};
 use crate::engine::{Engine, EngineOptions, Method, Objective};
+use crate::error::Error;
 use crate::gpu::{DeviceChoice, Gpu};
 use crate::kernels::{self, StepValues};
 use crate::optim::Optimizer;
 use crate::plan::Part;
 use crate::platform::{Directory, FileDirectory, HttpDirectory, MemoryDirectory, OpfsDirectory};
-use crate::web::messages::{BaseSource, Event, Request};
+use crate::web::messages::{BaseSource, Event, Failure, Request};
 use crate::web::session::{self, Call};
 
 /// Runs once when the module is loaded: a panic, which only a bug can cause, is written to the console with its place.
@@ -34,10 +35,10 @@ impl Session {
     /// of these files; a page without them gives none.
     ///
     /// # Errors
-    /// When that list cannot be read.
-    pub async fn open(assets: Option<String>) -> Result<Session, JsError> {
+    /// When that list cannot be read; the `Failure` says why.
+    pub async fn open(assets: Option<String>) -> Result<Session, JsValue> {
         let assets: Rc<dyn Directory> = match assets {
-            Some(address) => Rc::new(HttpDirectory::listed(&address, "the page").await?),
+            Some(address) => Rc::new(HttpDirectory::listed(&address, "the page").await.map_err(failure)?),
             None => Rc::new(MemoryDirectory::new("the page")),
         };
         let choice = DeviceChoice::default();
@@ -56,25 +57,25 @@ impl Session {
     /// A stored file, whole. `path` is that of `StoredFile`.
     ///
     /// # Errors
-    /// When there is no such file.
-    pub async fn read(&self, path: Vec<String>) -> Result<Uint8Array, JsError> {
-        Ok(Uint8Array::from(self.0.read_stored(&path.join("/")).await?.as_slice()))
+    /// When there is no such file; the `Failure` says so.
+    pub async fn read(&self, path: Vec<String>) -> Result<Uint8Array, JsValue> {
+        Ok(Uint8Array::from(self.0.read_stored(&path.join("/")).await.map_err(failure)?.as_slice()))
     }
 
     /// Handles a request (`Request` of `messages.ts`); `on` receives its events. `files` are `{path, file}`.
     ///
     /// # Errors
-    /// When the request fails, with a message for the user.
-    pub async fn handle(&self, id: u32, request: JsValue, files: js_sys::Array, on: js_sys::Function) -> Result<JsValue, JsError> {
-        let request: Request =
-            serde_wasm_bindgen::from_value(request).map_err(|e| JsError::new(&format!("this request cannot be read: {e}")))?;
+    /// When the request fails, with a `Failure` of `messages.ts`.
+    pub async fn handle(&self, id: u32, request: JsValue, files: js_sys::Array, on: js_sys::Function) -> Result<JsValue, JsValue> {
+        let request: Request = serde_wasm_bindgen::from_value(request)
+            .map_err(|error| told(&Failure::unreadable(format!("this request cannot be read: {error}"))))?;
         let emit = Rc::new(move |event: Event| {
             if let Ok(event) = to_js(&event) {
                 let _ = on.call1(&JsValue::NULL, &event);
             }
         });
         let call = Call::new(id, given(&request, &files), emit);
-        let reply = self.0.handle(request, call).await?;
+        let reply = self.0.handle(request, call).await.map_err(failure)?;
         Ok(to_js(&reply)?)
     }
 }
@@ -88,6 +89,16 @@ fn given(request: &Request, files: &js_sys::Array) -> Option<Rc<dyn Directory>> 
         Some((path, file))
     };
     Some(Rc::new(FileDirectory::new(name, files.iter().filter_map(file).collect())))
+}
+
+/// An error as a page gets it.
+#[expect(clippy::needless_pass_by_value, reason = "map_err gives it away")]
+fn failure(error: Error) -> JsValue {
+    told(&Failure::from(&error))
+}
+
+fn told(failure: &Failure) -> JsValue {
+    to_js(failure).unwrap_or_else(|_| JsValue::from_str(&failure.sentence))
 }
 
 /// Converts a value as JSON would: plain objects, numbers, null.

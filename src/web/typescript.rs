@@ -6,7 +6,7 @@ use std::path::Path;
 
 use ts_rs::{Config, TS, TypeVisitor};
 
-use super::messages::{Event, Replies, Request};
+use super::messages::{Event, Failure, Replies, Request};
 
 const HEAD: &str = "\
 // What the page and its worker say to each other. Generated from src/web/messages by its unit test; to write it anew:
@@ -92,6 +92,7 @@ fn messages_are_the_ones_that_the_page_knows() {
     collector.visit::<Request>();
     collector.visit::<Replies>();
     collector.visit::<Event>();
+    collector.visit::<Failure>();
     let text = HEAD.to_string() + &collector.declarations.into_values().collect::<String>();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/package/src/messages.ts");
     if std::env::var_os("UPDATE_MESSAGES").is_some() {

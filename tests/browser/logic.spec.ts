@@ -1,9 +1,8 @@
 // The page's plain logic, without a page.
 import { expect, test } from "@playwright/test";
 import { thin, type Points } from "../../web/src/ui/charts/points.js";
-import { modelFolder } from "../../web/src/ui/files.js";
 import { overlay, smooth } from "../../web/src/ui/charts/overlay.js";
-import { recognise } from "../../web/src/ui/recognise.js";
+import { modelFolder, recognise } from "rootstock";
 import { obstacle } from "../../web/src/ui/state/where.js";
 import { bytes, duration, figures, readNumber } from "../../web/src/ui/numbers.js";
 import { firstQuestions } from "../../web/src/ui/state/questions.js";

@@ -6,6 +6,7 @@
 mod base;
 mod data;
 mod estimate;
+mod fault;
 mod recipe;
 mod run;
 mod speed;
@@ -18,11 +19,13 @@ use ts_rs::TS;
 pub use base::*;
 pub use data::*;
 pub use estimate::*;
+pub use fault::*;
 pub use recipe::*;
 pub use run::*;
 pub use speed::*;
 pub use talk::*;
 
+use crate::train::Score;
 use crate::validate::Report;
 
 /// What the page asks for.
@@ -161,6 +164,15 @@ pub enum Request {
         /// The text.
         text: String,
     },
+    /// How well a model predicts data.
+    Evaluate {
+        /// Which model: the base or the tuned one.
+        which: Which,
+        /// The data.
+        data: DataSource,
+        /// Samples are cut after so many tokens; without it, where the model's own limit is.
+        cutoff_len: Option<usize>,
+    },
     /// Where the tuned model differs from its base.
     Deltas,
     /// Keeps an adapter, whose files travel beside the request, for the open base, as if it had been trained here.
@@ -218,6 +230,7 @@ pub(super) struct Replies {
     tuned: Run,
     chat: Answered,
     losses: Vec<TokenLoss>,
+    evaluate: Score,
     deltas: Vec<Delta>,
     adopt: Run,
     merge: Run,
@@ -250,6 +263,7 @@ pub enum Reply {
     Run(Run),
     Answered(Answered),
     Losses(Vec<TokenLoss>),
+    Score(Score),
     Deltas(Vec<Delta>),
     Files(Vec<StoredFile>),
 }

@@ -118,7 +118,7 @@ impl Session {
 
     /// The open base.
     pub(super) fn base(&self) -> Result<Rc<OpenBase>> {
-        self.base.borrow().clone().ok_or_else(|| Error::file("base", "no base is open; choose one first"))
+        self.base.borrow().clone().ok_or_else(|| Error::out_of_turn("no base is open; choose one first"))
     }
 
     /// Validates the open base completely: reads every weight, and runs the model where there is a GPU.

@@ -47,6 +47,11 @@ pub(super) struct DataFiles {
 }
 
 impl DataFiles {
+    /// The files to learn from.
+    pub(super) fn names(&self) -> &[String] {
+        &self.names
+    }
+
     /// The recipe entries that refer to these files.
     pub(super) fn places(&self) -> Vec<(&'static str, String)> {
         let mut places = vec![("dataset_dir", ".".to_string()), ("dataset", self.names.join(","))];
@@ -159,7 +164,7 @@ impl Session {
 
     /// The data that was previewed last, prepared with these settings.
     pub(super) async fn prepared_again(&self, settings: &Settings) -> Result<Rc<PreparedData>> {
-        let known = self.prepared.borrow().clone().ok_or_else(|| Error::dataset("data", "no data is chosen yet"))?;
+        let known = self.prepared.borrow().clone().ok_or_else(|| Error::out_of_turn("no data is chosen yet; prepare some first"))?;
         self.prepare_data(&known.data, known.evaluation.as_ref(), settings).await
     }
 

@@ -9,6 +9,7 @@ mod columns;
 mod data;
 mod delta;
 mod estimate;
+mod evaluate;
 mod keep;
 mod kept;
 mod settings;
@@ -153,7 +154,8 @@ impl Session {
             Request::Examples => Reply::Examples(self.examples().await?),
             Request::Columns { file } => Reply::Columns(columns::names(&file)?),
             Request::Prepare { data, evaluation, recipe, first, count } => {
-                let prepared = self.prepare_data(&data, evaluation.as_ref(), &recipe).await?;
+                let work = self.prepare_data(&data, evaluation.as_ref(), &recipe);
+                let prepared = call.unless_cancelled("reading the data", work).await?;
                 Reply::Preview(self.preview(&prepared, &recipe, first, count)?)
             }
             Request::Estimate { recipe, samples } => Reply::Estimate(self.estimate(&recipe, samples.as_ref()).await?),
@@ -187,6 +189,10 @@ impl Session {
             Request::Tuned { id } => Reply::Run(self.choose_tuned(&id).await?),
             Request::Chat { which, messages, sampling } => Reply::Answered(self.chat(which, &messages, &sampling, call).await?),
             Request::Losses { which, text } => Reply::Losses(self.losses(which, &text, call).await?),
+            Request::Evaluate { which, data, cutoff_len } => {
+                let work = self.evaluate(which, &data, cutoff_len, call);
+                Reply::Score(call.unless_cancelled("the evaluation", work).await?)
+            }
             Request::Deltas => Reply::Deltas(self.deltas(call).await?),
             Request::Adopt { name } => Reply::Run(self.adopt(&name, call).await?),
             Request::Merge => Reply::Run(self.merge(call).await?),
@@ -271,7 +277,7 @@ impl Session {
     fn steer(&self, how: impl Fn(&Steering)) -> Result<Reply> {
         match self.running.borrow().as_ref() {
             Some(run) => how(run),
-            None => return Err(Error::file("run", "no run goes on")),
+            None => return Err(Error::out_of_turn("no run goes on")),
         }
         Ok(Reply::Nothing)
     }

@@ -132,7 +132,7 @@ impl<'a> Turn<'a> {
     pub(super) fn begin(session: &'a Session, call: &Call) -> Result<Turn<'a>> {
         let mut running = session.running.borrow_mut();
         if running.is_some() {
-            return Err(Error::file("run", "another run goes on; wait for it or stop it first"));
+            return Err(Error::out_of_turn("another run goes on; wait for it or stop it first"));
         }
         let steering = Rc::new(Steering { request: call.id, ..Steering::default() });
         *running = Some(steering.clone());

@@ -52,9 +52,9 @@ impl Session {
         let tuned = self.tuned.borrow().clone();
         match (which, tuned) {
             (Which::Tuned, Some(id)) => self.kept_model(&id).await,
-            (Which::Tuned, None) => Err(Error::file("tuned", "nothing is tuned yet; train, or choose a kept run")),
+            (Which::Tuned, None) => Err(Error::out_of_turn("nothing is tuned yet; train, or choose a kept run")),
             (Which::Learning, _) => {
-                Err(Error::file("learning", "a model that is being trained can be asked questions; for more, end the run first"))
+                Err(Error::out_of_turn("a model that is being trained can be asked questions; for more, end the run first"))
             }
             (Which::Base, None) => Ok(self.base()?.directory.clone()),
             (Which::Base, Some(id)) => {
@@ -72,15 +72,12 @@ impl Session {
         }
     }
 
-    /// Loads a model, or an adapter on top of its base without merging them.
-    async fn load_talker(&self, which: Which, call: &Call) -> Result<Responder> {
+    /// Opens a model, or an adapter on top of its base without merging them.
+    pub(super) async fn model_of(&self, which: Which, call: &Call) -> Result<Model> {
         let directory = self.directory_of(which, call).await?;
         let adapted = is_adapter(&*directory).await?;
         let model = if adapted { self.directory_of(Which::Base, call).await? } else { directory.clone() };
         let mut model = Model::open(model).await?;
-        let gpu = self.gpu().await?;
-        call.progress("Loading the weights", 0, None, Unit::Bytes);
-        let context = CONTEXT.min(context_limit(model.config(), gpu.profile()));
         if adapted {
             // The adapter's own tokenizer files contain the chat template that it was trained with.
             if directory.size("tokenizer.json").await?.is_some() {
@@ -88,6 +85,15 @@ impl Session {
             }
             model = model.with_adapters(vec![directory]).await?;
         }
+        Ok(model)
+    }
+
+    /// Loads a model to answer with.
+    async fn load_talker(&self, which: Which, call: &Call) -> Result<Responder> {
+        let model = self.model_of(which, call).await?;
+        let gpu = self.gpu().await?;
+        call.progress("Loading the weights", 0, None, Unit::Bytes);
+        let context = CONTEXT.min(context_limit(model.config(), gpu.profile()));
         model.responder(gpu, GeneratorOptions { context: Some(context), chunk: None }).await
     }
 
@@ -95,7 +101,7 @@ impl Session {
     async fn take_talker(&self, which: Which, call: &Call) -> Result<(Key, u64, Responder)> {
         let key = (which == Which::Tuned, self.tuned.borrow().clone());
         if self.talkers.busy.borrow().contains(&key) {
-            return Err(Error::file("chat", "this model is still answering; wait for it or stop it"));
+            return Err(Error::out_of_turn("this model is still answering; wait for it or stop it"));
         }
         let generation = self.talkers.generation.get();
         self.talkers.busy.borrow_mut().push(key.clone());
@@ -130,7 +136,7 @@ impl Session {
 
     /// Has the run answer between two steps.
     async fn ask_learning(&self, messages: &[ChatMessage], sampling: &Sampling, call: &Call) -> Result<Answered> {
-        let run = self.running.borrow().clone().ok_or_else(|| Error::file("chat", "no run goes on; ask the tuned model"))?;
+        let run = self.running.borrow().clone().ok_or_else(|| Error::out_of_turn("no run goes on; ask the tuned model"))?;
         let (reply, answer) = oneshot::channel();
         run.ask(Question { messages: messages.to_vec(), sampling: sampling.clone(), call: call.clone(), reply });
         let ended = || Error::Interrupted { reason: "the run ended before the question was answered; ask the tuned model".into() };

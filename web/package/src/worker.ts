@@ -1,7 +1,7 @@
 // The worker: owns the wasm build, the GPU device and the stored runs. Its logic is in src/web of the Rust library.
 import init, { Session } from "./wasm/rootstock.js";
 import type { Event } from "./messages.js";
-import type { FromWorker, ToWorker } from "./protocol.js";
+import type { FromWorker, ToldFault, ToWorker } from "./protocol.js";
 
 type Asked = Exclude<ToWorker, { assets: unknown }>;
 
@@ -17,7 +17,10 @@ self.addEventListener("message", ({ data }: MessageEvent<ToWorker>) => {
   opened = open(data.assets);
   opened.then(
     () => say({ type: "ready" }),
-    (error: unknown) => say({ type: "broken", error: `The worker could not start: ${sentence(error)}` }),
+    (error: unknown) => {
+      const { code, sentence, place } = told(error, "worker");
+      say({ type: "broken", fault: { code, sentence: `The worker could not start: ${sentence}`, place } });
+    },
   );
 });
 
@@ -39,14 +42,20 @@ async function answer(message: Asked): Promise<void> {
     const reply = await session.handle(id, request, files ?? [], (event: Event) => say({ type: "event", id, event }));
     say({ type: "reply", id, reply });
   } catch (error) {
-    say({ type: "fault", id, error: sentence(error) });
+    say({ type: "fault", id, fault: told(error, "bug") });
   }
 }
 
-/** The library's errors already have messages for the user; any other error is a bug, and a panic leaves wasm unusable. */
-function sentence(error: unknown): string {
+/** The library's failures already have a code and a sentence; any other error is a bug, or the browser refuses the wasm build. */
+function told(error: unknown, otherwise: "worker" | "bug"): ToldFault {
   if (error instanceof WebAssembly.RuntimeError) {
-    return `This is a bug in Rootstock (${error.message}); the browser's console has its place. Reload the page: stored runs go on from their last snapshot.`;
+    const sentence = `This is a bug in Rootstock (${error.message}); the browser's console has its place. Reload the page: stored runs go on from their last snapshot.`;
+    return { code: "bug", sentence, place: {} };
   }
-  return error instanceof Error ? error.message : String(error);
+  if (isFault(error)) return error;
+  return { code: otherwise, sentence: error instanceof Error ? error.message : String(error), place: {} };
+}
+
+function isFault(error: unknown): error is ToldFault {
+  return typeof error === "object" && error !== null && "code" in error && "sentence" in error && "place" in error;
 }

@@ -39,20 +39,3 @@ function isFile(entry: FileSystemEntry): entry is FileSystemFileEntry {
 function isFolder(entry: FileSystemEntry): entry is FileSystemDirectoryEntry {
   return entry.isDirectory;
 }
-
-/**
- * The files relative to the folder that contains `config.json` (or, for an adapter, `adapter_config.json`), and that folder's
- * name: the user may drop the folder, its parent, or its content. A GGUF file alone has its own name.
- */
-export function modelFolder(files: Given[]): { name: string; files: Given[] } {
-  const depth = (path: string) => path.split("/").length;
-  const marks = files.filter(({ path }) => /(^|\/)(adapter_)?config\.json$/.test(path));
-  marks.sort((a, b) => depth(a.path) - depth(b.path));
-  const gguf = marks.length === 0 ? files.find(({ path }) => /\.gguf$/i.test(path)) : undefined;
-  const first = marks[0] ?? gguf ?? files[0];
-  const folder = first ? first.path.split("/").slice(0, -1).join("/") : "";
-  const prefix = folder === "" ? "" : `${folder}/`;
-  const inside = files.filter(({ path }) => path.startsWith(prefix));
-  const name = gguf?.path.split("/").at(-1) ?? (folder.split("/").at(-1) || "the chosen files");
-  return { name, files: inside.map(({ path, file }) => ({ path: path.slice(prefix.length), file })) };
-}

@@ -1,8 +1,7 @@
 // Exports from the page: a file, a folder, a zip; streamed, and never whole in memory if the browser allows it.
 import { makeZip } from "client-zip";
 import type { StoredFile } from "rootstock";
-import { storage } from "./state/base.js";
-import { readStored } from "./state/engine.js";
+import { openStored } from "./state/engine.js";
 
 /** Receives the progress of an export. */
 export type OnWritten = (done: number, total: number) => void;
@@ -40,19 +39,10 @@ export async function saveFolder(name: string, files: () => Promise<StoredFile[]
   const folder = await parent.getDirectoryHandle(name, { create: true });
   const total = list.reduce((sum, file) => sum + file.bytes, 0);
   let done = 0;
-  for (const { name: file, path } of list) {
-    const target = await (await folder.getFileHandle(file, { create: true })).createWritable();
-    await (await open(path)).pipeThrough(counted((some) => on((done += some), total))).pipeTo(target);
+  for (const file of list) {
+    const target = await (await folder.getFileHandle(file.name, { create: true })).createWritable();
+    await (await openStored(file)).stream().pipeThrough(counted((some) => on((done += some), total))).pipeTo(target);
   }
-}
-
-/** A stored file as a stream, read in chunks from the origin private file system; whole from the worker where the browser has none. */
-async function open(path: string[]): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
-  if (storage.peek()?.refused != null) return (await readStored(path)).stream();
-  let folder = await navigator.storage.getDirectory();
-  for (const name of path.slice(0, -1)) folder = await folder.getDirectoryHandle(name);
-  const file = await (await folder.getFileHandle(path.at(-1) ?? "")).getFile();
-  return file.stream();
 }
 
 async function exists(parent: FileSystemDirectoryHandle, name: string): Promise<boolean> {
@@ -76,7 +66,7 @@ export async function saveZip(name: string, files: () => Promise<StoredFile[]>, 
 }
 
 async function* entries(folder: string, files: StoredFile[]) {
-  for (const { name, bytes, path } of files) yield { name: `${folder}/${name}`, size: bytes, input: await open(path) };
+  for (const file of files) yield { name: `${folder}/${file.name}`, size: file.bytes, input: (await openStored(file)).stream() };
 }
 
 function counted(on: (bytes: number) => void): TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>> {

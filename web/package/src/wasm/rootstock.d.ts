@@ -11,6 +11,6 @@ export class Session {
   static open(assets: string | undefined): Promise<Session>;
   /** A stored file, whole, by the path of `StoredFile`. */
   read(path: string[]): Promise<Uint8Array<ArrayBuffer>>;
-  /** Rejects with an `Error` whose message is meant for the user. */
+  /** Rejects with a `Failure` of messages.ts. */
   handle(id: number, request: Request, files: GivenFile[], on: (event: Event) => void): Promise<unknown>;
 }

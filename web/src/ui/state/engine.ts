@@ -1,5 +1,5 @@
 // The single worker of the page.
-import { WorkerLost, type CallOptions, type Rootstock, type Progress, type Replies, type Request } from "rootstock";
+import { storedFile, WorkerLost, type CallOptions, type Progress, type Replies, type Request, type Rootstock, type StoredFile } from "rootstock";
 
 /** The part of the client that the page uses. */
 export type Engine = Pick<Rootstock, "call" | "read">;
@@ -29,10 +29,10 @@ export async function ask<R extends Request>(request: R, options?: CallOptions):
   }
 }
 
-/** A stored file, whole, from the worker. */
-export async function readStored(path: string[]): Promise<Blob> {
+/** A stored file, whose bytes are read when they are used. */
+export function openStored(file: StoredFile): Promise<File> {
   if (!connected) throw new Error("The page asked the worker before it was there.");
-  return new Blob([await connected.read(path)]);
+  return storedFile(connected, file);
 }
 
 /** Call options that listen only to progress events. */

@@ -1,5 +1,5 @@
 import { useSignal } from "@preact/signals";
-import { modelFolder, type Given } from "../files.js";
+import type { Given } from "../files.js";
 import { bytes } from "../numbers.js";
 import { Busy } from "../parts/Busy.js";
 import { Button } from "../parts/Button.js";
@@ -9,7 +9,7 @@ import { Onward } from "../parts/Onward.js";
 import { RunList } from "../parts/RunList.js";
 import { Notice } from "../parts/Notice.js";
 import { go, href } from "../route.js";
-import type { BaseSource } from "rootstock";
+import { modelFolder, type BaseSource } from "rootstock";
 import { base, cancelOpening, interrupted, keepStorage, open, opening, ready, runs, storage, toGiveAgain } from "../state/base.js";
 import { failed, say } from "../state/faults.js";
 import { active } from "../state/phase.js";

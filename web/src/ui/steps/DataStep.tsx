@@ -9,7 +9,7 @@ import { Preview } from "../parts/Preview.js";
 import { Writer } from "../parts/Writer.js";
 import { dataWords } from "../names.js";
 import { bytes, counted } from "../numbers.js";
-import { recognise } from "../recognise.js";
+import { recognise } from "rootstock";
 import { Button } from "../parts/Button.js";
 import { ready } from "../state/base.js";
 import { data, dataFault, example, examples, files, heldOut, pasted, pastedFormat, preparing, preview, suitsVillage, way, type Way } from "../state/data.js";

@@ -1,5 +1,4 @@
-import type { Run } from "rootstock";
-import { modelFolder } from "../files.js";
+import { modelFolder, type Run } from "rootstock";
 import { dataWords } from "../names.js";
 import { Button } from "../parts/Button.js";
 import { Chat } from "../parts/Chat.js";
