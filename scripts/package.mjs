@@ -1,6 +1,7 @@
 // The npm package for other people's pages, which the page itself is built on: `node scripts/package.mjs build` leaves it in
-// web/package/dist (client, worker, wasm, assets), `node scripts/package.mjs pack FOLDER` puts the tarball into a folder.
-import { cpSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+// web/package/dist (client, worker, wasm, assets), `node scripts/package.mjs pack FOLDER` puts the tarball into a folder, `node
+// scripts/package.mjs api` writes web/package/API.md from the types, and `api --check` says whether it is what they say.
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { root, run } from "./lib/host.mjs";
 
@@ -34,6 +35,23 @@ function copyAssets(target) {
   writeFileSync(join(target, "files.json"), JSON.stringify(list));
 }
 
+/** The reference, from the types and their comments. */
+function reference() {
+  if (!run(join(root, "node_modules/.bin/typedoc"), ["--options", "web/package/typedoc.json"])) process.exit(1);
+  return readFileSync(join(root, "target/api/API.md"), "utf8").replace(/^# .*\n/, "# The package's classes, functions and types\n");
+}
+
+/** @param {boolean} check */
+function api(check) {
+  const file = join(home, "API.md");
+  const text = reference();
+  if (!check) writeFileSync(file, text);
+  else if (!existsSync(file) || readFileSync(file, "utf8") !== text) {
+    console.error("web/package/API.md is not what the types say: `node scripts/package.mjs api` writes it.");
+    process.exit(1);
+  }
+}
+
 if (command === "build" && folder === undefined) {
   build();
 } else if (command === "pack" && folder !== undefined) {
@@ -41,7 +59,9 @@ if (command === "build" && folder === undefined) {
   const target = resolve(folder);
   mkdirSync(target, { recursive: true });
   if (!run("npm", ["pack", home, "--pack-destination", target])) process.exit(1);
+} else if (command === "api" && (folder === undefined || folder === "--check")) {
+  api(folder === "--check");
 } else {
-  console.error("usage: node scripts/package.mjs build | pack FOLDER");
+  console.error("usage: node scripts/package.mjs build | pack FOLDER | api [--check]");
   process.exit(2);
 }

@@ -61,6 +61,7 @@ async function core() {
 
 async function page() {
   await check("page", "TypeScript types", "node_modules/.bin/tsc", []);
+  await check("page", "package reference", "node", ["scripts/package.mjs", "api", "--check"]);
   await check("page", "TypeScript lints", "node_modules/.bin/eslint", ["--max-warnings=0", "."]);
   await check("page", "Rust lints, browser", "node", ["scripts/wasm.mjs", "clippy"]);
   await browserTests();

@@ -1,7 +1,7 @@
 // A static file server on loopback. Browsers that accept brotli get the compressed copy (`.br`) of a file that has one.
 import { createReadStream, statSync } from "node:fs";
 import { createServer } from "node:http";
-import { extname, join, normalize } from "node:path";
+import { extname, join, normalize, resolve } from "node:path";
 import { root } from "./host.mjs";
 
 /** @type {Record<string, string>} */
@@ -17,25 +17,26 @@ const types = {
 };
 
 /**
- * Serves folders of the repository. A path belongs to the first folder whose prefix it starts with.
+ * Serves folders, relative to the repository. A path belongs to the first folder whose prefix it starts with.
  *
  * @param {[prefix: string, folder: string][]} folders
  * @param {number} [port] if it is taken, the next free one is used; without it any free port, so that several clones can test at the
  *   same time
+ * @param {Record<string, string>} [more] headers that go with every file
  * @returns {Promise<{ origin: string, close: () => void }>}
  */
-export function serve(folders, port = 0) {
+export function serve(folders, port = 0, more = {}) {
   const server = createServer((request, response) => {
     const path = normalize(decodeURIComponent(new URL(request.url ?? "/", "http://localhost").pathname));
     const [prefix, folder] = folders.find(([start]) => path.startsWith(start)) ?? ["/", ""];
-    const file = join(root, folder, path.slice(prefix.length) || "index.html");
+    const file = join(resolve(root, folder), path.slice(prefix.length) || "index.html");
     const found = statSync(file, { throwIfNoEntry: false });
     if (!found?.isFile()) {
       response.writeHead(404).end(`no ${path}`);
       return;
     }
     /** @type {Record<string, string | number>} */
-    const headers = { "Content-Type": types[extname(file)] ?? "application/octet-stream", "Accept-Ranges": "bytes" };
+    const headers = { ...more, "Content-Type": types[extname(file)] ?? "application/octet-stream", "Accept-Ranges": "bytes" };
     // As `rootstock serve`: files below assets/ have a hash of their content in their names.
     headers["Cache-Control"] = path.includes("/assets/") ? "max-age=31536000, immutable" : "no-cache";
     const range = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? "");
