@@ -41,6 +41,15 @@ fn main() {
     }
     let mut permutations: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut sources = String::new();
+    // Each file's text is in the program once, however many kernels and versions use it.
+    let mut texts: Vec<PathBuf> = files.clone();
+    texts.extend(fs::read_dir(root.join("shared")).expect("the shared parts").map(|e| e.expect("readable").path()));
+    texts.sort();
+    for file in texts {
+        let name = file.strip_prefix(&root).expect("it is in the folder").to_string_lossy().replace('\\', "/");
+        let text = fs::read_to_string(&file).expect("a readable shader") + if name.starts_with("shared/") { "\n" } else { "" };
+        writeln!(out, "static {}: &str = {text:?};", text_name(&name)).expect("a string");
+    }
     for file in &files {
         let kernel = Kernel::read(&root, file);
         if let Some((name, values)) = &kernel.permute {
@@ -78,7 +87,8 @@ struct Kernel {
 struct Variant {
     value: Option<String>,
     name: String,
-    wgsl: String,
+    /// The files that it is made of.
+    parts: Vec<String>,
     naga: naga::Module,
 }
 
@@ -103,20 +113,14 @@ impl Kernel {
         let variants = values
             .into_iter()
             .map(|value| {
-                let mut wgsl = String::new();
-                for line in text.lines().filter_map(|l| l.strip_prefix("// use: ")) {
-                    let mut name = line.trim().to_string();
-                    if let (Some((key, _)), Some(v)) = (&permute, &value) {
-                        name = name.replace(&format!("{{{key}}}"), v);
-                    }
-                    let path = root.join(&name);
-                    wgsl += &fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: use: {name}: {e}", file.display()));
-                    wgsl += "\n";
-                }
-                wgsl += &text;
-                let naga = parse(&wgsl, file);
+                let chosen = permute.as_ref().map(|(key, _)| format!("{{{key}}}")).zip(value.clone());
+                let mut parts = Vec::new();
+                used(root, file, &text, chosen.as_ref(), &mut parts);
+                let texts: Vec<&str> = parts.iter().map(|(_, text)| text.as_str()).chain([text.as_str()]).collect();
+                let naga = parse(&texts.concat(), file);
                 let name = value.as_ref().map_or(stem.clone(), |v| format!("{stem}.{v}"));
-                Variant { value, name, wgsl, naga }
+                let parts = parts.into_iter().map(|(name, _)| name).chain([format!("{stem}.wgsl")]).collect();
+                Variant { value, name, parts, naga }
             })
             .collect();
         let opening = text
@@ -141,8 +145,9 @@ impl Kernel {
         let names: Vec<&str> = bindings.iter().map(|b| b.name.as_str()).collect();
         let access: Vec<String> = bindings.iter().map(|b| format!("Access::{}", b.access)).collect();
         for v in &self.variants {
-            writeln!(o, "    /// The shader module `{}`.\n    pub static {}: Shader = Shader {{ name: {:?}, wgsl: {:?}, bindings: &[{}], uses_step: {}, unchecked: {} }};\n",
-                v.name, v.constant(), v.name, v.wgsl, access.join(", "), uses_step(v), self.unchecked).expect("a string");
+            let parts: Vec<String> = v.parts.iter().map(|part| text_name(part)).collect();
+            writeln!(o, "    /// The shader module `{}`.\n    pub static {}: Shader = Shader {{ name: {:?}, parts: &[{}], bindings: &[{}], uses_step: {}, unchecked: {} }};\n",
+                v.name, v.constant(), v.name, parts.join(", "), access.join(", "), uses_step(v), self.unchecked).expect("a string");
         }
         self.params(o, first);
         self.numbers(o, first);
@@ -217,6 +222,28 @@ impl Kernel {
         }
         writeln!(o, "    }}\n\n    impl Default for Constants {{\n        fn default() -> Self {{\n            Constants {{ {defaults} }}\n        }}\n    }}\n\n    impl Constants {{\n        fn list(&self) -> Vec<(&'static str, f64)> {{\n            vec![{list}]\n        }}\n    }}\n").expect("a string");
     }
+}
+
+/// The files that a text uses, those that they use themselves before them, each once. `chosen` is what stands for the version, and the version.
+fn used(root: &Path, file: &Path, text: &str, chosen: Option<&(String, String)>, parts: &mut Vec<(String, String)>) {
+    for line in text.lines().filter_map(|l| l.strip_prefix("// use: ")) {
+        let mut name = line.trim().to_string();
+        if let Some((key, value)) = chosen {
+            name = name.replace(key, value);
+        }
+        if parts.iter().any(|(known, _)| *known == name) {
+            continue;
+        }
+        let part = fs::read_to_string(root.join(&name)).unwrap_or_else(|e| panic!("{}: use: {name}: {e}", file.display())) + "\n";
+        used(root, file, &part, chosen, parts);
+        parts.push((name, part));
+    }
+}
+
+/// The name of the static that holds a file's text.
+fn text_name(file: &str) -> String {
+    let name: String = file.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
+    format!("TEXT_{name}")
 }
 
 fn parse(wgsl: &str, file: &Path) -> naga::Module {

@@ -1,7 +1,7 @@
 // inverse[i] = 1 / |W[i] + scale * B[i] * A|, the length of each output row: DoRA divides by it (Liu et al., "DoRA", 2024, eq. 5).
 // A row of B * A is made four numbers at a time and never stored; once an optimiser step costs rank/tokens of a product with W.
 // One row a thread: no sums across threads, the same order of additions everywhere.
-// permute WEIGHT: f32 bf16 f16
+// permute WEIGHT: f32 bf16 f16 nf4 fp4 int8
 // use: shared/weight_{WEIGHT}.wgsl
 
 /// Threads of a workgroup.
@@ -12,7 +12,7 @@ struct Params {
     rows: u32,
     /// Columns of W and A in vec4.
     k4: u32,
-    /// Row stride of W in units of four weights.
+    /// Row stride of W in elements of its array.
     w_stride: u32,
     /// Row stride of A in vec4.
     a_stride: u32,
@@ -26,7 +26,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 /// (rows, k)
-@group(0) @binding(1) var<storage, read> w: array<Weight4>;
+@group(0) @binding(1) var<storage, read> w: array<Weight>;
 /// (rank, k)
 @group(0) @binding(2) var<storage, read> a: array<vec4<f32>>;
 /// (rows, rank)
@@ -50,7 +50,7 @@ fn main(
         for (var r = 0u; r < params.rank; r++) {
             change += b[row * params.b_stride + r / 4u][r % 4u] * a[r * params.a_stride + i];
         }
-        let value = weight4(w[row * params.w_stride + i]) + params.scale * change;
+        let value = weight4(row * params.w_stride, i) + params.scale * change;
         squares += value * value;
     }
     // A row of zeros has no direction; its product is zero whatever stands here.

@@ -1,7 +1,7 @@
 // x[i] = W[index[i]] * scale, or += it: token embeddings, then learned positions (gpt2) on top.
 // W may be a stretch of rows of a split matrix: tokens of other stretches are untouched.
 // The lanes of a row copy it together; rows are far apart in W but contiguous in themselves.
-// permute WEIGHT: f32 bf16 f16
+// permute WEIGHT: f32 bf16 f16 nf4 fp4 int8
 // use: shared/weight_{WEIGHT}.wgsl
 
 /// Lanes that copy one row together.
@@ -18,8 +18,8 @@ struct Params {
     width: u32,
     /// Row stride of x in vec4.
     x_stride: u32,
-    /// Row stride of the table in vec4.
-    weight_stride: u32,
+    /// Row stride of the table in elements of its array.
+    w_stride: u32,
     /// First row of the table that the bound stretch of the table holds.
     first_row: u32,
     /// Rows of the bound stretch.
@@ -32,7 +32,7 @@ struct Params {
 /// Row of the table (token id, position) of each token, (rows)
 @group(0) @binding(1) var<storage, read> index: array<u32>;
 /// (weight_rows, cols)
-@group(0) @binding(2) var<storage, read> weight: array<Weight4>;
+@group(0) @binding(2) var<storage, read> w: array<Weight>;
 /// (rows, cols)
 @group(0) @binding(3) var<storage, read_write> x: array<vec4<f32>>;
 
@@ -51,10 +51,10 @@ fn main(
     if (weight_row >= params.weight_rows) {
         return;
     }
-    let source = weight_row * params.weight_stride;
+    let source = weight_row * params.w_stride;
     let to = row * params.x_stride;
     for (var i = local.x; i < params.width; i += LANES) {
-        var value = weight4(weight[source + i]) * params.scale;
+        var value = weight4(source, i) * params.scale;
         if (ADD) {
             value += x[to + i];
         }

@@ -1,7 +1,7 @@
 // dx = dy·W + x2·W2 with nothing but registers: no subgroups, no workgroup memory, no barrier. Right on every device.
 // Saves loads, which cost CPU devices in browsers (SwiftShader) ten times a multiply-add: 32 of four floats feed 1024 multiply-adds.
 // A thread makes 16 rows x COLUMNS of dx. That many sums spill, but a spilled sum is cheaper than one more load from a buffer.
-// permute WEIGHT: f32 bf16 f16
+// permute WEIGHT: f32 bf16 f16 nf4 fp4 int8
 // use: shared/weight_{WEIGHT}.wgsl
 // use: shared/linear_backward_input.wgsl
 // use: shared/block.wgsl
@@ -20,8 +20,8 @@ fn weights(n: u32, column: u32) -> mat4x4<f32> {
     let c = min(column, params.k4 - 1u);
     let last = params.n - 1u;
     return mat4x4<f32>(
-        weight4(w[(params.w_row + min(n, last)) * params.w_stride + c]), weight4(w[(params.w_row + min(n + 1u, last)) * params.w_stride + c]),
-        weight4(w[(params.w_row + min(n + 2u, last)) * params.w_stride + c]), weight4(w[(params.w_row + min(n + 3u, last)) * params.w_stride + c]));
+        weight4((params.w_row + min(n, last)) * params.w_stride, c), weight4((params.w_row + min(n + 1u, last)) * params.w_stride, c),
+        weight4((params.w_row + min(n + 2u, last)) * params.w_stride, c), weight4((params.w_row + min(n + 3u, last)) * params.w_stride, c));
 }
 
 fn inputs_second(row: u32, j: u32) -> mat4x4<f32> {

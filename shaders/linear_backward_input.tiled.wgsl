@@ -2,7 +2,7 @@
 // Saves memory traffic: what a tile needs is read once into workgroup memory, and each value from there feeds up to eight multiply-adds.
 // Where tiles are few, n is split: workgroups of several z make partial sums, which sum_parts adds up. Blocks of 4 x 4 of dy are transposed in registers on the
 // way in; the rows of W lie as the inner loop wants them.
-// permute WEIGHT: f32 bf16 f16
+// permute WEIGHT: f32 bf16 f16 nf4 fp4 int8
 // use: shared/weight_{WEIGHT}.wgsl
 // use: shared/tile.wgsl
 // unchecked: every index into a tile is made of the thread's number and the step, both below what its memory is sized by
@@ -18,7 +18,7 @@ struct Params {
     part: u32,
     /// From the sums of one part to those of the next, in vec4 units.
     part_stride: u32,
-    /// Row stride of W in units of four weights.
+    /// Row stride of W in elements of its array.
     w_stride: u32,
     /// What to add to row * dx_stride + column for an element of dx, in vec4 units.
     dx_first: u32,
@@ -77,7 +77,7 @@ struct Params {
 /// (m, n) gradients of the outputs.
 @group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
 /// (n, k) weights.
-@group(0) @binding(2) var<storage, read> w: array<Weight4>;
+@group(0) @binding(2) var<storage, read> w: array<Weight>;
 /// (m, second) second input; read if SECOND.
 @group(0) @binding(3) var<storage, read> x2: array<vec4<f32>>;
 /// (second, k) second weight; read if SECOND.
@@ -139,7 +139,7 @@ fn gradients(m: u32, n: u32, own: u32) -> mat4x4<f32> {
 
 /// Four columns of row n of W.
 fn weight(n: u32, column: u32) -> vec4<f32> {
-    return weight4(w[min(n, params.n - 1u) * params.w_stride + min(column, params.k4 - 1u)]);
+    return weight4(min(n, params.n - 1u) * params.w_stride, min(column, params.k4 - 1u));
 }
 
 /// The elements of the tile's W that this thread fetches, of the steps from n on.

@@ -1,7 +1,7 @@
 // y = x·Wᵀ + bias + x2·W2ᵀ with nothing but registers: no subgroups, no workgroup memory, no barrier. Right on every device.
 // Saves loads, which cost CPU devices in browsers (SwiftShader) ten times a multiply-add: 32 of four floats feed 1024 multiply-adds.
 // A thread makes 16 rows x COLUMNS of y. That many sums spill, but a spilled sum is cheaper than one more load from a buffer.
-// permute WEIGHT: f32 bf16 f16
+// permute WEIGHT: f32 bf16 f16 nf4 fp4 int8
 // use: shared/weight_{WEIGHT}.wgsl
 // use: shared/linear_forward.wgsl
 // use: shared/block.wgsl
@@ -19,8 +19,8 @@ fn inputs(row: u32, k: u32) -> mat4x4<f32> {
 fn weights(n: u32, k: u32) -> mat4x4<f32> {
     let last = params.n - 1u;
     return transpose(mat4x4<f32>(
-        weight4(w[min(n, last) * params.w_stride + k]), weight4(w[min(n + 1u, last) * params.w_stride + k]),
-        weight4(w[min(n + 2u, last) * params.w_stride + k]), weight4(w[min(n + 3u, last) * params.w_stride + k])));
+        weight4(min(n, last) * params.w_stride, k), weight4(min(n + 1u, last) * params.w_stride, k),
+        weight4(min(n + 2u, last) * params.w_stride, k), weight4(min(n + 3u, last) * params.w_stride, k)));
 }
 
 fn inputs_second(row: u32, k: u32) -> mat4x4<f32> {

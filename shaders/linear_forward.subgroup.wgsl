@@ -1,7 +1,7 @@
 // y = x·Wᵀ + bias + x2·W2ᵀ for devices with subgroups of exactly 8 lanes, one subgroup a workgroup (the CPU device lavapipe).
 // Saves loads: there each one is a loop over the lanes, as dear as 50 multiply-adds, while a broadcast from a constant lane is a shuffle.
 // A lane owns 4 rows and keeps 4 x 64 sums in registers; the columns of W lie spread over the lanes and are broadcast: 12 loads feed 1024 vector FMAs.
-// permute WEIGHT: f32 bf16 f16
+// permute WEIGHT: f32 bf16 f16 nf4 fp4 int8
 // use: shared/weight_{WEIGHT}.wgsl
 // use: shared/linear_forward.wgsl
 
@@ -98,16 +98,16 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id)
             x[r0 * params.x_stride + at], x[r1 * params.x_stride + at],
             x[r2 * params.x_stride + at], x[r3 * params.x_stride + at]));
         if (COLUMNS > 8u) {
-            s0 = sixteen(s0, a, weight4(w[n0 * params.w_stride + k]), weight4(w[n1 * params.w_stride + k]));
+            s0 = sixteen(s0, a, weight4(n0 * params.w_stride, k), weight4(n1 * params.w_stride, k));
         } else {
-            s0 = eight(s0, a, weight4(w[n0 * params.w_stride + k]));
+            s0 = eight(s0, a, weight4(n0 * params.w_stride, k));
         }
         if (COLUMNS > 16u) {
-            s1 = sixteen(s1, a, weight4(w[n2 * params.w_stride + k]), weight4(w[n3 * params.w_stride + k]));
+            s1 = sixteen(s1, a, weight4(n2 * params.w_stride, k), weight4(n3 * params.w_stride, k));
         }
         if (COLUMNS > 32u) {
-            s2 = sixteen(s2, a, weight4(w[n4 * params.w_stride + k]), weight4(w[n5 * params.w_stride + k]));
-            s3 = sixteen(s3, a, weight4(w[n6 * params.w_stride + k]), weight4(w[n7 * params.w_stride + k]));
+            s2 = sixteen(s2, a, weight4(n4 * params.w_stride, k), weight4(n5 * params.w_stride, k));
+            s3 = sixteen(s3, a, weight4(n6 * params.w_stride, k), weight4(n7 * params.w_stride, k));
         }
     }
     if (SECOND) {

@@ -1,7 +1,7 @@
 // y = x·Wᵀ + bias + x2·W2ᵀ for GPUs: a workgroup makes a tile of y, STEPS steps of k at a time. W may be up to three matrices one below the other, y then as many.
 // Saves memory traffic: what a tile needs is read once into workgroup memory, and each value from there feeds up to eight multiply-adds.
 // Where tiles are few, k is split: workgroups of several z make partial sums, which sum_parts adds up. Blocks of 4 x 4 are transposed in registers on the way in.
-// permute WEIGHT: f32 bf16 f16
+// permute WEIGHT: f32 bf16 f16 nf4 fp4 int8
 // use: shared/weight_{WEIGHT}.wgsl
 // use: shared/tile.wgsl
 // unchecked: every index into a tile is made of the thread's number and the step, both below what its memory is sized by
@@ -21,7 +21,7 @@ struct Params {
     x_stride: u32,
     /// First column of x to read, in vec4 units.
     x_column: u32,
-    /// Row stride of W in units of four weights.
+    /// Row stride of W in elements of its array.
     w_stride: u32,
     /// 0: y is written, 1: y is added to.
     accumulate: u32,
@@ -76,7 +76,7 @@ struct Params {
 /// (m, k) input.
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 /// (n, k) weights.
-@group(0) @binding(2) var<storage, read> w: array<Weight4>;
+@group(0) @binding(2) var<storage, read> w: array<Weight>;
 /// (n) bias, padded with zeros to a multiple of four; read if BIAS.
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
 /// (m, second) second input; read if SECOND.
@@ -137,8 +137,8 @@ fn inputs(m: u32, k: u32) -> mat4x4<f32> {
 }
 
 fn weight(n: u32, k: u32) -> vec4<f32> {
-    let at = min(n, params.n - 1u) * params.w_stride + min(k, params.k4 - 1u);
-    return select(vec4<f32>(0.0), weight4(w[at]), k < params.k4);
+    let value = weight4(min(n, params.n - 1u) * params.w_stride, min(k, params.k4 - 1u));
+    return select(vec4<f32>(0.0), value, k < params.k4);
 }
 
 fn weights(n: u32, k: u32) -> mat4x4<f32> {

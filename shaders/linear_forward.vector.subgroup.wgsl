@@ -1,7 +1,7 @@
 // y = x·Wᵀ + bias + x2·W2ᵀ for one row of x, as when text is generated token by token.
 // Saves loads, which are what costs on a processor: each brings as many weights as one can, and x is loaded once for eight lanes and broadcast.
 // A lane makes columns of y that lie together, one after the other: it reads W from one place on, as a processor likes, and nothing is added across lanes.
-// permute WEIGHT: f32 bf16 f16
+// permute WEIGHT: f32 bf16 f16 nf4 fp4 int8
 // use: shared/wide_{WEIGHT}.wgsl
 // use: shared/linear_forward.wgsl
 // use: shared/broadcast.wgsl
@@ -18,17 +18,17 @@ fn input(k: u32, lane: u32) -> vec4<f32> {
 
 /// Adds what one load of weights from step k on gives; `a` and `b` are x at its fours.
 fn add(sum: vec4<f32>, row: u32, k: u32, a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {
-    let wide = w[row + min(k, params.k4 - 1u) / WIDE];
-    var s = fma(first4(wide), a, sum);
+    let wide = weight8(row, min(k, params.k4 - 1u));
+    var s = fma(wide[0], a, sum);
     if (WIDE > 1u) {
-        s = fma(last4(wide), b, s);
+        s = fma(wide[1], b, s);
     }
     return s;
 }
 
 /// The product of x and row n of W.
 fn product(n: u32, lane: u32) -> f32 {
-    let row = n * (params.w_stride / WIDE);
+    let row = n * params.w_stride;
     var s = vec4<f32>();
     var t = vec4<f32>();
     for (var k = 0u; k < params.k4; k += 8u) {

@@ -2,7 +2,7 @@
 // Saves memory traffic: the weights are what costs, and each is read once, by neighbouring threads from neighbouring addresses.
 // LANES threads make four columns of y: they share the contraction, each keeps its part of the sums, and the parts are added as a tree. With one lane,
 // for processors, a thread makes four columns alone: no workgroup memory and no barrier, which are slow there.
-// permute WEIGHT: f32 bf16 f16
+// permute WEIGHT: f32 bf16 f16 nf4 fp4 int8
 // use: shared/weight_{WEIGHT}.wgsl
 // use: shared/linear_forward.wgsl
 
@@ -88,8 +88,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     var s7 = vec4<f32>();
     for (var k = lane; k < params.k4; k += LANES) {
         let b = mat4x4<f32>(
-            weight4(w[n0 * params.w_stride + k]), weight4(w[n1 * params.w_stride + k]),
-            weight4(w[n2 * params.w_stride + k]), weight4(w[n3 * params.w_stride + k]));
+            weight4(n0 * params.w_stride, k), weight4(n1 * params.w_stride, k),
+            weight4(n2 * params.w_stride, k), weight4(n3 * params.w_stride, k));
         s0 += input(row, k) * b;
         if (ROWS > 1u) {
             s1 += input(row + 1u, k) * b;

@@ -88,6 +88,8 @@ pub mod optim;
 #[doc(hidden)]
 pub mod plan;
 #[doc(hidden)]
+pub mod quant;
+#[doc(hidden)]
 pub mod random;
 #[doc(hidden)]
 pub mod web;

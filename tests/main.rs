@@ -12,6 +12,7 @@ mod gguf;
 mod golden;
 mod kernels;
 mod plan;
+mod quant;
 mod reference;
 mod train;
 mod validate;

@@ -9,7 +9,7 @@ struct Params {
     second: u32,
     /// Row stride of dy in vec4 units.
     dy_stride: u32,
-    /// Row stride of W in units of four weights.
+    /// Row stride of W in elements of its array.
     w_stride: u32,
     /// Row stride of x2 in vec4 units.
     x2_stride: u32,
@@ -30,7 +30,7 @@ struct Params {
 /// (m, n) gradient of the output.
 @group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
 /// (n, k) weight.
-@group(0) @binding(2) var<storage, read> w: array<Weight4>;
+@group(0) @binding(2) var<storage, read> w: array<Weight>;
 /// (m, second) second input; read if SECOND.
 @group(0) @binding(3) var<storage, read> x2: array<vec4<f32>>;
 /// (second, k) second weight; read if SECOND.

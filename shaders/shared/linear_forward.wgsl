@@ -9,7 +9,7 @@ struct Params {
     second4: u32,
     /// Row stride of x in vec4 units.
     x_stride: u32,
-    /// Row stride of W in units of four weights.
+    /// Row stride of W in elements of its array.
     w_stride: u32,
     /// Row stride of x2 in vec4 units.
     x2_stride: u32,
@@ -28,7 +28,7 @@ struct Params {
 /// (m, k) input.
 @group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
 /// (n, k) weight.
-@group(0) @binding(2) var<storage, read> w: array<Weight4>;
+@group(0) @binding(2) var<storage, read> w: array<Weight>;
 /// (n) bias, padded with zeros to a multiple of four; read if BIAS.
 @group(0) @binding(3) var<storage, read> bias: array<vec4<f32>>;
 /// (m, second) second input; read if SECOND.

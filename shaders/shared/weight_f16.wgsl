@@ -1,7 +1,8 @@
-/// Four consecutive f16 weights in one storage element, the first in the low half of x.
-alias Weight4 = vec2<u32>;
+/// An element of an array of weights: four consecutive ones in f16, the first in the low half of x.
+alias Weight = vec2<u32>;
 
-/// The four weights of one element, as f32.
-fn weight4(w: Weight4) -> vec4<f32> {
-    return vec4<f32>(unpack2x16float(w.x), unpack2x16float(w.y));
+/// The weights 4 k to 4 k + 3 of the row that begins at this element, as f32.
+fn weight4(row: u32, k: u32) -> vec4<f32> {
+    let four = w[row + k];
+    return vec4<f32>(unpack2x16float(four.x), unpack2x16float(four.y));
 }

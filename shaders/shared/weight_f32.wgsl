@@ -1,7 +1,7 @@
-/// Four consecutive weights in one storage element.
-alias Weight4 = vec4<f32>;
+/// An element of an array of weights: four consecutive ones.
+alias Weight = vec4<f32>;
 
-/// The four weights of one element, as f32.
-fn weight4(w: Weight4) -> vec4<f32> {
-    return w;
+/// The weights 4 k to 4 k + 3 of the row that begins at this element.
+fn weight4(row: u32, k: u32) -> vec4<f32> {
+    return w[row + k];
 }

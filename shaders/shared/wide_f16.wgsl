@@ -1,15 +1,12 @@
-/// What one load brings (shared/linear_forward.wgsl has the name): eight consecutive f16 weights, the first in the low half of x.
-alias Weight4 = vec4<u32>;
+/// What one load brings: eight consecutive weights in f16, the first in the low half of x. Rows and strides are counted in fours.
+alias Weight = vec4<u32>;
 
 /// Fours of weights in one load.
 const WIDE: u32 = 2u;
 
-/// The first four weights of a load, as f32.
-fn first4(w: Weight4) -> vec4<f32> {
-    return vec4<f32>(unpack2x16float(w.x), unpack2x16float(w.y));
-}
-
-/// The last four weights of a load, as f32.
-fn last4(w: Weight4) -> vec4<f32> {
-    return vec4<f32>(unpack2x16float(w.z), unpack2x16float(w.w));
+/// The weights from 4 k on that one load brings, k even, of the row that begins at this four.
+fn weight8(row: u32, k: u32) -> mat2x4<f32> {
+    let eight = w[(row + k) / 2u];
+    return mat2x4<f32>(
+        vec4<f32>(unpack2x16float(eight.x), unpack2x16float(eight.y)), vec4<f32>(unpack2x16float(eight.z), unpack2x16float(eight.w)));
 }

@@ -1,15 +1,10 @@
-/// What one load brings (shared/linear_forward.wgsl has the name): four consecutive weights.
-alias Weight4 = vec4<f32>;
+/// An element of an array of weights, and what one load brings: four consecutive ones.
+alias Weight = vec4<f32>;
 
 /// Fours of weights in one load.
 const WIDE: u32 = 1u;
 
-/// The first four weights of a load.
-fn first4(w: Weight4) -> vec4<f32> {
-    return w;
-}
-
-/// The last four weights of a load.
-fn last4(w: Weight4) -> vec4<f32> {
-    return w;
+/// The weights from 4 k on that one load brings, of the row that begins at this element.
+fn weight8(row: u32, k: u32) -> mat2x4<f32> {
+    return mat2x4<f32>(w[row + k], vec4<f32>());
 }

@@ -5,11 +5,16 @@ use crate::error::Result;
 use crate::graph::{ParamId, WeightType};
 use crate::model::ParamDecl;
 use crate::plan::{Part, Runner};
+use crate::quant::Packer;
 
 /// Rows of parameters that are read from a file and uploaded in one piece, in bytes.
 const UPLOAD_BYTES: usize = 32 << 20;
 
-/// Streams numbers of parameters to the GPU: weights that are kept in half precision as the bits that are stored, all else as f32.
+/// The same of those that are quantised on the way.
+const PACK_BYTES: usize = 8 << 20;
+
+/// Streams numbers of parameters to the GPU: weights that are kept in half precision as the bits that are
+/// stored, those that are kept in blocks quantised, all else as f32.
 /// The parameters stand in the store from `first_param` on; `source` counts them from 0.
 ///
 /// # Errors
@@ -19,18 +24,33 @@ pub async fn upload(runner: &Runner, declarations: &[ParamDecl], first_param: us
     for (index, d) in declarations.iter().enumerate() {
         let id = ParamId((first_param + index) as u32);
         let kept = store.params[first_param + index].weight_type;
-        let rows = (UPLOAD_BYTES / (d.cols * kept.bytes())).clamp(1, d.rows);
+        if kept.is_packed() {
+            store.upload_packed(gpu, id, 0, &pack(kept, index, d, source).await?);
+            runner.flush();
+            continue;
+        }
+        let rows = (UPLOAD_BYTES / kept.row_bytes(d.cols)).clamp(1, d.rows);
         for first in (0..d.rows).step_by(rows) {
             let range = first..(first + rows).min(d.rows);
             match kept {
                 WeightType::F32 => store.upload(gpu, part, id, first, &source.read_rows(index, range).await?),
-                WeightType::Bf16 | WeightType::F16 => store.upload_half(gpu, id, first, &source.read_rows_half(index, range).await?),
+                _ => store.upload_half(gpu, id, first, &source.read_rows_half(index, range).await?),
             }
             // Uploads wait in staging memory until the next submission: hand them over piece by piece.
             runner.flush();
         }
     }
     gpu.check()
+}
+
+/// Quantises a parameter while it is read. Packed it is in memory as a whole: its scales may depend on all of it.
+async fn pack(kept: WeightType, index: usize, d: &ParamDecl, source: &dyn ParamSource) -> Result<Vec<u8>> {
+    let mut packer = Packer::new(kept, d.rows, d.cols);
+    let rows = (PACK_BYTES / (4 * d.cols)).clamp(1, d.rows);
+    for first in (0..d.rows).step_by(rows) {
+        packer.push(&source.read_rows(index, first..(first + rows).min(d.rows)).await?);
+    }
+    Ok(packer.finish())
 }
 
 /// How a frozen parameter of a model is kept on the GPU: in the half precision that it is stored in, so that it takes no more

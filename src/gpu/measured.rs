@@ -65,7 +65,7 @@ fn kernels_hash() -> String {
     let mut hash = Sha256::new();
     for shader in ALL {
         hash.update(shader.name);
-        hash.update(shader.wgsl);
+        hash.update(shader.wgsl());
     }
     hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }

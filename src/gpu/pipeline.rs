@@ -29,7 +29,7 @@ impl Pipeline {
         constants: &[(&'static str, f64)],
     ) -> (Pipeline, impl Future<Output = Option<Error>> + use<>) {
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let descriptor = wgpu::ShaderModuleDescriptor { label: Some(shader.name), source: wgpu::ShaderSource::Wgsl(text(shader)) };
+        let descriptor = wgpu::ShaderModuleDescriptor { label: Some(shader.name), source: wgpu::ShaderSource::Wgsl(text(shader).into()) };
         let module = create_module(device, descriptor, shader.unchecked);
         let entry = |(binding, ty): (u32, wgpu::BufferBindingType)| wgpu::BindGroupLayoutEntry {
             binding,
@@ -70,8 +70,8 @@ fn bindings(shader: &Shader) -> impl Iterator<Item = wgpu::BufferBindingType> {
 }
 
 /// The shader as the compiler of this platform takes it.
-fn text(shader: &'static Shader) -> std::borrow::Cow<'static, str> {
-    platform::kernel_text(shader.wgsl, shader.uses_subgroups())
+fn text(shader: &'static Shader) -> String {
+    platform::kernel_text(shader.wgsl(), shader.uses_subgroups())
 }
 
 /// Compiles shaders side by side where the platform needs help with that, and tells how many are done; see [`platform::compile_ahead`].

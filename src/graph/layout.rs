@@ -109,7 +109,7 @@ impl ParamLayout {
             // A block with one scale holds numbers of one parameter only.
             let in_blocks = states.iter().any(|state| state.encoding == StateEncoding::Scales);
             let align = if in_blocks { 4 * STATE_BLOCK } else { 256 };
-            let row_bytes = (p.shape.stride4() as usize * 4 * p.weight_type.bytes()) as u64;
+            let row_bytes = p.weight_type.row_bytes(p.shape.cols) as u64;
             let mut start = 0;
             while start < p.shape.rows {
                 let left = (p.shape.rows - start) as u64 * row_bytes;

@@ -41,6 +41,9 @@ impl From<WeightType> for Weight {
             WeightType::F32 => Weight::F32,
             WeightType::Bf16 => Weight::Bf16,
             WeightType::F16 => Weight::F16,
+            WeightType::Nf4 { .. } => Weight::Nf4,
+            WeightType::Fp4 { .. } => Weight::Fp4,
+            WeightType::Int8 => Weight::Int8,
         }
     }
 }

@@ -14,8 +14,8 @@ pub enum Access {
 pub struct Shader {
     /// The file's name without `.wgsl`, and the version of a permuted one.
     pub name: &'static str,
-    /// The whole text.
-    pub wgsl: &'static str,
+    /// The texts that it is made of, one after the other.
+    pub parts: &'static [&'static str],
     /// Access of each storage buffer, in the order of the bindings.
     pub bindings: &'static [Access],
     /// Whether binding 1 is the step's uniform.
@@ -25,6 +25,11 @@ pub struct Shader {
 }
 
 impl Shader {
+    /// The whole text.
+    pub fn wgsl(&self) -> String {
+        self.parts.concat()
+    }
+
     /// Whether it uses subgroup operations; such files are called so.
     pub fn uses_subgroups(&self) -> bool {
         self.name.contains(".subgroup")

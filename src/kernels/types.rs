@@ -30,8 +30,7 @@ impl Shape {
 }
 
 /// How a parameter's numbers lie in GPU memory. Trainable ones are always f32.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum WeightType {
     /// 4 bytes a number.
     F32,
@@ -39,15 +38,48 @@ pub enum WeightType {
     Bf16,
     /// 2 bytes a number: IEEE half precision.
     F16,
+    /// 4 bits a number and a scale for each block of 64: bitsandbytes' NF4.
+    Nf4 {
+        /// Whether the scales are rounded by its double quantisation.
+        double: bool,
+    },
+    /// 4 bits a number and a scale for each block of 64: bitsandbytes' FP4.
+    Fp4 {
+        /// Whether the scales are rounded by its double quantisation.
+        double: bool,
+    },
+    /// 8 bits a number and a scale for each row, as bitsandbytes' LLM.int8.
+    Int8,
 }
 
 impl WeightType {
-    /// Bytes of one number.
-    pub fn bytes(self) -> usize {
+    /// Whether it is made of blocks with scales, by `quant`, rather than of single numbers.
+    pub fn is_packed(self) -> bool {
+        !matches!(self, WeightType::F32 | WeightType::Bf16 | WeightType::F16)
+    }
+
+    /// A row of a matrix in this type has a multiple of so many numbers.
+    pub fn block(self) -> usize {
         match self {
-            WeightType::F32 => 4,
-            WeightType::Bf16 | WeightType::F16 => 2,
+            WeightType::Nf4 { .. } | WeightType::Fp4 { .. } => 64,
+            WeightType::F32 | WeightType::Bf16 | WeightType::F16 | WeightType::Int8 => 1,
         }
+    }
+
+    /// Bytes of a row of so many numbers: whole blocks, or numbers padded to a multiple of four.
+    pub fn row_bytes(self, cols: usize) -> usize {
+        let padded = cols.next_multiple_of(4);
+        match self {
+            WeightType::F32 => 4 * padded,
+            WeightType::Bf16 | WeightType::F16 => 2 * padded,
+            WeightType::Nf4 { .. } | WeightType::Fp4 { .. } => cols.div_ceil(64) * 36,
+            WeightType::Int8 => 4 + padded,
+        }
+    }
+
+    /// From one row to the next in elements of the kernels' arrays: fours of numbers, or words of blocks.
+    pub fn row_stride(self, cols: usize) -> u32 {
+        if self.is_packed() { self.row_bytes(cols) as u32 / 4 } else { cols.div_ceil(4) as u32 }
     }
 }
 

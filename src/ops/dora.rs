@@ -54,7 +54,7 @@ pub fn norm_program(params: &[Param], layout: &ParamLayout, tuning: &Tuning) -> 
             let kernel_params = dora_norm::Params {
                 rows: piece.rows.len() as u32,
                 k4: param.shape.stride4(),
-                w_stride: param.shape.stride4(),
+                w_stride: param.weight_type.row_stride(param.shape.cols),
                 a_stride: a_shape.stride4(),
                 b_stride: b_shape.stride4(),
                 rank: a_shape.rows as u32,

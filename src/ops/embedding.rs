@@ -83,19 +83,19 @@ fn rows_and_table(rows: Shape) -> u64 {
 fn look_up(e: &mut Emit<'_>, weight: ParamId, index: Input, scale: f32, x: ValueId, add: bool) {
     let shape = e.shape(x);
     let (lanes, per_group) = e.tuning.lanes(shape.stride4());
+    let weight_type = e.param(weight).weight_type;
     for piece in e.pieces(weight) {
         let params = embedding_forward::Params {
             rows: shape.rows as u32,
             width: shape.stride4(),
             x_stride: shape.stride4(),
-            weight_stride: shape.stride4(),
+            w_stride: weight_type.row_stride(shape.cols),
             first_row: piece.first_row as u32,
             weight_rows: piece.rows as u32,
             scale,
         };
         let constants = embedding_forward::Constants { LANES: lanes, ROWS: per_group, ADD: add };
-        let bindings = embedding_forward::Bindings { index: e.input(index), weight: piece.weight, x: e.bind(x) };
-        let weight_type = e.param(weight).weight_type;
+        let bindings = embedding_forward::Bindings { index: e.input(index), w: piece.weight, x: e.bind(x) };
         let dispatch = embedding_forward::dispatch(weight_type.into(), params, constants, bindings, row_groups(shape.rows, per_group));
         e.run(dispatch.touching(rows_and_table(shape)));
     }

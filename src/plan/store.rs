@@ -6,6 +6,7 @@ use std::rc::Rc;
 use crate::error::Result;
 use crate::gpu::{Buffer, Gpu};
 use crate::graph::{Param, ParamId, ParamLayout, WeightType};
+use crate::quant;
 
 /// Most bytes that are copied back in one go.
 pub(super) const READBACK_BYTES: u64 = 4 << 20;
@@ -127,6 +128,22 @@ impl ParamStore {
         self.upload_rows(gpu, Part::Weights, param, first_row, data);
     }
 
+    /// Uploads whole rows of a parameter in blocks, as [`quant`] packs them.
+    ///
+    /// [`quant`]: crate::quant
+    pub fn upload_packed(&self, gpu: &Gpu, param: ParamId, first_row: usize, data: &[u8]) {
+        let p = &self.params[param.0 as usize];
+        let row_bytes = p.weight_type.row_bytes(p.shape.cols);
+        let rows = first_row..first_row + data.len() / row_bytes.max(1);
+        for piece in self.layout.pieces(param) {
+            let common = rows.start.max(piece.rows.start)..rows.end.min(piece.rows.end);
+            if let (Some(buffer), false) = (self.buffer(Part::Weights, piece.arena), common.is_empty()) {
+                let offset = piece.offset + ((common.start - piece.rows.start) * row_bytes) as u64;
+                gpu.write(buffer, offset, &data[(common.start - rows.start) * row_bytes..(common.end - rows.start) * row_bytes]);
+            }
+        }
+    }
+
     fn upload_rows<T: bytemuck::Pod>(&self, gpu: &Gpu, part: Part, param: ParamId, first_row: usize, data: &[T]) {
         let shape = self.params[param.0 as usize].shape;
         let padded = shape.cols.next_multiple_of(4);
@@ -157,8 +174,8 @@ impl ParamStore {
     /// [`crate::Error::Gpu`] when the device is lost.
     pub async fn download(&self, gpu: &Gpu, part: Part, param: ParamId, rows: Range<usize>) -> Result<Vec<f32>> {
         let p = &self.params[param.0 as usize];
-        let (cols, padded) = (p.shape.cols, p.shape.cols.next_multiple_of(4));
-        let row_bytes = (padded * p.weight_type.bytes()) as u64;
+        let cols = p.shape.cols;
+        let row_bytes = p.weight_type.row_bytes(cols) as u64;
         let most = ((READBACK_BYTES / row_bytes.max(1)) as usize).max(1);
         let mut out = Vec::with_capacity(rows.len() * cols);
         for piece in self.layout.pieces(param) {
@@ -185,5 +202,6 @@ fn decode(row: &[u8], weight_type: WeightType, cols: usize, out: &mut Vec<f32>) 
         WeightType::F32 => out.extend(row.chunks_exact(4).take(cols).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))),
         WeightType::Bf16 => out.extend(halves().map(|h| half::bf16::from_bits(h).to_f32())),
         WeightType::F16 => out.extend(halves().map(|h| half::f16::from_bits(h).to_f32())),
+        packed => quant::unpack_row(packed, row, cols, out),
     }
 }

@@ -48,13 +48,13 @@ pub(crate) fn adapter_facts(adapter: &wgpu::Adapter) -> AdapterFacts {
 }
 
 /// The text of a kernel for the compiler here: browsers want to be told that it uses subgroups, and naga refuses the line.
-pub(crate) fn kernel_text(wgsl: &'static str, subgroups: bool) -> std::borrow::Cow<'static, str> {
+pub(crate) fn kernel_text(wgsl: String, subgroups: bool) -> String {
     #[cfg(target_arch = "wasm32")]
     if subgroups {
-        return format!("enable subgroups;\n{wgsl}").into();
+        return format!("enable subgroups;\n{wgsl}");
     }
     let _ = subgroups;
-    wgsl.into()
+    wgsl
 }
 
 /// Compiles kernels side by side where wgpu would compile one after the other (in a browser); natively it does nothing. What it answers is

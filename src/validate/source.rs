@@ -183,7 +183,7 @@ impl ParamSource for ViewParams<'_> {
         let numbers = self.read_rows(param, rows).await?;
         Ok(match self.stored_type(&self.params[param]) {
             WeightType::F16 => numbers.into_iter().map(|x| half::f16::from_f32(x).to_bits()).collect(),
-            WeightType::Bf16 | WeightType::F32 => numbers.into_iter().map(|x| half::bf16::from_f32(x).to_bits()).collect(),
+            _ => numbers.into_iter().map(|x| half::bf16::from_f32(x).to_bits()).collect(),
         })
     }
 }

@@ -109,7 +109,7 @@ fn to_js(value: &impl serde::Serialize) -> Result<JsValue, serde_wasm_bindgen::E
 /// Every shader module, prefixed with its shared parts, as JSON `[{"name", "wgsl"}]`.
 #[wasm_bindgen]
 pub fn shader_sources() -> String {
-    let sources = kernels::ALL.iter().map(|shader| json!({ "name": shader.name, "wgsl": shader.wgsl }));
+    let sources = kernels::ALL.iter().map(|shader| json!({ "name": shader.name, "wgsl": shader.wgsl() }));
     sources.collect::<serde_json::Value>().to_string()
 }
 

@@ -6,6 +6,7 @@ use rootstock::gpu::{Gpu, Profile};
 use rootstock::graph::{Emit, Graph, Op, ParamId, Piece, Shape, ValueId, WeightType};
 use rootstock::kernels::{Bind, Family, Tuning};
 use rootstock::ops::matmul::{self, Operand, Product, Second};
+use rootstock::quant::{Packer, unpack_row};
 
 use super::single::{Case, Matrix, assert_close};
 use super::{gpu, profiles};
@@ -163,6 +164,45 @@ fn linear_with_frozen_half_precision_weights() {
             }
         }
     }
+}
+
+/// The types in blocks.
+const PACKED: [WeightType; 3] = [WeightType::Nf4 { double: false }, WeightType::Fp4 { double: false }, WeightType::Int8];
+
+#[test]
+fn linear_with_frozen_weights_in_blocks() {
+    let gpu = gpu();
+    let mut random = Random::new(24);
+    for profile in profiles(&gpu) {
+        for (m, n, k) in [(1, 66, 64), (1, 900, 192), (5, 40, 128), (40, 66, 64), (70, 200, 192)] {
+            for weight_type in PACKED {
+                let (x, dy) = (random.vector(m * k), random.vector(m * n));
+                let w = random.vector(n * k);
+                let case = Case {
+                    tokens: m,
+                    inputs: vec![Matrix::new(k, x.clone())],
+                    weights: vec![Matrix::new(k, w.clone())],
+                    frozen: Some(weight_type),
+                    gradients: vec![Matrix::new(n, dy.clone())],
+                    ..Case::default()
+                };
+                let out = case.run(&gpu, &profile, |g, x, w| vec![g.linear(x[0], w[0], None)]);
+                let w = decoded(weight_type, k, &w);
+                let what = format!("of ({m}, {n}, {k}) with {weight_type:?} on {:?} {:?}", profile.class, profile.tuning);
+                assert_close(&format!("y {what}"), &out.outputs[0], &linear::forward(&x, &w, None, k), TOLERANCE);
+                assert_close(&format!("dx {what}"), &out.inputs[0], &linear::backward(&dy, &x, &w, k).0, TOLERANCE);
+            }
+        }
+    }
+}
+
+/// What a matrix of `cols` columns is after it was packed.
+pub(super) fn decoded(weight_type: WeightType, cols: usize, w: &[f64]) -> Vec<f64> {
+    let mut packer = Packer::new(weight_type, w.len() / cols, cols);
+    packer.push(&w.iter().map(|v| *v as f32).collect::<Vec<_>>());
+    let mut values = Vec::new();
+    packer.finish().chunks(weight_type.row_bytes(cols)).for_each(|row| unpack_row(weight_type, row, cols, &mut values));
+    values.into_iter().map(f64::from).collect()
 }
 
 /// y = x·Wᵀ + s·Bᵀ, and backwards dx = dy·W + s·A: the second products of a LoRA layer, with W in pieces as a large matrix is.

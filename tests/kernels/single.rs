@@ -8,6 +8,7 @@ use rootstock::graph::{Adapted, Change, Emit, Graph, LowRank, Magnitude, Op, Par
 use rootstock::kernels::{StepValues, elementwise};
 use rootstock::ops::dora;
 use rootstock::plan::{Options, ParamStore, Part, Runner, compile};
+use rootstock::quant::Packer;
 
 use super::{Ends, error, param};
 
@@ -156,6 +157,11 @@ impl Case {
                     }
                     WeightType::F16 => {
                         store.upload_half(gpu, *id, 0, &data.iter().map(|v| half::f16::from_f32(*v).to_bits()).collect::<Vec<_>>())
+                    }
+                    packed => {
+                        let mut packer = Packer::new(packed, m.rows(), m.cols);
+                        packer.push(&data);
+                        store.upload_packed(gpu, *id, 0, &packer.finish());
                     }
                 }
             }

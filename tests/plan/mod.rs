@@ -94,13 +94,13 @@ fn pooled_buffers_are_never_shared() {
 fn every_shader_is_valid_for_naga() {
     assert!(kernels::ALL.len() > 40, "{} shaders", kernels::ALL.len());
     for shader in kernels::ALL {
-        let module =
-            naga::front::wgsl::parse_str(shader.wgsl).unwrap_or_else(|e| panic!("{}: {}", shader.name, e.emit_to_string(shader.wgsl)));
+        let wgsl = shader.wgsl();
+        let module = naga::front::wgsl::parse_str(&wgsl).unwrap_or_else(|e| panic!("{}: {}", shader.name, e.emit_to_string(&wgsl)));
         let mut validator = Validator::new(ValidationFlags::all(), Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16_IN_FLOAT32);
         validator.subgroup_stages(naga::valid::ShaderStages::COMPUTE);
         validator.subgroup_operations(naga::valid::SubgroupOperationSet::all());
         if let Err(e) = validator.validate(&module) {
-            panic!("{}: {}", shader.name, e.emit_to_string(shader.wgsl));
+            panic!("{}: {}", shader.name, e.emit_to_string(&wgsl));
         }
         let storage = module.global_variables.iter().filter(|(_, g)| matches!(g.space, naga::AddressSpace::Storage { .. })).count();
         assert!(storage <= 8, "{}: {storage} storage buffers", shader.name);

@@ -56,9 +56,9 @@ fn dispatches(family: Family) -> Vec<Dispatch> {
 
 /// The kernel's name and the constants that change its code. Numbers with a fraction (a scale, an epsilon) do not.
 fn variant(d: &Dispatch) -> (&'static str, Vec<String>) {
-    let whole = |name: &str| !d.shader.wgsl.contains(&format!("override {name}: f32"));
+    let whole = |name: &str| !d.shader.wgsl().contains(&format!("override {name}: f32"));
     let constant = |(name, value): &(&'static str, f64)| {
-        let flag = d.shader.wgsl.contains(&format!("override {name}: bool"));
+        let flag = d.shader.wgsl().contains(&format!("override {name}: bool"));
         if flag { format!("{name}={}", *value != 0.0) } else { format!("{name}={value}") }
     };
     (d.shader.name, d.constants.iter().filter(|(name, _)| whole(name)).map(constant).collect())

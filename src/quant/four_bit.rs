@@ -1,0 +1,118 @@
+//! NF4 and FP4 as bitsandbytes quantises them on its CPU backend: each block of 64 numbers of the matrix, row after row, has its largest magnitude
+//! as scale; each number becomes the code whose value is nearest to number / scale.
+//!
+//! Packed, a block is 36 bytes: the scale as f32, then the codes as bitsandbytes packs them, the first of two in the high half of a byte.
+
+use std::sync::LazyLock;
+
+/// Numbers that share a scale.
+pub const BLOCK: usize = 64;
+
+/// Bytes of a packed block.
+const BYTES: usize = 4 + BLOCK / 2;
+
+/// What the codes of NF4 stand for: quantiles of a normal distribution (Dettmers et al., "QLoRA", 2023, appendix E), as bitsandbytes has them.
+#[rustfmt::skip]
+pub const NF4: [f32; 16] = [
+    -1.0, -0.696_192_8, -0.525_073_05, -0.394_917_5, -0.284_441_38, -0.184_773_43, -0.091_050_036, 0.0,
+    0.079_580_3, 0.160_930_2, 0.246_112_3, 0.337_915_24, 0.440_709_83, 0.562_617, 0.722_956_84, 1.0,
+];
+
+/// What the codes of FP4 stand for: a sign, two bits of exponent, one of fraction, over the largest.
+pub const FP4: [f32; 16] = {
+    let magnitudes = [0.0, 0.0625, 8.0, 12.0, 4.0, 6.0, 2.0, 3.0];
+    let mut values = [0.0; 16];
+    let mut code = 0;
+    while code < 8 {
+        values[code] = magnitudes[code] / 12.0;
+        values[code + 8] = -magnitudes[code] / 12.0;
+        code += 1;
+    }
+    values
+};
+
+/// How numbers between -1 and 1 become codes.
+#[derive(Debug)]
+pub struct FourBit {
+    /// The middles between neighbouring values, ascending.
+    bounds: [f32; 15],
+    /// The codes by their values, ascending.
+    order: [u8; 16],
+}
+
+impl FourBit {
+    /// NF4.
+    pub fn nf4() -> &'static FourBit {
+        static KNOWN: LazyLock<FourBit> = LazyLock::new(|| FourBit::of(&NF4));
+        &KNOWN
+    }
+
+    /// FP4.
+    pub fn fp4() -> &'static FourBit {
+        static KNOWN: LazyLock<FourBit> = LazyLock::new(|| FourBit::of(&FP4));
+        &KNOWN
+    }
+
+    fn of(values: &[f32; 16]) -> FourBit {
+        let mut order: [u8; 16] = std::array::from_fn(|code| code as u8);
+        // Zero comes before minus zero, as it has the lower code.
+        order.sort_by(|a, b| values[*a as usize].partial_cmp(&values[*b as usize]).unwrap_or(std::cmp::Ordering::Equal));
+        let bounds = std::array::from_fn(|i| (values[order[i] as usize] + values[order[i + 1] as usize]) / 2.0);
+        FourBit { bounds, order }
+    }
+
+    /// The scale and the codes of a block.
+    pub fn quantise(&self, block: &[f32; BLOCK]) -> (f32, [u8; BLOCK]) {
+        let (scale, codes) = self.ranks(block);
+        (scale, codes.map(|rank| self.order[rank as usize]))
+    }
+
+    fn ranks(&self, block: &[f32; BLOCK]) -> (f32, [u8; BLOCK]) {
+        let scale = super::largest(block.iter().copied());
+        let inverse = 1.0 / scale.max(1e-38);
+        let scaled = block.map(|value| (value * inverse).clamp(-1.0, 1.0));
+        let mut ranks = [0u8; BLOCK];
+        // How many middles are below: counted, not searched, since that runs over many numbers at once.
+        for bound in self.bounds {
+            for (rank, value) in ranks.iter_mut().zip(&scaled) {
+                *rank += u8::from(bound < *value);
+            }
+        }
+        (scale, ranks)
+    }
+
+    /// Appends a row of whole blocks.
+    pub(super) fn pack_row(&self, row: &[f32], out: &mut Vec<u8>) {
+        for block in row.as_chunks::<BLOCK>().0 {
+            let (scale, ranks) = self.ranks(block);
+            out.extend(scale.to_le_bytes());
+            out.extend(
+                ranks.as_chunks::<2>().0.iter().map(|[first, second]| self.order[*first as usize] << 4 | self.order[*second as usize]),
+            );
+        }
+    }
+}
+
+/// Appends the numbers of a packed row.
+pub(super) fn unpack_row(values: &[f32; 16], row: &[u8], out: &mut Vec<f32>) {
+    for block in row.as_chunks::<BYTES>().0 {
+        let scale = scale(block);
+        out.extend(block[4..].iter().flat_map(|codes| [values[(codes >> 4) as usize] * scale, values[(codes & 15) as usize] * scale]));
+    }
+}
+
+fn scale(block: &[u8; BYTES]) -> f32 {
+    f32::from_le_bytes([block[0], block[1], block[2], block[3]])
+}
+
+/// The scales of all packed blocks.
+pub(super) fn scales(packed: &[u8]) -> impl Iterator<Item = f32> {
+    packed.as_chunks::<BYTES>().0.iter().map(scale)
+}
+
+/// Gives the packed blocks other scales.
+pub(super) fn set_scales(packed: &mut [u8], scales: &[f32]) {
+    for (block, scale) in packed.as_chunks_mut::<BYTES>().0.iter_mut().zip(scales) {
+        block[..4].copy_from_slice(&scale.to_le_bytes());
+    }
+}

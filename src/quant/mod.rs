@@ -1,0 +1,68 @@
+//! Weights in few bits: matrices packed as bitsandbytes does, in blocks or rows that have a scale each, and unpacked again. The kernels decode
+//! what is packed here (`shaders/shared/weight_*.wgsl`); [`docs/quantization.md`] says what is equal to bitsandbytes and what is not.
+//!
+//! [`docs/quantization.md`]: https://github.com/rootstock-ai/rootstock/blob/main/docs/quantization.md
+
+mod double;
+mod dynamic_map;
+mod four_bit;
+mod int8;
+
+pub use double::{DoubleScales, GROUP};
+pub use dynamic_map::dynamic_map;
+pub use four_bit::{BLOCK, FP4, FourBit, NF4};
+
+use crate::kernels::WeightType;
+
+/// Packs a matrix that comes in runs of whole rows.
+#[derive(Debug)]
+pub struct Packer {
+    weight_type: WeightType,
+    cols: usize,
+    bytes: Vec<u8>,
+}
+
+impl Packer {
+    /// A matrix of so many rows and columns, which are a multiple of the type's [`block`](WeightType::block).
+    pub fn new(weight_type: WeightType, rows: usize, cols: usize) -> Packer {
+        debug_assert!(weight_type.is_packed() && cols.is_multiple_of(weight_type.block()), "{weight_type:?} of {cols} columns");
+        Packer { weight_type, cols, bytes: Vec::with_capacity(rows * weight_type.row_bytes(cols)) }
+    }
+
+    /// Packs the next rows.
+    pub fn push(&mut self, values: &[f32]) {
+        for row in values.chunks_exact(self.cols.max(1)) {
+            match self.weight_type {
+                WeightType::Nf4 { .. } => FourBit::nf4().pack_row(row, &mut self.bytes),
+                WeightType::Fp4 { .. } => FourBit::fp4().pack_row(row, &mut self.bytes),
+                WeightType::Int8 => int8::pack_row(row, &mut self.bytes),
+                WeightType::F32 | WeightType::Bf16 | WeightType::F16 => {}
+            }
+        }
+    }
+
+    /// The packed rows, [`row_bytes`](WeightType::row_bytes) each.
+    pub fn finish(mut self) -> Vec<u8> {
+        if let WeightType::Nf4 { double: true } | WeightType::Fp4 { double: true } = self.weight_type {
+            let mut scales: Vec<f32> = four_bit::scales(&self.bytes).collect();
+            DoubleScales::of(&scales).decode(&mut scales);
+            four_bit::set_scales(&mut self.bytes, &scales);
+        }
+        self.bytes
+    }
+}
+
+/// Appends the numbers that a packed row stands for, as the kernels decode it.
+pub fn unpack_row(weight_type: WeightType, row: &[u8], cols: usize, out: &mut Vec<f32>) {
+    match weight_type {
+        WeightType::Nf4 { .. } => four_bit::unpack_row(&NF4, row, out),
+        WeightType::Fp4 { .. } => four_bit::unpack_row(&FP4, row, out),
+        WeightType::Int8 => int8::unpack_row(row, cols, out),
+        WeightType::F32 | WeightType::Bf16 | WeightType::F16 => {}
+    }
+}
+
+/// The largest magnitude; a number that is none is the largest, so that it does not disappear.
+fn largest(values: impl Iterator<Item = f32>) -> f32 {
+    values.map(f32::abs).fold(0.0, |largest, value| if largest.is_nan() || value <= largest { largest } else { value })
+}

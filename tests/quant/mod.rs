@@ -1,0 +1,3 @@
+//! Quantised weights: packed as bitsandbytes packs them, and trained on.
+
+mod matrices;
