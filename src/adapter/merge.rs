@@ -13,6 +13,7 @@ use super::format::Adapter;
 use super::targets::{AdapterRole, AdapterTarget, ResolvedAdapter, TargetKind};
 use crate::checkpoint::{Checkpoint, Dtype, ModelSource, ParamSource};
 use crate::error::{Error, Result};
+use crate::kernels::WeightType;
 use crate::model::{ModelConfig, ParamDecl, ParamKind, params};
 use crate::platform::Directory;
 
@@ -233,6 +234,11 @@ impl ModelSource for Merged {
             Some(origin) if origin.changes.is_empty() => self.base.dtype(&self.base.params()[origin.base]),
             _ => Dtype::F32,
         }
+    }
+
+    /// As the base is kept, also where something is added first.
+    fn kept(&self, param: &ParamDecl) -> Option<WeightType> {
+        self.base.kept(param)
     }
 }
 

@@ -87,14 +87,17 @@ pub struct Report {
 /// What can be measured of a shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Measured {
-    /// A training step, and for full fine-tuning its kernels.
+    /// A training step, and for some its kernels.
     Step(Tuned),
     /// An answer and its kernels.
     Generation,
 }
 
 impl Measured {
-    /// Everything.
+    /// What is measured on request only: the same steps beside quantised weights.
+    pub const MORE: [Measured; 2] = [Measured::Step(Tuned::Lora8), Measured::Step(Tuned::Lora4)];
+
+    /// Everything else.
     pub const ALL: [Measured; 3] = [Measured::Step(Tuned::Full), Measured::Step(Tuned::Lora), Measured::Generation];
 
     /// Its name on the command line.
@@ -130,7 +133,8 @@ pub async fn run(gpu: &Rc<Gpu>, shapes: &[Shape], what: &[Measured], progress: &
                     let (step, kernels) = steps::measure(gpu, shape, *tuned).await?;
                     // The share of the peak, once the peak is known.
                     report.steps.push(StepResult { utilisation: shape.model_flops(*tuned)? / step.seconds, ..step });
-                    if *tuned == Tuned::Full {
+                    // One step alone is looked at more closely.
+                    if *tuned == Tuned::Full || what.len() == 1 {
                         report.kernels.extend(kernels);
                     }
                 }

@@ -13,9 +13,10 @@ use crate::error::Result;
 use crate::gpu::{Gpu, human_bytes};
 use crate::graph::{ParamId, WeightType};
 use crate::kernels::{Dispatch, StepValues};
-use crate::model::{ModelConfig, ParamKind, params};
+use crate::model::{ModelConfig, ParamDecl, ParamKind, params};
 use crate::optim::Optimizer;
 use crate::plan::Part;
+use crate::quant::Packer;
 use crate::random::Random;
 
 /// A model's shape and the batch to train it with.
@@ -65,7 +66,9 @@ impl Shape {
         let config = self.config()?;
         let (each, added) = match tuned {
             Tuned::Full => (6.0, 0),
-            Tuned::Lora => (4.0, lora_adapter(&config)?.declarations(&params(&config)).iter().map(|p| p.decl.elements()).sum()),
+            Tuned::Lora | Tuned::Lora8 | Tuned::Lora4 => {
+                (4.0, lora_adapter(&config)?.declarations(&params(&config)).iter().map(|p| p.decl.elements()).sum())
+            }
         };
         let linear: u64 =
             params(&config).iter().filter(|p| matches!(p.kind, ParamKind::Linear | ParamKind::Head)).map(|p| p.elements()).sum();
@@ -83,6 +86,10 @@ pub enum Tuned {
     Full,
     /// LoRA of rank 8 on every linear map but the head, beside bf16 weights.
     Lora,
+    /// The same with the linear maps in 8 bits.
+    Lora8,
+    /// The same with the linear maps in NF4.
+    Lora4,
 }
 
 impl Tuned {
@@ -91,6 +98,8 @@ impl Tuned {
         match self {
             Tuned::Full => "full",
             Tuned::Lora => "lora",
+            Tuned::Lora8 => "lora-8bit",
+            Tuned::Lora4 => "lora-4bit",
         }
     }
 }
@@ -114,9 +123,14 @@ impl Bench {
     async fn open(gpu: &Rc<Gpu>, shape: &Shape, tuned: Tuned) -> Result<Bench> {
         let config = shape.config()?;
         let declarations = params(&config);
-        let (method, frozen) = match tuned {
-            Tuned::Full => (Method::Full, WeightType::F32),
-            Tuned::Lora => (Method::Adapter { resolved: Rc::new(lora_adapter(&config)?), loraplus_lr_ratio: 1.0 }, WeightType::Bf16),
+        let method = match tuned {
+            Tuned::Full => Method::Full,
+            _ => Method::Adapter { resolved: Rc::new(lora_adapter(&config)?), loraplus_lr_ratio: 1.0 },
+        };
+        let frozen = |d: &ParamDecl| match tuned {
+            Tuned::Lora8 if d.kind == ParamKind::Linear => WeightType::Int8,
+            Tuned::Lora4 if d.kind == ParamKind::Linear => WeightType::Nf4 { double: true },
+            _ => WeightType::Bf16,
         };
         let options = EngineOptions {
             method,
@@ -125,7 +139,7 @@ impl Bench {
             optimizer: Optimizer::default(),
             objective: Objective::default(),
         };
-        let engine = Engine::new(gpu.clone(), config.clone(), &declarations, |_| frozen, options).await?;
+        let engine = Engine::new(gpu.clone(), config.clone(), &declarations, frozen, options).await?;
         fill(&engine);
         let mut random = Random::new(1, 0);
         let samples: Vec<Sample> = (0..shape.batch)
@@ -240,7 +254,12 @@ fn fill(engine: &Engine) {
                 &noise[..count]
             };
             let (store, id) = (&engine.runner.store, ParamId(index as u32));
-            if store.params[index].weight_type == WeightType::Bf16 {
+            let weight_type = store.params[index].weight_type;
+            if weight_type.is_packed() {
+                let mut packer = Packer::new(weight_type, count / d.cols, d.cols);
+                packer.push(data);
+                store.upload_packed(&engine.runner.gpu, id, first, &packer.finish());
+            } else if weight_type == WeightType::Bf16 {
                 let halves: Vec<u16> = data.iter().map(|&x| half::bf16::from_f32(x).to_bits()).collect();
                 store.upload_half(&engine.runner.gpu, id, first, &halves);
             } else {

@@ -29,7 +29,8 @@ pub(crate) use write::write_params;
 pub use write::{ParamSource, WriteOptions, write_checkpoint};
 
 use crate::error::{Error, Result};
-use crate::model::{Layout, ModelConfig, ParamDecl, params};
+use crate::kernels::WeightType;
+use crate::model::{Layout, ModelConfig, ParamDecl, ParamKind, params};
 use crate::platform::Directory;
 
 /// Bytes read from a file at once.
@@ -53,6 +54,8 @@ pub struct Checkpoint {
     params: Vec<ParamDecl>,
     files: Vec<TensorFile>,
     places: HashMap<String, Place>,
+    /// How linear maps are kept on the GPU, where not as they are stored.
+    quantised: Option<WeightType>,
     /// [`READ_PIECE`]; tests make it small.
     piece: u64,
 }
@@ -67,7 +70,13 @@ impl Checkpoint {
         places: HashMap<String, Place>,
     ) -> Checkpoint {
         let params = params(&config);
-        Checkpoint { directory, config, params, files, places, piece: READ_PIECE }
+        Checkpoint { directory, config, params, files, places, quantised: None, piece: READ_PIECE }
+    }
+
+    /// The same model, to be kept on the GPU with its linear maps in this type of blocks. What it reads stays what is stored.
+    pub fn quantised(mut self, quantised: Option<WeightType>) -> Checkpoint {
+        self.quantised = quantised;
+        self
     }
 
     /// The directory from which it was opened.
@@ -198,6 +207,11 @@ pub trait ModelSource: ParamSource {
     /// The dtype in which a parameter is stored; F32 if it is computed.
     fn dtype(&self, param: &ParamDecl) -> Dtype;
 
+    /// How a parameter is to be kept on the GPU while it is not trained, where not as it is stored.
+    fn kept(&self, _param: &ParamDecl) -> Option<WeightType> {
+        None
+    }
+
     /// The dtype in which all parameters are stored, and in which a result is written by default: BF16 or F16; F32 where they differ.
     fn common_dtype(&self) -> Dtype {
         let mut dtypes = self.params().iter().map(|param| self.dtype(param));
@@ -241,6 +255,11 @@ impl ModelSource for Checkpoint {
 
     fn dtype(&self, param: &ParamDecl) -> Dtype {
         self.stored_dtype(param).unwrap_or(Dtype::F32)
+    }
+
+    /// Embeddings and the output head stay as they are stored, as bitsandbytes leaves them; so does a map whose rows are no whole blocks.
+    fn kept(&self, param: &ParamDecl) -> Option<WeightType> {
+        self.quantised.filter(|kept| param.kind == ParamKind::Linear && param.cols.is_multiple_of(kept.block()))
     }
 
     async fn read_stored(&self, param: usize, elements: Range<u64>) -> Result<Vec<f32>> {

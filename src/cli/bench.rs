@@ -24,7 +24,7 @@ pub(super) struct BenchArgs {
     /// Only the shape of this name: embedded or SmolLM2-135M
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
-    /// Only this: full or lora (training steps), or generation (answers)
+    /// Only this: full, lora, lora-8bit or lora-4bit (training steps), or generation (answers)
     #[arg(long, value_name = "WHAT")]
     only: Option<String>,
     /// Print every figure as JSON
@@ -45,12 +45,14 @@ pub(super) async fn run(args: &BenchArgs, global: &Global) -> Result<()> {
         let names = all.map(|s| s.name).join(" and ");
         return Err(Error::recipe("--model", format!("there are the shapes {names}")));
     }
+    let named = Measured::ALL.into_iter().chain(Measured::MORE);
+    let names: Vec<&str> = named.clone().map(Measured::name).collect();
     let what: Vec<Measured> = match &args.only {
         None => Measured::ALL.to_vec(),
-        Some(name) => Measured::ALL.into_iter().filter(|m| m.name() == name).collect(),
+        Some(name) => named.filter(|m| m.name() == name).collect(),
     };
     if what.is_empty() {
-        return Err(Error::recipe("--only", format!("there are {}", Measured::ALL.map(Measured::name).join(", "))));
+        return Err(Error::recipe("--only", format!("there are {}", names.join(", "))));
     }
     let gpu = Rc::new(global.gpu().await?);
     let console = global.console();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
-use rootstock::config::Using;
+use rootstock::config::{Quantization, QuantizationType, Using};
 use rootstock::data::Message;
 use rootstock::generate::{GeneratorOptions, SamplingOptions};
 use rootstock::workflow::{Fitted, Responder};
@@ -41,6 +41,9 @@ pub(super) struct ChatArgs {
     model: Option<String>,
     #[command(flatten)]
     adapters: AdapterArgs,
+    /// Keep the model's linear maps in 8 bits, or in 4 (NF4): less memory, rounded weights
+    #[arg(long, value_name = "BITS", value_parser = ["8", "4"])]
+    quantization_bit: Option<String>,
     /// A system message at the beginning of every conversation
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
@@ -60,7 +63,7 @@ pub(super) async fn run(args: &ChatArgs, global: &Global) -> Result<()> {
     let console = global.console();
     let plan = Plan::of(args, console).await?;
     plan.sampling(0).check()?;
-    let model = open_adapted(&plan.model, &plan.adapters, console).await?;
+    let model = open_adapted(&plan.model, &plan.adapters, console).await?.quantised(plan.quantization());
     if model.tokenizer.template().is_fallback() {
         console.say("note: this model has no chat template; a plain one is used (User: …, Assistant: …)");
     }
@@ -107,6 +110,13 @@ impl<'a> Plan<'a> {
             plan.recipe = Some(recipe);
         }
         Ok(plan)
+    }
+
+    /// The option, over the recipe's.
+    fn quantization(&self) -> Quantization {
+        let of_recipe = self.recipe.as_ref().map(|recipe| recipe.quantization);
+        let quantization = of_recipe.unwrap_or(Quantization { bits: None, kind: QuantizationType::Nf4, double: true });
+        Quantization { bits: self.args.quantization_bit.as_ref().and_then(|bits| bits.parse().ok()).or(quantization.bits), ..quantization }
     }
 
     fn sampling(&self, turn: u64) -> SamplingOptions {

@@ -124,6 +124,11 @@ async fn wanted(args: &MergeArgs, console: Console) -> Result<Wanted> {
     let Some(out) = args.out.clone().or(recipe.export_dir.map(PathBuf::from)) else {
         return Err(Error::recipe("export_dir", "this key is missing; write the directory that the merged model goes to, or give --out"));
     };
+    if recipe.quantization.bits.is_some() {
+        let reason = "merging into quantised weights would round the adapter away; leave it out, and the adapter is merged into the weights as \
+                      they are stored";
+        return Err(Error::recipe("quantization_bit", reason));
+    }
     let stored = match recipe.export_dtype {
         ExportDtype::Auto => None,
         ExportDtype::Float32 => Some(Dtype::F32),

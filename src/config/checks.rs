@@ -161,7 +161,16 @@ impl Recipe {
             if s.integer("pissa_iter") < -1 {
                 s.refuse("pissa_iter", &[], "write a number of iterations, or -1 for exact singular vectors");
             }
+            if self.lora.pissa_init && self.quantization.bits.is_some() {
+                let reason = "pissa_init trains on what it leaves of the weights, which is not quantised here; leave one of the two out";
+                s.refuse("quantization_bit", &["pissa_init"], reason);
+            }
             return;
+        }
+        if self.quantization.bits.is_some() {
+            let reason =
+                "quantised weights cannot be trained themselves: this needs finetuning_type: lora, which trains an adapter beside them";
+            s.refuse("quantization_bit", &["finetuning_type"], reason);
         }
         if self.freeze.use_llama_pro && self.finetuning_type != FinetuningType::Freeze {
             s.refuse("use_llama_pro", &["finetuning_type"], "this needs finetuning_type: freeze");

@@ -16,7 +16,7 @@ pub use docs::markdown;
 pub use recipe::Recipe;
 pub use settings::{GivenKeys, read_keys};
 pub use types::{
-    ExportDtype, FinetuningType, Freeze, Interval, Lora, MixStrategy, OnBadRecord, OptimizerName, Resume, SchedulerKwargs, SchedulerType,
-    Stage, Strategy,
+    ExportDtype, FinetuningType, Freeze, Interval, Lora, MixStrategy, OnBadRecord, OptimizerName, Quantization, QuantizationType, Resume,
+    SchedulerKwargs, SchedulerType, Stage, Strategy,
 };
 pub use using::{Generating, Using};

@@ -9,8 +9,8 @@ use super::keys::{self, Key, OnResume};
 use super::scheduler_kwargs::scheduler_kwargs;
 use super::settings::Settings;
 use super::types::{
-    ExportDtype, FinetuningType, Freeze, Interval, Lora, MixStrategy, OnBadRecord, OptimizerName, Resume, SchedulerKwargs, SchedulerType,
-    Stage, Strategy,
+    ExportDtype, FinetuningType, Freeze, Interval, Lora, MixStrategy, OnBadRecord, OptimizerName, Quantization, Resume, SchedulerKwargs,
+    SchedulerType, Stage, Strategy,
 };
 use super::using::{Generating, Using};
 use super::value::Value;
@@ -33,6 +33,8 @@ pub struct Recipe {
     pub lora: Lora,
     #[serde(flatten)]
     pub freeze: Freeze,
+    #[serde(flatten)]
+    pub quantization: Quantization,
 
     pub dataset: Vec<String>,
     pub eval_dataset: Vec<String>,
@@ -176,6 +178,7 @@ impl Recipe {
             "per_device_eval_batch_size" | "load_best_model_at_end" | "early_stopping_steps" => evaluates,
             "loraplus_lr_ratio" | "create_new_adapter" => lora,
             "pissa_iter" => lora && self.lora.pissa_init,
+            "quantization_type" | "double_quantization" => self.quantization.bits == Some(4),
             name if name.starts_with("freeze_") || name == "use_llama_pro" => self.finetuning_type == FinetuningType::Freeze,
             // An adapter that is trained on has its own.
             _ if key.group == "LoRA" => lora && (self.adapter_name_or_path.is_empty() || self.lora.create_new_adapter),
@@ -234,6 +237,7 @@ impl Recipe {
                 pissa_init: s.bool("pissa_init"),
                 pissa_iter: usize::try_from(s.integer("pissa_iter")).ok(),
             },
+            quantization: quantization(s),
             freeze: Freeze {
                 trainable_layers: s.integer("freeze_trainable_layers"),
                 trainable_modules: s.list("freeze_trainable_modules"),
@@ -306,6 +310,19 @@ impl Recipe {
         recipe.give_notices(s);
         recipe.refuse_contradictions(path, s);
         Recipe { notices: std::mem::take(&mut s.notices), ..recipe }
+    }
+}
+
+/// How the base is quantised.
+pub(super) fn quantization(s: &Settings) -> Quantization {
+    let bits = s.integer_if_given("quantization_bit");
+    if bits.is_some_and(|bits| bits != 4 && bits != 8) {
+        s.refuse("quantization_bit", &[], "write 8 or 4");
+    }
+    Quantization {
+        bits: bits.and_then(|bits| u32::try_from(bits).ok()).filter(|bits| [4, 8].contains(bits)),
+        kind: s.one_of("quantization_type"),
+        double: s.bool("double_quantization"),
     }
 }
 

@@ -235,6 +235,30 @@ fn as_mapping<T: Serialize, S: serde::Serializer>(pairs: &[(String, T)], seriali
     serializer.collect_map(pairs.iter().map(|(name, value)| (name, value)))
 }
 
+/// How a frozen base is quantised while it is loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Quantization {
+    /// 8 or 4; none: the base stays as it is stored.
+    #[serde(rename = "quantization_bit")]
+    pub bits: Option<u32>,
+    /// Of 4 bits, which.
+    #[serde(rename = "quantization_type")]
+    pub kind: QuantizationType,
+    /// Of 4 bits, whether the scales are quantised too.
+    #[serde(rename = "double_quantization")]
+    pub double: bool,
+}
+
+/// `quantization_type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum QuantizationType {
+    /// Quantiles of a normal distribution.
+    Nf4,
+    /// Floating-point numbers of 4 bits.
+    Fp4,
+}
+
 /// The freeze keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "LLaMA-Factory's names, explained in the table of keys")]

@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
+use super::recipe::quantization;
 use super::settings::Settings;
-use super::types::ExportDtype;
+use super::types::{ExportDtype, Quantization};
 use crate::error::Result;
 
 /// How answers are drawn. Field names are the keys; the table of keys explains them.
@@ -40,6 +41,7 @@ impl Generating {
 pub struct Using {
     pub model_name_or_path: String,
     pub adapter_name_or_path: Vec<String>,
+    pub quantization: Quantization,
     pub default_system: Option<String>,
     pub generating: Generating,
     pub seed: u64,
@@ -71,6 +73,7 @@ impl Using {
         Using {
             model_name_or_path,
             adapter_name_or_path: s.list("adapter_name_or_path"),
+            quantization: quantization(s),
             default_system: s.text_if_given("default_system"),
             generating: Generating::resolve(s),
             seed: s.integer("seed") as u64,

@@ -53,9 +53,12 @@ async fn pack(kept: WeightType, index: usize, d: &ParamDecl, source: &dyn ParamS
     Ok(packer.finish())
 }
 
-/// How a frozen parameter of a model is kept on the GPU: in the half precision that it is stored in, so that it takes no more
-/// memory than the file, or as f32.
+/// How a frozen parameter of a model is kept on the GPU: in the blocks that the source asks for; in the half precision
+/// that it is stored in, so that it takes no more memory than the file; or as f32.
 pub fn stored_type(model: &dyn ModelSource, declaration: &ParamDecl) -> WeightType {
+    if let Some(kept) = model.kept(declaration) {
+        return kept;
+    }
     match model.dtype(declaration) {
         Dtype::BF16 => WeightType::Bf16,
         Dtype::F16 => WeightType::F16,

@@ -29,13 +29,14 @@ impl DoubleScales {
     /// Quantises scales less this offset.
     pub fn around(scales: &[f32], offset: f32) -> DoubleScales {
         let map = dynamic_map(true);
+        let middles: Vec<f32> = map.windows(2).map(|pair| (pair[0] + pair[1]) / 2.0).collect();
         let (mut codes, mut groups) = (Vec::with_capacity(scales.len()), Vec::new());
         for group in scales.chunks(GROUP) {
             let rest: Vec<f32> = group.iter().map(|scale| scale - offset).collect();
             let largest = super::largest(rest.iter().copied());
+            let inverse = 1.0 / largest.max(1e-38);
             groups.push(largest);
-            // A group of equal scales: every code stands for nothing, and bitsandbytes takes the first.
-            codes.extend(rest.iter().map(|value| if largest == 0.0 { 0 } else { nearest(&map, value / largest) }));
+            codes.extend(rest.iter().map(|value| nearest(&middles, (value * inverse).clamp(-1.0, 1.0))));
         }
         DoubleScales { codes, groups, offset }
     }
@@ -51,9 +52,7 @@ impl DoubleScales {
     }
 }
 
-/// The code of the value nearest to x; of two that are as near the lower one.
-fn nearest(map: &[f32], x: f32) -> u8 {
-    let above = map.partition_point(|value| *value <= x).min(map.len() - 1);
-    let below = above.saturating_sub(1);
-    if (map[above] - x).abs() < (x - map[below]).abs() { above as u8 } else { below as u8 }
+/// The code of the value nearest to x; in the middle of two the lower one.
+fn nearest(middles: &[f32], x: f32) -> u8 {
+    middles.partition_point(|middle| *middle < x) as u8
 }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::fingerprint;
 use super::freeze::freeze_selection;
+use super::quantised;
 use crate::adapter::config::is_set;
 use crate::adapter::initial::NewAdapter;
 use crate::adapter::pissa::{self, Beginning, Principal};
@@ -69,7 +70,7 @@ impl Finetuning {
             let base = Rc::new(Adapted::added(checkpoint, &[])?);
             Ok(Finetuning { method, notices: Vec::new(), base, adapter: None })
         };
-        match recipe.finetuning_type {
+        let finetuning = match recipe.finetuning_type {
             FinetuningType::Full => of_base(Method::Full),
             FinetuningType::Freeze => {
                 let layers = checkpoint.config().num_hidden_layers;
@@ -77,7 +78,10 @@ impl Finetuning {
                 of_base(Method::Freeze(Rc::new(selection)))
             }
             FinetuningType::Lora => Finetuning::of_adapter(recipe, checkpoint, adapters.to_vec()).await,
-        }
+        };
+        let mut finetuning = finetuning?;
+        finetuning.notices.extend(quantised::notices(recipe.quantization, finetuning.base()));
+        Ok(finetuning)
     }
 
     /// As LLaMA-Factory: the recipe's adapters are added to the model, but for the last where it is trained on.

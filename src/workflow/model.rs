@@ -5,14 +5,14 @@ use std::rc::Rc;
 use super::Responder;
 use crate::adapter::{Adapted, Adapter};
 use crate::checkpoint::Checkpoint;
-use crate::config::{Recipe, Resume};
+use crate::config::{Quantization, Recipe, Resume};
 use crate::data::{PrepareProgress, Prepared, Sample, TemplateChoice, Tokenizer, prepare};
 use crate::error::Result;
 use crate::generate::{Generator, GeneratorOptions};
 use crate::gpu::Gpu;
 use crate::model::ModelConfig;
 use crate::platform::{Directory, OutputDirectory, as_directory};
-use crate::train::{Score, began_at, newest_checkpoint, score_adapted};
+use crate::train::{Score, began_at, newest_checkpoint, quantised_type, score_adapted};
 use crate::validate::{self, Opened};
 
 use super::Places;
@@ -48,6 +48,12 @@ impl Model {
     pub async fn with_adapters(mut self, directories: Vec<Rc<dyn Directory>>) -> Result<Model> {
         self.adapters = Rc::new(Adapter::open_all(directories, &self.checkpoint).await?);
         Ok(self)
+    }
+
+    /// The same model, quantised while it is loaded to be trained on, scored or asked.
+    pub fn quantised(mut self, quantization: Quantization) -> Model {
+        self.checkpoint = self.checkpoint.quantised(quantised_type(quantization));
+        self
     }
 
     /// The same model for a run that goes on from a checkpoint, of the recipe or the newest in `out`: its chat template writes the date

@@ -43,7 +43,7 @@ impl Run {
     /// # Errors
     /// As [`Run::open`].
     pub async fn with(model: Model, data: Rc<Prepared>, recipe: Recipe, places: &dyn Places) -> Result<Run> {
-        let model = model.with_template(&recipe).await?;
+        let model = model.with_template(&recipe).await?.quantised(recipe.quantization);
         let carry = carried_files(&model.checkpoint, &model.tokenizer, recipe.stage).await?;
         let mut adapters = Vec::new();
         for name in &recipe.adapter_name_or_path {

@@ -4,6 +4,7 @@ use super::{Key, ignored, noted};
 
 #[rustfmt::skip]
 pub(super) const IGNORED: &[Key] = &[
+    ignored("quantization_device_map", "there is one device"),
     ignored("streaming", "Files are always read in bounded memory, and all samples are shuffled, not those of a buffer."),
     ignored("buffer_size", "All samples are shuffled, not those of a buffer."),
     ignored("preprocessing_num_workers", "Datasets are prepared on all cores."),

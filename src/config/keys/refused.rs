@@ -4,7 +4,7 @@ use super::{Key, only, refused, with};
 
 #[rustfmt::skip]
 pub(super) const REFUSED: &[Key] = &[
-    refused("quantization_bit", "training on quantised weights is not supported; quantization_bit=null trains on the weights as they are"),
+    only("quantization_method", &["bnb", "bitsandbytes"], &[], "the base is quantised as bitsandbytes does, in 8 or 4 bits"),
     only("num_beams", &["1"], &[], "answers are drawn or greedy; there is no beam search"),
     only("generation_num_beams", &["1"], &[], "answers are drawn or greedy; there is no beam search"),
     only("eval_num_beams", &["1"], &[], "answers are drawn or greedy; there is no beam search"),
@@ -41,10 +41,6 @@ pub(super) const REFUSED: &[Key] = &[
 
 /// Keys that only say more about another one.
 pub(super) const COMPANIONS: &[Key] = &[
-    with("quantization_bit", "quantization_method"),
-    with("quantization_bit", "quantization_type"),
-    with("quantization_bit", "double_quantization"),
-    with("quantization_bit", "quantization_device_map"),
     with("export_quantization_bit", "export_quantization_dataset"),
     with("export_quantization_bit", "export_quantization_nsamples"),
     with("export_quantization_bit", "export_quantization_maxlen"),
