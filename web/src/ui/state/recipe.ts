@@ -50,14 +50,15 @@ export const ownAdapters = computed<Run[]>(() => {
   return runs.value.filter((run) => run.method === "lora" && run.usable && !run.live && JSON.stringify(run.source) === source);
 });
 
-/** The recipe, with values derived from the base filled in, and without an adapter of another base. */
+/** The recipe, with values derived from the base filled in, without an adapter of another base, and with a base in fewer bits only beside an adapter. */
 export const settled = computed<Settings>(() => {
-  const { adapter_name_or_path: adapter, ...others } = recipe.value;
+  const { adapter_name_or_path: adapter, quantization_bit: bits, ...others } = recipe.value;
   const goesOn = method.value === "lora" && ownAdapters.value.some(({ id }) => id === adapter);
   return {
     learning_rate: goodRate(method.value, base.value?.report.parameters ?? 0),
     ...others,
     ...(goesOn && adapter !== undefined ? { adapter_name_or_path: adapter } : {}),
+    ...(method.value === "lora" && bits !== undefined ? { quantization_bit: bits } : {}),
   };
 });
 

@@ -9,6 +9,17 @@ export function Lora() {
     <section class="part" aria-label="LoRA">
       <h2>The adapter</h2>
       <Begin />
+      <SelectField
+        name="Base"
+        help="How the model itself is kept, which does not learn: fewer bits leave room on small devices, and round its weights. Memory is shown beside."
+        value={textOf("quantization_bit")}
+        options={[
+          ["", "as it is stored"],
+          ["8", "8 bits"],
+          ["4", "4 bits (NF4)"],
+        ]}
+        onChange={(bits) => set({ quantization_bit: bits === "" ? null : Number(bits) })}
+      />
       <NumberKey
         of="lora_rank"
         name="Rank"
