@@ -122,6 +122,21 @@ pub(super) fn print_json(value: &impl Serialize) -> Result<()> {
     print_painted(&json_for_terminals(&text))
 }
 
+/// An object on one line of stdout, named by its event.
+///
+/// # Errors
+/// As [`print`].
+pub(super) fn print_event(event: &str, content: &impl Serialize) -> Result<()> {
+    #[derive(Serialize)]
+    struct Line<'a, T> {
+        event: &'a str,
+        #[serde(flatten)]
+        content: &'a T,
+    }
+    let text = serde_json::to_string(&Line { event, content }).map_err(|e| Error::file("the standard output", e.to_string()))?;
+    print_painted(&json_for_terminals(&text))
+}
+
 /// The same JSON with what [`visible`] escapes as JSON's own escapes: serde_json leaves DEL, the C1 controls and those of the
 /// direction of reading as they are. They stand in strings only.
 pub(super) fn json_for_terminals(json: &str) -> String {

@@ -13,6 +13,7 @@ mod export;
 mod extract;
 mod fetch;
 mod generate;
+mod handover;
 mod hub;
 mod logits;
 mod manual;
@@ -64,6 +65,7 @@ const EXAMPLES: &str = "Examples:
   rootstock merge --model m --adapter a --out n      a LoRA adapter and its base become one model (llamafactory-cli export)
   rootstock extract --base m --tuned n --rank 16 …   a full fine-tune becomes a LoRA adapter
   rootstock export --model out --gguf out.gguf       a file for llama.cpp, Ollama and LM Studio
+  rootstock handover recipe.yaml --out cluster       the same run for LLaMA-Factory on many GPUs
   rootstock fetch org/name                           a model from Hugging Face's hub, into its programs' cache
   rootstock devices                                  which graphics devices are there?
   rootstock bench                                    how fast is this device?
@@ -102,6 +104,7 @@ enum Command {
     Extract(extract::ExtractArgs),
     Preview(preview::PreviewArgs),
     Export(export::ExportArgs),
+    Handover(handover::HandoverArgs),
     Fetch(fetch::FetchArgs),
     Estimate(estimate::EstimateArgs),
     Devices(devices::DevicesArgs),
@@ -192,6 +195,7 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Extract(args) => extract::run(args, global).await,
         Command::Preview(args) => preview::run(args, global).await,
         Command::Export(args) => export::run(args, global).await,
+        Command::Handover(args) => handover::run(args, global).await,
         Command::Fetch(args) => fetch::run(args, global),
         Command::Estimate(args) => estimate::run(args, global).await,
         Command::Devices(args) => devices::run(args, global).await,

@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use rootstock::Result;
 use rootstock::engine::Engine;
 use rootstock::error::{on_one_line, visible};
 use rootstock::gpu::human_bytes;
 use rootstock::train::{EvalLine, Event, LogLine, Observer, Start, Wish};
+use rootstock::{Error, Result};
+use serde::Serialize;
+use serde_json::json;
 
 use super::console::{self, Console, count, thousands};
 
@@ -21,6 +23,10 @@ pub(super) struct Progress {
     started: Option<Start>,
     training: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
+    /// Whether events also go to stdout, one JSON object a line.
+    json: bool,
+    /// What keeps stdout from being written; it ends the run at the next step.
+    unwritten: Option<Error>,
 }
 
 impl Progress {
@@ -35,7 +41,18 @@ impl Progress {
             }
             console::say("\nstopping after this step and saving; press Ctrl-C again to stop at once");
         });
-        Progress { console, bar: None, memory: String::new(), started: None, training, stop }
+        Progress { console, bar: None, memory: String::new(), started: None, training, stop, json: false, unwritten: None }
+    }
+
+    /// The same, and each event is a JSON object on a line of stdout: {"event": "start" | "notice" | "log" | "evaluation" | "saved", …}.
+    pub(super) fn with_json(console: Console) -> Self {
+        Progress { json: true, ..Progress::new(console) }
+    }
+
+    fn tell(&mut self, event: &str, content: &impl Serialize) {
+        if self.json && self.unwritten.is_none() {
+            self.unwritten = console::print_event(event, content).err();
+        }
     }
 
     /// The start event of the last run.
@@ -110,6 +127,21 @@ impl Progress {
 #[async_trait(?Send)]
 impl Observer for Progress {
     fn event(&mut self, event: Event<'_>) {
+        match &event {
+            Event::Start(start) => {
+                let content = json!({
+                    "device": start.device, "parameters": start.parameters, "trainable": start.trainable, "total_steps": start.total_steps,
+                    "resumed_at": start.resumed_at, "samples": start.samples, "tokens": start.tokens,
+                    "gradient_checkpointing": start.checkpointing, "peak_bytes": start.memory.peak_bytes()
+                });
+                self.tell("start", &content);
+            }
+            Event::Notice(text) => self.tell("notice", &json!({"text": text})),
+            Event::Step(..) => {}
+            Event::Log(line) => self.tell("log", line),
+            Event::Evaluation(line) => self.tell("evaluation", line),
+            Event::Saved(name) => self.tell("saved", &json!({"checkpoint": name})),
+        }
         match event {
             Event::Start(start) => self.start(start),
             Event::Notice(text) => self.say(&format!("note: {}", on_one_line(&text))),
@@ -125,6 +157,9 @@ impl Observer for Progress {
     }
 
     async fn between_steps(&mut self, _engine: &Engine, _done: u64) -> Result<Wish> {
+        if let Some(error) = self.unwritten.take() {
+            return Err(error);
+        }
         Ok(if self.stop.load(Ordering::Relaxed) { Wish::Stop } else { Wish::GoOn })
     }
 }

@@ -43,7 +43,8 @@ pub(super) struct TrainArgs {
     /// Settings that win over the recipe's
     #[arg(value_name = "KEY=VALUE")]
     overrides: Vec<String>,
-    /// Print {"steps", "train_loss", "eval_loss", …} as JSON, when all is done
+    /// Print what happens as JSON, an object a line: {"event": "start" | "notice" | "log" | "evaluation" | "saved" | "end", …};
+    /// the last has "steps", "train_loss", "eval_loss" and more
     #[arg(long)]
     json: bool,
 }
@@ -59,9 +60,10 @@ pub(super) async fn run(args: &TrainArgs, global: &Global) -> Result<()> {
     let model = open_model(&recipe.model_name_or_path, console).await?.as_begun(&recipe, &Paths, &out.directory).await?;
     let run = run_on(model, recipe, &Paths, console).await?;
     let gpu = tuning::measured(global.gpu().await?, console).await;
-    let outcome = run_training(&run, &out.directory, &gpu, &mut Progress::new(console)).await?;
+    let mut progress = if args.json { Progress::with_json(console) } else { Progress::new(console) };
+    let outcome = run_training(&run, &out.directory, &gpu, &mut progress).await?;
     if args.json {
-        return console::print_json(&outcome);
+        return console::print_event("end", &outcome);
     }
     console::print(&summary(&run.input.recipe, &outcome))?;
     console::print(&files(out.directory.path()))

@@ -11,6 +11,7 @@ mod types;
 mod using;
 pub mod value;
 mod version1;
+mod written;
 
 pub use docs::markdown;
 pub use recipe::Recipe;
@@ -20,3 +21,4 @@ pub use types::{
     SchedulerKwargs, SchedulerType, Stage, Strategy,
 };
 pub use using::{Generating, Using};
+pub use written::{as_written, to_yaml};

@@ -70,6 +70,38 @@ pub async fn load_datasets(names: &[String], dataset_dir: &str, max_samples: Opt
     Ok(loaded)
 }
 
+/// Gives the records of one dataset, named as in [`load_datasets`], one after the other to `take`, and what is wrong with a record to
+/// `bad`; `evaluation` as which of a folder's splits is meant. Returns what the user should be told.
+///
+/// # Errors
+/// As [`load_datasets`]; what `take` and `bad` fail with.
+pub async fn each_record(
+    name: &str,
+    dataset_dir: &str,
+    max_samples: Option<usize>,
+    evaluation: bool,
+    open: &OpenPath<'_>,
+    take: &mut dyn FnMut(Record) -> Result<()>,
+    bad: &mut dyn FnMut(Error) -> Result<()>,
+) -> Result<Vec<String>> {
+    let names = [name.to_string()];
+    let wanted = Wanted { names: &names, dataset_dir, max_samples, evaluation };
+    let mut unread = Unread::default();
+    let mut each = |piece: Piece, _: f64| {
+        match piece.read() {
+            Ok((record, fields)) => {
+                unread.note(&record.path, fields);
+                take(record)?;
+            }
+            Err(fault) => bad(fault)?,
+        }
+        Ok(true)
+    };
+    let mut notices = read_datasets(&wanted, open, &mut each).await?;
+    notices.extend(unread.notices());
+    Ok(notices)
+}
+
 /// Gives the records of datasets, unread, to `take`; returns what the user should be told.
 ///
 /// # Errors

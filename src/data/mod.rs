@@ -28,7 +28,7 @@ mod version1;
 mod well_formed;
 
 pub use batch::{Batch, Buckets};
-pub use dataset_info::{LoadedRecords, OpenPath, load_datasets};
+pub use dataset_info::{LoadedRecords, OpenPath, each_record, load_datasets};
 pub use formats::read_records;
 pub use interleave::interleave;
 pub use layout::{AlpacaColumns, Layout, MessageColumns};

@@ -13,6 +13,7 @@ mod artefacts;
 mod bad_input;
 mod demo;
 mod generate;
+mod handover;
 mod hub;
 mod interruption;
 mod recipes;
@@ -48,6 +49,13 @@ impl Said {
         assert_eq!(errors.len(), 1, "one sentence: {}", self.stderr);
         assert!(!self.stderr.contains("panicked") && !self.stderr.contains("bug in rootstock"), "{}", self.stderr);
         errors[0].to_string()
+    }
+
+    /// The objects of `train --json`, one a line.
+    #[track_caller]
+    pub(crate) fn events(&self) -> Vec<Value> {
+        let read = |line: &str| serde_json::from_str(line).unwrap_or_else(|e| panic!("an object a line: {e}\n{line}\n{}", self.stderr));
+        self.stdout.lines().map(read).collect()
     }
 
     #[track_caller]

@@ -13,8 +13,13 @@ fn a_recipe_comes_from_the_standard_input_and_keys_with_dashes_win_over_it() {
     for remark in ["trust_remote_code: code from a checkpoint", "deepspeed: one device", "report_to: nothing is sent"] {
         assert!(said.stderr.contains(remark), "{remark}: {}", said.stderr);
     }
-    let outcome = said.json();
-    assert_eq!(outcome["steps"], 2);
+    let events = said.events();
+    let named = |name: &str| events.iter().filter(|event| event["event"] == name).collect::<Vec<_>>();
+    let (start, log) = (named("start"), named("log"));
+    assert!(start.len() == 1 && start[0]["total_steps"] == 2 && start[0]["samples"] == 12, "{events:?}");
+    assert!(log.len() == 2 && log[1]["current_steps"] == 2 && log[1]["loss"].is_number() && log[1]["lr"].is_number(), "{log:?}");
+    let outcome = events.last().expect("an end");
+    assert_eq!((&outcome["event"], &outcome["steps"]), (&"end".into(), &2.into()));
     assert!(outcome["train_loss"].as_f64().is_some_and(f64::is_finite) && outcome["eval_loss"].is_null(), "{outcome}");
     let fault = ws.input(&["train", "-"], "stage: dpo\nlerning_rate: 1\n");
     assert_eq!(fault.code, Some(1));
@@ -114,7 +119,7 @@ fn a_finished_run_is_continued_with_more_steps() {
     assert!(ws.read(events).windows(10).any(|part| part == b"train/loss"[..].as_ref()));
     let said = ws.run(&["train", "recipe.yaml", "max_steps=5", "resume_from_checkpoint=true", "--json"]).good();
     assert!(said.stderr.contains("the run of 3 steps is continued to 5: from step 4 on"), "{}", said.stderr);
-    assert_eq!(said.json()["steps"], 5);
+    assert_eq!(said.events().last().expect("an end")["steps"], 5);
     // A constant learning rate knows no length: the bits are those of a run of five steps from the beginning.
     ws.run(&["train", "recipe.yaml", "max_steps=5", "output_dir=whole"]).good();
     assert!(ws.read("out/model.safetensors") == ws.read("whole/model.safetensors"));
