@@ -22,7 +22,8 @@ use super::setup::open_adapters;
 /// Writes a model as a GGUF file for llama.cpp, Ollama and LM Studio, or a GGUF file as a Hugging Face directory
 ///
 /// Adapters are added to the weights, as `rootstock merge` does; with --as-adapter the file holds the adapter alone, for a program that
-/// puts it on the base. What the format cannot express is said, and nothing is written then.
+/// puts it on the base. What the format cannot express is said, and nothing is written then. A recipe of llamafactory-cli export, which
+/// adds adapters to a model, goes to `rootstock merge`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -31,6 +32,8 @@ Examples:
   rootstock export --model models/SmolLM2-135M --adapter out --as-adapter --gguf adapter.gguf
   rootstock export --model SmolLM2-135M-Instruct.Q4_1.gguf --directory models/SmolLM2-135M-Instruct --dtype bf16")]
 pub(super) struct ExportArgs {
+    #[arg(hide = true, value_parser = merges)]
+    recipe: Option<String>,
     /// The model's directory, or a GGUF file
     #[arg(long, value_name = "DIR")]
     model: String,
@@ -75,6 +78,11 @@ impl From<FileType> for OutType {
             FileType::Q4_0 => OutType::Q4_0,
         }
     }
+}
+
+/// What LLaMA-Factory's command of this name is here.
+fn merges(recipe: &str) -> std::result::Result<String, String> {
+    Err(format!("what llamafactory-cli export does is `rootstock merge {recipe}` here; this command takes --model DIR"))
 }
 
 pub(super) async fn run(args: &ExportArgs, global: &Global) -> Result<()> {

@@ -34,6 +34,9 @@ fn recipes_of_llamafactory_s_other_commands_work_with_ours() {
     ws.recipe("finetuning_type: lora\noutput_dir: style\nmax_steps: 2\nval_size: 0.25\nsave_strategy: no");
     ws.run(&["train", "recipe.yaml"]).good();
 
+    let export = ws.run(&["export", "recipe.yaml"]);
+    assert!(export.code == Some(2) && export.stderr.contains("`rootstock merge recipe.yaml`"), "{export:?}");
+
     // Evaluation: the model and the adapter of a recipe, on its own held-out samples or on others.
     let score = ws.run(&["eval", "recipe.yaml", "adapter_name_or_path=style", "--json"]).good().json();
     assert_eq!(score["samples"], 3);
