@@ -93,6 +93,7 @@ fn what_cannot_be_served_is_said() {
     for (args, word) in [
         (vec!["serve", "--model", "nothing"], "nothing"),
         (vec!["serve", "--adapter", "chain"], "--model DIR"),
+        (vec!["serve", "--quantization-bit", "8"], "--model DIR"),
         (vec!["serve", "--model", "chain", "--allow-origin", "*"], "no origin"),
         (vec!["serve", "--model", "chain", "--temperature", "-1"], "temperature"),
     ] {

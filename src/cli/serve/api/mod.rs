@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use rootstock::Result;
-use rootstock::config::Using;
+use rootstock::config::{Quantization, QuantizationType, Using};
 use rootstock::error::on_one_line;
 use rootstock::generate::{GeneratorOptions, SamplingOptions};
 use tokio::net::TcpListener;
@@ -49,6 +49,9 @@ pub(super) struct ApiArgs {
     /// The model's directory
     #[arg(long, value_name = "DIR")]
     model: Option<String>,
+    /// Keep the model's linear maps in 8 bits, or in 4 (NF4): less memory, rounded weights
+    #[arg(long, value_name = "BITS", value_parser = ["8", "4"])]
+    quantization_bit: Option<String>,
     #[command(flatten)]
     adapters: AdapterArgs,
     /// The name that clients ask for [default: the name of the adapter's or the model's directory]
@@ -89,6 +92,7 @@ impl ApiArgs {
             (self.served_name.is_some(), "--served-name"),
             (self.api_key.is_some(), "--api-key"),
             (!self.origins.is_empty(), "--allow-origin"),
+            (self.quantization_bit.is_some(), "--quantization-bit"),
             (self.context.is_some(), "--context"),
             (self.max_new_tokens.is_some(), "--max-new-tokens"),
         ];
@@ -104,6 +108,7 @@ impl ApiArgs {
 struct Plan {
     model: String,
     adapters: Vec<String>,
+    quantization: Quantization,
     defaults: Defaults,
 }
 
@@ -134,7 +139,10 @@ impl Plan {
             seeded: args.sampling.is_seeded(),
             sampling,
         };
-        Ok(Plan { model, adapters, defaults })
+        let quantization = recipe.as_ref().map(|r| r.quantization);
+        let quantization = quantization.unwrap_or(Quantization { bits: None, kind: QuantizationType::Nf4, double: true });
+        let bits = args.quantization_bit.as_ref().and_then(|bits| bits.parse().ok()).or(quantization.bits);
+        Ok(Plan { model, adapters, quantization: Quantization { bits, ..quantization }, defaults })
     }
 }
 
@@ -158,7 +166,7 @@ pub(super) async fn run(port: u16, args: &ApiArgs, global: &Global) -> Result<()
     let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, port))).map_err(|e| taken(port, &e))?;
     let address = listener.local_addr().map_err(|e| taken(port, &e))?;
 
-    let model = open_adapted(&plan.model, &plan.adapters, console).await?;
+    let model = open_adapted(&plan.model, &plan.adapters, console).await?.quantised(plan.quantization);
     if model.tokenizer.template().is_fallback() {
         console.say("note: this model has no chat template; a plain one is used for chat completions (User: …, Assistant: …)");
     }
