@@ -72,13 +72,19 @@ impl From<Error> for Stop {
     }
 }
 
+/// A file of a directory in messages. One that was given alone is its own directory, and is named once.
+pub(super) fn path_in(directory: &dyn Directory, name: &str) -> String {
+    let label = directory.label();
+    if label == name { label } else { format!("{label}/{name}") }
+}
+
 impl Container {
     /// Reads the beginning of the file `name` in `dir`; tensor data are not read.
     ///
     /// # Errors
     /// [`Error::File`] for a file that is missing, damaged or no GGUF file, [`Error::Tensor`] for a tensor with an invalid description.
     pub async fn read(dir: &dyn Directory, name: &str) -> Result<Container> {
-        let path = format!("{}/{name}", dir.label());
+        let path = path_in(dir, name);
         let Some(size) = dir.size(name).await? else {
             return Err(Error::file(path, "there is no such file").because(Cause::NotFound));
         };

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use async_trait::async_trait;
 
 use super::config::{self, FromTensors};
-use super::container::{Container, GgufTensor};
+use super::container::{Container, GgufTensor, path_in};
 use super::encoding::Encoding;
 use super::{Metadata, tokenizer};
 use crate::checkpoint::{Dtype, TensorEntry, write_header};
@@ -63,13 +63,13 @@ pub async fn open(directory: Rc<dyn Directory>, name: &str) -> Result<Rc<dyn Dir
             let other = part.name(number);
             if directory.size(&other).await?.is_none() {
                 let reason = format!("this is one of {} parts, and {other} is not beside it", part.count);
-                return Err(Error::file(format!("{}/{name}", directory.label()), reason).because(Cause::NotFound));
+                return Err(Error::file(path_in(&*directory, name), reason).because(Cause::NotFound));
             }
             let container = Container::read(&*directory, &other).await?;
             files.push((other, container));
         }
     }
-    check_parts(&directory.label(), &files)?;
+    check_parts(&*directory, &files)?;
     Ok(Rc::new(View::new(directory, files).await?))
 }
 
@@ -97,7 +97,7 @@ fn part(name: &str) -> Option<Part<'_>> {
 }
 
 /// Checks that the files are all the parts of one model.
-fn check_parts(label: &str, files: &[(String, Container)]) -> Result<()> {
+fn check_parts(directory: &dyn Directory, files: &[(String, Container)]) -> Result<()> {
     for (number, (name, container)) in files.iter().enumerate() {
         let metadata = &container.metadata;
         let count = metadata.count("split.count")?.unwrap_or(1).max(1);
@@ -107,7 +107,7 @@ fn check_parts(label: &str, files: &[(String, Container)]) -> Result<()> {
                 "says that it is part {} of {count}, which its name does not say; keep the names that the parts came with",
                 said + 1
             );
-            return Err(Error::file(format!("{label}/{name}"), reason));
+            return Err(Error::file(path_in(directory, name), reason));
         }
     }
     Ok(())
@@ -388,7 +388,7 @@ fn place(
 #[async_trait(?Send)]
 impl Directory for View {
     fn label(&self) -> String {
-        format!("{}/{}", self.directory.label(), self.files[0])
+        path_in(&*self.directory, &self.files[0])
     }
 
     async fn list(&self) -> Result<Vec<Entry>> {

@@ -38,7 +38,10 @@ impl Session {
     /// When that list cannot be read; the `Failure` says why.
     pub async fn open(assets: Option<String>) -> Result<Session, JsValue> {
         let assets: Rc<dyn Directory> = match assets {
-            Some(address) => Rc::new(HttpDirectory::listed(&address, "the page").await.map_err(failure)?),
+            Some(address) => {
+                let list = HttpDirectory::listed(&address, "the page").await;
+                Rc::new(list.map_err(|error| failure(error.renamed(|_| format!("{address}files.json"))))?)
+            }
             None => Rc::new(MemoryDirectory::new("the page")),
         };
         let choice = DeviceChoice::default();

@@ -11,7 +11,7 @@ import { serve } from "../../scripts/lib/serve.mjs";
 const patient = { timeout: 240_000 };
 
 const POLICY =
-  "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self' data:; base-uri 'none'";
+  "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self' blob:; style-src 'self'; img-src 'self' data:; base-uri 'none'";
 
 const test = base.extend<object, { folder: string }>({
   /** A folder with the package in its node_modules, the pages without a bundler, and the Vite app. */
@@ -84,7 +84,11 @@ test("a Vite app below a path, under a strict policy, in a frame of another site
   await expect(frame.locator("#state")).toHaveText(/village model: ready/, patient);
   await frame.getByLabel("Steps").fill("2");
   await frame.getByRole("button", { name: "Train" }).click();
-  await expect(frame.locator("#state")).toHaveText(/^Done: .*adapter_model\.safetensors/, patient);
+  await expect(frame.locator("#state")).toHaveText(/^Done/, patient);
+  // Chromium refuses storage to frames of other sites in windows as these tests open them: the files come from the worker's memory.
+  const link = frame.getByRole("link", { name: "adapter_model.safetensors" });
+  const bytes = await link.evaluate(async (link) => (await (await fetch((link as HTMLAnchorElement).href)).arrayBuffer()).byteLength);
+  expect(bytes).toBeGreaterThan(100_000);
   await frame.getByRole("button", { name: "Ask" }).click();
   await expect(frame.locator("#answer")).not.toBeEmpty(patient);
   expect(faults).toEqual([]);
@@ -129,10 +133,11 @@ test("the client: faults, signals, streams, results, closing", async ({ page, fo
       { instruction: "Who bakes?", output: "Bruno bakes." },
     ];
     const session = new Rootstock({ assets });
+    const others = [new Rootstock()];
     const faults = {
       early: await fault(session.prepare({ records }, recipe)),
       aborted: await fault(session.open("embedded", { signal: AbortSignal.abort() })),
-      empty: await fault(new Rootstock().open("embedded")),
+      empty: await fault(others[0]?.open("embedded") ?? Promise.resolve()),
       noWorker: await fault(new Rootstock({ worker: "https://example.com/worker.js" }).device()),
       missing: await fault(new Rootstock({ worker: "/x/nothing.js" }).device()),
       noAssets: await fault(new Rootstock({ assets: "/x/nowhere" }).device()),
@@ -150,6 +155,7 @@ test("the client: faults, signals, streams, results, closing", async ({ page, fo
       key: await fault(session.prepare({ records }, { ...recipe, learning_rat: 1 })),
     };
     second.close();
+    others.forEach((one) => one.close());
     const closed = await fault(second.device());
 
     const preview = await session.prepare({ records }, recipe);
@@ -253,5 +259,6 @@ test("the client: faults, signals, streams, results, closing", async ({ page, fo
   expect.soft(seen.part).toEqual([false, expect.any(Number), [expect.any(Number)], expect.stringMatching(/AbortError/)]);
   expect.soft(seen.kept).toBe(true);
   expect.soft(seen.over).toMatchObject({ code: "closed" });
+  await expect.poll(() => page.workers().length, { message: "no worker is left" }).toBe(0);
   server.close();
 });

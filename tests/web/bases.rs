@@ -26,6 +26,28 @@ fn a_gguf_file_is_a_base() {
 }
 
 #[test]
+fn a_gguf_file_that_is_given_alone_is_named_once() {
+    let page = Page::new();
+    let files = Rc::new(MemoryDirectory::new("model.gguf").with("model.gguf", b"GGUF\x03\0\0\0".to_vec()));
+    let open = Request::Open { source: BaseSource::Files { name: "model.gguf".into() } };
+    let fault = block_on(page.session.handle(open, Call::new(1, Some(files), Rc::new(|_| {})))).expect_err("it is cut short").to_string();
+    assert!(fault.starts_with("model.gguf: "), "{fault}");
+}
+
+#[test]
+fn a_model_is_evaluated_on_data() {
+    let page = Page::new();
+    page.open();
+    let evaluate = |which, cutoff_len| Request::Evaluate { which, data: conversations(), cutoff_len };
+    let Reply::Score(whole) = page.call(evaluate(Which::Base, None)) else { panic!("no score") };
+    let Reply::Score(cut) = page.call(evaluate(Which::Base, Some(12))) else { panic!("no score") };
+    assert_eq!((whole.samples, whole.perplexity), (4, whole.loss.exp()));
+    assert!(cut.tokens < whole.tokens && whole.loss.is_finite(), "{whole:?} {cut:?}");
+    assert!(page.fault(evaluate(Which::Tuned, None)).contains("nothing is tuned yet"));
+    assert!(page.fault(evaluate(Which::Learning, None)).contains("being trained"));
+}
+
+#[test]
 fn a_broken_folder_is_repaired() {
     let page = Page::new();
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/validate/broken");

@@ -32,6 +32,7 @@ async function train(): Promise<void> {
   const plan = await session.plan(recipe);
   if (!plan.fits) throw new Error(plan.obstacle ?? "The run does not fit.");
   say(`${plan.trainable.toLocaleString()} parameters, ${(plan.memory.peak / 1e6).toFixed(0)} MB`);
+  at("files").replaceChildren();
   run = session.train(recipe);
   at<HTMLButtonElement>("hold").disabled = false;
   try {
@@ -41,8 +42,12 @@ async function train(): Promise<void> {
       if (event.kind === "paused") say(`Held after step ${event.step}.`);
     }
     const { run: kept } = await run.result;
-    const files = await session.files(kept.id);
-    say(`Done: ${files.map(({ name, size }) => `${name} (${size} bytes)`).join(", ")}`);
+    for (const file of await session.files(kept.id)) {
+      const href = URL.createObjectURL(await file.file());
+      const link = Object.assign(document.createElement("a"), { href, download: file.name, textContent: file.name });
+      at("files").appendChild(document.createElement("li")).append(link);
+    }
+    say("Done. The adapter, for PEFT:");
   } finally {
     run = null;
     at<HTMLButtonElement>("hold").disabled = true;

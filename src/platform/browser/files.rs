@@ -55,7 +55,8 @@ impl Directory for FileDirectory {
     }
 
     async fn read_range(&self, name: &str, range: Range<u64>) -> Result<Vec<u8>> {
-        let shown = || format!("{}/{name}", self.label);
+        // A file that was given alone is its own directory, and is named once.
+        let shown = || if self.label == name { self.label.clone() } else { format!("{}/{name}", self.label) };
         let file = self.file(name).ok_or_else(|| Error::file(shown(), "there is no such file").because(Cause::NotFound))?;
         read_blob(file, range, shown).await
     }

@@ -36,7 +36,9 @@ fn file_error(path: String, fault: &JsValue) -> Error {
         "NotReadableError" => {
             (Cause::PermissionDenied, "it can no longer be read; it was changed or moved since it was chosen: choose it again")
         }
-        "SecurityError" => (Cause::PermissionDenied, "this browser does not allow it here (a private window, perhaps)"),
+        "SecurityError" => {
+            (Cause::PermissionDenied, "this browser does not allow it here (a private window, or a frame of another site, perhaps)")
+        }
         _ => {
             let words = fault.dyn_ref::<JsFault>().map_or_else(|| format!("{fault:?}"), |fault| String::from(fault.message()));
             return Error::file(path, words);

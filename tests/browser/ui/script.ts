@@ -1,6 +1,6 @@
 // A worker by script: figures that look like those of the village model. Nothing is computed here, and nothing of this is in
 // the product; the address chooses what is told (`?gpu=none`, `?base=broken`, `?base=evil`, `?fits=no`,
-// `?runs=none`, `?runs=live`, `?data=long`, `?steps=5000`).
+// `?runs=none`, `?runs=live`, `?data=long`, `?steps=5000`, `?storage=refused`, `?slowed=hidden`).
 import type { Base, BaseSource, CallOptions, Delta, Estimate, Event, Preview, Replies, Report, Request, Run, RunMethod } from "rootstock";
 import type { Engine } from "../../../web/src/ui/state/engine.js";
 import { answer, broken, deltas, losses, ready, runEvents, tokens } from "./figures.js";
@@ -121,7 +121,13 @@ const answers: Answers = {
     now.runs = now.runs.filter((one) => one.id !== id);
     return null;
   },
-  storage: () => ({ usage: 29.4e6, quota: 60e9, persistent: false, worker_bytes: null, refused: null }),
+  storage: () => ({
+    usage: 29.4e6,
+    quota: 60e9,
+    persistent: false,
+    worker_bytes: null,
+    refused: asked.get("storage") === "refused" ? "the browser refuses its private storage" : null,
+  }),
   tuned: ({ id }) => now.runs.find((one) => one.id === id) ?? run(id, "full", true),
   chat: async ({ which, messages }, { on, signal }) => {
     const answer = which === "base" ? "the red house . one day Anna went to the" : `Anna lives in the red house. (${messages.length})`;
@@ -216,7 +222,10 @@ async function train(on: (event: Event) => void, from: number): Promise<Replies[
       on({ kind: "paused", step: step - 1 });
       await new Promise<void>((resolve) => (now.held = resolve));
     }
-    for (const event of runEvents(step, total)) on(event);
+    for (const event of runEvents(step, total)) {
+      const slowed = event.kind === "step" && document.hidden && asked.get("slowed") === "hidden";
+      on(slowed ? { ...event, line: { ...event.line, tokens_per_second: 0.4 * event.line.tokens_per_second } } : event);
+    }
   }
   const result = run("village-2", "full", true);
   now.runs = [result, ...now.runs];

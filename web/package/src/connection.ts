@@ -104,8 +104,10 @@ export class Connection {
         else this.#hear(data);
       };
       worker.onerror = (event) => {
-        const what = event.message || "it could not be loaded; see the browser's console and network panel";
-        fail(new WorkerLost(`The worker has failed: ${what}. Reload the page; what was stored is kept.`));
+        const lost = event.message
+          ? `The worker has failed: ${event.message}. Reload the page; what was stored is kept.`
+          : "The worker could not be loaded: its file is missing or is no JavaScript, or a content security policy forbids it. The browser's network panel shows its address; the package's README says how bundlers find it.";
+        fail(new WorkerLost(lost));
       };
       const fail = (fault: Fault) => {
         if (this.#worker === worker) this.#drop(fault);

@@ -9,7 +9,7 @@ export class Stream<Item, Result> implements AsyncIterable<Item, Result, undefin
   readonly result: Promise<Result>;
   readonly #items: Item[] = [];
   readonly #end: () => Promise<unknown>;
-  #wake: () => void = () => undefined;
+  #waiting: (() => void)[] = [];
   #over = false;
 
   /** @internal `work` puts items; `end` ends it early. */
@@ -32,6 +32,12 @@ export class Stream<Item, Result> implements AsyncIterable<Item, Result, undefin
     return this.#over;
   }
 
+  #wake(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const go of waiting) go();
+  }
+
   [Symbol.asyncIterator](): AsyncIterator<Item, Result, undefined> {
     return {
       next: async () => {
@@ -39,7 +45,7 @@ export class Stream<Item, Result> implements AsyncIterable<Item, Result, undefin
           const [item] = this.#items.splice(0, 1);
           if (item !== undefined) return { done: false, value: item };
           if (this.#over) return { done: true, value: await this.result };
-          await new Promise<void>((resolve) => (this.#wake = resolve));
+          await new Promise<void>((resolve) => this.#waiting.push(resolve));
         }
       },
       return: async () => {
