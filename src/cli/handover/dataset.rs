@@ -123,10 +123,14 @@ fn free_name(name: &str, taken: &Map<String, Json>) -> String {
 /// # Errors
 /// [`Error::Line`] for what LLaMA-Factory would make something else of.
 fn row(record: &Record) -> Result<Json> {
-    match &record.content {
-        Content::Text(text) => Ok(json!({"text": text})),
-        Content::Conversation(conversation) => sharegpt(conversation).map_err(|reason| Error::line(&*record.path, record.line, reason)),
+    let fault = |reason: String| Error::line(&*record.path, record.line, reason);
+    if let Content::Text(text) = &record.content {
+        return Ok(json!({"text": text}));
     }
+    if let Content::Conversation(conversation) = &record.content {
+        return sharegpt(conversation).map_err(fault);
+    }
+    Err(fault("only texts and conversations are handed over; copy this file and its entry of dataset_info.json into data yourself".into()))
 }
 
 fn sharegpt(conversation: &Conversation) -> std::result::Result<Json, String> {
