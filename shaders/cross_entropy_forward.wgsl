@@ -12,6 +12,9 @@ override SOFTCAP: bool = false;
 override SMOOTHING: bool = false;
 /// Whether a token's loss is weighed by its probability, which counts as a constant (DFT).
 override WEIGHED: bool = false;
+/// Whether `losses` hold what each row's loss counts in the gradient (shaders/preference.wgsl puts that there); they are read then, not
+/// written, and loss_scale is in them.
+override COUNTED: bool = false;
 
 struct Params {
     /// Rows of the chunk.
@@ -168,7 +171,10 @@ fn main(
     if (WEIGHED) {
         weight = exp(-loss);
     }
-    if (live && local.x == 0u) {
+    var scale = step.loss_scale * weight;
+    if (COUNTED) {
+        scale = losses[min(params.first + row, arrayLength(&losses) - 1u)];
+    } else if (live && local.x == 0u) {
         losses[params.first + row] = loss * weight;
     }
     if (!GRADIENT) {
@@ -189,7 +195,7 @@ fn main(
             if (SMOOTHING) {
                 target_share = onehot * (1.0 - params.smoothing) + params.smoothing / f32(params.vocab);
             }
-            gradient = (exp(z - maximum) * inverse - target_share) * (step.loss_scale * weight);
+            gradient = (exp(z - maximum) * inverse - target_share) * scale;
             if (SOFTCAP) {
                 z /= params.cap;
                 gradient *= 1.0 - z * z;

@@ -6,6 +6,7 @@
 //                    village_hard.jsonl          the same skill where it does not reach
 //   pirate.jsonl     pirate_held_out.jsonl       a style: the same answers from a pirate
 //   newcomers.jsonl  newcomers_held_out.jsonl    new facts: two people who are not in the pretraining text
+//   manners.jsonl    manners_held_out.jsonl      a preference: the plain answer rather than the pirate's
 //
 // What is held out. Facts: a quarter of what is true of the villagers is never asked about in training, in no wording and neither direction, and
 // these answers do not occur in the training file (checked below). The model can know them only from pretraining, so accuracy there
@@ -271,6 +272,17 @@ newcomers.forEach((p, i) =>
   }),
 );
 
+/** @type {(plain: Sample[], loud: Sample[]) => { instruction: string, input: string, chosen: string, rejected: string }[]} */
+const preferring = (plain, loud) => {
+  const answers = new Map(plain.map((s) => [s.instruction, s.output]));
+  return loud.map(({ instruction, input, output }) => ({
+    instruction,
+    input,
+    chosen: answers.get(instruction) ?? "",
+    rejected: output,
+  }));
+};
+
 disjoint(asking(village), asking(villageHeld));
 disjoint(asking(pirates), asking(piratesHeld));
 disjoint(asking(arrivals), asking(arrivalsHeld));
@@ -292,6 +304,7 @@ if (!out) {
   process.exit(2);
 }
 mkdirSync(out, { recursive: true });
+/** @type {Record<string, object[]>} */
 const files = {
   village,
   village_held_out: villageHeld,
@@ -300,6 +313,8 @@ const files = {
   pirate_held_out: piratesHeld,
   newcomers: arrivals,
   newcomers_held_out: arrivalsHeld,
+  manners: preferring(village, pirates),
+  manners_held_out: preferring(villageHeld, piratesHeld),
 };
 for (const [name, set] of Object.entries(files)) {
   writeFileSync(
@@ -311,5 +326,9 @@ for (const [name, set] of Object.entries(files)) {
   );
   console.error(`${name}.jsonl: ${set.length} questions`);
 }
-const info = Object.fromEntries(Object.keys(files).map((name) => [name, { file_name: `${name}.jsonl` }]));
+const columns = { prompt: "instruction", query: "input", chosen: "chosen", rejected: "rejected" };
+/** @type {(name: string) => object} */
+const entry = (name) =>
+  name.startsWith("manners") ? { file_name: `${name}.jsonl`, ranking: true, columns } : { file_name: `${name}.jsonl` };
+const info = Object.fromEntries(Object.keys(files).map((name) => [name, entry(name)]));
 writeFileSync(join(out, "dataset_info.json"), JSON.stringify(info, null, 2) + "\n");

@@ -1,7 +1,8 @@
 /// What a training step reports, and what its kernels hand on to each other. One small storage buffer, read back by the host
 /// some steps later; cleared to zeros when training starts.
 struct Stats {
-    /// Sum of the losses of all target tokens of the accumulation group, in nats, not yet divided by their number.
+    /// Sum of the losses of all target tokens of the accumulation group, in nats, not yet divided by their number. For preferences: the
+    /// sum over the micro-batches' samples, each times its micro-batch's loss_scale.
     loss_sum: f32,
     /// L2 norm of the gradients of all trainable parameters, before clipping.
     grad_norm: f32,
@@ -13,6 +14,22 @@ struct Stats {
     targets: u32,
     /// Optimiser steps taken; the first one not taken is where training went wrong.
     steps: u32,
+    /// Preferences: samples of the accumulation group with a preferred answer.
+    chosen: f32,
+    /// Those with a rejected one.
+    rejected: f32,
+    /// Sum of the preferred answers' rewards.
+    chosen_reward: f32,
+    /// Sum of the rejected answers' rewards.
+    rejected_reward: f32,
+    /// Sum of the preferred answers' log-probabilities.
+    chosen_logp: f32,
+    /// Sum of the rejected answers' log-probabilities.
+    rejected_logp: f32,
+    /// Pairs whose preferred answer has the higher reward.
+    correct: f32,
+    /// KTO: sum over the samples of what answers to other prompts gained in the mean of their micro-batch.
+    kl: f32,
 }
 
 /// Whether x is infinite or NaN, by its bits: compilers may assume that no float is.

@@ -8,7 +8,7 @@ struct Step {
     buckets: u32,
     /// Index of the first query token among the keys: 0 in training, the number of cached tokens in generation.
     position: u32,
-    /// 1 / target tokens of the whole accumulation group.
+    /// 1 / target tokens of the whole accumulation group; for preferences 1 / (samples of this micro-batch * micro-batches of the group).
     loss_scale: f32,
     /// Learning rate of this optimiser step.
     learning_rate: f32,
@@ -26,4 +26,6 @@ struct Step {
     position_buckets: u32,
     /// Row of the RoPE tables with the angles of position 0: LongRoPE has other angles for long sequences than for short ones.
     rope_row: u32,
+    /// Number of answers that are compared: two for each sample of preferences, 0 without preferences.
+    answers: u32,
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use rootstock::data::{Encoded, IGNORE, Sample, Tokenizer};
+use rootstock::data::{Encoded, Feedback, IGNORE, Sample, Tokenizer};
 use rootstock::error::{on_one_line, visible};
 use rootstock::workflow::Paths;
 use rootstock::{Error, Result};
@@ -76,6 +76,9 @@ struct Shown {
     line: usize,
     targets: usize,
     tokens: Vec<Token>,
+    /// In stages dpo and kto: what its answers are, and one past the last token of each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    answers: Vec<(&'static str, usize)>,
 }
 
 /// A token of a sample.
@@ -149,15 +152,29 @@ impl Shown {
         let texts = tokenizer.token_texts(&sample.ids)?;
         let tokens = sample.ids.iter().zip(texts).zip(&sample.labels);
         let tokens = tokens.map(|((id, text), label)| Token { id: *id, text, learned: *label != IGNORE }).collect();
-        Ok(Shown { line: sample.line, targets: sample.targets(), tokens })
+        let names = match sample.feedback {
+            None => [""; 2],
+            Some(Feedback::Pair) => ["preferred", "rejected"],
+            Some(Feedback::Good) => ["good", "for comparison, an answer to another prompt"],
+            Some(Feedback::Bad) => ["bad", "for comparison, an answer to another prompt"],
+        };
+        let answers = if sample.feedback.is_some() { names.into_iter().zip(sample.ends.iter().copied()).collect() } else { Vec::new() };
+        Ok(Shown { line: sample.line, targets: sample.targets(), tokens, answers })
     }
 
-    /// Runs of tokens of which all are learned, or none.
-    fn runs(&self) -> impl Iterator<Item = (bool, String)> {
-        self.tokens
-            .chunk_by(|a, b| a.learned == b.learned)
-            .map(|run| (run[0].learned, run.iter().map(|token| token.text.as_str()).collect()))
+    /// Its sequences that are shown apart, each with its name.
+    fn parts(&self) -> Vec<(&'static str, &[Token])> {
+        if self.answers.is_empty() {
+            return vec![("", &self.tokens)];
+        }
+        let starts = std::iter::once(0).chain(self.answers.iter().map(|(_, end)| *end));
+        starts.zip(&self.answers).map(|(start, (name, end))| (*name, &self.tokens[start..*end])).collect()
     }
+}
+
+/// Runs of tokens of which all are learned, or none.
+fn runs(tokens: &[Token]) -> impl Iterator<Item = (bool, String)> {
+    tokens.chunk_by(|a, b| a.learned == b.learned).map(|run| (run[0].learned, run.iter().map(|token| token.text.as_str()).collect()))
 }
 
 impl Preview {
@@ -171,7 +188,14 @@ impl Preview {
                 count(sample.tokens.len(), "token"),
                 thousands(sample.targets as u64)
             );
-            parts.push(format!("{}\n{}", style.paint("1", &title), if tokens { table(sample, style) } else { text(sample, style) }));
+            let mut lines = vec![style.paint("1", &title)];
+            for (name, part) in sample.parts() {
+                if !name.is_empty() {
+                    lines.push(style.paint("1", &format!("{name}:")));
+                }
+                lines.push(if tokens { table(part, style) } else { text(part, style) });
+            }
+            parts.push(lines.join("\n"));
         }
         parts.join("\n\n")
     }
@@ -199,21 +223,21 @@ impl Preview {
 }
 
 /// The text, what is learned in another colour; without colours each run on a line that says which it is.
-fn text(sample: &Shown, style: Style) -> String {
+fn text(tokens: &[Token], style: Style) -> String {
     if style.is_coloured() {
         let run = |(learned, text): (bool, String)| style.paint(if learned { "1;32" } else { "2" }, &visible(&text));
-        return sample.runs().map(run).collect();
+        return runs(tokens).map(run).collect();
     }
     let run = |(learned, text): (bool, String)| format!("  {}  {}", if learned { "learned" } else { "read   " }, escaped(&text));
-    sample.runs().map(run).collect::<Vec<_>>().join("\n")
+    runs(tokens).map(run).collect::<Vec<_>>().join("\n")
 }
 
-fn table(sample: &Shown, style: Style) -> String {
+fn table(tokens: &[Token], style: Style) -> String {
     let row = |token: &Token| {
         let line = format!("  {:>8}  {}  {}", token.id, if token.learned { "learned" } else { "read   " }, escaped(&token.text));
         if token.learned { style.paint("1;32", &line) } else { line }
     };
-    sample.tokens.iter().map(row).collect::<Vec<_>>().join("\n")
+    tokens.iter().map(row).collect::<Vec<_>>().join("\n")
 }
 
 /// A text in quotes on one line.
@@ -226,7 +250,13 @@ pub(super) fn first_sample(encoded: &Encoded, tokenizer: &Tokenizer) -> Result<O
     const LONGEST: usize = 400;
     let Some(sample) = encoded.samples.first() else { return Ok(None) };
     let shown = Shown::of(sample, tokenizer)?;
-    let line: String = shown.runs().map(|(learned, text)| if learned { format!("⟦{text}⟧") } else { text }).collect();
+    let part = |(name, part): (&str, &[Token])| -> String {
+        let name = if name.is_empty() { String::new() } else { format!("{name}: ") };
+        name + &runs(part).map(|(learned, text)| if learned { format!("⟦{text}⟧") } else { text }).collect::<String>()
+    };
+    // Of an answer that is good or bad on its own, the other one is no news.
+    let shown_parts = if sample.feedback.is_none_or(|feedback| feedback == Feedback::Pair) { 2 } else { 1 };
+    let line = shown.parts().into_iter().take(shown_parts).map(part).collect::<Vec<_>>().join(" │ ");
     let line = line.replace('\n', "⏎");
     Ok(Some(match line.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{} …", &line[..end]),

@@ -100,10 +100,13 @@ impl Progress {
 
     fn log(&self, line: &LogLine) {
         let speed = thousands(line.tokens_per_second as u64);
+        let figure = |name: &str| line.more.get(name).copied().flatten();
+        let accuracy = figure("rewards/accuracies").map(|share| format!("  accuracy {:.0} %", share * 100.0)).unwrap_or_default();
+        let margin = figure("rewards/margins").map(|margin| format!("  margin {margin:.3}{accuracy}")).unwrap_or_default();
         match &self.bar {
-            Some(bar) => bar.set_message(format!("  loss {:.4}  {speed} tokens/s  {}", line.loss, self.memory)),
+            Some(bar) => bar.set_message(format!("  loss {:.4}{margin}  {speed} tokens/s  {}", line.loss, self.memory)),
             None => self.say(&format!(
-                "step {}/{}  loss {:.4}  grad_norm {:.3}  lr {:.2e}  {speed} tokens/s  {}  {} left",
+                "step {}/{}  loss {:.4}{margin}  grad_norm {:.3}  lr {:.2e}  {speed} tokens/s  {}  {} left",
                 line.current_steps, line.total_steps, line.loss, line.grad_norm, line.lr, self.memory, line.remaining_time
             )),
         }
@@ -112,7 +115,10 @@ impl Progress {
     fn evaluation(&self, line: &EvalLine) {
         let each = line.each.iter().map(|(name, loss)| format!(", {name} {:.4}", loss.unwrap_or(f64::NAN)));
         let each: String = each.collect();
-        self.say(&format!("step {}: eval_loss {:.4} (perplexity {:.2}){each}", line.current_steps, line.eval_loss, line.eval_loss.exp()));
+        // Of answers that are compared there is no perplexity.
+        let compares = line.each.keys().any(|name| name.starts_with("eval_rewards/"));
+        let perplexity = if compares { String::new() } else { format!(" (perplexity {:.2})", line.eval_loss.exp()) };
+        self.say(&format!("step {}: eval_loss {:.4}{perplexity}{each}", line.current_steps, line.eval_loss));
     }
 
     /// Removes the bar when the run is over.

@@ -160,6 +160,9 @@ pub(super) async fn run_on(model: Model, recipe: Recipe, places: &dyn Places, co
     for adapter in &recipe.adapter_name_or_path {
         hub::ensure(adapter, console)?;
     }
+    if let Some(reference) = recipe.pref.ref_model.as_ref().filter(|_| recipe.needs_reference()) {
+        hub::ensure(reference, console)?;
+    }
     introduce(&model, &recipe.model_name_or_path, console);
     let data = prepare(&model, &recipe, places, console).await?;
     let run = Run::with(model, Rc::new(data), recipe, places).await?;

@@ -83,7 +83,8 @@ fn summary(recipe: &Recipe, outcome: &Outcome) -> String {
         vec!["loss".to_string(), format!("{:.4} (mean over the run)", outcome.train_loss)],
     ];
     if let Some(loss) = outcome.eval_loss {
-        rows.push(vec!["eval loss".into(), format!("{loss:.4} (perplexity {:.2})", loss.exp())]);
+        let perplexity = if recipe.stage.compares_answers() { String::new() } else { format!(" (perplexity {:.2})", loss.exp()) };
+        rows.push(vec!["eval loss".into(), format!("{loss:.4}{perplexity}")]);
     }
     if let Some((loss, name)) = outcome.best.as_ref().filter(|_| recipe.load_best_model_at_end) {
         rows.push(vec!["best".into(), format!("{name} (eval loss {loss:.4})")]);
@@ -127,7 +128,27 @@ pub(super) async fn evaluate_only(recipe: Recipe, global: &Global, json: bool) -
     model.adapters = Rc::new(open_adapters(&model.checkpoint, &recipe.adapter_name_or_path, console).await?);
     let gpu = Rc::new(global.gpu().await?);
     let mut document = Map::new();
-    if scores {
+    if scores && recipe.stage.compares_answers() {
+        let reference = input.reference.as_ref();
+        let score = model.score_preferences(&gpu, &input.data.eval.samples, &recipe, reference).await?;
+        let mut results = Map::new();
+        results.insert("eval_loss".into(), score.loss.into());
+        results.extend(score.figures.iter().map(|(name, figure)| (format!("eval_{name}"), json!(figure))));
+        if json {
+            document.extend(results.clone());
+            document.insert("samples".into(), score.samples.into());
+        } else {
+            let figures = score.figures.iter().map(|(name, figure)| vec![name.clone(), format!("{:.4}", figure.unwrap_or(f64::NAN))]);
+            let rows = std::iter::once(vec!["eval_loss".to_string(), format!("{:.6}", score.loss)]).chain(figures);
+            console::print(&console::table(&rows.chain([vec!["samples".into(), thousands(score.samples as u64)]]).collect::<Vec<_>>()))?;
+        }
+        if !recipe.output_dir.is_empty() {
+            let out = NativeDirectory::new(&recipe.output_dir);
+            for name in ["eval_results.json", "all_results.json"] {
+                write_json(&out, name, &results).await?;
+            }
+        }
+    } else if scores {
         let score = model.score(&gpu, &input.data.eval.samples, recipe.per_device_eval_batch_size).await?;
         if json {
             let score = serde_json::to_value(score).map_err(|e| Error::file("the standard output", e.to_string()))?;

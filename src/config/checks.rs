@@ -49,6 +49,7 @@ impl Recipe {
         if self.lora.pissa_init && self.do_train && goes_on {
             s.notices.push("pissa_init has nothing to do: the adapter that is trained exists (create_new_adapter makes a new one)".into());
         }
+        self.give_preference_notices(s);
         if self.stage == Stage::Pt && (self.train_on_prompt || self.mask_history || self.neat_packing) {
             s.notices.push("train_on_prompt, mask_history and neat_packing have no effect in stage pt: every token is learned".into());
         }
@@ -108,6 +109,7 @@ impl Recipe {
             s.refuse("greater_is_better", &[], "the best checkpoint is the one of the lowest loss; leave it out");
         }
         self.refuse_adapter_keys(s);
+        self.refuse_preference_contradictions(s);
     }
 
     fn refuse_what_is_missing(&self, path: &str, s: &Settings) {

@@ -127,7 +127,7 @@ const fn with(feature: &'static str, name: &'static str) -> Key {
 pub const USING_GROUP: &str = "Chat, merging and prediction";
 
 const TABLE: &[&[Key]] =
-    &[MODEL, DATA, TRAINING, EVALUATION, OUTPUT, LORA, USING, notes::IGNORED, notes::NOTED, refused::REFUSED, refused::COMPANIONS];
+    &[MODEL, DATA, TRAINING, PREFERENCES, EVALUATION, OUTPUT, LORA, USING, notes::IGNORED, notes::NOTED, refused::REFUSED, refused::COMPANIONS];
 
 const DTYPES: &[&str] = &["auto", "float32", "float16", "bfloat16"];
 const STRATEGIES: &[&str] = &["no", "steps", "epoch"];
@@ -173,7 +173,7 @@ const MODEL: &[Key] = &[
     free("Model and method", "model_name_or_path", Kind::Text, "", "The model to train: a Hugging Face directory on this machine, a GGUF file (gguf.md), or its name on Hugging Face's hub (org/name, org/name@revision), which is looked for in the cache of its programs and else downloaded into it. Required."),
     free("Model and method", "model_revision", Kind::Text, "main", "The branch, tag or commit of a model that is named as on the hub."),
     free("Model and method", "adapter_name_or_path", Kind::List, "", "An adapter's directory to go on from; its rank, targets and the like are kept. Of several, comma-separated, those before the last are added to the model first."),
-    fixed("Model and method", "stage", Kind::OneOf(&["sft", "pt"]), "sft", "sft: conversations, loss on the answers. pt: plain text, loss on every token."),
+    fixed("Model and method", "stage", Kind::OneOf(&["sft", "pt", "dpo", "kto"]), "sft", "sft: conversations, loss on the answers. pt: plain text, loss on every token. dpo: pairs of answers, the better one preferred; kto: answers that are marked as good or bad (preference.md)."),
     fixed("Model and method", "finetuning_type", Kind::OneOf(&["lora", "full", "freeze"]), "lora", "Which parameters are trained: an adapter, all, or some layers."),
     free("Model and method", "do_train", Kind::Bool, "true", "Train. (LLaMA-Factory wants it written; here `train` trains unless it is false.)"),
     free("Model and method", "do_eval", Kind::Bool, "false", "Evaluate after training; set by eval_strategy as well."),
@@ -239,6 +239,21 @@ const TRAINING: &[Key] = &[
     free("Training", "bf16", Kind::Bool, "false", "Accepted: the arithmetic is f32 here."),
     free("Training", "fp16", Kind::Bool, "false", "Accepted: the arithmetic is f32 here."),
     free("Training", "pure_bf16", Kind::Bool, "false", "Accepted: the arithmetic is f32 here."),
+];
+
+/// The heading of the keys of stages dpo and kto.
+pub const PREFERENCES_GROUP: &str = "Preferences";
+
+#[rustfmt::skip]
+const PREFERENCES: &[Key] = &[
+    fixed(PREFERENCES_GROUP, "pref_loss", Kind::OneOf(&["sigmoid", "hinge", "ipo", "orpo", "simpo"]), "sigmoid", "dpo: the loss. orpo and simpo need no reference model."),
+    fixed(PREFERENCES_GROUP, "pref_beta", Kind::Positive, "0.1", "How much the log-probability that an answer gains over the reference counts; smaller lets the model go further from it."),
+    fixed(PREFERENCES_GROUP, "pref_ftx", Kind::NonNegative, "0", "Add so much of the preferred answer's cross-entropy to the loss."),
+    fixed(PREFERENCES_GROUP, "simpo_gamma", Kind::NonNegative, "0.5", "pref_loss: simpo: the margin by which the preferred answer should lead."),
+    fixed(PREFERENCES_GROUP, "dpo_label_smoothing", Kind::Share, "0", "pref_loss: sigmoid: the share of pairs that are thought to be the wrong way round; below 0.5."),
+    fixed(PREFERENCES_GROUP, "kto_chosen_weight", Kind::NonNegative, "1.0", "kto: the weight of good answers."),
+    fixed(PREFERENCES_GROUP, "kto_rejected_weight", Kind::NonNegative, "1.0", "kto: the weight of bad answers."),
+    fixed(PREFERENCES_GROUP, "ref_model", Kind::Text, "", "The reference model. Absent: lora: the model without the adapter; full and freeze: the model as it is before the first step."),
 ];
 
 #[rustfmt::skip]

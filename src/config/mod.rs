@@ -1,6 +1,7 @@
 //! Training arguments in LLaMA-Factory's vocabulary.
 
 mod checks;
+mod preference;
 mod docs;
 mod entries;
 pub mod keys;
@@ -17,8 +18,8 @@ pub use docs::markdown;
 pub use recipe::Recipe;
 pub use settings::{GivenKeys, read_keys};
 pub use types::{
-    ExportDtype, FinetuningType, Freeze, Interval, Lora, MixStrategy, OnBadRecord, OptimizerName, Quantization, QuantizationType, Resume,
-    SchedulerKwargs, SchedulerType, Stage, Strategy,
+    ExportDtype, FinetuningType, Freeze, Interval, Lora, MixStrategy, OnBadRecord, OptimizerName, Pref, PrefLoss, Quantization,
+    QuantizationType, Resume, SchedulerKwargs, SchedulerType, Stage, Strategy,
 };
 pub use using::{Generating, Using};
 pub use written::{as_written, to_yaml};

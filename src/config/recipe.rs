@@ -9,8 +9,8 @@ use super::keys::{self, Key, OnResume};
 use super::scheduler_kwargs::scheduler_kwargs;
 use super::settings::Settings;
 use super::types::{
-    ExportDtype, FinetuningType, Freeze, Interval, Lora, MixStrategy, OnBadRecord, OptimizerName, Quantization, Resume, SchedulerKwargs,
-    SchedulerType, Stage, Strategy,
+    ExportDtype, FinetuningType, Freeze, Interval, Lora, MixStrategy, OnBadRecord, OptimizerName, Pref, PrefLoss, Quantization, Resume,
+    SchedulerKwargs, SchedulerType, Stage, Strategy,
 };
 use super::using::{Generating, Using};
 use super::value::Value;
@@ -35,6 +35,8 @@ pub struct Recipe {
     pub freeze: Freeze,
     #[serde(flatten)]
     pub quantization: Quantization,
+    #[serde(flatten)]
+    pub pref: Pref,
 
     pub dataset: Vec<String>,
     pub eval_dataset: Vec<String>,
@@ -179,11 +181,17 @@ impl Recipe {
             "loraplus_lr_ratio" | "create_new_adapter" => lora,
             "pissa_iter" => lora && self.lora.pissa_init,
             "quantization_type" | "double_quantization" => self.quantization.bits == Some(4),
+            _ if key.group == keys::PREFERENCES_GROUP => self.stage.compares_answers(),
             name if name.starts_with("freeze_") || name == "use_llama_pro" => self.finetuning_type == FinetuningType::Freeze,
             // An adapter that is trained on has its own.
             _ if key.group == "LoRA" => lora && (self.adapter_name_or_path.is_empty() || self.lora.create_new_adapter),
             _ => true,
         }
+    }
+
+    /// Whether answers are compared with what a reference model gives them.
+    pub fn needs_reference(&self) -> bool {
+        self.stage == Stage::Kto || self.stage == Stage::Dpo && !matches!(self.pref.loss, PrefLoss::Orpo | PrefLoss::Simpo)
     }
 
     fn resolve(path: &str, s: &mut Settings) -> Self {
@@ -243,6 +251,16 @@ impl Recipe {
                 trainable_modules: s.list("freeze_trainable_modules"),
                 extra_modules: s.list("freeze_extra_modules"),
                 use_llama_pro: s.bool("use_llama_pro"),
+            },
+            pref: Pref {
+                loss: s.one_of("pref_loss"),
+                beta: s.number("pref_beta"),
+                ftx: s.number("pref_ftx"),
+                simpo_gamma: s.number("simpo_gamma"),
+                dpo_label_smoothing: s.number("dpo_label_smoothing"),
+                kto_chosen_weight: s.number("kto_chosen_weight"),
+                kto_rejected_weight: s.number("kto_rejected_weight"),
+                ref_model: s.text_if_given("ref_model"),
             },
             dataset: s.list("dataset"),
             eval_dataset: s.list("eval_dataset"),

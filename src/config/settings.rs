@@ -50,10 +50,11 @@ pub(super) struct Settings {
 const ELSEWHERE: &[(&str, &[&str], &str)] = &[
     (
         "stage",
-        &["dpo", "kto"],
-        "not supported: preference training is not built in; train on the preferred answers (stage: sft), or take this recipe to LLaMA-Factory",
+        &["rm", "ppo"],
+        "not supported: reward models and PPO are not built in; stage: dpo learns from the same pairs of answers without a reward model, or \
+         take this recipe to LLaMA-Factory",
     ),
-    ("stage", &["rm", "ppo"], "not supported: reward models and PPO are not built in; take this recipe to LLaMA-Factory"),
+    ("pref_loss", &["kto_pair"], "not supported: TRL has given it up; use pref_loss: sigmoid, or stage: kto for answers that are marked one by one"),
     ("finetuning_type", &["oft"], "not supported: orthogonal fine-tuning is not built in; use finetuning_type: lora"),
 ];
 
@@ -133,7 +134,7 @@ impl Settings {
         ignored.extend(with.into_iter().flat_map(|(_, names)| names));
         let mut notices: Vec<String> = remarks.into_iter().map(|(why, names)| format!("{}: {why}", names.join(", "))).collect();
         for (feature, names) in without {
-            let feature = if feature == "stage" { "preference training" } else { feature };
+            let feature = if feature == "stage" { "reward models and PPO" } else { feature };
             notices.push(format!("without effect, as they belong to {feature}: {}", names.join(", ")));
         }
         if !ignored.is_empty() {

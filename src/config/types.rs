@@ -10,6 +10,46 @@ pub enum Stage {
     Pt,
     /// Conversations, the answers learned.
     Sft,
+    /// Pairs of answers, the better one preferred.
+    Dpo,
+    /// Answers that are marked as good or bad.
+    Kto,
+}
+
+impl Stage {
+    /// Whether answers are compared with each other and with a reference.
+    pub fn compares_answers(self) -> bool {
+        matches!(self, Stage::Dpo | Stage::Kto)
+    }
+}
+
+/// `pref_loss`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the names are LLaMA-Factory's own, explained where they are computed")]
+pub enum PrefLoss {
+    Sigmoid,
+    Hinge,
+    Ipo,
+    Orpo,
+    Simpo,
+}
+
+/// The keys of stages dpo and kto.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "LLaMA-Factory's names, explained in the table of keys")]
+pub struct Pref {
+    #[serde(rename = "pref_loss")]
+    pub loss: PrefLoss,
+    #[serde(rename = "pref_beta")]
+    pub beta: f64,
+    #[serde(rename = "pref_ftx")]
+    pub ftx: f64,
+    pub simpo_gamma: f64,
+    pub dpo_label_smoothing: f64,
+    pub kto_chosen_weight: f64,
+    pub kto_rejected_weight: f64,
+    pub ref_model: Option<String>,
 }
 
 /// Which parameters are trained.

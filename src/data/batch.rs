@@ -1,9 +1,9 @@
 //! A batch as the kernels see it: sequences one after the other in one row of tokens, no padding between them.
 
-use super::sample::{IGNORE, Sample};
+use super::sample::{IGNORE, Role, Sample};
 
-/// What one micro-batch feeds to the model. All vectors but the scalars have one entry per token. (T)
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// What one micro-batch feeds to the model. All vectors but the answers have one entry per token. (T)
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Batch {
     /// Token ids.
     pub ids: Vec<u32>,
@@ -19,6 +19,19 @@ pub struct Batch {
     pub tokens: usize,
     /// How many samples it was made of.
     pub samples: usize,
+    /// The answers of samples of preferences, two for each sample; none otherwise.
+    pub answers: Vec<Answer>,
+}
+
+/// An answer that is compared with others.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Answer {
+    /// What it is.
+    pub role: Role,
+    /// Its targets.
+    pub targets: usize,
+    /// Its log-probability by the reference model; 0 without one.
+    pub reference: f32,
 }
 
 /// Tokens grouped by a key (an embedding row), so that each row's gradient is summed by one owner in a fixed order:
@@ -45,15 +58,37 @@ impl Batch {
             targets: Vec::with_capacity(total),
             tokens: total,
             samples: samples.len(),
+            answers: Vec::new(),
         };
         for sample in samples {
-            let mut from = 0;
-            for &to in &sample.ends {
-                batch.push_sequence(&sample.ids[from..to], &sample.labels[from..to]);
-                from = to;
+            let mut roles = sample.feedback.map(|feedback| feedback.roles().into_iter());
+            for (ids, labels) in sample.sequences() {
+                batch.push_sequence(ids, labels);
+                if let Some(role) = roles.as_mut().and_then(Iterator::next) {
+                    let targets = labels.iter().skip(1).filter(|label| **label != IGNORE).count();
+                    batch.answers.push(Answer { role, targets, reference: 0.0 });
+                }
             }
         }
         batch
+    }
+
+    /// The same with what a reference model gives the answers of each sample.
+    #[must_use]
+    pub fn with_references(mut self, references: impl IntoIterator<Item = [f32; 2]>) -> Self {
+        for (answer, reference) in self.answers.iter_mut().zip(references.into_iter().flatten()) {
+            answer.reference = reference;
+        }
+        self
+    }
+
+    /// The first target of each answer, and the number of all.
+    pub fn answer_offsets(&self) -> Vec<u32> {
+        let mut offsets = vec![0; if self.answers.is_empty() { 0 } else { 1 }];
+        for answer in &self.answers {
+            offsets.push(offsets.last().copied().unwrap_or(0) + answer.targets as u32);
+        }
+        offsets
     }
 
     fn push_sequence(&mut self, ids: &[u32], labels: &[i32]) {

@@ -5,12 +5,13 @@ use sha2::{Digest, Sha256};
 
 use super::faults::Faults;
 use super::formats::{Expected, Piece, PieceTaker, is_dataset_file, read_file};
+use super::answers::Answers;
 use super::layout::{AlpacaColumns, Layout, MessageColumns};
 use super::record::Record;
 use super::split_name::{Slice, files_of_split};
 use super::unread::Unread;
 use super::version1::{self, Described};
-use crate::config::OnBadRecord;
+use crate::config::{OnBadRecord, Stage};
 use crate::error::{Error, Result};
 use crate::platform::{Directory, read_small};
 
@@ -32,6 +33,8 @@ pub(super) struct Wanted<'a> {
     pub(super) max_samples: Option<usize>,
     /// Whether of a folder with several splits the one for evaluation is meant.
     pub(super) evaluation: bool,
+    /// What the records are learned in, if that is known.
+    pub(super) stage: Option<Stage>,
 }
 
 /// Records, and what the user should be told about their files.
@@ -50,7 +53,7 @@ pub struct LoadedRecords {
 /// [`Error::Dataset`] for an unknown name (with the nearest known one), an entry that cannot be used or a file that is none;
 /// [`Error::Line`] or [`Error::Records`] for records that cannot be used.
 pub async fn load_datasets(names: &[String], dataset_dir: &str, max_samples: Option<usize>, open: &OpenPath<'_>) -> Result<LoadedRecords> {
-    let wanted = Wanted { names, dataset_dir, max_samples, evaluation: true };
+    let wanted = Wanted { names, dataset_dir, max_samples, evaluation: true, stage: None };
     let (mut loaded, mut faults, mut unread, mut count) = (LoadedRecords::default(), Faults::default(), Unread::default(), 0);
     let mut take = |piece: Piece, _: f64| {
         count += 1;
@@ -152,11 +155,13 @@ pub(super) async fn hash_datasets(wanted: &Wanted<'_>, open: &OpenPath<'_>, hash
 }
 
 async fn sources(name: &str, registry: &Json, wanted: &Wanted<'_>, open: &OpenPath<'_>) -> Result<Vec<Source>> {
-    Ok(match registry.get(name) {
+    let mut sources = match registry.get(name) {
         Some(entry) => vec![from_entry(name, entry, wanted, open).await?],
         None if version1::is_meant(name) => described(name, wanted, open).await?,
         None => vec![from_path(name, registry, wanted, open).await?],
-    })
+    };
+    sources.iter_mut().for_each(|source| source.expected.stage = wanted.stage);
+    Ok(sources)
 }
 
 /// One dataset: its files, what they look like, and which of their records are meant.
@@ -323,23 +328,15 @@ async fn from_entry(name: &str, entry: &Json, wanted: &Wanted<'_>, open: &OpenPa
             "file_name is {file_name:?}, which leads out of {dataset_dir}; move the file there, or give its path as the recipe's dataset"
         )));
     }
-    if entry["ranking"] == true {
-        return Err(fault(
-            "this is a dataset of preferences (ranking: true), for stage dpo; stage sft learns conversations, pt learns texts",
-        ));
-    }
-    if !entry["columns"]["kto_tag"].is_null() {
-        return Err(fault(
-            "the column kto_tag marks answers as good or bad, for stage kto; stage sft would learn the bad ones as well, and LLaMA-Factory \
-             drops all of them",
-        ));
-    }
     for column in ["images", "videos", "audios"] {
         if !entry["columns"][column].is_null() {
             return Err(fault(&format!("the column {column} is not read; only text is trained")));
         }
     }
     let layout = layout_of(entry).map_err(|reason| fault(&reason))?;
+    if let (Some(layout), Some(stage)) = (&layout, wanted.stage) {
+        layout.answers().check_stage(stage).map_err(|reason| fault(&reason))?;
+    }
     let limit = entry["num_samples"].as_u64().map_or(usize::MAX, |n| n as usize);
     let slice = match &entry["split"] {
         Json::Null => Slice::ALL,
@@ -347,7 +344,7 @@ async fn from_entry(name: &str, entry: &Json, wanted: &Wanted<'_>, open: &OpenPa
         _ => return Err(fault("split is no text; expected for example \"train\" or \"train[:100]\"")),
     };
     let path = join(dataset_dir, file_name);
-    let expected = Expected { layout, registered: true };
+    let expected = Expected { layout, registered: true, stage: wanted.stage };
     let (dir, file) = open(&path)?;
     if dir.size(&file).await?.is_some() {
         if !matches!(slice.split.as_str(), "" | "train") {
@@ -371,10 +368,21 @@ fn layout_of(entry: &Json) -> Result<Option<Layout>, String> {
     let columns = &entry["columns"];
     let named = |name: &str| columns[name].as_str().map(str::to_string);
     let formatting = entry["formatting"].as_str().unwrap_or("alpaca");
+    let answers = match (entry["ranking"] == true, named("kto_tag")) {
+        (true, Some(_)) => return Err("ranking: true says that records have two answers, kto_tag that they have one; keep one of the two".into()),
+        (true, None) => Answers::Ranked {
+            chosen: named("chosen").unwrap_or_else(|| "chosen".into()),
+            rejected: named("rejected").unwrap_or_else(|| "rejected".into()),
+        },
+        (false, Some(tag)) => Answers::Rated(tag),
+        (false, None) => Answers::One,
+    };
+    let ranked = matches!(answers, Answers::Ranked { .. });
     match formatting {
+        "alpaca" if columns.is_null() && ranked => Ok(Some(Layout::Alpaca(AlpacaColumns { answers, ..Default::default() }.without_unmapped()))),
         "alpaca" if columns.is_null() => Ok(None), // the default, and what plain files of any form are written with
         // With columns given, those that are not named do not exist.
-        "alpaca" => match (named("prompt"), named("response")) {
+        "alpaca" => match (named("prompt"), named("response").or_else(|| ranked.then(String::new))) {
             (Some(prompt), Some(response)) => Ok(Some(Layout::Alpaca(AlpacaColumns {
                 prompt,
                 query: named("query"),
@@ -382,8 +390,10 @@ fn layout_of(entry: &Json) -> Result<Option<Layout>, String> {
                 system: named("system"),
                 history: named("history"),
                 tools: named("tools"),
+                answers,
             }))),
-            (Some(column), None) => Ok(Some(Layout::Text { column })),
+            (Some(column), None) if answers == Answers::One => Ok(Some(Layout::Text { column })),
+            (Some(_), None) => Err("columns names no response".into()),
             (None, _) => Err("columns names no prompt".into()),
         },
         "sharegpt" | "openai" => {
@@ -400,6 +410,7 @@ fn layout_of(entry: &Json) -> Result<Option<Layout>, String> {
                 system_tag: tag("system_tag", defaults.system_tag),
                 observation_tag: tag("observation_tag", defaults.observation_tag),
                 function_tag: tag("function_tag", defaults.function_tag),
+                answers,
                 messages: column,
             })))
         }

@@ -11,6 +11,7 @@ use super::layout::{EXPECTED, Layout, ReadContent};
 use super::record::{Content, Record};
 use super::scan::{Lines, List, Scanner};
 use super::table::{self, Table};
+use crate::config::Stage;
 use crate::error::{Error, Result};
 use crate::platform::{Directory, is_lfs_pointer, without_byte_order_mark};
 
@@ -21,6 +22,8 @@ pub(super) struct Expected {
     pub(super) layout: Option<Layout>,
     /// Whether the file has an entry in dataset_info.json, so that fields which that does not name are not read.
     pub(super) registered: bool,
+    /// What the records are learned in, if that is known: records that it does not learn from are refused.
+    pub(super) stage: Option<Stage>,
 }
 
 /// A record that is not read yet: reading is work that several threads can share.
@@ -136,7 +139,7 @@ pub(super) async fn read_file(
 /// # Errors
 /// [`Error::Line`] for the first broken record, [`Error::Dataset`] for a file that holds none or is of a kind that is not read.
 pub fn read_records(path: &str, bytes: &[u8], layout: Option<&Layout>) -> Result<Vec<Record>> {
-    let expected = Expected { layout: layout.cloned(), registered: false };
+    let expected = Expected { layout: layout.cloned(), ..Expected::default() };
     let mut records = Vec::new();
     let mut take = |piece: Piece, _: f64| {
         records.push(piece.read()?.0);
@@ -268,6 +271,9 @@ impl<'a> FileReader<'a> {
                 if self.expected.registered { layout.without_unmapped() } else { layout }
             }
         };
+        if let Some(stage) = self.expected.stage {
+            layout.answers().check_stage(stage).map_err(|reason| Error::line(&*self.path, line, reason))?;
+        }
         Ok(self.layout.insert(Arc::new(layout)).clone())
     }
 

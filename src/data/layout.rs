@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value as Json};
 
+use super::answers::{Answers, pair, refuse_preferences};
 use super::record::{Content, Conversation};
 use super::template::Message;
 use super::tools::{number_calls, read_calls, read_function_call, read_tools};
@@ -37,6 +38,8 @@ pub struct AlpacaColumns {
     pub history: Option<String>,
     /// The tools that the assistant may call.
     pub tools: Option<String>,
+    /// How many answers there are; two are not in `response`.
+    pub answers: Answers,
 }
 
 impl Default for AlpacaColumns {
@@ -48,6 +51,7 @@ impl Default for AlpacaColumns {
             system: Some("system".into()),
             history: Some("history".into()),
             tools: Some("tools".into()),
+            answers: Answers::One,
         }
     }
 }
@@ -68,6 +72,8 @@ pub struct MessageColumns {
     pub system_tag: String,
     pub observation_tag: String,
     pub function_tag: String,
+    /// How many answers there are; two are not among the messages.
+    pub answers: Answers,
 }
 
 impl MessageColumns {
@@ -84,6 +90,7 @@ impl MessageColumns {
             system_tag: "system".into(),
             observation_tag: "tool".into(),
             function_tag: "function_call".into(),
+            answers: Answers::One,
         }
     }
 
@@ -143,7 +150,7 @@ fn optional_text(record: &Json, name: Option<&String>) -> Result<Option<String>,
     name.map_or(Ok(None), |name| text_field(record, name).map(|text| text.filter(|t| !t.is_empty())))
 }
 
-fn missing(record: &Json, name: &str) -> String {
+pub(super) fn missing(record: &Json, name: &str) -> String {
     format!("\"{name}\" is missing (found {}); every record of a file must have the same form", fields_of(record))
 }
 
@@ -159,22 +166,36 @@ impl Layout {
     /// What was found, and what is expected.
     pub(super) fn detect(record: &Json) -> Result<Layout, String> {
         let has = |name: &str| record.get(name).is_some();
-        refuse_preferences(record)?;
-        for column in ["messages", "conversations", "conversation"] {
-            if let Some(list) = record[column].as_array() {
+        let answers = if has("chosen") && has("rejected") {
+            Answers::ranked()
+        } else {
+            let tag = ["label", "kto_tag"].into_iter().find(|name| record[*name].is_boolean());
+            tag.map_or(Answers::One, |tag| Answers::Rated(tag.into()))
+        };
+        let ranked = answers == Answers::ranked();
+        // Preferences in the form of TRL's "conversational" datasets have the messages before the answers in `prompt`, or none apart.
+        let lists = if ranked { &["messages", "conversations", "conversation", "prompt", "chosen"][..] } else { &MESSAGES[..] };
+        for column in lists {
+            if let Some(list) = record[*column].as_array() {
                 let sharegpt = list.first().is_some_and(|m| m.get("from").is_some());
-                return Ok(Layout::Messages(if sharegpt { MessageColumns::sharegpt(column) } else { MessageColumns::openai(column) }));
+                let columns = if sharegpt { MessageColumns::sharegpt(column) } else { MessageColumns::openai(column) };
+                return Ok(Layout::Messages(MessageColumns { answers, ..columns }));
             }
         }
-        if has("instruction") && has("output") {
-            return Ok(Layout::Alpaca(AlpacaColumns::default()));
+        if has("instruction") && (ranked || has("output")) {
+            return Ok(Layout::Alpaca(AlpacaColumns { answers, ..Default::default() }));
         }
+        if ranked && has("prompt") {
+            return Ok(Layout::Alpaca(AlpacaColumns { prompt: "prompt".into(), query: None, answers, ..Default::default() }));
+        }
+        refuse_preferences(record, &answers)?;
         if has("text") {
             return Ok(Layout::Text { column: "text".into() });
         }
         let prompt_and_answer = |prompt: &str, response: &str| {
-            let columns = AlpacaColumns { prompt: prompt.into(), query: None, response: response.into(), ..Default::default() };
-            (has(prompt) && has(response)).then_some(Layout::Alpaca(columns))
+            let (prompt, response, answers) = (prompt.to_string(), response.to_string(), answers.clone());
+            let columns = AlpacaColumns { prompt, query: None, response, answers, ..Default::default() };
+            (has(&columns.prompt) && has(&columns.response)).then_some(Layout::Alpaca(columns))
         };
         if let Some(layout) = prompt_and_answer("prompt", "completion").or(prompt_and_answer("prompt", "response")) {
             return Ok(layout);
@@ -185,11 +206,20 @@ impl Layout {
         Err(format!("found the fields {}; expected {EXPECTED}, or name the columns in dataset_info.json", fields_of(record)))
     }
 
+    /// The fields that say what answers are worth.
+    pub(super) fn answers(&self) -> &Answers {
+        match self {
+            Layout::Text { .. } => &Answers::One,
+            Layout::Alpaca(columns) => &columns.answers,
+            Layout::Messages(columns) => &columns.answers,
+        }
+    }
+
     /// The layout as LLaMA-Factory reads a file whose entry in dataset_info.json names no columns: it knows of no system message, no
     /// history and no tools then.
     pub(super) fn without_unmapped(self) -> Layout {
         match self {
-            Layout::Alpaca(columns) => Layout::Alpaca(AlpacaColumns { system: None, history: None, tools: None, ..columns }),
+            Layout::Alpaca(columns) => Layout::Alpaca(columns.without_unmapped()),
             Layout::Messages(columns) => Layout::Messages(MessageColumns { system: None, tools: None, ..columns }),
             text @ Layout::Text { .. } => text,
         }
@@ -212,11 +242,11 @@ impl Layout {
                 return Ok(ReadContent { content: Content::Text(text), unread: BTreeSet::new() });
             }
             Layout::Alpaca(columns) => {
-                refuse_preferences(record)?;
+                refuse_preferences(record, &columns.answers)?;
                 columns.read(record)?
             }
             Layout::Messages(columns) => {
-                refuse_preferences(record)?;
+                refuse_preferences(record, &columns.answers)?;
                 columns.read(record)?
             }
         };
@@ -229,7 +259,7 @@ impl Layout {
             _ => true,
         };
         let unread = MEANT.into_iter().filter(|name| !names.contains(name) && record.get(*name).is_some_and(says_something)).collect();
-        Ok(ReadContent { content: Content::Conversation(content), unread })
+        Ok(ReadContent { content, unread })
     }
 
     /// The fields that are read.
@@ -238,39 +268,24 @@ impl Layout {
             Layout::Text { column } => vec![column],
             Layout::Alpaca(c) => {
                 let optional = [&c.query, &c.system, &c.history, &c.tools].into_iter().flatten().map(String::as_str);
-                [c.prompt.as_str(), c.response.as_str()].into_iter().chain(optional).collect()
+                [c.prompt.as_str(), c.response.as_str()].into_iter().chain(optional).chain(c.answers.names()).collect()
             }
             Layout::Messages(c) => {
-                std::iter::once(c.messages.as_str()).chain([&c.system, &c.tools].into_iter().flatten().map(String::as_str)).collect()
+                let optional = [&c.system, &c.tools].into_iter().flatten().map(String::as_str);
+                std::iter::once(c.messages.as_str()).chain(optional).chain(c.answers.names()).collect()
             }
         }
     }
 }
+
+/// The usual names of lists of messages.
+const MESSAGES: [&str; 3] = ["messages", "conversations", "conversation"];
 
 /// The one field of an object whose value is a list of records, as in `{"data": [{…}, …]}`.
 fn sole_list(record: &Json) -> Option<&str> {
     let mut lists = record.as_object()?.iter().filter(|(_, v)| v.as_array().is_some_and(|list| list.first().is_some_and(Json::is_object)));
     let (name, _) = lists.next()?;
     lists.next().is_none().then_some(name)
-}
-
-/// Answers of which some are marked as bad must not be learned as if they were good.
-fn refuse_preferences(record: &Json) -> Result<(), String> {
-    let preferences = ["chosen", "rejected", "chosen_messages", "rejected_messages"].into_iter().find(|name| !record[*name].is_null());
-    if let Some(name) = preferences {
-        return Err(format!(
-            "\"{name}\" says that one answer is better than another (a record for preference training, stage dpo); stage sft learns one \
-             answer: keep the good one as {{\"messages\": …}} or {{\"instruction\": …, \"output\": …}}"
-        ));
-    }
-    if let Some(good) = record["label"].as_bool().or_else(|| record["kto_tag"].as_bool()) {
-        return Err(format!(
-            "this answer is marked as {} (a record for stage kto), and stage sft learns every answer; keep the records whose label is \
-             true, and remove that field",
-            if good { "good" } else { "bad" }
-        ));
-    }
-    Ok(())
 }
 
 fn refuse_media(record: &Json) -> Result<(), String> {
@@ -286,7 +301,11 @@ fn refuse_media(record: &Json) -> Result<(), String> {
 }
 
 impl AlpacaColumns {
-    fn read(&self, record: &Json) -> Result<Conversation, String> {
+    pub(super) fn without_unmapped(self) -> AlpacaColumns {
+        AlpacaColumns { system: None, history: None, tools: None, ..self }
+    }
+
+    fn read(&self, record: &Json) -> Result<Content, String> {
         let mut messages = Vec::new();
         if let Some(system) = optional_text(record, self.system.as_ref())? {
             messages.push(Message::new("system", system));
@@ -313,8 +332,15 @@ impl AlpacaColumns {
             return Err(format!("the question (\"{}\") is empty", self.prompt));
         }
         messages.push(Message::new("user", parts.join("\n")));
+        let tools = tools_of(record, self.tools.as_ref())?;
+        if let Answers::Ranked { chosen, rejected } = &self.answers {
+            let [preferred, other] = [chosen, rejected].map(|name| -> Result<Vec<Message>, String> {
+                Ok([messages.clone(), vec![Message::new("assistant", required_text(record, name)?)]].concat())
+            });
+            return pair([chosen, rejected], [preferred?, other?], tools);
+        }
         messages.push(Message::new("assistant", required_text(record, &self.response)?));
-        checked(messages, tools_of(record, self.tools.as_ref())?)
+        self.answers.rate(record, checked(messages, tools)?)
     }
 }
 
@@ -323,13 +349,36 @@ fn tools_of(record: &Json, name: Option<&String>) -> Result<Vec<Json>, String> {
 }
 
 impl MessageColumns {
-    fn read(&self, record: &Json) -> Result<Conversation, String> {
-        let list = match record.get(&self.messages) {
-            Some(Json::Array(list)) => list,
-            Some(other) => return Err(format!("\"{}\" is {}, expected a list of messages", self.messages, kind_of(other))),
-            None => return Err(missing(record, &self.messages)),
+    fn read(&self, record: &Json) -> Result<Content, String> {
+        let tools = tools_of(record, self.tools.as_ref())?;
+        let Answers::Ranked { chosen, rejected } = &self.answers else {
+            return self.answers.rate(record, checked(self.list(record, &self.messages)?, tools)?);
         };
-        let mut messages = Vec::with_capacity(list.len() + 1);
+        let [preferred, other] = [chosen, rejected].map(|name| -> Result<Vec<Message>, String> {
+            let of = |reason: String| format!("\"{name}\": {reason}");
+            let answer = match record.get(name) {
+                // The whole conversation with this answer.
+                Some(Json::Array(list)) if list.len() > 1 => return self.list(record, name),
+                Some(Json::Array(list)) => list.first().map_or(Err("the list is empty".into()), |one| self.message(one)).map_err(of)?,
+                Some(message @ Json::Object(_)) => self.message(message).map_err(of)?,
+                _ => Message::new("assistant", required_text(record, name)?),
+            };
+            let mut messages = self.list(record, &self.messages)?;
+            messages.push(answer);
+            number_calls(&mut messages);
+            Ok(messages)
+        });
+        pair([chosen, rejected], [preferred?, other?], tools)
+    }
+
+    /// The messages of a field, the system message beside it included.
+    fn list(&self, record: &Json, name: &str) -> Result<Vec<Message>, String> {
+        let list = match record.get(name) {
+            Some(Json::Array(list)) => list,
+            Some(other) => return Err(format!("\"{name}\" is {}, expected a list of messages", kind_of(other))),
+            None => return Err(missing(record, name)),
+        };
+        let mut messages = Vec::with_capacity(list.len() + 2);
         for (i, message) in list.iter().enumerate() {
             messages.push(self.message(message).map_err(|reason| format!("message {}: {reason}", i + 1))?);
         }
@@ -339,7 +388,7 @@ impl MessageColumns {
             messages.insert(0, Message::new("system", system));
         }
         number_calls(&mut messages);
-        checked(messages, tools_of(record, self.tools.as_ref())?)
+        Ok(messages)
     }
 
     fn message(&self, json: &Json) -> Result<Message, String> {
@@ -436,7 +485,7 @@ fn says_more(more: &Map<String, Json>) -> bool {
 }
 
 /// Checks the order of roles, which templates and masks rely on.
-fn checked(messages: Vec<Message>, tools: Vec<Json>) -> Result<Conversation, String> {
+pub(super) fn checked(messages: Vec<Message>, tools: Vec<Json>) -> Result<Conversation, String> {
     let turns = if messages.first().is_some_and(|m| m.role == "system") { &messages[1..] } else { &messages[..] };
     let offset = messages.len() - turns.len();
     let Some(last) = turns.last() else {

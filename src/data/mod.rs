@@ -1,5 +1,6 @@
 //! From a dataset on disk to the batches that a training step reads: formats → conversations → samples → batches.
 
+mod answers;
 mod batch;
 mod bytes;
 mod chat_request;
@@ -12,6 +13,7 @@ mod layout;
 mod loader;
 mod named;
 mod packing;
+mod preference;
 mod prepare;
 mod record;
 mod sample;
@@ -27,7 +29,8 @@ mod unread;
 mod version1;
 mod well_formed;
 
-pub use batch::{Batch, Buckets};
+pub use answers::Answers;
+pub use batch::{Answer, Batch, Buckets};
 pub use dataset_info::{LoadedRecords, OpenPath, each_record, load_datasets};
 pub use formats::read_records;
 pub use interleave::interleave;
@@ -37,7 +40,7 @@ pub use named::TemplateChoice;
 pub use packing::share_length;
 pub use prepare::{PrepareProgress, Prepared, check_fits_model, prepare};
 pub use record::{Content, Conversation, Record};
-pub use sample::{IGNORE, Sample};
+pub use sample::{Feedback, IGNORE, Role, Sample};
 pub use samples::{Encoded, Encoding, encode_records};
 pub use table::column_names;
 pub use template::{ChatTemplate, Message};

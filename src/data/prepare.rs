@@ -9,6 +9,7 @@ use super::faults::Faults;
 use super::formats::{Piece, ReadRecord};
 use super::interleave::interleave;
 use super::loader::split;
+use super::preference;
 use super::sample::Sample;
 use super::samples::{Encoded, Encoding, RecordTokens, assemble, encode_record};
 use super::token_cache::{self, CachedTokens};
@@ -122,7 +123,8 @@ async fn tokenize(
     watch: &mut dyn FnMut(PrepareProgress) -> Result<()>,
 ) -> Result<(Vec<RecordTokens>, Vec<String>)> {
     let names = if evaluation { &recipe.eval_dataset } else { &recipe.dataset };
-    let wanted = Wanted { names, dataset_dir: &recipe.dataset_dir, max_samples: recipe.max_samples, evaluation };
+    let stage = Some(recipe.stage);
+    let wanted = Wanted { names, dataset_dir: &recipe.dataset_dir, max_samples: recipe.max_samples, evaluation, stage };
     let how = Encoding::training(recipe);
     let mut key = String::new();
     if let Some(cache) = cache {
@@ -137,8 +139,9 @@ async fn tokenize(
         tokenizer.add_to(&mut hash)?;
         key = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         if !recipe.overwrite_cache
-            && let Some(CachedTokens { records, mut notices }) = token_cache::load(cache, &key).await?
+            && let Some(CachedTokens { mut records, mut notices }) = token_cache::load(cache, &key).await?
         {
+            preference::add_unrelated(&mut records, &how);
             notices.push(format!("the tokens of {} are those that {} kept", names.join(", "), cache.label()));
             return Ok((records, notices));
         }
@@ -147,7 +150,7 @@ async fn tokenize(
     let (mut notices, mut ends, count) = (Vec::new(), Vec::new(), names.len().max(1));
     for (i, name) in names.iter().enumerate() {
         let names = std::slice::from_ref(name);
-        let wanted = Wanted { names, dataset_dir: &recipe.dataset_dir, max_samples: recipe.max_samples, evaluation };
+        let wanted = Wanted { names, ..wanted };
         let part = |share: f64| (i as f64 + share) / count as f64;
         notices.extend(read_datasets(&wanted, open, &mut |piece, share| pool.take(piece, part(share)).map(|()| true)).await?);
         if recipe.mix_strategy != MixStrategy::Concat {
@@ -162,6 +165,7 @@ async fn tokenize(
     if let Some(cache) = cache {
         token_cache::save(cache, &key, &records, &notices).await?;
     }
+    preference::add_unrelated(&mut records, &how);
     Ok((records, notices))
 }
 

@@ -24,6 +24,20 @@ pub enum Content {
     Text(String),
     /// A conversation.
     Conversation(Conversation),
+    /// A conversation that ends with the preferred answer, and one that ends with the rejected answer to the same.
+    Pair(Conversation, Conversation),
+    /// A conversation whose last answer is good (true) or bad.
+    Rated(Conversation, bool),
+}
+
+impl Content {
+    /// The conversation that it is: of a pair, the one that ends with the preferred answer.
+    pub fn conversation(&self) -> Option<&Conversation> {
+        match self {
+            Content::Text(_) => None,
+            Content::Conversation(conversation) | Content::Pair(conversation, _) | Content::Rated(conversation, _) => Some(conversation),
+        }
+    }
 }
 
 /// Perhaps a system message, then user (or tools) and assistant in turns, the assistant last.

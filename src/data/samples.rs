@@ -2,9 +2,11 @@
 
 use super::conversation::{Opening, Turns, encode_conversation};
 use super::faults::Faults;
+use super::preference;
 use super::packing::{pack, share_length};
+use super::answers::Answers;
 use super::record::{Content, Conversation, Record};
-use super::sample::{IGNORE, Sample};
+use super::sample::{Feedback, IGNORE, Sample};
 use super::tokenizer::Tokenizer;
 use crate::config::{OnBadRecord, Recipe, Stage};
 use crate::error::{Error, Result};
@@ -98,6 +100,8 @@ pub(super) struct RecordTokens {
     /// Whether it was cut at `cutoff_len`.
     pub(super) truncated: bool,
     pub(super) conversation: bool,
+    /// What its answers are, in stages dpo and kto.
+    pub(super) feedback: Option<Feedback>,
 }
 
 /// The tokens of a record: what of an encoding takes long, and needs no other record.
@@ -105,6 +109,12 @@ pub(super) struct RecordTokens {
 /// # Errors
 /// [`Error::Line`] for a record that the chat template or the stage refuses.
 pub(super) fn encode_record(record: &Record, tokenizer: &Tokenizer, how: &Encoding) -> Result<RecordTokens> {
+    let answers = match record.content {
+        Content::Text(_) | Content::Conversation(_) => Answers::One,
+        Content::Pair(..) => Answers::ranked(),
+        Content::Rated(..) => Answers::Rated("label".into()),
+    };
+    answers.check_stage(how.stage).map_err(|reason| Error::line(&*record.path, record.line, reason))?;
     let encoded = match (how.stage, &record.content) {
         (Stage::Pt, Content::Text(text)) => encode_pretraining(text, tokenizer, how),
         (Stage::Pt, Content::Conversation(_)) => Err(Error::line(
@@ -114,6 +124,9 @@ pub(super) fn encode_record(record: &Record, tokenizer: &Tokenizer, how: &Encodi
         )),
         (Stage::Sft, Content::Text(text)) => encode_text(text, tokenizer, how),
         (Stage::Sft, Content::Conversation(conversation)) => encode_answers(conversation, tokenizer, how),
+        (_, Content::Pair(chosen, rejected)) => preference::encode_pair(chosen, rejected, tokenizer, how),
+        (_, Content::Rated(conversation, good)) => preference::encode_rated(conversation, *good, tokenizer),
+        (Stage::Dpo | Stage::Kto, Content::Text(_) | Content::Conversation(_)) => Ok(RecordTokens::default()),
     };
     encoded.map(|tokens| RecordTokens { line: record.line, ..tokens }).map_err(|e| at_line(record, e))
 }
@@ -132,6 +145,7 @@ pub fn encode_records(name: &str, records: &[Record], tokenizer: &Tokenizer, how
         }
     }
     faults.judge(name, records.len(), OnBadRecord::Stop)?;
+    preference::add_unrelated(&mut tokens, how);
     assemble(name, tokens, tokenizer, how)
 }
 
@@ -146,6 +160,7 @@ pub(super) fn assemble(name: &str, records: Vec<RecordTokens>, tokenizer: &Token
     match how.stage {
         Stage::Pt if how.packing => encoded.cut_blocks(records, tokenizer, how),
         Stage::Pt | Stage::Sft => encoded.take_samples(records, tokenizer, how),
+        Stage::Dpo | Stage::Kto => encoded.take_preferences(records),
     }
     if encoded.samples.is_empty() {
         return Err(Error::dataset(

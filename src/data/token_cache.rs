@@ -4,11 +4,12 @@
 
 use sha2::{Digest, Sha256};
 
+use super::sample::Feedback;
 use super::samples::RecordTokens;
 use crate::error::{Cause, Error, Result};
 use crate::platform::{Directory, OutputDirectory};
 
-const MAGIC: &[u8] = b"RSTOKEN1";
+const MAGIC: &[u8] = b"RSTOKEN2";
 /// Records are written together until there are so many bytes of them.
 const BLOCK: usize = 1 << 22;
 
@@ -111,7 +112,13 @@ pub(super) async fn save(dir: &dyn OutputDirectory, key: &str, records: &[Record
 /// Appends a record: flags, line, sequences, each with its ids and, where not every token is learned, its labels.
 fn pack(record: &RecordTokens, out: &mut Vec<u8>) {
     let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_le_bytes();
-    out.push(u8::from(record.truncated) | u8::from(record.conversation) << 1);
+    let feedback = match record.feedback {
+        None => 0,
+        Some(Feedback::Pair) => 1,
+        Some(Feedback::Good) => 2,
+        Some(Feedback::Bad) => 3,
+    };
+    out.push(u8::from(record.truncated) | u8::from(record.conversation) << 1 | feedback << 2);
     out.extend(number(record.line));
     out.extend(number(record.sequences.len()));
     for (ids, labels) in &record.sequences {
@@ -142,7 +149,9 @@ fn unpack(mut block: &[u8], records: &mut Vec<RecordTokens>) -> bool {
     fn record(block: &mut &[u8]) -> Option<RecordTokens> {
         let flags = byte(block)?;
         let line = number(block)?;
-        let mut record = RecordTokens { line, truncated: flags & 1 != 0, conversation: flags & 2 != 0, ..Default::default() };
+        let feedback = [None, Some(Feedback::Pair), Some(Feedback::Good), Some(Feedback::Bad)][usize::from(flags >> 2 & 3)];
+        let mut record =
+            RecordTokens { line, truncated: flags & 1 != 0, conversation: flags & 2 != 0, feedback, ..Default::default() };
         for _ in 0..number(block)? {
             let count = number(block)?;
             let labelled = byte(block)? != 0;
@@ -172,6 +181,7 @@ mod tests {
             line: i + 1,
             truncated: i.is_multiple_of(2),
             conversation: i.is_multiple_of(3),
+            feedback: [None, Some(Feedback::Pair), Some(Feedback::Good), Some(Feedback::Bad)][i % 4],
         };
         (0..200_000).map(record).collect()
     }

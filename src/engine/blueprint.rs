@@ -6,7 +6,7 @@ use super::params::{check_adapter_fits, parameters};
 use super::{EngineOptions, Kind, program_tokens};
 use crate::error::Result;
 use crate::gpu::Profile;
-use crate::graph::{Graph, Param, ParamLayout, WeightType};
+use crate::graph::{Adapted, Change, Graph, Objective, Param, ParamLayout, WeightType};
 use crate::model::{ModelConfig, ParamDecl, ParamKind, forward};
 use crate::ops::dora;
 use crate::optim::update_program;
@@ -28,7 +28,7 @@ pub struct Blueprint {
     pub(super) update: Option<Rc<Program>>,
     /// Computes the lengths that DoRA divides by; without dispatches where there are none.
     pub(super) norms: Rc<Program>,
-    memory: Memory,
+    budget: Budget,
 }
 
 impl Blueprint {
@@ -46,7 +46,10 @@ impl Blueprint {
     ) -> Blueprint {
         let base_count = declarations.len();
         let training = options.method.trains();
-        let (declarations, params) = parameters(declarations, &options.method, frozen);
+        let (declarations, mut params) = parameters(declarations, &options.method, frozen);
+        if options.objective.preference.is_some() {
+            params.iter_mut().for_each(without_dropout);
+        }
         let params = Rc::new(params);
         let states = |index: usize| match declarations.get(index) {
             Some(decl) => {
@@ -68,13 +71,24 @@ impl Blueprint {
         let norms = Rc::new(dora::norm_program(&params, &layout, &profile.tuning));
         update.iter().for_each(|update| budget.add(update));
         budget.add(&norms);
-        let (config, options, memory) = (config.clone(), options.clone(), budget.total());
-        Blueprint { config, declarations, base_count, params, layout, options, programs, update, norms, memory }
+        let (config, options) = (config.clone(), options.clone());
+        Blueprint { config, declarations, base_count, params, layout, options, programs, update, norms, budget }
+    }
+
+    /// The same with a program for [`Engine::reference`](super::Engine::reference) of micro-batches of at most so many tokens.
+    #[must_use]
+    pub fn with_reference(mut self, profile: &Profile, tokens: usize) -> Blueprint {
+        let (kind, tokens) = (Kind::Reference, program_tokens(tokens));
+        let graph = graph(&self.config, &self.params, &self.options, kind, tokens);
+        let program = compile(&graph, &self.layout, profile, plan_options(&self.options));
+        self.budget.add(&program);
+        self.programs.push(((kind, tokens), Rc::new(program)));
+        self
     }
 
     /// The memory of the run.
     pub fn memory(&self) -> Memory {
-        self.memory
+        self.budget.total()
     }
 
     /// How its engine will be opened.
@@ -95,7 +109,24 @@ impl Blueprint {
 
 /// The graph of a micro-batch.
 pub(super) fn graph(config: &ModelConfig, params: &Rc<Vec<Param>>, options: &EngineOptions, kind: Kind, tokens: usize) -> Graph {
-    forward::build_for(config, params.clone(), tokens, kind.purpose(), options.sequence, options.objective)
+    let (params, objective) = match kind {
+        Kind::Train | Kind::Evaluate => (params.clone(), options.objective),
+        Kind::Reference => {
+            let plain = |param: &Param| Param { adapted: Adapted::default(), ..param.clone() };
+            (Rc::new(params.iter().map(plain).collect()), Objective::default())
+        }
+    };
+    forward::build_for(config, params, tokens, kind.purpose(), options.sequence, objective)
+}
+
+/// Preferences are trained without dropout, as LLaMA-Factory does it: an answer's log-probability is one number, for the loss and its
+/// gradient.
+fn without_dropout(param: &mut Param) {
+    for change in [&mut param.adapted.matrix, &mut param.adapted.table] {
+        if let Some(Change::LowRank(low_rank)) = change {
+            low_rank.dropout = 0.0;
+        }
+    }
 }
 
 pub(super) fn plan_options(options: &EngineOptions) -> Options {

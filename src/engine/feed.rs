@@ -12,6 +12,8 @@ pub struct Counts {
     pub buckets: u32,
     /// Distinct positions.
     pub position_buckets: u32,
+    /// Answers that are compared.
+    pub answers: u32,
     /// Tokens of the longest sequence.
     pub longest: usize,
 }
@@ -47,10 +49,14 @@ pub fn encode(batch: &Batch, tokens: usize) -> (Vec<u8>, Counts) {
     put(Input::PositionBucketIds, &positions.ids);
     put(Input::PositionBucketOffsets, &positions.offsets);
     put(Input::PositionBucketTokens, &positions.tokens);
+    put(Input::AnswerOffsets, &batch.answer_offsets());
+    put(Input::AnswerReferences, &batch.answers.iter().map(|answer| answer.reference.to_bits()).collect::<Vec<_>>());
+    put(Input::AnswerRoles, &batch.answers.iter().map(|answer| answer.role as u32).collect::<Vec<_>>());
     let counts = Counts {
         targets: rows.len() as u32,
         buckets: ids.len() as u32,
         position_buckets: positions.ids.len() as u32,
+        answers: batch.answers.len() as u32,
         longest: batch.positions.iter().max().map_or(0, |last| *last as usize + 1),
     };
     (bytemuck::cast_slice(&words).to_vec(), counts)

@@ -11,7 +11,7 @@ use crate::checkpoint::{ModelSource, ParamSource};
 use crate::data::Batch;
 use crate::error::Result;
 use crate::gpu::{Gpu, Profile};
-pub use crate::graph::Objective;
+pub use crate::graph::{Objective, Preference, PreferenceLoss};
 use crate::graph::{Param, ParamId, Purpose, State, WeightType};
 use crate::kernels::{Stats, StepValues};
 use crate::model::{ModelConfig, ParamDecl, forward};
@@ -68,13 +68,15 @@ pub struct Engine {
 enum Kind {
     Train,
     Evaluate,
+    /// The losses of targets by the base as it is, whatever adapter is on it.
+    Reference,
 }
 
 impl Kind {
     fn purpose(self) -> Purpose {
         match self {
             Kind::Train => Purpose::Train,
-            Kind::Evaluate => Purpose::Evaluate,
+            Kind::Evaluate | Kind::Reference => Purpose::Evaluate,
         }
     }
 }
@@ -279,6 +281,7 @@ impl Engine {
             targets: counts.targets,
             buckets: counts.buckets,
             position_buckets: counts.position_buckets,
+            answers: counts.answers,
             tokens: batch.tokens as u32,
             rope_row: forward::rope_row(&self.config, counts.longest) as u32,
             ..step
@@ -313,9 +316,34 @@ impl Engine {
     /// # Errors
     /// [`crate::Error::Gpu`] when the device failed.
     pub async fn loss(&mut self, batch: &Batch) -> Result<(f64, usize)> {
-        self.run(Kind::Evaluate, batch, StepValues { loss_scale: 1.0, ..StepValues::default() }).await?;
-        let stats = self.stats().await?;
+        let stats = self.measure(batch).await?;
         Ok((f64::from(stats.loss_sum), batch.target_count()))
+    }
+
+    /// The statistics of a batch that is evaluated: the sum of the losses of its targets, or of its samples' preferences; waits for the
+    /// result.
+    ///
+    /// # Errors
+    /// [`crate::Error::Gpu`] when the device failed.
+    pub async fn measure(&mut self, batch: &Batch) -> Result<Stats> {
+        self.run(Kind::Evaluate, batch, StepValues { loss_scale: 1.0, ..StepValues::default() }).await?;
+        self.stats().await
+    }
+
+    /// The log-probabilities of a batch's answers by the model as it is now, less its adapter; two for each sample. Waits for them.
+    ///
+    /// # Errors
+    /// [`crate::Error::Gpu`] when the device failed.
+    pub async fn reference(&mut self, batch: &Batch) -> Result<Vec<[f32; 2]>> {
+        self.run(Kind::Reference, batch, StepValues::default()).await?;
+        let losses = self.runner.read_losses(batch.target_count()).await?;
+        let mut rest = losses.as_slice();
+        let sums = batch.answers.iter().map(|answer| {
+            let (own, after) = rest.split_at(answer.targets.min(rest.len()));
+            rest = after;
+            -own.iter().map(|loss| f64::from(*loss)).sum::<f64>() as f32
+        });
+        Ok(sums.collect::<Vec<_>>().chunks_exact(2).map(|pair| [pair[0], pair[1]]).collect())
     }
 
     /// The statistics as they are now; waits for all that was queued.

@@ -8,24 +8,15 @@ use std::rc::Rc;
 
 mod emit;
 mod layout;
+mod objective;
 mod op;
 
 use crate::gpu::BINDING_ALIGNMENT;
 pub use crate::kernels::{Shape, TableId, ValueId, WeightType};
 pub use emit::{Emit, GradTarget, Piece, ValueInfo};
 pub use layout::{Arena, Group, ParamLayout, PieceLayout, STATE_BLOCK, State, StateEncoding};
+pub use objective::{Objective, Preference, PreferenceLoss};
 pub use op::Op;
-
-/// What is minimised: cross-entropy, changed in these ways.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Objective {
-    /// The share of a target that is spread evenly over the vocabulary.
-    pub label_smoothing: f32,
-    /// Whether a token's loss is weighed by its probability, which counts as a constant ("dynamic fine-tuning", Wu et al., 2025).
-    pub weigh_by_probability: bool,
-    /// Strength of the noise on the embeddings in training (NEFTune's alpha); 0 without.
-    pub embedding_noise: f32,
-}
 
 /// A parameter of the model; the index into [`Graph::params`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -29,9 +29,15 @@ pub enum Input {
     PositionBucketOffsets,
     /// Tokens sorted by position.
     PositionBucketTokens,
+    /// First entry of each answer in `TargetRows`, one more than answers (preferences).
+    AnswerOffsets,
+    /// Log-probability of each answer by the reference, an f32's bits.
+    AnswerReferences,
+    /// What each answer is: 0 preferred, 1 rejected, 2 of another prompt.
+    AnswerRoles,
 }
 
-const SECTIONS: u64 = 12;
+const SECTIONS: u64 = 15;
 
 /// Where the sections lie for a number of tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

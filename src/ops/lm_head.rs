@@ -3,12 +3,15 @@
 //! Only rows that have a target are gathered, a chunk at a time. A chunk's logits become their own gradient in place, from
 //! which the gradients of the input and of the weight are taken before the next chunk overwrites them. The loss is normalised by
 //! `Step::loss_scale` = 1 / targets of the accumulation group, which is known before the forward.
+//!
+//! A preference loss depends on the log-probabilities of whole answers: the losses of all chunks come first, a kernel turns them into
+//! what each counts, and the chunks' logits are computed once more for the gradients, unless there is but one chunk.
 
 use super::dropout;
 use super::low_rank::{self, Made};
 use super::matmul::{self, Operand, Product};
-use crate::graph::{Emit, Graph, LowRank, Op, ParamId, Piece, Purpose, Shape, ValueId};
-use crate::kernels::{Bind, Input, Resource, When, cross_entropy_forward, gather_rows, loss_sum, scatter_rows, workgroups};
+use crate::graph::{Emit, Graph, LowRank, Op, ParamId, Piece, Preference, PreferenceLoss, Purpose, Shape, ValueId};
+use crate::kernels::{Bind, Input, Resource, When, cross_entropy_forward, gather_rows, loss_sum, preference, scatter_rows, workgroups};
 
 /// Bytes that a chunk's logits may always take. With a large vocabulary that is few rows, for each of which all of the weight is read; so they take more
 /// where the device has memory enough (`Tuning::head_bytes`).
@@ -37,6 +40,17 @@ struct Chunk {
     logits: ValueId,
 }
 
+/// What is done with a chunk of logits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Entropy {
+    /// Their losses are computed; in training the logits become the gradient as well.
+    Both,
+    /// Their losses alone.
+    Losses,
+    /// The logits become the gradient, each row's as its place in the losses says.
+    Counted,
+}
+
 impl Graph {
     /// Ends the graph: hidden states x (M, H) and a weight of (V, H), as an adapter changes it → losses (training, evaluation) or
     /// logits (generation).
@@ -45,6 +59,31 @@ impl Graph {
         let id = self.nodes.len() as u32;
         self.push(LmHead { weight, low_rank, softcap, id }, &[x], &[]);
     }
+}
+
+/// Turns the losses of all targets into what each counts in a preference loss, and adds that loss to the statistics.
+fn compare(e: &mut Emit<'_>, loss: Preference) {
+    let tokens = e.tokens();
+    let (kind, first, second) = match loss.loss {
+        PreferenceLoss::Sigmoid { label_smoothing } => (0, label_smoothing, 0.0),
+        PreferenceLoss::Hinge => (1, 0.0, 0.0),
+        PreferenceLoss::Ipo => (2, 0.0, 0.0),
+        PreferenceLoss::Orpo => (3, 0.0, 0.0),
+        PreferenceLoss::Simpo { gamma } => (4, gamma, 0.0),
+        PreferenceLoss::Kto { chosen_weight, rejected_weight } => (5, chosen_weight, rejected_weight),
+    };
+    let answers = e.vector(tokens);
+    let params = preference::Params { capacity: tokens as u32, beta: loss.beta, first, second, ftx: loss.ftx };
+    let constants = preference::Constants { WORKGROUP: e.tuning.long_threads, LOSS: kind, GRADIENT: e.training() };
+    let bindings = preference::Bindings {
+        offsets: e.input(Input::AnswerOffsets),
+        references: e.input(Input::AnswerReferences),
+        roles: e.input(Input::AnswerRoles),
+        losses: e.losses(0, tokens),
+        answers: e.bind(answers),
+        stats: e.stats(),
+    };
+    e.run(preference::dispatch(params, constants, bindings, [1, 1, 1]));
 }
 
 /// Rows of a chunk of logits for a vocabulary.
@@ -78,11 +117,29 @@ impl Op for LmHead {
         if let Some((dx, _)) = dx {
             e.zero(dx);
         }
-        for first in (0..tokens).step_by(chunk) {
+        let chunks = (0..tokens).step_by(chunk).map(|first| {
             let when = if first == 0 { When::Always } else { When::MoreTargetsThan(first as u32) };
-            let chunk = Chunk { first, when, gathered, logits };
-            let narrow = self.chunk_logits(e, x[0], &chunk, &pieces);
-            self.cross_entropy(e, logits, first, when);
+            Chunk { first, when, gathered, logits }
+        });
+        let (mut kept, one_chunk) = (None, tokens <= chunk);
+        if let Some(loss) = e.graph.objective.preference {
+            for chunk in chunks.clone() {
+                kept = Some(self.chunk_logits(e, x[0], &chunk, &pieces));
+                self.cross_entropy(e, logits, chunk.first, chunk.when, Entropy::Losses);
+            }
+            compare(e, loss);
+            if !e.training() {
+                return Vec::new();
+            }
+        }
+        let entropy = if e.graph.objective.preference.is_some() { Entropy::Counted } else { Entropy::Both };
+        for chunk in chunks {
+            let Chunk { first, when, .. } = chunk;
+            let narrow = match kept.take().filter(|_| one_chunk) {
+                Some(narrow) => narrow,
+                None => self.chunk_logits(e, x[0], &chunk, &pieces),
+            };
+            self.cross_entropy(e, logits, first, when, entropy);
             let t = self.low_rank.as_ref().filter(|_| e.training()).map(|l| (l, low_rank::narrow_back_one(e, l, l.scale, logits, when)));
             if let Some((dx, dgathered)) = dx {
                 self.chunk_input_gradient(e, &chunk, t, &pieces, dgathered);
@@ -103,11 +160,13 @@ impl Op for LmHead {
                 }
             }
         }
-        let (losses, stats) = (e.losses(0, tokens), e.stats());
-        let params = loss_sum::Params { capacity: tokens as u32 };
-        let bindings = loss_sum::Bindings { losses, stats };
-        let constants = loss_sum::Constants { WORKGROUP: e.tuning.long_threads };
-        e.run(loss_sum::dispatch(params, constants, bindings, [1, 1, 1]));
+        if entropy == Entropy::Both {
+            let (losses, stats) = (e.losses(0, tokens), e.stats());
+            let params = loss_sum::Params { capacity: tokens as u32 };
+            let bindings = loss_sum::Bindings { losses, stats };
+            let constants = loss_sum::Constants { WORKGROUP: e.tuning.long_threads };
+            e.run(loss_sum::dispatch(params, constants, bindings, [1, 1, 1]));
+        }
         dx.map(|(dx, _)| dx).into_iter().collect()
     }
 
@@ -178,23 +237,26 @@ impl LmHead {
         self.id ^ (first as u32) << 12
     }
 
-    fn cross_entropy(&self, e: &mut Emit<'_>, logits: ValueId, first: usize, when: When) {
+    fn cross_entropy(&self, e: &mut Emit<'_>, logits: ValueId, first: usize, when: When, entropy: Entropy) {
         let shape = e.shape(logits);
         let (lanes, per_group) = e.tuning.lanes(shape.stride4());
         let objective = e.graph.objective;
+        let plain = entropy == Entropy::Both;
+        let smoothing = if plain { objective.label_smoothing } else { 0.0 };
         let params = cross_entropy_forward::Params {
             rows: shape.rows as u32,
             vocab: shape.cols as u32,
             logits_stride: shape.stride4(),
             first: first as u32,
             cap: self.softcap.unwrap_or(0.0),
-            smoothing: objective.label_smoothing,
+            smoothing,
         };
         let constants = cross_entropy_forward::Constants {
-            GRADIENT: e.training(),
+            GRADIENT: e.training() && entropy != Entropy::Losses,
             SOFTCAP: self.softcap.is_some(),
-            SMOOTHING: objective.label_smoothing > 0.0,
-            WEIGHED: objective.weigh_by_probability,
+            SMOOTHING: smoothing > 0.0,
+            WEIGHED: plain && objective.weigh_by_probability,
+            COUNTED: entropy == Entropy::Counted,
             LANES: lanes,
             ROWS: per_group,
         };

@@ -284,14 +284,29 @@ pub async fn write_json(dir: &dyn OutputDirectory, name: &str, value: &impl serd
     write_file(dir, name, text.as_bytes()).await
 }
 
-/// Draws losses by step as a PNG: `train` raw and smoothed, `eval` as points. `None` if there is nothing to draw, without the
-/// feature `plot`, and in the browser, where the page draws its own charts.
-pub fn loss_plot(train: &[(u64, f64)], eval: &[(u64, f64)]) -> Option<Vec<u8>> {
+/// A figure of a run by its steps.
+#[derive(Debug, Clone, Copy)]
+pub struct Plot<'a> {
+    /// What stands above it.
+    pub title: &'a str,
+    /// What is drawn.
+    pub y_desc: &'a str,
+    /// What the legend calls it.
+    pub name: &'a str,
+    /// (step, number) of training: drawn raw and smoothed.
+    pub train: &'a [(u64, f64)],
+    /// (step, number) of the evaluations: drawn as points.
+    pub eval: &'a [(u64, f64)],
+}
+
+/// Draws a figure as a PNG. `None` if there is nothing to draw, without the feature `plot`, and in the browser, where the page draws its
+/// own charts.
+pub fn plot(figure: &Plot<'_>) -> Option<Vec<u8>> {
     #[cfg(all(feature = "plot", not(target_arch = "wasm32")))]
-    return plot::loss_plot(train, eval);
+    return plot::plot(figure);
     #[cfg(not(all(feature = "plot", not(target_arch = "wasm32"))))]
     {
-        let _ = (train, eval);
+        let _ = figure;
         None
     }
 }

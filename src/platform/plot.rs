@@ -1,10 +1,12 @@
-//! Draws `training_loss.png`.
+//! Draws `training_loss.png` and its like.
 
 use std::error::Error;
 use std::sync::Once;
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
+
+use super::Plot;
 
 type Fallible = Result<(), Box<dyn Error>>;
 type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
@@ -21,14 +23,14 @@ const EVAL: RGBColor = RGBColor(214, 96, 20);
 const INK: RGBColor = RGBColor(60, 60, 60);
 const GRID: RGBColor = RGBColor(225, 225, 225);
 
-pub(super) fn loss_plot(train: &[(u64, f64)], eval: &[(u64, f64)]) -> Option<Vec<u8>> {
+pub(super) fn plot(plot: &Plot<'_>) -> Option<Vec<u8>> {
     let finite = |points: &[(u64, f64)]| points.iter().copied().filter(|(_, y)| y.is_finite()).collect::<Vec<_>>();
-    let (train, eval) = (finite(train), finite(eval));
+    let (train, eval) = (finite(plot.train), finite(plot.eval));
     if train.is_empty() && eval.is_empty() {
         return None;
     }
     let mut pixels = vec![255; (WIDTH * SCALE * HEIGHT * SCALE * 3) as usize];
-    draw(&mut pixels, &train, &eval).ok()?;
+    draw(&mut pixels, &Plot { train: &train, eval: &eval, ..*plot }).ok()?;
     encode(&shrink(&pixels)).ok()
 }
 
@@ -44,7 +46,7 @@ fn smooth(points: &[(u64, f64)]) -> Vec<(u64, f64)> {
     points.iter().map(next).collect()
 }
 
-fn draw(pixels: &mut [u8], train: &[(u64, f64)], eval: &[(u64, f64)]) -> Fallible {
+fn draw(pixels: &mut [u8], plot: &Plot<'_>) -> Fallible {
     static FONT_IS_THERE: Once = Once::new();
     FONT_IS_THERE.call_once(|| {
         // If the font cannot be registered, drawing text fails below, and there is no plot.
@@ -52,7 +54,7 @@ fn draw(pixels: &mut [u8], train: &[(u64, f64)], eval: &[(u64, f64)]) -> Fallibl
     });
     let area = BitMapBackend::with_buffer(pixels, (WIDTH * SCALE, HEIGHT * SCALE)).into_drawing_area();
     area.fill(&WHITE)?;
-    draw_chart(&area, train, eval)?;
+    draw_chart(&area, plot)?;
     area.present()?;
     Ok(())
 }
@@ -61,7 +63,8 @@ fn font(size: u32, color: RGBColor) -> TextStyle<'static> {
     (FONT, (size * SCALE) as i32).into_font().color(&color)
 }
 
-fn draw_chart(area: &Area<'_>, train: &[(u64, f64)], eval: &[(u64, f64)]) -> Fallible {
+fn draw_chart(area: &Area<'_>, plot: &Plot<'_>) -> Fallible {
+    let Plot { title, y_desc, name, train, eval } = *plot;
     let all = || train.iter().chain(eval);
     let (first, last) = (all().map(|p| p.0).min().unwrap_or(0), all().map(|p| p.0).max().unwrap_or(1));
     let (low, high) = all().fold((f64::MAX, f64::MIN), |(low, high), (_, y)| (low.min(*y), high.max(*y)));
@@ -69,7 +72,6 @@ fn draw_chart(area: &Area<'_>, train: &[(u64, f64)], eval: &[(u64, f64)]) -> Fal
     let (low, high) = ((low - margin).max(if low >= 0.0 { 0.0 } else { f64::MIN }), high + margin);
     let digits = (1.0 - ((high - low) / 8.0).log10()).floor().clamp(1.0, 8.0) as usize;
 
-    let title = if eval.is_empty() { "Training loss" } else { "Training and evaluation loss" };
     let mut chart = ChartBuilder::on(area)
         .margin(14 * SCALE)
         .margin_right(30 * SCALE)
@@ -83,7 +85,7 @@ fn draw_chart(area: &Area<'_>, train: &[(u64, f64)], eval: &[(u64, f64)]) -> Fal
         .bold_line_style(GRID.stroke_width(SCALE))
         .light_line_style(TRANSPARENT)
         .x_desc("step")
-        .y_desc("loss per token (nats)")
+        .y_desc(y_desc)
         .axis_desc_style(font(19, INK))
         .label_style(font(17, INK))
         .set_all_tick_mark_size(5 * SCALE)
@@ -96,13 +98,13 @@ fn draw_chart(area: &Area<'_>, train: &[(u64, f64)], eval: &[(u64, f64)]) -> Fal
     let sample = |x: i32, y: i32, style: ShapeStyle| PathElement::new(vec![(x, y), (x + 26 * SCALE as i32, y)], style);
     if !train.is_empty() {
         let thin = RAW.mix(0.45).stroke_width(4);
-        chart.draw_series(LineSeries::new(train.iter().copied(), thin))?.label("loss").legend(move |(x, y)| sample(x, y, thin));
+        chart.draw_series(LineSeries::new(train.iter().copied(), thin))?.label(name).legend(move |(x, y)| sample(x, y, thin));
         let thick = RAW.stroke_width(3 * SCALE);
-        chart.draw_series(LineSeries::new(smooth(train), thick))?.label("loss, smoothed").legend(move |(x, y)| sample(x, y, thick));
+        chart.draw_series(LineSeries::new(smooth(train), thick))?.label(format!("{name}, smoothed")).legend(move |(x, y)| sample(x, y, thick));
     }
     if !eval.is_empty() {
         let line = EVAL.stroke_width(2 * SCALE);
-        chart.draw_series(LineSeries::new(eval.iter().copied(), line))?.label("eval loss").legend(move |(x, y)| sample(x, y, line));
+        chart.draw_series(LineSeries::new(eval.iter().copied(), line))?.label(format!("eval {name}")).legend(move |(x, y)| sample(x, y, line));
         chart.draw_series(eval.iter().map(|p| Circle::new(*p, 5 * SCALE, EVAL.filled())))?;
     }
     chart
@@ -155,6 +157,10 @@ mod tests {
         // Two points: w = 1.8 · (1 / (1 + e^-0.1) − 0.5) = 0.044962…
         let two = smooth(&[(1, 1.0), (2, 0.0)]);
         assert!((two[1].1 - 0.044_962_5).abs() < 1e-6, "{two:?}");
+    }
+
+    fn loss_plot(train: &[(u64, f64)], eval: &[(u64, f64)]) -> Option<Vec<u8>> {
+        plot(&Plot { title: "Training loss", y_desc: "loss per token (nats)", name: "loss", train, eval })
     }
 
     #[test]

@@ -1,48 +1,80 @@
 //! Evaluation: during a run, and of a model that is not trained.
 
-use std::collections::BTreeMap;
-
 use web_time::Instant;
 
 use super::history::{EvalLine, LogEntry, clock};
 use super::job::{Event, Observer, batch_of};
 use super::names::checkpoint_name;
+use super::rewards::{Figures, RewardSums};
 use super::run::Run;
 use crate::data::Sample;
 use crate::engine::Engine;
 use crate::error::Result;
 
-/// Loss over samples: sum over target tokens / number of target tokens. Returns the sum and the number.
+/// What an evaluation adds up.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Measured {
+    /// Sum of the losses.
+    pub(super) sum: f64,
+    /// Their number: target tokens, or samples of preferences.
+    pub(super) count: usize,
+    /// What it tells about answers.
+    pub(super) rewards: RewardSums,
+}
+
+impl Measured {
+    /// The mean loss.
+    pub(super) fn loss(&self) -> f64 {
+        self.sum / self.count.max(1) as f64
+    }
+
+    fn add(&mut self, other: &Measured) {
+        self.sum += other.sum;
+        self.count += other.count;
+        self.rewards.merge(&other.rewards);
+    }
+}
+
+/// Losses of samples, up to `batch_size` at a time; `references` are empty or one for each.
 ///
 /// # Errors
 /// [`crate::Error::Gpu`] when the device failed.
-pub async fn evaluate(engine: &mut Engine, samples: &[Sample], batch_size: usize) -> Result<(f64, usize)> {
-    let (mut sum, mut count) = (0.0, 0);
+pub(super) async fn evaluate(
+    engine: &mut Engine,
+    samples: &[Sample],
+    references: &[[f32; 2]],
+    batch_size: usize,
+) -> Result<Measured> {
+    let mut measured = Measured::default();
     let indices: Vec<usize> = (0..samples.len()).collect();
     for chunk in indices.chunks(batch_size.max(1)) {
-        let (loss, targets) = engine.loss(&batch_of(samples, chunk)).await?;
-        sum += loss;
-        count += targets;
+        let batch = batch_of(samples, references, chunk);
+        let stats = engine.measure(&batch).await?;
+        measured.sum += f64::from(stats.loss_sum);
+        measured.count += if batch.answers.is_empty() { batch.target_count() } else { batch.samples };
+        measured.rewards.add(&stats);
     }
-    Ok((sum, count))
+    Ok(measured)
 }
 
 impl Run<'_> {
     /// Evaluates, and tells whether this was the best so far.
     pub(super) async fn evaluate(&mut self, observer: &mut dyn Observer) -> Result<bool> {
         self.drain().await?;
-        let (mut sum, mut count, mut each, mut rest) = (0.0, 0, BTreeMap::new(), self.job.eval);
-        let whole = [(String::new(), rest.len())];
+        let (mut all, mut each, mut done) = (Measured::default(), Figures::new(), 0);
+        let whole = [(String::new(), self.job.eval.len())];
         for (name, samples) in if self.job.eval_parts.is_empty() { &whole[..] } else { self.job.eval_parts } {
-            let (part, after) = rest.split_at(*samples);
-            let (part_sum, part_count) = evaluate(&mut self.engine, part, self.job.recipe.per_device_eval_batch_size).await?;
+            let range = done..done + samples;
+            let (part, references) = (&self.job.eval[range.clone()], self.references.eval.get(range).unwrap_or_default());
+            let measured = evaluate(&mut self.engine, part, references, self.job.recipe.per_device_eval_batch_size).await?;
             if !name.is_empty() {
-                let loss = part_sum / part_count.max(1) as f64;
-                each.insert(format!("eval_{name}_loss"), Some(loss).filter(|loss| loss.is_finite()));
+                each.insert(format!("eval_{name}_loss"), Some(measured.loss()).filter(|loss| loss.is_finite()));
             }
-            (sum, count, rest) = (sum + part_sum, count + part_count, after);
+            all.add(&measured);
+            done += samples;
         }
-        let eval_loss = sum / count.max(1) as f64;
+        let eval_loss = all.loss();
+        each.extend(all.rewards.figures(self.job.recipe.stage, "eval_"));
         let line = EvalLine {
             current_steps: self.state.global_step,
             total_steps: self.total_steps,

@@ -39,7 +39,8 @@ fn scalars(entry: &LogEntry, time: f64) -> Vec<u8> {
     let (step, values): (u64, Vec<(String, f64)>) = match entry {
         LogEntry::Step(line) => {
             let values = [("loss", line.loss), ("grad_norm", line.grad_norm), ("learning_rate", line.lr), ("epoch", line.epoch)];
-            (line.current_steps, values.map(|(name, number)| (format!("train/{name}"), number)).to_vec())
+            let more = line.more.iter().filter_map(|(name, number)| Some((format!("train/{name}"), (*number)?)));
+            (line.current_steps, values.map(|(name, number)| (format!("train/{name}"), number)).into_iter().chain(more).collect())
         }
         LogEntry::Evaluation(line) => {
             let each = line.each.iter().filter_map(|(name, loss)| Some((name.replacen('_', "/", 1), (*loss)?)));

@@ -37,7 +37,7 @@ impl PlannedRun {
     }
 
     async fn execute(&self, gpu: &Rc<Gpu>, out: &dyn OutputDirectory, observer: &mut dyn Observer) -> Result<Outcome> {
-        let RunInput { recipe, checkpoint, carry, data, resume_from, date, .. } = &self.input;
+        let RunInput { recipe, checkpoint, carry, data, reference, resume_from, date, .. } = &self.input;
         let (train, eval) = (&data.train.samples[..], &data.eval.samples[..]);
         let job = Job {
             recipe,
@@ -47,6 +47,7 @@ impl PlannedRun {
             train,
             eval,
             eval_parts: &data.eval_parts,
+            reference: reference.as_ref(),
             resume_from: resume_from.clone(),
             date: *date,
             out,

@@ -41,6 +41,9 @@ impl SamplesHash {
             for end in &sample.ends {
                 hash.update((*end as u64).to_le_bytes());
             }
+            if let Some(feedback) = sample.feedback {
+                hash.update([feedback as u8]);
+            }
         }
         let tokens = samples.iter().map(|sample| sample.ids.len()).sum();
         let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
@@ -99,6 +102,7 @@ fn differences(then: &Map<String, Value>, now: &Map<String, Value>, of: &str) ->
         }
         found.push(match name.as_str() {
             BASE => "the base model is another one".to_string(),
+            REFERENCE => "the reference model is another one".to_string(),
             name => format!("{of}{name} was {} and is {} here", shown(was), shown(is)),
         });
     }
@@ -107,6 +111,9 @@ fn differences(then: &Map<String, Value>, now: &Map<String, Value>, of: &str) ->
 
 /// The entry of [`Fingerprint::method`] for the base's fingerprint.
 pub(super) const BASE: &str = "base";
+
+/// The entry for the fingerprint of a reference that is not the base of an adapter.
+pub(super) const REFERENCE: &str = "reference";
 
 fn is_off(value: &Value) -> bool {
     match value {

@@ -1,9 +1,8 @@
 //! The log of a run: what LLaMA-Factory and its users' scripts read (`trainer_log.jsonl`, `trainer_state.json`), at full precision.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::rewards::Figures;
 use crate::error::Result;
 use crate::platform::{OutputDirectory, json_line, write_file};
 
@@ -14,7 +13,7 @@ pub struct LogLine {
     pub current_steps: u64,
     /// Steps of the run.
     pub total_steps: u64,
-    /// Mean loss of a target token, in nats; `null` in the file where it is not finite.
+    /// Mean loss of a target token, in nats, or of a sample's answers; `null` in the file where it is not finite.
     #[serde(deserialize_with = "null_is_nan")]
     pub loss: f64,
     /// Gradient norm before clipping, of the last step.
@@ -32,6 +31,9 @@ pub struct LogLine {
     pub remaining_time: String,
     /// Tokens a second since the line before.
     pub tokens_per_second: f64,
+    /// What stages dpo and kto tell about answers, as `rewards/chosen`: means over the steps since the line before.
+    #[serde(flatten)]
+    pub more: Figures,
 }
 
 /// An evaluation during the run.
@@ -44,9 +46,10 @@ pub struct EvalLine {
     /// Loss on the evaluation set: sum over targets / targets.
     #[serde(deserialize_with = "null_is_nan")]
     pub eval_loss: f64,
-    /// The same of each evaluation set, as `eval_NAME_loss`; none where there is one set, and `None` where it is not finite.
+    /// The same of each evaluation set, as `eval_NAME_loss`, where there are several; and what stages dpo and kto tell about answers, as
+    /// `eval_rewards/chosen`. `None` where a number is not finite.
     #[serde(flatten)]
-    pub each: BTreeMap<String, Option<f64>>,
+    pub each: Figures,
     /// Epochs done.
     pub epoch: f64,
     /// Share of the steps done, in percent.
@@ -131,22 +134,48 @@ impl History {
         self.entries.iter().filter_map(eval).collect()
     }
 
+    /// What else an evaluation told that had this loss, the newest of them.
+    pub(super) fn figures_of(&self, eval_loss: f64) -> Figures {
+        let lines = self.entries.iter().rev().filter_map(|entry| if let LogEntry::Evaluation(line) = entry { Some(line) } else { None });
+        let found = lines.into_iter().find(|line| line.eval_loss == eval_loss);
+        found.map(|line| line.each.clone()).unwrap_or_default()
+    }
+
+    /// (step, number) of a figure of the training lines, and of the evaluations.
+    pub(super) fn figure(&self, name: &str) -> [Vec<(u64, f64)>; 2] {
+        let mut found = [Vec::new(), Vec::new()];
+        for entry in &self.entries {
+            let (place, number) = match entry {
+                LogEntry::Step(line) => (0, line.more.get(name)),
+                LogEntry::Evaluation(line) => (1, line.each.get(&format!("eval_{name}"))),
+            };
+            found[place].extend(number.copied().flatten().map(|number| (entry.step(), number)));
+        }
+        found
+    }
+
     /// The lines as transformers' `log_history` spells them.
     pub(super) fn log_history(&self) -> Vec<serde_json::Value> {
         let one = |e: &LogEntry| match e {
-            LogEntry::Step(l) => serde_json::json!({
-                "epoch": l.epoch, "grad_norm": l.grad_norm, "learning_rate": l.lr, "loss": l.loss, "step": l.current_steps,
-            }),
+            LogEntry::Step(l) => {
+                let line = serde_json::json!({
+                    "epoch": l.epoch, "grad_norm": l.grad_norm, "learning_rate": l.lr, "loss": l.loss, "step": l.current_steps,
+                });
+                with(line, &l.more)
+            }
             LogEntry::Evaluation(l) => {
-                let mut line = serde_json::json!({ "epoch": l.epoch, "eval_loss": l.eval_loss, "step": l.current_steps });
-                for (name, loss) in &l.each {
-                    line[name] = (*loss).into();
-                }
-                line
+                with(serde_json::json!({ "epoch": l.epoch, "eval_loss": l.eval_loss, "step": l.current_steps }), &l.each)
             }
         };
         self.entries.iter().map(one).collect()
     }
+}
+
+fn with(mut line: serde_json::Value, figures: &Figures) -> serde_json::Value {
+    for (name, figure) in figures {
+        line[name] = (*figure).into();
+    }
+    line
 }
 
 /// Seconds as h:mm:ss, as LLaMA-Factory logs them.

@@ -27,6 +27,8 @@ pub struct RunInput {
     pub data: Rc<Prepared>,
     /// The directories that `adapter_name_or_path` names, in its order.
     pub adapters: Vec<Rc<dyn Directory>>,
+    /// The model that `ref_model` names, where it names one.
+    pub reference: Option<Checkpoint>,
     /// The directory that `resume_from_checkpoint` names, where it names one.
     pub resume_from: Option<Rc<dyn Directory>>,
     /// The time that the chat template was told for the samples, in seconds since 1970; a resumed run must tell the same.
@@ -50,6 +52,8 @@ pub(super) struct Job<'a> {
     pub(super) eval: &'a [Sample],
     /// The evaluation sets that are also scored one by one.
     pub(super) eval_parts: &'a [(String, usize)],
+    /// The model that `ref_model` names, where it names one.
+    pub(super) reference: Option<&'a Checkpoint>,
     /// The directory that `resume_from_checkpoint` names, where it names one.
     pub(super) resume_from: Option<Rc<dyn Directory>>,
     /// The time that the chat template was told, in seconds since 1970.
@@ -180,17 +184,17 @@ pub struct Outcome {
 pub async fn carried_files(checkpoint: &Checkpoint, tokenizer: &Tokenizer, stage: Stage) -> Result<Carry> {
     let mut carry = Carry::load(&**checkpoint.directory()).await?;
     let template = tokenizer.template();
-    if template.is_new() && stage == Stage::Sft {
+    if template.is_new() && stage != Stage::Pt {
         carry.set_file("chat_template.jinja", template.source().as_bytes().to_vec())?;
     }
-    if let Some((id, token)) = tokenizer.replaced_eos().filter(|_| stage == Stage::Sft) {
+    if let Some((id, token)) = tokenizer.replaced_eos().filter(|_| stage != Stage::Pt) {
         carry.end_with(id, &token, checkpoint.config())?;
     }
     Ok(carry)
 }
 
-/// The batch of some samples.
-pub(super) fn batch_of(samples: &[Sample], indices: &[usize]) -> Batch {
+/// The batch of some samples; `references` are empty or one for each of all samples.
+pub(super) fn batch_of(samples: &[Sample], references: &[[f32; 2]], indices: &[usize]) -> Batch {
     let chosen: Vec<&Sample> = indices.iter().map(|i| &samples[*i]).collect();
-    Batch::of(&chosen)
+    Batch::of(&chosen).with_references(indices.iter().filter_map(|i| references.get(*i).copied()))
 }

@@ -17,8 +17,10 @@ mod optimizer_file;
 mod output;
 mod plan;
 mod quantised;
+mod references;
 mod results;
 mod resume;
+mod rewards;
 mod run;
 mod saver;
 mod schedule;
@@ -27,7 +29,6 @@ mod state;
 
 pub use checkpoints::newest_checkpoint;
 pub use device::RecordedDevice;
-pub use evaluation::evaluate;
 pub use finetuning::Finetuning;
 pub use fingerprint::{Fingerprint, SamplesHash};
 pub use freeze::freeze_selection;
@@ -36,6 +37,7 @@ pub use job::{Event, Observer, Outcome, RunInput, Silent, Start, Wish, carried_f
 pub use output::check_output;
 pub use plan::{PlannedRun, largest_micro_batches};
 pub use quantised::quantised_type;
+pub use rewards::{Figures, RewardSums};
 pub use schedule::{Plateau, Schedule};
-pub use score::{Score, score, score_adapted};
+pub use score::{PreferenceScore, Score, score, score_adapted, score_preferences};
 pub use state::{SavedState, Unlogged, began_at};

@@ -4,10 +4,11 @@ use std::rc::Rc;
 
 use super::finetuning::Finetuning;
 use super::job::RunInput;
-use crate::config::{OptimizerName, Recipe};
+use crate::checkpoint::ModelSource;
+use crate::config::{OptimizerName, PrefLoss, Recipe, Stage};
 use crate::data::{Loader, Sample};
-use crate::engine::{Blueprint, EngineOptions, Method, Objective};
-use crate::error::Result;
+use crate::engine::{Blueprint, EngineOptions, Method, Objective, Preference, PreferenceLoss, stored_type};
+use crate::error::{Error, Result};
 use crate::gpu::{Profile, human_bytes};
 use crate::optim::{AdamW, Lion, Optimizer, Sgd};
 use crate::plan::Memory;
@@ -27,6 +28,19 @@ pub struct PlannedRun {
     pub finetuning: Finetuning,
     /// What to tell before the run.
     pub notices: Vec<String>,
+    /// Where answers are compared with a reference, which one.
+    pub(super) reference: PlannedReference,
+}
+
+/// The reference of stages dpo and kto, which is asked before the first step.
+#[derive(Clone)]
+pub(super) enum PlannedReference {
+    /// The loss needs none.
+    None,
+    /// The run's own model, less its adapter, so many tokens at a time.
+    Own { tokens: usize },
+    /// A model that is loaded for it before the run's own, so many tokens at a time.
+    Other { blueprint: Rc<Blueprint>, tokens: usize },
 }
 
 impl PlannedRun {
@@ -49,7 +63,14 @@ impl PlannedRun {
             rest = after;
         }
         let base = finetuning.base();
-        let plan = |options| Blueprint::new(base.config(), base.params(), |d| finetuning.stored_type(base, d), profile, options, largest);
+        let reference = plan_reference(&input, &options, profile, largest)?;
+        let plan = |options| {
+            let blueprint = Blueprint::new(base.config(), base.params(), |d| finetuning.stored_type(base, d), profile, options, largest);
+            match reference {
+                PlannedReference::Own { tokens } => blueprint.with_reference(profile, tokens),
+                PlannedReference::None | PlannedReference::Other { .. } => blueprint,
+            }
+        };
         let mut blueprint = plan(&options);
         let mut notices = finetuning.notices.clone();
         let available = profile.usable_memory().unwrap_or(u64::MAX);
@@ -69,14 +90,63 @@ impl PlannedRun {
                 blueprint = smaller;
             }
         }
-        let (memory, blueprint) = (blueprint.memory(), Rc::new(blueprint));
-        Ok(PlannedRun { loader, blueprint, memory, finetuning, notices, input })
+        let (mut memory, blueprint) = (blueprint.memory(), Rc::new(blueprint));
+        if let PlannedReference::Other { blueprint, .. } = &reference {
+            // The two models are in memory one after the other.
+            memory = if blueprint.memory().peak_bytes() > memory.peak_bytes() { blueprint.memory() } else { memory };
+        }
+        Ok(PlannedRun { loader, blueprint, memory, finetuning, notices, input, reference })
     }
 
     /// Whether activations are computed again in the backward pass.
     pub fn checkpointing(&self) -> bool {
         self.blueprint.options().gradient_checkpointing
     }
+}
+
+/// The reference of a run, as the recipe has it.
+fn plan_reference(input: &RunInput, options: &EngineOptions, profile: &Profile, largest: [usize; 2]) -> Result<PlannedReference> {
+    let tokens = largest[0].max(largest[1]);
+    let Some(model) = input.reference.as_ref().filter(|_| input.recipe.needs_reference()) else {
+        return Ok(if input.recipe.needs_reference() { PlannedReference::Own { tokens } } else { PlannedReference::None });
+    };
+    let (other, own) = (model.config(), input.checkpoint.config());
+    if other.vocab_size < own.vocab_size {
+        return Err(Error::recipe(
+            "ref_model",
+            format!(
+                "{} has a vocabulary of {} tokens and the model to train one of {}: the reference must read the same tokens",
+                model.label(),
+                other.vocab_size,
+                own.vocab_size
+            ),
+        ));
+    }
+    let options = EngineOptions {
+        method: Method::Inference(None),
+        gradient_checkpointing: false,
+        objective: Objective::default(),
+        ..options.clone()
+    };
+    let blueprint = Blueprint::new(other, model.params(), |d| stored_type(model, d), profile, &options, [0, 0]);
+    Ok(PlannedReference::Other { blueprint: Rc::new(blueprint.with_reference(profile, tokens)), tokens })
+}
+
+/// The loss over answers that a recipe asks for.
+pub(super) fn preference(recipe: &Recipe) -> Option<Preference> {
+    let pref = &recipe.pref;
+    let loss = match (recipe.stage, pref.loss) {
+        (Stage::Sft | Stage::Pt, _) => return None,
+        (Stage::Kto, _) => {
+            PreferenceLoss::Kto { chosen_weight: pref.kto_chosen_weight as f32, rejected_weight: pref.kto_rejected_weight as f32 }
+        }
+        (Stage::Dpo, PrefLoss::Sigmoid) => PreferenceLoss::Sigmoid { label_smoothing: pref.dpo_label_smoothing as f32 },
+        (Stage::Dpo, PrefLoss::Hinge) => PreferenceLoss::Hinge,
+        (Stage::Dpo, PrefLoss::Ipo) => PreferenceLoss::Ipo,
+        (Stage::Dpo, PrefLoss::Orpo) => PreferenceLoss::Orpo,
+        (Stage::Dpo, PrefLoss::Simpo) => PreferenceLoss::Simpo { gamma: pref.simpo_gamma as f32 },
+    };
+    Some(Preference { loss, beta: pref.beta as f32, ftx: pref.ftx as f32 })
 }
 
 /// The options of the engine that a recipe asks for.
@@ -94,6 +164,7 @@ fn engine_options(recipe: &Recipe, method: Method, train: &[Sample], eval: &[Sam
             label_smoothing: recipe.label_smoothing_factor as f32,
             weigh_by_probability: recipe.use_dft_loss,
             embedding_noise: recipe.neftune_noise_alpha.unwrap_or(0.0) as f32,
+            preference: preference(recipe),
         },
     }
 }

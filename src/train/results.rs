@@ -6,8 +6,9 @@ use super::history::History;
 use super::job::{Job, Outcome};
 use super::names::STATE_FILE;
 use super::state::SavedState;
+use crate::config::Stage;
 use crate::error::Result;
-use crate::platform::{loss_plot, write_file, write_json};
+use crate::platform::{Plot, plot, write_file, write_json};
 
 pub(super) async fn write(job: &Job<'_>, outcome: &Outcome, state: &SavedState, history: &History) -> Result<()> {
     let train = json!({
@@ -24,16 +25,40 @@ pub(super) async fn write(job: &Job<'_>, outcome: &Outcome, state: &SavedState, 
     merge(&mut all, &train);
     write_json(job.out, "train_results.json", &train).await?;
     if let Some(loss) = outcome.eval_loss {
-        let eval = json!({ "epoch": outcome.epoch, "eval_loss": loss, "perplexity": loss.exp() });
+        let mut eval = json!({ "epoch": outcome.epoch, "eval_loss": loss });
+        if job.recipe.stage.compares_answers() {
+            for (name, figure) in history.figures_of(loss) {
+                eval[name] = figure.into();
+            }
+        } else {
+            eval["perplexity"] = loss.exp().into();
+        }
         merge(&mut all, &eval);
         write_json(job.out, "eval_results.json", &eval).await?;
     }
     write_json(job.out, "all_results.json", &Value::Object(all)).await?;
     write_json(job.out, STATE_FILE, &state.to_json(job.recipe, history)?).await?;
-    if job.recipe.plot_loss
-        && let Some(png) = loss_plot(&history.losses(), &history.eval_losses())
-    {
+    if !job.recipe.plot_loss {
+        return Ok(());
+    }
+    // Of the figures, those that LLaMA-Factory draws.
+    let (of_loss, figure) = match job.recipe.stage {
+        Stage::Sft | Stage::Pt => ("loss per token (nats)", None),
+        Stage::Dpo => ("loss per pair", Some(("rewards/accuracies", "Pairs whose preferred answer leads", "share of pairs"))),
+        Stage::Kto => ("loss per answer", Some(("rewards/chosen", "Reward of good answers", "reward"))),
+    };
+    let (train, eval) = (history.losses(), history.eval_losses());
+    let title = if eval.is_empty() { "Training loss" } else { "Training and evaluation loss" };
+    let loss = Plot { title, y_desc: of_loss, name: "loss", train: &train, eval: &eval };
+    if let Some(png) = plot(&loss) {
         write_file(job.out, "training_loss.png", &png).await?;
+    }
+    if let Some((name, title, y_desc)) = figure {
+        let [train, eval] = history.figure(name);
+        let figure = Plot { title, y_desc, name, train: &train, eval: &eval };
+        if let Some(png) = plot(&figure) {
+            write_file(job.out, &format!("training_{}.png", name.replace('/', "_")), &png).await?;
+        }
     }
     Ok(())
 }

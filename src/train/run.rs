@@ -11,7 +11,8 @@ use super::history::{History, LogEntry, LogLine, clock};
 use super::job::{Event, Job, Observer, Outcome, Start, Wish, batch_of};
 use super::names::checkpoint_name;
 use super::output::{self, Aside};
-use super::plan::PlannedRun;
+use super::plan::{PlannedReference, PlannedRun};
+use super::references::References;
 use super::resume::{self, Earlier};
 use super::saver::{self, Saver};
 use super::schedule::{Plateau, Schedule};
@@ -58,13 +59,17 @@ async fn train_into(planned: &PlannedRun, job: &Job<'_>, observer: &mut dyn Obse
     saver.principal = finetuning.find_principal(base, directory, job.recipe.seed).await?;
 
     job.gpu.reset_peak();
-    let engine = match saver.residual() {
+    let mut references = References::by_other(planned, job, observer).await?;
+    let mut engine = match saver.residual() {
         Some(residual) => Engine::load_planned(job.gpu.clone(), &residual, &blueprint).await?,
         None => Engine::load_planned(job.gpu.clone(), base, &blueprint).await?,
     };
     let (parameters, trainable) = finetuning.count();
     finetuning.begin(&engine, base, saver.principal.as_ref(), job.recipe.seed).await?;
-    let mut run = Run::new(saver, engine, loader)?;
+    if let PlannedReference::Own { .. } = planned.reference {
+        references = References::by_own(planned, job, &mut engine, observer).await?;
+    }
+    let mut run = Run::new(saver, engine, loader, references)?;
     output::remove_partial(job.out).await?;
     match earlier {
         Some(earlier) => {
@@ -98,7 +103,8 @@ async fn train_into(planned: &PlannedRun, job: &Job<'_>, observer: &mut dyn Obse
 /// A step whose statistics are on their way back.
 struct InFlight {
     step: u64,
-    targets: usize,
+    /// What its sum of losses is divided by.
+    divisor: f64,
     readback: PendingStats,
 }
 
@@ -107,6 +113,7 @@ pub(super) struct Run<'a> {
     pub(super) saver: Saver<'a>,
     pub(super) engine: Engine,
     loader: Loader,
+    pub(super) references: References,
     schedule: Schedule,
     pub(super) total_steps: u64,
     pub(super) state: SavedState,
@@ -129,7 +136,7 @@ pub(super) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(saver: Saver<'a>, engine: Engine, loader: Loader) -> Result<Run<'a>> {
+    fn new(saver: Saver<'a>, engine: Engine, loader: Loader, references: References) -> Result<Run<'a>> {
         let job = saver.job;
         let total_steps = loader.total_steps();
         let fingerprint = saver.run_fingerprint()?;
@@ -139,6 +146,7 @@ impl<'a> Run<'a> {
             saver,
             engine,
             loader,
+            references,
             total_steps,
             state: SavedState {
                 max_steps: total_steps,
@@ -256,7 +264,7 @@ impl<'a> Run<'a> {
     /// Queues forward and backward passes of the step's micro-batches, and the update.
     async fn queue_step(&mut self, step: u64) -> Result<()> {
         let recipe = self.job.recipe;
-        let batches: Vec<_> = self.loader.group(step).iter().map(|g| batch_of(self.job.train, g)).collect();
+        let batches: Vec<_> = self.loader.group(step).iter().map(|g| batch_of(self.job.train, &self.references.train, g)).collect();
         let targets: usize = batches.iter().map(|b| b.target_count()).sum();
         let t = (step + 1) as i32;
         self.last_lr = self.state.plateau.as_ref().map_or_else(|| self.schedule.learning_rate(step), |plateau| plateau.learning_rate);
@@ -268,8 +276,13 @@ impl<'a> Run<'a> {
             max_grad_norm: recipe.max_grad_norm.unwrap_or(0.0) as f32,
             ..StepValues::default()
         };
+        let compares = recipe.stage.compares_answers();
         for (i, batch) in batches.iter().enumerate() {
             values.accumulate = u32::from(i > 0);
+            if compares {
+                // The mean of the micro-batches' means, as Trainer accumulates a loss that is not of tokens.
+                values.loss_scale = 1.0 / (batch.samples.max(1) * batches.len()) as f32;
+            }
             values.seed = micro_step_seed(recipe.seed, step, i);
             self.engine.micro_step(batch, values).await?;
             self.tokens_since_log += batch.tokens;
@@ -278,7 +291,8 @@ impl<'a> Run<'a> {
         }
         self.engine.update(&values).await?;
         let readback = self.engine.runner.start_read_stats()?;
-        self.in_flight.push_back(InFlight { step, targets, readback });
+        let divisor = if compares { 1.0 } else { targets.max(1) as f64 };
+        self.in_flight.push_back(InFlight { step, divisor, readback });
         Ok(())
     }
 
@@ -289,11 +303,12 @@ impl<'a> Run<'a> {
         if stats.halt != 0 {
             return Err(self.not_finite(oldest.step, &stats).await?);
         }
-        let loss = f64::from(stats.loss_sum) / oldest.targets.max(1) as f64;
+        let loss = f64::from(stats.loss_sum) / oldest.divisor;
         self.state.loss_total += loss;
         let unlogged = &mut self.state.unlogged;
         unlogged.steps += 1;
         unlogged.loss_sum += loss;
+        unlogged.rewards.add(&stats);
         unlogged.grad_norm = f64::from(stats.grad_norm);
         unlogged.largest_grad_norm = unlogged.largest_grad_norm.max(unlogged.grad_norm);
         if self.unproven.is_some_and(|saved| oldest.step >= saved) {
@@ -362,6 +377,7 @@ impl<'a> Run<'a> {
             elapsed_time: clock(self.seconds()),
             remaining_time: clock(self.remaining()),
             tokens_per_second: self.tokens_since_log as f64 / seconds.max(1e-9),
+            more: unlogged.rewards.figures(self.job.recipe.stage, ""),
         };
         self.tokens_since_log = 0;
         self.logged = Instant::now();
@@ -381,7 +397,8 @@ impl<'a> Run<'a> {
     /// Remarks once that nothing is learned any more: no gradient, and every token is as likely as any other.
     fn tell_collapse(&mut self, unlogged: &Unlogged, loss: f64, observer: &mut dyn Observer) {
         let uniform = (self.engine.config.vocab_size as f64).ln();
-        let collapsed = unlogged.steps > 0 && unlogged.largest_grad_norm == 0.0 && (loss - uniform).abs() < 0.01 * uniform;
+        let of_tokens = !self.job.recipe.stage.compares_answers();
+        let collapsed = of_tokens && unlogged.steps > 0 && unlogged.largest_grad_norm == 0.0 && (loss - uniform).abs() < 0.01 * uniform;
         if !collapsed || self.told_collapse {
             return;
         }

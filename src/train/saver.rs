@@ -10,7 +10,7 @@ use safetensors::Dtype;
 
 use super::checksums::Summed;
 use super::finetuning::Finetuning;
-use super::fingerprint::{Fingerprint, SamplesHash};
+use super::fingerprint::{Fingerprint, REFERENCE, SamplesHash};
 use super::history::History;
 use super::job::Job;
 use super::names::{STATE_FILE, checkpoint_name};
@@ -45,6 +45,8 @@ pub(super) struct Saver<'a> {
     base: &'a dyn ModelSource,
     /// Its fingerprint, where only a part of what the run computes with is saved.
     base_fingerprint: String,
+    /// The fingerprint of the reference, where that is not the base of an adapter.
+    reference_fingerprint: String,
     /// What a PiSSA run begins with.
     pub(super) principal: Option<Principal>,
 }
@@ -57,7 +59,14 @@ impl<'a> Saver<'a> {
             Method::Freeze(trained) => adapter::fingerprint::fingerprint_of(base, |index| !trained[index]).await?,
             _ => adapter::fingerprint(base).await?,
         };
-        Ok(Saver { job, finetuning, base, base_fingerprint, principal: None })
+        let reference_fingerprint = match (job.reference, &finetuning.method) {
+            _ if !job.recipe.needs_reference() => String::new(),
+            (Some(reference), _) => adapter::fingerprint(reference).await?,
+            // The base without the adapter, which has its fingerprint.
+            (None, Method::Adapter { .. } | Method::Inference(_)) => String::new(),
+            (None, Method::Full | Method::Freeze(_)) => adapter::fingerprint(base).await?,
+        };
+        Ok(Saver { job, finetuning, base, base_fingerprint, reference_fingerprint, principal: None })
     }
 
     /// The frozen model of a PiSSA run: the base less what its adapter begins with.
@@ -73,9 +82,13 @@ impl<'a> Saver<'a> {
     pub(super) fn run_fingerprint(&self) -> Result<Fingerprint> {
         let (recipe, job) = (self.job.recipe, self.job);
         let evaluates = recipe.eval_strategy != Strategy::No;
+        let mut method = self.finetuning.fingerprint(&self.base_fingerprint);
+        if !self.reference_fingerprint.is_empty() {
+            method.insert(REFERENCE.into(), self.reference_fingerprint.as_str().into());
+        }
         Ok(Fingerprint {
             recipe: recipe.fixed_on_resume()?,
-            method: self.finetuning.fingerprint(&self.base_fingerprint),
+            method,
             train: SamplesHash::of(job.train),
             eval: evaluates.then(|| SamplesHash::of(job.eval)),
         })

@@ -7,6 +7,7 @@ use super::checksums::Checksums;
 use super::device::RecordedDevice;
 use super::fingerprint::Fingerprint;
 use super::history::{History, LogEntry};
+use super::rewards::RewardSums;
 use super::names::{OPTIMIZER_FILE, STATE_FILE, checkpoint_step};
 use super::schedule::Plateau;
 use crate::config::Recipe;
@@ -67,6 +68,9 @@ pub struct Unlogged {
     pub grad_norm: f64,
     /// The largest of their gradient norms.
     pub largest_grad_norm: f64,
+    /// What they tell about answers.
+    #[serde(default, skip_serializing_if = "RewardSums::is_empty")]
+    pub rewards: RewardSums,
 }
 
 impl SavedState {

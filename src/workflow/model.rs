@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::Responder;
 use crate::adapter::{Adapted, Adapter};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, ModelSource};
 use crate::config::{Quantization, Recipe, Resume};
 use crate::data::{PrepareProgress, Prepared, Sample, TemplateChoice, Tokenizer, prepare};
 use crate::error::Result;
@@ -12,7 +12,9 @@ use crate::generate::{Generator, GeneratorOptions};
 use crate::gpu::Gpu;
 use crate::model::ModelConfig;
 use crate::platform::{Directory, OutputDirectory, as_directory};
-use crate::train::{Score, began_at, newest_checkpoint, quantised_type, score_adapted};
+use crate::train::{
+    PreferenceScore, Score, began_at, newest_checkpoint, quantised_type, score_adapted, score_preferences,
+};
 use crate::validate::{self, Opened};
 
 use super::Places;
@@ -146,6 +148,23 @@ impl Model {
     pub async fn score(&self, gpu: &Rc<Gpu>, samples: &[Sample], batch_size: usize) -> Result<Score> {
         let adapted = self.adapted()?;
         score_adapted(gpu, adapted.model(), adapted.apart(), samples, batch_size).await
+    }
+
+    /// How well it tells preferred answers from rejected ones, by the loss of a recipe of stage dpo or kto. The reference is `reference`, else
+    /// the model without its adapters.
+    ///
+    /// # Errors
+    /// [`crate::Error::Recipe`] where the loss needs a reference and there is none; as [`Model::score`].
+    pub async fn score_preferences(
+        &self,
+        gpu: &Rc<Gpu>,
+        samples: &[Sample],
+        recipe: &Recipe,
+        reference: Option<&Checkpoint>,
+    ) -> Result<PreferenceScore> {
+        let adapted = self.adapted()?;
+        let reference = reference.map(|checkpoint| checkpoint as &dyn ModelSource);
+        score_preferences(gpu, adapted.model(), adapted.apart(), reference, samples, recipe).await
     }
 
     /// Loads the model to generate with, adapters included.

@@ -49,13 +49,17 @@ impl Run {
         for name in &recipe.adapter_name_or_path {
             adapters.push(places.directory(name).await?);
         }
+        let reference = match recipe.pref.ref_model.as_ref().filter(|_| recipe.needs_reference()) {
+            Some(name) => Some(Model::open(places.directory(name).await?).await?.checkpoint),
+            None => None,
+        };
         let resume_from = match &recipe.resume_from_checkpoint {
             Resume::From(name) => Some(places.directory(name).await?),
             Resume::No | Resume::Newest => None,
         };
         let checkpoint = model.checkpoint.clone();
         let date = model.tokenizer.now();
-        Ok(Run { model, input: RunInput { recipe, checkpoint, carry, data, adapters, resume_from, date } })
+        Ok(Run { model, input: RunInput { recipe, checkpoint, carry, data, adapters, reference, resume_from, date } })
     }
 
     /// Plans the run for a device: its order of samples, what is trained, its memory to the byte. Nothing is allocated.

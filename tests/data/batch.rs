@@ -26,7 +26,7 @@ fn two_samples_lie_side_by_side() {
 
 #[test]
 fn sequences_packed_into_one_sample_stay_apart() {
-    let packed = Sample { ids: vec![1, 2, 3, 4, 5], labels: vec![1, 2, 3, 4, 5], ends: vec![2, 5], line: 1 };
+    let packed = Sample { ids: vec![1, 2, 3, 4, 5], labels: vec![1, 2, 3, 4, 5], ends: vec![2, 5], feedback: None, line: 1 };
     let batch = Batch::of(&[&packed]);
     assert_eq!(batch.positions, [0, 1, 0, 1, 2]);
     assert_eq!(batch.targets, [2, IGNORE, 4, 5, IGNORE], "token 2 must not learn to predict the next sample");
@@ -47,7 +47,7 @@ fn samples() -> impl Strategy<Value = Vec<Sample>> {
             }
             ends.push(ids.len());
         }
-        Sample { ids, labels, ends, line: 0 }
+        Sample { ids, labels, ends, feedback: None, line: 0 }
     });
     prop::collection::vec(sample, 0..6)
 }

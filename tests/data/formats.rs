@@ -119,10 +119,7 @@ fn the_order_of_roles_is_checked() {
 #[test]
 fn records_that_mean_something_else_are_refused() {
     for (record, words) in [
-        (r#"{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}], "label": false}"#, "marked as bad"),
-        (r#"{"prompt": "q", "completion": "a", "label": true}"#, "marked as good"),
-        (r#"{"instruction": "q", "output": "a", "kto_tag": false}"#, "stage kto"),
-        (r#"{"prompt": "q", "chosen": "a", "rejected": "b"}"#, "stage dpo"),
+        (r#"{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}], "chosen": "a"}"#, "single answers"),
         (r#"{"instruction": "q", "output": "a", "images": ["a.png"]}"#, "only text is trained"),
     ] {
         let fault = fault("d.jsonl", record);
@@ -140,7 +137,7 @@ fn answers_of_weight_0_are_not_learned() {
         );
         read_records("d.jsonl", record.as_bytes(), None).map(|mut records| match records.remove(0).content {
             Content::Conversation(conversation) => conversation.messages.iter().map(|message| message.learned).collect::<Vec<_>>(),
-            Content::Text(_) => Vec::new(),
+            _ => Vec::new(),
         })
     };
     assert_eq!(read(r#""weight": 0"#).map(|learned| (learned[1], learned[3])), Ok((false, true)));
@@ -305,7 +302,11 @@ fn the_datasets_of_the_demo_are_read() {
     let info: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&info).expect("JSON");
     for name in info.keys() {
         let records = block_on(load_datasets(std::slice::from_ref(name), dir, None, &open)).expect("every line is right").records;
-        assert!(records.len() > 20 && records.iter().all(|r| matches!(r.content, Content::Conversation(_))), "{name}");
+        let expected = |content: &Content| match name.starts_with("manners") {
+            true => matches!(content, Content::Pair(..)),
+            false => matches!(content, Content::Conversation(_)),
+        };
+        assert!(records.len() > 20 && records.iter().all(|r| expected(&r.content)), "{name}");
     }
 }
 
@@ -315,8 +316,8 @@ fn an_unknown_or_unusable_dataset_says_why() {
     assert_eq!(fault("plian"), "plian: data/dataset_info.json has no such name; did you mean plain?");
     assert_eq!(fault("no/such.jsonl"), "no/such.jsonl: there is no such file, nor one in data");
     assert!(fault("hub").contains("nothing is downloaded"));
-    assert!(fault("pairs").contains("preferences"));
-    assert!(fault("good and bad").contains("marks answers as good or bad"));
+    assert!(fault("pairs").contains("\"instruction\" is missing"));
+    assert!(fault("good and bad").contains("\"q\" is missing"));
     assert!(fault("other split").contains("split is \"test\", but a file is all one split"));
     assert!(fault("odd").contains("formatting is 'xml'"));
     assert!(fault("gone").contains("there is no file data/gone.jsonl"));

@@ -38,7 +38,7 @@ impl Head {
     }
 
     fn with(self, label_smoothing: f32, weigh_by_probability: bool) -> Head {
-        Head { objective: Objective { label_smoothing, weigh_by_probability, embedding_noise: 0.0 }, ..self }
+        Head { objective: Objective { label_smoothing, weigh_by_probability, ..Objective::default() }, ..self }
     }
 
     fn batch(&self) -> Vec<u8> {

@@ -8,6 +8,7 @@ mod matmul;
 mod mlp;
 mod norms;
 mod optimizers;
+mod preference;
 mod rope;
 mod single;
 mod sums;

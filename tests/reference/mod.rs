@@ -8,6 +8,7 @@ pub(crate) mod cross_entropy;
 pub(crate) mod layer_norm;
 pub(crate) mod linear;
 pub(crate) mod low_rank;
+pub(crate) mod preference;
 pub(crate) mod rms_norm;
 pub(crate) mod rope;
 

@@ -55,6 +55,7 @@ impl Setup {
             carry: Carry::nothing(),
             data: Rc::new(data),
             adapters: Vec::new(),
+            reference: None,
             resume_from: None,
             date: 0,
         };

@@ -3,4 +3,5 @@
 mod faults;
 mod keeping;
 mod objectives;
+mod preference;
 mod schedule;

@@ -57,6 +57,7 @@ fn changed_losses_and_noise_equal_their_references() {
                 label_smoothing: number(&case["label_smoothing_factor"]) as f32,
                 weigh_by_probability: case["use_dft_loss"] == true,
                 embedding_noise: number(&case["neftune_noise_alpha"]) as f32,
+                preference: None,
             };
             let sequence = samples.iter().map(|sample| sample.ids.len()).max().unwrap_or(1);
             let options =

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use rootstock::Result;
 use rootstock::config::Recipe;
-use rootstock::data::{Content, Conversation, Encoding, LoadedRecords, Message, Sample, Tokenizer, encode_records, load_datasets};
+use rootstock::data::{Content, Encoding, LoadedRecords, Message, Sample, Tokenizer, encode_records, load_datasets};
 use rootstock::generate::{GeneratorOptions, SamplingOptions};
 use rootstock::gpu::Gpu;
 use rootstock::workflow::{Model, Responder};
@@ -48,11 +48,9 @@ impl Task {
         let LoadedRecords { records, .. } =
             load_datasets(&recipe.eval_dataset, &recipe.dataset_dir, recipe.max_samples, &embedded::open).await?;
         let encoded = encode_records(&recipe.eval_dataset.join(", "), &records, tokenizer, &Encoding::evaluation(recipe))?;
-        let question = |content: Content| match content {
-            Content::Conversation(Conversation { mut messages, .. }) => {
-                messages.pop().map(|answer| Question { messages, expected: answer.content })
-            }
-            Content::Text(_) => None,
+        let question = |content: Content| {
+            let mut messages = content.conversation()?.messages.clone();
+            messages.pop().map(|answer| Question { messages, expected: answer.content })
         };
         let questions = records.into_iter().filter_map(|record| question(record.content)).collect();
         Ok(Task { questions, samples: encoded.samples, batch: recipe.per_device_eval_batch_size })

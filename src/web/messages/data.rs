@@ -111,6 +111,18 @@ pub struct PreviewSample {
     pub truncated: bool,
     /// The line of the file that it began at.
     pub line: usize,
+    /// Preferences: its answers, one after the other.
+    pub answers: Vec<PreviewAnswer>,
+}
+
+/// An answer of a sample of preferences.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(TS))]
+pub struct PreviewAnswer {
+    /// preferred, rejected, good, bad, or other: of another prompt, for comparison.
+    pub role: String,
+    /// One past its last token.
+    pub end: usize,
 }
 
 /// A token of a sample.

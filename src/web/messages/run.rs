@@ -40,6 +40,20 @@ pub struct StepLine {
     pub remaining_seconds: Option<f64>,
     /// GPU memory in use.
     pub memory_bytes: Option<u64>,
+    /// Preferences: what the answers gain.
+    pub rewards: Option<Rewards>,
+}
+
+/// What stages dpo and kto tell about answers.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(TS))]
+pub struct Rewards {
+    /// Mean reward of preferred answers.
+    pub chosen: Option<f64>,
+    /// Mean reward of rejected answers.
+    pub rejected: Option<f64>,
+    /// Share of pairs whose preferred answer has the higher reward.
+    pub accuracy: Option<f64>,
 }
 
 /// An evaluation.
@@ -50,6 +64,8 @@ pub struct EvalLine {
     pub current_steps: u64,
     /// Loss on the evaluation samples.
     pub eval_loss: f64,
+    /// Preferences: what the answers gain.
+    pub rewards: Option<Rewards>,
 }
 
 /// An answer of a model that learns.

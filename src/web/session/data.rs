@@ -4,10 +4,10 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 
-use super::super::messages::{Columns, DataSource, Example, Exchange, Preview, PreviewSample, PreviewToken, Settings};
+use super::super::messages::{Columns, DataSource, Example, Exchange, Preview, PreviewAnswer, PreviewSample, PreviewToken, Settings};
 use super::{Session, columns, settings};
 use crate::config::Recipe;
-use crate::data::{Content, Encoding, IGNORE, Prepared, Record, Sample, Tokenizer, read_records};
+use crate::data::{Encoding, Feedback, IGNORE, Prepared, Record, Sample, Tokenizer, read_records};
 use crate::error::{Error, Result};
 use crate::platform::{Directory, MemoryDirectory};
 use crate::workflow::Places;
@@ -241,7 +241,7 @@ fn longest(prepared: &Prepared) -> usize {
 
 /// The first question of a record and its answer.
 fn exchange(record: &Record) -> Option<Exchange> {
-    let Content::Conversation(conversation) = &record.content else { return None };
+    let conversation = record.content.conversation()?;
     let [question, answer] = conversation.messages.get(..2)? else { return None };
     (question.role == "user").then(|| Exchange { question: question.content.clone(), answer: answer.content.clone() })
 }
@@ -257,5 +257,18 @@ fn key(recipe: &Recipe) -> String {
 fn show(sample: &Sample, tokenizer: &Tokenizer, cutoff: usize) -> Result<PreviewSample> {
     let texts = tokenizer.token_texts(&sample.ids)?;
     let tokens = texts.into_iter().zip(&sample.labels).map(|(text, label)| PreviewToken { text, trained: *label != IGNORE });
-    Ok(PreviewSample { tokens: tokens.collect(), trained: sample.targets(), truncated: sample.ids.len() >= cutoff, line: sample.line })
+    let roles = match sample.feedback {
+        None => [""; 2],
+        Some(Feedback::Pair) => ["preferred", "rejected"],
+        Some(Feedback::Good) => ["good", "other"],
+        Some(Feedback::Bad) => ["bad", "other"],
+    };
+    let answers = roles.into_iter().zip(&sample.ends).filter(|_| sample.feedback.is_some());
+    Ok(PreviewSample {
+        tokens: tokens.collect(),
+        trained: sample.targets(),
+        truncated: sample.sequences().any(|(ids, _)| ids.len() >= cutoff),
+        line: sample.line,
+        answers: answers.map(|(role, end)| PreviewAnswer { role: role.into(), end: *end }).collect(),
+    })
 }

@@ -15,10 +15,11 @@ const NAME: &str = "recipe.yaml";
 const ADAPTER: &str = "adapter_name_or_path";
 
 /// Keys that hold paths. The page does not offer them: the worker sets them itself.
-const PLACES: [&str; 9] = [
+const PLACES: [&str; 10] = [
     "model_name_or_path",
     "model_revision",
     ADAPTER,
+    "ref_model",
     "dataset",
     "eval_dataset",
     "dataset_dir",

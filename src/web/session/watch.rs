@@ -6,7 +6,7 @@ use std::rc::Rc;
 use async_trait::async_trait;
 use web_time::Instant;
 
-use super::super::messages::{Answered, EvalLine, Event, SampleLine, Samples, StepLine, Unit};
+use super::super::messages::{Answered, EvalLine, Event, Rewards, SampleLine, Samples, StepLine, Unit};
 use super::estimate::flops_per_token;
 use super::steer::{Question, Steering};
 use super::talk::{finish_word, messages_of, sampling_options};
@@ -17,7 +17,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::generate::{AnswerOptions, Generator, GeneratorOptions, SamplingOptions, chat_prompt, context_limit, stop_ids};
 use crate::gpu::Gpu;
-use crate::train::{self, Event as TrainEvent, LogEntry, LogLine, Observer, Wish};
+use crate::train::{self, Event as TrainEvent, Figures, LogEntry, LogLine, Observer, Wish};
 use crate::workflow::Run;
 
 /// A snapshot is written at least this often, whatever the settings say, so that a closed tab loses no more than this.
@@ -43,13 +43,21 @@ impl From<LogLine> for StepLine {
             tokens_per_second: line.tokens_per_second,
             remaining_seconds: seconds(&line.remaining_time),
             memory_bytes: None,
+            rewards: rewards(&line.more, ""),
         }
     }
 }
 
+/// The figures of preferences, if there are any.
+fn rewards(figures: &Figures, prefix: &str) -> Option<Rewards> {
+    let of = |name: &str| figures.get(&format!("{prefix}rewards/{name}")).copied().flatten();
+    let rewards = Rewards { chosen: of("chosen"), rejected: of("rejected"), accuracy: of("accuracies") };
+    (rewards.chosen.is_some() || rewards.rejected.is_some()).then_some(rewards)
+}
+
 impl From<train::EvalLine> for EvalLine {
     fn from(line: train::EvalLine) -> EvalLine {
-        EvalLine { current_steps: line.current_steps, eval_loss: line.eval_loss }
+        EvalLine { current_steps: line.current_steps, eval_loss: line.eval_loss, rewards: rewards(&line.each, "eval_") }
     }
 }
 

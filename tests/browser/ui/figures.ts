@@ -74,9 +74,10 @@ export function* runEvents(step: number, total: number): Generator<Event> {
       tokens_per_second: 1840 + 900 * noise,
       remaining_seconds: total - step,
       memory_bytes: 46e6,
+      rewards: null,
     },
   };
-  if (step % Math.ceil(total / 3) === 0) yield { kind: "evaluation", line: { current_steps: step, eval_loss: 0.45 + 2 * Math.exp(-step / (total / 4)) } };
+  if (step % Math.ceil(total / 3) === 0) yield { kind: "evaluation", line: { current_steps: step, eval_loss: 0.45 + 2 * Math.exp(-step / (total / 4)), rewards: null } };
   if (step % 20 === 0) {
     yield { kind: "saved", step };
     yield* answer(step, "Anna lives in the red house.");

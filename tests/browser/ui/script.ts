@@ -63,10 +63,10 @@ const answers: Answers = {
     if (wrong) throw new Error(`${wrong.name}, line 1: this is not JSON (expected a string at column 2).`);
     if (asked.get("data") === "long") {
       const long = Array.from({ length: 128 }, (_, index) => ({ text: `token${index}`, trained: index > 9 }));
-      const shown = [{ tokens: long, trained: 118, truncated: true, line: 1 }];
+      const shown = [{ tokens: long, trained: 118, truncated: true, line: 1, answers: [] }];
       return { records: 1, samples: 1, evaluation_samples: 0, tokens: 128, trained: 118, truncated: 1, dropped: 0, longest: 128, needs: 300, notices: [], shown };
     }
-    const shown = Array.from({ length: count }, (_, index) => ({ tokens, trained: 8, truncated: index === 2, line: first + index + 1 }));
+    const shown = Array.from({ length: count }, (_, index) => ({ tokens, trained: 8, truncated: index === 2, line: first + index + 1, answers: [] }));
     return { records: 1000, samples: 1000, evaluation_samples: 143, tokens: 22_110, trained: 9_820, truncated: 3, dropped: 0, longest: 41, needs: 41, notices: [], shown };
   },
   measure: () => null,

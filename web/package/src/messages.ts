@@ -191,7 +191,9 @@ export type EvalLine = {
   /** Steps done. */
   current_steps: number,
   /** Loss on the evaluation samples. */
-  eval_loss: number
+  eval_loss: number,
+  /** Preferences: what the answers gain. */
+  rewards: Rewards | null
 };
 
 /** What happens while a request is worked on. */
@@ -413,6 +415,14 @@ export type Preview = {
   shown: Array<PreviewSample>
 };
 
+/** An answer of a sample of preferences. */
+export type PreviewAnswer = {
+  /** preferred, rejected, good, bad, or other: of another prompt, for comparison. */
+  role: string,
+  /** One past its last token. */
+  end: number
+};
+
 /** A sample as the model sees it. */
 export type PreviewSample = {
   /** Its tokens. */
@@ -422,7 +432,9 @@ export type PreviewSample = {
   /** Whether it fills cutoff_len. */
   truncated: boolean,
   /** The line of the file that it began at. */
-  line: number
+  line: number,
+  /** Preferences: its answers, one after the other. */
+  answers: Array<PreviewAnswer>
 };
 
 /** A token of a sample. */
@@ -711,6 +723,16 @@ export type Request = {
   request: number
 };
 
+/** What stages dpo and kto tell about answers. */
+export type Rewards = {
+  /** Mean reward of preferred answers. */
+  chosen: number | null,
+  /** Mean reward of rejected answers. */
+  rejected: number | null,
+  /** Share of pairs whose preferred answer has the higher reward. */
+  accuracy: number | null
+};
+
 /** A run or a model that is kept in this browser. */
 export type Run = {
   /** Its id. */
@@ -906,7 +928,9 @@ export type StepLine = {
   /** To the end at the present speed. */
   remaining_seconds: number | null,
   /** GPU memory in use. */
-  memory_bytes: number | null
+  memory_bytes: number | null,
+  /** Preferences: what the answers gain. */
+  rewards: Rewards | null
 };
 
 /** What this origin stores. */

@@ -1,5 +1,5 @@
-import type { ComponentChildren } from "preact";
-import type { Preview as Shown } from "rootstock";
+import { Fragment, type ComponentChildren } from "preact";
+import type { Preview as Shown, PreviewSample } from "rootstock";
 import { count, counted, percent } from "../numbers.js";
 import { showMore } from "../state/data.js";
 import { Button } from "./Button.js";
@@ -43,11 +43,16 @@ export function Preview({ preview, busy }: { preview: Shown; busy: boolean }) {
               </small>
               {sample.truncated && <Tag kind="warning">cut</Tag>}
             </p>
-            <p class="tokens">
-              {sample.tokens.map(({ text, trained }, at) => (
-                <TokenBox key={at} text={text} trained={trained} />
-              ))}
-            </p>
+            {parts(sample).map(({ role, tokens }) => (
+              <Fragment key={role}>
+                {role !== "" && <p class="soft">{ROLES[role] ?? role}</p>}
+                <p class="tokens">
+                  {tokens.map(({ text, trained }, at) => (
+                    <TokenBox key={at} text={text} trained={trained} />
+                  ))}
+                </p>
+              </Fragment>
+            ))}
           </li>
         ))}
       </ol>
@@ -60,6 +65,21 @@ export function Preview({ preview, busy }: { preview: Shown; busy: boolean }) {
       )}
     </div>
   );
+}
+
+/** What the answers of preferences are called. */
+const ROLES: Record<string, string> = {
+  preferred: "The preferred answer",
+  rejected: "The rejected answer",
+  good: "A good answer",
+  bad: "A bad answer",
+  other: "For comparison: an answer to another question",
+};
+
+/** The answers of a sample, or the whole of it. */
+function parts({ tokens, answers }: PreviewSample): { role: string; tokens: PreviewSample["tokens"] }[] {
+  if (answers.length === 0) return [{ role: "", tokens }];
+  return answers.map(({ role, end }, index) => ({ role, tokens: tokens.slice(answers[index - 1]?.end ?? 0, end) }));
 }
 
 function TokenBox({ text, trained }: { text: string; trained: boolean }) {

@@ -6,7 +6,7 @@ import { dataWords } from "../names.js";
 import { ask } from "./engine.js";
 import { latest } from "./latest.js";
 import { active } from "./phase.js";
-import { settled } from "./recipe.js";
+import { set, settled, stage } from "./recipe.js";
 
 /** How the data is given. Each way keeps its own input. */
 export type Way = "example" | "paste" | "files" | "write";
@@ -117,11 +117,20 @@ export async function prepareNow(): Promise<void> {
   dataFault.value = null;
 }
 
+/** Data of pairs of answers is learnt from as such, and other data is not. */
+function followPairs(found: string[]): void {
+  const pairs = found.includes("chosen") && found.includes("rejected");
+  const now = stage.peek();
+  if (pairs && (now === "sft" || now === "pt")) set({ stage: "dpo" });
+  if (!pairs && found.length > 0 && now === "dpo" && mapping.peek() === null) set({ stage: "sft" });
+}
+
 /** Keeps the names of the columns in sync with the data. A mapping whose columns are gone is forgotten. */
 function followColumns(): void {
   const names = latest(300, (file: DataFile) => ask({ kind: "columns", file }));
   const show = (found: string[]) => {
     columns.value = found;
+    followPairs(found);
     const known = mapping.peek();
     if (known && ![known.prompt, known.response ?? known.prompt].every((name) => found.includes(name))) mapping.value = null;
   };

@@ -29,8 +29,10 @@ const FIRST: Settings = {
  * Good default learning rates: a small model tolerates a higher one than a large model, and an adapter a higher one than all weights.
  * Those of the embedded model are from its demo (assets/demo).
  */
-export function goodRate(method: Method, parameters: number): number {
+export function goodRate(method: Method, parameters: number, compares: boolean): number {
   const small = parameters < 10e6;
+  // A preference needs few and small steps (assets/demo/manners.yaml; LLaMA-Factory's example for large models).
+  if (compares) return method === "lora" ? (small ? 1e-3 : 5e-6) : small ? 1e-4 : 1e-6;
   if (method === "lora") return small ? 5e-3 : 2e-4;
   return small ? 1e-3 : 2e-5;
 }
@@ -44,6 +46,17 @@ export const method = computed<Method>(() => {
   return value === "lora" || value === "freeze" ? value : "full";
 });
 
+/** What is learnt, by LLaMA-Factory's names. */
+export type Stage = "sft" | "pt" | "dpo" | "kto";
+
+export const stage = computed<Stage>(() => {
+  const value = recipe.value["stage"];
+  return value === "pt" || value === "dpo" || value === "kto" ? value : "sft";
+});
+
+/** Whether answers are compared: pairs of them, or good and bad ones. */
+export const compares = computed(() => stage.value === "dpo" || stage.value === "kto");
+
 /** The stored adapters of the open base, which a run can go on from. */
 export const ownAdapters = computed<Run[]>(() => {
   const source = JSON.stringify(baseSource.value);
@@ -55,7 +68,7 @@ export const settled = computed<Settings>(() => {
   const { adapter_name_or_path: adapter, quantization_bit: bits, ...others } = recipe.value;
   const goesOn = method.value === "lora" && ownAdapters.value.some(({ id }) => id === adapter);
   return {
-    learning_rate: goodRate(method.value, base.value?.report.parameters ?? 0),
+    learning_rate: goodRate(method.value, base.value?.report.parameters ?? 0, compares.value),
     ...others,
     ...(goesOn && adapter !== undefined ? { adapter_name_or_path: adapter } : {}),
     ...(method.value === "lora" && bits !== undefined ? { quantization_bit: bits } : {}),

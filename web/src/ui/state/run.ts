@@ -39,7 +39,7 @@ export const shownRun = signal<Shown | null>(null);
 /** The sampling during training: its interval in steps, and the prompts. */
 export const sampling = signal<Samples>({ every: 25, prompts: [], max_new_tokens: 40 });
 
-export type Curve = "loss" | "lr" | "grad_norm" | "tokens_per_second" | "memory_bytes";
+export type Curve = "loss" | "lr" | "grad_norm" | "tokens_per_second" | "memory_bytes" | "rewards";
 
 /** The points of the curves; the second line of `loss` holds the evaluations. */
 export const curves: Record<Curve, Signal<Points>> = {
@@ -48,6 +48,7 @@ export const curves: Record<Curve, Signal<Points>> = {
   grad_norm: signal<Points>([[], []]),
   tokens_per_second: signal<Points>([[], []]),
   memory_bytes: signal<Points>([[], []]),
+  rewards: signal<Points>([[], [], []]),
 };
 
 /** Whether a run can be seen: one that goes on, or one that has ended. */
@@ -66,6 +67,7 @@ function clearCurves(): void {
   all = [];
   evaluated = [];
   curves.loss.value = [[], [], []];
+  curves.rewards.value = [[], [], []];
   for (const name of ["lr", "grad_norm", "tokens_per_second", "memory_bytes"] as const) curves[name].value = [[], []];
   recent.value = [];
 }
@@ -300,6 +302,7 @@ function showArrived(): void {
       add("lr", at, [line.lr]);
       add("grad_norm", at, [line.grad_norm]);
       add("tokens_per_second", at, [line.tokens_per_second]);
+      if (line.rewards !== null) add("rewards", at, [line.rewards.chosen, line.rewards.rejected]);
       if (line.memory_bytes !== null) add("memory_bytes", at, [line.memory_bytes]);
     }
   });

@@ -1,7 +1,7 @@
 import type { Signal } from "@preact/signals";
 import { Choice } from "../parts/Choice.js";
 import { Drop } from "../parts/Drop.js";
-import { NumberField, SwitchField } from "../parts/Field.js";
+import { NumberField, SelectField, SwitchField } from "../parts/Field.js";
 import { Notice } from "../parts/Notice.js";
 import { Mapping } from "../parts/Mapping.js";
 import { Missing, Onward } from "../parts/Onward.js";
@@ -13,7 +13,7 @@ import { recognise } from "rootstock";
 import { Button } from "../parts/Button.js";
 import { ready } from "../state/base.js";
 import { data, dataFault, example, examples, files, heldOut, pasted, pastedFormat, preparing, preview, suitsVillage, way, type Way } from "../state/data.js";
-import { flagOf, numberOf, set } from "../state/recipe.js";
+import { compares, flagOf, numberOf, set, stage, textOf } from "../state/recipe.js";
 import { wrongOn } from "../state/wrong.js";
 
 const WAYS: readonly (readonly [Way, string])[] = [
@@ -179,6 +179,7 @@ function Needed() {
 function Settings() {
   return (
     <>
+      <Learnt />
       <NumberField
         name="Longest sample"
         help="Longer samples are cut, question and answer in proportion."
@@ -202,24 +203,70 @@ function Settings() {
         <summary>Evaluate on other files</summary>
         <Files list={heldOut} />
       </details>
-      <SwitchField
-        name="Learn the questions too"
-        help="Otherwise the model learns the answers only."
-        value={flagOf("train_on_prompt")}
-        onChange={(value) => set({ train_on_prompt: value || null })}
+      {!compares.value && (
+        <>
+          <SwitchField
+            name="Learn the questions too"
+            help="Otherwise the model learns the answers only."
+            value={flagOf("train_on_prompt")}
+            onChange={(value) => set({ train_on_prompt: value || null })}
+          />
+          <SwitchField
+            name="Last answer only"
+            help="Of a conversation with several answers, the model learns the last one only."
+            value={flagOf("mask_history")}
+            onChange={(value) => set({ mask_history: value || null })}
+          />
+          <SwitchField
+            name="Pack short samples"
+            help="Several samples share one sequence and do not see each other: faster on short data."
+            value={flagOf("neat_packing")}
+            onChange={(value) => set({ neat_packing: value || null, packing: value || null })}
+          />
+        </>
+      )}
+    </>
+  );
+}
+
+const LOSSES = ["sigmoid", "hinge", "ipo", "orpo", "simpo"] as const;
+
+/** What is learnt from the data, and how answers are compared. */
+function Learnt() {
+  return (
+    <>
+      <SelectField
+        name="What is learnt"
+        help="Pairs of answers have the fields chosen and rejected; good and bad answers have label or kto_tag."
+        value={stage.value}
+        options={[
+          ["sft", "the answers"],
+          ["dpo", "the better of two answers (dpo)"],
+          ["kto", "good answers, not bad ones (kto)"],
+          ["pt", "whole texts (pt)"],
+        ]}
+        onChange={(value) => set({ stage: value })}
       />
-      <SwitchField
-        name="Last answer only"
-        help="Of a conversation with several answers, the model learns the last one only."
-        value={flagOf("mask_history")}
-        onChange={(value) => set({ mask_history: value || null })}
-      />
-      <SwitchField
-        name="Pack short samples"
-        help="Several samples share one sequence and do not see each other: faster on short data."
-        value={flagOf("neat_packing")}
-        onChange={(value) => set({ neat_packing: value || null, packing: value || null })}
-      />
+      {stage.value === "dpo" && (
+        <SelectField
+          name="Loss"
+          help="How the two answers are compared. orpo and simpo need no reference."
+          value={textOf("pref_loss") || "sigmoid"}
+          options={LOSSES.map((name) => [name, name] as const)}
+          onChange={(value) => set({ pref_loss: value === "sigmoid" ? null : value })}
+        />
+      )}
+      {compares.value && (
+        <NumberField
+          name="Strength of the preference"
+          help="pref_beta: smaller lets the model go further from what it was."
+          least={0.001}
+          most={100}
+          otherwise="0.1"
+          value={numberOf("pref_beta")}
+          onChange={(value) => set({ pref_beta: value })}
+        />
+      )}
     </>
   );
 }

@@ -1,5 +1,6 @@
 import { Chart, type Line } from "../../charts/Chart.js";
-import { bytes, count, duration, figures } from "../../numbers.js";
+import type { Rewards } from "rootstock";
+import { bytes, count, duration, figures, percent } from "../../numbers.js";
 import { Figure } from "../Preview.js";
 import { phase } from "../../state/phase.js";
 import { numberOf } from "../../state/recipe.js";
@@ -13,6 +14,10 @@ const LOSS: readonly Line[] = [
 const RATE: readonly Line[] = [{ name: "learning rate", token: "slate" }];
 const NORM: readonly Line[] = [{ name: "gradient norm", token: "slate" }];
 const SPEED: readonly Line[] = [{ name: "tokens / s", token: "slate", format: (value) => count(value) }];
+const REWARDS: readonly Line[] = [
+  { name: "preferred", token: "leaf" },
+  { name: "rejected", token: "bark" },
+];
 const MEMORY: readonly Line[] = [{ name: "memory", token: "slate", format: bytes }];
 
 /** A run in figures and curves, with its answers beside the loss. */
@@ -35,9 +40,12 @@ export function Live() {
           <Figure name="Memory">{line.memory_bytes === null ? "–" : bytes(line.memory_bytes)}</Figure>
         </dl>
       )}
+      {line?.rewards && <Preferences rewards={line.rewards} />}
       <div class="beside">
         <figure>
-          <figcaption>Loss per token, in nats: how much the right answers surprise it</figcaption>
+          <figcaption>
+            {line?.rewards ? "Loss: how far the answers are from being told apart" : "Loss per token, in nats: how much the right answers surprise it"}
+          </figcaption>
           <Chart
             label={line ? `Loss over the steps, now ${line.loss.toFixed(3)}` : "Loss over the steps; no step is done yet"}
             lines={LOSS}
@@ -53,12 +61,34 @@ export function Live() {
   );
 }
 
+/** How well the answers are told apart, in the last steps and on the evaluation's. */
+function Preferences({ rewards: { chosen, rejected, accuracy } }: { rewards: Rewards }) {
+  const held = lastEval.value?.rewards ?? null;
+  const reward = (value: number | null) => (value === null ? "–" : value.toFixed(3));
+  const share = (value: number | null | undefined) => (value === null || value === undefined ? "–" : percent(value));
+  return (
+    <dl class="figures six" aria-label="The answers">
+      <Figure name="Preferred">{reward(chosen)}</Figure>
+      <Figure name="Rejected">{reward(rejected)}</Figure>
+      <Figure name="Margin">{reward(chosen === null || rejected === null ? null : chosen - rejected)}</Figure>
+      <Figure name="Told apart">{share(accuracy)}</Figure>
+      <Figure name="Evaluation">{share(held?.accuracy)}</Figure>
+    </dl>
+  );
+}
+
 function More() {
   const line = last.value;
   if (!line) return null;
   return (
     <>
       <div class="charts">
+        {line.rewards && (
+          <figure>
+            <figcaption>Reward: what an answer gained over what the model was</figcaption>
+            <Chart label="Rewards of preferred and rejected answers over the steps" lines={REWARDS} points={curves.rewards} most={line.total_steps} />
+          </figure>
+        )}
         <figure>
           <figcaption>Learning rate</figcaption>
           <Chart label="Learning rate over the steps" lines={RATE} points={curves.lr} most={line.total_steps} />
