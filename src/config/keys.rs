@@ -126,8 +126,20 @@ const fn with(feature: &'static str, name: &'static str) -> Key {
 /// The heading of keys that training does not read.
 pub const USING_GROUP: &str = "Chat, merging and prediction";
 
-const TABLE: &[&[Key]] =
-    &[MODEL, DATA, TRAINING, PREFERENCES, EVALUATION, OUTPUT, LORA, USING, notes::IGNORED, notes::NOTED, refused::REFUSED, refused::COMPANIONS];
+const TABLE: &[&[Key]] = &[
+    MODEL,
+    DATA,
+    TRAINING,
+    PREFERENCES,
+    EVALUATION,
+    OUTPUT,
+    LORA,
+    USING,
+    notes::IGNORED,
+    notes::NOTED,
+    refused::REFUSED,
+    refused::COMPANIONS,
+];
 
 const DTYPES: &[&str] = &["auto", "float32", "float16", "bfloat16"];
 const STRATEGIES: &[&str] = &["no", "steps", "epoch"];

@@ -1,10 +1,10 @@
 //! Training arguments in LLaMA-Factory's vocabulary.
 
 mod checks;
-mod preference;
 mod docs;
 mod entries;
 pub mod keys;
+mod preference;
 mod recipe;
 mod scheduler_kwargs;
 mod settings;

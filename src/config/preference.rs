@@ -65,14 +65,23 @@ impl Recipe {
             s.refuse("dpo_label_smoothing", &[], "from 0.5 on the rejected answers would be preferred; write a share below");
         }
         if self.lora.pissa_init && self.needs_reference() {
-            let reason = format!("stage {stage} compares with the model as it is, and pissa_init takes its weights apart; leave pissa_init out");
+            let reason =
+                format!("stage {stage} compares with the model as it is, and pissa_init takes its weights apart; leave pissa_init out");
             s.refuse("pissa_init", &["finetuning_type"], reason);
         }
         if self.neftune_noise_alpha.is_some() {
-            s.refuse("neftune_noise_alpha", &[], format!("noise would make the comparison of answers in stage {stage} random; leave it out"));
+            s.refuse(
+                "neftune_noise_alpha",
+                &[],
+                format!("noise would make the comparison of answers in stage {stage} random; leave it out"),
+            );
         }
         if self.do_predict {
-            s.refuse("do_predict", &["stage"], format!("prediction answers the prompts of stage: sft; stage {stage} compares given answers"));
+            s.refuse(
+                "do_predict",
+                &["stage"],
+                format!("prediction answers the prompts of stage: sft; stage {stage} compares given answers"),
+            );
         }
     }
 }

@@ -54,7 +54,11 @@ const ELSEWHERE: &[(&str, &[&str], &str)] = &[
         "not supported: reward models and PPO are not built in; stage: dpo learns from the same pairs of answers without a reward model, or \
          take this recipe to LLaMA-Factory",
     ),
-    ("pref_loss", &["kto_pair"], "not supported: TRL has given it up; use pref_loss: sigmoid, or stage: kto for answers that are marked one by one"),
+    (
+        "pref_loss",
+        &["kto_pair"],
+        "not supported: TRL has given it up; use pref_loss: sigmoid, or stage: kto for answers that are marked one by one",
+    ),
     ("finetuning_type", &["oft"], "not supported: orthogonal fine-tuning is not built in; use finetuning_type: lora"),
 ];
 

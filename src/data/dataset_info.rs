@@ -3,9 +3,9 @@
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
+use super::answers::Answers;
 use super::faults::Faults;
 use super::formats::{Expected, Piece, PieceTaker, is_dataset_file, read_file};
-use super::answers::Answers;
 use super::layout::{AlpacaColumns, Layout, MessageColumns};
 use super::record::Record;
 use super::split_name::{Slice, files_of_split};
@@ -369,7 +369,9 @@ fn layout_of(entry: &Json) -> Result<Option<Layout>, String> {
     let named = |name: &str| columns[name].as_str().map(str::to_string);
     let formatting = entry["formatting"].as_str().unwrap_or("alpaca");
     let answers = match (entry["ranking"] == true, named("kto_tag")) {
-        (true, Some(_)) => return Err("ranking: true says that records have two answers, kto_tag that they have one; keep one of the two".into()),
+        (true, Some(_)) => {
+            return Err("ranking: true says that records have two answers, kto_tag that they have one; keep one of the two".into());
+        }
         (true, None) => Answers::Ranked {
             chosen: named("chosen").unwrap_or_else(|| "chosen".into()),
             rejected: named("rejected").unwrap_or_else(|| "rejected".into()),
@@ -379,7 +381,9 @@ fn layout_of(entry: &Json) -> Result<Option<Layout>, String> {
     };
     let ranked = matches!(answers, Answers::Ranked { .. });
     match formatting {
-        "alpaca" if columns.is_null() && ranked => Ok(Some(Layout::Alpaca(AlpacaColumns { answers, ..Default::default() }.without_unmapped()))),
+        "alpaca" if columns.is_null() && ranked => {
+            Ok(Some(Layout::Alpaca(AlpacaColumns { answers, ..Default::default() }.without_unmapped())))
+        }
         "alpaca" if columns.is_null() => Ok(None), // the default, and what plain files of any form are written with
         // With columns given, those that are not named do not exist.
         "alpaca" => match (named("prompt"), named("response").or_else(|| ranked.then(String::new))) {

@@ -109,7 +109,10 @@ impl Encoded {
         }
         if (good == 0) != (bad == 0) {
             let which = if good > 0 { "good" } else { "bad" };
-            self.notices.push(format!("all {} answers are marked as {which}: kto learns from the difference between good and bad ones", good + bad));
+            self.notices.push(format!(
+                "all {} answers are marked as {which}: kto learns from the difference between good and bad ones",
+                good + bad
+            ));
         }
     }
 }

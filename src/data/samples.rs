@@ -1,10 +1,10 @@
 //! From records to training samples: token ids and the labels to learn, aligned as transformers aligns them.
 
+use super::answers::Answers;
 use super::conversation::{Opening, Turns, encode_conversation};
 use super::faults::Faults;
-use super::preference;
 use super::packing::{pack, share_length};
-use super::answers::Answers;
+use super::preference;
 use super::record::{Content, Conversation, Record};
 use super::sample::{Feedback, IGNORE, Sample};
 use super::tokenizer::Tokenizer;

@@ -150,8 +150,7 @@ fn unpack(mut block: &[u8], records: &mut Vec<RecordTokens>) -> bool {
         let flags = byte(block)?;
         let line = number(block)?;
         let feedback = [None, Some(Feedback::Pair), Some(Feedback::Good), Some(Feedback::Bad)][usize::from(flags >> 2 & 3)];
-        let mut record =
-            RecordTokens { line, truncated: flags & 1 != 0, conversation: flags & 2 != 0, feedback, ..Default::default() };
+        let mut record = RecordTokens { line, truncated: flags & 1 != 0, conversation: flags & 2 != 0, feedback, ..Default::default() };
         for _ in 0..number(block)? {
             let count = number(block)?;
             let labelled = byte(block)? != 0;

@@ -100,11 +100,17 @@ fn draw_chart(area: &Area<'_>, plot: &Plot<'_>) -> Fallible {
         let thin = RAW.mix(0.45).stroke_width(4);
         chart.draw_series(LineSeries::new(train.iter().copied(), thin))?.label(name).legend(move |(x, y)| sample(x, y, thin));
         let thick = RAW.stroke_width(3 * SCALE);
-        chart.draw_series(LineSeries::new(smooth(train), thick))?.label(format!("{name}, smoothed")).legend(move |(x, y)| sample(x, y, thick));
+        chart
+            .draw_series(LineSeries::new(smooth(train), thick))?
+            .label(format!("{name}, smoothed"))
+            .legend(move |(x, y)| sample(x, y, thick));
     }
     if !eval.is_empty() {
         let line = EVAL.stroke_width(2 * SCALE);
-        chart.draw_series(LineSeries::new(eval.iter().copied(), line))?.label(format!("eval {name}")).legend(move |(x, y)| sample(x, y, line));
+        chart
+            .draw_series(LineSeries::new(eval.iter().copied(), line))?
+            .label(format!("eval {name}"))
+            .legend(move |(x, y)| sample(x, y, line));
         chart.draw_series(eval.iter().map(|p| Circle::new(*p, 5 * SCALE, EVAL.filled())))?;
     }
     chart

@@ -39,12 +39,7 @@ impl Measured {
 ///
 /// # Errors
 /// [`crate::Error::Gpu`] when the device failed.
-pub(super) async fn evaluate(
-    engine: &mut Engine,
-    samples: &[Sample],
-    references: &[[f32; 2]],
-    batch_size: usize,
-) -> Result<Measured> {
+pub(super) async fn evaluate(engine: &mut Engine, samples: &[Sample], references: &[[f32; 2]], batch_size: usize) -> Result<Measured> {
     let mut measured = Measured::default();
     let indices: Vec<usize> = (0..samples.len()).collect();
     for chunk in indices.chunks(batch_size.max(1)) {

@@ -28,7 +28,12 @@ impl References {
     }
 
     /// Those by the run's own model, less its adapter, before it is trained.
-    pub(super) async fn by_own(planned: &PlannedRun, job: &Job<'_>, engine: &mut Engine, observer: &mut dyn Observer) -> Result<References> {
+    pub(super) async fn by_own(
+        planned: &PlannedRun,
+        job: &Job<'_>,
+        engine: &mut Engine,
+        observer: &mut dyn Observer,
+    ) -> Result<References> {
         let PlannedReference::Own { tokens } = planned.reference else { return Ok(References::default()) };
         let label = job.checkpoint.label();
         observer.event(Event::Notice(told(job, &label)));

@@ -179,7 +179,11 @@ fn each_answer_of_kto_has_one_of_another_prompt_with_and_without_a_cache() {
         assert_eq!(sample.feedback, Some(if i % 2 == 0 { Feedback::Good } else { Feedback::Bad }));
     }
     let one_sided = prepared("kto", &[RATED, RATED].join("\n"), &[], None).expect("it can be trained");
-    assert!(one_sided.train.notices.iter().any(|notice| notice.contains("all 2 answers are marked as good")), "{:?}", one_sided.train.notices);
+    assert!(
+        one_sided.train.notices.iter().any(|notice| notice.contains("all 2 answers are marked as good")),
+        "{:?}",
+        one_sided.train.notices
+    );
 }
 
 #[test]

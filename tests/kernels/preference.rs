@@ -21,6 +21,9 @@ const TOLERANCE: f64 = 1e-4;
 const X: ParamId = ParamId(0);
 const W: ParamId = ParamId(1);
 
+/// A token that is learned: its row, its label, its logits.
+type Target = (usize, usize, Vec<f64>);
+
 struct Case {
     hidden: usize,
     vocabulary: usize,
@@ -63,9 +66,9 @@ impl Case {
     }
 
     /// The logits of each target, their labels, and the answers' log-probabilities.
-    fn forward(&self) -> (Vec<(usize, usize, Vec<f64>)>, Vec<f64>) {
+    fn forward(&self) -> (Vec<Target>, Vec<f64>) {
         let (rows, labels) = self.batch.target_rows();
-        let targets: Vec<(usize, usize, Vec<f64>)> = rows
+        let targets: Vec<Target> = rows
             .iter()
             .zip(&labels)
             .map(|(row, label)| {

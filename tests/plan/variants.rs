@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::OnceLock;
 
 use rootstock::gpu::Profile;
-use rootstock::graph::{ParamLayout, Purpose, WeightType};
+use rootstock::graph::{Objective, ParamLayout, Preference, PreferenceLoss, Purpose, WeightType};
 use rootstock::kernels::{Dispatch, Family};
 use rootstock::model::{ModelConfig, forward, params};
 use rootstock::optim::{AdamW, Optimizer, update_program};
@@ -43,6 +43,14 @@ fn dispatches(family: Family) -> Vec<Dispatch> {
         for optimizer in [Optimizer::default(), Optimizer::AdamW8bit(AdamW::default())] {
             let layout = ParamLayout::with_states(&trained, &profile, |_| optimizer.states(1 << 20, false));
             all.extend(update_program(&layout, &profile.tuning, &optimizer).dispatches);
+        }
+        // What preferences add is in the head.
+        for loss in [PreferenceLoss::Sigmoid { label_smoothing: 0.0 }, PreferenceLoss::Kto { chosen_weight: 1.0, rejected_weight: 1.0 }] {
+            let objective = Objective { preference: Some(Preference { loss, beta: 0.1, ftx: 0.0 }), ..Objective::default() };
+            let layout = ParamLayout::new(&trained, &profile);
+            let graph = forward::build_for(&config, trained.clone(), 256, Purpose::Train, 1024, objective);
+            let head = |d: &Dispatch| d.shader.name == "preference" || d.shader.name == "cross_entropy_forward";
+            all.extend(compile(&graph, &layout, &profile, Options::default()).dispatches.into_iter().filter(head));
         }
         let params = Rc::new(forward::graph_params(&params(&config), false, |_| WeightType::Bf16));
         let layout = ParamLayout::new(&params, &profile);

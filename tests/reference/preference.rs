@@ -129,11 +129,8 @@ pub(crate) fn all() -> Vec<Preference> {
 
 #[test]
 fn every_loss_has_its_derivative() {
-    let answers = Answers {
-        tokens: vec![4, 3, 1, 6, 5, 2],
-        references: vec![-9.0, -7.5, -2.0, -11.0, -12.0, -4.5],
-        good: vec![true, false, true],
-    };
+    let answers =
+        Answers { tokens: vec![4, 3, 1, 6, 5, 2], references: vec![-9.0, -7.5, -2.0, -11.0, -12.0, -4.5], good: vec![true, false, true] };
     for p in all() {
         for logps in [[-8.5, -7.0, -2.5, -9.0, -11.0, -6.0], [-3.0, -9.5, -0.5, -13.0, -14.0, -2.0]] {
             let kl = kl(&answers, &logps);

@@ -139,7 +139,8 @@ fn ten_steps_equal_llama_factory_and_trl() {
     for case in list(&fixture["cases"]) {
         let name = case["name"].as_str().expect("a name");
         let out = MemoryDirectory::new("out");
-        let (planned, outcome) = Case::of(case, &fixture["arguments"]).train("", &out, &mut Silent).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let (planned, outcome) =
+            Case::of(case, &fixture["arguments"]).train("", &out, &mut Silent).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert!(outcome.peak_bytes <= planned, "{name}: {} bytes instead of at most {planned}", outcome.peak_bytes);
         let mut worst = [0.0f64; 4];
         let mut check = |at: usize, what: String, off: f64, tolerance: f64| {
@@ -160,7 +161,9 @@ fn ten_steps_equal_llama_factory_and_trl() {
             assert!(off("lr", "learning_rate", 1e-9) < 1e-6, "{name}: the learning rate of step {step}");
             // Means over pairs here, of micro-batches there: the same where these are of one size. KTO's are over the group in both.
             if step % 2 == 0 || case["stage"] == "kto" {
-                for figure in ["rewards/chosen", "rewards/rejected", "rewards/margins", "rewards/accuracies", "logps/chosen", "logps/rejected"] {
+                for figure in
+                    ["rewards/chosen", "rewards/rejected", "rewards/margins", "rewards/accuracies", "logps/chosen", "logps/rejected"]
+                {
                     // Before the first update a reward is 0 but for rounding, and nobody leads.
                     let undecided = figure == "rewards/accuracies" && want["rewards/margins"] == 0.0;
                     if !want[figure].is_null() && !undecided {
