@@ -114,6 +114,27 @@ test("wrong inputs are said where they are", async ({ page }) => {
   await expect(rate).not.toHaveAttribute("aria-invalid", "true");
 });
 
+test("pairs of answers are learnt as such, and the run shows how well they are told apart", async ({ page }) => {
+  await openVillage(page, "?steps=30");
+  await step(page, "Data");
+  await page.getByText("Paste", { exact: true }).click();
+  await page.getByLabel("Records").fill("instruction,chosen,rejected\nWhere?,Here.,No.");
+  await expect(page.getByLabel("What is learnt")).toHaveValue("dpo");
+  await expect(page.getByText("The rejected answer").first()).toBeVisible();
+  await expect(page.getByLabel("Last answer only")).toHaveCount(0);
+  await step(page, "Method");
+  await expect(page.getByLabel("Learning rate")).toHaveValue("0.0001");
+  await page.getByRole("link", { name: "Next: Train" }).click();
+  await page.getByRole("button", { name: "Start training" }).click();
+  await expect(page.getByRole("link", { name: "Next: Use" })).toBeVisible();
+  await expect(page.getByLabel("The answers", { exact: true })).toContainText("Told apart100");
+  await expect(page.getByText("Reward: what an answer gained over what the model was")).toBeVisible();
+  // Other data is learnt from as before.
+  await step(page, "Data");
+  await page.getByLabel("Records").fill("instruction,output\nWhere?,Here.");
+  await expect(page.getByLabel("What is learnt")).toHaveValue("sft");
+});
+
 test("a number that is not valid stays as it was typed, and nothing starts before it is corrected", async ({ page }) => {
   await openVillage(page);
   await step(page, "Method");

@@ -1,5 +1,5 @@
 // The scripted worker's figures.
-import type { Delta, Event, Report, TokenLoss, Which } from "rootstock";
+import type { Delta, Event, Report, Rewards, TokenLoss, Which } from "rootstock";
 
 export const ready: Report = {
   verdict: "ready",
@@ -59,8 +59,13 @@ export function deltas(): Delta[] {
   return [0, 1, 2, 3, 4, 5].flatMap(layer);
 }
 
+/** What a run of preferences tells of its answers, at a share of its steps. */
+function rewards(share: number): Rewards {
+  return { chosen: 1.6 * share, rejected: -1.1 * share, accuracy: Math.min(1, 0.5 + share) };
+}
+
 /** What a run tells of one step. */
-export function* runEvents(step: number, total: number): Generator<Event> {
+export function* runEvents(step: number, total: number, compares = false): Generator<Event> {
   const noise = Math.sin(step * 12.9898) * 0.08;
   yield {
     kind: "step",
@@ -74,10 +79,10 @@ export function* runEvents(step: number, total: number): Generator<Event> {
       tokens_per_second: 1840 + 900 * noise,
       remaining_seconds: total - step,
       memory_bytes: 46e6,
-      rewards: null,
+      rewards: compares ? rewards(step / total) : null,
     },
   };
-  if (step % Math.ceil(total / 3) === 0) yield { kind: "evaluation", line: { current_steps: step, eval_loss: 0.45 + 2 * Math.exp(-step / (total / 4)), rewards: null } };
+  if (step % Math.ceil(total / 3) === 0) yield { kind: "evaluation", line: { current_steps: step, eval_loss: 0.45 + 2 * Math.exp(-step / (total / 4)), rewards: compares ? rewards(step / total) : null } };
   if (step % 20 === 0) {
     yield { kind: "saved", step };
     yield* answer(step, "Anna lives in the red house.");

@@ -56,7 +56,7 @@ const answers: Answers = {
     { name: "newcomers", about: "Two people who have just moved in.", records: 100, held_out: "newcomers_held_out", asked: [] },
   ],
   columns: ({ file }) => (file.name.endsWith(".txt") ? [] : (file.text.split("\n", 1)[0] ?? "").split(",")),
-  prepare: ({ data, first, count }): Preview => {
+  prepare: ({ data, first, count, recipe }): Preview => {
     const odd = data.kind === "files" ? data.files.find(({ text, columns }) => text.startsWith("frage,") && !columns) : undefined;
     if (odd) throw new Error(`${odd.name}: found the fields frage, antwort; expected instruction and output.`);
     const wrong = data.kind === "files" ? data.files.find(({ text }) => text.includes("{broken")) : undefined;
@@ -66,7 +66,11 @@ const answers: Answers = {
       const shown = [{ tokens: long, trained: 118, truncated: true, line: 1, answers: [] }];
       return { records: 1, samples: 1, evaluation_samples: 0, tokens: 128, trained: 118, truncated: 1, dropped: 0, longest: 128, needs: 300, notices: [], shown };
     }
-    const shown = Array.from({ length: count }, (_, index) => ({ tokens, trained: 8, truncated: index === 2, line: first + index + 1, answers: [] }));
+    const pair = [
+      { role: "preferred", end: Math.floor(tokens.length / 2) },
+      { role: "rejected", end: tokens.length },
+    ];
+    const shown = Array.from({ length: count }, (_, index) => ({ tokens, trained: 8, truncated: index === 2, line: first + index + 1, answers: recipe["stage"] === "dpo" ? pair : [] }));
     return { records: 1000, samples: 1000, evaluation_samples: 143, tokens: 22_110, trained: 9_820, truncated: 3, dropped: 0, longest: 41, needs: 41, notices: [], shown };
   },
   measure: () => null,
@@ -95,7 +99,7 @@ const answers: Answers = {
     return { recipe: { finetuning_type: "lora", lora_rank: 16 }, notes: ["report_to is not used here."] };
   },
   write_recipe: ({ recipe }) => Object.entries(recipe).map(([key, value]) => `${key}: ${value}\n`).join(""),
-  train: (_, { on }) => train(on ?? (() => undefined), 0),
+  train: ({ recipe }, { on }) => train(on ?? (() => undefined), 0, recipe["stage"] === "dpo"),
   go_on: (_, { on }) => train(on ?? (() => undefined), 40),
   pause: () => {
     now.held = () => undefined;
@@ -200,7 +204,7 @@ function logOf(id: string): Replies["log"] {
   return log;
 }
 
-async function train(on: (event: Event) => void, from: number): Promise<Replies["train"]> {
+async function train(on: (event: Event) => void, from: number, compares = false): Promise<Replies["train"]> {
   now.stopped = false;
   now.skipped = false;
   const total = Number(asked.get("steps") ?? 60);
@@ -222,7 +226,7 @@ async function train(on: (event: Event) => void, from: number): Promise<Replies[
       on({ kind: "paused", step: step - 1 });
       await new Promise<void>((resolve) => (now.held = resolve));
     }
-    for (const event of runEvents(step, total)) {
+    for (const event of runEvents(step, total, compares)) {
       const slowed = event.kind === "step" && document.hidden && asked.get("slowed") === "hidden";
       on(slowed ? { ...event, line: { ...event.line, tokens_per_second: 0.4 * event.line.tokens_per_second } } : event);
     }
