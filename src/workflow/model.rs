@@ -12,9 +12,7 @@ use crate::generate::{Generator, GeneratorOptions};
 use crate::gpu::Gpu;
 use crate::model::ModelConfig;
 use crate::platform::{Directory, OutputDirectory, as_directory};
-use crate::train::{
-    PreferenceScore, Score, began_at, newest_checkpoint, quantised_type, score_adapted, score_preferences,
-};
+use crate::train::{PreferenceScore, Score, began_at, newest_checkpoint, quantised_type, score_adapted, score_preferences};
 use crate::validate::{self, Opened};
 
 use super::Places;
