@@ -88,7 +88,7 @@ pub async fn each_record(
     bad: &mut dyn FnMut(Error) -> Result<()>,
 ) -> Result<Vec<String>> {
     let names = [name.to_string()];
-    let wanted = Wanted { names: &names, dataset_dir, max_samples, evaluation };
+    let wanted = Wanted { names: &names, dataset_dir, max_samples, evaluation, stage: None };
     let mut unread = Unread::default();
     let mut each = |piece: Piece, _: f64| {
         match piece.read() {

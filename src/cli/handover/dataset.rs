@@ -57,9 +57,9 @@ impl Datasets {
             let (mut records, mut skipped, mut kind) = (0, 0, None);
             let mut take = |record: Record| {
                 let row = row(&record)?;
-                let this = if row.get("text").is_some() { Kind::Texts } else { Kind::Conversations };
+                let this = Kind::of(&record.content);
                 if *kind.get_or_insert(this) != this {
-                    let reason = "this file holds texts and conversations, and a dataset of LLaMA-Factory holds one of them; part it";
+                    let reason = "this file holds records of two kinds, and a dataset of LLaMA-Factory holds one of them; part it";
                     return Err(Error::line(&*record.path, record.line, reason));
                 }
                 records += 1;
@@ -94,18 +94,42 @@ impl Datasets {
 enum Kind {
     Texts,
     Conversations,
+    /// With a preferred and a rejected answer.
+    Pairs,
+    /// With an answer that is good or bad.
+    Rated,
+}
+
+impl Kind {
+    fn of(content: &Content) -> Kind {
+        match content {
+            Content::Text(_) => Kind::Texts,
+            Content::Conversation(_) => Kind::Conversations,
+            Content::Pair(..) => Kind::Pairs,
+            Content::Rated(..) => Kind::Rated,
+        }
+    }
 }
 
 /// What dataset_info.json says of a file.
 fn entry(name: &str, kind: Kind) -> Json {
     let file = format!("{name}.jsonl");
-    match kind {
-        Kind::Texts => json!({"file_name": file, "columns": {"prompt": "text"}}),
-        Kind::Conversations => json!({
-            "file_name": file, "formatting": "sharegpt",
-            "columns": {"messages": "conversations", "system": "system", "tools": "tools"}
-        }),
+    if kind == Kind::Texts {
+        return json!({"file_name": file, "columns": {"prompt": "text"}});
     }
+    let mut entry = json!({
+        "file_name": file, "formatting": "sharegpt",
+        "columns": {"messages": "conversations", "system": "system", "tools": "tools"}
+    });
+    if kind == Kind::Pairs {
+        entry["ranking"] = true.into();
+        entry["columns"]["chosen"] = "chosen".into();
+        entry["columns"]["rejected"] = "rejected".into();
+    }
+    if kind == Kind::Rated {
+        entry["columns"]["kto_tag"] = "kto_tag".into();
+    }
+    entry
 }
 
 /// A name for a dataset: that of its file or in dataset_info.json, without what a command line could stumble over.
@@ -123,14 +147,25 @@ fn free_name(name: &str, taken: &Map<String, Json>) -> String {
 /// # Errors
 /// [`Error::Line`] for what LLaMA-Factory would make something else of.
 fn row(record: &Record) -> Result<Json> {
-    let fault = |reason: String| Error::line(&*record.path, record.line, reason);
-    if let Content::Text(text) = &record.content {
-        return Ok(json!({"text": text}));
-    }
-    if let Content::Conversation(conversation) = &record.content {
-        return sharegpt(conversation).map_err(fault);
-    }
-    Err(fault("only texts and conversations are handed over; copy this file and its entry of dataset_info.json into data yourself".into()))
+    let row = match &record.content {
+        Content::Text(text) => Ok(json!({"text": text})),
+        Content::Conversation(conversation) => sharegpt(conversation),
+        Content::Pair(chosen, rejected) => pair(chosen, rejected),
+        Content::Rated(conversation, good) => sharegpt(conversation).map(|mut row| {
+            row["kto_tag"] = (*good).into();
+            row
+        }),
+    };
+    row.map_err(|reason| Error::line(&*record.path, record.line, reason))
+}
+
+/// The messages before the answers, and the two answers beside them.
+fn pair(chosen: &Conversation, rejected: &Conversation) -> std::result::Result<Json, String> {
+    let last = |row: &mut Json| row["conversations"].as_array_mut().and_then(Vec::pop).unwrap_or_default();
+    let (mut row, mut other) = (sharegpt(chosen)?, sharegpt(rejected)?);
+    row["chosen"] = last(&mut row);
+    row["rejected"] = last(&mut other);
+    Ok(row)
 }
 
 fn sharegpt(conversation: &Conversation) -> std::result::Result<Json, String> {
@@ -210,6 +245,15 @@ mod tests {
         assert!(called["tools"].as_str().is_some_and(|tools| tools.contains("look")));
         let both = json!([{"role": "user", "content": "Q"}, {"role": "assistant", "content": "I look.", "tool_calls": [call]}]);
         assert!(read(both, json!([])).is_err_and(|reason| reason.contains("beside its tool calls")));
+    }
+
+    #[test]
+    fn pairs_have_their_answers_beside_the_messages() {
+        let with = |answer: &str| Conversation::from(vec![Message::new("user", "Q"), Message::new("assistant", answer)]);
+        let row = pair(&with("A"), &with("B")).expect("it can be written");
+        assert_eq!(row["conversations"], json!([{"from": "human", "value": "Q"}]));
+        assert_eq!((&row["chosen"], &row["rejected"]), (&json!({"from": "gpt", "value": "A"}), &json!({"from": "gpt", "value": "B"})));
+        assert_eq!(entry("d", Kind::Pairs)["ranking"], true);
     }
 
     #[test]
