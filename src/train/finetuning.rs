@@ -16,7 +16,7 @@ use crate::config::{FinetuningType, Recipe};
 use crate::engine::{Engine, Method, parameters, stored_type};
 use crate::error::{Error, Result};
 use crate::graph::WeightType;
-use crate::model::ParamDecl;
+use crate::model::{ModelConfig, ParamDecl};
 use crate::platform::Directory;
 
 /// What is trained.
@@ -82,6 +82,25 @@ impl Finetuning {
         let mut finetuning = finetuning?;
         finetuning.notices.extend(quantised::notices(recipe.quantization, finetuning.base()));
         Ok(finetuning)
+    }
+
+    /// How a model of which only the configuration is known is trained; a new adapter, where the recipe trains one.
+    ///
+    /// # Errors
+    /// [`crate::Error::Recipe`] for modules that the model has not.
+    pub(super) fn of_shape(recipe: &Recipe, config: &ModelConfig, declarations: &[ParamDecl]) -> Result<Method> {
+        Ok(match recipe.finetuning_type {
+            FinetuningType::Full => Method::Full,
+            FinetuningType::Freeze => Method::Freeze(Rc::new(freeze_selection(&recipe.freeze, config.num_hidden_layers, declarations)?)),
+            FinetuningType::Lora => {
+                let resolved = ResolvedAdapter::resolve(&new_config(recipe), config, declarations).map_err(|e| in_recipe(e, recipe))?;
+                if let Some(error) = resolved.unmatched_error(config, declarations) {
+                    return Err(error);
+                }
+                let loraplus_lr_ratio = recipe.lora.loraplus_lr_ratio.unwrap_or(1.0) as f32;
+                Method::Adapter { resolved: Rc::new(resolved), loraplus_lr_ratio }
+            }
+        })
     }
 
     /// As LLaMA-Factory: the recipe's adapters are added to the model, but for the last where it is trained on.

@@ -35,7 +35,7 @@ pub use freeze::freeze_selection;
 pub use history::{EvalLine, History, LogEntry, LogLine};
 pub use job::{Event, Observer, Outcome, RunInput, Silent, Start, Wish, carried_files};
 pub use output::check_output;
-pub use plan::{PlannedRun, largest_micro_batches};
+pub use plan::{PlannedRun, PlannedShape, largest_micro_batches, plan_shape};
 pub use quantised::quantised_type;
 pub use rewards::{Figures, RewardSums};
 pub use schedule::{Plateau, Schedule};

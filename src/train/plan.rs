@@ -7,9 +7,11 @@ use super::job::RunInput;
 use crate::checkpoint::ModelSource;
 use crate::config::{OptimizerName, PrefLoss, Recipe, Stage};
 use crate::data::{Loader, Sample};
-use crate::engine::{Blueprint, EngineOptions, Method, Objective, Preference, PreferenceLoss, stored_type};
+use crate::engine::{Blueprint, EngineOptions, Method, Objective, Preference, PreferenceLoss, parameters, stored_type};
 use crate::error::{Error, Result};
 use crate::gpu::{Profile, human_bytes};
+use crate::graph::WeightType;
+use crate::model::{ModelConfig, ParamDecl, params};
 use crate::optim::{AdamW, Lion, Optimizer, Sgd};
 use crate::plan::Memory;
 
@@ -54,7 +56,7 @@ impl PlannedRun {
         let finetuning = Finetuning::of(recipe, checkpoint, adapters).await?;
         let lengths: Vec<usize> = train.iter().map(|sample| sample.ids.len()).collect();
         let loader = Loader::of_lengths(&lengths, recipe)?;
-        let options = engine_options(recipe, finetuning.method.clone(), train, eval);
+        let options = engine_options(recipe, finetuning.method.clone(), longest_sequence(train, eval));
         let mut largest = largest_micro_batches(&loader, recipe, train, eval);
         let mut rest = eval.as_slice();
         for (_, samples) in &data.eval_parts {
@@ -149,16 +151,50 @@ pub(super) fn preference(recipe: &Recipe) -> Option<Preference> {
     Some(Preference { loss, beta: pref.beta as f32, ftx: pref.ftx as f32 })
 }
 
-/// The options of the engine that a recipe asks for.
-fn engine_options(recipe: &Recipe, method: Method, train: &[Sample], eval: &[Sample]) -> EngineOptions {
+/// What a run on a model's shape needs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PlannedShape {
+    /// All parameters.
+    pub parameters: u64,
+    /// Those that are trained.
+    pub trainable: u64,
+    /// GPU memory.
+    pub memory: Memory,
+}
+
+/// Plans a run of which only the model's config.json is known: its samples have `sequence` tokens each, and weights that are not
+/// trained are kept in bfloat16. There is no evaluation.
+///
+/// # Errors
+/// As [`ModelConfig::parse`]; [`crate::Error::Recipe`] for modules that the model has not.
+pub fn plan_shape(config: &str, recipe: &Recipe, sequence: usize, profile: &Profile) -> Result<PlannedShape> {
+    let config = ModelConfig::parse("config.json", config.as_bytes())?;
+    let base = params(&config);
+    let method = Finetuning::of_shape(recipe, &config, &base)?;
+    let (declarations, graph_params) = parameters(&base, &method, |_| WeightType::Bf16);
+    let trained = declarations.iter().zip(&graph_params).filter(|(_, param)| param.trainable);
+    let trainable = trained.map(|(declaration, _)| declaration.elements()).sum();
+    let options = engine_options(recipe, method, sequence);
+    let tokens = recipe.per_device_train_batch_size.saturating_mul(sequence);
+    let blueprint = Blueprint::new(&config, &base, |_| WeightType::Bf16, profile, &options, [tokens, 0]);
+    Ok(PlannedShape { parameters: base.iter().map(ParamDecl::elements).sum(), trainable, memory: blueprint.memory() })
+}
+
+/// Tokens of the longest sequence that attention sees at once.
+fn longest_sequence(train: &[Sample], eval: &[Sample]) -> usize {
     let longest = train.iter().chain(eval).flat_map(|s| {
         let starts = std::iter::once(0).chain(s.ends.iter().copied());
         s.ends.iter().zip(starts).map(|(end, start)| end - start).max()
     });
+    longest.max().unwrap_or(1)
+}
+
+/// The options of the engine that a recipe asks for.
+fn engine_options(recipe: &Recipe, method: Method, sequence: usize) -> EngineOptions {
     EngineOptions {
         method,
         gradient_checkpointing: recipe.gradient_checkpointing.unwrap_or(false),
-        sequence: longest.max().unwrap_or(1),
+        sequence,
         optimizer: optimizer(recipe),
         objective: Objective {
             label_smoothing: recipe.label_smoothing_factor as f32,

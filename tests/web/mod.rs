@@ -2,6 +2,7 @@
 
 mod answers;
 mod bases;
+mod lessons;
 mod store;
 mod tabs;
 

@@ -18,5 +18,5 @@ async function storePage(): Promise<void> {
 }
 
 const place = document.getElementById("app");
-if (place) mount(place, client);
+if (place) mount(place, client, () => new Client());
 addEventListener("load", () => setTimeout(() => void storePage(), 3000));

@@ -7,6 +7,7 @@ mod base;
 mod data;
 mod estimate;
 mod fault;
+mod lesson;
 mod recipe;
 mod run;
 mod speed;
@@ -20,6 +21,7 @@ pub use base::*;
 pub use data::*;
 pub use estimate::*;
 pub use fault::*;
+pub use lesson::*;
 pub use recipe::*;
 pub use run::*;
 pub use speed::*;
@@ -173,6 +175,36 @@ pub enum Request {
         /// Samples are cut after so many tokens; without it, where the model's own limit is.
         cutoff_len: Option<usize>,
     },
+    /// A conversation as training sees it, token by token: what is learned, the loss, and what the model expected.
+    Look {
+        /// Which model.
+        which: Which,
+        /// The conversation, ending with an assistant's message.
+        messages: Vec<ChatMessage>,
+        /// The settings, which say what is learned.
+        recipe: Settings,
+        /// How many of the likeliest tokens to tell for each place.
+        likeliest: usize,
+    },
+    /// Puts kept adapters on the open base, each in a strength, as the model `adapted`. Answers with what is odd about that.
+    Adapt {
+        /// Added one after the other; none leaves the base.
+        parts: Vec<AdapterPart>,
+    },
+    /// Cuts the change that training made to a whole tuned model to a rank; the base with what is left is the model `adapted`.
+    Truncate {
+        /// The rank of each matrix.
+        rank: usize,
+    },
+    /// The memory of a run on a model of which only config.json is known.
+    ShapeMemory {
+        /// The text of its config.json.
+        config: String,
+        /// The settings.
+        recipe: Settings,
+        /// Tokens of each sample.
+        tokens: usize,
+    },
     /// Where the tuned model differs from its base.
     Deltas,
     /// Keeps an adapter, whose files travel beside the request, for the open base, as if it had been trained here.
@@ -231,6 +263,10 @@ pub(super) struct Replies {
     chat: Answered,
     losses: Vec<TokenLoss>,
     evaluate: Score,
+    look: Vec<SeenToken>,
+    adapt: Vec<String>,
+    truncate: Truncated,
+    shape_memory: ShapeMemory,
     deltas: Vec<Delta>,
     adopt: Run,
     merge: Run,
@@ -264,6 +300,10 @@ pub enum Reply {
     Answered(Answered),
     Losses(Vec<TokenLoss>),
     Score(Score),
+    Seen(Vec<SeenToken>),
+    Notes(Vec<String>),
+    Truncated(Truncated),
+    ShapeMemory(ShapeMemory),
     Deltas(Vec<Delta>),
     Files(Vec<StoredFile>),
 }

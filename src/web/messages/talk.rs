@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 #[cfg(test)]
 use ts_rs::TS;
 
-/// Which of two models.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Which model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[cfg_attr(test, derive(TS))]
 #[serde(rename_all = "snake_case")]
 pub enum Which {
@@ -15,6 +15,8 @@ pub enum Which {
     Tuned,
     /// The one that a run is training, as it is after the present step; only `chat` can ask it.
     Learning,
+    /// The open base with what `adapt` or `truncate` put on it.
+    Adapted,
 }
 
 /// A message of a conversation.

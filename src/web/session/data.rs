@@ -172,9 +172,7 @@ impl Session {
     pub(super) fn preview(&self, data: &PreparedData, settings: &Settings, first: usize, count: usize) -> Result<Preview> {
         let model = self.base()?.model.clone()?;
         let train = &data.prepared.train;
-        let cutoff =
-            settings::resolve(settings, &[("model_name_or_path", "m".into()), ("output_dir", "o".into()), ("dataset", "d".into())])
-                .map_or(usize::MAX, |recipe| recipe.cutoff_len);
+        let cutoff = settings::resolve(settings, &settings::nowhere()).map_or(usize::MAX, |recipe| recipe.cutoff_len);
         let shown = train.samples.iter().skip(first).take(count).map(|sample| show(sample, &model.tokenizer, cutoff));
         Ok(Preview {
             records: train.records,

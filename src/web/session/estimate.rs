@@ -9,7 +9,7 @@ use super::{Session, data};
 use crate::bench;
 use crate::config::{FinetuningType, Recipe};
 use crate::error::{Error, Result};
-use crate::plan::Remedy;
+use crate::plan::{Memory, Remedy};
 use crate::platform::write_json;
 use crate::workflow::Run;
 
@@ -32,7 +32,6 @@ impl Session {
         };
         let parameters = run.model.parameters();
         let (_, trainable) = planned.finetuning.count();
-        let named = memory.weights_bytes + memory.gradients_bytes + memory.optimizer_bytes + memory.activations_bytes;
         let suggestions = memory.remedies(planned.checkpointing());
         let snapshots = recipe.save_total_limit.unwrap_or(1).max(1) as u64 + 1;
         let tokens = prepared.prepared.train.samples.iter().map(|s| s.ids.len() as u64).sum::<u64>();
@@ -44,14 +43,7 @@ impl Session {
         Ok(Estimate {
             trainable,
             parameters,
-            memory: EstimateMemory {
-                weights: memory.weights_bytes,
-                gradients: memory.gradients_bytes,
-                optimizer: memory.optimizer_bytes,
-                activations: memory.activations_bytes,
-                other: memory.peak_bytes() - named,
-                peak: memory.peak_bytes(),
-            },
+            memory: EstimateMemory::from(memory),
             available: profile.usable_memory(),
             fits: obstacle.is_none(),
             suggestions: if obstacle.is_some() {
@@ -68,6 +60,20 @@ impl Session {
             seconds: self.speed_of(&profile.name).await.map(|speed| flops / speed),
             notices: [&recipe.notices[..], &planned.notices].concat(),
         })
+    }
+}
+
+impl From<&Memory> for EstimateMemory {
+    fn from(memory: &Memory) -> EstimateMemory {
+        let named = memory.weights_bytes + memory.gradients_bytes + memory.optimizer_bytes + memory.activations_bytes;
+        EstimateMemory {
+            weights: memory.weights_bytes,
+            gradients: memory.gradients_bytes,
+            optimizer: memory.optimizer_bytes,
+            activations: memory.activations_bytes,
+            other: memory.peak_bytes() - named,
+            peak: memory.peak_bytes(),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! The session owns the device, the open base, the prepared data and the current run. Requests are handled concurrently: during a run
 //! the page may send any other request.
 
+mod adapted;
 mod base;
 mod cancel;
 mod columns;
@@ -12,6 +13,7 @@ mod estimate;
 mod evaluate;
 mod keep;
 mod kept;
+mod look;
 mod settings;
 mod speed;
 mod steer;
@@ -23,6 +25,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use adapted::AdaptedModel;
 use base::OpenBase;
 use cancel::Cancelled;
 use data::PreparedData;
@@ -77,6 +80,8 @@ pub struct Session {
     running: RefCell<Option<Rc<Steering>>>,
     /// The stored run that `chat`, `losses`, `deltas` and `merge` use.
     tuned: RefCell<Option<String>>,
+    /// The base and the adapters that `adapt` or `truncate` put on it.
+    adapted: RefCell<Option<Rc<AdaptedModel>>>,
     talkers: Talkers,
     /// Floating-point operations per second of the last run in this session, or as measured; used to estimate the time of a run.
     speed: Cell<Option<f64>>,
@@ -102,6 +107,7 @@ impl Session {
             prepared: RefCell::default(),
             running: RefCell::default(),
             tuned: RefCell::default(),
+            adapted: RefCell::default(),
             talkers: Talkers::default(),
             speed: Cell::default(),
             answer_speed: Cell::default(),
@@ -193,6 +199,12 @@ impl Session {
                 let work = self.evaluate(which, &data, cutoff_len, call);
                 Reply::Score(call.unless_cancelled("the evaluation", work).await?)
             }
+            Request::Look { which, messages, recipe, likeliest } => {
+                Reply::Seen(self.look(which, &messages, &recipe, likeliest, call).await?)
+            }
+            Request::Adapt { parts } => Reply::Notes(self.adapt(&parts).await?),
+            Request::Truncate { rank } => Reply::Truncated(self.truncate(rank, call).await?),
+            Request::ShapeMemory { config, recipe, tokens } => Reply::ShapeMemory(self.shape_memory(&config, &recipe, tokens).await?),
             Request::Deltas => Reply::Deltas(self.deltas(call).await?),
             Request::Adopt { name } => Reply::Run(self.adopt(&name, call).await?),
             Request::Merge => Reply::Run(self.merge(call).await?),

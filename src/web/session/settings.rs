@@ -127,6 +127,11 @@ pub(super) fn resolve(settings: &Settings, places: &[(&str, String)]) -> Result<
     Recipe::parse(NAME, "", &overrides)
 }
 
+/// Places for settings that are looked at without a model, data and output.
+pub(super) fn nowhere() -> [(&'static str, String); 3] {
+    [("model_name_or_path", "m".into()), ("output_dir", "o".into()), ("dataset", "d".into())]
+}
+
 fn plain(value: &SettingValue) -> String {
     match value {
         SettingValue::Flag(flag) => flag.to_string(),

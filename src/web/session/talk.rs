@@ -7,6 +7,7 @@ use std::rc::Rc;
 use futures_channel::oneshot;
 
 use super::super::messages::{Answered, BaseSource, ChatMessage, Event, Run, Sampling, TokenLoss, Unit, Which};
+use super::adapted::AdaptedModel;
 use super::steer::Question;
 use super::{Call, Session};
 use crate::adapter::is_adapter;
@@ -28,8 +29,8 @@ pub(super) struct Talkers {
     generation: std::cell::Cell<u64>,
 }
 
-/// Whether it is the tuned model, and the stored run that it belongs to.
-type Key = (bool, Option<String>);
+/// Which model, and the stored run that it belongs to.
+pub(super) type Key = (Which, Option<String>);
 
 impl Session {
     /// Releases the models loaded for chat.
@@ -53,6 +54,7 @@ impl Session {
         match (which, tuned) {
             (Which::Tuned, Some(id)) => self.kept_model(&id).await,
             (Which::Tuned, None) => Err(Error::out_of_turn("nothing is tuned yet; train, or choose a kept run")),
+            (Which::Adapted, _) => Err(Error::out_of_turn("a base with adapters on it has no folder; merge the adapter for that")),
             (Which::Learning, _) => {
                 Err(Error::out_of_turn("a model that is being trained can be asked questions; for more, end the run first"))
             }
@@ -72,20 +74,27 @@ impl Session {
         }
     }
 
-    /// Opens a model, or an adapter on top of its base without merging them.
+    /// Opens a model, or adapters on top of their base without merging them.
     pub(super) async fn model_of(&self, which: Which, call: &Call) -> Result<Model> {
-        let directory = self.directory_of(which, call).await?;
-        let adapted = is_adapter(&*directory).await?;
-        let model = if adapted { self.directory_of(Which::Base, call).await? } else { directory.clone() };
-        let mut model = Model::open(model).await?;
-        if adapted {
-            // The adapter's own tokenizer files contain the chat template that it was trained with.
-            if directory.size("tokenizer.json").await?.is_some() {
-                model.tokenizer = Rc::new(Tokenizer::load(&*directory).await?);
+        let (base, adapters) = if which == Which::Adapted {
+            let AdaptedModel { base, adapters } = &*self.adapted()?;
+            (base.clone(), adapters.clone())
+        } else {
+            let directory = self.directory_of(which, call).await?;
+            if is_adapter(&*directory).await? {
+                (self.directory_of(Which::Base, call).await?, vec![directory])
+            } else {
+                (directory, Vec::new())
             }
-            model = model.with_adapters(vec![directory]).await?;
+        };
+        let mut model = Model::open(base).await?;
+        // The adapter's own tokenizer files contain the chat template that it was trained with.
+        if let Some(last) = adapters.last()
+            && last.size("tokenizer.json").await?.is_some()
+        {
+            model.tokenizer = Rc::new(Tokenizer::load(&**last).await?);
         }
-        Ok(model)
+        model.with_adapters(adapters).await
     }
 
     /// Loads a model to answer with.
@@ -98,8 +107,8 @@ impl Session {
     }
 
     /// Takes an idle model, or loads it.
-    async fn take_talker(&self, which: Which, call: &Call) -> Result<(Key, u64, Responder)> {
-        let key = (which == Which::Tuned, self.tuned.borrow().clone());
+    pub(super) async fn take_talker(&self, which: Which, call: &Call) -> Result<(Key, u64, Responder)> {
+        let key = (which, self.tuned.borrow().clone());
         if self.talkers.busy.borrow().contains(&key) {
             return Err(Error::out_of_turn("this model is still answering; wait for it or stop it"));
         }
@@ -116,7 +125,7 @@ impl Session {
         Ok((key, generation, talker?))
     }
 
-    fn put_back(&self, key: Key, generation: u64, talker: Responder) {
+    pub(super) fn put_back(&self, key: Key, generation: u64, talker: Responder) {
         self.talkers.busy.borrow_mut().retain(|busy| *busy != key);
         if generation == self.talkers.generation.get() {
             self.talkers.idle.borrow_mut().insert(key, talker);

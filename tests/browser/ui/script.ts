@@ -144,6 +144,10 @@ const answers: Answers = {
   },
   losses: ({ which }) => losses(which),
   evaluate: () => ({ loss: 0.084, perplexity: 1.088, tokens: 1204, samples: 117 }),
+  look: ({ which }) => losses(which).map(({ text, loss }, index) => ({ text, loss, trained: index > 7, likeliest: loss === null ? [] : [{ text, probability: Math.exp(-loss) }] })),
+  adapt: () => [],
+  truncate: () => ({ energy: 0.5, parameters: 5_280, bytes: 21_120, whole: [] }),
+  shape_memory: () => ({ parameters: 1_051_776, trainable: 1_051_776, memory: { weights: 4.2e6, gradients: 4.2e6, optimizer: 8.4e6, activations: 28e6, other: 1e6, peak: 46e6 } }),
   deltas: (): Delta[] => deltas(),
   adopt: ({ name }, { files = [] }) => {
     if (!files.some(({ path }) => path === "adapter_config.json")) throw new Error(`${name}: there is no adapter_config.json in it.`);

@@ -4,6 +4,14 @@
 /** A recipe's keys with their values. */
 export type Settings = Record<string, SettingValue>;
 
+/** A kept adapter and how much of it is added. */
+export type AdapterPart = {
+  /** The id of its run. */
+  id: string,
+  /** 1 adds it as it was trained, 0 nothing of it. */
+  strength: number
+};
+
 /** An answer that has ended. */
 export type Answered = {
   /** The whole text. */
@@ -303,42 +311,6 @@ export type Exchange = {
   answer: string
 };
 
-/** A request that failed. */
-export type Failure = {
-  /** What kind of failure it is. */
-  code: FailureCode,
-  /** What happened, where, and what to do. */
-  sentence: string,
-  /** What it is about. */
-  place: Place
-};
-
-/** What kind of failure it is. */
-export type FailureCode = "not_found"
-  | "permission_denied"
-  | "already_exists"
-  | "in_use"
-  | "no_space"
-  | "truncated"
-  | "too_large"
-  | "not_json"
-  | "wrong_type"
-  | "file"
-  | "line"
-  | "config"
-  | "tensor"
-  | "not_ready"
-  | "recipe"
-  | "dataset"
-  | "records"
-  | "device"
-  | "too_little_memory"
-  | "gpu"
-  | "not_finite"
-  | "out_of_turn"
-  | "cancelled"
-  | "request";
-
 /** A file and its size. */
 export type FileSize = {
   /** Path inside the directory. */
@@ -371,22 +343,12 @@ export type Kind = "model"
   | "gguf"
   | "unknown";
 
-/** What a failure is about. What does not apply is absent. */
-export type Place = {
-  /** The file, inside the folder that was given. */
-  file?: string,
-  /** Its line, from 1. */
-  line?: number,
-  /** The field of a JSON file. */
-  field?: string,
-  /** The tensor of a weight file. */
-  tensor?: string,
-  /** The recipe's key. */
-  key?: string,
-  /** The dataset. */
-  dataset?: string,
-  /** The training step, from 1. */
-  step?: number
+/** A token that could have come. */
+export type Likely = {
+  /** Its text. */
+  text: string,
+  /** From 0 to 1. */
+  probability: number
 };
 
 /** What a tokenizer makes of data. */
@@ -521,7 +483,10 @@ export type Replies = {
   tuned: Run,
   chat: Answered,
   losses: Array<TokenLoss>,
-  evaluate: Score,
+  look: Array<SeenToken>,
+  adapt: Array<string>,
+  truncate: Truncated,
+  shape_memory: ShapeMemory,
   deltas: Array<Delta>,
   adopt: Run,
   merge: Run,
@@ -693,13 +658,34 @@ export type Request = {
   text: string
 }
   | {
-  "kind": "evaluate",
-  /** Which model: the base or the tuned one. */
+  "kind": "look",
+  /** Which model. */
   which: Which,
-  /** The data. */
-  data: DataSource,
-  /** Samples are cut after so many tokens; without it, where the model's own limit is. */
-  cutoff_len: number | null
+  /** The conversation, ending with an assistant's message. */
+  messages: Array<ChatMessage>,
+  /** The settings, which say what is learned. */
+  recipe: Settings,
+  /** How many of the likeliest tokens to tell for each place. */
+  likeliest: number
+}
+  | {
+  "kind": "adapt",
+  /** Added one after the other; none leaves the base. */
+  parts: Array<AdapterPart>
+}
+  | {
+  "kind": "truncate",
+  /** The rank of each matrix. */
+  rank: number
+}
+  | {
+  "kind": "shape_memory",
+  /** The text of its config.json. */
+  config: string,
+  /** The settings. */
+  recipe: Settings,
+  /** Tokens of each sample. */
+  tokens: number
 }
   | {
   "kind": "deltas"
@@ -831,16 +817,16 @@ export type Sampling = {
   seed: number
 };
 
-/** How well a model predicts samples. */
-export type Score = {
-  /** Sum over target tokens / number of target tokens, in nats. */
-  loss: number,
-  /** e^loss. */
-  perplexity: number,
-  /** Target tokens. */
-  tokens: number,
-  /** Samples. */
-  samples: number
+/** A token of a conversation as training sees it. */
+export type SeenToken = {
+  /** Its text. */
+  text: string,
+  /** Whether it is learned, or only read. */
+  trained: boolean,
+  /** How little the model expected it, in nats; the first token has none. */
+  loss: number | null,
+  /** What the model expected in its place, the likeliest first. */
+  likeliest: Array<Likely>
 };
 
 /** The value of a recipe's key. */
@@ -852,6 +838,16 @@ export type SettingValue = boolean
 export type Severity = "error"
   | "warning"
   | "info";
+
+/** The memory of a run on a model that need not be here. */
+export type ShapeMemory = {
+  /** All parameters. */
+  parameters: number,
+  /** Those that are trained. */
+  trainable: number,
+  /** GPU memory, as planned. */
+  memory: EstimateMemory
+};
 
 /** What was measured. */
 export type Speed = {
@@ -973,6 +969,18 @@ export type TokenLoss = {
   loss: number | null
 };
 
+/** A model's change, cut to a rank. */
+export type Truncated = {
+  /** The share of the squared change that is kept, from 0 to 1. */
+  energy: number,
+  /** Numbers that hold it. */
+  parameters: number,
+  /** Their bytes in a file. */
+  bytes: number,
+  /** Modules that are kept whole, as no low rank comes near their change. */
+  whole: Array<string>
+};
+
 /** What progress counts. */
 export type Unit = "bytes"
   | "steps"
@@ -987,7 +995,8 @@ export type Verdict = "ready"
   | "repairable"
   | "unusable";
 
-/** Which of two models. */
+/** Which model. */
 export type Which = "base"
   | "tuned"
-  | "learning";
+  | "learning"
+  | "adapted";

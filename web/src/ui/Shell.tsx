@@ -13,6 +13,9 @@ import { runs } from "./state/base.js";
 import { theme } from "./theme.js";
 import { Home } from "./steps/Home.js";
 import { Runs } from "./steps/Runs.js";
+import { LearnStep, lessonHead } from "./steps/LearnStep.js";
+import { address, addressOf } from "./learn/address.js";
+import { LESSONS } from "./learn/lessons.js";
 import { BaseStep } from "./steps/BaseStep.js";
 import { CheckStep } from "./steps/CheckStep.js";
 import { DataStep } from "./steps/DataStep.js";
@@ -33,6 +36,11 @@ const BODIES: Record<Place, { title: string; line: string; Body: FunctionCompone
   train: { title: "Train", line: "Everything runs in this tab. Snapshots are kept, so a closed tab loses little.", Body: TrainStep },
   use: { title: "Use the result", line: "Talk to it, look into it, take it home.", Body: UseStep },
   runs: { title: "Compare runs", line: "Every run that this browser keeps: what differs between them, and what came of it.", Body: Runs },
+  learn: {
+    title: "Learn how it works",
+    line: "Short lessons with a real model that trains in this tab: predict, try it, see it, understand it.",
+    Body: LearnStep,
+  },
 };
 
 /** The whole page. */
@@ -43,7 +51,7 @@ export function Shell() {
         To the step
       </a>
       <Head />
-      <Rail />
+      {route.value === "learn" ? <LessonRail /> : <Rail />}
       <StepView />
       <div class="unseen" role="status" aria-live="polite">
         {spoken}
@@ -124,13 +132,41 @@ function Rail() {
           Compare runs
         </a>
       )}
+      <a class="aside" href={href("learn")}>
+        Learn
+      </a>
+    </nav>
+  );
+}
+
+/** In the classroom: the lessons in the place of the steps. */
+function LessonRail() {
+  const { lesson } = address.value;
+  return (
+    <nav class="rail lessons" aria-label="Lessons">
+      <ol>
+        {LESSONS.map(({ slug, title }, index) => (
+          <li key={slug}>
+            <a href={addressOf(slug)} aria-current={lesson === slug ? "page" : undefined}>
+              <span class="node" aria-hidden="true">
+                <span>{index + 1}</span>
+              </span>
+              <span class="name">{title}</span>
+            </a>
+          </li>
+        ))}
+      </ol>
+      <a class="aside" href={href("learn")} aria-current={lesson === null ? "page" : undefined}>
+        All lessons
+      </a>
     </nav>
   );
 }
 
 function StepView() {
   const step = route.value;
-  const { title, line, Body } = BODIES[step];
+  const { Body, ...own } = BODIES[step];
+  const { title, line } = (step === "learn" ? lessonHead() : null) ?? own;
   const main = useRef<HTMLElement>(null);
   const first = useRef(true);
   // A layout effect, before the new step is painted: later it would steal the focus from a field in which the user already types.

@@ -23,10 +23,10 @@ import "./styles/layout.css";
 import "./styles/parts.css";
 import "./styles/steps.css";
 
-/** Renders the page into `place`, with `engine` handling its requests. */
-export function mount(place: HTMLElement, engine: Engine): void {
+/** Renders the page into `place`, with `engine` handling its requests; `others` makes another engine, for the classroom. */
+export function mount(place: HTMLElement, engine: Engine, others: () => Engine): void {
   showAll();
-  connect(engine);
+  connect(engine, others);
   applyTheme();
   whenLost(once(() => reopen().then(listRuns, failed)));
   followAddress();

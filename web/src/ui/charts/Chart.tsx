@@ -30,10 +30,14 @@ interface ChartProps {
   most?: number;
   /** Lets the y axis begin at 0, for amounts that hardly change. */
   fromZero?: boolean;
+  /** Called with the x under the pointer; `null` without one. */
+  onPoint?: (x: number | null) => void;
 }
 
 /** A live chart. It draws at most once per frame, scheduled with the other charts, and never more points than its columns of pixels. */
-export function Chart({ label, lines, points, height = 140, log = false, x = "step", most, fromZero = false }: ChartProps) {
+export function Chart({ label, lines, points, height = 140, log = false, x = "step", most, fromZero = false, onPoint }: ChartProps) {
+  const heard = useRef(onPoint);
+  heard.current = onPoint;
   const box = useRef<HTMLDivElement>(null);
   useLayoutEffect(() => {
     const place = box.current;
@@ -42,7 +46,7 @@ export function Chart({ label, lines, points, height = 140, log = false, x = "st
     const width = () => Math.max(120, Math.floor(place.clientWidth));
     const build = () => {
       plot?.destroy();
-      plot = new uPlot(options(lines, { width: width(), height, log, x, most, fromZero }), thin(points.peek(), width() * 2), place);
+      plot = new uPlot(options(lines, { width: width(), height, log, x, most, fromZero }, (value) => heard.current?.(value)), thin(points.peek(), width() * 2), place);
     };
     const draw = () => plot?.setData(thin(points.peek(), width() * 2));
     const stop = [
@@ -81,7 +85,7 @@ interface Shape {
   fromZero: boolean;
 }
 
-function options(lines: readonly Line[], { width, height, log, x, most, fromZero }: Shape): uPlot.Options {
+function options(lines: readonly Line[], { width, height, log, x, most, fromZero }: Shape, point: (x: number | null) => void): uPlot.Options {
   const [ink, line] = [colour("soft"), colour("line")];
   const format = lines[0]?.format;
   const plain = (value: number | null) => (value === null ? "" : format ? format(value) : String(Number(value.toPrecision(4))));
@@ -93,6 +97,7 @@ function options(lines: readonly Line[], { width, height, log, x, most, fromZero
     width,
     height,
     padding: [8, 8, 0, 0],
+    hooks: { setCursor: [({ cursor, data }) => point(cursor.idx === null || cursor.idx === undefined ? null : (data[0][cursor.idx] ?? null))] },
     cursor: { y: false, points: { size: 6 } },
     legend: { live: true },
     scales: { x: { time: false, range: (_, low, high) => range(low ?? 0, high ?? 1) }, y: log ? { distr: 3 } : fromZero ? { range: (_, __, high) => [0, (high ?? 1) * 1.1] } : {} },

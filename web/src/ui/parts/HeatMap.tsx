@@ -9,11 +9,9 @@ import { asked } from "../state/questions.js";
 import { tuned } from "../state/tuned.js";
 import { Busy } from "./Busy.js";
 import { Button } from "./Button.js";
+import { shade } from "./heat.js";
 import { visible } from "./Preview.js";
-
-/** Number of shades; a loss of SURPRISE nats or more (a probability of one in four hundred) gets the darkest. */
-const SHADES = 7;
-const SURPRISE = 6;
+import { Scale } from "./Scale.js";
 
 interface Found {
   which: Which;
@@ -112,21 +110,6 @@ export function HeatMap() {
   );
 }
 
-/** The one scale of all heat maps: the same colour always means the same loss. */
-function Scale() {
-  return (
-    <p class="row scale" aria-hidden="true">
-      <small>expected</small>
-      {Array.from({ length: SHADES }, (_, index) => (
-        <span key={index} class="token" data-heat={index}>
-          {((index * SURPRISE) / (SHADES - 1)).toFixed(0)}
-        </span>
-      ))}
-      <small>nats, surprising</small>
-    </p>
-  );
-}
-
 function Numbers({ found }: { found: Found[] }) {
   const longest = Math.max(...found.map(({ tokens }) => tokens.length));
   return (
@@ -171,9 +154,4 @@ function Numbers({ found }: { found: Found[] }) {
 function mean(tokens: TokenLoss[]): number {
   const losses = tokens.flatMap(({ loss }) => (loss === null ? [] : [loss]));
   return losses.reduce((sum, loss) => sum + loss, 0) / Math.max(1, losses.length);
-}
-
-function shade(loss: number | null): number {
-  if (loss === null) return 0;
-  return Math.max(0, Math.min(SHADES - 1, Math.round((loss / SURPRISE) * (SHADES - 1))));
 }

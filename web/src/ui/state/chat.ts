@@ -63,7 +63,7 @@ export async function ask(question: string, models: readonly Named[]): Promise<v
   }
 }
 
-export const WORDS: Record<Which, string> = { base: "Base", tuned: "Tuned", learning: "Learning" };
+export const WORDS: Record<Which, string> = { base: "Base", tuned: "Tuned", learning: "Learning", adapted: "Adapted" };
 
 /** The messages of a turn for one model: each model sees only its own answers. */
 function spoken({ question, answers }: Turn, which: Which): ChatMessage[] {

@@ -5,10 +5,28 @@ import { storedFile, WorkerLost, type CallOptions, type Progress, type Replies, 
 export type Engine = Pick<Rootstock, "call" | "read">;
 
 let connected: Engine | null = null;
+let make: () => Engine;
 
-/** Sets the client; called once, before the first render. */
-export function connect(engine: Engine): void {
+/** Sets the client, and how another one with a worker of its own is made; called once, before the first render. */
+export function connect(engine: Engine, others: () => Engine): void {
   connected = engine;
+  make = others;
+}
+
+/** Another client, with a worker of its own over the same storage; `onGone` is called when its worker is lost. */
+export function another(onGone: () => void): Engine {
+  const engine = make();
+  return {
+    read: (path) => engine.read(path),
+    call: async (request, options) => {
+      try {
+        return await engine.call(request, options);
+      } catch (error) {
+        if (error instanceof WorkerLost) onGone();
+        throw error;
+      }
+    },
+  };
 }
 
 /** Called once each time the worker is lost. */

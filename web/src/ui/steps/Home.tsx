@@ -31,6 +31,19 @@ export function Home() {
             </Button>
           </div>
         </section>
+        <section class="sheet stack" aria-labelledby="learn">
+          <h2 id="learn">Learn</h2>
+          <p>
+            What does a model learn from an example, and what does it only read? Why must a base be whole? Short lessons answer with the
+            real model: you predict, it trains, you see.
+          </p>
+          <p class="soft">For yourself or a class: each lesson has an address of its own, and a way to present it.</p>
+          <div class="row foot">
+            <a class="button" href={href("learn")}>
+              To the lessons
+            </a>
+          </div>
+        </section>
         <section class="sheet stack" aria-labelledby="yours">
           <h2 id="yours">Your own model</h2>
           <p>

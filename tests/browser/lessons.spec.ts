@@ -1,0 +1,201 @@
+// The lessons with the real worker: from their address to their end, with real training; what they show is what the engine says.
+import { AxeBuilder } from "@axe-core/playwright";
+import type { Page } from "@playwright/test";
+import { expect, test as base } from "./harness.js";
+import { patient } from "./village.js";
+
+/** The classroom in a page of its own for all tests: its worker keeps the kernels that it has compiled. */
+class Classroom {
+  faults: string[] = [];
+
+  constructor(readonly page: Page, private readonly origin: string) {
+    page.on("pageerror", (error) => this.faults.push(String(error)));
+    page.on("console", (message) => {
+      if (/Content.Security.Policy|panicked/.test(message.text())) this.faults.push(message.text());
+    });
+    page.on("request", (request) => {
+      if (!request.url().startsWith(origin) && !/^(blob|data):/.test(request.url())) this.faults.push(`asks for ${request.url()}`);
+    });
+  }
+
+  async home(): Promise<void> {
+    await this.page.goto(`${this.origin}/page/`);
+  }
+
+  async visit(lesson: string): Promise<void> {
+    await this.page.goto(`${this.origin}/page/#/learn${lesson}`);
+  }
+
+  part(name: string) {
+    return this.page.getByRole("region", { name, exact: true });
+  }
+
+  /** No finding of axe in both schemes, nothing wider than the window at three widths. */
+  async wellMade(name: string): Promise<void> {
+    const { page } = this;
+    for (const colorScheme of ["light", "dark"] as const) {
+      await page.emulateMedia({ colorScheme });
+      const axe = new AxeBuilder({ page });
+      const { violations } = await (colorScheme === "dark" ? axe.withRules(["color-contrast"]) : axe).analyze();
+      expect(violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" | ").slice(0, 400)}`), `${name}, ${colorScheme}`).toEqual([]);
+      for (const width of [320, 820, 1280]) {
+        await page.setViewportSize({ width, height: 800 });
+        const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        expect(overflow, `${name} at ${width}`).toBeLessThanOrEqual(0);
+        await page.evaluate(() => scrollTo(0, 0)); // what sticks to the window stands at its top
+        await page.screenshot({ path: `target/screenshots/lesson-${name}-${width}-${colorScheme}.png`, fullPage: true });
+      }
+    }
+    await page.emulateMedia({ colorScheme: "light" });
+  }
+}
+
+const test = base.extend<{ room: Classroom }, { classroom: Classroom }>({
+  classroom: [
+    async ({ browser, origin }, use) => {
+      const context = await browser.newContext();
+      const page = await context.newPage();
+      await use(new Classroom(page, origin));
+      await context.close();
+    },
+    { scope: "worker" },
+  ],
+  room: async ({ classroom }, use) => {
+    classroom.faults = [];
+    await classroom.page.setViewportSize({ width: 1280, height: 800 });
+    await use(classroom);
+    expect(classroom.faults).toEqual([]);
+  },
+});
+
+/** What the classroom's worker computes, asked again through a client of the test's own. */
+async function losses(page: Page, text: string): Promise<number> {
+  return page.evaluate(async (text) => {
+    await rootstock.call({ kind: "open", source: { kind: "embedded" } });
+    const tokens = await rootstock.call({ kind: "losses", which: "base", text });
+    const known = tokens.flatMap(({ loss }) => (loss === null ? [] : [loss]));
+    return known.reduce((sum, loss) => sum + loss, 0) / known.length;
+  }, text);
+}
+
+test("home leads to the list, and a lesson begins with a prediction, by keyboard", async ({ room }) => {
+  const { page } = room;
+  await room.home();
+  await page.getByRole("link", { name: "To the lessons" }).click();
+  await expect(page.getByRole("heading", { level: 1, name: "Learn how it works" })).toBeVisible();
+  await room.wellMade("list");
+  await page.getByRole("main").getByRole("link", { name: /What is being learned/ }).press("Enter");
+  await expect(page.getByRole("heading", { level: 1, name: "What is being learned?" })).toBeVisible();
+  await expect(page.getByRole("main")).toBeFocused();
+  await page.getByRole("radio", { name: /On the last word/ }).focus();
+  await page.keyboard.press("Space");
+  await page.keyboard.press("ArrowUp");
+  await expect(page.getByRole("radio", { name: /On the answer and the mark/ })).toBeChecked();
+  await expect(page).toHaveURL(/guess=answer/);
+  await page.getByRole("button", { name: "That is my guess" }).press("Enter");
+  await expect(room.part("Do")).toBeFocused();
+  await room.visit("/nothing");
+  await expect(page.getByText("There is no lesson “nothing”")).toBeVisible();
+});
+
+test("what is being learned: mask, losses and likeliest tokens before and after, also after a reload", async ({ room }) => {
+  const { page } = room;
+  await room.visit("/learned?steps=3&batch=2&guess=answer&at=do");
+  const strip = page.getByRole("toolbar", { name: /tokens, .* learned: tokens/ });
+  await expect(strip).toBeVisible(patient);
+  const learned = await strip.locator("[data-trained]").allInnerTexts();
+  expect(learned.join("").replaceAll("·", " ")).toContain("Emma works at the studio.");
+  expect(await strip.locator("button:not([data-trained])").allInnerTexts().then((all) => all.join("").replaceAll("·", " "))).toContain("Where is Emma at work?");
+  await page.getByRole("button", { name: "Train on the answers" }).click();
+  await expect(page.getByRole("toolbar", { name: "After 3 steps: tokens" })).toBeVisible(patient);
+  await page.getByRole("button", { name: "Train with the wrong mask" }).click();
+  await expect(page.getByRole("toolbar", { name: "With the wrong mask: tokens" })).toBeVisible(patient);
+
+  // The base's losses are those of the engine, asked again for the same text as plain text.
+  const numbers = page.getByRole("region", { name: "The loss of every token in numbers" });
+  await page.getByText("In numbers").first().click();
+  const rows = await numbers.getByRole("row").all();
+  const cells = await Promise.all(rows.slice(1).map((row) => row.getByRole("cell").allInnerTexts()));
+  const before = cells.map(([, , loss]) => Number(loss)).filter(Number.isFinite);
+  const text = cells.map(([token = ""]) => token.replaceAll("↵", "\n").replaceAll("·", " ")).join("");
+  const mean = before.reduce((sum, loss) => sum + loss, 0) / before.length;
+  expect(Math.abs(mean - (await losses(page, text)))).toBeLessThan(2e-3);
+
+  // A token pressed shows what was expected there; the right one is among them.
+  const after = page.getByRole("toolbar", { name: "After 3 steps: tokens" });
+  await after.getByRole("button", { name: /learned/ }).first().click();
+  await expect(page.getByRole("table", { name: /After 3 steps: what may come/ }).getByRole("row", { name: /the one that comes/ })).toBeVisible();
+  await page.keyboard.press("ArrowRight");
+  await expect(after.locator("[aria-pressed=true]")).toBeFocused();
+
+  await page.getByRole("button", { name: "Explain it" }).click();
+  await expect(page.getByText("The experiment says")).toBeVisible();
+  await expect(page.locator(".outcome")).toHaveAttribute("data-right", "true");
+  await room.wellMade("learned");
+  const shown = await page.locator(".means tbody").innerText();
+  await page.reload();
+  await expect.poll(() => page.locator(".means tbody").innerText().catch(() => ""), patient).toBe(shown);
+  await expect(page.getByText(/On the answers: 3 steps/)).toBeVisible(patient);
+});
+
+test("all parameters or LoRA: curves, answers and figures are those of the runs", async ({ room }) => {
+  const { page } = room;
+  await room.visit("/method?steps=3&batch=2&asked=2&guess=same");
+  await page.getByRole("button", { name: "That is my guess" }).click();
+  await page.getByRole("button", { name: "Train both" }).click();
+  const table = page.getByRole("table", { name: "The same data, both ways" });
+  await expect(table).toBeVisible(patient);
+  // The page's own client over the same storage knows the runs that the lesson trained.
+  const runs = await page.evaluate(() => rootstock.call({ kind: "runs" }));
+  const [full, lora] = ["Lesson: all parameters", "Lesson: LoRA"].map((name) => runs.find((run) => run.name === name));
+  expect([full?.step, lora?.step]).toEqual([3, 3]);
+  const size = (bytes: number) => `${(bytes / (bytes < 1e6 ? 1e3 : 1e6)).toPrecision(3)} ${bytes < 1e6 ? "KB" : "MB"}`;
+  await expect(table.getByRole("row", { name: /What you take home/ })).toContainText(size(full?.result_bytes ?? 0));
+  await expect(table.getByRole("row", { name: /What you take home/ })).toContainText(size(lora?.result_bytes ?? 0));
+  await page.getByText("In numbers").first().click();
+  const last = page.getByRole("region", { name: "Training loss in numbers" }).getByRole("row").last();
+  await expect(last).toContainText((full?.train_loss ?? 0).toPrecision(4));
+  await expect(last).toContainText((lora?.train_loss ?? 0).toPrecision(4));
+
+  // LoRA leaves norms and embedding alone.
+  const changed = page.getByRole("region", { name: "Where the weights changed: LoRA" });
+  await expect(changed.getByRole("row", { name: /embed_tokens/ })).toContainText("0.0 %");
+  const download = page.waitForEvent("download");
+  await page.getByRole("button", { name: "CSV" }).click();
+  expect((await download).suggestedFilename()).toBe("training-loss.csv");
+  await page.getByRole("button", { name: "Explain it" }).click();
+  await room.wellMade("method");
+});
+
+test("why a base must be whole: what loads in silence has a loss near the logarithm of the vocabulary, and the repair brings it back", async ({ room }) => {
+  const { page } = room;
+  await room.visit("/whole?broken=keys&guess=nonsense&at=do");
+  await page.getByRole("button", { name: "Give it to everyone" }).click();
+  const table = page.getByRole("table", { name: /Loss a token on a text of the village/ });
+  await expect(table).toBeVisible(patient);
+  const loss = async (name: string | RegExp) => Number((await table.getByRole("row", { name }).getByRole("cell").first().innerText()).trim());
+  expect(Math.abs((await loss("As transformers loads it")) - Math.log(512))).toBeLessThan(0.15);
+  expect(await loss("The whole model")).toBeLessThan(3);
+  expect(await loss("The repaired copy")).toBe(await loss("The whole model"));
+  await expect(room.part("See")).toContainText("module.");
+  await page.getByRole("button", { name: "Explain it" }).click();
+  await expect(page.locator(".outcome")).toHaveAttribute("data-right", "true");
+
+  for (const [title, says] of [
+    ["Delete config.json", /no config\.json/],
+    ["Untie the head", /lm_head|head/],
+    ["Drop a shard", /model-00002-of-00002/],
+    ["Leave the tokenizer out", /tokenizer/],
+    ["Give an adapter as a model", /adapter/],
+  ] as const) {
+    await page.getByRole("checkbox").and(page.locator(":checked")).uncheck().catch(() => undefined);
+    await page.getByRole("button", { name: title, exact: true }).click();
+    await page.getByRole("button", { name: "Go on without a guess" }).click();
+    await page.getByRole("button", { name: "Give it to everyone" }).click();
+    await expect(room.part("See").getByRole("listitem").filter({ hasText: says }).first()).toBeVisible(patient);
+    await page.getByRole("button", { name: "Explain it" }).click();
+  }
+  await expect(page.getByRole("region", { name: "What was tried so far" }).getByRole("row")).toHaveCount(7);
+  await room.wellMade("whole");
+  expect((await page.evaluate(() => rootstock.call({ kind: "runs" }))).filter(({ method }) => method === "repair")).toEqual([]);
+});

@@ -1,0 +1,66 @@
+// The classroom: the list of lessons, or the one that the address names.
+import type { FunctionComponent } from "preact";
+import { counted } from "../numbers.js";
+import { NoGpu } from "../parts/NoGpu.js";
+import { Notice } from "../parts/Notice.js";
+import { address, addressOf } from "./address.js";
+import { reached, type Stage } from "./frame.js";
+import { LESSONS, lessonOf, type Slug } from "./lessons.js";
+import { Learned } from "./lessons/Learned.js";
+import { Method } from "./lessons/Method.js";
+import { Whole } from "./lessons/Whole.js";
+import "./learn.css";
+
+const BODIES: Record<Slug, FunctionComponent> = { learned: Learned, method: Method, whole: Whole };
+
+const PROGRESS: Record<Stage, string> = { predict: "Begun", do: "Begun", see: "Seen", explain: "Done" };
+
+export function Learn() {
+  const lesson = lessonOf(address.value.lesson);
+  if (!lesson) return <List />;
+  const Body = BODIES[lesson.slug];
+  return (
+    <>
+      <NoGpu />
+      <Body key={lesson.slug} />
+    </>
+  );
+}
+
+function List() {
+  const minutes = LESSONS.reduce((sum, lesson) => sum + lesson.minutes, 0);
+  return (
+    <>
+      {address.value.lesson !== null && (
+        <div class="spaced">
+          <Notice kind="warning">There is no lesson “{address.value.lesson}”. These are the lessons that there are.</Notice>
+        </div>
+      )}
+      <NoGpu />
+      <ol class="lesson-list">
+        {LESSONS.map(({ slug, title, line, minutes }, index) => {
+          const stage = reached.value[slug];
+          return (
+            <li key={slug} class="sheet">
+              <a href={addressOf(slug)}>
+                <span class="number" aria-hidden="true">
+                  {index + 1}
+                </span>
+                <strong>{title}</strong>
+              </a>
+              <p>{line}</p>
+              <p class="soft">
+                about {counted(minutes, "minute")}
+                {stage && ` · ${PROGRESS[stage]}`}
+              </p>
+            </li>
+          );
+        })}
+      </ol>
+      <p class="soft spaced">
+        {counted(minutes, "minute")} in all on a laptop without a graphics card. Every figure is computed while you look, by the trainer of this
+        page; the models that the lessons train are among the stored runs and can be deleted there.
+      </p>
+    </>
+  );
+}

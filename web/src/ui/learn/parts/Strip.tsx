@@ -1,0 +1,140 @@
+// A conversation as tokens that can be pressed: what is learned, how little each was expected, and what was expected instead.
+import type { Signal } from "@preact/signals";
+import { useRef } from "preact/hooks";
+import type { SeenToken } from "../../../messages.js";
+import { percent } from "../../numbers.js";
+import { shade } from "../../parts/heat.js";
+import { visible } from "../../parts/Preview.js";
+
+/** One model's view of the conversation. */
+export interface View {
+  name: string;
+  tokens: readonly SeenToken[];
+}
+
+/** Tokens in a row; the arrow keys move between them. `heat` colours them by their loss, otherwise they only tell what is learned. */
+export function Strip({ view, chosen, heat }: { view: View; chosen: Signal<number | null>; heat: boolean }) {
+  const place = useRef<HTMLParagraphElement>(null);
+  const move = (to: number) => {
+    if (to < 0 || to >= view.tokens.length) return;
+    chosen.value = to;
+    place.current?.querySelectorAll("button")[to]?.focus();
+  };
+  return (
+    <figure class="strip">
+      <figcaption>{view.name}</figcaption>
+      <p
+        class="tokens"
+        role="toolbar"
+        aria-label={`${view.name}: tokens`}
+        ref={place}
+        onKeyDown={(event) => {
+          const from = chosen.value ?? 0;
+          const to = { ArrowRight: from + 1, ArrowLeft: from - 1, Home: 0, End: view.tokens.length - 1 }[event.key];
+          if (to === undefined) return;
+          event.preventDefault();
+          move(to);
+        }}
+      >
+        {view.tokens.map(({ text, trained, loss }, index) => (
+          <>
+            <button
+              key={index}
+              type="button"
+              class="token"
+              data-heat={heat ? shade(loss) : undefined}
+              data-trained={trained || undefined}
+              aria-pressed={chosen.value === index}
+              tabIndex={index === (chosen.value ?? 0) ? 0 : -1}
+              aria-label={`${spoken(text)}, ${trained ? "learned" : "only read"}${heat && loss !== null ? `, loss ${loss.toFixed(2)}` : ""}`}
+              title={heat ? (loss === null ? "the first token is not predicted" : `loss ${loss.toFixed(3)}: probability ${percent(Math.exp(-loss))}`) : trained ? "learned" : "only read"}
+              onClick={() => (chosen.value = index)}
+            >
+              {visible(text)}
+            </button>
+            {text.endsWith("\n") && <br />}
+          </>
+        ))}
+      </p>
+    </figure>
+  );
+}
+
+function spoken(text: string): string {
+  return text === "\n" ? "line end" : text.trim() === "" ? "space" : text;
+}
+
+/** What each model expected at the chosen token. */
+export function Expected({ views, at }: { views: readonly View[]; at: number }) {
+  const token = views[0]?.tokens[at];
+  if (!token) return null;
+  return (
+    <div class="two">
+      {views.map(({ name, tokens }) => {
+        const here = tokens[at];
+        const listed = here?.likeliest.some(({ text }) => text === here.text);
+        const rows = [...(here?.likeliest ?? []), ...(here && here.loss !== null && !listed ? [{ text: here.text, probability: Math.exp(-here.loss) }] : [])];
+        return (
+          <table key={name} class="likeliest">
+            <caption>
+              {name}: what may come where <code>{visible(token.text)}</code> stands
+            </caption>
+            <tbody>
+              {rows.map(({ text, probability }, index) => (
+                <tr key={index} data-right={text === here?.text || undefined}>
+                  <th scope="row">
+                    <code>{visible(text)}</code>
+                    {text === here?.text && <span class="unseen"> (the one that comes)</span>}
+                  </th>
+                  <td class="number">{percent(probability)}</td>
+                  <td class="share" aria-hidden="true">
+                    <span style={{ inlineSize: `${100 * probability}%` }} />
+                  </td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        );
+      })}
+    </div>
+  );
+}
+
+/** Every token of several views in numbers. */
+export function StripNumbers({ views }: { views: readonly View[] }) {
+  return (
+    <details>
+      <summary>In numbers</summary>
+      <div class="scroll tall" tabIndex={0} role="region" aria-label="The loss of every token in numbers">
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">Token</th>
+              <th scope="col">Learned</th>
+              {views.map(({ name }) => (
+                <th key={name} scope="col" class="number">
+                  {name}
+                </th>
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {views[0]?.tokens.map(({ text, trained }, at) => (
+              <tr key={at}>
+                <td>
+                  <code>{visible(text)}</code>
+                </td>
+                <td>{trained ? "yes" : "no"}</td>
+                {views.map(({ name, tokens }) => (
+                  <td key={name} class="number">
+                    {tokens[at]?.loss?.toFixed(3) ?? "–"}
+                  </td>
+                ))}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </details>
+  );
+}

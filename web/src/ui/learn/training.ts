@@ -1,0 +1,206 @@
+// A lesson's training run: the same trainer and the same kept runs as the rest of the page, started from a lesson's settings.
+import { batch, computed, signal } from "@preact/signals";
+import type { DataSource, Ended, Event, Progress, Run, Settings, StepLine } from "../../messages.js";
+import type { BaseSource } from "../../messages.js";
+import type { Points } from "../charts/points.js";
+import { say } from "../state/faults.js";
+import { Result } from "./kept.js";
+import { ask, inTurn, isTuned, open, tuned } from "./room.js";
+
+/** What is trained on what. */
+export interface Task {
+  /** What the run is called in the list of runs. */
+  name: string;
+  base: BaseSource;
+  data: DataSource;
+  recipe: Settings;
+}
+
+/** `waiting`: another run of the lesson goes first. `interrupted`: a reload came between, and a snapshot is kept. */
+export type Phase = "none" | "waiting" | "running" | "done" | "stopped" | "interrupted" | "failed";
+
+/** What of a run outlasts a reload. */
+interface KeptRun {
+  /** The run's id among the kept ones. */
+  id: string;
+  /** How it ended; `null` while it goes on. */
+  ended: Ended | null;
+  /** Why it failed. */
+  fault: string | null;
+  /** The steps of a run that failed, which leaves no log. */
+  lines: StepLine[];
+}
+
+const NO_ANSWERS = { every: 0, prompts: [], max_new_tokens: 1 };
+
+export class Training {
+  readonly phase = signal<Phase>("none");
+  readonly progress = signal<Progress | null>(null);
+  readonly lines = signal<readonly StepLine[]>([]);
+  readonly ended = signal<Ended | null>(null);
+  readonly fault = signal<string | null>(null);
+  /** Steps and losses, for a chart. */
+  readonly points = computed<Points>(() => [this.lines.value.map((line) => line.current_steps), this.lines.value.map(({ loss }) => loss)]);
+  readonly #kept: Result<KeptRun>;
+  #task: string | null = null;
+  #id: string | null = null;
+  /** The first time a run is looked for; what is asked meanwhile waits for it. */
+  #restored: Promise<void> = Promise.resolve();
+
+  constructor(readonly key: string) {
+    this.#kept = new Result(`run.${key}`);
+  }
+
+  /** Whether a run goes on or is about to. */
+  get busy(): boolean {
+    return this.phase.value === "running" || this.phase.value === "waiting";
+  }
+
+  /** Shows what there is of this task: the run that was kept, or nothing. Called at every change of the settings. */
+  follow(task: Task): void {
+    const wanted = JSON.stringify(task);
+    if (wanted === this.#task || ["running", "waiting"].includes(this.phase.peek())) return;
+    this.#task = wanted;
+    this.#clear();
+    const kept = this.#kept.of(task);
+    if (kept) this.#restored = this.#restore(kept, wanted);
+  }
+
+  async #restore(kept: KeptRun, task: string): Promise<void> {
+    if (kept.fault !== null) {
+      this.#show("failed", kept.lines, null, kept.fault);
+      return;
+    }
+    try {
+      const runs = await ask({ kind: "runs" });
+      const run = runs.find(({ id }) => id === kept.id);
+      if (!run?.usable || this.#task !== task) return;
+      const { lines } = await ask({ kind: "log", id: kept.id });
+      if (this.#task !== task || this.phase.peek() !== "none") return;
+      this.#id = kept.id;
+      const phase = run.finished ? "done" : run.live ? "none" : "interrupted";
+      this.#show(phase, lines, kept.ended ?? (run.finished ? endedOf(run) : null), null);
+    } catch (error) {
+      console.warn("A lesson's run cannot be shown again:", error);
+    }
+  }
+
+  #show(phase: Phase, lines: readonly StepLine[], ended: Ended | null, fault: string | null): void {
+    batch(() => {
+      this.lines.value = lines;
+      this.ended.value = ended;
+      this.fault.value = fault;
+      this.phase.value = phase;
+    });
+  }
+
+  #clear(): void {
+    this.#id = null;
+    this.#show("none", [], null, null);
+    this.progress.value = null;
+  }
+
+  /** Trains, or goes on from the snapshot of a run that was interrupted. A run that fails by its own numbers is a result, too. */
+  async train(task: Task): Promise<void> {
+    this.follow(task);
+    await this.#restored;
+    if (this.busy || this.phase.peek() === "done") return;
+    const resumed = this.phase.peek() === "interrupted" ? this.#id : null;
+    this.phase.value = "waiting";
+    await inTurn(() => this.#work(task, resumed));
+  }
+
+  async #work(task: Task, resumed: string | null): Promise<void> {
+    batch(() => {
+      this.phase.value = "running";
+      this.progress.value = { what: "Starting", done: 0, total: null, unit: "steps" };
+      this.fault.value = null;
+    });
+    const hear = (event: Event) => this.#hear(event, task);
+    try {
+      await open(task.base);
+      const { data, recipe } = task;
+      await ask({ kind: "prepare", data, evaluation: null, recipe, first: 0, count: 0 });
+      const settings: Settings = { ...recipe, run_name: task.name };
+      const ended = await (resumed === null
+        ? ask({ kind: "train", recipe: settings, samples: NO_ANSWERS }, { on: hear })
+        : ask({ kind: "go_on", run: resumed }, { on: hear }));
+      isTuned(ended.finished ? ended.run.id : null);
+      this.#id = ended.run.id;
+      this.#kept.set(task, { id: ended.run.id, ended, fault: null, lines: [] });
+      this.#show(ended.finished ? "done" : "interrupted", this.lines.peek(), ended, null);
+      say(ended.finished ? `${task.name}: finished.` : `${task.name}: stopped.`);
+    } catch (error) {
+      const fault = error instanceof Error ? error.message : String(error);
+      this.#kept.set(task, { id: "", ended: null, fault, lines: [...this.lines.peek()] });
+      this.#show("failed", this.lines.peek(), null, fault);
+      say(fault);
+    } finally {
+      this.progress.value = null;
+    }
+  }
+
+  #hear(event: Event, task: Task): void {
+    if (event.kind === "progress") {
+      this.progress.value = event.progress;
+    } else if (event.kind === "started") {
+      this.#id = event.run;
+      this.#kept.set(task, { id: event.run, ended: null, fault: null, lines: [] });
+      this.lines.value = event.lines;
+    } else if (event.kind === "step") {
+      this.progress.value = null;
+      this.lines.value = [...this.lines.peek(), event.line];
+    }
+  }
+
+  /** Ends the run after the present step; it can go on later. */
+  async stop(): Promise<void> {
+    await ask({ kind: "stop" });
+  }
+
+  /** Makes its result the tuned model; within a turn. */
+  async use(): Promise<void> {
+    await this.#restored;
+    if (this.#id === null) throw new Error("This model is not trained yet.");
+    await tuned(this.#id);
+  }
+
+  /** The id of its kept run. */
+  get id(): string | null {
+    return this.#id;
+  }
+
+  /** Deletes the run and forgets it. */
+  async forget(): Promise<void> {
+    await this.#restored;
+    if (this.busy) return;
+    const id = this.#id ?? this.#kept.any()?.id ?? "";
+    this.#kept.clear();
+    this.#clear();
+    if (id !== "") {
+      isTuned(null);
+      await ask({ kind: "remove", id }).catch((error: unknown) => console.warn("A lesson's run is kept:", error));
+    }
+  }
+}
+
+/** What is known of the end of a run whose reply a reload has cut off. */
+function endedOf(run: Run): Ended {
+  return { run, finished: true, train_loss: run.train_loss, eval_loss: run.eval_loss, seconds: run.seconds ?? 0, tokens_per_second: null, peak_bytes: null };
+}
+
+const all = new Map<string, Training>();
+
+/** The run of this name: the same one whenever it is asked for, so that it goes on while another place of the page is shown. */
+export function training(key: string): Training {
+  const known = all.get(key) ?? new Training(key);
+  all.set(key, known);
+  return known;
+}
+
+/** The village's settings, which answer within a minute or two: a lesson changes some of them. */
+export function recipeOf(changes: Settings): Settings {
+  return { stage: "sft", finetuning_type: "full", cutoff_len: 64, per_device_train_batch_size: 16, logging_steps: 1, save_steps: 20, save_total_limit: 1, seed: 42, lr_scheduler_type: "cosine", warmup_ratio: 0.05, ...changes };
+}
+
+export const VILLAGE: DataSource = { kind: "example", name: "village" };
