@@ -1,6 +1,11 @@
 // The page's plain logic, without a page.
 import { expect, test } from "@playwright/test";
+import { readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { root } from "../../scripts/lib/host.mjs";
 import { thin, type Points } from "../../web/src/ui/charts/points.js";
+import { csv, svg, ticks } from "../../web/src/ui/charts/picture.js";
+import { asTransformers, broken, normal, readTensors, vocabularyOf, type Files } from "../../web/src/ui/learn/broken.js";
 import { overlay, smooth } from "../../web/src/ui/charts/overlay.js";
 import { modelFolder, recognise } from "rootstock";
 import { obstacle } from "../../web/src/ui/state/where.js";
@@ -90,4 +95,40 @@ test("why nothing can be trained is said as it is", () => {
   expect(obstacle({ ...here, framed: true, webgpu: false }).why).toContain("in a tab of its own");
   expect(obstacle(here).what).toContain("found no graphics card");
   expect(obstacle({ ...here, webgpu: false }).what).toContain("offers no WebGPU");
+});
+
+test("a plot is taken as CSV and as a drawing that escapes its words", () => {
+  const points: Points = [[1, 2, 3], [0.5, null, 2]];
+  expect(csv({ x: "step", lines: [{ name: 'a "b", c', colour: "" }], points })).toBe('step,"a ""b"", c"\n1,0.5\n2,\n3,2\n');
+  const drawing = svg({ title: "<loss>", x: "step", lines: [{ name: "a&b", colour: "#1d6a44" }], points, log: false, paper: "#fff", ink: "#000", grid: "#ccc" });
+  expect(drawing).toContain("&lt;loss&gt;");
+  expect(drawing).toContain("a&amp;b");
+  expect(drawing).not.toMatch(/NaN|Infinity/);
+  expect(drawing.match(/L[\d.]+ [\d.]+/g), "a line through the points that there are").toHaveLength(1);
+  expect(ticks(0, 1, 5)).toEqual([0, 0.2, 0.4, 0.6, 0.8, 1]);
+  expect(ticks(3, 3, 5)).toEqual([3]);
+});
+
+test("the embedded model is broken in each way, and what is missing is made up as transformers does", () => {
+  const folder = join(root, "assets/embedded-model");
+  const files: Files = new Map(readdirSync(folder).map((name) => [name, new Uint8Array(readFileSync(join(folder, name)))]));
+  expect(vocabularyOf(files)).toBe(512);
+  expect([...broken(files, ["config"]).keys()]).not.toContain("config.json");
+  const loaded = (breaks: Parameters<typeof broken>[1]) => asTransformers(broken(files, breaks), files);
+  const whole = loaded([]);
+  expect("random" in whole && whole.random).toEqual([]);
+  const keys = loaded(["keys"]);
+  if (!("random" in keys)) throw new Error("it loads");
+  expect(keys.random).toHaveLength(keys.of);
+  const made = readTensors(keys.files.get("model.safetensors") as Uint8Array<ArrayBuffer>);
+  const [known] = [readTensors(files.get("model.safetensors") as Uint8Array<ArrayBuffer>)];
+  expect([...made.keys()]).toEqual([...known.keys()]);
+  for (const [name, { shape, bytes }] of made) expect([shape, bytes.length], name).toEqual([known.get(name)?.shape, known.get(name)?.bytes.length]);
+  const head = loaded(["head"]);
+  expect("random" in head && head.random).toEqual(["lm_head.weight"]);
+  for (const name of ["config", "shard", "tokenizer", "adapter"] as const) expect(loaded([name]), name).toHaveProperty("refuses");
+  const draw = normal(1);
+  const values = Array.from({ length: 10_000 }, draw);
+  const deviation = Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / values.length);
+  expect(Math.abs(deviation - 0.02)).toBeLessThan(0.001);
 });

@@ -1,6 +1,6 @@
 // The page's own datasets, read for what a lesson asks: held-out questions with their right answers, and a text like those that the village
 // model has read.
-import type { DataSource } from "../../messages.js";
+import type { DataSource } from "rootstock";
 
 export const DATA = ["village", "pirate", "newcomers"] as const;
 export type Data = (typeof DATA)[number];

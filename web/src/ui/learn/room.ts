@@ -1,6 +1,6 @@
 // The classroom's own engine: a worker of its own over the same storage, so that a lesson changes nothing of the visit.
-import type { CallOptions } from "../../client.js";
-import type { Base, BaseSource, ChatMessage, Replies, Request, SeenToken, Settings, Which } from "../../messages.js";
+import type { CallOptions } from "rootstock";
+import type { Base, BaseSource, ChatMessage, Replies, Request, SeenToken, Settings, Which } from "rootstock";
 import type { Given } from "../files.js";
 import { another, type Engine } from "../state/engine.js";
 
@@ -62,6 +62,15 @@ export function exchange(question: string, answer: string): ChatMessage[] {
     { role: "user", content: question },
     { role: "assistant", content: answer },
   ];
+}
+
+/**
+ * Makes `adapted` the open base itself; within a turn. The engine's `base` is the one that the tuned model was made from, which may be
+ * another.
+ */
+export async function bare(source: BaseSource): Promise<void> {
+  await open(source);
+  await ask({ kind: "adapt", parts: [] });
 }
 
 /** A conversation token by token; within a turn. */

@@ -1,7 +1,7 @@
 // A lesson's training run: the same trainer and the same kept runs as the rest of the page, started from a lesson's settings.
 import { batch, computed, signal } from "@preact/signals";
-import type { DataSource, Ended, Event, Progress, Run, Settings, StepLine } from "../../messages.js";
-import type { BaseSource } from "../../messages.js";
+import type { DataSource, Ended, Event, Progress, Run, Settings, StepLine } from "rootstock";
+import type { BaseSource } from "rootstock";
 import type { Points } from "../charts/points.js";
 import { say } from "../state/faults.js";
 import { Result } from "./kept.js";

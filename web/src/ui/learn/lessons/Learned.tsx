@@ -1,7 +1,7 @@
 // Lesson: what is learned of an example, and what is only read; the loss of each token before and after; a wrong mask.
 import { useEffect } from "preact/hooks";
 import { useSignal } from "@preact/signals";
-import type { SeenToken, Settings } from "../../../messages.js";
+import type { SeenToken, Settings } from "rootstock";
 import { count, percent } from "../../numbers.js";
 import { Button } from "../../parts/Button.js";
 import { NumberField } from "../../parts/Field.js";
@@ -13,7 +13,7 @@ import { goTo, LessonFrame, Scene } from "../frame.js";
 import { Result } from "../kept.js";
 import { Expected, Strip, StripNumbers, type View } from "../parts/Strip.js";
 import { Watch } from "../parts/Watch.js";
-import { EMBEDDED, exchange, inTurn, look, meanLoss, open } from "../room.js";
+import { bare, EMBEDDED, exchange, inTurn, look, meanLoss, open } from "../room.js";
 import { recipeOf, training, VILLAGE, type Task } from "../training.js";
 
 const QUESTION = "Where is Emma at work?";
@@ -54,8 +54,8 @@ export function Learned() {
     const timer = setTimeout(() => {
       if (looks.before.of(inputs)) return;
       inTurn(async () => {
-        await open(EMBEDDED);
-        looks.before.set(inputs, await look("base", exchange(question, answer), tasks.right.recipe, LIKELIEST));
+        await bare(EMBEDDED);
+        looks.before.set(inputs, await look("adapted", exchange(question, answer), tasks.right.recipe, LIKELIEST));
         fault.value = null;
       }).catch((error: unknown) => (fault.value = error instanceof Error ? error.message : String(error)));
     }, 300);

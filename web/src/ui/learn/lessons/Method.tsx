@@ -1,7 +1,7 @@
 // Lesson: the same data learned by all parameters and by LoRA, beside each other.
 import { useEffect, useMemo } from "preact/hooks";
 import { computed, useSignal } from "@preact/signals";
-import type { Settings } from "../../../messages.js";
+import type { Settings } from "rootstock";
 import type { Line } from "../../charts/Chart.js";
 import { overlay, type Curve } from "../../charts/overlay.js";
 import { dataWords } from "../../names.js";
@@ -17,7 +17,7 @@ import { Result } from "../kept.js";
 import { Changed, type Change } from "../parts/Changed.js";
 import { Plot } from "../parts/Plot.js";
 import { Watch } from "../parts/Watch.js";
-import { answer, ask, EMBEDDED, exchange, inTurn, look, meanLoss, open } from "../room.js";
+import { answer, ask, bare, EMBEDDED, exchange, inTurn, look, meanLoss, open } from "../room.js";
 import { recipeOf, training, type Task, type Training } from "../training.js";
 
 const STEPS = 60;
@@ -71,7 +71,7 @@ function settings() {
 }
 
 /** Asks a model everything; within a turn. */
-async function judge(which: "base" | "tuned", data: Data, asked: number, recipe: Settings): Promise<Judged> {
+async function judge(which: "adapted" | "tuned", data: Data, asked: number, recipe: Settings): Promise<Judged> {
   const questions = await heldOut(data, asked);
   const said: Judged["said"] = [];
   const losses: number[] = [];
@@ -104,8 +104,8 @@ export function Method() {
       if (!judged.base.of({ data, asked })) {
         asking.value = "Asking the base";
         await inTurn(async () => {
-          await open(EMBEDDED);
-          judged.base.set({ data, asked }, await judge("base", data, asked, tasks.full.recipe));
+          await bare(EMBEDDED);
+          judged.base.set({ data, asked }, await judge("adapted", data, asked, tasks.full.recipe));
         });
       }
       for (const method of METHODS) {
@@ -201,7 +201,7 @@ export function Method() {
             </Scene>
             <Scene>
               <p>Where the weights changed. LoRA changes the matrices that it has an adapter for, and leaves norms and embedding as they were.</p>
-              <div class="two">
+              <div class="stack">
                 {METHODS.map((method) => (
                   <Changed key={method} name={NAMES[method]} changes={(results[method] as Tuned).changes} most={Math.max(...METHODS.flatMap((one) => (results[one] as Tuned).changes.map(({ share }) => share)))} />
                 ))}

@@ -1,6 +1,6 @@
 // Lesson: why a base must be whole. A gallery of broken checkpoints: what transformers makes of each, what the validator says, the repair.
 import { useSignal } from "@preact/signals";
-import type { Verdict } from "../../../messages.js";
+import type { Verdict } from "rootstock";
 import { count, percent } from "../../numbers.js";
 import { Button } from "../../parts/Button.js";
 import { Notice, Tag } from "../../parts/Notice.js";
@@ -15,7 +15,7 @@ import { ask, EMBEDDED, inTurn, open, openFiles } from "../room.js";
 
 interface Found {
   verdict: Verdict;
-  findings: { code: string; severity: string; message: string; repair: string | null }[];
+  findings: { code: string; file: string | null; message: string; repair: string | null }[];
   /** What transformers ends with; `null` where it loads. */
   refuses: string | null;
   /** What it prints where it loads. */
@@ -56,8 +56,10 @@ function came({ refuses, loaded, whole, vocabulary }: Found): string {
   return loaded > whole + 0.05 ? "worse" : "same";
 }
 
+/** The loss of the open base; within a turn. */
 async function lossOf(): Promise<number> {
-  const losses = (await ask({ kind: "losses", which: "base", text: STORY })).flatMap(({ loss }) => (loss === null ? [] : [loss]));
+  await ask({ kind: "adapt", parts: [] });
+  const losses = (await ask({ kind: "losses", which: "adapted", text: STORY })).flatMap(({ loss }) => (loss === null ? [] : [loss]));
   return losses.reduce((sum, loss) => sum + loss, 0) / Math.max(1, losses.length);
 }
 
@@ -94,7 +96,7 @@ async function examine(breaks: readonly Break[], guess: string, tell: (what: str
     }
     return {
       verdict,
-      findings: findings.filter(({ severity }) => severity !== "info").map(({ code, severity, message, repair }) => ({ code, severity, message, repair })),
+      findings: findings.filter(({ severity }) => severity !== "info").map(({ code, file, message, repair }) => ({ code, file, message, repair })),
       refuses: "refuses" in loaded ? loaded.refuses : null,
       says: "says" in loaded ? loaded.says : "",
       random: "random" in loaded ? loaded.random.length : 0,
@@ -202,8 +204,9 @@ export function Whole() {
                 <Tag kind={found.verdict === "ready" ? "good" : found.verdict === "repairable" ? "warning" : "error"}>{found.verdict}</Tag>
               </p>
               <ul class="stack tight">
-                {found.findings.map(({ code, message, repair }) => (
+                {found.findings.map(({ code, file, message, repair }) => (
                   <li key={code + message}>
+                    {file !== null && <code>{file}: </code>}
                     {message} <small>({code})</small>
                     {repair !== null && <small class="line">The repair: {repair}</small>}
                   </li>

@@ -3,7 +3,7 @@ import { useSignal, type ReadonlySignal } from "@preact/signals";
 import { Chart, type Line } from "../../charts/Chart.js";
 import { csv, png, svg } from "../../charts/picture.js";
 import type { Points } from "../../charts/points.js";
-import { figures } from "../../numbers.js";
+import { count, figures } from "../../numbers.js";
 import { Button } from "../../parts/Button.js";
 import { save } from "../../save.js";
 import { colour } from "../../theme.js";
@@ -78,7 +78,7 @@ export function Plot({ title, about, lines, points, x, most, log = false, explai
                 {xs.map((value, index) => (
                   <tr key={index}>
                     <th scope="row" class="number">
-                      {figures(value)}
+                      {Number.isInteger(value) ? count(value) : figures(value)}
                     </th>
                     {columns.map((column, line) => (
                       <td key={line} class="number">

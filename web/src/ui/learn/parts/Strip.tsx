@@ -1,7 +1,7 @@
 // A conversation as tokens that can be pressed: what is learned, how little each was expected, and what was expected instead.
 import type { Signal } from "@preact/signals";
 import { useRef } from "preact/hooks";
-import type { SeenToken } from "../../../messages.js";
+import type { SeenToken } from "rootstock";
 import { percent } from "../../numbers.js";
 import { shade } from "../../parts/heat.js";
 import { visible } from "../../parts/Preview.js";
