@@ -198,3 +198,111 @@ test("why a base must be whole: what loads in silence has a loss near the logari
   await room.wellMade("whole");
   expect((await page.evaluate(() => rootstock.call({ kind: "runs" }))).filter(({ method }) => method === "repair")).toEqual([]);
 });
+
+test("one step: its parts are those of the run, rates from nothing to divergence, pieces of a batch give the same losses", async ({ room }) => {
+  const { page } = room;
+  await room.visit("/step?steps=3&batch=4&guess=1e-3&at=do");
+  for (const part of ["Forward", "Loss", "Gradient", "Update"]) {
+    await page.getByRole("button", { name: part, exact: true }).click();
+    await expect(page.getByRole("heading", { level: 4, name: part })).toBeVisible(patient);
+  }
+  const runs = await page.evaluate(() => rootstock.call({ kind: "runs" }));
+  const one = runs.find(({ name }) => name === "Lesson: one step");
+  const log = await page.evaluate((id) => rootstock.call({ kind: "log", id }), one?.id ?? "");
+  await expect(page.locator(".step-parts")).toContainText(log.lines[0]?.loss.toFixed(4) ?? "?");
+  await expect(page.locator(".step-parts")).toContainText(log.lines[0]?.grad_norm.toPrecision(4) ?? "?");
+  for (const rate of ["1e-6", "1e-3", "1", "1e25"]) {
+    await page.getByRole("button", { name: `Train with a rate of ${rate}`, exact: true }).click();
+    await expect(page.getByText(new RegExp(`Rate ${rate}: 3 steps|Rate ${rate}: step`)).first()).toBeVisible(patient);
+  }
+  await expect(page.getByRole("alert").filter({ hasText: /Rate 1e25: step \d: .* not a finite number/ }).first(), "the guard says where it ended").toBeVisible(patient);
+  const left = await page.evaluate(() => rootstock.call({ kind: "runs" }));
+  expect(left.filter(({ finished }) => !finished), "what diverged leaves nothing to go on with").toEqual([]);
+  await room.part("See").getByRole("button", { name: "Train all three" }).click();
+  const pieces = page.getByRole("region", { name: "The same step in pieces" });
+  await expect(pieces.getByRole("row", { name: /1 × 4/ }).getByRole("cell").nth(2)).toHaveText(/\d/, patient);
+  const first = await Promise.all([/4 × 1/, /2 × 2/, /1 × 4/].map(async (name) => Number(await pieces.getByRole("row", { name }).getByRole("cell").first().innerText())));
+  expect(Math.max(...first) - Math.min(...first), "the same step").toBeLessThan(2e-4);
+  await page.getByRole("button", { name: "Explain it" }).click();
+  await expect(page.getByText("The experiment says")).toBeVisible();
+  await room.wellMade("step");
+});
+
+test("where the memory goes: planned for shapes that are not here, measured for the one that is", async ({ room }) => {
+  const { page } = room;
+  await room.visit("/memory?batch=2&guess=weights&at=see");
+  const table = page.getByRole("region", { name: "Memory by part" });
+  await expect(table.getByRole("row", { name: /Llama-3.2-1B/ })).toBeVisible(patient);
+  await expect(table.getByRole("row", { name: /SmolLM2-135M/ })).toContainText("135 M");
+  await page.getByRole("button", { name: "Measure it" }).click();
+  const share = page.locator("dt:text-is('Measured / planned') + dd");
+  await expect(share).toBeVisible(patient);
+  const percent = Number((await share.innerText()).replace(" %", ""));
+  expect(percent).toBeGreaterThan(60);
+  expect(percent).toBeLessThan(115);
+  const before = await table.getByRole("row", { name: /SmolLM2-135M/ }).innerText();
+  await page.getByLabel("Method").selectOption("lora");
+  await expect(table.getByRole("row", { name: /SmolLM2-135M/ })).not.toHaveText(before, patient);
+  await room.wellMade("memory");
+});
+
+test("how much rank: LoRA by rank, the spectrum of the full update, and the update cut", async ({ room }) => {
+  const { page } = room;
+  await room.visit("/rank?steps=2&batch=2&asked=1&at=do");
+  await page.getByRole("button", { name: "Rank 1", exact: true }).click();
+  await expect(page.getByText("Rank 1: 2 steps")).toBeVisible(patient);
+  await page.getByRole("button", { name: "All parameters" }).click();
+  await expect(page.getByRole("slider", { name: /cut to rank/ })).toBeVisible(patient);
+  const kept = page.locator("dt:text-is('Kept of the change') + dd");
+  await expect(kept).toBeVisible(patient);
+  const at8 = Number((await kept.innerText()).replace(" %", ""));
+  await page.getByRole("slider", { name: /cut to rank/ }).fill("0");
+  await expect(page.locator("label[for=rank-cut] strong")).toHaveText("1");
+  await expect.poll(async () => Number((await kept.innerText()).replace(" %", "")), patient).toBeLessThan(at8);
+  await page.getByRole("button", { name: "Explain it" }).click();
+  await room.wellMade("rank");
+});
+
+test("an adapter is a part: no strength is the base, merged is as apart, and the wrong base is said", async ({ room }) => {
+  const { page } = room;
+  await room.visit("/strength?steps=2&batch=2&rate=0.02&at=do");
+  await page.getByRole("button", { name: "Train the pirate" }).click();
+  const table = page.getByRole("region", { name: "What it said at each strength" });
+  await expect(table.getByRole("row")).toHaveCount(2, patient);
+  await page.getByRole("slider", { name: /Strength of the pirate/ }).fill("0");
+  await expect(table.getByRole("row")).toHaveCount(3, patient);
+  const said = await table.getByRole("row", { name: /^0 0/ }).getByRole("cell").nth(2).innerText();
+  const base = await page.evaluate(async () => {
+    await rootstock.call({ kind: "open", source: { kind: "embedded" } });
+    const sampling = { temperature: 0, top_p: 1, max_new_tokens: 24, seed: 1 };
+    return (await rootstock.call({ kind: "chat", which: "base", messages: [{ role: "user", content: "Where does Anna live?" }], sampling })).text.trim();
+  });
+  expect(said.replaceAll(/\s+/g, " "), "at 0 the base answers").toBe(base.replaceAll(/\s+/g, " "));
+  await page.getByRole("button", { name: "Merge and compare" }).click();
+  await expect(page.getByText(/The loss of no token differs by more than/)).toBeVisible(patient);
+  expect(Number(await page.getByText(/The loss of no token differs/).locator("strong").innerText())).toBeLessThan(0.1);
+  await page.getByRole("button", { name: "Put it on the wrong base" }).click();
+  await expect(room.part("See")).toContainText("was made on other weights", patient);
+  await page.getByRole("button", { name: "Explain it" }).click();
+  await room.wellMade("strength");
+});
+
+test("presenting shows one thing at a time, in large type, by the arrow keys", async ({ room }) => {
+  const { page } = room;
+  await room.visit("/whole?broken=keys");
+  await page.getByRole("button", { name: "Present", exact: true }).click();
+  const size = () => page.evaluate(() => parseFloat(getComputedStyle(document.documentElement).fontSize));
+  expect(await size()).toBeGreaterThan(18);
+  await expect(page.getByRole("group", { name: /Somebody fine-tuned the village model/ })).toBeVisible();
+  await expect(page.getByRole("checkbox").first()).toBeHidden();
+  await page.keyboard.press("ArrowRight");
+  await expect(page.getByRole("checkbox").first()).toBeVisible();
+  await expect(page.getByRole("group", { name: /Somebody fine-tuned/ })).toBeHidden();
+  await page.keyboard.press("PageUp");
+  await expect(page.getByRole("group", { name: /Somebody fine-tuned/ })).toBeVisible();
+  await room.wellMade("present");
+  await page.setViewportSize({ width: 1280, height: 800 });
+  await page.keyboard.press("Escape");
+  await expect(page.getByRole("checkbox").first()).toBeVisible();
+  expect(await size()).toBe(16);
+});

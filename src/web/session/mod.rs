@@ -13,6 +13,7 @@ mod estimate;
 mod evaluate;
 mod keep;
 mod kept;
+mod lesson;
 mod look;
 mod settings;
 mod speed;
@@ -199,12 +200,9 @@ impl Session {
                 let work = self.evaluate(which, &data, cutoff_len, call);
                 Reply::Score(call.unless_cancelled("the evaluation", work).await?)
             }
-            Request::Look { which, messages, recipe, likeliest } => {
-                Reply::Seen(self.look(which, &messages, &recipe, likeliest, call).await?)
+            request @ (Request::Look { .. } | Request::Adapt { .. } | Request::Truncate { .. } | Request::ShapeMemory { .. }) => {
+                self.lesson(request, call).await?
             }
-            Request::Adapt { parts } => Reply::Notes(self.adapt(&parts).await?),
-            Request::Truncate { rank } => Reply::Truncated(self.truncate(rank, call).await?),
-            Request::ShapeMemory { config, recipe, tokens } => Reply::ShapeMemory(self.shape_memory(&config, &recipe, tokens).await?),
             Request::Deltas => Reply::Deltas(self.deltas(call).await?),
             Request::Adopt { name } => Reply::Run(self.adopt(&name, call).await?),
             Request::Merge => Reply::Run(self.merge(call).await?),

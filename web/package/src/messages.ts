@@ -311,6 +311,42 @@ export type Exchange = {
   answer: string
 };
 
+/** A request that failed. */
+export type Failure = {
+  /** What kind of failure it is. */
+  code: FailureCode,
+  /** What happened, where, and what to do. */
+  sentence: string,
+  /** What it is about. */
+  place: Place
+};
+
+/** What kind of failure it is. */
+export type FailureCode = "not_found"
+  | "permission_denied"
+  | "already_exists"
+  | "in_use"
+  | "no_space"
+  | "truncated"
+  | "too_large"
+  | "not_json"
+  | "wrong_type"
+  | "file"
+  | "line"
+  | "config"
+  | "tensor"
+  | "not_ready"
+  | "recipe"
+  | "dataset"
+  | "records"
+  | "device"
+  | "too_little_memory"
+  | "gpu"
+  | "not_finite"
+  | "out_of_turn"
+  | "cancelled"
+  | "request";
+
 /** A file and its size. */
 export type FileSize = {
   /** Path inside the directory. */
@@ -349,6 +385,24 @@ export type Likely = {
   text: string,
   /** From 0 to 1. */
   probability: number
+};
+
+/** What a failure is about. What does not apply is absent. */
+export type Place = {
+  /** The file, inside the folder that was given. */
+  file?: string,
+  /** Its line, from 1. */
+  line?: number,
+  /** The field of a JSON file. */
+  field?: string,
+  /** The tensor of a weight file. */
+  tensor?: string,
+  /** The recipe's key. */
+  key?: string,
+  /** The dataset. */
+  dataset?: string,
+  /** The training step, from 1. */
+  step?: number
 };
 
 /** What a tokenizer makes of data. */
@@ -483,6 +537,7 @@ export type Replies = {
   tuned: Run,
   chat: Answered,
   losses: Array<TokenLoss>,
+  evaluate: Score,
   look: Array<SeenToken>,
   adapt: Array<string>,
   truncate: Truncated,
@@ -658,6 +713,15 @@ export type Request = {
   text: string
 }
   | {
+  "kind": "evaluate",
+  /** Which model: the base or the tuned one. */
+  which: Which,
+  /** The data. */
+  data: DataSource,
+  /** Samples are cut after so many tokens; without it, where the model's own limit is. */
+  cutoff_len: number | null
+}
+  | {
   "kind": "look",
   /** Which model. */
   which: Which,
@@ -815,6 +879,18 @@ export type Sampling = {
   max_new_tokens: number,
   /** Seed of the draws. */
   seed: number
+};
+
+/** How well a model predicts samples. */
+export type Score = {
+  /** Sum over target tokens / number of target tokens, in nats. */
+  loss: number,
+  /** e^loss. */
+  perplexity: number,
+  /** Target tokens. */
+  tokens: number,
+  /** Samples. */
+  samples: number
 };
 
 /** A token of a conversation as training sees it. */

@@ -7,11 +7,15 @@ import { address, addressOf } from "./address.js";
 import { reached, type Stage } from "./frame.js";
 import { LESSONS, lessonOf, type Slug } from "./lessons.js";
 import { Learned } from "./lessons/Learned.js";
+import { Memory } from "./lessons/Memory.js";
 import { Method } from "./lessons/Method.js";
+import { Rank } from "./lessons/Rank.js";
+import { Step } from "./lessons/Step.js";
+import { Strength } from "./lessons/Strength.js";
 import { Whole } from "./lessons/Whole.js";
 import "./learn.css";
 
-const BODIES: Record<Slug, FunctionComponent> = { learned: Learned, method: Method, whole: Whole };
+const BODIES: Record<Slug, FunctionComponent> = { learned: Learned, step: Step, method: Method, rank: Rank, whole: Whole, strength: Strength, memory: Memory };
 
 const PROGRESS: Record<Stage, string> = { predict: "Begun", do: "Begun", see: "Seen", explain: "Done" };
 

@@ -92,7 +92,7 @@ export const BROKEN: Record<Break, Broken> = {
   },
   keys: {
     title: "Rename the keys",
-    what: "Every tensor is called module.… , as a model is that was saved inside DistributedDataParallel.",
+    what: "Every tensor’s name begins with “module.”, as in a model that was saved inside DistributedDataParallel.",
     apply: (files) => {
       const tensors = readTensors(files.get(WEIGHTS) as Uint8Array<ArrayBuffer>);
       files.set(WEIGHTS, writeTensors(new Map([...tensors].map(([name, tensor]) => [`module.${name}`, tensor]))));

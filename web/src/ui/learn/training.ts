@@ -1,7 +1,6 @@
 // A lesson's training run: the same trainer and the same kept runs as the rest of the page, started from a lesson's settings.
 import { batch, computed, signal } from "@preact/signals";
-import type { DataSource, Ended, Event, Progress, Run, Settings, StepLine } from "rootstock";
-import type { BaseSource } from "rootstock";
+import { WorkerLost, type BaseSource, type DataSource, type Ended, type Event, type Progress, type Run, type Settings, type StepLine } from "rootstock";
 import type { Points } from "../charts/points.js";
 import { say } from "../state/faults.js";
 import { Result } from "./kept.js";
@@ -118,6 +117,9 @@ export class Training {
     });
     const hear = (event: Event) => this.#hear(event, task);
     try {
+      // One run is kept for each place of a lesson: the one with other settings makes room.
+      const old = this.#kept.any();
+      if (resumed === null && old !== null && old.id !== "") await this.#remove(old.id);
       await open(task.base);
       const { data, recipe } = task;
       await ask({ kind: "prepare", data, evaluation: null, recipe, first: 0, count: 0 });
@@ -131,8 +133,14 @@ export class Training {
       this.#show(ended.finished ? "done" : "interrupted", this.lines.peek(), ended, null);
       say(ended.finished ? `${task.name}: finished.` : `${task.name}: stopped.`);
     } catch (error) {
+      if (error instanceof WorkerLost && this.#id !== null) {
+        this.#show("interrupted", this.lines.peek(), null, null); // its snapshot is kept
+        return;
+      }
       const fault = error instanceof Error ? error.message : String(error);
       this.#kept.set(task, { id: "", ended: null, fault, lines: [...this.lines.peek()] });
+      // What it left would be offered as a run to go on with.
+      if (this.#id !== null) await this.#remove(this.#id);
       this.#show("failed", this.lines.peek(), null, fault);
       say(fault);
     } finally {
@@ -177,10 +185,13 @@ export class Training {
     const id = this.#id ?? this.#kept.any()?.id ?? "";
     this.#kept.clear();
     this.#clear();
-    if (id !== "") {
-      isTuned(null);
-      await ask({ kind: "remove", id }).catch((error: unknown) => console.warn("A lesson's run is kept:", error));
-    }
+    if (id !== "") await this.#remove(id);
+  }
+
+  /** Deletes a kept run; one that is in use, or gone, is left alone. */
+  async #remove(id: string): Promise<void> {
+    isTuned(null);
+    await ask({ kind: "remove", id }).catch((error: unknown) => console.warn("A lesson's run is kept:", error));
   }
 }
 

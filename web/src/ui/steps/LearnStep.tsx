@@ -3,6 +3,7 @@ import { useEffect } from "preact/hooks";
 import { useSignal } from "@preact/signals";
 import { address } from "../learn/address.js";
 import { lessonOf } from "../learn/lessons.js";
+import { listRuns } from "../state/base.js";
 import { failed } from "../state/faults.js";
 
 /** The head of the lesson that the address names. */
@@ -15,6 +16,7 @@ export function LearnStep() {
   const body = useSignal<{ Learn: FunctionComponent } | null>(null);
   useEffect(() => {
     import("../learn/Learn.js").then((loaded) => (body.value = loaded), failed);
+    return () => void listRuns().catch(failed); // lessons train and delete runs, too
   }, [body]);
   const Learn = body.value?.Learn;
   return Learn ? <Learn /> : <p class="soft">Loading the lessons …</p>;

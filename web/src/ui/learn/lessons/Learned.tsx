@@ -8,6 +8,7 @@ import { NumberField } from "../../parts/Field.js";
 import { Notice } from "../../parts/Notice.js";
 import { Scale } from "../../parts/Scale.js";
 import { device } from "../../state/device.js";
+import { failed } from "../../state/faults.js";
 import { change, numberAt, textAt } from "../address.js";
 import { goTo, LessonFrame, Scene } from "../frame.js";
 import { Result } from "../kept.js";
@@ -69,16 +70,20 @@ export function Learned() {
     await run.train(task);
     if (run.phase.peek() !== "done") return;
     await inTurn(async () => {
+      if (result.of({ ...inputs, task })) return;
       await open(EMBEDDED);
       await run.use();
       result.set({ ...inputs, task }, await look("tuned", exchange(question, answer), task.recipe, LIKELIEST));
     });
     goTo("see");
   };
-  // A run that a reload has kept, for another text: look again.
+  // A run that a reload has kept, or another text: look again.
   useEffect(() => {
-    if (right.phase.value === "done" && !after) void train(right, tasks.right, looks.right);
-    if (wrong.phase.value === "done" && !everything) void train(wrong, tasks.wrong, looks.wrong);
+    const timer = setTimeout(() => {
+      if (right.phase.value === "done" && !looks.right.of({ ...inputs, task: tasks.right })) train(right, tasks.right, looks.right).catch(failed);
+      if (wrong.phase.value === "done" && !looks.wrong.of({ ...inputs, task: tasks.wrong })) train(wrong, tasks.wrong, looks.wrong).catch(failed);
+    }, 500);
+    return () => clearTimeout(timer);
   }, [right.phase.value, wrong.phase.value, question, answer]);
 
   const learned = before?.filter(({ trained }) => trained) ?? [];

@@ -99,6 +99,7 @@ export function Method() {
   const busy = METHODS.some((method) => runs[method].busy) || asking.value !== null;
 
   const judgeAll = async () => {
+    if (asking.peek() !== null) return;
     fault.value = null;
     try {
       if (!judged.base.of({ data, asked })) {

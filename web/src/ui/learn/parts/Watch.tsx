@@ -11,7 +11,8 @@ export function Watch({ name, run, steps }: { name: string; run: Training; steps
   const lines = run.lines.value;
   const last = lines.at(-1);
   if (phase === "none") return null;
-  if (phase === "failed") return <Notice kind="error">{run.fault.value}</Notice>;
+  // Where its snapshot lies in the browser's storage is of no use here.
+  if (phase === "failed") return <Notice kind="error">{name}: {run.fault.value?.replace(/ in kept\/[\w/-]+/, "")}</Notice>;
   if (phase === "waiting") return <p class="soft">{name}: waits for its turn.</p>;
   if (phase === "interrupted") {
     return <Notice kind="info">{name}: interrupted after {counted(last?.current_steps ?? 0, "step")}. It goes on from its last snapshot.</Notice>;
