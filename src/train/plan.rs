@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::finetuning::Finetuning;
 use super::job::RunInput;
+use super::quantised::quantised_type;
 use crate::checkpoint::ModelSource;
 use crate::config::{OptimizerName, PrefLoss, Recipe, Stage};
 use crate::data::{Loader, Sample};
@@ -11,7 +12,7 @@ use crate::engine::{Blueprint, EngineOptions, Method, Objective, Preference, Pre
 use crate::error::{Error, Result};
 use crate::gpu::{Profile, human_bytes};
 use crate::graph::WeightType;
-use crate::model::{ModelConfig, ParamDecl, params};
+use crate::model::{ModelConfig, ParamDecl, ParamKind, params};
 use crate::optim::{AdamW, Lion, Optimizer, Sgd};
 use crate::plan::Memory;
 
@@ -163,7 +164,7 @@ pub struct PlannedShape {
 }
 
 /// Plans a run of which only the model's config.json is known: its samples have `sequence` tokens each, and weights that are not
-/// trained are kept in bfloat16. There is no evaluation.
+/// trained are kept in bfloat16, or quantised as the recipe says. There is no evaluation.
 ///
 /// # Errors
 /// As [`ModelConfig::parse`]; [`crate::Error::Recipe`] for modules that the model has not.
@@ -171,12 +172,17 @@ pub fn plan_shape(config: &str, recipe: &Recipe, sequence: usize, profile: &Prof
     let config = ModelConfig::parse("config.json", config.as_bytes())?;
     let base = params(&config);
     let method = Finetuning::of_shape(recipe, &config, &base)?;
-    let (declarations, graph_params) = parameters(&base, &method, |_| WeightType::Bf16);
+    let quantised = quantised_type(recipe.quantization);
+    let frozen = |param: &ParamDecl| match quantised {
+        Some(wanted) if param.kind == ParamKind::Linear && param.cols.is_multiple_of(wanted.block()) => wanted,
+        _ => WeightType::Bf16,
+    };
+    let (declarations, graph_params) = parameters(&base, &method, frozen);
     let trained = declarations.iter().zip(&graph_params).filter(|(_, param)| param.trainable);
     let trainable = trained.map(|(declaration, _)| declaration.elements()).sum();
     let options = engine_options(recipe, method, sequence);
     let tokens = recipe.per_device_train_batch_size.saturating_mul(sequence);
-    let blueprint = Blueprint::new(&config, &base, |_| WeightType::Bf16, profile, &options, [tokens, 0]);
+    let blueprint = Blueprint::new(&config, &base, frozen, profile, &options, [tokens, 0]);
     Ok(PlannedShape { parameters: base.iter().map(ParamDecl::elements).sum(), trainable, memory: blueprint.memory() })
 }
 

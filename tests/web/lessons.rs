@@ -153,7 +153,8 @@ fn the_memory_of_a_shape_is_the_plan_of_a_run() {
             other => panic!("{other:?}"),
         }
     };
-    for settings in [recipe(&[]), lora(4.0)] {
+    let quantised: Settings = lora(4.0).into_iter().chain([("quantization_bit".to_string(), SettingValue::Number(4.0))]).collect();
+    for settings in [recipe(&[]), lora(4.0), quantised] {
         page.prepare(&settings);
         let Reply::Estimate(estimate) = page.call(Request::Estimate { recipe: settings.clone(), samples: None }) else { panic!("none") };
         // The longest sample of the four has 20 tokens or so, the batch has two of them.

@@ -57,15 +57,16 @@ function settings() {
   const batch = numberAt("batch", BATCH, 1, 256);
   const tokens = numberAt("tokens", TOKENS, 8, 8192);
   const optim = oneAt("optim", OPTIMIZERS, "adamw_torch");
+  const bits = method === "lora" ? oneAt("bits", ["16", "8", "4"] as const, "16") : "16";
   const checkpointing = textAt("checkpointing", "") === "1";
-  const own: Settings = { finetuning_type: method, per_device_train_batch_size: batch, optim, gradient_checkpointing: checkpointing, ...(method === "lora" ? { lora_rank: 8 } : {}) };
+  const own: Settings = { finetuning_type: method, per_device_train_batch_size: batch, optim, gradient_checkpointing: checkpointing, ...(method === "lora" ? { lora_rank: 8 } : {}), ...(bits === "16" ? {} : { quantization_bit: Number(bits) }) };
   // As long as the device has to work for a step of it; only the memory is looked at.
   const task: Task = { name: "Lesson: memory", base: EMBEDDED, data: VILLAGE, recipe: recipeOf({ ...own, max_steps: 2, learning_rate: 1e-4 }) };
-  return { method, batch, tokens, optim, checkpointing, own, task };
+  return { method, batch, tokens, optim, bits, checkpointing, own, task };
 }
 
 export function Memory() {
-  const { method, batch, tokens, optim, checkpointing, own, task } = settings();
+  const { method, batch, tokens, optim, bits, checkpointing, own, task } = settings();
   const plans = useSignal<Partial<Record<Shape, ShapeMemory>>>({});
   const fault = useSignal<string | null>(null);
   measured.follow(task);
@@ -106,6 +107,7 @@ export function Memory() {
           </p>
           <div class="settings">
             <SelectField name="Method" help="What is trained." value={method} options={[["full", "All parameters"], ["lora", "LoRA, rank 8"]] as const} onChange={(value) => change({ method: value === "full" ? null : value })} />
+            {method === "lora" && <SelectField name="Base" help="How the weights that do not learn are kept." value={bits} options={[["16", "16 bits"], ["8", "8 bits"], ["4", "4 bits (NF4)"]] as const} onChange={(value) => change({ bits: value === "16" ? null : value })} />}
             <NumberField name="Examples a step" help="The batch." value={batch} least={1} most={256} whole onChange={(value) => change({ batch: value === null || value === BATCH ? null : String(value) })} />
             <NumberField name="Tokens an example" help="Its length; the village’s have about 25." value={tokens} least={8} most={8192} whole onChange={(value) => change({ tokens: value === null || value === TOKENS ? null : String(value) })} />
             <SelectField name="Optimiser" help="AdamW keeps two moments for each trained number; in 8 bits they take a quarter; SGD keeps none." value={optim} options={[["adamw_torch", "AdamW"], ["adamw_8bit", "AdamW, 8 bits"], ["sgd", "SGD"]] as const} onChange={(value) => change({ optim: value === "adamw_torch" ? null : value })} />
@@ -165,7 +167,7 @@ export function Memory() {
           <p>
             Activations are what the forward pass has to remember for the backward pass; they grow with examples and tokens and do not care how much is
             trained. That is why LoRA alone does not help with long texts, and checkpointing, a smaller batch with accumulation, or a shorter cut does. A base in
-            4 or 8 bits (QLoRA) would make the weights smaller still.
+            8 or 4 bits (QLoRA) makes the weights smaller still, and a little wrong.
           </p>
         </Scene>
       }
