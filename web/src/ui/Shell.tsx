@@ -12,7 +12,7 @@ import { NAMES, STEPS } from "./state/steps.js";
 import { runs } from "./state/base.js";
 import { theme } from "./theme.js";
 import { Home } from "./steps/Home.js";
-import { Runs } from "./steps/Runs.js";
+import { lazily } from "./parts/Lazily.js";
 import { LearnStep, lessonHead } from "./steps/LearnStep.js";
 import { address, addressOf } from "./learn/address.js";
 import { LESSONS } from "./learn/lessons.js";
@@ -21,7 +21,10 @@ import { CheckStep } from "./steps/CheckStep.js";
 import { DataStep } from "./steps/DataStep.js";
 import { MethodStep } from "./steps/MethodStep.js";
 import { TrainStep } from "./steps/TrainStep.js";
-import { UseStep } from "./steps/UseStep.js";
+
+// What nobody needs on a first visit's first screens is loaded when it is shown.
+const Runs = lazily(async () => (await import("./steps/Runs.js")).Runs);
+const UseStep = lazily(async () => (await import("./steps/UseStep.js")).UseStep);
 
 const BODIES: Record<Place, { title: string; line: string; Body: FunctionComponent }> = {
   home: {

@@ -1,8 +1,7 @@
-import type { FunctionComponent } from "preact";
 import { useEffect } from "preact/hooks";
-import { useSignal } from "@preact/signals";
 import { address } from "../learn/address.js";
 import { lessonOf } from "../learn/lessons.js";
+import { lazily } from "../parts/Lazily.js";
 import { listRuns } from "../state/base.js";
 import { failed } from "../state/faults.js";
 
@@ -11,13 +10,11 @@ export function lessonHead(): { title: string; line: string } | null {
   return lessonOf(address.value.lesson);
 }
 
+const Learn = lazily(async () => (await import("../learn/Learn.js")).Learn);
+
 /** The classroom, which is loaded when someone enters it. */
 export function LearnStep() {
-  const body = useSignal<{ Learn: FunctionComponent } | null>(null);
-  useEffect(() => {
-    import("../learn/Learn.js").then((loaded) => (body.value = loaded), failed);
-    return () => void listRuns().catch(failed); // lessons train and delete runs, too
-  }, [body]);
-  const Learn = body.value?.Learn;
-  return Learn ? <Learn /> : <p class="soft">Loading the lessons …</p>;
+  // Lessons train and delete runs, too.
+  useEffect(() => () => void listRuns().catch(failed), []);
+  return <Learn />;
 }
