@@ -224,13 +224,17 @@ impl Kernel {
     }
 }
 
-/// The files that a text uses, those that they use themselves before them, each once. `chosen` is what stands for the version, and the version.
+/// The files that a text uses, those that they use themselves before them, each once; of a file
+/// that exists for the kernel's version, that one. `chosen` is what stands for the version, and the version.
 fn used(root: &Path, file: &Path, text: &str, chosen: Option<&(String, String)>, parts: &mut Vec<(String, String)>) {
     for line in text.lines().filter_map(|l| l.strip_prefix("// use: ")) {
         let mut name = line.trim().to_string();
         if let Some((key, value)) = chosen {
             name = name.replace(key, value);
         }
+        let version = file.file_stem().and_then(|stem| stem.to_str()?.rsplit_once('.')).map(|(_, version)| version);
+        let of_version = version.map(|version| name.replace(".wgsl", &format!(".{version}.wgsl")));
+        name = of_version.filter(|name| root.join(name).exists()).unwrap_or(name);
         if parts.iter().any(|(known, _)| *known == name) {
             continue;
         }

@@ -4,10 +4,11 @@
 //   node scripts/kernel-table.mjs COMPILER --missing      (keeps the rows that are there and adds new variants)
 // COMPILER is a program that compiles WGSL for GPUs without having one, called as `COMPILER --json FILE.wgsl NAME=VALUE …`. It answers
 // with a list of one entry, `{driver, targets: {NAME: {registers, spills, occupancy, unit, instructions}}}`. NAME=VALUE sets override
-// constants and the axes of `// permute`. The list of variants is written by UPDATE_VARIANTS=1 cargo test --test all variants.
+// constants; FILE.wgsl is one version of a kernel with all that it uses. The list of variants is written by UPDATE_VARIANTS=1 cargo test --test all variants.
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
 import { root } from "./lib/host.mjs";
 
 const compiler = process.argv[2] ?? process.env["KERNEL_COMPILER"];
@@ -65,10 +66,39 @@ function compile({ kernel, constants }) {
   const whole = join(root, "shaders", `${kernel}.wgsl`);
   const file = existsSync(whole) ? whole : join(root, "shaders", `${kernel.slice(0, kernel.lastIndexOf("."))}.wgsl`);
   const axis = /^\/\/ permute (\w+):/m.exec(readFileSync(file, "utf8"))?.[1];
-  const settings = file === whole || axis === undefined ? constants : [`${axis}=${kernel.slice(kernel.lastIndexOf(".") + 1)}`, ...constants];
-  const { status, stdout, stderr } = spawnSync(compiler ?? "", ["--json", file, ...settings], { encoding: "utf8", maxBuffer: 1e8 });
-  if (status !== 0) throw new Error(`${kernel} ${settings.join(" ")}: ${stderr}`);
+  const value = file === whole || axis === undefined ? "" : kernel.slice(kernel.lastIndexOf(".") + 1);
+  const folder = mkdtempSync(join(tmpdir(), "kernel-"));
+  const flat = join(folder, `${kernel}.wgsl`);
+  writeFileSync(flat, expanded(file, basename(file, ".wgsl"), `{${axis ?? ""}}`, value, new Set()));
+  const { status, stdout, stderr } = spawnSync(compiler ?? "", ["--json", flat, ...constants], { encoding: "utf8", maxBuffer: 1e8 });
+  rmSync(folder, { recursive: true });
+  if (status !== 0) throw new Error(`${kernel} ${constants.join(" ")}: ${stderr}`);
   const [first] = /** @type {{ driver: string, targets: Record<string, Target> }[]} */ (JSON.parse(stdout));
   if (!first) throw new Error(`${kernel}: the compiler says nothing`);
   return first;
+}
+
+/**
+ * A file with all that it uses in front of it, as build.rs puts them together.
+ *
+ * @param {string} file
+ * @param {string} stem the kernel's, which ends with its version
+ * @param {string} axis
+ * @param {string} value
+ * @param {Set<string>} seen
+ * @returns {string}
+ */
+function expanded(file, stem, axis, value, seen) {
+  const text = readFileSync(file, "utf8");
+  const uses = [...text.matchAll(/^\/\/ use: (.*)$/gm)].map(([, name]) => {
+    const used = (name ?? "").trim().replace(axis, value);
+    const ofVersion = stem.includes(".") ? used.replace(".wgsl", `.${stem.slice(stem.lastIndexOf(".") + 1)}.wgsl`) : used;
+    return existsSync(join(root, "shaders", ofVersion)) ? ofVersion : used;
+  });
+  const parts = uses.map((used) => {
+    if (seen.has(used)) return "";
+    seen.add(used);
+    return expanded(join(root, "shaders", used), stem, axis, value, seen);
+  });
+  return `${parts.join("")}${text.replace(/^\/\/ (use|permute).*$/gm, "")}\n`;
 }

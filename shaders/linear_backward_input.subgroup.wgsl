@@ -61,6 +61,7 @@ fn weight_second(j: u32, column: u32) -> vec4<f32> {
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
+    begin(lane);
     let row = tile.x * ROWS + lane;
     let r0 = min(row, params.m - 1u);
     let r1 = min(row + 8u, params.m - 1u);

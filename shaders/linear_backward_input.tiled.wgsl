@@ -5,7 +5,7 @@
 // permute WEIGHT: f32 bf16 f16 nf4 fp4 int8
 // use: shared/weight_{WEIGHT}.wgsl
 // use: shared/tile.wgsl
-// unchecked: every index into a tile is made of the thread's number and the step, both below what its memory is sized by
+// unchecked: every index into a tile is made of the thread's number and the step, both below what its memory is sized by; a table of codes has one for each
 
 struct Params {
     /// Rows of dy and of dx.
@@ -195,6 +195,7 @@ fn main(
     @builtin(local_invocation_id) thread: vec3<u32>,
     @builtin(local_invocation_index) index: u32,
 ) {
+    begin(index);
     let row = tile.x * tile_rows();
     let column = tile.y * tile_columns() / 4u;
     // What this thread fetches of dy: four rows at one of the next vec4s of n.

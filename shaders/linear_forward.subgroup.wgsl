@@ -74,6 +74,7 @@ fn write16(row: u32, column: u32, s: Sums) {
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
+    begin(lane);
     let row = tile.y * ROWS + lane;
     let column = tile.x * COLUMNS;
     let r0 = min(row, params.m - 1u);

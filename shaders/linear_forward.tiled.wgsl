@@ -4,7 +4,7 @@
 // permute WEIGHT: f32 bf16 f16 nf4 fp4 int8
 // use: shared/weight_{WEIGHT}.wgsl
 // use: shared/tile.wgsl
-// unchecked: every index into a tile is made of the thread's number and the step, both below what its memory is sized by
+// unchecked: every index into a tile is made of the thread's number and the step, both below what its memory is sized by; a table of codes has one for each
 
 struct Params {
     /// Rows of x and of y.
@@ -187,6 +187,7 @@ fn main(
     @builtin(local_invocation_id) thread: vec3<u32>,
     @builtin(local_invocation_index) index: u32,
 ) {
+    begin(index);
     let row = tile.y * tile_rows();
     let column = tile.x * tile_columns();
     // What this thread fetches: four rows of x and four of W, at one of the next vec4s of k.

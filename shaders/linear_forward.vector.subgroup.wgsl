@@ -63,6 +63,7 @@ fn product(n: u32, lane: u32) -> f32 {
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    begin(lane);
     let width = (params.n + 3u) / 4u;
     let each = (width + groups.x * LANES - 1u) / (groups.x * LANES);
     let first = (group.x * LANES + lane) * each;

@@ -1,3 +1,5 @@
+// use: shared/no_table.wgsl
+
 /// An element of an array of weights: four consecutive ones in bf16, the first in the low half of x.
 alias Weight = vec2<u32>;
 

@@ -1,3 +1,5 @@
+// use: shared/no_table.wgsl
+
 /// An element of an array of weights: four consecutive ones.
 alias Weight = vec4<f32>;
 

@@ -1,3 +1,4 @@
 // FP4 in blocks of 64 with a scale, as bitsandbytes packs it.
-// use: shared/values_fp4.wgsl
+// use: shared/fp4.wgsl
+// use: shared/values.wgsl
 // use: shared/four_bit.wgsl

@@ -1,3 +1,5 @@
+// use: shared/no_table.wgsl
+
 /// An element of an array of weights: a word. A row is its largest magnitude as f32, then whole numbers of 8 bits, four a word, that count
 /// 127ths of it (src/quant/int8.rs packs them).
 alias Weight = u32;

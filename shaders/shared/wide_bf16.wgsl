@@ -1,3 +1,5 @@
+// use: shared/no_table.wgsl
+
 /// What one load brings: eight consecutive weights in bf16, the first in the low half of x. Rows and strides are counted in fours.
 alias Weight = vec4<u32>;
 

@@ -167,7 +167,20 @@ fn a_wrong_key_or_value_is_named_with_its_line() {
 
 #[test]
 fn what_is_not_supported_is_refused_with_the_reason() {
-    assert!(fault("quantization_bit: 4\n").contains("quantised"));
+    assert!(fault("quantization_bit: 4\n").contains("quantised weights cannot be trained themselves"), "full tuning");
+    let beside = |overrides: &[&str]| {
+        let overrides: Vec<String> = ["finetuning_type=lora"].iter().chain(overrides).map(ToString::to_string).collect();
+        Recipe::parse("r.yaml", MINIMAL, &overrides).map_err(|e| e.to_string())
+    };
+    assert!(beside(&["quantization_bit=4"]).is_ok_and(|r| r.quantization.bits == Some(4) && r.quantization.double));
+    assert_eq!(beside(&["quantization_bit=5"]), Err("quantization_bit: write 8 or 4".into()));
+    for (overrides, words) in [
+        (["quantization_bit=4", "quantization_type=int4"], "is not one of nf4, fp4"),
+        (["quantization_bit=4", "quantization_method=hqq"], "as bitsandbytes does"),
+        (["quantization_bit=4", "pissa_init=true"], "leave one of the two out"),
+    ] {
+        assert!(beside(&overrides).is_err_and(|error| error.contains(words)), "{overrides:?}");
+    }
     assert!(fault("optim: muon\n").contains("adamw_8bit"));
     assert!(fault("optim: adamw8bit\n").ends_with("did you mean adamw_8bit?"));
     assert!(parse("optim: adamw_torch\nreport_to: [none]\nuse_galore: false\nlabel_smoothing_factor: 0.0\n").is_ok());

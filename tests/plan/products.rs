@@ -7,7 +7,7 @@ use rootstock::engine::{self, Method};
 use rootstock::gpu::Profile;
 use rootstock::graph::{ParamLayout, Purpose, WeightType};
 use rootstock::kernels::{Dispatch, Family};
-use rootstock::model::{ModelConfig, forward, params};
+use rootstock::model::{ModelConfig, ParamDecl, ParamKind, forward, params};
 use rootstock::plan::{Options, Program, compile};
 
 pub(super) const SMOLLM2_135M: &str = r#"{"model_type": "llama", "vocab_size": 49152, "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30,
@@ -21,21 +21,27 @@ pub(super) const GPUS: [Family; 6] =
 
 /// A full fine-tuning step as a GPU of this family gets it.
 pub(super) fn full_step(model: &str, family: Family, tokens: usize) -> Program {
-    step(model, &Method::Full, WeightType::F32, family, tokens)
+    step(model, &Method::Full, |_| WeightType::F32, family, tokens)
 }
 
 /// A step with LoRA of rank 8 on every linear map but the head.
 pub(super) fn lora_step(model: &str, family: Family, tokens: usize) -> Program {
+    quantised_step(model, WeightType::Bf16, family, tokens)
+}
+
+/// The same with the base's linear maps in this type.
+pub(super) fn quantised_step(model: &str, linear: WeightType, family: Family, tokens: usize) -> Program {
     let config = ModelConfig::parse("config.json", model.as_bytes()).expect("a configuration");
     let adapter = AdapterConfig { target_modules: Some(TargetModules::AllLinear), ..AdapterConfig::default() };
     let resolved = Rc::new(ResolvedAdapter::resolve(&adapter, &config, &params(&config)).expect("an adapter"));
-    step(model, &Method::Adapter { resolved, loraplus_lr_ratio: 1.0 }, WeightType::Bf16, family, tokens)
+    let frozen = |d: &ParamDecl| if d.kind == ParamKind::Linear { linear } else { WeightType::Bf16 };
+    step(model, &Method::Adapter { resolved, loraplus_lr_ratio: 1.0 }, frozen, family, tokens)
 }
 
-fn step(model: &str, method: &Method, frozen: WeightType, family: Family, tokens: usize) -> Program {
+fn step(model: &str, method: &Method, frozen: impl Fn(&ParamDecl) -> WeightType, family: Family, tokens: usize) -> Program {
     let config = ModelConfig::parse("config.json", model.as_bytes()).expect("a configuration");
     let profile = Profile { max_binding: 1 << 30, ..Profile::lavapipe().as_if(family, None) };
-    let (_, params) = engine::parameters(&params(&config), method, |_| frozen);
+    let (_, params) = engine::parameters(&params(&config), method, frozen);
     let params = Rc::new(params);
     let layout = ParamLayout::new(&params, &profile);
     let graph = forward::build(&config, params, tokens, Purpose::Train, tokens);

@@ -12,7 +12,7 @@ use rootstock::optim::{AdamW, Optimizer, update_program};
 use rootstock::plan::{Options, compile};
 use serde_json::{Value, json};
 
-use super::products::{GPUS, QWEN2_5_0_5B, SMOLLM2_135M, full_step, lora_step};
+use super::products::{GPUS, QWEN2_5_0_5B, SMOLLM2_135M, full_step, lora_step, quantised_step};
 
 /// A head of 256 floats, sliding windows, norms of queries and keys.
 const GEMMA3_270M: &str = r#"{"model_type": "gemma3_text", "vocab_size": 262144, "hidden_size": 640, "intermediate_size": 2048, "num_hidden_layers": 6,
@@ -37,6 +37,12 @@ fn dispatches(family: Family) -> Vec<Dispatch> {
             all.extend(full_step(model, family, tokens).dispatches);
         }
         all.extend(lora_step(model, family, 512).dispatches);
+        if model == few(SMOLLM2_135M) {
+            for linear in [WeightType::Nf4 { double: true }, WeightType::Fp4 { double: true }, WeightType::Int8] {
+                all.extend(quantised_step(model, linear, family, 512).dispatches);
+                all.extend(quantised_step(model, linear, family, 4).dispatches);
+            }
+        }
         let config = ModelConfig::parse("config.json", model.as_bytes()).expect("a configuration");
         let profile = Profile { max_binding: 1 << 30, ..Profile::lavapipe().as_if(family, None) };
         let trained = Rc::new(forward::graph_params(&params(&config), true, |_| WeightType::F32));

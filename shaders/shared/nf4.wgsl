@@ -1,5 +1,5 @@
 /// What four codes of NF4 stand for (bitsandbytes' table: quantiles of a normal distribution); higher bits are ignored.
-fn values(codes: vec4<u32>) -> vec4<f32> {
+fn decoded(codes: vec4<u32>) -> vec4<f32> {
     let b0 = (codes & vec4<u32>(1u)) != vec4<u32>(0u);
     let b1 = (codes & vec4<u32>(2u)) != vec4<u32>(0u);
     let b2 = (codes & vec4<u32>(4u)) != vec4<u32>(0u);

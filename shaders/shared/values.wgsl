@@ -1,0 +1,4 @@
+/// What four codes of 4 bits stand for; higher bits are ignored.
+fn values(codes: vec4<u32>) -> vec4<f32> {
+    return decoded(codes);
+}
