@@ -31,7 +31,7 @@ impl PlannedRun {
             }
             Kernels::Recorded(tuning) => {
                 let gpu = Rc::new(gpu.with_tuning(*tuning, TuningSource::Recorded));
-                PlannedRun::new(self.input.clone(), gpu.profile()).await?.execute(&gpu, out, observer).await
+                Box::pin(PlannedRun::new(self.input.clone(), gpu.profile())).await?.execute(&gpu, out, observer).await
             }
         }
     }
@@ -52,6 +52,7 @@ impl PlannedRun {
             date: *date,
             out,
         };
-        run::train(self, &job, observer).await
+        // Boxed: a run's futures are large, and a browser's stack is small.
+        Box::pin(run::train(self, &job, observer)).await
     }
 }

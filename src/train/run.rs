@@ -31,7 +31,7 @@ const STEPS_IN_FLIGHT: usize = 2;
 /// Trains as planned and leaves the model in `job.out`: see [`PlannedRun::train`].
 pub(super) async fn train(planned: &PlannedRun, job: &Job<'_>, observer: &mut dyn Observer) -> Result<Outcome> {
     let mut aside = None;
-    let outcome = train_into(planned, job, observer, &mut aside).await;
+    let outcome = Box::pin(train_into(planned, job, observer, &mut aside)).await;
     if outcome.is_err()
         && let Some(aside) = aside
     {
@@ -59,7 +59,8 @@ async fn train_into(planned: &PlannedRun, job: &Job<'_>, observer: &mut dyn Obse
     saver.principal = finetuning.find_principal(base, directory, job.recipe.seed).await?;
 
     job.gpu.reset_peak();
-    let mut references = References::by_other(planned, job, observer).await?;
+    // Boxed: what they hold while they wait would lie on the stack of every run.
+    let mut references = Box::pin(References::by_other(planned, job, observer)).await?;
     let mut engine = match saver.residual() {
         Some(residual) => Engine::load_planned(job.gpu.clone(), &residual, &blueprint).await?,
         None => Engine::load_planned(job.gpu.clone(), base, &blueprint).await?,
@@ -67,7 +68,7 @@ async fn train_into(planned: &PlannedRun, job: &Job<'_>, observer: &mut dyn Obse
     let (parameters, trainable) = finetuning.count();
     finetuning.begin(&engine, base, saver.principal.as_ref(), job.recipe.seed).await?;
     if let PlannedReference::Own { .. } = planned.reference {
-        references = References::by_own(planned, job, &mut engine, observer).await?;
+        references = Box::pin(References::by_own(planned, job, &mut engine, observer)).await?;
     }
     let mut run = Run::new(saver, engine, loader, references)?;
     output::remove_partial(job.out).await?;
@@ -96,8 +97,8 @@ async fn train_into(planned: &PlannedRun, job: &Job<'_>, observer: &mut dyn Obse
         device: job.gpu.profile().name.clone(),
     };
     observer.event(Event::Start(&start));
-    run.steps(observer).await?;
-    run.finish(observer).await
+    Box::pin(run.steps(observer)).await?;
+    Box::pin(run.finish(observer)).await
 }
 
 /// A step whose statistics are on their way back.

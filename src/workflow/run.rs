@@ -50,7 +50,7 @@ impl Run {
             adapters.push(places.directory(name).await?);
         }
         let reference = match recipe.pref.ref_model.as_ref().filter(|_| recipe.needs_reference()) {
-            Some(name) => Some(Model::open(places.directory(name).await?).await?.checkpoint),
+            Some(name) => Some(Box::pin(Model::open(places.directory(name).await?)).await?.checkpoint),
             None => None,
         };
         let resume_from = match &recipe.resume_from_checkpoint {
