@@ -1,4 +1,4 @@
-//! Dataset files: plain text, tables, and JSON or JSON lines with `text`, alpaca's columns, or conversations. A file is read a piece
+//! Dataset files: plain text, tables, Parquet, and JSON or JSON lines with `text`, alpaca's columns, or conversations. A file is read a piece
 //! at a time. Every record is read, or an error names its line.
 
 use std::collections::BTreeSet;
@@ -13,7 +13,7 @@ use super::scan::{Lines, List, Scanner};
 use super::table::{self, Table};
 use crate::config::Stage;
 use crate::error::{Error, Result};
-use crate::platform::{Directory, is_lfs_pointer, without_byte_order_mark};
+use crate::platform::{Directory, is_lfs_pointer, parquet_rows, without_byte_order_mark};
 
 /// What a file's records look like, as far as that is known before it is opened.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -57,9 +57,7 @@ impl Piece {
     pub(super) fn bytes(&self) -> usize {
         match &self.raw {
             Raw::Text(bytes) | Raw::Json(bytes, _) => bytes.len(),
-            Raw::Row(row, _) => {
-                row.as_object().into_iter().flatten().map(|(name, value)| name.len() + value.as_str().map_or(8, str::len)).sum()
-            }
+            Raw::Row(row, _) => json_bytes(row),
             Raw::Fault(_) => 0,
         }
     }
@@ -81,6 +79,16 @@ impl Piece {
             Raw::Fault(reason) => return Err(fault(reason)),
         };
         Ok((Record { content, path, line }, unread))
+    }
+}
+
+/// About how much memory a value takes.
+fn json_bytes(value: &Json) -> usize {
+    match value {
+        Json::String(text) => text.len(),
+        Json::Array(items) => items.iter().map(json_bytes).sum(),
+        Json::Object(fields) => fields.iter().map(|(name, value)| name.len() + json_bytes(value)).sum(),
+        _ => 8,
     }
 }
 
@@ -109,7 +117,7 @@ pub(super) fn kind_of_file(name: &str) -> String {
 
 /// Whether a file's name is that of a dataset.
 pub(super) fn is_dataset_file(name: &str) -> bool {
-    matches!(kind_of_file(name).as_str(), "json" | "jsonl" | "txt" | "csv" | "tsv")
+    matches!(kind_of_file(name).as_str(), "json" | "jsonl" | "txt" | "csv" | "tsv" | "parquet")
 }
 
 /// Reads a dataset file, which messages call `shown`; returns what the user should be told.
@@ -125,6 +133,17 @@ pub(super) async fn read_file(
     take: &mut PieceTaker<'_>,
 ) -> Result<Vec<String>> {
     let mut reader = FileReader::new(name, shown, expected)?;
+    if reader.kind == "parquet" {
+        if !name.to_lowercase().ends_with(".parquet") {
+            return Err(Error::dataset(shown, "Parquet files are packed by themselves; unpack this one first"));
+        }
+        let size = dir.size(name).await?.unwrap_or(0);
+        if size < 1024 && is_lfs_pointer(&dir.read_range(name, 0..size).await?) {
+            return Err(lfs_pointer(shown));
+        }
+        parquet_rows(dir, name, shown, &mut |row, share, record| take(reader.row(row, record)?, share)).await?;
+        return reader.finish(take);
+    }
     let mut bytes = Bytes::open(dir, name, shown).await?;
     while let Some(chunk) = bytes.next().await? {
         if !reader.push(&chunk, bytes.share(), take)? {
@@ -146,6 +165,9 @@ pub fn read_records(path: &str, bytes: &[u8], layout: Option<&Layout>) -> Result
         Ok(true)
     };
     let mut reader = FileReader::new(path, path, &expected)?;
+    if reader.kind == "parquet" {
+        return Err(Error::dataset(path, "Parquet files are read from a directory only, by `load_datasets`"));
+    }
     let bytes = without_byte_order_mark(bytes);
     if is_lfs_pointer(bytes) {
         return Err(lfs_pointer(path));
@@ -176,7 +198,7 @@ enum Cutter {
 impl<'a> FileReader<'a> {
     fn new(name: &str, shown: &str, expected: &'a Expected) -> Result<FileReader<'a>> {
         let kind = kind_of_file(name);
-        if matches!(kind.as_str(), "parquet" | "arrow" | "xlsx" | "zip" | "7z" | "rar" | "bz2" | "xz") {
+        if matches!(kind.as_str(), "arrow" | "xlsx" | "zip" | "7z" | "rar" | "bz2" | "xz") {
             return Err(Error::dataset(shown, format!(".{kind} files are not read; convert it to JSON lines (.jsonl)")));
         }
         Ok(FileReader { path: shown.into(), kind, expected, cutter: None, layout: None, count: 0, notices: Vec::new() })
@@ -243,14 +265,11 @@ impl<'a> FileReader<'a> {
             Cutter::Text(lines) => lines.push(&path, bytes, &mut |line, text| take(self.piece(line, Raw::Text(text)), share)),
             Cutter::Json(scanner) => scanner.push(&path, bytes, &mut |line, text| take(self.json_piece(line, text)?, share)),
             Cutter::Table(table) => table.push(&path, bytes, &mut |line, row| {
-                let raw = match row {
-                    Ok(row) => {
-                        let layout = self.layout(line, &row)?;
-                        Raw::Row(row, layout)
-                    }
-                    Err(reason) => Raw::Fault(reason),
+                let piece = match row {
+                    Ok(row) => self.row(line, row)?,
+                    Err(reason) => self.piece(line, Raw::Fault(reason)),
                 };
-                take(self.piece(line, raw), share)
+                take(piece, share)
             }),
         }
     }
@@ -275,6 +294,12 @@ impl<'a> FileReader<'a> {
             layout.answers().check_stage(stage).map_err(|reason| Error::line(&*self.path, line, reason))?;
         }
         Ok(self.layout.insert(Arc::new(layout)).clone())
+    }
+
+    /// A record that was read already.
+    fn row(&mut self, line: usize, record: Json) -> Result<Piece> {
+        let layout = self.layout(line, &record)?;
+        Ok(self.piece(line, Raw::Row(record, layout)))
     }
 
     fn piece(&mut self, line: usize, raw: Raw) -> Piece {

@@ -21,6 +21,8 @@ mod lock;
 mod memory;
 #[cfg(not(target_arch = "wasm32"))]
 mod native;
+#[cfg(not(target_arch = "wasm32"))]
+mod parquet;
 #[cfg(all(feature = "plot", not(target_arch = "wasm32")))]
 mod plot;
 mod small;
@@ -282,6 +284,25 @@ pub async fn write_json(dir: &dyn OutputDirectory, name: &str, value: &impl serd
         serde_json::to_string_pretty(value).map_err(|e| crate::Error::file(place(), format!("it cannot be written as JSON: {e}")))?;
     text.push('\n');
     write_file(dir, name, text.as_bytes()).await
+}
+
+/// Takes a row's number (from 1), how much of its file was read (0 to 1), and the row as a JSON object; false: no more are wanted.
+pub(crate) type RowTaker<'a> = dyn FnMut(usize, f64, serde_json::Value) -> Result<bool> + 'a;
+
+/// Reads the rows of a Parquet file, which messages call `shown`, with one row group in memory at a time. The browser build does not read
+/// them: the reader would make the page a tenth larger.
+///
+/// # Errors
+/// [`crate::Error::File`] when there is no such file, [`crate::Error::Dataset`] when it is damaged, encrypted, or packed by a method that
+/// is not read, and what `take` fails with. In the browser always.
+pub(crate) async fn parquet_rows(dir: &dyn Directory, name: &str, shown: &str, take: &mut RowTaker<'_>) -> Result<()> {
+    #[cfg(not(target_arch = "wasm32"))]
+    return parquet::parquet_rows(dir, name, shown, take).await;
+    #[cfg(target_arch = "wasm32")]
+    {
+        let _ = (dir, name, take);
+        Err(crate::Error::dataset(shown, "Parquet files are read by the program only; save the data as JSON lines (.jsonl) for the page"))
+    }
 }
 
 /// A figure of a run by its steps.

@@ -168,7 +168,7 @@ fn files_that_hold_nothing_or_something_else_are_refused() {
     for (path, text) in [("d.jsonl", ""), ("d.jsonl", "\n \n"), ("d.json", "[]"), ("d.txt", "\n")] {
         assert!(fault(path, text).starts_with(&format!("{path}: the file holds no record")), "{path} {text:?}");
     }
-    assert!(fault("d.parquet", "PAR1").contains("convert it to JSON lines"));
+    assert!(fault("d.xlsx", "PK").contains("convert it to JSON lines"));
     assert!(fault("d.jsonl", "version https://git-lfs.github.com/spec/v1\n").contains("git lfs pull"));
 }
 

@@ -6,6 +6,7 @@ mod hostile;
 mod interleave;
 mod loader;
 mod named;
+mod parquet;
 mod preferences;
 mod prepare;
 mod samples;
