@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rootstock::adapter::Adapter;
 use rootstock::checkpoint::Checkpoint;
 use rootstock::config::{Recipe, Using};
-use rootstock::data::{PrepareProgress, Prepared};
+use rootstock::data::{PrepareProgress, Prepared, hub_datasets};
 use rootstock::error::on_one_line;
 use rootstock::platform::{open_directory, parent_and_name, read_small};
 use rootstock::workflow::{Model, Paths, Places, Run};
@@ -196,6 +196,11 @@ pub(super) async fn run_on(model: Model, recipe: Recipe, places: &dyn Places, co
 /// # Errors
 /// What is wrong with the data.
 pub(super) async fn prepare(model: &Model, recipe: &Recipe, places: &dyn Places, console: Console) -> Result<Prepared> {
+    for names in [&recipe.dataset, &recipe.eval_dataset] {
+        for set in hub_datasets(names, &recipe.dataset_dir, &|path| places.dataset(path)).await? {
+            hub::ensure_dataset(&set, console).await?;
+        }
+    }
     let mut bar: Option<ProgressBar> = None;
     let begun = Instant::now();
     let mut watch = |progress: PrepareProgress| {

@@ -1,11 +1,13 @@
-//! Datasets by path (a file, or a folder of files), or by name through LLaMA-Factory's `dataset_info.json`.
+//! Datasets by path (a file, or a folder of files), or by name through LLaMA-Factory's `dataset_info.json`, which may name files or a data
+//! set of Hugging Face's hub.
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
 use super::answers::Answers;
 use super::faults::Faults;
-use super::formats::{Expected, Piece, PieceTaker, is_dataset_file, read_file};
+use super::formats::{Expected, Piece, PieceTaker, is_data, read_file};
+use super::hub_dataset::HubDataset;
 use super::layout::{AlpacaColumns, Layout, MessageColumns};
 use super::record::Record;
 use super::split_name::{Slice, files_of_split};
@@ -154,8 +156,30 @@ pub(super) async fn hash_datasets(wanted: &Wanted<'_>, open: &OpenPath<'_>, hash
     Ok(())
 }
 
+/// The data sets of the hub among some names, which must be in the cache of Hugging Face's programs before they are read.
+///
+/// # Errors
+/// What is wrong with dataset_info.json or an entry.
+pub async fn hub_datasets(names: &[String], dataset_dir: &str, open: &OpenPath<'_>) -> Result<Vec<HubDataset>> {
+    let registry = read_registry(dataset_dir, open).await?;
+    let mut found = Vec::new();
+    for name in names {
+        let entry = online(name, dataset_dir);
+        if let Some(entry) = registry.get(name).or(entry.as_ref()) {
+            found.extend(HubDataset::of_entry(entry).map_err(|reason| Error::dataset(name, reason))?);
+        }
+    }
+    Ok(found)
+}
+
+/// With `dataset_dir: ONLINE`, names are those of the hub.
+fn online(name: &str, dataset_dir: &str) -> Option<Json> {
+    (dataset_dir == "ONLINE").then(|| json!({ "hf_hub_url": name }))
+}
+
 async fn sources(name: &str, registry: &Json, wanted: &Wanted<'_>, open: &OpenPath<'_>) -> Result<Vec<Source>> {
-    let mut sources = match registry.get(name) {
+    let entry = online(name, wanted.dataset_dir);
+    let mut sources = match registry.get(name).or(entry.as_ref()) {
         Some(entry) => vec![from_entry(name, entry, wanted, open).await?],
         None if version1::is_meant(name) => described(name, wanted, open).await?,
         None => vec![from_path(name, registry, wanted, open).await?],
@@ -293,8 +317,7 @@ async fn open_folder(path: &str, open: &OpenPath<'_>) -> Result<Option<Folder>> 
     let Ok((dir, name)) = open(&format!("{}/{inside}", path.trim_end_matches('/'))) else { return Ok(None) };
     let prefix = name.strip_suffix(inside).unwrap_or_default().to_string();
     let names = dir.list().await?.into_iter().filter_map(|entry| entry.name.strip_prefix(&prefix).map(str::to_string));
-    let no_data = |name: &str| name.starts_with('.') || name.contains("/.") || name == REGISTRY || name == "dataset_infos.json";
-    let files: Vec<String> = names.filter(|name| is_dataset_file(name) && !no_data(name)).collect();
+    let files: Vec<String> = names.filter(|name| is_data(name)).collect();
     Ok((!files.is_empty()).then_some(Folder { dir, prefix, files }))
 }
 
@@ -320,9 +343,12 @@ impl Folder {
 async fn from_entry(name: &str, entry: &Json, wanted: &Wanted<'_>, open: &OpenPath<'_>) -> Result<Source> {
     let dataset_dir = wanted.dataset_dir;
     let fault = |reason: &str| Error::dataset(name, format!("{reason} (in {})", join(dataset_dir, REGISTRY)));
-    let Some(file_name) = entry["file_name"].as_str() else {
-        return Err(fault("this entry has no file_name; datasets are read from files on this machine, nothing is downloaded"));
-    };
+    let hub = HubDataset::of_entry(entry).map_err(|reason| fault(&reason))?;
+    let file_name = entry["file_name"].as_str();
+    if hub.is_none() && file_name.is_none() {
+        return Err(fault("this entry has neither file_name nor hf_hub_url; other places are not read"));
+    }
+    let file_name = file_name.unwrap_or_default();
     if leaves_directory(file_name) {
         return Err(fault(&format!(
             "file_name is {file_name:?}, which leads out of {dataset_dir}; move the file there, or give its path as the recipe's dataset"
@@ -343,8 +369,20 @@ async fn from_entry(name: &str, entry: &Json, wanted: &Wanted<'_>, open: &OpenPa
         Json::String(text) => Slice::parse(text).map_err(|reason| fault(&reason))?,
         _ => return Err(fault("split is no text; expected for example \"train\" or \"train[:100]\"")),
     };
-    let path = join(dataset_dir, file_name);
     let expected = Expected { layout, registered: true, stage: wanted.stage };
+    if let Some(set) = hub {
+        let path = set.path();
+        open(&format!("{path}/_"))?;
+        let Some(mut folder) = open_folder(&path, open).await? else { return Err(fault(&format!("{path} holds no data"))) };
+        // Their names, from the data set's root on.
+        let root = set.folder.as_ref().map(|folder| format!("{folder}/")).unwrap_or_default();
+        let files = folder.files.iter().map(|file| format!("{root}{file}")).collect();
+        let chosen = set.choose(files).map_err(|reason| Error::dataset(&path, reason))?;
+        folder.files = chosen.iter().filter_map(|file| file.strip_prefix(&root).map(str::to_string)).collect();
+        let source = folder.source(&path, &[&slice.split], None)?;
+        return Ok(Source { expected, slice, limit, ..source });
+    }
+    let path = join(dataset_dir, file_name);
     let (dir, file) = open(&path)?;
     if dir.size(&file).await?.is_some() {
         if !matches!(slice.split.as_str(), "" | "train") {

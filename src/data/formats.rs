@@ -120,6 +120,13 @@ pub(super) fn is_dataset_file(name: &str) -> bool {
     matches!(kind_of_file(name).as_str(), "json" | "jsonl" | "txt" | "csv" | "tsv" | "parquet")
 }
 
+/// Whether a path in a folder is that of data, and not of what is said about them.
+pub(super) fn is_data(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let hidden = path.starts_with('.') || path.contains("/.");
+    is_dataset_file(path) && !hidden && !matches!(name, "dataset_info.json" | "dataset_infos.json")
+}
+
 /// Reads a dataset file, which messages call `shown`; returns what the user should be told.
 ///
 /// # Errors

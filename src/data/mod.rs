@@ -8,6 +8,7 @@ mod conversation;
 mod dataset_info;
 mod faults;
 mod formats;
+mod hub_dataset;
 mod interleave;
 mod layout;
 mod loader;
@@ -31,8 +32,9 @@ mod well_formed;
 
 pub use answers::Answers;
 pub use batch::{Answer, Batch, Buckets};
-pub use dataset_info::{LoadedRecords, OpenPath, each_record, load_datasets};
+pub use dataset_info::{LoadedRecords, OpenPath, each_record, hub_datasets, load_datasets};
 pub use formats::read_records;
+pub use hub_dataset::HubDataset;
 pub use interleave::interleave;
 pub use layout::{AlpacaColumns, Layout, MessageColumns};
 pub use loader::{Loader, group_by_length, split};

@@ -1,12 +1,32 @@
-//! The cache that Hugging Face's programs keep on this machine: models that were downloaded before are found by their names.
+//! The cache that Hugging Face's programs keep on this machine: models and data sets that were downloaded before are found by their names.
 
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The directory of a model's snapshot, if the cache holds one.
-pub fn snapshot(name: &str, revision: &str) -> Option<PathBuf> {
-    snapshot_in(&directory()?, name, revision)
+/// What a repository of the hub holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A model or an adapter.
+    Model,
+    /// A data set.
+    Dataset,
+}
+
+impl Kind {
+    /// The name of a repository's directory in the cache.
+    pub fn directory(self, name: &str) -> String {
+        let kind = match self {
+            Kind::Model => "models",
+            Kind::Dataset => "datasets",
+        };
+        format!("{kind}--{}", name.replace('/', "--"))
+    }
+}
+
+/// The directory of a repository's snapshot, if the cache holds one.
+pub fn snapshot(kind: Kind, name: &str, revision: &str) -> Option<PathBuf> {
+    snapshot_in(&directory()?, kind, name, revision)
 }
 
 /// Where the cache is, by the variables that Hugging Face's programs read.
@@ -21,8 +41,8 @@ pub fn directory() -> Option<PathBuf> {
 }
 
 /// `models--ORG--NAME/snapshots/COMMIT`, where a file under `refs` names the commit of a branch.
-fn snapshot_in(cache: &Path, name: &str, revision: &str) -> Option<PathBuf> {
-    let repository = cache.join(format!("models--{}", name.replace('/', "--")));
+fn snapshot_in(cache: &Path, kind: Kind, name: &str, revision: &str) -> Option<PathBuf> {
+    let repository = cache.join(kind.directory(name));
     let is_plain = |text: &str| !text.is_empty() && !text.contains("..") && !text.starts_with(['/', '\\']);
     if !is_plain(revision) || !is_plain(name) {
         return None;
@@ -45,12 +65,13 @@ mod tests {
         fs::write(repository.join("refs/main"), "abc123\n").expect("it can be written");
         fs::write(repository.join("refs/pr/7"), "../../elsewhere").expect("it can be written");
         let found = Some(repository.join("snapshots/abc123"));
-        assert_eq!(snapshot_in(cache.path(), "garden/tree", "main"), found);
-        assert_eq!(snapshot_in(cache.path(), "garden/tree", "abc123"), found);
+        assert_eq!(snapshot_in(cache.path(), Kind::Model, "garden/tree", "main"), found);
+        assert_eq!(snapshot_in(cache.path(), Kind::Model, "garden/tree", "abc123"), found);
         for (name, revision) in
             [("garden/tree", "v2"), ("garden/tree", "pr/7"), ("garden/tree", "../refs"), ("garden/rose", "main"), ("", "main")]
         {
-            assert_eq!(snapshot_in(cache.path(), name, revision), None, "{name} at {revision}");
+            assert_eq!(snapshot_in(cache.path(), Kind::Model, name, revision), None, "{name} at {revision}");
         }
+        assert_eq!(snapshot_in(cache.path(), Kind::Dataset, "garden/tree", "main"), None, "there is no data set of that name");
     }
 }

@@ -182,6 +182,20 @@ pub fn open_beside(path: &str) -> Result<(Box<dyn Directory>, String)> {
     Err(crate::Error::file(path, "a browser has no paths; give the file itself"))
 }
 
+/// Opens a data set of Hugging Face's hub that the cache of its programs holds; never in the browser.
+///
+/// # Errors
+/// [`crate::Error::File`] with the way to it.
+pub fn open_hub_dataset(name: &str, revision: &str) -> Result<Box<dyn Directory>> {
+    #[cfg(not(target_arch = "wasm32"))]
+    return Ok(Box::new(native::open_hub_dataset(name, revision)?));
+    #[cfg(target_arch = "wasm32")]
+    {
+        let _ = revision;
+        Err(crate::Error::file(name, "the page downloads no data sets; give it the file itself"))
+    }
+}
+
 /// Opens a model by its id on Hugging Face or a folder's address; only in the browser, as the native program downloads nothing.
 ///
 /// # Errors

@@ -55,7 +55,7 @@ pub(super) fn open_named(path: &str) -> Result<NativeDirectory> {
         if Path::new(name).exists() {
             return open_directory(Path::new(name)); // a revision of a directory on this machine means nothing
         }
-        if let Some(snapshot) = hub_cache::snapshot(name, revision) {
+        if let Some(snapshot) = hub_cache::snapshot(hub_cache::Kind::Model, name, revision) {
             return open_directory(&snapshot);
         }
         return Err(Error::file(
@@ -67,6 +67,23 @@ pub(super) fn open_named(path: &str) -> Result<NativeDirectory> {
         ));
     }
     open_directory(Path::new(path))
+}
+
+/// Opens the snapshot of a data set of Hugging Face's hub in the cache of its programs.
+///
+/// # Errors
+/// [`Error::File`] when the cache does not hold it, with download instructions.
+pub(super) fn open_hub_dataset(name: &str, revision: &str) -> Result<NativeDirectory> {
+    match hub_cache::snapshot(hub_cache::Kind::Dataset, name, revision) {
+        Some(snapshot) => open_directory(&snapshot),
+        None => Err(Error::file(
+            name,
+            format!(
+                "this data set is not in the cache of Hugging Face's programs; fetch it with `rootstock fetch --dataset {name}` or \
+                 `hf download --repo-type dataset {name}`"
+            ),
+        )),
+    }
 }
 
 /// This program's directory for what can be computed again; it may not exist yet. `None` where the user has no home.

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 
+use crate::data::HubDataset;
 use crate::error::Result;
 use crate::gguf;
 use crate::platform::{self, Directory, OutputDirectory};
@@ -48,6 +49,9 @@ impl Places for Paths {
     }
 
     fn dataset(&self, path: &str) -> Result<(Box<dyn Directory>, String)> {
+        if let Some((set, file)) = HubDataset::of_path(path) {
+            return Ok((platform::open_hub_dataset(&set.name, &set.revision)?, file));
+        }
         platform::open_beside(path)
     }
 

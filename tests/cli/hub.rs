@@ -29,13 +29,15 @@ enum Fault {
 #[derive(Default)]
 struct State {
     files: HashMap<String, Vec<u8>>,
+    /// The files of the data set `garden/talks`, by their paths.
+    talks: HashMap<String, Vec<u8>>,
     faults: HashMap<String, Fault>,
     /// Paths that were asked for, with the first byte.
     asked: Vec<(String, u64)>,
     token: Option<String>,
 }
 
-/// A hub with one model, `garden/tree`.
+/// A hub with one model, `garden/tree`, and one data set, `garden/talks`.
 struct Hub {
     address: String,
     state: Arc<Mutex<State>>,
@@ -78,7 +80,7 @@ impl Hub {
     }
 }
 
-fn listing(state: &State) -> Value {
+fn listing(files: &HashMap<String, Vec<u8>>, state: &State) -> Value {
     let sibling = |(name, bytes): (&String, &Vec<u8>)| {
         let size = bytes.len() + usize::from(state.faults.get(name) == Some(&Fault::Short)) * 5;
         let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
@@ -92,7 +94,7 @@ fn listing(state: &State) -> Value {
         sibling
     };
     let siblings: Vec<Value> =
-        state.files.iter().map(sibling).chain([json!({"rfilename": "README.md", "size": 3, "blobId": "aaaaaaaa"})]).collect();
+        files.iter().map(sibling).chain([json!({"rfilename": "README.md", "size": 3, "blobId": "aaaaaaaa"})]).collect();
     json!({"id": "garden/tree", "sha": COMMIT, "siblings": siblings})
 }
 
@@ -118,6 +120,13 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) {
     if state.token.is_some() && state.token != token {
         return reply("401 Unauthorized", "", 0, b"");
     }
+    if path == "/api/datasets/garden/talks/revision/main?blobs=true" {
+        let text = listing(&state.talks, &state).to_string();
+        return reply("200 OK", "Content-Type: application/json\r\n", text.len(), text.as_bytes());
+    }
+    if let Some(bytes) = path.strip_prefix(&format!("/datasets/garden/talks/resolve/{COMMIT}/")).and_then(|name| state.talks.get(name)) {
+        return reply("200 OK", "", bytes.len(), bytes);
+    }
     let name = path.rsplit('/').next().unwrap_or_default().to_string();
     let name = if path.starts_with("/api/") { "api".to_string() } else { name };
     if let Some(Fault::Status(status, times @ 1..)) = state.faults.get(&name).copied() {
@@ -125,7 +134,7 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) {
         return reply(&format!("{status} Busy"), "Retry-After: 0\r\n", 0, b"");
     }
     if path == "/api/models/garden/tree/revision/main?blobs=true" {
-        let text = listing(&state).to_string();
+        let text = listing(&state.files, &state).to_string();
         return reply("200 OK", "Content-Type: application/json\r\n", text.len(), text.as_bytes());
     }
     let Some(bytes) = state.files.get(&name).filter(|_| path == format!("/garden/tree/resolve/{COMMIT}/{name}")).cloned() else {
@@ -216,4 +225,49 @@ fn what_the_hub_refuses_or_sends_wrongly_is_one_sentence_and_leaves_no_model() {
     let token = [("HF_HUB_OFFLINE", "0"), ("HF_ENDPOINT", "http://127.0.0.1:9"), ("HF_HOME", "elsewhere")];
     let fault = ws.run_with(&["fetch", "garden/tree"], &token).fault();
     assert!(fault.contains("http://127.0.0.1:9 cannot be reached"), "{fault}");
+}
+
+#[test]
+fn a_data_set_of_the_hub_is_fetched_as_far_as_it_is_meant() {
+    let ws = Workspace::new();
+    let hub = Hub::of(&ws);
+    let chat = include_bytes!("../fixtures/parquet/chat.parquet");
+    let talk = |n: usize| (format!("de/train-{n:05}-of-00002.parquet"), chat.to_vec());
+    let others = [("LICENSE.txt", b"free".to_vec()), ("en/train.parquet", b"not asked for".to_vec()), ("en/test.parquet", Vec::new())];
+    hub.state.lock().expect("no panic").talks =
+        [talk(0), talk(1)].into_iter().chain(others.map(|(name, bytes)| (name.to_string(), bytes))).collect();
+    let entry = |more: Value| {
+        let mut entry = json!({"hf_hub_url": "garden/talks", "formatting": "openai", "columns": {"messages": "messages"}});
+        entry.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        entry
+    };
+    let registry = json!({
+        "talks": entry(json!({"subset": "de", "split": "train[:5]"})),
+        "french": entry(json!({"subset": "fr"})),
+        "nowhere": {"hf_hub_url": "garden/silence"},
+        "wrong": {"hf_hub_url": "../talks"},
+    });
+    ws.write("dataset_info.json", &registry.to_string());
+    ws.recipe("dataset: talks\ndataset_dir: .\nmax_steps: 1\nsave_strategy: no");
+    // Without the right to download, the sentence names the data set.
+    let offline = ws.run(&["preview", "recipe.yaml"]).fault();
+    assert!(offline.starts_with("garden/talks: ") && offline.contains("HF_HUB_OFFLINE"), "{offline}");
+    let said = hub.run(&ws, &["train", "recipe.yaml"]).good();
+    assert!(
+        said.stderr.contains("fetching garden/talks (2 files") && said.stderr.contains("5 records became 9 sequences"),
+        "{}",
+        said.stderr
+    );
+    assert!(!hub.asked().iter().any(|(path, _)| path.contains("/en/") || path.contains("LICENSE")), "only what is meant");
+    // From then on it is there without a hub.
+    let again = ws.run(&["preview", "recipe.yaml"]).good();
+    assert!(again.stdout.contains("Question 0?"), "{}", again.stdout);
+
+    let fault = |name: &str| hub.run(&ws, &["preview", "recipe.yaml", &format!("dataset={name}")]).fault();
+    assert!(fault("french").contains("has a part fr"));
+    assert!(fault("nowhere").contains("has no such data set"));
+    assert!(fault("wrong").contains("is not a name on the hub"));
+    hub.run(&ws, &["fetch", "--dataset", "garden/talks", "--folder", "de"]).good();
+    let online = hub.run(&ws, &["fetch", "--dataset", "garden/talks", "--folder", "it"]).fault();
+    assert!(online.contains("no data in a folder it"), "{online}");
 }

@@ -190,6 +190,7 @@ fn files() -> MemoryDirectory {
       "chats": {"file_name": "chats.jsonl", "formatting": "sharegpt", "columns": {"messages": "turns"}, "tags": {"role_tag": "who", "content_tag": "what", "user_tag": "U", "assistant_tag": "A"}},
       "folder": {"file_name": "parts"},
       "hub": {"hf_hub_url": "someone/something"},
+      "script": {"script_url": "glaive.py"},
       "pairs": {"file_name": "plain.jsonl", "ranking": true},
       "odd": {"file_name": "plain.jsonl", "formatting": "xml"},
       "gone": {"file_name": "gone.jsonl"},
@@ -315,7 +316,8 @@ fn an_unknown_or_unusable_dataset_says_why() {
     let fault = |name: &str| load(files(), &[name], None).expect_err("unusable").to_string();
     assert_eq!(fault("plian"), "plian: data/dataset_info.json has no such name; did you mean plain?");
     assert_eq!(fault("no/such.jsonl"), "no/such.jsonl: there is no such file, nor one in data");
-    assert!(fault("hub").contains("nothing is downloaded"));
+    assert!(fault("hub").contains("holds no data"), "{}", fault("hub"));
+    assert!(fault("script").contains("neither file_name nor hf_hub_url"), "{}", fault("script"));
     assert!(fault("pairs").contains("\"instruction\" is missing"));
     assert!(fault("good and bad").contains("\"q\" is missing"));
     assert!(fault("other split").contains("split is \"test\", but a file is all one split"));

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::Duration;
 
+use rootstock::platform::hub_cache::Kind;
 use rootstock::{Error, Result};
 use serde::Deserialize;
 use ureq::http::Response;
@@ -27,7 +28,7 @@ pub(super) struct Client {
     token: Option<String>,
 }
 
-/// A file of a model.
+/// A file of a model or a data set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct File {
     pub(super) name: String,
@@ -38,13 +39,13 @@ pub(super) struct File {
     pub(super) is_sha256: bool,
 }
 
-/// What a model consists of at a revision.
+/// What a repository consists of at a revision.
 pub(super) struct Listing {
     pub(super) commit: String,
     pub(super) files: Vec<File>,
 }
 
-/// The hub's answer about a model, as far as it is read.
+/// The hub's answer about a repository, as far as it is read.
 #[derive(Deserialize)]
 struct Told {
     sha: String,
@@ -89,11 +90,15 @@ impl Client {
         &self.endpoint
     }
 
-    /// What a model consists of.
-    pub(super) fn list(&self, repository: &str, revision: &str) -> Result<Listing> {
-        let url = format!("{}/api/models/{repository}/revision/{}?blobs=true", self.endpoint, revision.replace('/', "%2F"));
+    /// What a repository consists of.
+    pub(super) fn list(&self, kind: Kind, repository: &str, revision: &str) -> Result<Listing> {
+        let place = match kind {
+            Kind::Model => "models",
+            Kind::Dataset => "datasets",
+        };
+        let url = format!("{}/api/{place}/{repository}/revision/{}?blobs=true", self.endpoint, revision.replace('/', "%2F"));
         let fault = |reason: String| Error::file(repository, reason);
-        let mut answer = self.get(repository, &url, None)?;
+        let mut answer = self.get(kind, repository, &url, None)?;
         let text = answer.body_mut().with_config().limit(LISTING_BYTES).read_to_string();
         let text = text.map_err(|e| fault(format!("the answer of {} cannot be read: {e}; try again", self.endpoint)))?;
         let told: Told = serde_json::from_str(&text).map_err(|e| fault(format!("{url} does not answer as the hub does: {e}")))?;
@@ -120,13 +125,17 @@ impl Client {
     }
 
     /// Asks for a file from a byte on.
-    pub(super) fn file(&self, repository: &str, commit: &str, name: &str, first: u64) -> Result<Response<Body>> {
-        let url = format!("{}/{repository}/resolve/{commit}/{name}", self.endpoint);
-        self.get(repository, &url, (first > 0).then_some(first))
+    pub(super) fn file(&self, kind: Kind, repository: &str, commit: &str, name: &str, first: u64) -> Result<Response<Body>> {
+        let place = match kind {
+            Kind::Model => "",
+            Kind::Dataset => "datasets/",
+        };
+        let url = format!("{}/{place}{repository}/resolve/{commit}/{name}", self.endpoint);
+        self.get(kind, repository, &url, (first > 0).then_some(first))
     }
 
     /// One request, made again while the hub is busy.
-    fn get(&self, repository: &str, url: &str, first: Option<u64>) -> Result<Response<Body>> {
+    fn get(&self, kind: Kind, repository: &str, url: &str, first: Option<u64>) -> Result<Response<Body>> {
         let fault = |reason: String| Error::file(repository, reason);
         for attempt in 1.. {
             let mut request = self.agent.get(url);
@@ -157,8 +166,13 @@ impl Client {
                         )));
                     }
                     404 => {
-                        let place = format!("{} has no such model, revision or file ({url})", self.endpoint);
-                        return Err(fault(format!("there is no such directory, and {place}; check the spelling")));
+                        let endpoint = &self.endpoint;
+                        return Err(fault(match kind {
+                            Kind::Model => format!(
+                                "there is no such directory, and {endpoint} has no such model, revision or file ({url}); check the spelling"
+                            ),
+                            Kind::Dataset => format!("{endpoint} has no such data set, revision or file ({url}); check the spelling"),
+                        }));
                     }
                     429 | 500..=599 if attempt < TRIES => {
                         let asked = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());

@@ -1,4 +1,4 @@
-//! Models from Hugging Face's hub: found in the cache that its programs share on this machine, else downloaded into it.
+//! Models and data sets from Hugging Face's hub: found in the cache that its programs share on this machine, else downloaded into it.
 //!
 //! The cache is theirs (`HF_HUB_CACHE`, `HF_HOME`), so what was downloaded here is there for transformers, and the other way round. A file
 //! gets its name in the cache when its size and its hash are those that the hub told; an interrupted one goes on where it stopped.
@@ -10,8 +10,10 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rootstock::data::HubDataset;
 use rootstock::gpu::human_bytes;
-use rootstock::platform::{DirectoryLock, hub_cache};
+use rootstock::platform::hub_cache::Kind;
+use rootstock::platform::{DirectoryLock, hub_cache, open_hub_dataset};
 use rootstock::{Error, Result};
 
 use super::console::{Console, count};
@@ -20,6 +22,7 @@ use client::{Client, File, Listing};
 /// A name such as `org/name`, `org/name@branch`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Name {
+    kind: Kind,
     repository: String,
     revision: String,
 }
@@ -35,8 +38,34 @@ impl Name {
         let parts: Vec<&str> = repository.split('/').collect();
         let is_name = parts.len() == 2 && parts.iter().all(|part| is_part(part));
         let is_revision = !revision.is_empty() && revision.split('/').all(is_part);
-        (is_name && is_revision).then(|| Name { repository: repository.into(), revision: revision.into() })
+        (is_name && is_revision).then(|| Name { kind: Kind::Model, repository: repository.into(), revision: revision.into() })
     }
+}
+
+/// Makes sure that a data set, or the part of it that is meant, is on this machine.
+///
+/// # Errors
+/// As [`fetch`].
+pub(super) async fn ensure_dataset(set: &HubDataset, console: Console) -> Result<()> {
+    if let Ok(cached) = open_hub_dataset(&set.name, &set.revision) {
+        let files = cached.list().await?.into_iter().map(|entry| entry.name).collect();
+        if set.choose(files).is_ok() {
+            return Ok(());
+        }
+    }
+    fetch_dataset(set, console).map(drop)
+}
+
+/// Downloads a data set, or the part of it that is meant, and returns its directory.
+///
+/// # Errors
+/// As [`fetch`]; when it holds no data that are read.
+pub(super) fn fetch_dataset(set: &HubDataset, console: Console) -> Result<PathBuf> {
+    let name = Name { kind: Kind::Dataset, repository: set.name.clone(), revision: set.revision.clone() };
+    fetch_files(&name, console, &|files| {
+        let chosen = set.choose(files.iter().map(|file| file.name.clone()).collect())?;
+        Ok(files.into_iter().filter(|file| chosen.contains(&file.name)).collect())
+    })
 }
 
 /// Makes sure that what a recipe or an option names is on this machine. Paths, and names that the cache holds, are left as they are.
@@ -49,7 +78,7 @@ pub(super) fn ensure(name: &str, console: Console) -> Result<()> {
         return Ok(());
     }
     let Some(model) = Name::of(name) else { return Ok(()) };
-    if hub_cache::snapshot(&model.repository, &model.revision).is_some_and(|path| is_whole(&path)) {
+    if hub_cache::snapshot(Kind::Model, &model.repository, &model.revision).is_some_and(|path| is_whole(&path)) {
         return Ok(());
     }
     fetch(&model, console).map(drop)
@@ -68,29 +97,38 @@ fn is_whole(path: &Path) -> bool {
 /// # Errors
 /// As [`ensure`].
 pub(super) fn fetch(name: &Name, console: Console) -> Result<PathBuf> {
-    let Name { repository, revision } = name;
+    fetch_files(name, console, &|files| {
+        let files = chosen(files);
+        let is_model = files.iter().any(|file| file.name.ends_with("config.json"));
+        is_model
+            .then_some(files)
+            .ok_or_else(|| format!("it has no config.json at {}: it is no model in Hugging Face's layout", name.revision))
+    })
+}
+
+/// Which of a repository's files are needed, or why none are.
+type Choose<'a> = dyn Fn(Vec<File>) -> std::result::Result<Vec<File>, String> + 'a;
+
+fn fetch_files(name: &Name, console: Console, choose: &Choose<'_>) -> Result<PathBuf> {
+    let Name { kind, repository, revision } = name;
     let fault = |reason: String| Error::file(repository, reason);
     if env::var("HF_HUB_OFFLINE").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false")) {
-        return Err(fault(
-            "this is neither a directory nor in the cache of Hugging Face's programs, and HF_HUB_OFFLINE forbids to download it".into(),
-        ));
+        let missing = match kind {
+            Kind::Model => "this is neither a directory nor in the cache of Hugging Face's programs",
+            Kind::Dataset => "this data set, or the part of it that is meant, is not in the cache of Hugging Face's programs",
+        };
+        return Err(fault(format!("{missing}, and HF_HUB_OFFLINE forbids to download it")));
     }
     let cache = hub_cache::directory().ok_or_else(|| fault("there is no place for the download; set HF_HOME to a directory".into()))?;
-    let home = cache.join(format!("models--{}", repository.replace('/', "--")));
+    let home = cache.join(kind.directory(repository));
     let disk = |e: std::io::Error| fault(format!("{} cannot be written: {e}", home.display()));
     fs::create_dir_all(home.join("blobs")).map_err(disk)?;
     let Some(_lock) = DirectoryLock::acquire(&home)? else {
         return Err(fault(format!("another program is downloading it into {}; wait for it", home.display())));
     };
     let client = Client::from_environment();
-    let Listing { commit, files } = client.list(repository, revision)?;
-    let files = chosen(files);
-    if !files.iter().any(|file| file.name.ends_with("config.json")) {
-        return Err(fault(format!(
-            "{} has no config.json for it at {revision}: it is no model in Hugging Face's layout",
-            client.endpoint()
-        )));
-    }
+    let Listing { commit, files } = client.list(*kind, repository, revision)?;
+    let files = choose(files).map_err(|reason| fault(format!("{}: {reason}", client.endpoint())))?;
     let snapshot = home.join("snapshots").join(&commit);
     fs::create_dir_all(&snapshot).map_err(disk)?;
     let total: u64 = files.iter().map(|file| file.size).sum();
@@ -98,7 +136,7 @@ pub(super) fn fetch(name: &Name, console: Console) -> Result<PathBuf> {
     for file in &files {
         let blob = home.join("blobs").join(&file.hash);
         if fs::metadata(&blob).map_or(true, |meta| meta.len() != file.size) {
-            transfer::download(&client, repository, &commit, file, &blob, console)?;
+            transfer::download(&client, name, &commit, file, &blob, console)?;
         }
         link(&blob, &snapshot.join(&file.name)).map_err(disk)?;
     }
@@ -147,7 +185,8 @@ mod tests {
 
     #[test]
     fn names_are_told_from_paths() {
-        let name = |repository: &str, revision: &str| Some(Name { repository: repository.into(), revision: revision.into() });
+        let name =
+            |repository: &str, revision: &str| Some(Name { kind: Kind::Model, repository: repository.into(), revision: revision.into() });
         assert_eq!(Name::of("garden/tree-1.5B"), name("garden/tree-1.5B", "main"));
         assert_eq!(Name::of("garden/tree@refs/pr/7"), name("garden/tree", "refs/pr/7"));
         for path in [

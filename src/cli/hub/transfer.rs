@@ -1,4 +1,4 @@
-//! One file of a model: downloaded under another name, gone on with after an interruption, checked, then given its name.
+//! One file of a model or a data set: downloaded under another name, gone on with after an interruption, checked, then given its name.
 
 use std::fs::{self, File as Opened, OpenOptions};
 use std::io::{Read, Write};
@@ -12,6 +12,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use super::super::console::Console;
+use super::Name;
 use super::client::{Client, File, TRIES, pause};
 
 const PIECE: usize = 1 << 18;
@@ -20,9 +21,9 @@ const PIECE: usize = 1 << 18;
 ///
 /// # Errors
 /// [`Error::File`] when it does not come whole, or is not what the hub told; [`Error::NoSpace`] on a full disk.
-pub(super) fn download(client: &Client, repository: &str, commit: &str, file: &File, blob: &Path, console: Console) -> Result<()> {
+pub(super) fn download(client: &Client, from: &Name, commit: &str, file: &File, blob: &Path, console: Console) -> Result<()> {
     let partial = partial_name(blob);
-    let fault = |reason: String| Error::file(format!("{repository}/{}", file.name), reason);
+    let fault = |reason: String| Error::file(format!("{}/{}", from.repository, file.name), reason);
     let mut attempt = 1;
     loop {
         let before = fs::metadata(&partial).map_or(0, |meta| meta.len());
@@ -30,7 +31,7 @@ pub(super) fn download(client: &Client, repository: &str, commit: &str, file: &F
             fs::remove_file(&partial).map_err(|e| written(&partial, &e))?;
             continue;
         }
-        let ended = if before < file.size { receive(client, repository, commit, file, &partial, before, console)? } else { None };
+        let ended = if before < file.size { receive(client, from, commit, file, &partial, before, console)? } else { None };
         let now = fs::metadata(&partial).map_or(0, |meta| meta.len());
         if now == file.size {
             break;
@@ -63,14 +64,14 @@ fn partial_name(blob: &Path) -> PathBuf {
 /// Appends what comes; returns why it ended before its time.
 fn receive(
     client: &Client,
-    repository: &str,
+    from: &Name,
     commit: &str,
     file: &File,
     partial: &Path,
     first: u64,
     console: Console,
 ) -> Result<Option<String>> {
-    let mut answer = client.file(repository, commit, &file.name, first)?;
+    let mut answer = client.file(from.kind, &from.repository, commit, &file.name, first)?;
     // A server that does not know ranges sends everything.
     let goes_on = answer.status().as_u16() == 206;
     let mut out =
