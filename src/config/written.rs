@@ -32,7 +32,11 @@ pub fn to_yaml(key: &str, value: &Value) -> String {
         // A number of steps or a share of all.
         Kind::Steps if value.as_number().is_ok_and(|n| n >= 1.0) => value.as_integer().ok().map(|n| n.to_string()),
         Kind::Positive | Kind::NonNegative | Kind::Share | Kind::Steps => value.as_number().ok().map(number),
-        Kind::List => value.as_list().ok().map(|list| text(&list.join(","))),
+        // On a line of its own a comma is text; inside brackets it parts values.
+        Kind::List => value.as_list().ok().map(|list| {
+            let joined = list.join(",");
+            if list.iter().all(|word| text(word) == *word) { joined } else { text(&joined) }
+        }),
         Kind::OneOf(_) => Kind::word(value).ok().map(|word| text(&word)),
         Kind::Map => value.as_map().ok().map(|map| flow(&Value::Map(map))),
         Kind::Text | Kind::BoolOrText | Kind::Size | Kind::Any => None,
@@ -74,7 +78,7 @@ fn number(n: f64) -> String {
 
 fn is_plain(word: &str) -> bool {
     let first = word.starts_with(|c: char| c.is_ascii_alphanumeric() || "_./-".contains(c));
-    first && word.chars().all(|c| c.is_ascii_alphanumeric() || "_./-,+".contains(c))
+    first && word.chars().all(|c| c.is_ascii_alphanumeric() || "_./-+".contains(c))
 }
 
 /// Text that stays text.
@@ -105,7 +109,9 @@ mod tests {
             ("packing", word("yes"), "true"),
             ("eval_strategy", Value::Bool(false), "\"no\""),
             ("save_strategy", word("epoch"), "epoch"),
-            ("lora_target", Value::List(vec![word("q_proj"), word("v_proj")]), "\"q_proj,v_proj\""),
+            ("lora_target", Value::List(vec![word("q_proj"), word("v_proj")]), "q_proj,v_proj"),
+            ("dataset", Value::List(vec![word("a set"), word("b")]), "\"a set,b\""),
+            ("anything", Value::List(vec![word("a,b")]), "[\"a,b\"]"),
             ("output_dir", word("out put: 1"), "\"out put: 1\""),
             ("default_system", word("on"), "\"on\""),
             ("lr_scheduler_kwargs", Value::Map(vec![("min_lr".into(), Value::Number(1e-6))]), "{min_lr: 1.0e-6}"),
