@@ -169,13 +169,19 @@ async fn move_all(source: &FileSystemDirectoryHandle, target: &FileSystemDirecto
     Ok(())
 }
 
+/// Lists what a folder holds. What another tab or session removes or renames meanwhile is left out.
 async fn walk(folder: &FileSystemDirectoryHandle, prefix: &str, found: &mut Vec<Entry>) -> Result<(), JsValue> {
     for (name, handle) in entries(folder).await? {
-        if handle.kind() == FileSystemHandleKind::File {
-            let file: File = wait(handle.unchecked_into::<FileSystemFileHandle>().get_file()).await?;
-            found.push(Entry { name: format!("{prefix}{name}"), size: file.size() as u64 });
+        let walked = if handle.kind() == FileSystemHandleKind::File {
+            wait(handle.unchecked_into::<FileSystemFileHandle>().get_file())
+                .await
+                .map(|file: File| found.push(Entry { name: format!("{prefix}{name}"), size: file.size() as u64 }))
         } else {
-            Box::pin(walk(&handle.unchecked_into(), &format!("{prefix}{name}/"), found)).await?;
+            Box::pin(walk(&handle.unchecked_into(), &format!("{prefix}{name}/"), found)).await
+        };
+        match walked {
+            Err(fault) if name_of(&fault) != "NotFoundError" => return Err(fault),
+            _ => {}
         }
     }
     Ok(())
