@@ -54,7 +54,8 @@ class Classroom {
 const test = base.extend<{ room: Classroom }, { classroom: Classroom }>({
   classroom: [
     async ({ browser, origin }, use) => {
-      const context = await browser.newContext();
+      // Colours that are still fading into each other have too little contrast.
+      const context = await browser.newContext({ reducedMotion: "reduce" });
       const page = await context.newPage();
       await use(new Classroom(page, origin));
       await context.close();

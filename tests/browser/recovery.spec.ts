@@ -45,8 +45,11 @@ test("a lost GPU and a killed worker are said, the run goes on, and its folder i
     });
   await expect.poll(async () => (await saved())["model.safetensors"] ?? 0, patient).toBeGreaterThan(1e6);
   await expect.poll(async () => Object.keys(await saved()), patient).toEqual(expect.arrayContaining(["config.json", "tokenizer.json", "tokenizer_config.json"]));
-  await page.getByRole("button", { name: "Save as a folder" }).click();
-  await expect(page.getByRole("alert")).toHaveText(/There is a folder .* already/);
+  // While the first folder is still being written, a click does nothing.
+  await expect(async () => {
+    await page.getByRole("button", { name: "Save as a folder" }).click();
+    await expect(page.getByRole("alert")).toHaveText(/There is a folder .* already/, { timeout: 3_000 });
+  }).toPass(patient);
 });
 
 test("a full quota is said, and a move that a closed tab left half done is completed", async ({ page, origin }) => {
