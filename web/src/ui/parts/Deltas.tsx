@@ -7,8 +7,9 @@ import { figures, percent } from "../numbers.js";
 import { ask, progressTo } from "../state/engine.js";
 import { Busy } from "./Busy.js";
 import { Button } from "./Button.js";
+import { SHADES } from "./heat.js";
+import { LayerGrid } from "./LayerGrid.js";
 
-const SHADES = 7;
 const SPECTRUM: readonly Line[] = [{ name: "singular value", token: "leaf" }];
 
 /** The update of the weights: its size by layer and module, and the spectrum of the selected one. */
@@ -64,52 +65,25 @@ function share({ delta_norm, weight_norm }: Delta): number {
 }
 
 function Grid({ deltas, chosen }: { deltas: Delta[]; chosen: Signal<string | null> }) {
-  const modules = [...new Set(deltas.map(({ module }) => module))];
-  const layers = [...new Set(deltas.map(({ layer }) => layer))].sort((a, b) => (a ?? -1) - (b ?? -1));
   const most = Math.max(...deltas.map(share), Number.MIN_VALUE);
   return (
     <div class="scroll">
-      <table class="grid">
-        <caption>‖ΔW‖ / ‖W‖, largest {percent(most)}</caption>
-        <thead>
-          <tr>
-            <th scope="col">Module</th>
-            {layers.map((layer) => (
-              <th key={layer} scope="col" class="number">
-                {layer ?? "outside"}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {modules.map((module) => (
-            <tr key={module}>
-              <th scope="row">
-                <code>{module}</code>
-              </th>
-              {layers.map((layer) => {
-                const delta = deltas.find((one) => one.module === module && one.layer === layer);
-                return (
-                  <td key={layer} class="number">
-                    {delta && (
-                      <button
-                        type="button"
-                        class="token"
-                        data-heat={Math.round((share(delta) / most) * (SHADES - 1))}
-                        aria-pressed={chosen.value === delta.name}
-                        aria-label={`${delta.name}: ${percent(share(delta))}`}
-                        onClick={() => (chosen.value = delta.name)}
-                      >
-                        {percent(share(delta))}
-                      </button>
-                    )}
-                  </td>
-                );
-              })}
-            </tr>
-          ))}
-        </tbody>
-      </table>
+      <LayerGrid
+        caption={<>‖ΔW‖ / ‖W‖, largest {percent(most)}</>}
+        items={deltas}
+        cell={(delta) => (
+          <button
+            type="button"
+            class="token"
+            data-heat={Math.round((share(delta) / most) * (SHADES - 1))}
+            aria-pressed={chosen.value === delta.name}
+            aria-label={`${delta.name}: ${percent(share(delta))}`}
+            onClick={() => (chosen.value = delta.name)}
+          >
+            {percent(share(delta))}
+          </button>
+        )}
+      />
     </div>
   );
 }
