@@ -18,5 +18,5 @@ async function storePage(): Promise<void> {
 }
 
 const place = document.getElementById("app");
-if (place) mount(place, client, () => new Rootstock({ assets: "./" }));
+if (place) void mount(place, client, () => new Rootstock({ assets: "./" }));
 addEventListener("load", () => setTimeout(() => void storePage(), 3000));

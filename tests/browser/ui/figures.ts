@@ -7,7 +7,7 @@ export const ready: Report = {
   model_type: "llama",
   parameters: 1_051_776,
   lora_targets: ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
-  findings: [{ code: "no-license", severity: "info", message: "There is no licence file.", file: null, tensor: null, repair: null }],
+  findings: [{ code: "no_generation_config", severity: "info", message: "there is no generation_config.json; transformers derives one from config.json", file: "generation_config.json", tensor: null, repair: null }],
 };
 
 export const broken: Report = {
@@ -15,7 +15,7 @@ export const broken: Report = {
   verdict: "repairable",
   findings: [
     {
-      code: "tied-head-missing",
+      code: "missing_head",
       severity: "error",
       message: "lm_head.weight is missing, and tie_word_embeddings is false: the model would start with a random output head.",
       file: "config.json",
@@ -23,7 +23,7 @@ export const broken: Report = {
       repair: "set tie_word_embeddings to true",
     },
     {
-      code: "chat-template-missing",
+      code: "no_chat_template",
       severity: "warning",
       message: "There is no chat template: conversations would be written as plain User: and Assistant: lines.",
       file: "tokenizer_config.json",

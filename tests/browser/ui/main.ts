@@ -3,4 +3,4 @@ import { mount } from "../../../web/src/ui/mount.js";
 import { script } from "./script.js";
 
 const place = document.getElementById("app");
-if (place) mount(place, script, () => script);
+if (place) void mount(place, script, () => script);

@@ -3,13 +3,16 @@ import type { FunctionComponent } from "preact";
 import { Button } from "./parts/Button.js";
 import { Choice } from "./parts/Choice.js";
 import { Notice } from "./parts/Notice.js";
+import { FaultWords } from "./parts/English.js";
+import { Languages } from "./parts/Languages.js";
 import { SpeedOfDevice } from "./parts/Speed.js";
 import { href, route, type Place } from "./route.js";
 import { device } from "./state/device.js";
 import { fault, spoken } from "./state/faults.js";
 import { rail } from "./state/rail.js";
-import { NAMES, STEPS } from "./state/steps.js";
+import { STEPS } from "./state/steps.js";
 import { runs } from "./state/base.js";
+import { text } from "./text/index.js";
 import { theme } from "./theme.js";
 import { Home } from "./steps/Home.js";
 import { lazily } from "./parts/Lazily.js";
@@ -26,24 +29,16 @@ import { TrainStep } from "./steps/TrainStep.js";
 const Runs = lazily(async () => (await import("./steps/Runs.js")).Runs);
 const UseStep = lazily(async () => (await import("./steps/UseStep.js")).UseStep);
 
-const BODIES: Record<Place, { title: string; line: string; Body: FunctionComponent }> = {
-  home: {
-    title: "Teach a language model something new",
-    line: "Rootstock trains a small language model on your own examples, in this browser tab: nothing leaves this machine.",
-    Body: Home,
-  },
-  base: { title: "Choose a base", line: "The model that will be fine-tuned. It stays on this machine.", Body: BaseStep },
-  check: { title: "Check the base", line: "A fine-tune needs a base that is complete and correct, so every file is checked before training.", Body: CheckStep },
-  data: { title: "Give it examples", line: "What the model should learn, and exactly which tokens it learns from.", Body: DataStep },
-  method: { title: "Choose the method", line: "Which parameters are trained, and how. Memory and time are estimated before the start.", Body: MethodStep },
-  train: { title: "Train", line: "Everything runs in this tab. Snapshots are kept, so a closed tab loses little.", Body: TrainStep },
-  use: { title: "Use the result", line: "Talk to it, look into it, take it home.", Body: UseStep },
-  runs: { title: "Compare runs", line: "Every run that this browser keeps: what differs between them, and what came of it.", Body: Runs },
-  learn: {
-    title: "Learn how it works",
-    line: "Short lessons with a real model that trains in this tab: predict, try it, see it, understand it.",
-    Body: LearnStep,
-  },
+const BODIES: Record<Place, FunctionComponent> = {
+  home: Home,
+  base: BaseStep,
+  check: CheckStep,
+  data: DataStep,
+  method: MethodStep,
+  train: TrainStep,
+  use: UseStep,
+  runs: Runs,
+  learn: LearnStep,
 };
 
 /** The whole page. */
@@ -51,7 +46,7 @@ export function Shell() {
   return (
     <div class="frame">
       <a class="skip" href="#step" onClick={focusStep}>
-        To the step
+        {text.shell.toTheStep}
       </a>
       <Head />
       {route.value === "learn" ? <LessonRail /> : <Rail />}
@@ -69,6 +64,7 @@ function focusStep(event: Event) {
 }
 
 function Head() {
+  const { shell } = text;
   return (
     <header class="head">
       <a class="wordmark" href={href("home")}>
@@ -78,14 +74,15 @@ function Head() {
       <span class="device">
         {deviceWords()} <SpeedOfDevice />
       </span>
-      <div class="theme">
+      <div class="theme row">
+        <Languages />
         <Choice
-          label="Colours"
+          label={shell.colours}
           value={theme.value}
           options={[
-            ["auto", "Auto"],
-            ["light", "Light"],
-            ["dark", "Dark"],
+            ["auto", shell.auto],
+            ["light", shell.light],
+            ["dark", shell.dark],
           ]}
           onChange={(value) => (theme.value = value)}
         />
@@ -96,10 +93,10 @@ function Head() {
 
 function deviceWords(): string {
   const found = device.value;
-  if (found === undefined) return "Looking for a GPU …";
-  if (found === null) return "Checks models; cannot train here";
+  if (found === undefined) return text.shell.lookingForGpu;
+  if (found === null) return text.shell.cannotTrain;
   const name = found.name.trim() || "WebGPU";
-  return found.software ? "No graphics card found: the processor computes, slower but the same" : name;
+  return found.software ? text.shell.processorComputes : name;
 }
 
 /** The logo: two shoots from one stock. */
@@ -113,7 +110,7 @@ function Mark() {
 
 function Rail() {
   return (
-    <nav class="rail" aria-label="Steps">
+    <nav class="rail" aria-label={text.shell.railLabel}>
       <ol>
         {STEPS.map((step, index) => {
           const { state, says } = rail.value[step];
@@ -123,7 +120,7 @@ function Rail() {
                 <span class="node" aria-hidden="true">
                   <span>{state === "done" ? "✓" : state === "trouble" ? "!" : index + 1}</span>
                 </span>
-                <span class="name">{NAMES[step]}</span>
+                <span class="name">{text.shell.steps[step]}</span>
                 <span class="says">{says}</span>
               </a>
             </li>
@@ -132,11 +129,11 @@ function Rail() {
       </ol>
       {runs.value.length > 0 && (
         <a class="aside" href={href("runs")} aria-current={route.value === "runs" ? "page" : undefined}>
-          Compare runs
+          {text.shell.compareRuns}
         </a>
       )}
       <a class="aside" href={href("learn")}>
-        Learn
+        {text.shell.learn}
       </a>
     </nav>
   );
@@ -146,21 +143,21 @@ function Rail() {
 function LessonRail() {
   const { lesson } = address.value;
   return (
-    <nav class="rail lessons" aria-label="Lessons">
+    <nav class="rail lessons" aria-label={text.shell.lessonsLabel}>
       <ol>
-        {LESSONS.map(({ slug, title }, index) => (
+        {LESSONS.map(({ slug }, index) => (
           <li key={slug}>
             <a href={addressOf(slug)} aria-current={lesson === slug ? "page" : undefined}>
               <span class="node" aria-hidden="true">
                 <span>{index + 1}</span>
               </span>
-              <span class="name">{title}</span>
+              <span class="name">{text.lessonList[slug].title}</span>
             </a>
           </li>
         ))}
       </ol>
       <a class="aside" href={href("learn")} aria-current={lesson === null ? "page" : undefined}>
-        All lessons
+        {text.shell.allLessons}
       </a>
     </nav>
   );
@@ -168,20 +165,23 @@ function LessonRail() {
 
 function StepView() {
   const step = route.value;
-  const { Body, ...own } = BODIES[step];
-  const { title, line } = (step === "learn" ? lessonHead() : null) ?? own;
+  const Body = BODIES[step];
+  const { title, line } = (step === "learn" ? lessonHead() : null) ?? text.shell.places[step];
   const main = useRef<HTMLElement>(null);
   const first = useRef(true);
-  // A layout effect, before the new step is painted: later it would steal the focus from a field in which the user already types.
+  const lesson = step === "learn" ? address.value.lesson : null;
   useLayoutEffect(() => {
     document.title = `${title} – Rootstock`;
+  }, [title]);
+  // A layout effect, before the new step is painted: later it would steal the focus from a field in which the user already types.
+  useLayoutEffect(() => {
     // Focus and scroll to the top of a new step; on the first one, keep the browser's own focus.
     if (!first.current) {
       main.current?.focus({ preventScroll: true });
       scrollTo(0, 0);
     }
     first.current = false;
-  }, [step, title]);
+  }, [step, lesson]);
   return (
     <main class="step" id="step" data-place={step} ref={main} tabIndex={-1} aria-labelledby="step-title">
       <header>
@@ -190,8 +190,8 @@ function StepView() {
       </header>
       {fault.value !== null && (
         <div class="stack fault-place">
-          <Notice kind="error" action={<Button onPress={() => (fault.value = null)}>Close</Button>}>
-            {fault.value}
+          <Notice kind="error" action={<Button onPress={() => (fault.value = null)}>{text.shell.close}</Button>}>
+            <FaultWords of={fault.value} />
           </Notice>
         </div>
       )}

@@ -1,6 +1,7 @@
 // Files dropped or picked by the user, with their paths.
 
 import type { GivenFile as Given } from "rootstock";
+import { text } from "./text/index.js";
 
 export type { Given };
 
@@ -17,7 +18,7 @@ export async function filesOf(transfer: DataTransfer): Promise<Given[]> {
 }
 
 async function walk(entry: FileSystemEntry, found: Given[]): Promise<void> {
-  if (found.length >= MOST_FILES) throw new Error(`More than ${MOST_FILES} files were dropped: drop the model's own folder.`);
+  if (found.length >= MOST_FILES) throw new Error(text.base.tooManyFiles(MOST_FILES));
   if (isFile(entry)) {
     const file = await new Promise<File>((resolve, reject) => entry.file(resolve, reject));
     found.push({ path: entry.fullPath.replace(/^\//, ""), file });

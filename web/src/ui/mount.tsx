@@ -16,6 +16,7 @@ import { shownRun } from "./state/run.js";
 import { followSession } from "./state/session.js";
 import { followTabs } from "./state/tabs.js";
 import { followEnded } from "./state/tuned.js";
+import { startLanguage } from "./text/language.js";
 import { applyTheme } from "./theme.js";
 import "./styles/tokens.css";
 import "./styles/base.css";
@@ -24,7 +25,8 @@ import "./styles/parts.css";
 import "./styles/steps.css";
 
 /** Renders the page into `place`, with `engine` handling its requests; `others` makes another engine, for the classroom. */
-export function mount(place: HTMLElement, engine: Engine, others: () => Engine): void {
+export async function mount(place: HTMLElement, engine: Engine, others: () => Engine): Promise<void> {
+  await startLanguage();
   showAll();
   connect(engine, others);
   applyTheme();

@@ -2,6 +2,7 @@
 import { makeZip } from "client-zip";
 import type { StoredFile } from "rootstock";
 import { openStored } from "./state/engine.js";
+import { text } from "./text/index.js";
 
 /** Receives the progress of an export. */
 export type OnWritten = (done: number, total: number) => void;
@@ -34,7 +35,7 @@ export async function saveFolder(name: string, files: () => Promise<StoredFile[]
   if (!parent) return;
   const list = await files();
   if (await exists(parent, name)) {
-    throw new Error(`There is a folder "${name}" already: choose another place, or rename it first.`);
+    throw new Error(text.use.folderThere(name));
   }
   const folder = await parent.getDirectoryHandle(name, { create: true });
   const total = list.reduce((sum, file) => sum + file.bytes, 0);

@@ -1,5 +1,5 @@
 // Neutralises untrusted text: control characters and bidirectional formatting characters are shown as escapes instead of taking effect.
-import { options, type VNode } from "preact";
+import { Fragment, options, type VNode } from "preact";
 
 /** Characters that take effect instead of being visible, except line ends and tabs. */
 const ACTING = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
@@ -16,7 +16,7 @@ const READ = ["title", "aria-label", "placeholder"];
 export function showAll(): void {
   const before = options.vnode?.bind(options);
   options.vnode = (vnode: VNode) => {
-    if (typeof vnode.type === "string") {
+    if (typeof vnode.type === "string" || vnode.type === Fragment) {
       const props = vnode.props as Record<string, unknown>;
       if ("children" in props) props["children"] = child(props["children"]);
       for (const name of READ) if (typeof props[name] === "string") props[name] = shown(props[name]);

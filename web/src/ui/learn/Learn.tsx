@@ -3,6 +3,7 @@ import type { FunctionComponent } from "preact";
 import { counted } from "../numbers.js";
 import { NoGpu } from "../parts/NoGpu.js";
 import { Notice } from "../parts/Notice.js";
+import { text } from "../text/index.js";
 import { address, addressOf } from "./address.js";
 import { reached, type Stage } from "./frame.js";
 import { LESSONS, lessonOf, type Slug } from "./lessons.js";
@@ -42,7 +43,8 @@ function List() {
       )}
       <NoGpu />
       <ol class="lesson-list">
-        {LESSONS.map(({ slug, title, line, minutes }, index) => {
+        {LESSONS.map(({ slug, minutes }, index) => {
+          const { title, line } = text.lessonList[slug];
           const stage = reached.value[slug];
           return (
             <li key={slug} class="sheet">

@@ -4,13 +4,14 @@ import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { signal, useSignal } from "@preact/signals";
 import { Button } from "../parts/Button.js";
 import { say } from "../state/faults.js";
+import { text } from "../text/index.js";
+import { lessonText } from "../text/lessons.js";
 import { address, addressOf, addressToSend, change, numberAt, oneAt, textAt } from "./address.js";
 import { load, store } from "./kept.js";
 import { LESSONS, lessonOf } from "./lessons.js";
 
 export const STAGES = ["predict", "do", "see", "explain"] as const;
 export type Stage = (typeof STAGES)[number];
-const NAMES: Record<Stage, string> = { predict: "Predict", do: "Do", see: "See", explain: "Explain" };
 
 const PROGRESS = "progress";
 
@@ -46,10 +47,11 @@ export function LessonFrame({ prediction, doing, seeing, explaining }: LessonPro
   const present = textAt("present", "") === "1";
   const place = useRef<HTMLDivElement>(null);
   usePresenting(present, place);
+  const words = lessonText.frame;
   const parts: Record<Stage, ComponentChildren> = {
     predict: <Prediction {...prediction} />,
     do: doing,
-    see: seeing ?? <p class="soft">There is nothing to see yet: do it first.</p>,
+    see: seeing ?? <p class="soft">{words.nothingToSee}</p>,
     explain: (
       <>
         <Outcome {...prediction} />
@@ -60,7 +62,7 @@ export function LessonFrame({ prediction, doing, seeing, explaining }: LessonPro
   };
   return (
     <div class="lesson" ref={place}>
-      <nav class="stages" aria-label="Parts of the lesson">
+      <nav class="stages" aria-label={words.parts}>
         <ol>
           {STAGES.map((stage, index) => (
             <li key={stage} data-reached={index <= at || undefined}>
@@ -75,7 +77,7 @@ export function LessonFrame({ prediction, doing, seeing, explaining }: LessonPro
                 <span class="node" aria-hidden="true">
                   {index + 1}
                 </span>
-                {NAMES[stage]}
+                {words.stages[stage]}
               </button>
             </li>
           ))}
@@ -84,7 +86,7 @@ export function LessonFrame({ prediction, doing, seeing, explaining }: LessonPro
       </nav>
       {STAGES.slice(0, at + 1).map((stage, index) => (
         <section key={stage} class="stage" id={`stage-${stage}`} tabIndex={-1} aria-labelledby={`stage-${stage}-name`} data-stage={stage}>
-          <h2 id={`stage-${stage}-name`}>{NAMES[stage]}</h2>
+          <h2 id={`stage-${stage}-name`}>{words.stages[stage]}</h2>
           <div class="stack">
             {parts[stage]}
             {index === at && index < STAGES.length - 1 && stage !== "predict" && (
@@ -97,7 +99,7 @@ export function LessonFrame({ prediction, doing, seeing, explaining }: LessonPro
                     focusOn(next);
                   }}
                 >
-                  {stage === "do" ? "See what it shows" : "Explain it"}
+                  {stage === "do" ? words.seeWhatItShows : words.explainIt}
                 </Button>
               </div>
             )}
@@ -123,6 +125,7 @@ export function focusOn(stage: Stage): void {
 
 function Tools({ present }: { present: boolean }) {
   const copied = useSignal(false);
+  const words = lessonText.frame;
   return (
     <div class="row tools">
       <Button
@@ -130,14 +133,14 @@ function Tools({ present }: { present: boolean }) {
         onPress={async () => {
           await navigator.clipboard.writeText(addressToSend());
           copied.value = true;
-          say("The link is copied.");
+          say(words.linkCopied);
           setTimeout(() => (copied.value = false), 3000);
         }}
       >
-        {copied.value ? "Copied" : "Copy the link"}
+        {copied.value ? words.copied : words.copyTheLink}
       </Button>
       <Button kind="quiet" onPress={() => change({ present: present ? null : "1", scene: null, ...(present ? {} : { at: "explain" }) })}>
-        {present ? "Leave the presentation" : "Present"}
+        {present ? words.leavePresentation : words.present}
       </Button>
     </div>
   );
@@ -173,7 +176,7 @@ function usePresenting(present: boolean, place: { current: HTMLDivElement | null
       const from = Math.min(numberAt("scene", 0, 0, 999), scenes.length - 1);
       const to = Math.max(0, Math.min(scenes.length - 1, from + by));
       change({ scene: String(to) });
-      say(`${to + 1} of ${scenes.length}`);
+      say(lessonText.frame.sceneOf(to + 1, scenes.length));
       scrollTo(0, 0);
     };
     const press = (event: KeyboardEvent) => {
@@ -231,7 +234,7 @@ function Prediction({ question, options }: PredictionProps) {
               focusOn("do");
             }}
           >
-            {guess === "" ? "Go on without a guess" : "That is my guess"}
+            {guess === "" ? lessonText.frame.goOnWithoutGuess : lessonText.frame.thatIsMyGuess}
           </Button>
         </div>
       )}
@@ -248,11 +251,11 @@ function Outcome({ options, came }: PredictionProps) {
     <Scene>
       <dl class="outcome" data-right={guess === outcome || undefined}>
         <div>
-          <dt>You predicted</dt>
-          <dd>{guess ? guess[1] : "nothing"}</dd>
+          <dt>{lessonText.frame.youPredicted}</dt>
+          <dd>{guess ? guess[1] : lessonText.frame.nothing}</dd>
         </div>
         <div>
-          <dt>The experiment says</dt>
+          <dt>{lessonText.frame.experimentSays}</dt>
           <dd>{outcome[1]}</dd>
         </div>
       </dl>
@@ -268,11 +271,11 @@ function Next() {
     <div class="row">
       {next ? (
         <a class="button" href={addressOf(next.slug)}>
-          Next lesson: {next.title}
+          {lessonText.frame.nextLesson(text.lessonList[next.slug].title)}
         </a>
       ) : (
         <a class="button" href="#/learn">
-          All lessons
+          {text.shell.allLessons}
         </a>
       )}
     </div>

@@ -1,12 +1,13 @@
 import { useEffect, useRef } from "preact/hooks";
 import { useSignal } from "@preact/signals";
 import { base } from "../state/base.js";
-import { ask, forget, remembers, sameModels, settings, stopChat, turns, WORDS, type Named, type Turn } from "../state/chat.js";
+import { ask, forget, remembers, sameModels, settings, stopChat, turns, type Named, type Turn } from "../state/chat.js";
 import { failed } from "../state/faults.js";
 import { asked } from "../state/questions.js";
 import { tuned } from "../state/tuned.js";
 import { Button } from "./Button.js";
 import { NumberField, SwitchField } from "./Field.js";
+import { text } from "../text/index.js";
 
 /** The models that a question goes to now. */
 function presentModels(): Named[] {
@@ -20,7 +21,8 @@ const NEAR = 40;
 
 /** Chat with the base and the tuned model, side by side. */
 export function Chat() {
-  const text = useSignal("");
+  const typed = useSignal("");
+  const words = text.use;
   const busy = turns.value.some(({ speaking }) => speaking !== null);
   const models = presentModels();
   const log = useRef<HTMLDivElement>(null);
@@ -31,9 +33,9 @@ export function Chat() {
     if (log.current && follows.current) log.current.scrollTop = log.current.scrollHeight;
   }, [shown]);
   const send = async () => {
-    const question = text.value.trim();
+    const question = typed.value.trim();
     if (question === "" || busy) return;
-    text.value = "";
+    typed.value = "";
     follows.current = true;
     try {
       await ask(question, models);
@@ -43,8 +45,8 @@ export function Chat() {
   };
   return (
     <section class="part" aria-labelledby="chat">
-      <h2 id="chat">Talk to it</h2>
-      <p>The same question to both, so that the difference shows.</p>
+      <h2 id="chat">{words.talk}</h2>
+      <p>{words.talkText}</p>
       <div
         class="chat"
         data-models={models.length}
@@ -56,7 +58,7 @@ export function Chat() {
         onScroll={({ currentTarget: place }) => (follows.current = place.scrollHeight - place.scrollTop - place.clientHeight < NEAR)}
       >
         {shown.length === 0 && <Heads models={models} />}
-        {shown.length === 0 && <p class="soft empty">No question yet.</p>}
+        {shown.length === 0 && <p class="soft empty">{words.noQuestion}</p>}
         {shown.map((turn, index) => {
           const before = shown[index - 1];
           return [
@@ -75,48 +77,47 @@ export function Chat() {
         }}
       >
         <label class="unseen" for="question">
-          Question
+          {words.question}
         </label>
         <input
           id="question"
           class="grow"
           type="text"
           autocomplete="off"
-          placeholder={asked.value[0]?.question ?? "A question"}
-          value={text.value}
-          onInput={(event) => (text.value = event.currentTarget.value)}
+          placeholder={asked.value[0]?.question ?? words.aQuestion}
+          value={typed.value}
+          onInput={(event) => (typed.value = event.currentTarget.value)}
         />
         {busy ? (
-          <Button onPress={stopChat}>Stop</Button>
+          <Button onPress={stopChat}>{text.shell.stop}</Button>
         ) : (
           <Button kind="first" onPress={send}>
-            Ask
+            {words.ask}
           </Button>
         )}
         <Button kind="quiet" disabled={shown.length === 0} onPress={forget}>
-          Clear
+          {words.clear}
         </Button>
       </form>
       <details>
-        <summary>How it answers</summary>
+        <summary>{words.howItAnswers}</summary>
         <SwitchField
-          name="Remember the conversation"
-          help="Each question carries those before it. Off, every question stands alone, so that answers can be compared."
+          {...words.remember}
           value={remembers.value}
           onChange={(value) => (remembers.value = value)}
         />
         <NumberField
-          name="Temperature"
-          help="0 always takes the likeliest token; higher values dare more."
+          of="answer.temperature"
+          {...words.temperature}
           least={0}
           most={5}
           value={settings.value.temperature}
           onChange={(value) => (settings.value = { ...settings.value, temperature: value ?? 0 })}
         />
         <NumberField
-          name="Longest answer"
-          help="It is cut after so many tokens."
-          unit="tokens"
+          of="answer.longest"
+          {...words.longest}
+          unit={words.tokensUnit}
           whole
           least={1}
           most={4096}
@@ -124,8 +125,8 @@ export function Chat() {
           onChange={(value) => (settings.value = { ...settings.value, max_new_tokens: value ?? 60 })}
         />
         <NumberField
-          name="Seed"
-          help="The same seed says the same."
+          of="answer.seed"
+          {...words.seed}
           whole
           least={0}
           value={settings.value.seed}
@@ -141,7 +142,7 @@ function Heads({ models }: { models: readonly Named[] }) {
     <div class="heads" data-models={models.length}>
       {models.map(({ which, name }) => (
         <span key={which} data-which={which}>
-          {WORDS[which]}: {name}
+          {text.use.model(text.use.models[which], name)}
         </span>
       ))}
     </div>
@@ -149,20 +150,21 @@ function Heads({ models }: { models: readonly Named[] }) {
 }
 
 function Exchange({ turn }: { turn: Turn }) {
+  const words = text.use;
   return (
     <div class="exchange">
       <p class="question">
-        <span class="unseen">Question: </span>
+        <span class="unseen">{words.questionColon}</span>
         {turn.question}
       </p>
       <div class="answers" data-models={turn.models.length}>
         {turn.models.map(({ which }) => (
           <p key={which} data-which={which}>
-            <span class="who">{WORDS[which]}</span>
+            <span class="who">{words.models[which]}</span>
             {turn.answers[which]}
             {turn.speaking === which && <span class="caret" aria-hidden="true" />}
-            {turn.cut[which] && <span class="soft"> … (cut at its longest length)</span>}
-            {turn.speaking === null && !turn.answers[which] && <span class="soft">(nothing)</span>}
+            {turn.cut[which] && <span class="soft">{words.cut}</span>}
+            {turn.speaking === null && !turn.answers[which] && <span class="soft">{words.nothing}</span>}
           </p>
         ))}
       </div>

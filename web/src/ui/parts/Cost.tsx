@@ -6,91 +6,89 @@ import { measuring, estimate, estimateFault, estimating } from "../state/estimat
 import { set } from "../state/recipe.js";
 import { Button } from "./Button.js";
 import { Notice } from "./Notice.js";
+import { English, FaultWords } from "./English.js";
+import { text } from "../text/index.js";
 
-const PARTS = [
-  ["weights", "Weights"],
-  ["gradients", "Gradients"],
-  ["optimizer", "Moments"],
-  ["activations", "Activations"],
-  ["other", "Other"],
-] as const;
+const PARTS = ["weights", "gradients", "optimizer", "activations", "other"] as const;
 
 /** Parameters, memory and time for the current settings. */
 export function Cost() {
   const estimated = estimate.value;
   return (
     <section class="sheet stack" aria-busy={estimating.value}>
-      <h2>What it costs</h2>
-      {estimateFault.value !== null && <Notice kind="error">{estimateFault.value}</Notice>}
+      <h2>{text.method.costs}</h2>
+      {estimateFault.value !== null && (
+        <Notice kind="error">
+          <FaultWords of={estimateFault.value} />
+        </Notice>
+      )}
       {estimated ? <Estimated estimate={estimated} /> : estimateFault.value === null && <p class="soft">{waiting()}</p>}
     </section>
   );
 }
 
 function waiting(): string {
-  if (!device.value) return "Without WebGPU nothing can be trained here, so there is nothing to estimate.";
-  if (!data.value) return "Memory and time show once there is data.";
-  return "Estimating …";
+  if (!device.value) return text.method.noWebGpu;
+  if (!data.value) return text.method.onceData;
+  return text.method.estimating;
 }
 
 function Estimated({ estimate: { trainable, parameters, memory, available, fits, obstacle, suggestions, steps, seconds, answers, answer_seconds, storage_bytes, notices } }: { estimate: Estimate }) {
   const whole = Math.max(memory.peak, available ?? 0);
+  const words = text.method;
   return (
     <>
       <dl class="facts">
-        <dt>Parameters that learn</dt>
+        <dt>{words.parametersThatLearn}</dt>
         <dd>{count(trainable)}</dd>
-        <dt>Share of the model</dt>
+        <dt>{words.share}</dt>
         <dd>{percent(parameters > 0 ? trainable / parameters : 0)}</dd>
-        <dt>Steps</dt>
+        <dt>{words.steps}</dt>
         <dd>{count(steps)}</dd>
-        <dt>Stored in this browser</dt>
+        <dt>{words.stored}</dt>
         <dd>{bytes(storage_bytes)}</dd>
-        <dt>Time</dt>
-        <dd>{seconds !== null ? `about ${duration(seconds)}` : measuring.value ? "being measured …" : "not known yet"}</dd>
+        <dt>{words.time}</dt>
+        <dd>{seconds !== null ? words.about(duration(seconds)) : measuring.value ? words.beingMeasured : words.notKnown}</dd>
         {answers > 0 && [
-          <dt key="answers">{counted(answers, "answer")} on the way</dt>,
-          <dd key="answers=">{answer_seconds !== null ? `about ${duration(answer_seconds)} more` : "time shows with the first"}</dd>,
+          <dt key="answers">{words.answersOnTheWay(counted(answers, "answer"))}</dt>,
+          <dd key="answers=">{answer_seconds !== null ? words.aboutMore(duration(answer_seconds)) : words.timeWithFirst}</dd>,
         ]}
       </dl>
       <div class="stack tight">
-        <h3>
-          Memory: <span class="number">{bytes(memory.peak)}</span>
-          {available !== null && <span class="soft"> of {bytes(available)}</span>}
-        </h3>
+        <h3>{words.memory(bytes(memory.peak), available === null ? null : bytes(available))}</h3>
         <div class="bar" data-over={fits ? undefined : true} aria-hidden="true">
-          {PARTS.map(([key]) => (
+          {PARTS.map((key) => (
             <span key={key} data-part={key} style={{ inlineSize: `${(100 * memory[key]) / whole}%` }} />
           ))}
         </div>
         <dl class="facts">
-          {PARTS.map(([key, name]) => [
+          {PARTS.map((key) => [
             <dt key={key}>
               <span class="swatch" data-part={key} />
-              {name}
+              {words.memoryParts[key]}
             </dt>,
             <dd key={`${key}=`}>{bytes(memory[key])}</dd>,
           ])}
         </dl>
       </div>
       {fits ? (
-        <Notice kind="good">It fits.</Notice>
+        <Notice kind="good">{words.fits}</Notice>
       ) : (
-        <Notice kind="error">{obstacle ?? "It does not fit into what this device offers."}</Notice>
+        <Notice kind="error">{obstacle === null ? words.doesNotFit : <English>{obstacle}</English>}</Notice>
       )}
-      {notices.map((words) => (
-        <Notice key={words} kind="info">
-          {words}
+      {notices.map((notice) => (
+        <Notice key={notice} kind="info">
+          <English>{notice}</English>
         </Notice>
       ))}
       {suggestions.length > 0 && (
         <ul class="stack tight">
-          {suggestions.map(({ words, set: keys }) => (
-            <li class="row" key={words}>
-              <span>{words}</span>
+          {suggestions.map(({ words: advice, set: keys }) => (
+            <li class="row" key={advice}>
+              <English>{advice}</English>
               {Object.keys(keys).length > 0 && (
-                <Button label={`Apply: ${words}`} onPress={() => set(keys)}>
-                  Apply
+                <Button label={words.applyThis(advice)} onPress={() => set(keys)}>
+                  {words.apply}
                 </Button>
               )}
             </li>

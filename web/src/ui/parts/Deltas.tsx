@@ -1,5 +1,5 @@
 import { useMemo, useRef } from "preact/hooks";
-import { useSignal, type Signal } from "@preact/signals";
+import { computed, useSignal, type Signal } from "@preact/signals";
 import { Chart, type Line } from "../charts/Chart.js";
 import type { Points } from "../charts/points.js";
 import type { Delta, Progress } from "rootstock";
@@ -9,8 +9,10 @@ import { Busy } from "./Busy.js";
 import { Button } from "./Button.js";
 import { SHADES } from "./heat.js";
 import { LayerGrid } from "./LayerGrid.js";
+import { text } from "../text/index.js";
 
-const SPECTRUM: readonly Line[] = [{ name: "singular value", token: "leaf" }];
+/** The spectrum's line; the same while the language is. */
+const spectrum = computed<readonly Line[]>(() => [{ name: text.use.singularValue, token: "leaf" }]);
 
 /** The update of the weights: its size by layer and module, and the spectrum of the selected one. */
 export function Deltas() {
@@ -31,25 +33,24 @@ export function Deltas() {
       progress.value = null;
     }
   };
+  const words = text.use;
   const shown = deltas.value.find(({ name }) => name === chosen.value);
   return (
     <section class="part" aria-labelledby="deltas">
-      <h2 id="deltas">Where the update sits</h2>
-      <p>
-        ΔW is what training added to a weight matrix. Its size against the matrix’s own, by layer and module; press one for its spectrum.
-      </p>
+      <h2 id="deltas">{words.update}</h2>
+      <p>{words.updateText}</p>
       <div class="stack">
         {progress.value ? (
           <div class="row">
             <div class="grow">
               <Busy progress={progress.value} />
             </div>
-            <Button onPress={() => abort.current?.abort()}>Cancel</Button>
+            <Button onPress={() => abort.current?.abort()}>{text.shell.cancel}</Button>
           </div>
         ) : (
           deltas.value.length === 0 && (
             <div class="row">
-              <Button onPress={look}>Compute ΔW</Button>
+              <Button onPress={look}>{words.compute}</Button>
             </div>
           )
         )}
@@ -69,7 +70,7 @@ function Grid({ deltas, chosen }: { deltas: Delta[]; chosen: Signal<string | nul
   return (
     <div class="scroll">
       <LayerGrid
-        caption={<>‖ΔW‖ / ‖W‖, largest {percent(most)}</>}
+        caption={text.use.largest(percent(most))}
         items={deltas}
         cell={(delta) => (
           <button
@@ -90,6 +91,7 @@ function Grid({ deltas, chosen }: { deltas: Delta[]; chosen: Signal<string | nul
 
 function Spectrum({ delta }: { delta: Delta }) {
   const values = delta.singular_values;
+  const words = text.use;
   const points = useSignal<Points>([values.map((_, index) => index + 1), values]);
   const energy = useMemo(() => values.reduce((sum, value) => sum + value * value, 0), [values]);
   const rank = (part: number) => {
@@ -100,27 +102,27 @@ function Spectrum({ delta }: { delta: Delta }) {
   return (
     <div class="two">
       <dl class="facts">
-        <dt>Matrix</dt>
+        <dt>{words.matrix}</dt>
         <dd>
           <code>{delta.name}</code>
         </dd>
-        <dt>Shape</dt>
+        <dt>{words.shape}</dt>
         <dd>{delta.shape.join(" × ")}</dd>
         <dt>‖ΔW‖</dt>
         <dd>{figures(delta.delta_norm)}</dd>
         <dt>‖W‖</dt>
         <dd>{figures(delta.weight_norm)}</dd>
         {values.length > 0 && [
-          <dt key="half">Rank that holds 50 % of it</dt>,
+          <dt key="half">{words.rankOf(text.units.percent("50"))}</dt>,
           <dd key="half=">{rank(0.5)}</dd>,
-          <dt key="most">Rank that holds 90 % of it</dt>,
+          <dt key="most">{words.rankOf(text.units.percent("90"))}</dt>,
           <dd key="most=">{rank(0.9)}</dd>,
         ]}
       </dl>
       {values.length > 0 && (
         <figure>
-          <figcaption>Singular values of ΔW, largest first</figcaption>
-          <Chart label={`Singular values of ${delta.name}`} lines={SPECTRUM} points={points} x="rank" height={180} />
+          <figcaption>{words.singularCaption}</figcaption>
+          <Chart label={words.singularLabel(delta.name)} lines={spectrum.value} points={points} x={words.rank} height={180} />
         </figure>
       )}
     </div>

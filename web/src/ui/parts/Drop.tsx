@@ -4,6 +4,7 @@ import { useSignal } from "@preact/signals";
 import { filesOf, type Given } from "../files.js";
 import { failed } from "../state/faults.js";
 import { Button } from "./Button.js";
+import { text } from "../text/index.js";
 
 interface DropProps {
   /** Receives the files, with their paths relative to what was dropped or picked. */
@@ -53,8 +54,8 @@ export function Drop({ onFiles, folders = false, accept, children }: DropProps) 
     >
       {children}
       <div class="row">
-        {folders && <Button onPress={() => folder.current?.click()}>Choose a folder …</Button>}
-        <Button onPress={() => files.current?.click()}>Choose files …</Button>
+        {folders && <Button onPress={() => folder.current?.click()}>{text.base.chooseFolder}</Button>}
+        <Button onPress={() => files.current?.click()}>{text.base.chooseFiles}</Button>
       </div>
       <input ref={files} type="file" multiple hidden accept={accept} onChange={(e) => picked(e.currentTarget)} />
       {folders && <input ref={folder} type="file" hidden {...WHOLE_FOLDERS} onChange={(e) => picked(e.currentTarget)} />}

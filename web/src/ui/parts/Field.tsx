@@ -39,6 +39,8 @@ interface Ids {
 }
 
 export interface NumberProps extends Named, Range {
+  /** What it sets, by a name that is the same in every language: invalid text is kept under it. */
+  of?: string;
   value: number | null;
   /** The default, shown as a placeholder if no value is set. */
   otherwise?: string;
@@ -47,23 +49,24 @@ export interface NumberProps extends Named, Range {
 }
 
 /** A number field. Typed text is kept as it is, even across steps if it is invalid; only a valid number reaches `onChange`. */
-export function NumberField({ value, otherwise, unit, onChange, ...rest }: NumberProps) {
+export function NumberField({ of, value, otherwise, unit, onChange, ...rest }: NumberProps) {
+  const key = of ?? rest.name;
   const typed = useSignal<string | null>(null);
-  const shown = wrong.value.get(rest.name)?.text ?? typed.value ?? (value === null ? "" : String(value));
+  const shown = wrong.value.get(key)?.text ?? typed.value ?? (value === null ? "" : String(value));
   const read = readNumber(shown, rest, otherwise !== undefined);
   const input = (text: string) => {
     typed.value = text;
     const next = readNumber(text, rest, otherwise !== undefined);
-    keep(rest.name, next.fault === null ? null : { text, step: route.peek() });
+    keep(key, next.fault === null ? null : { text, step: route.peek(), name: rest.name });
     if (next.fault === null) onChange(next.value);
   };
   useEffect(() => {
     const step = route.peek();
     return () => {
       // A field removed while its step stays no longer counts, such as the rank when the method changes.
-      if (route.peek() === step) keep(rest.name, null);
+      if (route.peek() === step) keep(key, null);
     };
-  }, [rest.name]);
+  }, [key]);
   return (
     <Field
       name={rest.name}

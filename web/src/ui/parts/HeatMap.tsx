@@ -2,7 +2,6 @@ import { useRef } from "preact/hooks";
 import { useSignal } from "@preact/signals";
 import type { Progress, TokenLoss, Which } from "rootstock";
 import { base } from "../state/base.js";
-import { WORDS } from "../state/chat.js";
 import { ask, progressTo } from "../state/engine.js";
 import { say } from "../state/faults.js";
 import { asked } from "../state/questions.js";
@@ -12,6 +11,8 @@ import { Button } from "./Button.js";
 import { shade } from "./heat.js";
 import { visible } from "./Preview.js";
 import { Scale } from "./Scale.js";
+import { progressText } from "../text/core.js";
+import { text } from "../text/index.js";
 
 interface Found {
   which: Which;
@@ -30,9 +31,10 @@ function example(): string {
 export function HeatMap() {
   const typed = useSignal<string | null>(null);
   const found = useSignal<Found[]>([]);
-  const progress = useSignal<Progress | null>(null);
+  const progress = useSignal<{ which: Which; now: Progress } | null>(null);
   const abort = useRef<AbortController | null>(null);
-  const text = typed.value ?? example();
+  const looked = typed.value ?? example();
+  const words = text.use;
   const look = async () => {
     const result = tuned.value;
     const models: [Which, string][] = [["base", result?.base ?? base.value?.name ?? ""]];
@@ -42,11 +44,11 @@ export function HeatMap() {
     const { signal } = abort.current;
     try {
       for (const [which, name] of models) {
-        const show = progressTo((now) => (progress.value = { ...now, what: `${WORDS[which]}: ${now.what.toLowerCase()}` }));
-        results.push({ which, name, tokens: await ask({ kind: "losses", which, text }, { ...show, signal }) });
+        const show = progressTo((now) => (progress.value = { which, now }));
+        results.push({ which, name, tokens: await ask({ kind: "losses", which, text: looked }, { ...show, signal }) });
       }
       found.value = results;
-      say(results.map(({ which, tokens }) => `${WORDS[which]}: loss ${mean(tokens).toFixed(3)}`).join(", "));
+      say(results.map(({ which, tokens }) => words.lossSpoken(words.models[which], mean(tokens).toFixed(3))).join(", "));
     } catch (error) {
       if (!signal.aborted) throw error;
     } finally {
@@ -55,30 +57,30 @@ export function HeatMap() {
   };
   return (
     <section class="part" aria-labelledby="heat">
-      <h2 id="heat">Where it is surprised</h2>
-      <p>The loss of each token of a text: the stronger its colour, the less the model expected it.</p>
+      <h2 id="heat">{words.surprised}</h2>
+      <p>{words.surprisedText}</p>
       <div class="stack tight">
         <label class="unseen" for="heat-text">
-          Text
+          {words.text}
         </label>
         <textarea
           id="heat-text"
           rows={2}
-          placeholder="A text that it has not learnt from says most."
-          value={text}
+          placeholder={words.textPlaceholder}
+          value={looked}
           onInput={(event) => (typed.value = event.currentTarget.value)}
         />
         {progress.value ? (
           <div class="row">
             <div class="grow">
-              <Busy progress={progress.value} />
+              <Busy progress={progress.value.now} label={words.model(words.models[progress.value.which], progressText(progress.value.now.what).toLowerCase())} />
             </div>
-            <Button onPress={() => abort.current?.abort()}>Cancel</Button>
+            <Button onPress={() => abort.current?.abort()}>{text.shell.cancel}</Button>
           </div>
         ) : (
           <div class="row">
-            <Button disabled={text.trim() === ""} onPress={look}>
-              Show the loss per token
+            <Button disabled={looked.trim() === ""} onPress={look}>
+              {words.showLoss}
             </Button>
           </div>
         )}
@@ -86,16 +88,12 @@ export function HeatMap() {
           {found.value.map(({ which, name, tokens }) => (
             <figure key={which} class="heat">
               <figcaption>
-                <strong>
-                  {WORDS[which]}: {name}
-                </strong>{" "}
-                <span class="soft number">
-                  loss {mean(tokens).toFixed(3)}, perplexity {Math.exp(mean(tokens)).toFixed(2)}
-                </span>
+                <strong>{words.model(words.models[which], name)}</strong>{" "}
+                <span class="soft number">{words.lossAndPerplexity(mean(tokens).toFixed(3), Math.exp(mean(tokens)).toFixed(2))}</span>
               </figcaption>
               <p class="tokens">
                 {tokens.map(({ text: token, loss }, index) => (
-                  <span key={index} class="token" data-heat={shade(loss)} title={loss === null ? "not predicted" : `${loss.toFixed(3)} nats`}>
+                  <span key={index} class="token" data-heat={shade(loss)} title={loss === null ? words.notPredicted : words.nats(loss.toFixed(3))}>
                     {visible(token)}
                   </span>
                 ))}
@@ -111,21 +109,22 @@ export function HeatMap() {
 }
 
 function Numbers({ found }: { found: Found[] }) {
+  const words = text.use;
   const longest = Math.max(...found.map(({ tokens }) => tokens.length));
   return (
     <details>
-      <summary>In numbers</summary>
-      <div class="scroll tall" tabIndex={0} role="region" aria-label="The loss of every token in numbers">
+      <summary>{words.inNumbers}</summary>
+      <div class="scroll tall" tabIndex={0} role="region" aria-label={words.lossInNumbers}>
         <table>
           <thead>
             <tr>
               <th scope="col" class="number">
-                Token
+                {words.token}
               </th>
-              <th scope="col">Text</th>
+              <th scope="col">{words.text}</th>
               {found.map(({ which }) => (
                 <th key={which} scope="col" class="number">
-                  {WORDS[which]}, nats
+                  {words.inNats(words.models[which])}
                 </th>
               ))}
             </tr>

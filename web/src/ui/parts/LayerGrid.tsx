@@ -1,5 +1,6 @@
 // Something about each weight of a model, by module and layer.
 import type { ComponentChildren } from "preact";
+import { text } from "../text/index.js";
 
 /** Where a weight stands: outside the layers without a number. */
 export interface Place {
@@ -20,10 +21,10 @@ export function LayerGrid<T extends Place>({ caption, items, cell }: {
       <caption>{caption}</caption>
       <thead>
         <tr>
-          <th scope="col">Module</th>
+          <th scope="col">{text.use.module}</th>
           {layers.map((layer) => (
             <th key={layer} scope="col" class="number">
-              {layer ?? "outside"}
+              {layer ?? text.use.outside}
             </th>
           ))}
         </tr>

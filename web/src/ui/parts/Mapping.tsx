@@ -1,5 +1,6 @@
 import { columns, dataFault, mapping } from "../state/data.js";
 import { SelectField } from "./Field.js";
+import { text } from "../text/index.js";
 
 /** Stands for "as their names say", and for "there is no answer". */
 const BY_NAME = "";
@@ -8,6 +9,7 @@ const NONE = " ";
 /** Which columns of a table, or fields of records, are question and answer. */
 export function Mapping() {
   const names = columns.value;
+  const words = text.data;
   if (names.length === 0) return null;
   const { prompt, response } = mapping.value ?? { prompt: BY_NAME, response: null };
   const named = names.map((name) => [name, name] as const);
@@ -17,20 +19,20 @@ export function Mapping() {
   };
   return (
     <details open={mapping.value !== null || dataFault.value !== null}>
-      <summary>Columns: {names.join(", ")}</summary>
+      <summary>{words.columns(names.join(", "))}</summary>
       <SelectField
-        name="Question"
-        help="The column that the model reads. Known names, such as instruction, prompt or messages, are found without this."
+        name={words.question}
+        help={words.questionHelp}
         value={prompt}
-        options={[[BY_NAME, "by its name"], ...named]}
+        options={[[BY_NAME, words.byName], ...named]}
         onChange={choose}
       />
       {mapping.value && (
         <SelectField
-          name="Answer"
-          help="The column that the model learns. Without one, the other column is a text that is learnt whole."
+          name={words.answer}
+          help={words.answerHelp}
           value={response ?? NONE}
-          options={[...named.filter(([name]) => name !== prompt), [NONE, "none: a text"]]}
+          options={[...named.filter(([name]) => name !== prompt), [NONE, words.noAnswer]]}
           onChange={(next) => (mapping.value = { prompt, response: next === NONE ? null : next })}
         />
       )}

@@ -1,15 +1,15 @@
 import { base } from "../state/base.js";
 import { set, textOf } from "../state/recipe.js";
 import { TextField } from "./Field.js";
-
-const HELP = "Which linear modules get one; all is every one but the output head.";
+import { text } from "../text/index.js";
 
 /** `lora_target`: checkboxes for the base's modules, or a text field if they are not known. */
 export function Modules() {
   const names = base.value?.report.lora_targets ?? [];
+  const words = text.method;
   const value = textOf("lora_target") || "all";
   const write = (text: string) => set({ lora_target: text.trim() || null });
-  if (names.length === 0) return <TextField name="Modules" help={`${HELP} Commas between them.`} value={value} onChange={write} />;
+  if (names.length === 0) return <TextField name={words.modules.name} help={`${words.modules.help}${words.withCommas}`} value={value} onChange={write} />;
   const toggle = (name: string, on: boolean) => {
     const next = names.filter((other) => (other === name ? on : isChosen(other)));
     const all = names.every((other) => next.includes(other) === (other !== "lm_head"));
@@ -18,11 +18,11 @@ export function Modules() {
   };
   return (
     <fieldset class="field modules-field">
-      <legend class="unseen">Modules</legend>
+      <legend class="unseen">{words.modules.name}</legend>
       <span class="label" aria-hidden="true">
-        Modules
+        {words.modules.name}
       </span>
-      <small>{HELP}</small>
+      <small>{words.modules.help}</small>
       <div class="modules">
         {names.map((name) => (
           <label class="check" key={name}>

@@ -1,6 +1,7 @@
 import { device } from "../state/device.js";
 import { obstacle } from "../state/where.js";
 import { Notice } from "./Notice.js";
+import { text } from "../text/index.js";
 
 /** Explains why nothing can be trained here, what works all the same, and what to do. */
 export function NoGpu() {
@@ -9,7 +10,8 @@ export function NoGpu() {
   return (
     <div class="spaced">
       <Notice kind="warning">
-        <strong>{what}</strong>, so nothing can be trained here. Checking and repairing models and looking at tokens work.
+        <strong>{what}</strong>
+        {text.device.soNothing}
         <small>{why}</small>
       </Notice>
     </div>

@@ -1,6 +1,7 @@
 import type { ComponentChildren } from "preact";
 import { href } from "../route.js";
-import { NAMES, type Step } from "../state/steps.js";
+import type { Step } from "../state/steps.js";
+import { text } from "../text/index.js";
 
 interface OnwardProps {
   to: Step;
@@ -17,11 +18,11 @@ export function Onward({ to, missing = null, wrong = null, children }: OnwardPro
     <div class="onward">
       {wrong === null ? (
         <a class="button" data-kind={missing === null ? "first" : "plain"} href={href(to)}>
-          Next: {NAMES[to]}
+          {text.shell.next(text.shell.steps[to])}
         </a>
       ) : (
         <button type="button" class="button" disabled>
-          Next: {NAMES[to]}
+          {text.shell.next(text.shell.steps[to])}
         </button>
       )}
       {(wrong ?? missing) !== null && <small>{wrong ?? missing}</small>}
@@ -36,7 +37,7 @@ export function Missing({ to, children }: { to: Step; children: ComponentChildre
     <div class="notice">
       <div>{children}</div>
       <a class="button" href={href(to)}>
-        To {NAMES[to]}
+        {text.shell.to(text.shell.steps[to])}
       </a>
     </div>
   );

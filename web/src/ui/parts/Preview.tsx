@@ -4,51 +4,49 @@ import { count, counted, percent } from "../numbers.js";
 import { showMore } from "../state/data.js";
 import { Button } from "./Button.js";
 import { Notice, Tag } from "./Notice.js";
+import { English } from "./English.js";
+import { text } from "../text/index.js";
 
 /** Below this number of samples, the page says that they are few. */
 const FEW = 20;
 
 /** Counts, and the first samples as tokens. */
 export function Preview({ preview, busy }: { preview: Shown; busy: boolean }) {
+  const words = text.data;
   return (
     <div class="stack" aria-busy={busy}>
       <dl class="figures seven">
-        <Figure name="Records">{count(preview.records)}</Figure>
-        <Figure name="Samples">{count(preview.samples)}</Figure>
-        <Figure name="Tokens">{count(preview.tokens)}</Figure>
-        <Figure name="Learnt">
+        <Figure name={words.countRecords}>{count(preview.records)}</Figure>
+        <Figure name={words.countSamples}>{count(preview.samples)}</Figure>
+        <Figure name={words.countTokens}>{count(preview.tokens)}</Figure>
+        <Figure name={words.countLearnt}>
           {count(preview.trained)} <small>{percent(preview.tokens > 0 ? preview.trained / preview.tokens : 0)}</small>
         </Figure>
-        <Figure name="To evaluate">{count(preview.evaluation_samples)}</Figure>
-        <Figure name="Longest">{count(preview.longest)}</Figure>
-        <Figure name="Cut">{count(preview.truncated)}</Figure>
+        <Figure name={words.countEvaluate}>{count(preview.evaluation_samples)}</Figure>
+        <Figure name={words.countLongest}>{count(preview.longest)}</Figure>
+        <Figure name={words.countCut}>{count(preview.truncated)}</Figure>
       </dl>
-      {preview.notices.map((words) => (
-        <Notice key={words} kind="warning">
-          {words}
+      {preview.notices.map((notice) => (
+        <Notice key={notice} kind="warning">
+          <English>{notice}</English>
         </Notice>
       ))}
       {preview.samples < FEW && (
-        <Notice kind="info">
-          {counted(preview.samples, "sample")} {preview.samples === 1 ? "is" : "are"} little to learn from: the model will know{" "}
-          {preview.samples === 1 ? "it" : "them"} by heart rather than learn a skill. A few dozen show a style, some hundreds a skill.
-        </Notice>
+        <Notice kind="info">{words.few(counted(preview.samples, "sample"), preview.samples === 1)}</Notice>
       )}
       <ol class="samples">
         {preview.shown.map((sample, index) => (
           <li key={index}>
             <p class="row">
-              <small>
-                Sample {index + 1} (line {sample.line}): {counted(sample.tokens.length, "token")}, {count(sample.trained)} learnt
-              </small>
-              {sample.truncated && <Tag kind="warning">cut</Tag>}
+              <small>{words.sample(index + 1, sample.line, counted(sample.tokens.length, "token"), count(sample.trained))}</small>
+              {sample.truncated && <Tag kind="warning">{words.cut}</Tag>}
             </p>
             {parts(sample).map(({ role, tokens }) => (
               <Fragment key={role}>
-                {role !== "" && <p class="soft">{ROLES[role] ?? role}</p>}
+                {role !== "" && <p class="soft">{words.roles[role] ?? role}</p>}
                 <p class="tokens">
-                  {tokens.map(({ text, trained }, at) => (
-                    <TokenBox key={at} text={text} trained={trained} />
+                  {tokens.map((token, at) => (
+                    <TokenBox key={at} {...token} />
                   ))}
                 </p>
               </Fragment>
@@ -59,22 +57,13 @@ export function Preview({ preview, busy }: { preview: Shown; busy: boolean }) {
       {preview.shown.length < preview.samples && (
         <div class="row">
           <Button kind="quiet" onPress={showMore}>
-            Show more samples
+            {words.showMore}
           </Button>
         </div>
       )}
     </div>
   );
 }
-
-/** What the answers of preferences are called. */
-const ROLES: Record<string, string> = {
-  preferred: "The preferred answer",
-  rejected: "The rejected answer",
-  good: "A good answer",
-  bad: "A bad answer",
-  other: "For comparison: an answer to another question",
-};
 
 /** The answers of a sample, or the whole of it. */
 function parts({ tokens, answers }: PreviewSample): { role: string; tokens: PreviewSample["tokens"] }[] {

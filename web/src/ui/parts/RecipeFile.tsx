@@ -6,6 +6,8 @@ import { notes, readRecipe, settled } from "../state/recipe.js";
 import { save } from "../save.js";
 import { Button } from "./Button.js";
 import { Notice } from "./Notice.js";
+import { English } from "./English.js";
+import { text } from "../text/index.js";
 
 /** The settings without what only this browser knows: the id of a stored adapter. */
 function portable(): Settings {
@@ -21,20 +23,18 @@ export function RecipeFile() {
     if (!file) return;
     try {
       await readRecipe(await file.text());
-      say(`The settings of ${file.name} are taken over.`);
+      say(text.method.settingsTaken(file.name));
     } catch (error) {
       failed(error);
     }
   };
   return (
-    <section class="part" aria-label="Recipe">
-      <h2>Recipe</h2>
-      <p>
-        These settings as YAML in LLaMA-Factory’s words: <code>rootstock train</code> and LLaMA-Factory run the same file.
-      </p>
+    <section class="part" aria-label={text.method.recipe}>
+      <h2>{text.method.recipe}</h2>
+      <p>{text.method.recipeText}</p>
       <div class="row">
-        <Button onPress={async () => save("recipe.yaml", new Blob([await ask({ kind: "write_recipe", recipe: portable() })]))}>Save as a file</Button>
-        <Button onPress={() => input.current?.click()}>Read a file …</Button>
+        <Button onPress={async () => save("recipe.yaml", new Blob([await ask({ kind: "write_recipe", recipe: portable() })]))}>{text.method.saveFile}</Button>
+        <Button onPress={() => input.current?.click()}>{text.method.readFile}</Button>
       </div>
       <input
         ref={input}
@@ -52,7 +52,9 @@ export function RecipeFile() {
           <Notice kind="info">
             <ul>
               {notes.value.map((note) => (
-                <li key={note}>{note}</li>
+                <li key={note}>
+                  <English>{note}</English>
+                </li>
               ))}
             </ul>
           </Notice>

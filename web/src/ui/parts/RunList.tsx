@@ -1,13 +1,12 @@
 import type { ComponentChildren } from "preact";
 import { useSignal } from "@preact/signals";
 import type { Run } from "rootstock";
-import { bytes, duration } from "../numbers.js";
+import { bytes, counted, duration, moment } from "../numbers.js";
 import { describeRun, removeRun, runs } from "../state/base.js";
 import { Button } from "./Button.js";
 import { Tag } from "./Notice.js";
+import { text } from "../text/index.js";
 
-const when = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "short" });
-export const METHODS = { full: "all parameters", lora: "LoRA", freeze: "some layers", merge: "merged", repair: "repaired", copy: "copy" } as const;
 
 interface RunListProps {
   actions: (run: Run) => ComponentChildren;
@@ -16,34 +15,33 @@ interface RunListProps {
 
 /** The stored runs with their sizes; the caller provides the actions. A run being written can only be viewed. */
 export function RunList({ actions, only }: RunListProps) {
+  const words = text.runs;
   const list = only ? runs.value.filter(only) : runs.value;
-  if (list.length === 0) return <p class="soft">Nothing yet.</p>;
+  if (list.length === 0) return <p class="soft">{words.nothing}</p>;
   const all = list.reduce((sum, run) => sum + run.bytes, 0);
   return (
     <div class="scroll">
       <table class="runs">
-        <caption>
-          {list.length === 1 ? "1 run" : `${list.length} runs`}, {bytes(all)}
-        </caption>
+        <caption>{words.caption(counted(list.length, "run"), bytes(all))}</caption>
         <thead>
           <tr>
-            <th scope="col">Run</th>
-            <th scope="col">Method</th>
-            <th scope="col">From</th>
+            <th scope="col">{words.run}</th>
+            <th scope="col">{words.method}</th>
+            <th scope="col">{words.from}</th>
             <th scope="col" class="number">
-              Steps
+              {words.steps}
             </th>
             <th scope="col" class="number">
-              Loss, held out
+              {words.lossHeldOut}
             </th>
             <th scope="col" class="number">
-              Time
+              {words.time}
             </th>
             <th scope="col" class="number">
-              Size
+              {words.size}
             </th>
             <th scope="col">
-              <span class="unseen">What to do with it</span>
+              <span class="unseen">{words.whatToDo}</span>
             </th>
           </tr>
         </thead>
@@ -53,9 +51,9 @@ export function RunList({ actions, only }: RunListProps) {
               <th scope="row">
                 <RunName run={run} />
               </th>
-              <td>{METHODS[run.method]}</td>
-              <td data-name="from">{run.base}</td>
-              <td class="number" data-name="steps">
+              <td>{text.method.short[run.method]}</td>
+              <td data-name={words.narrow.from}>{run.base}</td>
+              <td class="number" data-name={words.narrow.steps}>
                 <Steps run={run} />
               </td>
               <Outcome run={run} />
@@ -77,13 +75,13 @@ export function RunList({ actions, only }: RunListProps) {
 export function Outcome({ run }: { run: Run }) {
   return (
     <>
-      <td class="number" data-name="held-out loss">
+      <td class="number" data-name={text.runs.narrow.heldOut}>
         {run.eval_loss === null ? "–" : run.eval_loss.toFixed(3)}
       </td>
-      <td class="number" data-name="time">
+      <td class="number" data-name={text.runs.narrow.time}>
         {run.seconds === null ? "–" : duration(run.seconds)}
       </td>
-      <td class="number" data-name="size" title={sizeWords(run)}>
+      <td class="number" data-name={text.runs.narrow.size} title={sizeWords(run)}>
         {bytes(run.bytes)}
       </td>
     </>
@@ -92,11 +90,12 @@ export function Outcome({ run }: { run: Run }) {
 
 /** What a run takes in this browser, and what of it is taken home. */
 function sizeWords({ bytes: all, result_bytes }: Run): string {
-  return all > result_bytes ? `${bytes(result_bytes)}, and ${bytes(all - result_bytes)} of snapshots` : bytes(all);
+  return all > result_bytes ? text.runs.sizes(bytes(result_bytes), bytes(all - result_bytes)) : bytes(all);
 }
 
 /** A run's name, which can be changed in place. */
 export function RunName({ run }: { run: Run }) {
+  const words = text.runs;
   const typed = useSignal<string | null>(null);
   if (typed.value === null) {
     return (
@@ -104,12 +103,12 @@ export function RunName({ run }: { run: Run }) {
         {run.name}
         <br />
         <small>
-          {when.format(run.created)}
+          {moment(run.created)}
           {!run.live && (
             <>
               {" "}
-              <Button kind="quiet" small label={`Rename ${run.name}`} onPress={() => (typed.value = run.name)}>
-                Rename
+              <Button kind="quiet" small label={words.renameRun(run.name)} onPress={() => (typed.value = run.name)}>
+                {words.rename}
               </Button>
             </>
           )}
@@ -132,7 +131,7 @@ export function RunName({ run }: { run: Run }) {
       onKeyDown={(event) => event.key === "Escape" && (typed.value = null)}
     >
       <input
-        aria-label={`New name of ${run.name}`}
+        aria-label={words.newName(run.name)}
         type="text"
         autocomplete="off"
         ref={(field) => {
@@ -141,9 +140,9 @@ export function RunName({ run }: { run: Run }) {
         value={typed.value}
         onInput={(event) => (typed.value = event.currentTarget.value)}
       />
-      <Button onPress={save}>Save the name</Button>
+      <Button onPress={save}>{words.saveName}</Button>
       <Button kind="quiet" onPress={() => (typed.value = null)}>
-        Leave it
+        {words.leaveIt}
       </Button>
     </form>
   );
@@ -156,13 +155,13 @@ export function Steps({ run }: { run: Run }) {
       {run.live ? (
         <>
           {" "}
-          <Tag kind="info">goes on</Tag>
+          <Tag kind="info">{text.runs.goesOn}</Tag>
         </>
       ) : (
         !run.finished && (
           <>
             {" "}
-            <Tag kind="warning">not done</Tag>
+            <Tag kind="warning">{text.runs.notDone}</Tag>
           </>
         )
       )}
@@ -178,21 +177,22 @@ function stepsOf({ step, steps, finished }: Run): string {
 
 /** A delete button that asks for confirmation in place. */
 export function Delete({ run }: { run: Run }) {
+  const words = text.runs;
   const asked = useSignal(false);
   if (!asked.value) {
     return (
-      <Button kind="danger" label={`Delete ${run.name}`} onPress={() => (asked.value = true)}>
-        Delete
+      <Button kind="danger" label={words.deleteRun(run.name)} onPress={() => (asked.value = true)}>
+        {words.delete}
       </Button>
     );
   }
   return (
     <>
-      <Button kind="danger" label={`Really delete ${run.name}`} onPress={() => removeRun(run.id)}>
-        Really delete
+      <Button kind="danger" label={words.reallyDeleteRun(run.name)} onPress={() => removeRun(run.id)}>
+        {words.reallyDelete}
       </Button>
       <Button kind="quiet" onPress={() => (asked.value = false)}>
-        Keep
+        {words.keep}
       </Button>
     </>
   );

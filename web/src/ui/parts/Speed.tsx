@@ -7,27 +7,27 @@ import { measureSpeed, speed, speedFault, speedProgress, stopMeasuring } from ".
 import { Busy } from "./Busy.js";
 import { Button } from "./Button.js";
 import { Notice } from "./Notice.js";
+import { FaultWords } from "./English.js";
+import { text } from "../text/index.js";
 
 /** A button that opens a window with what the device reaches. */
 export function SpeedOfDevice() {
   const dialog = useRef<HTMLDialogElement>(null);
   if (!device.value) return null;
+  const words = text.device;
   return (
     <>
       <Button kind="quiet" onPress={() => dialog.current?.showModal()}>
-        Speed
+        {words.speed}
       </Button>
       <dialog class="speed" ref={dialog} aria-labelledby="speed-title">
         <div class="stack">
-          <h2 id="speed-title">Speed of this device</h2>
-          <p>
-            Training steps and answers of a model's shape with random weights, beside the device's own peaks, measured in the same minute. Close other
-            programs for figures that mean something.
-          </p>
+          <h2 id="speed-title">{words.speedTitle}</h2>
+          <p>{words.speedText}</p>
           <Measuring />
           {speed.value && <Figures speed={speed.value} />}
           <div class="row">
-            <Button onPress={() => dialog.current?.close()}>Close</Button>
+            <Button onPress={() => dialog.current?.close()}>{text.shell.close}</Button>
           </div>
         </div>
       </dialog>
@@ -41,59 +41,58 @@ function Measuring() {
       <>
         <Busy progress={speedProgress.value} />
         <div class="row">
-          <Button onPress={stopMeasuring}>Stop</Button>
+          <Button onPress={stopMeasuring}>{text.shell.stop}</Button>
         </div>
       </>
     );
   }
   return (
     <>
-      {speedFault.value !== null && <Notice kind="error">{speedFault.value}</Notice>}
+      {speedFault.value !== null && (
+        <Notice kind="error">
+          <FaultWords of={speedFault.value} />
+        </Notice>
+      )}
       <div class="row">
         <Button kind="first" onPress={() => void measureSpeed("embedded")}>
-          Measure the village model
+          {text.device.measureVillage}
         </Button>
-        <Button onPress={() => void measureSpeed("SmolLM2-135M")}>Measure SmolLM2-135M (2.4 GB of GPU memory)</Button>
+        <Button onPress={() => void measureSpeed("SmolLM2-135M")}>{text.device.measureLarge}</Button>
       </div>
     </>
   );
 }
 
-const METHODS: Record<string, string> = { full: "All parameters", lora: "LoRA" };
-
 function Figures({ speed }: { speed: Speed }) {
   const copied = useSignal(false);
+  const words = text.device;
   const copy = async () => {
     await navigator.clipboard.writeText(`${speed.text}\n${navigator.userAgent}\n`);
     copied.value = true;
   };
   return (
     <>
-      <p>
-        {speed.device}: {figures(speed.peak_flops / 1e9, 3)} GFLOP/s, {figures(speed.peak_bandwidth / 1e9, 3)} GB/s at its peak.
-      </p>
-      <div class="wide" role="region" aria-label="Steps and answers" tabIndex={0}>
+      <p>{words.peaks(speed.device, figures(speed.peak_flops / 1e9, 3), figures(speed.peak_bandwidth / 1e9, 3))}</p>
+      <div class="wide" role="region" aria-label={words.stepsAndAnswers} tabIndex={0}>
         <table>
           <thead>
             <tr>
-              <th>What</th>
-              <th>Tokens a second</th>
-              <th>Of the peak</th>
+              <th>{words.what}</th>
+              <th>{words.tokensPerSecond}</th>
+              <th>{words.ofThePeak}</th>
             </tr>
           </thead>
           <tbody>
             {speed.steps.map((step) => (
               <tr key={step.method}>
-                <td>
-                  {METHODS[step.method] ?? step.method}, {step.batch} tokens a step
-                </td>
+                <td>{words.tokensAStep(words.methods[step.method] ?? step.method, step.batch)}</td>
                 <td class="number">{count(step.tokens_per_second)}</td>
                 <td class="number">{percent(step.utilisation)}</td>
               </tr>
             ))}
             {speed.answers.map((answer) => (
               <tr key={answer.model}>
-                <td>Writing an answer</td>
+                <td>{words.writingAnAnswer}</td>
                 <td class="number">{figures(answer.tokens_per_second, 3)}</td>
                 <td class="number">{percent(answer.fraction_of_bandwidth)}</td>
               </tr>
@@ -101,15 +100,15 @@ function Figures({ speed }: { speed: Speed }) {
           </tbody>
         </table>
       </div>
-      <div class="wide" role="region" aria-label="Kernels" tabIndex={0}>
+      <div class="wide" role="region" aria-label={words.kernels} tabIndex={0}>
         <table>
           <thead>
             <tr>
-              <th>Kernel</th>
-              <th>Shape</th>
-              <th>Times</th>
-              <th>Of the step</th>
-              <th>Of the peak</th>
+              <th>{words.kernel}</th>
+              <th>{words.shape}</th>
+              <th>{words.times}</th>
+              <th>{words.ofTheStep}</th>
+              <th>{words.ofThePeak}</th>
             </tr>
           </thead>
           <tbody>
@@ -126,8 +125,8 @@ function Figures({ speed }: { speed: Speed }) {
         </table>
       </div>
       <div class="row">
-        <Button onPress={copy}>Copy as text</Button>
-        <small role="status">{copied.value ? "Copied" : ""}</small>
+        <Button onPress={copy}>{words.copy}</Button>
+        <small role="status">{copied.value ? words.copied : ""}</small>
       </div>
     </>
   );

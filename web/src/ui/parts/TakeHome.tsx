@@ -8,6 +8,7 @@ import { say } from "../state/faults.js";
 import { choose } from "../state/tuned.js";
 import { Busy } from "./Busy.js";
 import { Button } from "./Button.js";
+import { text } from "../text/index.js";
 
 /** Merging and downloading. */
 export function TakeHome({ run }: { run: Run }) {
@@ -25,23 +26,20 @@ export function TakeHome({ run }: { run: Run }) {
     const merged = await ask({ kind: "merge" }, progressTo((now) => (progress.value = now)));
     await listRuns();
     await choose(merged.id);
-    say(`${merged.name} is a whole model now.`);
+    say(text.use.merged(merged.name));
   };
+  const words = text.use;
   return (
     <section class="part" aria-labelledby="home">
-      <h2 id="home">Take it home</h2>
-      <p>
-        {!run.model
-          ? "The adapter in PEFT’s format, for use beside its base. Merged, it becomes a whole model that needs no base."
-          : "A whole Hugging Face folder: transformers, vLLM and llama.cpp’s converter load it."}
-      </p>
+      <h2 id="home">{words.takeHome}</h2>
+      <p>{run.model ? words.modelHome : words.adapterHome}</p>
       <div class="row">
-        <Button onPress={() => busy(() => saveZip(run.folder, files, written))}>Download as zip</Button>
-        {canWriteFolder && <Button onPress={() => busy(() => saveFolder(run.folder, files, written))}>Save as a folder …</Button>}
-        {!run.model && <Button onPress={() => busy(merge)}>Merge into the base</Button>}
+        <Button onPress={() => busy(() => saveZip(run.folder, files, written))}>{words.zip}</Button>
+        {canWriteFolder && <Button onPress={() => busy(() => saveFolder(run.folder, files, written))}>{words.folder}</Button>}
+        {!run.model && <Button onPress={() => busy(merge)}>{words.merge}</Button>}
         <small>
           {bytes(run.result_bytes)}
-          {run.bytes > run.result_bytes && `; its snapshots, another ${bytes(run.bytes - run.result_bytes)}, stay here`}
+          {run.bytes > run.result_bytes && words.snapshotsStay(bytes(run.bytes - run.result_bytes))}
         </small>
       </div>
       {progress.value && (

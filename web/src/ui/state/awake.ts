@@ -3,6 +3,7 @@ import { effect } from "@preact/signals";
 import { failed } from "./faults.js";
 import { active } from "./phase.js";
 import { heard, tell } from "./run.js";
+import { text } from "../text/index.js";
 
 /** A hidden tab counts as slowed below this share of the speed that it had when it was seen. */
 const SLOWED = 0.7;
@@ -45,7 +46,7 @@ export function followAwake(): void {
     if (!active.peek() || seen.length < FEWEST || hidden.length < FEWEST) return;
     const share = median(hidden) / median(seen);
     if (share < SLOWED) {
-      tell(`While this tab was hidden the browser slowed the run to ${Math.round(100 * share)} %: keep it in a window of its own that stays visible.`);
+      tell({ page: () => text.state.slowed(text.units.percent(String(Math.round(100 * share)))) });
     }
   });
 }

@@ -1,9 +1,10 @@
 // The base model: opening it, its report, and the models stored in this browser.
 import { computed, signal } from "@preact/signals";
-import type { Base, BaseSource, Progress, Run, Storage, Verdict } from "rootstock";
+import type { Base, BaseSource, Progress, Run, Storage } from "rootstock";
 import type { Given } from "../files.js";
 import { ask, progressTo } from "./engine.js";
 import { failed, fault, say } from "./faults.js";
+import { text } from "../text/index.js";
 
 export const base = signal<Base | null>(null);
 /** Progress of opening, reading or repairing a base. */
@@ -36,8 +37,8 @@ async function during<T>(what: string, work: () => Promise<T>): Promise<T> {
     return await work();
   } catch (error) {
     if (!abort.signal.aborted) throw error;
-    say("It was cancelled.");
-    throw new DOMException("It was cancelled.", "AbortError"); // requested by the user, so not an error to show
+    say(text.state.cancelled);
+    throw new DOMException(text.state.cancelled, "AbortError"); // requested by the user, so not an error to show
   } finally {
     opening.value = null;
   }
@@ -92,7 +93,7 @@ export async function repair(): Promise<void> {
 }
 
 function said(opened: Base | null): void {
-  if (opened) say(`${opened.name}: ${verdictWords(opened.report.verdict)}.`);
+  if (opened) say(text.check.said(opened.name, text.check.verdicts[opened.report.verdict].spoken));
 }
 
 export async function listRuns(): Promise<void> {
@@ -114,7 +115,7 @@ export async function removeRun(id: string): Promise<void> {
     base.value = null;
   }
   await listRuns();
-  say("It is deleted.");
+  say(text.runs.deleted);
 }
 
 /** Asks the browser not to clear this site's storage by itself. Browsers decide silently, or ask the user. */
@@ -122,8 +123,4 @@ export async function keepStorage(): Promise<boolean> {
   const granted = (await navigator.storage?.persist?.()) ?? false;
   if (storage.peek()) storage.value = { ...(storage.peek() as Storage), persistent: granted };
   return granted;
-}
-
-function verdictWords(verdict: Verdict): string {
-  return { ready: "ready", repairable: "not ready, can be repaired", unusable: "cannot be used as it is" }[verdict];
 }

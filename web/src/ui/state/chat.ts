@@ -3,6 +3,7 @@ import { signal } from "@preact/signals";
 import type { ChatMessage, Event, Which } from "rootstock";
 import { ask as request } from "./engine.js";
 import { say } from "./faults.js";
+import { text } from "../text/index.js";
 
 /** A question and each model's answer. */
 export interface Turn {
@@ -50,20 +51,18 @@ export async function ask(question: string, models: readonly Named[]): Promise<v
       // Only what these same models said: another model's answers are not its own.
       const earlier = remembers.peek() ? before.filter((turn) => sameModels(turn.models, models)) : [];
       const history = [...earlier.flatMap((turn) => spoken(turn, which)), { role: "user", content: question }];
-      const hear = (text: string) =>
-        update((turn) => ({ ...turn, answers: { ...turn.answers, [which]: (turn.answers[which] ?? "") + text } }));
+      const hear = (more: string) =>
+        update((turn) => ({ ...turn, answers: { ...turn.answers, [which]: (turn.answers[which] ?? "") + more } }));
       const on = (event: Event) => event.kind === "text" && hear(event.text);
       const { finish } = await request({ kind: "chat", which, messages: history, sampling: settings.peek() }, { on, signal: stopped });
       update((turn) => ({ ...turn, cut: { ...turn.cut, [which]: finish === "length" || finish === "context" } }));
     }
     const answers = turns.peek()[before.length]?.answers ?? {};
-    say(models.map(({ which }) => `${WORDS[which]}: ${answers[which] ?? ""}`).join(" "));
+    say(models.map(({ which }) => text.use.model(text.use.models[which], answers[which] ?? "")).join(" "));
   } finally {
     update((turn) => ({ ...turn, speaking: null }));
   }
 }
-
-export const WORDS: Record<Which, string> = { base: "Base", tuned: "Tuned", learning: "Learning", adapted: "Adapted" };
 
 /** The messages of a turn for one model: each model sees only its own answers. */
 function spoken({ question, answers }: Turn, which: Which): ChatMessage[] {

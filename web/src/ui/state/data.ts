@@ -7,6 +7,9 @@ import { ask } from "./engine.js";
 import { latest } from "./latest.js";
 import { active } from "./phase.js";
 import { set, settled, stage } from "./recipe.js";
+import { counted } from "../numbers.js";
+import { saidOf, type Said } from "./faults.js";
+import { text } from "../text/index.js";
 
 /** How the data is given. Each way keeps its own input. */
 export type Way = "example" | "paste" | "files" | "write";
@@ -72,16 +75,22 @@ export const evaluation = computed<DataSource | null>(() => {
   return held ? { kind: "example", name: held } : null;
 });
 
+/** The example's id, or the name of what was given. */
+export const dataId = computed<string | null>(() => {
+  const given = data.value;
+  return given?.kind === "example" ? given.name : dataName.value;
+});
+
 /** A name for the current data. */
 export const dataName = computed<string | null>(() => {
   const given = data.value;
   if (!given) return null;
   if (given.kind === "example") return dataWords(given.name);
-  return given.files.length === 1 ? (given.files[0]?.name ?? null) : `${given.files.length} files`;
+  return given.files.length === 1 ? (given.files[0]?.name ?? null) : counted(given.files.length, "file");
 });
 
 export const preview = signal<Preview | null>(null);
-export const dataFault = signal<string | null>(null);
+export const dataFault = signal<Said | null>(null);
 export const preparing = signal(false);
 
 /** Number of samples shown at first, and added by "show more". */
@@ -112,7 +121,7 @@ export async function showMore(): Promise<void> {
 /** Prepares the current data at once, for a run that starts without a visit to the Data step. */
 export async function prepareNow(): Promise<void> {
   const given = data.peek();
-  if (!given) throw new Error("There is no data yet: choose some in Data.");
+  if (!given) throw new Error(text.data.chooseSome);
   preview.value = await ask({ kind: "prepare", data: given, evaluation: evaluation.peek(), recipe: concerning.peek(), first: 0, count: SHOWN });
   dataFault.value = null;
 }
@@ -169,7 +178,7 @@ export function followData(): void {
       },
       failed: (error) => {
         preview.value = null;
-        dataFault.value = error instanceof Error ? error.message : String(error);
+        dataFault.value = saidOf(error);
         preparing.value = false;
       },
     });

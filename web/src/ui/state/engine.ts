@@ -1,5 +1,6 @@
 // The single worker of the page.
 import { storedFile, WorkerLost, type CallOptions, type Progress, type Replies, type Request, type Rootstock, type StoredFile } from "rootstock";
+import { text } from "../text/index.js";
 
 /** The part of the client that the page uses. */
 export type Engine = Pick<Rootstock, "call" | "read">;
@@ -38,7 +39,7 @@ export function whenLost(act: () => void): void {
 
 /** Sends a request to the worker. */
 export async function ask<R extends Request>(request: R, options?: CallOptions): Promise<Replies[R["kind"]]> {
-  if (!connected) throw new Error("The page asked the worker before it was there.");
+  if (!connected) throw new Error(text.state.workerNotThere);
   try {
     return await connected.call(request, options);
   } catch (error) {
@@ -49,7 +50,7 @@ export async function ask<R extends Request>(request: R, options?: CallOptions):
 
 /** A stored file, whose bytes are read when they are used. */
 export function openStored(file: StoredFile): Promise<File> {
-  if (!connected) throw new Error("The page asked the worker before it was there.");
+  if (!connected) throw new Error(text.state.workerNotThere);
   return storedFile(connected, file);
 }
 

@@ -9,9 +9,10 @@ import { latest } from "./latest.js";
 import { active } from "./phase.js";
 import { settled } from "./recipe.js";
 import { prompted } from "./run.js";
+import { saidOf, type Said } from "./faults.js";
 
 export const estimate = signal<Estimate | null>(null);
-export const estimateFault = signal<string | null>(null);
+export const estimateFault = signal<Said | null>(null);
 export const estimating = signal(false);
 /** Whether the device's training speed is being measured: done once, if no run has determined it. */
 export const measuring = signal(false);
@@ -51,7 +52,7 @@ export function followEstimate(): void {
       },
       failed: (error) => {
         estimate.value = null;
-        estimateFault.value = error instanceof Error ? error.message : String(error);
+        estimateFault.value = saidOf(error);
         estimating.value = false;
       },
     });

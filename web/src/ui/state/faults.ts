@@ -1,9 +1,23 @@
 // Errors and screen reader announcements: two places on the page that every step may write to.
 import { signal } from "@preact/signals";
+import { Fault, type FaultCode, type Place } from "rootstock";
 import { shown } from "../shown.js";
 
+/** What went wrong: a sentence, and where the core says it (in English) its code and what it is about. */
+export interface Said {
+  sentence: string;
+  code: FaultCode | null;
+  place: Place;
+}
+
+/** What an error says. */
+export function saidOf(error: unknown): Said {
+  if (error instanceof Fault) return { sentence: error.sentence, code: error.code, place: error.place };
+  return { sentence: error instanceof Error ? error.message : String(error), code: null, place: {} };
+}
+
 /** The last failure of a user's action; shown until dismissed or replaced by the next one. */
-export const fault = signal<string | null>(null);
+export const fault = signal<Said | null>(null);
 
 /** The next polite announcement for screen readers. */
 export const spoken = signal("");
@@ -12,7 +26,7 @@ export const spoken = signal("");
 export function failed(error: unknown): void {
   if (error instanceof DOMException && error.name === "AbortError") return; // the user closed a picker
   console.error(error);
-  fault.value = error instanceof Error ? error.message : String(error);
+  fault.value = saidOf(error);
 }
 
 /** Announces text to screen readers. */

@@ -10,10 +10,11 @@ import { active, phase } from "./phase.js";
 import { last, shownRun } from "./run.js";
 import { standings } from "./steps.js";
 import { tuned } from "./tuned.js";
-
-const METHODS = { full: "All parameters", lora: "LoRA", freeze: "Some layers" } as const;
+import { dataWords } from "../names.js";
+import { text } from "../text/index.js";
 
 export const rail = computed(() => {
+  const words = text.state;
   const opened = base.value;
   const shown = preview.value;
   const estimated = estimate.value;
@@ -24,9 +25,9 @@ export const rail = computed(() => {
       opening: false,
       base: { name: running.base, size: null, verdict: "ready", faults: 0 },
       gpu: true,
-      data: { words: running.data },
+      data: { words: dataWords(running.data) },
       dataFault: false,
-      method: { words: METHODS[running.method], fits: true },
+      method: { words: words.methods[running.method], fits: true },
       run: run(),
       tuned: tuned.value && tuned.value.name,
     });
@@ -35,15 +36,15 @@ export const rail = computed(() => {
     opening: opening.value !== null,
     base: opened && {
       name: opened.name,
-      size: opened.report.parameters === null ? "size unknown" : short(opened.report.parameters),
+      size: opened.report.parameters === null ? words.sizeUnknown : short(opened.report.parameters),
       verdict: opened.report.verdict,
       faults: opened.report.findings.filter(({ severity }) => severity === "error").length,
     },
     gpu: Boolean(device.value),
-    data: shown && { words: `${dataName.value}: ${counted(shown.samples, "sample")}` },
+    data: shown && { words: words.dataAndSamples(dataName.value ?? "", counted(shown.samples, "sample")) },
     dataFault: dataFault.value !== null,
     method: {
-      words: estimateFault.value !== null ? "Cannot run as set" : estimated?.fits === false ? "Does not fit" : estimated ? `${METHODS[method.value]}, ${short(estimated.trainable)} trained` : METHODS[method.value],
+      words: methodWords(),
       fits: estimated ? estimated.fits : estimateFault.value === null ? null : false,
     },
     run: run(),
@@ -51,25 +52,34 @@ export const rail = computed(() => {
   });
 });
 
+function methodWords(): string {
+  const words = text.state;
+  const name = words.methods[method.value];
+  if (estimateFault.value !== null) return words.cannotRun;
+  if (!estimate.value) return name;
+  return estimate.value.fits ? words.methodTrained(name, short(estimate.value.trainable)) : words.doesNotFit;
+}
+
 function run() {
-  const at = last.value ? `Step ${last.value.current_steps} of ${last.value.total_steps}` : "Starting …";
+  const words = text.state;
+  const at = last.value ? words.stepOf(last.value.current_steps, last.value.total_steps) : words.startingNow;
   switch (phase.value) {
     case "none":
       return null;
     case "elsewhere":
-      return { words: `In another tab. ${at}`, phase: "running" as const };
+      return { words: words.inAnotherTab(at), phase: "running" as const };
     case "starting":
     case "running":
     case "pausing":
     case "stopping":
       return { words: at, phase: "running" as const };
     case "paused":
-      return { words: `Paused. ${at}`, phase: "paused" as const };
+      return { words: words.paused(at), phase: "paused" as const };
     case "stopped":
-      return { words: `Stopped. ${at}`, phase: "finished" as const };
+      return { words: words.stopped(at), phase: "finished" as const };
     case "finished":
-      return { words: `Done. ${at}`, phase: "finished" as const };
+      return { words: words.done(at), phase: "finished" as const };
     case "failed":
-      return { words: "Ended by a fault", phase: "failed" as const };
+      return { words: words.endedByFault, phase: "failed" as const };
   }
 }

@@ -1,15 +1,15 @@
 // The run: its events, and the buttons that control it.
 import { batch, computed, signal, type Signal } from "@preact/signals";
 import type { Points } from "../charts/points.js";
-import { dataWords } from "../names.js";
 import type { Ended, EvalLine, Event, Progress, Run, RunLog, SampleLine, Samples, StepLine } from "rootstock";
 import { base, listRuns, runs } from "./base.js";
-import { dataName } from "./data.js";
+import { dataId } from "./data.js";
 import { ask } from "./engine.js";
 import { failed, fault, say } from "./faults.js";
 import { active, phase, type Phase } from "./phase.js";
 import { questions } from "./questions.js";
 import { method, settled, type Method } from "./recipe.js";
+import { text } from "../text/index.js";
 
 export const progress = signal<Progress | null>(null);
 export const last = signal<StepLine | null>(null);
@@ -18,8 +18,11 @@ export const lastEval = signal<EvalLine | null>(null);
 export const samples = signal<SampleLine[]>([]);
 /** The answer that is being written. */
 export const writing = signal<{ step: number; prompt: string; text: string } | null>(null);
+/** A notice: of the page, as a function that says it in the present language, or of the core, which speaks English. */
+export type RunNotice = { page: () => string } | { core: string };
+
 /** Notices for the user: resumed from a snapshot, a lost device, a full disk. */
-export const notices = signal<string[]>([]);
+export const notices = signal<RunNotice[]>([]);
 export const savedStep = signal<number | null>(null);
 /** The result of the last run. */
 export const ended = signal<Ended | null>(null);
@@ -29,6 +32,7 @@ export interface Shown {
   /** The stored run's id, once it has one. */
   id: string | null;
   base: string;
+  /** The id of an example, or the name of a file. */
   data: string;
   method: Method;
   /** The prompts that it answers. */
@@ -90,19 +94,19 @@ export function starting(): void {
 /** Starts a run, or resumes a stored one with its own settings and prompts. */
 export async function start(resumed: Run | null = null): Promise<void> {
   starting();
-  say("The run starts.");
+  say(text.state.runStarts);
   try {
     const samples = prompted();
     const recipe = settled.peek();
     shownRun.value = resumed
-      ? { id: resumed.id, base: resumed.base, data: dataWords(resumed.data ?? ""), method: methodOf(resumed), samples: { ...samples, prompts: [] } }
-      : { id: null, base: base.peek()?.name ?? "", data: dataName.peek() ?? "", method: method.peek(), samples };
+      ? { id: resumed.id, base: resumed.base, data: resumed.data ?? "", method: methodOf(resumed), samples: { ...samples, prompts: [] } }
+      : { id: null, base: base.peek()?.name ?? "", data: dataId.peek() ?? "", method: method.peek(), samples };
     progress.value = { what: "Starting", done: 0, total: null, unit: "steps" };
     ended.value = await (resumed === null
       ? ask({ kind: "train", recipe, samples }, { on: hearOwn })
       : ask({ kind: "go_on", run: resumed.id }, { on: hearOwn }));
     phase.value = ended.value.finished ? "finished" : "stopped";
-    say(ended.value.finished ? "The run is finished." : "The run is stopped, and what it learnt is kept.");
+    say(ended.value.finished ? text.state.runFinished : text.state.runStopped);
   } catch (error) {
     phase.value = "failed";
     failed(error);
@@ -124,7 +128,7 @@ export async function showStored(id: string): Promise<void> {
   const log = await ask({ kind: "log", id });
   const run = runs.peek().find((one) => one.id === id);
   if (active.peek() || !run || log.lines.length === 0) return;
-  const shown = { id, base: run.base, data: dataWords(run.data ?? ""), method: methodOf(run), samples: { ...sampling.peek(), prompts: [] } };
+  const shown = { id, base: run.base, data: run.data ?? "", method: methodOf(run), samples: { ...sampling.peek(), prompts: [] } };
   showRun(shown, log, run.finished ? "finished" : "stopped");
 }
 
@@ -170,7 +174,7 @@ export async function pause(): Promise<void> {
 export async function resume(): Promise<void> {
   phase.value = "running";
   await ask({ kind: "resume" });
-  say("The run goes on.");
+  say(text.state.runGoesOn);
 }
 
 /** Stops the run; what it has learnt so far is kept as its result. */
@@ -226,13 +230,13 @@ export function hear(event: Event): void {
       return;
     case "paused":
       if (active.peek()) phase.value = "paused";
-      say(`Paused at step ${event.step}.`);
+      say(text.state.pausedAt(event.step));
       return;
     case "notice":
-      tell(event.words);
+      tell({ core: event.words });
       return;
     case "started":
-      if (event.step > 0) tell(`The run goes on from its snapshot of step ${event.step}.`);
+      if (event.step > 0) tell({ page: () => text.state.goesOnFrom(event.step) });
       if (shownRun.peek()) shownRun.value = { ...(shownRun.peek() as Shown), id: event.run };
       clearCurves(); // after a lost device the run begins again at its snapshot
       replay(event);
@@ -241,11 +245,7 @@ export function hear(event: Event): void {
       if (phase.peek() === "paused") phase.value = "running";
       return;
     case "device_lost":
-      tell(
-        event.step > 0
-          ? `The GPU was lost (${event.cause}). The run goes on from its snapshot of step ${event.step}.`
-          : `The GPU was lost before the first snapshot (${event.cause}). The run begins anew.`,
-      );
+      tell({ page: () => (event.step > 0 ? text.state.gpuLost(event.cause, event.step) : text.state.gpuLostEarly(event.cause)) });
       return;
     case "text":
     case "finished": // the reply contains more
@@ -256,9 +256,9 @@ export function hear(event: Event): void {
 }
 
 /** Shows a notice of the run. */
-export function tell(words: string): void {
-  notices.value = [...notices.peek(), words];
-  say(words);
+export function tell(notice: RunNotice): void {
+  notices.value = [...notices.peek(), notice];
+  say("page" in notice ? notice.page() : notice.core);
 }
 
 function evaluation(line: EvalLine): void {
@@ -280,7 +280,7 @@ function step(line: StepLine): void {
   // Announce only some of the steps to screen readers.
   const at = line.current_steps;
   if (at % Math.max(1, Math.round(line.total_steps / 10)) === 0) {
-    say(`Step ${at} of ${line.total_steps}, loss ${line.loss.toFixed(3)}.`);
+    say(text.state.stepSpoken(at, line.total_steps, line.loss.toFixed(3)));
   }
 }
 

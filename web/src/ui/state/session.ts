@@ -11,6 +11,7 @@ import { recipe } from "./recipe.js";
 import { sampling, showStored, shownRun } from "./run.js";
 import { STEPS } from "./steps.js";
 import { choose, tuned } from "./tuned.js";
+import { text } from "../text/index.js";
 
 /** What is kept. A page of another version ignores what has another number. */
 interface Kept {
@@ -49,7 +50,7 @@ function database(): Promise<IDBDatabase> {
     const request = indexedDB.open("rootstock", 1);
     request.onupgradeneeded = () => request.result.createObjectStore(STORE);
     request.onsuccess = () => resolve(request.result);
-    request.onerror = () => reject(request.error ?? new Error("the browser refuses its database"));
+    request.onerror = () => reject(request.error ?? new Error(text.state.databaseRefused));
   });
 }
 
@@ -61,7 +62,7 @@ async function within<T>(mode: IDBTransactionMode, act: (store: IDBObjectStore) 
       const transaction = opened.transaction(STORE, mode);
       const request = act(transaction.objectStore(STORE));
       transaction.oncomplete = () => resolve(request.result);
-      transaction.onabort = () => reject(transaction.error ?? new Error("the browser refuses its database"));
+      transaction.onabort = () => reject(transaction.error ?? new Error(text.state.databaseRefused));
     });
   } finally {
     opened.close();

@@ -2,11 +2,12 @@
 import { signal } from "@preact/signals";
 import type { Progress, Speed } from "rootstock";
 import { ask } from "./engine.js";
+import { saidOf, type Said } from "./faults.js";
 
 export const speed = signal<Speed | null>(null);
 /** While it is measured. */
 export const speedProgress = signal<Progress | null>(null);
-export const speedFault = signal<string | null>(null);
+export const speedFault = signal<Said | null>(null);
 
 let measuring: AbortController | null = null;
 
@@ -18,7 +19,7 @@ export async function measureSpeed(model: string): Promise<void> {
   try {
     speed.value = await ask({ kind: "speed", model }, { signal: control.signal, on: (event) => event.kind === "progress" && (speedProgress.value = event.progress) });
   } catch (error) {
-    if (!control.signal.aborted) speedFault.value = error instanceof Error ? error.message : String(error);
+    if (!control.signal.aborted) speedFault.value = saidOf(error);
   } finally {
     speedProgress.value = null;
   }

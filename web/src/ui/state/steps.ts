@@ -1,16 +1,9 @@
 // The state of each step, as the rail shows it. No step is locked: one that lacks something says what.
+import { counted } from "../numbers.js";
+import { text } from "../text/index.js";
 
 export const STEPS = ["base", "check", "data", "method", "train", "use"] as const;
 export type Step = (typeof STEPS)[number];
-
-export const NAMES: Record<Step, string> = {
-  base: "Base",
-  check: "Check",
-  data: "Data",
-  method: "Method",
-  train: "Train",
-  use: "Use",
-};
 
 /** The state of a step. */
 export type State = "waiting" | "open" | "busy" | "done" | "trouble";
@@ -33,27 +26,28 @@ export interface Facts {
   tuned: string | null;
 }
 
-/** Computes the state of each step; a pure function of the facts. */
+/** Computes the state of each step, from the facts alone, in the language that is shown. */
 export function standings(facts: Facts): Record<Step, Standing> {
   const { base, run } = facts;
+  const words = text.state;
   const usable = base?.verdict === "ready";
   const waiting = (says: string): Standing => ({ state: "waiting", says });
   return {
     base: facts.opening
-      ? { state: "busy", says: "Opening …" }
+      ? { state: "busy", says: words.openingNow }
       : base
-        ? { state: "done", says: base.size === null ? base.name : `${base.name}, ${base.size}` }
-        : { state: "open", says: "Choose a model" },
+        ? { state: "done", says: base.size === null ? base.name : words.nameAndSize(base.name, base.size) }
+        : { state: "open", says: words.chooseModel },
     check: !base
-      ? waiting("Looks for faults")
+      ? waiting(words.looksForFaults)
       : usable
-        ? { state: "done", says: "Ready" }
-        : { state: "trouble", says: base.verdict === "repairable" ? `${faults(base.faults)}, repairable` : "Cannot be used as it is" },
+        ? { state: "done", says: words.ready }
+        : { state: "trouble", says: base.verdict === "repairable" ? words.repairable(counted(base.faults, "fault")) : words.cannotBeUsed },
     data: facts.dataFault
-      ? { state: "trouble", says: "Cannot be read" }
+      ? { state: "trouble", says: words.cannotBeRead }
       : facts.data
         ? { state: "done", says: facts.data.words }
-        : { state: usable ? "open" : "waiting", says: "What the model should learn" },
+        : { state: usable ? "open" : "waiting", says: words.whatToLearn },
     method:
       facts.method.fits === false
         ? { state: "trouble", says: facts.method.words }
@@ -62,18 +56,14 @@ export function standings(facts: Facts): Record<Step, Standing> {
     use: facts.tuned
       ? { state: "open", says: facts.tuned }
       : usable && facts.gpu
-        ? { state: "open", says: "Try the base" }
-        : waiting(run ? "After training" : "Try and take home"),
+        ? { state: "open", says: words.tryTheBase }
+        : waiting(run ? words.afterTraining : words.tryAndTake),
   };
 }
 
 function trainStanding({ run, gpu }: Facts, ready: boolean): Standing {
-  if (!gpu) return { state: "waiting", says: "Needs WebGPU" };
-  if (!run) return { state: ready ? "open" : "waiting", says: ready ? "Can start" : "Watch it learn" };
+  if (!gpu) return { state: "waiting", says: text.state.needsWebGpu };
+  if (!run) return { state: ready ? "open" : "waiting", says: ready ? text.state.canStart : text.state.watchItLearn };
   const state = { running: "busy", paused: "open", finished: "done", failed: "trouble" } as const;
   return { state: state[run.phase], says: run.words };
-}
-
-function faults(count: number): string {
-  return count === 1 ? "1 fault" : `${count} faults`;
 }

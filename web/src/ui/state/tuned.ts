@@ -6,6 +6,7 @@ import { listRuns, runs } from "./base.js";
 import { ask } from "./engine.js";
 import { failed, say } from "./faults.js";
 import { ended } from "./run.js";
+import { text } from "../text/index.js";
 
 const chosen = signal<Run | null>(null);
 
@@ -22,7 +23,7 @@ export async function adopt(name: string, files: Given[]): Promise<void> {
   const { id } = await ask({ kind: "adopt", name }, { files });
   await listRuns();
   await choose(id);
-  say(`${name} is kept.`);
+  say(text.use.adapterKept(name));
 }
 
 /** Whether given files are an adapter and no model. */

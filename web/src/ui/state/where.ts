@@ -1,4 +1,5 @@
 // Why this browser, at this address, offers no WebGPU.
+import { text } from "../text/index.js";
 
 export interface Obstacle {
   /** The fact, as the begin of a sentence. */
@@ -32,30 +33,9 @@ function isFramed(): boolean {
 }
 
 export function obstacle({ secure, framed, webgpu, origin }: Surroundings = surroundings()): Obstacle {
-  if (!secure) {
-    return {
-      what: `The address ${origin} is not secure`,
-      why:
-        "Browsers offer WebGPU and storage only over https, and over http on the machine itself (http://localhost). Open the page on that " +
-        "machine, or serve it by https: `rootstock serve --lan` does that for a local network.",
-    };
-  }
-  if (framed && !webgpu) {
-    return {
-      what: "This page is shown inside another site’s page, which does not let it use WebGPU",
-      why: `Open ${origin} in a tab of its own.`,
-    };
-  }
-  if (webgpu) {
-    return {
-      what: "This browser has WebGPU, but found no graphics card that it may use",
-      why:
-        "It is often a blocked graphics driver, or hardware acceleration that is switched off in the browser’s settings; the address " +
-        "chrome://gpu (about:support in Firefox) says why. On a machine without a graphics card, Chrome computes on the processor when it is started with --enable-unsafe-webgpu.",
-    };
-  }
-  return {
-    what: "This browser offers no WebGPU",
-    why: "WebGPU is in Chrome and Edge 113 or later (on Linux 144), Safari 26, and Firefox 141 on Windows and 145 on Macs.",
-  };
+  const words = text.device;
+  if (!secure) return { what: words.notSecure(origin), why: words.notSecureWhy };
+  if (framed && !webgpu) return { what: words.framed, why: words.framedWhy(origin) };
+  if (webgpu) return { what: words.noAdapter, why: words.noAdapterWhy };
+  return { what: words.noWebGpu, why: words.noWebGpuWhy };
 }

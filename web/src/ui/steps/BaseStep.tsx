@@ -14,23 +14,26 @@ import { base, cancelOpening, interrupted, keepStorage, open, opening, ready, ru
 import { failed, say } from "../state/faults.js";
 import { active } from "../state/phase.js";
 import { adopt, isAdapter } from "../state/tuned.js";
+import { text } from "../text/index.js";
+import { English } from "../parts/English.js";
 
 /** Opens a base and goes to its report. */
 async function take(from: BaseSource, files?: Given[]): Promise<void> {
-  if (active.value) throw new Error("A run is going on. Stop it first, then open another base.");
+  if (active.value) throw new Error(text.base.runGoesOn);
   await open(from, files);
   go("check");
 }
 
 /** Keeps an adapter that was given where a base is expected. */
 async function takeAdapter(name: string, files: Given[]): Promise<void> {
-  if (!ready.value) throw new Error(`${name} is an adapter, a part of a model: open the base that it was trained on first, then give it again.`);
+  if (!ready.value) throw new Error(text.base.isAnAdapter(name));
   await adopt(name, files);
   go("use");
 }
 
 export function BaseStep() {
   const opened = base.value;
+  const words = text.base;
   return (
     <>
       <NoGpu />
@@ -39,44 +42,36 @@ export function BaseStep() {
           <div class="grow">
             <Busy progress={opening.value} />
           </div>
-          <Button onPress={cancelOpening}>Cancel</Button>
+          <Button onPress={cancelOpening}>{text.shell.cancel}</Button>
         </div>
       )}
       {active.value && (
-        <Notice kind="info" action={<a class="button" href={href("train")}>To Train</a>}>
-          A run is going on. Another base can be opened when it is stopped or done.
+        <Notice kind="info" action={<a class="button" href={href("train")}>{text.shell.to(text.shell.steps.train)}</a>}>
+          {words.whileRunning}
         </Notice>
       )}
       {!active.value && runs.value.some(({ live }) => live) && (
-        <Notice kind="info">
-          A run goes on in another tab of this browser. It can be watched, paused and stopped there; here it cannot be deleted or resumed.
-        </Notice>
+        <Notice kind="info">{words.inAnotherTab}</Notice>
       )}
       {!active.value && runs.value.some(interrupted) && (
-        <Notice kind="info" action={<a class="button" href={href("train")}>To the interrupted run</a>}>
-          A run was interrupted. Its last snapshot is kept, and it can go on from there.
+        <Notice kind="info" action={<a class="button" href={href("train")}>{text.home.toTheInterrupted}</a>}>
+          {text.home.interrupted}
         </Notice>
       )}
       <GiveAgain />
       <div class="bases">
         <section class="sheet stack tight" aria-labelledby="embedded">
-          <h2 id="embedded">The village model</h2>
-          <p>
-            A million parameters, part of this page. It tells stories about a village and cannot answer questions yet: good for a first
-            walk through all steps, which takes minutes.
-          </p>
+          <h2 id="embedded">{words.village}</h2>
+          <p>{words.villageText}</p>
           <div class="row">
             <Button kind="first" disabled={active.value} onPress={() => take({ kind: "embedded" })}>
-              Use the village model
+              {words.useVillage}
             </Button>
           </div>
         </section>
         <section class="sheet stack tight" aria-labelledby="own">
-          <h2 id="own">A model from this computer</h2>
-          <p>
-            A Hugging Face folder (<code>config.json</code>, safetensors, tokenizer) or a <code>.gguf</code> file. It is read where it
-            lies, nothing is uploaded.
-          </p>
+          <h2 id="own">{words.own}</h2>
+          <p>{words.ownText}</p>
           <Drop
             folders
             onFiles={(files) => {
@@ -85,20 +80,20 @@ export function BaseStep() {
               return take({ kind: "files", name: folder.name }, folder.files);
             }}
           >
-            <span>Drop a folder or its files here, or</span>
+            <span>{words.dropFolder}</span>
           </Drop>
         </section>
         <Hub />
       </div>
       <section class="part">
-        <h2>Kept in this browser</h2>
-        <p>Runs of this page. They lie in the browser’s own storage for this site until deleted.</p>
+        <h2>{words.kept}</h2>
+        <p>{words.keptText}</p>
         <RunList
           actions={(run) =>
             run.model &&
             run.usable && (
-              <Button disabled={active.value} label={`Use ${run.name} as the base`} onPress={() => take({ kind: "run", id: run.id })}>
-                Use as the base
+              <Button disabled={active.value} label={words.useRunAsBase(run.name)} onPress={() => take({ kind: "run", id: run.id })}>
+                {words.useAsBase}
               </Button>
             )
           }
@@ -107,9 +102,7 @@ export function BaseStep() {
       </section>
       {opened && (
         <Onward to="check">
-          <small>
-            Open: {opened.name}, {bytes(opened.files.reduce((sum, file) => sum + file.bytes, 0))}
-          </small>
+          <small>{words.openNow(opened.name, bytes(opened.files.reduce((sum, file) => sum + file.bytes, 0)))}</small>
         </Onward>
       )}
     </>
@@ -123,8 +116,10 @@ function Stored() {
     return (
       <div class="spaced">
         <Notice kind="warning">
-          <strong>This browser stores nothing for this page</strong>, so what is kept here ends with the tab: take it home first.
-          <small>{refused}</small>
+          {text.base.storesNothing}
+          <small>
+            <English>{refused}</English>
+          </small>
         </Notice>
       </div>
     );
@@ -133,18 +128,18 @@ function Stored() {
   return (
     <div class="row spaced">
       <small>
-        {bytes(usage)} of the {bytes(quota)} that this browser allows are in use.
-        {persistent === false && " The browser may clear them when the disk is full, unless it promises to keep them."}
+        {text.base.storageUsed(bytes(usage), bytes(quota))}
+        {persistent === false && text.base.mayClear}
       </small>
       {persistent === false && (
         <Button
           onPress={async () => {
             const kept = await keepStorage();
-            say(kept ? "The browser keeps them." : "The browser promises nothing.");
-            if (!kept) throw new Error("The browser promises nothing: it grants this to sites that are used often or installed. Take home what you want to keep.");
+            say(kept ? text.base.keepsThem : text.base.promisesNothing);
+            if (!kept) throw new Error(text.base.promisesNothingWhy);
           }}
         >
-          Ask the browser to keep them
+          {text.base.askToKeep}
         </Button>
       )}
     </div>
@@ -158,8 +153,8 @@ function GiveAgain() {
   if (source.kind === "url") {
     return (
       <div class="spaced">
-        <Notice kind="info" action={<Button onPress={() => take(source)}>Fetch it again</Button>}>
-          The base of your last visit was <strong>{source.url}</strong>, from the network.
+        <Notice kind="info" action={<Button onPress={() => take(source)}>{text.base.fetchAgain}</Button>}>
+          {text.base.lastFromNetwork(source.url)}
         </Notice>
       </div>
     );
@@ -167,9 +162,7 @@ function GiveAgain() {
   if (source.kind !== "files") return null;
   return (
     <div class="spaced">
-      <Notice kind="info">
-        The base of your last visit was the folder <strong>{source.name}</strong>. A page may not open folders by itself: choose it again below.
-      </Notice>
+      <Notice kind="info">{text.base.lastFolder(source.name)}</Notice>
     </div>
   );
 }
@@ -180,8 +173,8 @@ function Hub() {
   const disabled = active.value || opening.value !== null || id.value.trim() === "";
   return (
     <section class="sheet stack tight" aria-labelledby="hub">
-      <h2 id="hub">A model from the network</h2>
-      <p>A Hugging Face id or the address of a folder. Only now, and only for this, the network is used.</p>
+      <h2 id="hub">{text.base.hub}</h2>
+      <p>{text.base.hubText}</p>
       <form
         class="row"
         onSubmit={(event) => {
@@ -190,7 +183,7 @@ function Hub() {
         }}
       >
         <label class="unseen" for="hub-id">
-          Hub id or address
+          {text.base.hubId}
         </label>
         <input
           id="hub-id"
@@ -203,7 +196,7 @@ function Hub() {
           onInput={(event) => (id.value = event.currentTarget.value)}
         />
         <Button disabled={disabled} onPress={fetchIt}>
-          Fetch
+          {text.base.fetchIt}
         </Button>
       </form>
     </section>

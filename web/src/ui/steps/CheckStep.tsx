@@ -6,37 +6,30 @@ import { Button } from "../parts/Button.js";
 import { Notice, Tag, type Kind } from "../parts/Notice.js";
 import { Missing, Onward } from "../parts/Onward.js";
 import { base, cancelOpening, opening, readAll, readWhole, repair, repaired } from "../state/base.js";
+import { English, FindingWords, RepairWords } from "../parts/English.js";
+import { text } from "../text/index.js";
 
-const VERDICTS: Record<Base["report"]["verdict"], { kind: Kind; title: string; line: string }> = {
-  ready: { kind: "good", title: "Ready", line: "It loads, and computes what its configuration says, here and in transformers." },
-  repairable: { kind: "warning", title: "Not ready, but it can be repaired", line: "A repaired copy is made in this browser; your files stay as they are." },
-  unusable: { kind: "error", title: "It cannot be used as it is", line: "What is missing cannot be made up for here. The findings say what to do." },
-};
+const VERDICTS: Record<Base["report"]["verdict"], Kind> = { ready: "good", repairable: "warning", unusable: "error" };
 
 /** Fields already shown on another line. */
 const SAID = ["model_type", "torch_dtype"];
 
-const SEVERITIES: Record<Finding["severity"], { kind: Kind; word: string }> = {
-  error: { kind: "error", word: "Error" },
-  warning: { kind: "warning", word: "Warning" },
-  info: { kind: "info", word: "Note" },
-};
-
 export function CheckStep() {
   const opened = base.value;
+  const words = text.check;
   if (opening.value) {
     return (
       <div class="row">
         <div class="grow">
           <Busy progress={opening.value} />
         </div>
-        <Button onPress={cancelOpening}>Cancel</Button>
+        <Button onPress={cancelOpening}>{text.shell.cancel}</Button>
       </div>
     );
   }
-  if (!opened) return <Missing to="base">There is no base yet.</Missing>;
+  if (!opened) return <Missing to="base">{words.noBase}</Missing>;
   const { report } = opened;
-  const verdict = VERDICTS[report.verdict];
+  const verdict = words.verdicts[report.verdict];
   const order = ["error", "warning", "info"];
   const findings = report.findings.toSorted((a, b) => order.indexOf(a.severity) - order.indexOf(b.severity));
   // One copy contains all repairs: applying only some would leave a directory that is not ready.
@@ -44,31 +37,35 @@ export function CheckStep() {
   return (
     <>
       <Notice
-        kind={verdict.kind}
+        kind={VERDICTS[report.verdict]}
         action={
           repairable > 0 && (
             <Button kind={report.verdict === "repairable" ? "first" : "plain"} onPress={repair}>
-              {repairable > 1 ? `Make a repaired copy: all ${repairable} findings` : "Make a repaired copy"}
+              {repairable > 1 ? words.repairedCopyOf(repairable) : words.repairedCopy}
             </Button>
           )
         }
       >
-        <strong>{verdict.title}.</strong> {verdict.line}
+        <strong>
+          {verdict.title}
+          {words.titleEnd}
+        </strong>{" "}
+        {verdict.line}
       </Notice>
       {repaired.value.length > 0 && (
         <section class="part">
-          <h2>What the repair did</h2>
+          <h2>{words.repairDid}</h2>
           <ul class="plain">
-            {repaired.value.map((words) => (
-              <li key={words}>{words}</li>
+            {repaired.value.map((done) => (
+              <li key={done}>
+                <English>{done}</English>
+              </li>
             ))}
           </ul>
         </section>
       )}
       <section class="part">
-        <h2>
-          {findings.length === 0 ? "No findings" : findings.length === 1 ? "1 finding" : `${count(findings.length)} findings`}
-        </h2>
+        <h2>{findings.length === 0 ? words.noFindings : findings.length === 1 ? words.oneFinding : words.findings(count(findings.length))}</h2>
         <ul class="findings">
           {findings.map((finding, index) => (
             <FindingLine key={index} finding={finding} />
@@ -76,25 +73,23 @@ export function CheckStep() {
         </ul>
         <div class="row spaced">
           {readWhole.value ? (
-            <small>
-              Every weight was read{report.loss === undefined ? "" : `, and the model was run: loss ${report.loss.toFixed(3)}`}.
-            </small>
+            <small>{report.loss === undefined ? words.everyWeightRead : words.everyWeightReadLoss(report.loss.toFixed(3))}</small>
           ) : (
             <>
-              <Button onPress={readAll}>Check every weight too</Button>
-              <small>So far only headers were read. This reads every weight, finds NaN, infinities and zeros, and runs the model on a text.</small>
+              <Button onPress={readAll}>{words.checkEveryWeight}</Button>
+              <small>{words.onlyHeaders}</small>
             </>
           )}
         </div>
       </section>
       <div class="two">
         <section class="part">
-          <h2>What it is</h2>
+          <h2>{words.whatItIs}</h2>
           <dl class="facts">
-            <dt>Architecture</dt>
-            <dd>{report.model_type ?? "unknown"}</dd>
-            <dt>Parameters</dt>
-            <dd>{report.parameters === null ? "unknown" : count(report.parameters)}</dd>
+            <dt>{words.architecture}</dt>
+            <dd>{report.model_type ?? words.unknown}</dd>
+            <dt>{words.parameters}</dt>
+            <dd>{report.parameters === null ? words.unknown : count(report.parameters)}</dd>
             {Object.entries(opened.config).filter(([name]) => !SAID.includes(name)).map(([name, value]) => [
               <dt key={name} title={name}>
                 {fieldWords(name)}
@@ -104,31 +99,30 @@ export function CheckStep() {
           </dl>
         </section>
         <section class="part">
-          <h2>Its files</h2>
+          <h2>{words.itsFiles}</h2>
           <dl class="facts">
             {opened.files.map(({ name, bytes: size }) => [<dt key={name}>{name}</dt>, <dd key={`${name}=`}>{bytes(size)}</dd>])}
           </dl>
         </section>
       </div>
-      <Onward to="data" missing={report.verdict === "ready" ? null : "Training needs a base that is ready."} />
+      <Onward to="data" missing={report.verdict === "ready" ? null : words.needsReady} />
     </>
   );
 }
 
 function FindingLine({ finding }: { finding: Finding }) {
-  const { kind, word } = SEVERITIES[finding.severity];
   const where = [finding.file, finding.tensor].filter((part) => part !== null);
   return (
     <li class="finding">
-      <Tag kind={kind}>{word}</Tag>
+      <Tag kind={finding.severity}>{text.check.severities[finding.severity]}</Tag>
       <div>
-        <p>{finding.message}</p>
+        <FindingWords finding={finding} />
         {where.length > 0 && (
           <small>
             <code>{where.join(", ")}</code>
           </small>
         )}
-        {finding.repair !== null && <small class="line">Repair: {finding.repair}</small>}
+        <RepairWords finding={finding} />
       </div>
     </li>
   );

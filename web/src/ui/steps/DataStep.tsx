@@ -15,59 +15,54 @@ import { ready } from "../state/base.js";
 import { data, dataFault, example, examples, files, heldOut, pasted, pastedFormat, preparing, preview, suitsVillage, way, type Way } from "../state/data.js";
 import { compares, flagOf, numberOf, set, stage, textOf } from "../state/recipe.js";
 import { wrongOn } from "../state/wrong.js";
+import { FaultWords } from "../parts/English.js";
+import { text } from "../text/index.js";
 
-const WAYS: readonly (readonly [Way, string])[] = [
-  ["example", "Examples"],
-  ["paste", "Paste"],
-  ["files", "Files"],
-  ["write", "Write"],
-];
+const WAYS: readonly Way[] = ["example", "paste", "files", "write"];
 
 export function DataStep() {
+  const words = text.data;
   return (
     <>
       <div class="main-aside">
         <div>
           <Choice
-            label="Where the data comes from"
+            label={words.whereFrom}
             value={way.value}
-            options={WAYS.filter(([key]) => key !== "example" || suitsVillage.value)}
+            options={WAYS.filter((key) => key !== "example" || suitsVillage.value).map((key) => [key, words.ways[key]] as const)}
             onChange={(value) => (way.value = value)}
           />
-          <section class="given" aria-label="The data">
+          <section class="given" aria-label={words.theData}>
             <Given />
             {(way.value === "files" || way.value === "paste") && <Mapping />}
           </section>
           <section class="part">
-            <h2>What the tokenizer makes of it</h2>
-            <p>
-              The model learns the <mark class="trained">green</mark> tokens; it only reads the others. Each box is one token.
-            </p>
+            <h2>{words.tokenizerMakes}</h2>
+            <p>{words.greenTokens}</p>
             <Shown />
           </section>
         </div>
-        <aside aria-label="How the data is used">
-          <h2>How it is used</h2>
+        <aside aria-label={words.howUsedLabel}>
+          <h2>{words.howUsed}</h2>
           <Settings />
         </aside>
       </div>
-      <Onward to="method" missing={data.value ? null : "There is no data yet."} wrong={wrongOn("data")} />
+      <Onward to="method" missing={data.value ? null : words.noData} wrong={wrongOn("data")} />
     </>
   );
 }
 
 function Given() {
+  const words = text.data;
   switch (way.value) {
     case "example":
       return (
-        <div class="options examples" role="radiogroup" aria-label="Examples">
+        <div class="options examples" role="radiogroup" aria-label={words.examplesLabel}>
           {examples.value.map(({ name, about, records, held_out }) => (
             <label key={name}>
               <input type="radio" name="example" checked={example.value === name} onChange={() => (example.value = name)} />
               <strong>{capital(dataWords(name))}</strong>
-              <small>
-                {about.replace(/\.?$/, ".")} {counted(records, "record")}{held_out ? ", others held out to evaluate on" : ""}.
-              </small>
+              <small>{words.exampleLine(words.about(name, about), counted(records, "record"), held_out !== null)}</small>
             </label>
           ))}
         </div>
@@ -76,30 +71,30 @@ function Given() {
       return (
         <div class="stack tight">
           <Choice
-            label="Format"
+            label={words.format}
             value={pastedFormat.value}
             options={[
-              ["jsonl", "JSON lines"],
-              ["json", "JSON"],
-              ["csv", "CSV"],
-              ["txt", "Plain text"],
+              ["jsonl", words.formats.jsonl],
+              ["json", words.formats.json],
+              ["csv", words.formats.csv],
+              ["txt", words.formats.txt],
             ]}
             onChange={(value) => (pastedFormat.value = value)}
           />
           <label for="pasted" class="unseen">
-            Records
+            {words.records}
           </label>
           <textarea
             id="pasted"
             rows={10}
             spellcheck={false}
-            placeholder={PLACEHOLDERS[pastedFormat.value]}
+            placeholder={pastedFormat.value === "txt" ? words.plainTextPlaceholder : RECORDS[pastedFormat.value]}
             value={pasted.value}
             onInput={(event) => {
-              const text = event.currentTarget.value;
+              const typed = event.currentTarget.value;
               // What is pasted as a whole says what it is; while someone types, the choice is theirs.
-              const format = event.inputType === "insertFromPaste" || pasted.peek() === "" ? recognise(text) : null;
-              pasted.value = text;
+              const format = event.inputType === "insertFromPaste" || pasted.peek() === "" ? recognise(typed) : null;
+              pasted.value = typed;
               if (format !== null) pastedFormat.value = format;
             }}
           />
@@ -112,11 +107,10 @@ function Given() {
   }
 }
 
-const PLACEHOLDERS = {
+const RECORDS = {
   jsonl: '{"instruction": "Who lives in the red house?", "output": "Anna lives in the red house."}\n{"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}',
   json: '[{"instruction": "Who lives in the red house?", "output": "Anna lives in the red house."}]',
   csv: "instruction,output\nWho lives in the red house?,Anna lives in the red house.",
-  txt: "One text per line. Every token of it is learnt.",
 };
 
 function Files({ list }: { list: Signal<{ name: string; text: string }[]> }) {
@@ -129,20 +123,20 @@ function Files({ list }: { list: Signal<{ name: string; text: string }[]> }) {
           list.value = await Promise.all(read);
         }}
       >
-        <span>Drop files here (jsonl, json, csv or txt), or</span>
+        <span>{text.data.dropFiles}</span>
       </Drop>
       {list.value.length > 0 && (
         <ul class="stack tight">
-          {list.value.map(({ name, text }) => (
+          {list.value.map(({ name, text: content }) => (
             <li class="row" key={name}>
               <code>{name}</code>
-              <small>{bytes(text.length)}</small>
+              <small>{bytes(content.length)}</small>
               <Button
                 kind="danger"
-                label={`Remove ${name}`}
+                label={text.data.removeFile(name)}
                 onPress={() => (list.value = list.value.filter((file) => file.name !== name))}
               >
-                Remove
+                {text.data.remove}
               </Button>
             </li>
           ))}
@@ -155,9 +149,13 @@ function Files({ list }: { list: Signal<{ name: string; text: string }[]> }) {
 const capital = (words: string) => words.charAt(0).toUpperCase() + words.slice(1);
 
 function Shown() {
-  if (!ready.value) return <Missing to="base">The tokens show once there is a base that is ready.</Missing>;
-  if (dataFault.value !== null) return <Notice kind="error">{dataFault.value}</Notice>;
-  if (!preview.value) return <p class="soft">{preparing.value ? "Reading …" : "Nothing to show yet."}</p>;
+  if (!ready.value) return <Missing to="base">{text.data.needsReady}</Missing>;
+  if (dataFault.value !== null) return (
+      <Notice kind="error">
+        <FaultWords of={dataFault.value} />
+      </Notice>
+    );
+  if (!preview.value) return <p class="soft">{preparing.value ? text.data.reading : text.data.nothingYet}</p>;
   return <Preview preview={preview.value} busy={preparing.value} />;
 }
 
@@ -168,22 +166,22 @@ function Needed() {
   if (!shown || shown.truncated === 0 || needs <= (numberOf("cutoff_len") ?? 0)) return null;
   return (
     <div class="row needed">
-      <small class="grow">
-        {counted(shown.truncated, "sample")} {shown.truncated === 1 ? "is" : "are"} cut; the longest has {needs} tokens.
-      </small>
-      <Button onPress={() => set({ cutoff_len: needs })}>Take {needs}</Button>
+      <small class="grow">{text.data.samplesCut(counted(shown.truncated, "sample"), shown.truncated === 1, needs)}</small>
+      <Button onPress={() => set({ cutoff_len: needs })}>{text.data.takeLength(needs)}</Button>
     </div>
   );
 }
 
 function Settings() {
+  const words = text.data;
   return (
     <>
       <Learnt />
       <NumberField
-        name="Longest sample"
-        help="Longer samples are cut, question and answer in proportion."
-        unit="tokens"
+        of="cutoff_len"
+        name={words.longest}
+        help={words.longestHelp}
+        unit={words.tokens}
         whole
         least={2}
         most={32768}
@@ -192,34 +190,35 @@ function Settings() {
       />
       <Needed />
       <NumberField
-        name="Held out"
-        help="Records kept for evaluation: a count, or a share below 1. An example with its own set needs none."
+        of="val_size"
+        name={words.heldOut}
+        help={words.heldOutHelp}
         least={0}
         otherwise="0"
         value={numberOf("val_size")}
         onChange={(value) => set({ val_size: value })}
       />
       <details class="spaced" open={heldOut.value.length > 0}>
-        <summary>Evaluate on other files</summary>
+        <summary>{words.otherFiles}</summary>
         <Files list={heldOut} />
       </details>
       {!compares.value && (
         <>
           <SwitchField
-            name="Learn the questions too"
-            help="Otherwise the model learns the answers only."
+            name={words.learnQuestions}
+            help={words.learnQuestionsHelp}
             value={flagOf("train_on_prompt")}
             onChange={(value) => set({ train_on_prompt: value || null })}
           />
           <SwitchField
-            name="Last answer only"
-            help="Of a conversation with several answers, the model learns the last one only."
+            name={words.lastOnly}
+            help={words.lastOnlyHelp}
             value={flagOf("mask_history")}
             onChange={(value) => set({ mask_history: value || null })}
           />
           <SwitchField
-            name="Pack short samples"
-            help="Several samples share one sequence and do not see each other: faster on short data."
+            name={words.pack}
+            help={words.packHelp}
             value={flagOf("neat_packing")}
             onChange={(value) => set({ neat_packing: value || null, packing: value || null })}
           />
@@ -233,24 +232,20 @@ const LOSSES = ["sigmoid", "hinge", "ipo", "orpo", "simpo"] as const;
 
 /** What is learnt from the data, and how answers are compared. */
 function Learnt() {
+  const words = text.data;
   return (
     <>
       <SelectField
-        name="What is learnt"
-        help="Pairs of answers have the fields chosen and rejected; good and bad answers have label or kto_tag."
+        name={words.whatIsLearnt}
+        help={words.whatIsLearntHelp}
         value={stage.value}
-        options={[
-          ["sft", "the answers"],
-          ["dpo", "the better of two answers (dpo)"],
-          ["kto", "good answers, not bad ones (kto)"],
-          ["pt", "whole texts (pt)"],
-        ]}
+        options={(["sft", "dpo", "kto", "pt"] as const).map((one) => [one, words.stages[one]] as const)}
         onChange={(value) => set({ stage: value })}
       />
       {stage.value === "dpo" && (
         <SelectField
-          name="Loss"
-          help="How the two answers are compared. orpo and simpo need no reference."
+          name={words.loss}
+          help={words.lossHelp}
           value={textOf("pref_loss") || "sigmoid"}
           options={LOSSES.map((name) => [name, name] as const)}
           onChange={(value) => set({ pref_loss: value === "sigmoid" ? null : value })}
@@ -258,8 +253,9 @@ function Learnt() {
       )}
       {compares.value && (
         <NumberField
-          name="Strength of the preference"
-          help="pref_beta: smaller lets the model go further from what it was."
+          of="pref_beta"
+          name={words.strength}
+          help={words.strengthHelp}
           least={0.001}
           most={100}
           otherwise="0.1"

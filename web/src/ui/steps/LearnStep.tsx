@@ -4,10 +4,12 @@ import { lessonOf } from "../learn/lessons.js";
 import { lazily } from "../parts/Lazily.js";
 import { listRuns } from "../state/base.js";
 import { failed } from "../state/faults.js";
+import { text } from "../text/index.js";
 
 /** The head of the lesson that the address names. */
 export function lessonHead(): { title: string; line: string } | null {
-  return lessonOf(address.value.lesson);
+  const lesson = lessonOf(address.value.lesson);
+  return lesson && text.lessonList[lesson.slug];
 }
 
 const Learn = lazily(async () => (await import("../learn/Learn.js")).Learn);

@@ -8,13 +8,14 @@ import { dataWords } from "../names.js";
 import { figures } from "../numbers.js";
 import { Button } from "../parts/Button.js";
 import { Choice } from "../parts/Choice.js";
-import { Delete, METHODS, Outcome, RunName, Steps } from "../parts/RunList.js";
+import { Delete, Outcome, RunName, Steps } from "../parts/RunList.js";
 import { go } from "../route.js";
 import { describeRun, runs } from "../state/base.js";
 import { ask } from "../state/engine.js";
 import { failed, say } from "../state/faults.js";
 import { takeSettings } from "../state/recipe.js";
 import { choose } from "../state/tuned.js";
+import { text } from "../text/index.js";
 
 /** Colours of the curves, by the order in which runs were chosen. */
 const TOKENS = ["leaf", "slate", "bark", "rust", "ink"] as const;
@@ -36,7 +37,8 @@ export function Runs() {
       ask({ kind: "log", id }).then((log) => (logs.value = new Map(logs.peek()).set(id, log)), failed);
     }
   }, [wanted]);
-  if (list.length === 0) return <p class="soft">There is no run yet: each one that is trained here is listed, with its settings and curves.</p>;
+  const words = text.runs;
+  if (list.length === 0) return <p class="soft">{words.none}</p>;
   const toggle = (id: string, on: boolean) => {
     chosen.value = on ? [...ids, id].slice(-TOKENS.length) : ids.filter((other) => other !== id);
   };
@@ -47,32 +49,32 @@ export function Runs() {
       <Curves runs={shown} />
       <div class="scroll part">
         <table class="runs experiments">
-          <caption>Choose up to {TOKENS.length} for the curves</caption>
+          <caption>{words.chooseUpTo(TOKENS.length)}</caption>
           <thead>
             <tr>
               <th scope="col">
-                <span class="unseen">Curve</span>
+                <span class="unseen">{words.curve}</span>
               </th>
-              <th scope="col">Run</th>
-              <th scope="col">Method</th>
-              <th scope="col">What differs</th>
+              <th scope="col">{words.run}</th>
+              <th scope="col">{words.method}</th>
+              <th scope="col">{words.differs}</th>
               <th scope="col" class="number">
-                Steps
-              </th>
-              <th scope="col" class="number">
-                Training loss
+                {words.steps}
               </th>
               <th scope="col" class="number">
-                Held out
+                {words.trainingLoss}
               </th>
               <th scope="col" class="number">
-                Time
+                {words.heldOut}
               </th>
               <th scope="col" class="number">
-                Size
+                {words.time}
+              </th>
+              <th scope="col" class="number">
+                {words.size}
               </th>
               <th scope="col">
-                <span class="unseen">What to do with it</span>
+                <span class="unseen">{words.whatToDo}</span>
               </th>
             </tr>
           </thead>
@@ -81,7 +83,7 @@ export function Runs() {
               <tr key={run.id}>
                 <td>
                   <label class="check">
-                    <span class="unseen">Show the curve of {run.name}</span>
+                    <span class="unseen">{words.showCurve(run.name)}</span>
                     <input type="checkbox" checked={ids.includes(run.id)} onChange={(event) => toggle(run.id, event.currentTarget.checked)} />
                     <span class="swatch" data-token={ids.includes(run.id) ? swatch(run.id) : undefined} />
                   </label>
@@ -89,27 +91,27 @@ export function Runs() {
                 <th scope="row">
                   <RunName run={run} />
                 </th>
-                <td>{METHODS[run.method]}</td>
-                <td data-name="differs">
+                <td>{text.method.short[run.method]}</td>
+                <td data-name={words.narrow.differs}>
                   <Different run={run} keys={different} />
                   {!run.live && <Notes run={run} />}
                 </td>
-                <td class="number" data-name="steps">
+                <td class="number" data-name={words.narrow.steps}>
                   <Steps run={run} />
                 </td>
-                <td class="number" data-name="training loss">
+                <td class="number" data-name={words.narrow.trainingLoss}>
                   {run.train_loss === null ? "–" : run.train_loss.toFixed(3)}
                 </td>
                 <Outcome run={run} />
                 <td>
                   <div class="row end">
                     {!run.live && run.usable && (
-                      <Button label={`Try ${run.name}`} onPress={() => choose(run.id).then(() => go("use"))}>
-                        Try
+                      <Button label={text.use.tryRun(run.name)} onPress={() => choose(run.id).then(() => go("use"))}>
+                        {text.use.try}
                       </Button>
                     )}
-                    <Button label={`Take the settings of ${run.name}`} onPress={() => take(run)}>
-                      Its settings
+                    <Button label={words.takeSettings(run.name)} onPress={() => take(run)}>
+                      {words.itsSettings}
                     </Button>
                     {!run.live && <Delete run={run} />}
                   </div>
@@ -125,7 +127,7 @@ export function Runs() {
 
 function take(run: Run): void {
   takeSettings(run.recipe);
-  say(`The settings of ${run.name} are those of the next run.`);
+  say(text.runs.settingsTaken(run.name));
   go("method");
 }
 
@@ -145,7 +147,7 @@ function Different({ run, keys }: { run: Run; keys: readonly string[] }) {
   const own = keys.filter((key) => run.recipe[key] !== undefined);
   return (
     <>
-      {run.data === null ? "" : `${dataWords(run.data)}, `}on {run.base}
+      {text.runs.dataAndBase(run.data === null ? null : dataWords(run.data), run.base)}
       {own.length > 0 && (
         <small class="line">
           {own.map((key, index) => (
@@ -166,10 +168,10 @@ function Notes({ run }: { run: Run }) {
   const changed = typed.value !== null && typed.value !== run.notes;
   return (
     <details class="notes" open={run.notes !== ""}>
-      <summary>Notes</summary>
+      <summary>{text.runs.notes}</summary>
       <textarea
         rows={2}
-        aria-label={`Notes on ${run.name}`}
+        aria-label={text.runs.notesOn(run.name)}
         value={typed.value ?? run.notes}
         onInput={(event) => (typed.value = event.currentTarget.value)}
       />
@@ -180,7 +182,7 @@ function Notes({ run }: { run: Run }) {
             typed.value = null;
           }}
         >
-          Save the notes
+          {text.runs.saveNotes}
         </Button>
       )}
     </details>
@@ -207,31 +209,32 @@ function Curves({ runs: shown }: { runs: readonly Run[] }) {
       token: TOKENS[shown.findIndex((run) => run.id === id)] ?? "ink",
       dots,
     }));
+  const words = text.runs;
   const evaluated = curves.some(({ log }) => log.evaluations.length > 0);
   return (
-    <section class="stack" aria-label="The curves">
+    <section class="stack" aria-label={words.curves}>
       <div class="row">
-        <span>Smoothing</span>
+        <span>{words.smoothing}</span>
         <Choice
-          label="Smoothing"
+          label={words.smoothing}
           value={String(smoothing.value)}
           options={[
-            ["0", "none"],
-            ["0.6", "some"],
-            ["0.9", "much"],
+            ["0", words.smoothings.none],
+            ["0.6", words.smoothings.some],
+            ["0.9", words.smoothings.much],
           ]}
           onChange={(value) => (smoothing.value = Number(value))}
         />
       </div>
       <div class="charts">
         <figure>
-          <figcaption>Training loss{smoothing.value > 0 ? ", smoothed" : ""}</figcaption>
-          <Overlaid key={key} label="Training loss of the chosen runs over their steps" names={names(false)} points={training} />
+          <figcaption>{words.trainingCaption(smoothing.value > 0)}</figcaption>
+          <Overlaid key={key} label={words.trainingLabel} names={names(false)} points={training} />
         </figure>
         {evaluated && (
           <figure>
-            <figcaption>Loss on held-out samples</figcaption>
-            <Overlaid key={key} label="Loss on held-out samples of the chosen runs over their steps" names={names(true)} points={evaluations} />
+            <figcaption>{words.heldOutCaption}</figcaption>
+            <Overlaid key={key} label={words.heldOutLabel} names={names(true)} points={evaluations} />
           </figure>
         )}
       </div>
@@ -246,6 +249,6 @@ function Overlaid({ label, names, points }: { label: string; names: Line[]; poin
   useEffect(() => {
     shown.value = points;
   }, [points]);
-  if (lines.length === 0) return <p class="soft empty">Choose runs below.</p>;
-  return <Chart label={label} lines={lines} points={shown} height={240} />;
+  if (lines.length === 0) return <p class="soft empty">{text.runs.chooseBelow}</p>;
+  return <Chart label={label} lines={lines} points={shown} x={text.train.lines.step} height={240} />;
 }

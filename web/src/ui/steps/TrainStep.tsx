@@ -18,24 +18,28 @@ import { estimate } from "../state/estimate.js";
 import { method } from "../state/recipe.js";
 import { ended, hasCurves, notices, pause, progress, resume, sampling, savedStep, shownRun, start, stop } from "../state/run.js";
 import { wrongOn } from "../state/wrong.js";
+import { dataWords } from "../names.js";
+import { NoticeWords } from "../parts/English.js";
+import { text } from "../text/index.js";
 
 export function TrainStep() {
   if (device.value === null) return <NoGpu />;
   const missing = !ready.value ? "base" : !data.value ? "data" : null;
   const busy = opening.value ?? progress.value;
   const shows = active.value || hasCurves.value;
+  const words = text.train;
   return (
     <>
       {active.value && <Controls />}
       {phase.value === "elsewhere" && (
-        <Notice kind="info">
-          This run goes on in another tab of this browser and is shown here live. It is paused and stopped there.
-        </Notice>
+        <Notice kind="info">{words.elsewhere}</Notice>
       )}
       <Done />
-      {notices.value.map((words, index) => (
+      {notices.value.map((notice, index) => (
         <div class="spaced" key={index}>
-          <Notice kind="warning">{words}</Notice>
+          <Notice kind="warning">
+            <NoticeWords of={notice} />
+          </Notice>
         </div>
       ))}
       {busy && (
@@ -48,7 +52,7 @@ export function TrainStep() {
       {!active.value && (
         <div class={shows ? "part" : undefined}>
           {missing ? (
-            <Missing to={missing}>{missing === "base" ? "There is no base that is ready yet." : "There is no data yet."}</Missing>
+            <Missing to={missing}>{missing === "base" ? words.noBase : words.noData}</Missing>
           ) : (
             <Before />
           )}
@@ -60,20 +64,18 @@ export function TrainStep() {
   );
 }
 
-const WORDS = { full: "all parameters", lora: "a LoRA adapter", freeze: "some layers" } as const;
-
 /** What came of the run, in a sentence. */
 function Done() {
   const result = ended.value;
   const run = shownRun.value;
   if (active.value || !result?.finished || !run) return null;
   const learnt = result.eval_loss ?? result.train_loss;
+  const words = text.train;
   return (
     <div class="spaced">
       <Notice kind="good">
-        <strong>Your model is ready:</strong> {run.base}, {run.method === "lora" ? "with an adapter" : "trained"} on {run.data}, in{" "}
-        {duration(result.seconds)}
-        {learnt === null ? "" : `; ${result.eval_loss === null ? "mean loss" : "loss on held-out answers"} ${learnt.toFixed(3)}`}.
+        <strong>{words.isReady}</strong>{" "}
+        {words.done(run.base, run.method === "lora", dataWords(run.data), duration(result.seconds), learnt?.toFixed(3) ?? null, result.eval_loss !== null)}
       </Notice>
     </div>
   );
@@ -84,38 +86,35 @@ function Before() {
   const again = phase.value !== "none" && phase.value !== "elsewhere";
   const wrong = wrongOn("data", "method", "train");
   const plan = estimate.value;
+  const words = text.train;
+  const planned = plan && {
+    steps: counted(plan.steps, "step"),
+    parameters: short(plan.trainable),
+    memory: bytes(plan.memory.peak),
+    time: plan.seconds === null ? null : duration(plan.seconds + (plan.answer_seconds ?? 0)),
+  };
   return (
-    <section class="sheet stack" aria-label="The next run">
+    <section class="sheet stack" aria-label={words.nextRun}>
       <p>
-        {again ? "Next run: train" : "Train"} <strong>{WORDS[method.value]}</strong> of <strong>{base.value?.name}</strong> on{" "}
-        <strong>{dataName.value}</strong>
-        {plan && `: ${counted(plan.steps, "step")}, ${short(plan.trainable)} parameters, ${bytes(plan.memory.peak)} of memory`}
-        {plan?.seconds != null && `, about ${duration(plan.seconds + (plan.answer_seconds ?? 0))}`}.
+        {words.before(again, method.value, base.value?.name ?? "", dataName.value ?? "", planned)}
         {plan !== null && plan.answers > 0 && <AnswersPlanned answers={plan.answers} seconds={plan.answer_seconds} whole={plan.seconds} />}
       </p>
       <SampleSettings />
       <div class="row">
         <Button kind={again ? "plain" : "first"} disabled={!fits || wrong !== null} onPress={startHere}>
-          {again ? "Start another run" : "Start training"}
+          {again ? words.startAnother : words.start}
         </Button>
-        {wrong !== null ? <small>{wrong}</small> : !fits && <small>It does not fit: see Method.</small>}
+        {wrong !== null ? <small>{wrong}</small> : !fits && <small>{words.doesNotFit}</small>}
       </div>
       {storage.value?.persistent === false && (
-        <small>
-          Snapshots and the result are kept in this browser. At the start the browser is asked not to clear them when the disk is full.
-        </small>
+        <small>{words.keptHere}</small>
       )}
     </section>
   );
 }
 
 function AnswersPlanned({ answers, seconds, whole }: { answers: number; seconds: number | null; whole: number | null }) {
-  const time = seconds === null ? "how long they take shows with the first" : `about ${duration(seconds)}${whole === null ? "" : " of it"}`;
-  return (
-    <small class="line">
-      {counted(answers, "answer")} on the way: {time}.
-    </small>
-  );
+  return <small class="line">{text.train.answersPlanned(counted(answers, "answer"), seconds === null ? null : duration(seconds), whole !== null)}</small>;
 }
 
 async function startHere(): Promise<void> {
@@ -126,22 +125,23 @@ async function startHere(): Promise<void> {
 
 function SampleSettings() {
   const { every, prompts, max_new_tokens } = sampling.value;
+  const words = text.train;
   return (
     <details>
-      <summary>Ask it while it learns</summary>
+      <summary>{words.askIt}</summary>
       <NumberField
-        name="Every"
-        help="The model answers the prompts below before the first step, after so many steps, and at the end; 0 never asks."
-        unit="steps"
+        of="sampling.every"
+        {...words.every}
+        unit={words.stepsUnit}
         whole
         least={0}
         value={every}
         onChange={(value) => (sampling.value = { ...sampling.value, every: value ?? 0 })}
       />
       <NumberField
-        name="Longest answer on the way"
-        help="An answer is cut after so many tokens. Long answers of a large model take longer than the training."
-        unit="tokens"
+        of="sampling.longest"
+        {...words.longestAnswer}
+        unit={words.tokensUnit}
         whole
         least={1}
         most={1024}
@@ -149,11 +149,11 @@ function SampleSettings() {
         onChange={(value) => (sampling.value = { ...sampling.value, max_new_tokens: value ?? 40 })}
       />
       <div class="label-above">
-        <label for="prompts">Prompts, one a line</label>
+        <label for="prompts">{words.prompts}</label>
         <textarea
           id="prompts"
           rows={3}
-          placeholder="Without any, the first questions of the data are asked."
+          placeholder={words.promptsPlaceholder}
           value={prompts.join("\n")}
           onInput={(event) => {
             const lines = event.currentTarget.value.split("\n");
@@ -167,29 +167,30 @@ function SampleSettings() {
 
 function Controls() {
   const now = phase.value;
+  const words = text.train;
   const first = useRef<HTMLDivElement>(null);
   // The start button is gone; the focus goes on to what the run can be told.
   useEffect(() => {
     if (document.activeElement === document.body) first.current?.focus({ preventScroll: true });
   }, []);
   return (
-    <div class="row controls" role="group" aria-label="The run" tabIndex={-1} ref={first}>
+    <div class="row controls" role="group" aria-label={words.theRun} tabIndex={-1} ref={first}>
       {now === "paused" ? (
         <Button kind="first" onPress={resume}>
-          Go on
+          {words.goOn}
         </Button>
       ) : (
         <Button disabled={now !== "running"} onPress={pause}>
-          {now === "pausing" ? "Pausing …" : "Pause"}
+          {now === "pausing" ? words.pausing : words.pause}
         </Button>
       )}
       <Button disabled={now !== "running" && now !== "paused"} onPress={() => ask({ kind: "save" })}>
-        Save a snapshot
+        {words.saveSnapshot}
       </Button>
       <Button disabled={now === "stopping"} onPress={stop}>
-        {now === "stopping" ? "Stopping …" : now === "starting" ? "Cancel" : "Stop and keep"}
+        {now === "stopping" ? words.stopping : now === "starting" ? text.shell.cancel : words.stopAndKeep}
       </Button>
-      {savedStep.value !== null && <small>Snapshot of step {savedStep.value} is kept.</small>}
+      {savedStep.value !== null && <small>{words.snapshotKept(savedStep.value)}</small>}
     </div>
   );
 }
@@ -197,15 +198,16 @@ function Controls() {
 /** Runs interrupted by a closed tab or a crash. */
 function Interrupted() {
   if (!runs.value.some(interrupted)) return null;
+  const words = text.train;
   return (
     <section class="part">
-      <h2>Interrupted runs</h2>
-      <p>A run goes on from its last snapshot, with its own settings and prompts, and reaches the same losses as without the interruption.</p>
+      <h2>{words.interrupted}</h2>
+      <p>{words.interruptedText}</p>
       <RunList
         only={interrupted}
         actions={(run) => (
-          <Button kind="first" label={`Go on with ${run.name}`} onPress={() => void start(run)}>
-            Go on
+          <Button kind="first" label={words.goOnWith(run.name)} onPress={() => void start(run)}>
+            {words.goOn}
           </Button>
         )}
       />

@@ -16,6 +16,7 @@ import { open, ready } from "../state/base.js";
 import { example } from "../state/data.js";
 import { set } from "../state/recipe.js";
 import { adopt, choose, tuned } from "../state/tuned.js";
+import { text } from "../text/index.js";
 
 /** Makes a finished full fine-tuning run the base, and selects LoRA as the method. */
 async function graft(id: string): Promise<void> {
@@ -27,21 +28,21 @@ async function graft(id: string): Promise<void> {
 
 /** Opens an adapter's base, and has the next run go on from the adapter. */
 async function trainFurther(run: Run): Promise<void> {
-  if (run.source.kind === "files") throw new Error(`Choose the folder ${run.base} as the base first: it is not kept in this browser.`);
+  if (run.source.kind === "files") throw new Error(text.use.chooseBaseFirst(run.base));
   await open(run.source);
   set({ finetuning_type: "lora", learning_rate: null, adapter_name_or_path: run.id });
   go("data");
 }
 
-/** What a result is made of, as a part of a sentence. */
+/** What a result is made of. */
 function whatItIs({ name, model, base, data, method }: Run): string {
-  const from = method === "merge" ? `the merge of an adapter into ${base}` : `${model ? "a whole model, tuned from" : "an adapter on"} ${base}`;
-  return `${name}, ${from}${data === null ? "" : `, trained on ${dataWords(data)}`}`;
+  return text.use.whatItIs(name, method === "merge" ? "merge" : model ? "model" : "adapter", base, data === null ? null : dataWords(data));
 }
 
 export function UseStep() {
   if (device.value === null) return <NoGpu />;
   const result = tuned.value;
+  const words = text.use;
   const whole = ready.value || result !== null;
   return (
     <>
@@ -51,17 +52,17 @@ export function UseStep() {
           action={
             result.model ? (
               <Button kind="first" onPress={() => graft(result.id)}>
-                Use as the base for LoRA
+                {words.baseForLora}
               </Button>
             ) : (
-              <Button onPress={() => trainFurther(result)}>Train it further</Button>
+              <Button onPress={() => trainFurther(result)}>{words.trainFurtherIt}</Button>
             )
           }
         >
-          <strong>Your model is ready:</strong> {whatItIs(result)}.
+          <strong>{text.train.isReady}</strong> {whatItIs(result)}
         </Notice>
       ) : (
-        whole && <Notice kind="info">No result is chosen yet: you can talk to the base, or choose a run below.</Notice>
+        whole && <Notice kind="info">{words.noResult}</Notice>
       )}
       {whole ? (
         <>
@@ -69,14 +70,14 @@ export function UseStep() {
           <HeatMap />
         </>
       ) : (
-        <Missing to="base">There is no model to talk to yet.</Missing>
+        <Missing to="base">{words.noModel}</Missing>
       )}
       {result && <Deltas key={result.id} />}
       {result && <TakeHome key={result.id} run={result} />}
       {ready.value && (
         <section class="part">
-          <h2>Bring an adapter back</h2>
-          <p>A folder in PEFT’s format, taken home earlier or trained elsewhere on the open base. It is kept like a run: ask it, train it further, merge it.</p>
+          <h2>{words.bringBack}</h2>
+          <p>{words.bringBackText}</p>
           <Drop
             folders
             onFiles={(given) => {
@@ -84,27 +85,27 @@ export function UseStep() {
               return adopt(name, files);
             }}
           >
-            <span>Drop the adapter’s folder here, or</span>
+            <span>{words.dropAdapter}</span>
           </Drop>
         </section>
       )}
       <section class="part">
-        <h2>Other runs</h2>
-        <p>Kept in this browser. A whole model can become the base for LoRA.</p>
+        <h2>{words.otherRuns}</h2>
+        <p>{words.otherRunsText}</p>
         <RunList
           only={(run) => run.usable && run.id !== result?.id}
           actions={(run) => (
             <>
-              <Button label={`Try ${run.name}`} onPress={() => choose(run.id)}>
-                Try
+              <Button label={words.tryRun(run.name)} onPress={() => choose(run.id)}>
+                {words.try}
               </Button>
               {run.model ? (
-                <Button label={`Use ${run.name} as the base for LoRA`} onPress={() => graft(run.id)}>
-                  Base for LoRA
+                <Button label={words.runForLora(run.name)} onPress={() => graft(run.id)}>
+                  {words.forLora}
                 </Button>
               ) : (
-                <Button label={`Train ${run.name} further`} onPress={() => trainFurther(run)}>
-                  Train further
+                <Button label={words.trainRunFurther(run.name)} onPress={() => trainFurther(run)}>
+                  {words.trainFurther}
                 </Button>
               )}
             </>

@@ -2,110 +2,101 @@
 import { set, textOf } from "../../state/recipe.js";
 import { SelectField } from "../Field.js";
 import { NumberKey, SwitchKey } from "./keys.js";
+import { text } from "../../text/index.js";
 
 export function Training() {
+  const words = text.method;
   return (
-    <section class="part" aria-label="Training">
-      <h2>Training</h2>
+    <section class="part" aria-label={words.training}>
+      <h2>{words.training}</h2>
       <NumberKey
         of="learning_rate"
-        name="Learning rate"
-        help="How far a step changes the weights. Too small: the model learns nothing. Too large: it forgets everything. Change this first when a run goes wrong."
+        {...words.rate}
         least={0}
       />
       <NumberKey
         of="num_train_epochs"
-        name="Epochs"
-        help="How often the run goes through the data."
+        {...words.epochs}
         least={0.001}
       />
       <NumberKey
         of="per_device_train_batch_size"
-        name="Samples at once"
-        help="Larger batches use the GPU better, and need more memory."
+        {...words.batch}
         whole
         least={1}
         most={4096}
       />
       <NumberKey
         of="gradient_accumulation_steps"
-        name="Batches per step"
-        help="The gradients of this many batches are added before a step: a larger batch without more memory."
+        {...words.accumulation}
         whole
         least={1}
         most={4096}
       />
       <SwitchKey
         of="gradient_checkpointing"
-        name="Save memory"
-        help="Keeps the inputs of the layers only and computes the rest again: less memory, about a third more time."
+        {...words.saveMemory}
       />
     </section>
   );
 }
 
 export function More() {
+  const words = text.method;
   return (
     <>
       <SelectField
-        name="Schedule"
-        help="How the learning rate changes over the run."
+        {...words.schedule}
         value={textOf("lr_scheduler_type")}
         options={[
-          ["cosine", "cosine"],
-          ["linear", "linear"],
-          ["constant", "constant"],
-          ["constant_with_warmup", "constant with warm-up"],
+          ["cosine", words.schedules.cosine],
+          ["linear", words.schedules.linear],
+          ["constant", words.schedules.constant],
+          ["constant_with_warmup", words.schedules.constant_with_warmup],
         ]}
         onChange={(value) => set({ lr_scheduler_type: value })}
       />
       <NumberKey
         of="warmup_ratio"
-        name="Warm-up"
-        help="The share of all steps in which the learning rate rises from 0."
+        {...words.warmup}
         least={0}
         most={0.99}
         otherwise="0"
       />
       <NumberKey
         of="max_steps"
-        name="Steps"
-        help="The number of steps, instead of epochs."
+        {...words.maxSteps}
         whole
         least={1}
-        otherwise="by epochs"
+        otherwise={words.byEpochs}
       />
       <NumberKey
         of="weight_decay"
-        name="Weight decay"
-        help="Pulls weights towards zero a little at every step."
+        {...words.decay}
         least={0}
         otherwise="0"
       />
       <NumberKey
         of="max_grad_norm"
-        name="Largest gradient"
-        help="A gradient with a larger norm is scaled down to this norm; 0 switches this off."
+        {...words.clip}
         least={0}
         otherwise="1"
       />
       <SelectField
-        name="Evaluate"
-        help="When the loss on held-out records is computed."
+        {...words.evaluate}
         value={textOf("eval_strategy")}
         options={[
-          ["epoch", "after each epoch"],
-          ["steps", "every N steps"],
-          ["no", "never"],
+          ["epoch", words.evaluations.epoch],
+          ["steps", words.evaluations.steps],
+          ["no", words.evaluations.no],
         ]}
         onChange={(value) => set({ eval_strategy: value })}
       />
       {textOf("eval_strategy") === "steps" && (
         <NumberKey
           of="eval_steps"
-          name="Evaluate every"
-          help="Steps between two evaluations."
-          unit="steps"
+          {...words.evaluateEvery}
+          unit={words.stepsUnit}
           whole
           least={1}
           otherwise="50"
@@ -113,18 +104,16 @@ export function More() {
       )}
       <NumberKey
         of="save_steps"
-        name="Snapshot every"
-        help="After the tab was closed or crashed, the run goes on from its last snapshot."
-        unit="steps"
+        {...words.snapshotEvery}
+        unit={words.stepsUnit}
         whole
         least={1}
       />
       <SelectField
-        name="Written as"
-        help="The number type of the result’s weights. Training itself computes in single precision."
+        {...words.writtenAs}
         value={textOf("export_dtype") || "auto"}
         options={[
-          ["auto", "as the base"],
+          ["auto", words.asTheBase],
           ["float32", "float32"],
           ["bfloat16", "bfloat16"],
           ["float16", "float16"],
@@ -133,8 +122,7 @@ export function More() {
       />
       <NumberKey
         of="seed"
-        name="Seed"
-        help="The same seed on the same GPU gives the same run, bit for bit."
+        {...words.seed}
         whole
         least={0}
       />

@@ -3,27 +3,27 @@ import { numberOf, ownAdapters, set, textOf } from "../../state/recipe.js";
 import { SelectField, TextField } from "../Field.js";
 import { Modules } from "../Modules.js";
 import { NumberKey, SwitchKey } from "./keys.js";
+import { text } from "../../text/index.js";
 
 export function Lora() {
+  const words = text.method;
   return (
     <section class="part" aria-label="LoRA">
-      <h2>The adapter</h2>
+      <h2>{words.adapter}</h2>
       <Begin />
       <SelectField
-        name="Base"
-        help="How the model itself is kept, which does not learn: fewer bits leave room on small devices, and round its weights. Memory is shown beside."
+        {...words.base}
         value={textOf("quantization_bit")}
         options={[
-          ["", "as it is stored"],
-          ["8", "8 bits"],
-          ["4", "4 bits (NF4)"],
+          ["", words.asStored],
+          ["8", words.bits(8, null)],
+          ["4", words.bits(4, "NF4")],
         ]}
         onChange={(bits) => set({ quantization_bit: bits === "" ? null : Number(bits) })}
       />
       <NumberKey
         of="lora_rank"
-        name="Rank"
-        help="The width of the small matrices: a higher rank can learn more and needs more memory."
+        {...words.rank}
         whole
         least={1}
         most={1024}
@@ -31,29 +31,25 @@ export function Lora() {
       />
       <NumberKey
         of="lora_alpha"
-        name="Alpha"
-        help="How strongly the adapter acts: its output is scaled by alpha / rank."
+        {...words.alpha}
         least={1e-6}
         otherwise={String(2 * (numberOf("lora_rank") ?? 8))}
       />
       <Modules />
       <NumberKey
         of="lora_dropout"
-        name="Dropout"
-        help="Switches off this share of the adapter’s inputs at random, against overfitting."
+        {...words.dropout}
         least={0}
         most={0.99}
         otherwise="0"
       />
       <SwitchKey
         of="use_dora"
-        name="DoRA"
-        help="Learns each weight row’s length apart from its direction: often better at a low rank, a little slower."
+        {...words.dora}
       />
       <SwitchKey
         of="use_rslora"
-        name="rsLoRA"
-        help="Scales by alpha / √rank, so that a high rank does not learn ever more slowly."
+        {...words.rslora}
       />
     </section>
   );
@@ -62,32 +58,31 @@ export function Lora() {
 /** Which adapter the run goes on from: one of the open base, or none. */
 function Begin() {
   const own = ownAdapters.value;
+  const words = text.method;
   if (own.length === 0) return null;
   return (
     <SelectField
-      name="Go on from"
-      help="A new adapter, or one of this base that is trained further: its rank and modules are kept."
+      {...words.goOnFrom}
       value={textOf("adapter_name_or_path")}
-      options={[["", "a new adapter"], ...own.map(({ id, name }) => [id, name] as const)]}
+      options={[["", words.newAdapter], ...own.map(({ id, name }) => [id, name] as const)]}
       onChange={(id) => set({ adapter_name_or_path: id === "" ? null : id })}
     />
   );
 }
 
 export function Freeze() {
+  const words = text.method;
   return (
-    <section class="part" aria-label="Some layers">
-      <h2>The layers</h2>
+    <section class="part" aria-label={words.methods.freeze.name}>
+      <h2>{words.layers}</h2>
       <NumberKey
         of="freeze_trainable_layers"
-        name="Layers that learn"
-        help="Counted from the end; a negative number counts from the start."
+        {...words.layersThatLearn}
         whole
         otherwise="2"
       />
       <TextField
-        name="Modules"
-        help="Which modules of those layers learn, with commas between them."
+        {...words.freezeModules}
         value={textOf("freeze_trainable_modules")}
         otherwise="all"
         onChange={(value) => set({ freeze_trainable_modules: value.trim() || null })}

@@ -4,7 +4,7 @@ import { NumberField, type NumberProps, SwitchField, type SwitchProps } from "..
 
 /** A number field; an empty one removes the key from the recipe. */
 export function NumberKey({ of, ...rest }: { of: string } & Omit<NumberProps, "value" | "onChange">) {
-  return <NumberField {...rest} value={numberOf(of)} onChange={(value) => set({ [of]: value })} />;
+  return <NumberField {...rest} of={of} value={numberOf(of)} onChange={(value) => set({ [of]: value })} />;
 }
 
 /** A switch. Off is the default of all such keys, so it removes the key from the recipe. */

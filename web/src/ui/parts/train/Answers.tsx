@@ -3,8 +3,10 @@ import { asked } from "../../state/questions.js";
 import { active, phase } from "../../state/phase.js";
 import { progress, samples, sampling, shownRun, skip, writing } from "../../state/run.js";
 import { Button } from "../Button.js";
+import { ProgressWords } from "../English.js";
+import { text } from "../../text/index.js";
 
-const WHEN = (step: number) => (step === 0 ? "Before the first step" : `After step ${count(step)}`);
+const WHEN = (step: number) => (step === 0 ? text.train.beforeFirst : text.train.afterStep(count(step)));
 
 /** What the model answers while it learns: the first and the newest answer to each prompt, one below the other. */
 export function Answers() {
@@ -14,12 +16,12 @@ export function Answers() {
   if (prompts.length === 0) return null;
   const own = active.value && phase.value !== "elsewhere";
   return (
-    <section class="answers-live" aria-label="What it says while it learns">
+    <section class="answers-live" aria-label={text.train.whatItSaysLabel}>
       <div class="row">
-        <h2 class="grow">What it says</h2>
+        <h2 class="grow">{text.train.whatItSays}</h2>
         {own && now && (
           <Button kind="quiet" onPress={skip}>
-            Skip these answers
+            {text.train.skip}
           </Button>
         )}
       </div>
@@ -38,6 +40,7 @@ function Prompt({ prompt }: { prompt: string }) {
   const [newest] = answers;
   const oldest = answers.at(-1);
   const right = asked.value.find(({ question }) => question === prompt)?.answer;
+  const words = text.train;
   const waiting = !now && !newest && (active.value || phase.value === "elsewhere");
   return (
     <li class="prompt">
@@ -46,7 +49,7 @@ function Prompt({ prompt }: { prompt: string }) {
         {oldest && (oldest !== newest || now !== null) && (
           <div>
             <dt>{WHEN(oldest.step)}</dt>
-            <dd class="soft">{oldest.text || "(nothing)"}</dd>
+            <dd class="soft">{oldest.text || words.nothing}</dd>
           </div>
         )}
         {now ? (
@@ -62,8 +65,8 @@ function Prompt({ prompt }: { prompt: string }) {
             <div>
               <dt>{WHEN(newest.step)}</dt>
               <dd>
-                {newest.text || "(nothing)"}
-                {newest.finish === "skipped" && <span class="soft"> … (skipped)</span>}
+                {newest.text || words.nothing}
+                {newest.finish === "skipped" && <span class="soft">{words.skipped}</span>}
                 {(newest.finish === "length" || newest.finish === "context") && <span class="soft"> …</span>}
               </dd>
             </div>
@@ -71,13 +74,13 @@ function Prompt({ prompt }: { prompt: string }) {
         )}
         {waiting && (
           <div>
-            <dt>{progress.value ? progress.value.what : "Soon"}</dt>
-            <dd class="soft">{sampling.value.every > 0 ? "Its answer before it learns comes first." : "It is not asked."}</dd>
+            <dt>{progress.value ? <ProgressWords what={progress.value.what} /> : words.soon}</dt>
+            <dd class="soft">{sampling.value.every > 0 ? words.firstAnswer : words.notAsked}</dd>
           </div>
         )}
         {right != null && (
           <div class="right">
-            <dt>The right answer, which it never sees</dt>
+            <dt>{words.rightAnswer}</dt>
             <dd>{right}</dd>
           </div>
         )}
@@ -91,24 +94,24 @@ export function AllAnswers() {
   if (samples.value.length === 0) return null;
   return (
     <details>
-      <summary>All answers so far</summary>
-      <div class="scroll tall" tabIndex={0} role="region" aria-label="All answers so far">
+      <summary>{text.train.allAnswers}</summary>
+      <div class="scroll tall" tabIndex={0} role="region" aria-label={text.train.allAnswers}>
         <table class="said">
           <thead>
             <tr>
               <th scope="col" class="number">
-                Step
+                {text.train.step}
               </th>
-              <th scope="col">Asked</th>
-              <th scope="col">Answered</th>
+              <th scope="col">{text.train.asked}</th>
+              <th scope="col">{text.train.answered}</th>
             </tr>
           </thead>
           <tbody>
-            {samples.value.map(({ step, prompt, text }, index) => (
+            {samples.value.map(({ step, prompt, text: answer }, index) => (
               <tr key={samples.value.length - index}>
                 <td class="number">{step}</td>
                 <td>{prompt}</td>
-                <td>{text}</td>
+                <td>{answer}</td>
               </tr>
             ))}
           </tbody>

@@ -6,17 +6,19 @@ import { failed, say } from "../../state/faults.js";
 import { phase } from "../../state/phase.js";
 import { last } from "../../state/run.js";
 import { Button } from "../Button.js";
+import { text } from "../../text/index.js";
 
 /** Asks the model that is being trained, between two steps or while the run is held. */
 export function AskLearning() {
-  const text = useSignal("");
+  const typed = useSignal("");
+  const words = text.train;
   const answers = useSignal<{ step: number; question: string; answer: string }[]>([]);
   const abort = useRef<AbortController | null>(null);
   const busy = useSignal(false);
   const held = phase.value === "paused";
   if (!held && phase.value !== "running") return null;
   const send = async () => {
-    const question = text.value.trim();
+    const question = typed.value.trim();
     if (question === "" || busy.value) return;
     const entry = { step: last.value?.current_steps ?? 0, question, answer: "" };
     const write = (more: string) => {
@@ -32,8 +34,8 @@ export function AskLearning() {
         { kind: "chat", which: "learning", messages, sampling: settings.peek() },
         { on: (event) => event.kind === "text" && write(event.text), signal: abort.current.signal },
       );
-      text.value = "";
-      say(`The learning model: ${entry.answer}`);
+      typed.value = "";
+      say(text.train.learning(entry.answer));
     } catch (error) {
       failed(error);
     } finally {
@@ -41,7 +43,7 @@ export function AskLearning() {
     }
   };
   return (
-    <section class="stack tight" aria-label="Ask the learning model">
+    <section class="stack tight" aria-label={words.askLearning}>
       <form
         class="row"
         onSubmit={(event) => {
@@ -50,18 +52,18 @@ export function AskLearning() {
         }}
       >
         <label class="unseen" for="ask-learning">
-          Question to the learning model
+          {words.questionToLearning}
         </label>
         <input
           id="ask-learning"
           class="grow"
           type="text"
           autocomplete="off"
-          placeholder={held ? "Ask the model as it is now" : "Ask it now: it answers after the present step"}
-          value={text.value}
-          onInput={(event) => (text.value = event.currentTarget.value)}
+          placeholder={held ? words.askAsItIs : words.askNow}
+          value={typed.value}
+          onInput={(event) => (typed.value = event.currentTarget.value)}
         />
-        {busy.value ? <Button onPress={() => abort.current?.abort()}>Stop the answer</Button> : <Button onPress={send}>Ask</Button>}
+        {busy.value ? <Button onPress={() => abort.current?.abort()}>{words.stopAnswer}</Button> : <Button onPress={send}>{words.ask}</Button>}
       </form>
       {answers.value.length > 0 && (
         <ul class="stack tight">
@@ -69,7 +71,7 @@ export function AskLearning() {
             <li class="prompt" key={answers.value.length - index}>
               <p class="question">{question}</p>
               <p>
-                <small>After step {step}: </small>
+                <small>{words.afterStepColon(step)}</small>
                 {answer}
               </p>
             </li>

@@ -1,0 +1,176 @@
+// The page in Chinese, with the worker by script: every step at three widths, in both schemes; nothing English is left, and changing the
+// language changes nothing else.
+import { AxeBuilder } from "@axe-core/playwright";
+import type { Page } from "@playwright/test";
+import { join } from "node:path";
+import { root } from "../../scripts/lib/host.mjs";
+import { firstLanguage, languageOf } from "../../web/src/ui/text/language.js";
+import { expect, test } from "./ui/test.js";
+
+/** Names and what has no other word in Chinese texts of the field, by lower case. */
+const NAMES = new Set(
+  (
+    "rootstock english lora dora rslora gpu webgpu hugging face peft transformers vllm llama llama.cpp llama-factory gguf safetensors json lines csv tsv txt jsonl yaml zip nan " +
+    "alpha dropout all sft dpo kto pt instruction prompt messages chosen rejected label tag pref beta float16 float32 bfloat16 nf4 user assistant rope dtype " +
+    // units
+    "kb mb gb " +
+    // of the scripted worker: its device, its model, its runs, their settings
+    "scripted device village pirate merged learning rate"
+  ).split(" "),
+);
+
+/** Visible words of Latin letters that are neither names, nor code, nor marked as English, nor said or read by the model. */
+async function latin(page: Page): Promise<string[]> {
+  const words = await page.evaluate(() => {
+    const found: string[] = [];
+    // Names of files, tensors and keys are no words.
+    const wordsOf = (text: string) => (text.match(/[A-Za-z][\w./-]+/g) ?? []).filter((word) => !/[_.\d]/.test(word.replace(/\.$/, "")));
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+      const place = node.parentElement;
+      if (!place || !place.checkVisibility({ visibilityProperty: true })) continue;
+      if (place.closest("code, [lang=en], .tokens, .token, .question, .answers p, .answers-live dd, .said, textarea, .modules, script, dd[data-own]")) continue;
+      found.push(...wordsOf(node.textContent ?? ""));
+    }
+    for (const element of document.querySelectorAll("[aria-label], [placeholder], [title]")) {
+      if (element.closest("[lang=en], .token")) continue;
+      for (const name of ["aria-label", "title"]) found.push(...wordsOf(element.getAttribute(name) ?? ""));
+    }
+    return found;
+  });
+  return [...new Set(words)].filter((word) => !NAMES.has(word.toLowerCase()));
+}
+
+/** Goes through all steps; `at` is called on each. */
+async function allSteps(page: Page, at: (name: string) => Promise<void>): Promise<void> {
+  await page.goto("./?lang=zh");
+  await expect(page.getByRole("button", { name: "看它学习" })).toBeEnabled();
+  await at("home");
+  await page.getByRole("link", { name: "选择基座模型" }).click();
+  await expect(page.getByRole("table")).toBeVisible();
+  await at("base");
+  await page.getByRole("button", { name: "使用村庄模型" }).click();
+  await expect(page.getByText("可以使用。", { exact: true })).toBeVisible();
+  await at("check");
+  await page.getByRole("link", { name: "下一步：数据" }).click();
+  await expect(page.getByText("样本 1（")).toBeVisible();
+  await at("data");
+  await page.getByRole("link", { name: "下一步：方法" }).click();
+  await page.getByRole("radio", { name: /LoRA/ }).check();
+  await expect(page.getByText("42,240", { exact: true })).toBeVisible();
+  await page.getByText("更多设置").click();
+  await at("method");
+  await page.getByRole("link", { name: "下一步：训练" }).click();
+  await page.getByText("在学习过程中提问").click();
+  await page.getByRole("button", { name: "开始训练" }).click();
+  await expect(page.getByRole("link", { name: "下一步：使用" })).toBeVisible();
+  await at("train");
+  await page.getByRole("link", { name: "下一步：使用" }).click();
+  await page.getByLabel("问题", { exact: true }).fill("Who lives in the red house?");
+  await page.keyboard.press("Enter");
+  await expect(page.getByRole("log")).toContainText("Anna lives in the red house. (1)");
+  await page.getByRole("button", { name: "显示每个词元的损失" }).click();
+  await page.getByRole("button", { name: "计算 ΔW" }).click();
+  await expect(page.getByText("ΔW 的奇异值")).toBeVisible();
+  await at("use");
+  await page.getByRole("link", { name: "比较训练记录" }).click();
+  await expect(page.getByRole("img", { name: /所选训练的训练损失/ })).toBeVisible();
+  await at("runs");
+}
+
+const WIDTHS = { phone: { width: 390, height: 844 }, laptop: { width: 1280, height: 800 }, projector: { width: 1920, height: 1080 } };
+
+for (const [name, size] of Object.entries(WIDTHS)) {
+  test(`every step is in Chinese on a ${name}, in both schemes`, async ({ page }) => {
+    await page.setViewportSize(size);
+    // Colours change at once, not over a moment that the contrast would be measured in.
+    await page.emulateMedia({ colorScheme: "light", reducedMotion: "reduce" });
+    await allSteps(page, async (step) => {
+      expect(await latin(page), `English words on ${step}`).toEqual([]);
+      await expect(page.locator("html")).toHaveAttribute("lang", "zh-CN");
+      const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      expect(overflow, `${step} is no wider than the window`).toBeLessThanOrEqual(0);
+      for (const colorScheme of ["light", "dark"] as const) {
+        await page.emulateMedia({ colorScheme });
+        // The dark colours differ in contrast only.
+        const axe = new AxeBuilder({ page });
+        const { violations } = await (colorScheme === "dark" ? axe.withRules(["color-contrast"]) : axe).analyze();
+        const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" | ").slice(0, 400)}`);
+        expect(found, `${step}, ${colorScheme}`).toEqual([]);
+        await page.evaluate(() => scrollTo(0, 0));
+        await page.screenshot({ path: join(root, `target/screenshots/zh-${step}-${name}-${colorScheme}.png`), fullPage: true });
+      }
+      await page.emulateMedia({ colorScheme: "light" });
+    });
+  });
+}
+
+test("the language is chosen by address, by choice and by the browser, in this order", () => {
+  expect(firstLanguage("?lang=zh", "en", ["en"])).toBe("zh");
+  expect(firstLanguage("?lang=zh-Hans&tuning=amd", null, ["en"])).toBe("zh");
+  expect(firstLanguage("?lang=xx", "zh", ["en"])).toBe("zh");
+  expect(firstLanguage("", null, ["fr-CH", "zh-TW", "en"])).toBe("zh");
+  expect(firstLanguage("", null, ["fr"])).toBe("en");
+  expect(languageOf("constructor")).toBeNull();
+});
+
+test("the language is found in the head, kept, and named in an address that names one", async ({ page }) => {
+  await page.goto("./?lang=en#/data");
+  await page.getByRole("button", { name: "中文" }).click();
+  await expect(page.getByRole("heading", { level: 1, name: "给它例子" })).toBeVisible();
+  expect(page.url()).toContain("?lang=zh#/data");
+  await expect(page).toHaveTitle("给它例子 – Rootstock");
+  await page.goto("./#/method");
+  await expect(page.getByRole("heading", { level: 1, name: "选择方法" })).toBeVisible();
+  await page.getByRole("button", { name: "English" }).click();
+  await expect(page.getByRole("heading", { level: 1, name: "Choose the method" })).toBeVisible();
+  await expect(page.locator("html")).toHaveAttribute("lang", "en");
+  expect(page.url()).not.toContain("lang=");
+});
+
+test.describe("a browser whose user reads Chinese", () => {
+  test.use({ locale: "zh-CN" });
+  test("begins in Chinese", async ({ page }) => {
+    await page.goto("./");
+    await expect(page.getByRole("heading", { level: 1, name: "教语言模型学会新东西" })).toBeVisible();
+  });
+});
+
+test("texts that cannot be loaded leave the page in English, and say so", async ({ page }) => {
+  await page.route(/\/text\/zh\//, (route) => route.abort());
+  await page.goto("./?lang=zh");
+  await expect(page.getByRole("heading", { level: 1, name: "Teach a language model something new" })).toBeVisible();
+  await page.getByRole("button", { name: "中文" }).click();
+  await expect(page.getByRole("alert")).toBeVisible();
+  await expect(page.locator("html")).toHaveAttribute("lang", "en");
+});
+
+test("in the middle of a run the language changes, and nothing else", async ({ page }) => {
+  await page.goto("./?steps=4000&wait=20#/base");
+  await page.getByRole("button", { name: "Use the village model" }).click();
+  await page.getByRole("link", { name: "Next: Data" }).click();
+  await page.getByRole("link", { name: "Next: Method" }).click();
+  // What is typed stays, also where it is no number.
+  await page.getByLabel("Epochs").fill("7");
+  await page.getByLabel("Learning rate").fill("fast");
+  await page.getByRole("button", { name: "中文" }).click();
+  await expect(page.getByLabel("轮数")).toHaveValue("7");
+  await expect(page.getByLabel("学习率", { exact: true })).toHaveValue("fast");
+  await expect(page.getByLabel("学习率", { exact: true })).toHaveAccessibleDescription(/这不是数字/);
+  await page.getByLabel("学习率", { exact: true }).fill("1e-3");
+  await page.getByRole("link", { name: "下一步：训练" }).click();
+  await page.getByRole("button", { name: "开始训练" }).click();
+  const steps = page.locator(".figures dd").first();
+  await expect(steps).toHaveText(/^\d[\d,]* \/ 4,000$/);
+  const before = Number((await steps.textContent())?.split(" ")[0]?.replace(",", ""));
+  await page.getByRole("button", { name: "English" }).click();
+  await expect(page.getByRole("button", { name: "Pause" })).toBeVisible();
+  await expect(steps).toHaveText(/^\d[\d,]* of 4,000$/);
+  await expect.poll(async () => Number((await steps.textContent())?.split(" ")[0]?.replace(",", ""))).toBeGreaterThan(before);
+  // The curves are drawn anew with their names, and go on.
+  await expect(page.locator(".u-legend").first()).toContainText("evaluation");
+  await page.getByRole("button", { name: "中文" }).click();
+  await expect(page.locator(".u-legend").first()).toContainText("评估损失");
+  await page.getByRole("button", { name: "停止并保留" }).click();
+  await expect(page.getByRole("navigation", { name: "步骤" })).toContainText("已停止。");
+});

@@ -1,0 +1,35 @@
+export const device = {
+  /** After what is in the way. */
+  soNothing: ", so nothing can be trained here. Checking and repairing models and looking at tokens work.",
+  notSecure: (origin: string) => `The address ${origin} is not secure`,
+  notSecureWhy:
+    "Browsers offer WebGPU and storage only over https, and over http on the machine itself (http://localhost). Open the page on that machine, or serve it by https: `rootstock serve --lan` does that for a local network.",
+  framed: "This page is shown inside another site’s page, which does not let it use WebGPU",
+  framedWhy: (origin: string) => `Open ${origin} in a tab of its own.`,
+  noAdapter: "This browser has WebGPU, but found no graphics card that it may use",
+  noAdapterWhy:
+    "It is often a blocked graphics driver, or hardware acceleration that is switched off in the browser’s settings; the address chrome://gpu (about:support in Firefox) says why. On a machine without a graphics card, Chrome computes on the processor when it is started with --enable-unsafe-webgpu.",
+  noWebGpu: "This browser offers no WebGPU",
+  noWebGpuWhy: "WebGPU is in Chrome and Edge 113 or later (on Linux 144), Safari 26, and Firefox 141 on Windows and 145 on Macs.",
+  speed: "Speed",
+  speedTitle: "Speed of this device",
+  speedText:
+    "Training steps and answers of a model's shape with random weights, beside the device's own peaks, measured in the same minute. Close other programs for figures that mean something.",
+  measureVillage: "Measure the village model",
+  measureLarge: "Measure SmolLM2-135M (2.4 GB of GPU memory)",
+  methods: { full: "All parameters", lora: "LoRA" } as Record<string, string>,
+  peaks: (device: string, flops: string, bandwidth: string) => `${device}: ${flops} GFLOP/s, ${bandwidth} GB/s at its peak.`,
+  stepsAndAnswers: "Steps and answers",
+  what: "What",
+  tokensPerSecond: "Tokens a second",
+  ofThePeak: "Of the peak",
+  tokensAStep: (method: string, batch: string) => `${method}, ${batch} tokens a step`,
+  writingAnAnswer: "Writing an answer",
+  kernels: "Kernels",
+  kernel: "Kernel",
+  shape: "Shape",
+  times: "Times",
+  ofTheStep: "Of the step",
+  copy: "Copy as text",
+  copied: "Copied",
+};

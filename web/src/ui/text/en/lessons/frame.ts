@@ -1,0 +1,24 @@
+import type { Stage } from "../../../learn/frame.js";
+
+const stages: Record<Stage, string> = { predict: "Predict", do: "Do", see: "See", explain: "Explain" };
+
+/** What every lesson has, and the list of them. */
+export const frame = {
+  stages,
+  nothingToSee: "There is nothing to see yet: do it first.",
+  parts: "Parts of the lesson",
+  seeWhatItShows: "See what it shows",
+  explainIt: "Explain it",
+  linkCopied: "The link is copied.",
+  copied: "Copied",
+  copyTheLink: "Copy the link",
+  leavePresentation: "Leave the presentation",
+  present: "Present",
+  sceneOf: (scene: number, all: number) => `${scene} of ${all}`,
+  goOnWithoutGuess: "Go on without a guess",
+  thatIsMyGuess: "That is my guess",
+  youPredicted: "You predicted",
+  nothing: "nothing",
+  experimentSays: "The experiment says",
+  nextLesson: (title: string) => `Next lesson: ${title}`,
+};

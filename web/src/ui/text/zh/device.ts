@@ -1,0 +1,35 @@
+import type { device as english } from "../en/device.js";
+
+export const device: typeof english = {
+  soNothing: "，因此无法在这里训练。检查和修复模型、查看词元仍然可以使用。",
+  notSecure: (origin) => `网址 ${origin} 不是安全连接`,
+  notSecureWhy:
+    "浏览器只在 https 下，或在本机的 http（http://localhost）下提供 WebGPU 和存储。请在那台电脑上打开本页面，或用 https 提供它：`rootstock serve --lan` 可以在局域网里做到这一点。",
+  framed: "本页面显示在另一个网站的页面里，而那个网站不允许它使用 WebGPU",
+  framedWhy: (origin) => `请在单独的标签页中打开 ${origin}。`,
+  noAdapter: "这个浏览器支持 WebGPU，但没有找到可用的显卡",
+  noAdapterWhy:
+    "常见的原因是显卡驱动被浏览器屏蔽，或浏览器设置里关闭了硬件加速；网址 chrome://gpu（Firefox 为 about:support）会说明原因。没有显卡的电脑上，用 --enable-unsafe-webgpu 启动 Chrome，就由处理器来计算。",
+  noWebGpu: "这个浏览器不支持 WebGPU",
+  noWebGpuWhy: "支持 WebGPU 的有：Chrome 和 Edge 113 及以上（Linux 上为 144）、Safari 26，以及 Windows 上的 Firefox 141 和 Mac 上的 Firefox 145。",
+  speed: "速度",
+  speedTitle: "这台设备的速度",
+  speedText: "用随机权重、按某个模型的形状测量训练步和回答的速度，并与同一分钟内测得的设备峰值对比。要得到有意义的数据，请先关闭其他程序。",
+  measureVillage: "测量村庄模型",
+  measureLarge: "测量 SmolLM2-135M（需要 2.4 GB 显存）",
+  methods: { full: "全部参数", lora: "LoRA" },
+  peaks: (device, flops, bandwidth) => `${device}：峰值 ${flops} GFLOP/s，${bandwidth} GB/s。`,
+  stepsAndAnswers: "训练步与回答",
+  what: "项目",
+  tokensPerSecond: "每秒词元数",
+  ofThePeak: "占峰值",
+  tokensAStep: (method, batch) => `${method}，每步 ${batch} 个词元`,
+  writingAnAnswer: "生成回答",
+  kernels: "内核",
+  kernel: "内核",
+  shape: "形状",
+  times: "次数",
+  ofTheStep: "占一步",
+  copy: "复制为文本",
+  copied: "已复制",
+};
