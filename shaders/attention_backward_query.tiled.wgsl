@@ -1,5 +1,6 @@
 // Attention backward, queries: d_q = (p * (d_o v^T - delta)) k * scale, with p recomputed from the log-sum-exp.
 // Saves the probabilities (nothing of size tokens x tokens is kept from the forward) and needs no atomics: each row of d_q has one owner.
+// Makes delta = sum of d_o * o of its rows itself and leaves it for the pass over keys.
 // For GPUs: tiles of 32 rows x 64 keys, 8 x 4 or 4 x 4 a thread, through 12 KiB of workgroup memory; sums of up to 128 floats a head stay in registers.
 // use: shared/attention.wgsl
 // use: shared/attention_rows.wgsl
@@ -9,12 +10,15 @@
 @group(0) @binding(2) var<storage, read> k: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> v: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read> d_o: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read> row_sums: array<vec2<f32>>;
+@group(0) @binding(5) var<storage, read> o: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read> starts: array<u32>;
-@group(0) @binding(7) var<storage, read_write> d_q: array<vec4<f32>>;
+/// (tokens, heads): the log-sum-exp, and delta.
+@group(0) @binding(7) var<storage, read_write> row_sums: array<vec2<f32>>;
+@group(0) @binding(8) var<storage, read_write> d_q: array<vec4<f32>>;
 
 /// Slices of 64 floats of a head whose sums a thread keeps in registers: 1 or 2; 0 for longer heads, whose sums lie in the output.
 override SLICES: u32 = 1u;
+
 // First key that query token i sees.
 fn first_key(i: u32) -> u32 {
     return max(starts[i], window_start(i));
@@ -26,10 +30,16 @@ fn row_start(row: u32, kv_head: u32, stride: u32) -> u32 {
     return token * stride + (kv_head * params.group + row - token * params.group) * params.head_dim4;
 }
 
+// A row's place among row_sums.
+fn place_of(row: u32, kv_head: u32) -> u32 {
+    let token = row / params.group;
+    return token * params.kv_heads * params.group + kv_head * params.group + row - token * params.group;
+}
+
 // d(loss) / d(dot product) of a row with the keys j + 0..3.
 fn d_products4(products: vec4<f32>, d_p: vec4<f32>, row: u32, kv_head: u32, j: u32) -> vec4<f32> {
     let token = row / params.group;
-    let sums = row_sums[token * params.kv_heads * params.group + kv_head * params.group + row - token * params.group];
+    let sums = row_sums[place_of(row, kv_head)];
     let keys = j + vec4<u32>(0u, 1u, 2u, 3u);
     let seen = (keys >= vec4<u32>(first_key(token))) & (keys <= vec4<u32>(token));
     let scores = scores4(products);
@@ -49,6 +59,39 @@ fn d_products(s: Tile, d_p: Tile, row: u32, last: u32, kv_head: u32, j: u32) -> 
     return Tile(a, mat4x4<f32>(
         d_products4(s.b[0], d_p.b[0], min(row + 4u, last), kv_head, j), d_products4(s.b[1], d_p.b[1], min(row + 5u, last), kv_head, j),
         d_products4(s.b[2], d_p.b[2], min(row + 6u, last), kv_head, j), d_products4(s.b[3], d_p.b[3], min(row + 7u, last), kv_head, j)));
+}
+
+// A sixteenth of a row's delta: every sixteenth vec4 of its head from x on.
+fn part_of_delta(row: u32, last: u32, kv_head: u32, x: u32) -> f32 {
+    let o_row = row_start(min(row, last), kv_head, params.o_stride);
+    let d_o_row = row_start(min(row, last), kv_head, params.d_o_stride);
+    var sum = vec4<f32>(0.0);
+    for (var c = x; c < params.head_dim4; c += 16u) {
+        sum = fma(o[o_row + c], d_o[d_o_row + c], sum);
+    }
+    return sum.x + sum.y + sum.z + sum.w;
+}
+
+// Leaves delta of the workgroup's rows for all its threads and for the pass over keys. To be called by all of them.
+fn make_delta(row0: u32, last: u32, kv_head: u32, thread: u32) {
+    let x = thread % 16u;
+    let row = row0 + ROWS * (thread / 16u);
+    for (var i = 0u; i < ROWS; i++) {
+        staged[2u * thread + i / 4u][i % 4u] = part_of_delta(row + i, last, kv_head, x);
+    }
+    workgroupBarrier();
+    if (thread < OWNED) {
+        let lane = thread % ROWS;
+        var delta = 0.0;
+        for (var n = 0u; n < 16u; n++) {
+            delta += staged[2u * (16u * (thread / ROWS) + n) + lane / 4u][lane % 4u];
+        }
+        if (row0 + thread <= last) {
+            row_sums[place_of(row0 + thread, kv_head)].y = delta;
+        }
+    }
+    storageBarrier();
+    workgroupBarrier();
 }
 
 // Adds the tile's keys, weighted: a slice from c0 on.
@@ -118,6 +161,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(num_workgroups) wo
     // The keys that any row of the tile sees: sequences lie one after the other, so the first row starts first.
     let first = first_key(row0 / params.group);
     let end = min(row0 + OWNED - 1u, last) / params.group + 1u;
+
+    make_delta(row0, last, kv_head, thread);
 
     // From zero, or from what is there.
     let from_zero = starts_from_zero(true, 1u);

@@ -11,7 +11,8 @@
 @group(0) @binding(4) var<storage, read> v: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read> starts: array<u32>;
 @group(0) @binding(6) var<storage, read_write> o: array<vec4<f32>>;
-@group(0) @binding(7) var<storage, read_write> lse: array<f32>;
+/// (tokens, heads): the log-sum-exp, and room for what the backward pass adds.
+@group(0) @binding(7) var<storage, read_write> row_sums: array<vec2<f32>>;
 
 /// Threads of a workgroup.
 const THREADS: u32 = 8u;
@@ -152,14 +153,14 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     let sums = row_max + log(row_sum);
     let index = token * params.kv_heads * params.group + head;
-    lse[index.x] = sums.x;
+    row_sums[index.x].x = sums.x;
     if (count > 1u) {
-        lse[index.y] = sums.y;
+        row_sums[index.y].x = sums.y;
     }
     if (count > 2u) {
-        lse[index.z] = sums.z;
+        row_sums[index.z].x = sums.z;
     }
     if (count > 3u) {
-        lse[index.w] = sums.w;
+        row_sums[index.w].x = sums.w;
     }
 }

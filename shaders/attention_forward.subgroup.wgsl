@@ -12,7 +12,8 @@
 @group(0) @binding(4) var<storage, read> v: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read> starts: array<u32>;
 @group(0) @binding(6) var<storage, read_write> o: array<vec4<f32>>;
-@group(0) @binding(7) var<storage, read_write> lse: array<f32>;
+/// (tokens, heads): the log-sum-exp, and room for what the backward pass adds.
+@group(0) @binding(7) var<storage, read_write> row_sums: array<vec2<f32>>;
 
 // 1 in generation: k and v are caches of one sequence, and starts is not looked at.
 override CACHED: u32 = 0u;
@@ -229,9 +230,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         }
     }
     if (store_a) {
-        lse[token_a * heads + head_a] = max_a + log(sum_a);
+        row_sums[token_a * heads + head_a].x = max_a + log(sum_a);
     }
     if (store_b) {
-        lse[token_b * heads + head_b] = max_b + log(sum_b);
+        row_sums[token_b * heads + head_b].x = max_b + log(sum_b);
     }
 }

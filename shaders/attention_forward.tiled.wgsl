@@ -12,7 +12,8 @@
 @group(0) @binding(4) var<storage, read> v: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read> starts: array<u32>;
 @group(0) @binding(6) var<storage, read_write> o: array<vec4<f32>>;
-@group(0) @binding(7) var<storage, read_write> lse: array<f32>;
+/// (tokens, heads): the log-sum-exp, and room for what the backward pass adds.
+@group(0) @binding(7) var<storage, read_write> row_sums: array<vec2<f32>>;
 
 /// Slices of 64 floats of a head whose sums a thread keeps in registers: 1 or 2; 0 for longer heads, whose sums lie in the output.
 override SLICES: u32 = 1u;
@@ -125,7 +126,7 @@ fn load_tile(a: vec4<f32>, b: vec4<f32>, row: u32, rows: u32, kv_head: u32, c: u
 fn store_sum(sum: f32, row: u32, rows: u32, kv_head: u32) {
     if (row < rows) {
         let token = row / params.group;
-        lse[token * params.kv_heads * params.group + kv_head * params.group + row - token * params.group] = sum;
+        row_sums[token * params.kv_heads * params.group + kv_head * params.group + row - token * params.group].x = sum;
     }
 }
 

@@ -1,6 +1,7 @@
 // y[c] = sum over the rows of x[row, c]: the gradient of a bias, and the second stage of every sum over rows.
 // One owner per (block of rows, vec4 of columns), so no atomics; with one block it is the sum itself.
 // Where a GPU needs more threads than columns: several blocks into partial sums, then the same kernel over those.
+// Matrices of one shape at equal distances are summed by one dispatch: the second stages of all norms of a model.
 // use: shared/step.wgsl
 // use: shared/accumulate.wgsl
 
@@ -20,16 +21,20 @@ struct Params {
     block_rows: u32,
     /// 0: y is written; 1: added to; 2: as the micro-step says. With several blocks: 0.
     accumulate: u32,
+    /// From one matrix x to the next in vec4.
+    x_apart: u32,
+    /// From one y to the next in vec4.
+    y_apart: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<uniform> step: Step;
-/// (rows, cols)
+/// (matrices, rows, cols)
 @group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;
-/// (blocks, cols)
+/// (matrices, blocks, cols)
 @group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
 
-// Workgroups: x over the columns, y over the blocks.
+// Workgroups: x over the columns, y over the blocks, z over the matrices.
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(global_invocation_id) global: vec3<u32>) {
     let column = global.x;
@@ -39,9 +44,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(global_invocation_
     }
     var sum = vec4<f32>(0.0);
     for (var row = first; row < min(first + params.block_rows, params.rows); row++) {
-        sum += x[row * params.x_stride + column];
+        sum += x[workgroup.z * params.x_apart + row * params.x_stride + column];
     }
-    let at = workgroup.y * params.y_stride + column;
+    let at = workgroup.z * params.y_apart + workgroup.y * params.y_stride + column;
     if (adds_to_output(params.accumulate)) {
         sum += y[at];
     }

@@ -1,7 +1,11 @@
 // dx = rstd * (g - xhat * mean(g * xhat)) with g = dy * (weight_offset + w) and xhat = x * rstd, and for each block of rows the sum of dy * xhat.
 // Saves a dispatch, and reading dy and x once more for the weight's gradient, which column_sum makes of the blocks' sums.
+// Where dy is a product whose contraction was split, it is added up here, in the order of sum_parts.wgsl.
 // For GPUs: a workgroup takes the ROWS rows side by side of its block in turn; a lane has at most four vec4 of the columns, and keeps their sums.
 // use: shared/row_sum.wgsl
+
+/// Whether dy is the sum of several matrices.
+override IN_PARTS: bool = false;
 
 struct Params {
     /// Rows of x, dy and dx.
@@ -22,10 +26,14 @@ struct Params {
     weight_offset: f32,
     /// 0: dx is written; 1: it is added to.
     accumulate: u32,
+    /// How many matrices dy is the sum of, if IN_PARTS.
+    parts: u32,
+    /// From one of them to the next in vec4.
+    part_stride: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-/// (rows, cols)
+/// (parts, rows, cols)
 @group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
 /// (rows, cols)
 @group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;
@@ -47,11 +55,21 @@ struct Products {
     gradient: vec4<f32>,
 }
 
+fn dy_at(at: u32) -> vec4<f32> {
+    var sum = dy[at];
+    if (IN_PARTS) {
+        for (var part = 1u; part < params.parts; part++) {
+            sum += dy[part * params.part_stride + at];
+        }
+    }
+    return sum;
+}
+
 fn products(row: u32, column: u32, end: u32, r: f32) -> Products {
     if (column >= end) {
         return Products(vec4<f32>(0.0), vec4<f32>(0.0));
     }
-    let both = dy[row * params.dy_stride + column] * x[row * params.x_stride + column];
+    let both = dy_at(row * params.dy_stride + column) * x[row * params.x_stride + column];
     return Products(both * (weight[column] + params.weight_offset), both * r);
 }
 
@@ -59,7 +77,7 @@ fn write(row: u32, column: u32, end: u32, r: f32, mean: f32) {
     if (column >= end) {
         return;
     }
-    let g = dy[row * params.dy_stride + column] * (weight[column] + params.weight_offset);
+    let g = dy_at(row * params.dy_stride + column) * (weight[column] + params.weight_offset);
     var value = r * (g - x[row * params.x_stride + column] * (r * mean));
     let at = row * params.dx_stride + column;
     if (params.accumulate == 1u) {

@@ -3,6 +3,9 @@
 // Two walks along the row by the same lanes as the forward pass; zero padding of dy and x keeps the padding of dx zero.
 // use: shared/row_sum.wgsl
 
+/// Whether dy is the sum of several matrices, as a product whose contraction was split leaves it; added up in the order of sum_parts.wgsl.
+override IN_PARTS: bool = false;
+
 struct Params {
     /// Rows of x, dy and dx.
     rows: u32,
@@ -20,10 +23,14 @@ struct Params {
     weight_offset: f32,
     /// 0: dx is written; 1: it is added to.
     accumulate: u32,
+    /// How many matrices dy is the sum of, if IN_PARTS.
+    parts: u32,
+    /// From one of them to the next in vec4.
+    part_stride: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-/// (rows, groups * cols)
+/// (parts, rows, groups * cols)
 @group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
 /// (rows, groups * cols)
 @group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;
@@ -33,6 +40,16 @@ struct Params {
 @group(0) @binding(4) var<storage, read> rstd: array<f32>;
 /// (rows, groups * cols)
 @group(0) @binding(5) var<storage, read_write> dx: array<vec4<f32>>;
+
+fn dy_at(at: u32) -> vec4<f32> {
+    var sum = dy[at];
+    if (IN_PARTS) {
+        for (var part = 1u; part < params.parts; part++) {
+            sum += dy[part * params.part_stride + at];
+        }
+    }
+    return sum;
+}
 
 @compute @workgroup_size(LANES, ROWS)
 fn main(
@@ -52,13 +69,13 @@ fn main(
 
     var products = vec4<f32>(0.0);
     for (var i = local.x; i < end; i += LANES) {
-        products += dy[dy_first + i] * (weight[i] + params.weight_offset) * x[x_first + i];
+        products += dy_at(dy_first + i) * (weight[i] + params.weight_offset) * x[x_first + i];
     }
     let r = rstd[min(unit, params.rows * params.groups - 1u)];
     let mean = row_sum(local.y, local.x, dot(products, vec4<f32>(1.0))) * r / f32(params.cols);
 
     for (var i = local.x; i < end; i += LANES) {
-        let g = dy[dy_first + i] * (weight[i] + params.weight_offset);
+        let g = dy_at(dy_first + i) * (weight[i] + params.weight_offset);
         var value = r * (g - x[x_first + i] * (r * mean));
         if (params.accumulate == 1u) {
             value += dx[dx_first + i];

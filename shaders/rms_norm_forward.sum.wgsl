@@ -1,7 +1,11 @@
 // x = a + b, a residual sum, and y = x / rms(x) * (weight_offset + w) of every row, in f32.
-// Saves a dispatch and a walk over x: the sum's squares are added while it is made.
+// Saves a dispatch and a walk over x: the sum's squares are added while it is made. Where b is a product whose contraction was split, it is added up here,
+// in the order of sum_parts.wgsl.
 // Otherwise rms_norm_forward.wgsl, in the same order, so that the bits are the same.
 // use: shared/row_sum.wgsl
+
+/// Whether b is the sum of several matrices.
+override IN_PARTS: bool = false;
 
 struct Params {
     /// Rows.
@@ -14,12 +18,16 @@ struct Params {
     weight_offset: f32,
     /// Added to the mean square.
     eps: f32,
+    /// How many matrices b is the sum of, if IN_PARTS.
+    parts: u32,
+    /// From one of them to the next in vec4.
+    part_stride: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 /// (rows, cols)
 @group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;
-/// (rows, cols)
+/// (parts, rows, cols)
 @group(0) @binding(2) var<storage, read> b: array<vec4<f32>>;
 /// (cols), padded with zeros
 @group(0) @binding(3) var<storage, read> weight: array<vec4<f32>>;
@@ -44,7 +52,13 @@ fn main(
 
     var squares = vec4<f32>(0.0);
     for (var i = local.x; i < end; i += LANES) {
-        let v = a[first + i] + b[first + i];
+        var sum = b[first + i];
+        if (IN_PARTS) {
+            for (var part = 1u; part < params.parts; part++) {
+                sum += b[part * params.part_stride + first + i];
+            }
+        }
+        let v = a[first + i] + sum;
         x[first + i] = v;
         squares += v * v;
     }

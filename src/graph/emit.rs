@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::layout::ParamLayout;
+use super::sums::Waiting;
 use super::{Graph, Param, ParamId, Purpose};
 use crate::gpu::Profile;
 use crate::kernels::{
@@ -62,6 +63,8 @@ pub struct Emit<'a> {
     /// The activation that a recomputed copy stands for.
     pub(crate) origin: HashMap<ValueId, ValueId>,
     gradient_written: Vec<bool>,
+    /// Sums over rows that are still to be made.
+    pub(super) waiting: Vec<Waiting>,
     needs_grad: Vec<bool>,
     /// Index of the node that makes each activation.
     producer: Vec<usize>,
@@ -105,6 +108,7 @@ impl<'a> Emit<'a> {
             whole_grads: HashMap::new(),
             origin: HashMap::new(),
             gradient_written: vec![false; graph.params.len()],
+            waiting: Vec::new(),
             needs_grad,
             producer,
             node: 0,
@@ -143,7 +147,7 @@ impl<'a> Emit<'a> {
         self.new_value((len as u64 * 4).next_multiple_of(16), None)
     }
 
-    fn new_value(&mut self, bytes: u64, shape: Option<Shape>) -> ValueId {
+    pub(super) fn new_value(&mut self, bytes: u64, shape: Option<Shape>) -> ValueId {
         self.values.push(ValueInfo { bytes, shape, slot: None, part_of: None });
         ValueId(self.values.len() as u32 - 1)
     }
@@ -238,11 +242,26 @@ impl<'a> Emit<'a> {
         self.dispatches.push(dispatch);
     }
 
-    /// Takes the last dispatch back if it is one of this kernel that made this value, for an op that does the same along with its own work.
-    pub fn take_last(&mut self, shader: &'static Shader, made: ValueId) -> Option<Dispatch> {
+    /// The last dispatch, if it is one of this kernel that made this value.
+    pub fn last(&self, shader: &'static Shader, made: ValueId) -> Option<&Dispatch> {
         let (last, made) = (self.dispatches.last()?, self.bind(made));
         let writes = last.binds.iter().zip(last.shader.bindings).any(|(b, access)| *b == made && *access == Access::Write);
-        if writes && last.shader.name == shader.name { self.dispatches.pop() } else { None }
+        (writes && last.shader.name == shader.name).then_some(last)
+    }
+
+    /// Takes the last dispatch back if it is one of this kernel that made this value, for an op that does the same along with its own work.
+    pub fn take_last(&mut self, shader: &'static Shader, made: ValueId) -> Option<Dispatch> {
+        self.last(shader, made)?;
+        self.dispatches.pop()
+    }
+
+    /// Whether one node of the graph alone reads this activation, or is handed this gradient.
+    pub fn has_one_reader(&self, value: ValueId) -> bool {
+        let v = self.origin(value);
+        match self.grads.values().filter(|grad| **grad == v).count() {
+            0 => self.graph.nodes.iter().flat_map(|node| &node.inputs).filter(|input| **input == v).count() == 1,
+            activations => activations == 1,
+        }
     }
 
     fn origin(&self, value: ValueId) -> ValueId {
@@ -348,7 +367,12 @@ impl<'a> Emit<'a> {
     /// How a kernel writes this parameter's gradient: 2 for the first op of a micro-step (the step says whether to write or to
     /// add), 1 (add) for the ones after it, as with tied weights.
     pub fn gradient_mode(&mut self, param: ParamId) -> u32 {
-        if std::mem::replace(&mut self.gradient_written[param.0 as usize], true) { 1 } else { 2 }
+        if std::mem::replace(&mut self.gradient_written[param.0 as usize], true) {
+            // What the first op put off comes before what is added to it.
+            self.make_sums();
+            return 1;
+        }
+        2
     }
 
     /// For a kernel that only adds to some rows: zeroes the gradient at the start of an accumulation group if no op wrote it yet.

@@ -10,6 +10,7 @@ mod emit;
 mod layout;
 mod objective;
 mod op;
+mod sums;
 
 use crate::gpu::BINDING_ALIGNMENT;
 pub use crate::kernels::{Shape, TableId, ValueId, WeightType};

@@ -50,8 +50,26 @@ pub fn column_sums(shape: Shape, x: Bind, y: Bind, block_rows: usize, mode: u32)
         y_stride: shape.stride4(),
         block_rows: block_rows as u32,
         accumulate: mode,
+        ..Default::default()
     };
     let constants = column_sum_kernel::Constants::default();
     let groups = [shape.stride4().div_ceil(constants.WORKGROUP), shape.rows.div_ceil(block_rows) as u32, 1];
+    column_sum_kernel::dispatch(params, constants, column_sum_kernel::Bindings { x, y }, groups)
+}
+
+/// The sums over all rows of `count` matrices of this shape. In bytes: each begins `x_apart` after the one before it, and its sums `y_apart` after those.
+pub fn column_sums_of_many(shape: Shape, count: usize, (x, x_apart): (Bind, u64), (y, y_apart): (Bind, u64), mode: u32) -> Dispatch {
+    let params = column_sum_kernel::Params {
+        rows: shape.rows as u32,
+        width: shape.stride4(),
+        x_stride: shape.stride4(),
+        y_stride: shape.stride4(),
+        block_rows: shape.rows as u32,
+        accumulate: mode,
+        x_apart: (x_apart / 16) as u32,
+        y_apart: (y_apart / 16) as u32,
+    };
+    let constants = column_sum_kernel::Constants::default();
+    let groups = [shape.stride4().div_ceil(constants.WORKGROUP), 1, count as u32];
     column_sum_kernel::dispatch(params, constants, column_sum_kernel::Bindings { x, y }, groups)
 }

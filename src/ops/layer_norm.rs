@@ -1,7 +1,6 @@
 //! LayerNorm: y = (x − mean) / sqrt(variance + eps) · w + b over each row.
 
 use super::residual;
-use super::sums::add_partials;
 use crate::graph::{Emit, Graph, Op, ParamId, ValueId};
 use crate::kernels::{layer_norm_backward_input, layer_norm_backward_weight, layer_norm_forward, layer_norm_forward_sum, row_groups};
 
@@ -117,7 +116,7 @@ impl LayerNorm {
         for (param, partials) in [(self.weight, dw), (self.bias, db)] {
             if let Some(gradient) = e.piece(param).gradient {
                 let mode = e.gradient_mode(param);
-                add_partials(e, partials, gradient, mode);
+                e.sum_later(partials, gradient, mode);
             }
         }
     }

@@ -50,10 +50,6 @@ impl Op for Linear {
 
     fn backward(&self, e: &mut Emit<'_>, x: &[ValueId], y: &[ValueId], saved: &[ValueId]) {
         let Some(dy) = e.grad(y[0]) else { return };
-        match &self.low_rank {
-            None => self.backward_input(e, dy, None, x[0]),
-            Some(low_rank) => self.backward_adapted(e, low_rank, dy, x[0], saved),
-        }
         let p = e.param(self.weight);
         if p.trainable {
             let mode = e.gradient_mode(self.weight);
@@ -67,6 +63,11 @@ impl Op for Linear {
             }
         }
         self.bias_gradient(e, dy);
+        // The input's last: x is no longer needed by then, and a norm before it may take back the sum of its parts.
+        match &self.low_rank {
+            None => self.backward_input(e, dy, None, x[0]),
+            Some(low_rank) => self.backward_adapted(e, low_rank, dy, x[0], saved),
+        }
     }
 }
 

@@ -100,13 +100,6 @@ impl Op for LinearGroup {
                 second: map.low_rank.as_ref().zip(*t).map(|(l, t)| low_rank::widen_back(e, l, t)),
             })
             .collect();
-        if let Some(target) = e.grad_target(x[0]) {
-            let product = Product { accumulate: target.accumulate, ..Product::default() };
-            let dx = Operand::value(e, target.value);
-            for dispatch in tiled::backward_input(e, &gradients, joined.weights, product, dx) {
-                e.run(dispatch);
-            }
-        }
         if let Some(dw) = joined.gradient {
             let modes: Vec<u32> = self.maps.iter().map(|map| e.gradient_mode(map.weight)).collect();
             debug_assert!(modes.iter().all(|mode| *mode == modes[0]), "weights of one group are used equally often");
@@ -118,6 +111,14 @@ impl Op for LinearGroup {
         }
         for (map, dy) in self.maps.iter().zip(&dys) {
             map.bias_gradient(e, *dy);
+        }
+        // Last, for a norm before it to take back the sum of its parts.
+        if let Some(target) = e.grad_target(x[0]) {
+            let product = Product { accumulate: target.accumulate, ..Product::default() };
+            let dx = Operand::value(e, target.value);
+            for dispatch in tiled::backward_input(e, &gradients, joined.weights, product, dx) {
+                e.run(dispatch);
+            }
         }
     }
 }

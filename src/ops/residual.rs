@@ -1,7 +1,8 @@
 //! Sums of two activations: residual connections.
 
+use super::matmul::tiled::Addend;
 use crate::graph::{Emit, Graph, Op, ValueId};
-use crate::kernels::{Bind, add, workgroups};
+use crate::kernels::{Bind, Resource, add, workgroups};
 
 #[derive(Debug)]
 struct Add;
@@ -19,6 +20,16 @@ impl Graph {
 pub(super) fn take_sum(e: &mut Emit<'_>, x: ValueId) -> Option<(Bind, Bind)> {
     let sum = e.take_last(&add::SHADER, x)?;
     Some((sum.binds[0], sum.binds[1]))
+}
+
+/// The same, with the second side as the parts of a split product where it is one that nothing else reads.
+pub(super) fn take_sum_of_parts(e: &mut Emit<'_>, x: ValueId) -> Option<(Bind, Addend)> {
+    let (a, b) = take_sum(e, x)?;
+    let b = match b.resource {
+        Resource::Value(value) if e.bind(value) == b => Addend::taken_or_whole(e, value),
+        _ => Addend::whole(b),
+    };
+    Some((a, b))
 }
 
 impl Op for Add {

@@ -1,7 +1,7 @@
 //! RMSNorm: y = x / sqrt(mean(x²) + eps) · w, over whole rows or over each head of a row (the norms of queries and keys).
 
+use super::matmul::tiled::Addend;
 use super::residual;
-use super::sums::add_partials;
 use crate::graph::{Emit, Graph, Op, ParamId, ValueId};
 use crate::kernels::{
     rms_norm_backward, rms_norm_backward_input, rms_norm_backward_weight, rms_norm_forward, rms_norm_forward_sum, row_groups,
@@ -49,16 +49,18 @@ impl Op for RmsNorm {
         let (lanes, per_group) = e.tuning.lanes(cols.div_ceil(4) as u32);
         let weight = e.piece(self.weight).weight;
         let row_groups = row_groups(shape.rows * groups, per_group);
-        if let Some((a, b)) = (groups == 1).then(|| residual::take_sum(e, x[0])).flatten() {
+        if let Some((a, b)) = (groups == 1).then(|| residual::take_sum_of_parts(e, x[0])).flatten() {
             let params = rms_norm_forward_sum::Params {
                 rows: shape.rows as u32,
                 cols: cols as u32,
                 stride: shape.stride4(),
                 weight_offset: self.weight_offset,
                 eps: self.eps,
+                parts: b.parts,
+                part_stride: b.part_stride,
             };
-            let constants = rms_norm_forward_sum::Constants { LANES: lanes, ROWS: per_group };
-            let bindings = rms_norm_forward_sum::Bindings { a, b, weight, x: e.bind(x[0]), y: e.bind(y[0]), rstd: e.bind(rstd) };
+            let constants = rms_norm_forward_sum::Constants { LANES: lanes, ROWS: per_group, IN_PARTS: b.parts > 1 };
+            let bindings = rms_norm_forward_sum::Bindings { a, b: b.bind, weight, x: e.bind(x[0]), y: e.bind(y[0]), rstd: e.bind(rstd) };
             e.run(rms_norm_forward_sum::dispatch(params, constants, bindings, row_groups));
             return vec![rstd];
         }
@@ -91,6 +93,7 @@ impl Op for RmsNorm {
         let cols = e.param(self.weight).shape.cols;
         let groups = shape.cols / cols;
         let (lanes, per_group) = e.tuning.lanes(cols.div_ceil(4) as u32);
+        let dy = Addend::taken_or_whole(e, dy);
         let params = rms_norm_backward_input::Params {
             rows: shape.rows as u32,
             groups: groups as u32,
@@ -100,11 +103,13 @@ impl Op for RmsNorm {
             dx_stride: shape.stride4(),
             weight_offset: self.weight_offset,
             accumulate: u32::from(target.accumulate),
+            parts: dy.parts,
+            part_stride: dy.part_stride,
         };
-        let constants = rms_norm_backward_input::Constants { LANES: lanes, ROWS: per_group };
+        let constants = rms_norm_backward_input::Constants { LANES: lanes, ROWS: per_group, IN_PARTS: dy.parts > 1 };
         let weight = e.piece(self.weight).weight;
         let bindings =
-            rms_norm_backward_input::Bindings { dy: e.bind(dy), x: e.bind(x[0]), weight, rstd: e.bind(saved[0]), dx: e.bind(target.value) };
+            rms_norm_backward_input::Bindings { dy: dy.bind, x: e.bind(x[0]), weight, rstd: e.bind(saved[0]), dx: e.bind(target.value) };
         e.run(rms_norm_backward_input::dispatch(params, constants, bindings, row_groups(shape.rows * groups, per_group)));
     }
 }
@@ -121,6 +126,7 @@ impl RmsNorm {
         let Some(gradient) = e.piece(self.weight).gradient.filter(|_| e.param(self.weight).trainable) else { return false };
         let Some(target) = e.grad_target(x) else { return false };
         let mode = e.gradient_mode(self.weight);
+        let dy = Addend::taken_or_whole(e, dy);
         // At most 64 blocks, or adding them up becomes the long part; two rows of each slot, or their sums are half as long as x.
         let slot_rows = shape.rows.div_ceil(64 * per_group as usize).max(2);
         let block = slot_rows * per_group as usize;
@@ -135,13 +141,15 @@ impl RmsNorm {
             block_rows: block as u32,
             weight_offset: self.weight_offset,
             accumulate: u32::from(target.accumulate),
+            parts: dy.parts,
+            part_stride: dy.part_stride,
         };
-        let constants = rms_norm_backward::Constants { LANES: lanes, ROWS: per_group };
+        let constants = rms_norm_backward::Constants { LANES: lanes, ROWS: per_group, IN_PARTS: dy.parts > 1 };
         let weight = e.piece(self.weight).weight;
         let (dx, dw) = (e.bind(target.value), e.bind(partials));
-        let bindings = rms_norm_backward::Bindings { dy: e.bind(dy), x: e.bind(x), weight, rstd: e.bind(rstd), dx, dw };
+        let bindings = rms_norm_backward::Bindings { dy: dy.bind, x: e.bind(x), weight, rstd: e.bind(rstd), dx, dw };
         e.run(rms_norm_backward::dispatch(params, constants, bindings, row_groups(shape.rows, block as u32)));
-        add_partials(e, partials, gradient, mode);
+        e.sum_later(partials, gradient, mode);
         true
     }
 
@@ -169,7 +177,7 @@ impl RmsNorm {
         let groups = [(cols.div_ceil(4) as u32).div_ceil(constants.WORKGROUP), blocks as u32, 1];
         e.run(rms_norm_backward_weight::dispatch(params, constants, bindings, groups));
         if let Some(partials) = partials {
-            add_partials(e, partials, gradient, mode);
+            e.sum_later(partials, gradient, mode);
         }
     }
 }

@@ -15,12 +15,5 @@ pub(super) fn column_sum(e: &mut Emit<'_>, dy: ValueId, db: Bind, mode: u32) {
     let partials = e.matrix(shape.rows.div_ceil(block), shape.cols);
     let dispatch = column_sums(shape, e.bind(dy), e.bind(partials), block, 0);
     e.run(dispatch);
-    add_partials(e, partials, db, mode);
-}
-
-/// The second stage of a sum over rows: adds the rows of `partials` up.
-pub(super) fn add_partials(e: &mut Emit<'_>, partials: ValueId, total: Bind, mode: u32) {
-    let shape = e.shape(partials);
-    let dispatch = column_sums(shape, e.bind(partials), total, shape.rows, mode);
-    e.run(dispatch);
+    e.sum_later(partials, db, mode);
 }

@@ -60,6 +60,7 @@ fn backward(e: &mut Emit<'_>, graph: &Graph, saved: &mut [Vec<ValueId>], options
         let y: Vec<ValueId> = node.outputs.iter().map(map).collect();
         node.op.backward(e, &x, &y, &saved[index]);
     }
+    e.make_sums();
 }
 
 /// Emits the forward of the layer that ends at node `last` once more, into fresh values.

@@ -191,10 +191,11 @@ impl Op for Attention {
             tiled::forward_split(self, e, params, q, [k, v], o);
             return Vec::new();
         }
-        let lse = e.vector(e.tokens() * self.0.heads);
-        let (starts, log_sums) = (e.input(Input::Starts), e.bind(lse));
+        // The log-sum-exp of each row, and room for its delta.
+        let sums = e.vector(2 * e.tokens() * self.0.heads);
+        let (starts, row_sums) = (e.input(Input::Starts), e.bind(sums));
         let dispatch: Dispatch = if version == Version::Tiled {
-            let bindings = attention_forward_tiled::Bindings { q, k, v, starts, o, lse: log_sums };
+            let bindings = attention_forward_tiled::Bindings { q, k, v, starts, o, row_sums };
             tiled::forward(self, e, params, cached, bindings)
         } else {
             dispatch!(
@@ -202,12 +203,12 @@ impl Op for Attention {
                 [attention_forward_subgroup, attention_forward_registers],
                 params,
                 { SOFTCAP: self.softcap(), CACHED: cached },
-                { q: q, k: k, v: v, starts: starts, o: o, lse: log_sums },
+                { q: q, k: k, v: v, starts: starts, o: o, row_sums: row_sums },
                 self.row_groups(e.tokens())
             )
         };
         e.run(dispatch.flops(self.flops(e, 2)));
-        vec![lse]
+        vec![sums]
     }
 
     fn backward(&self, e: &mut Emit<'_>, x: &[ValueId], y: &[ValueId], saved: &[ValueId]) {
@@ -222,19 +223,21 @@ impl Op for Attention {
         params.d_o_stride = e.shape(dy).stride4();
         let (q, k, v, d_o) = (e.bind(x[0]), e.bind(x[1]), e.bind(x[2]), e.bind(dy));
 
-        let sums = e.vector(2 * tokens * heads);
-        let row_sums = e.bind(sums);
-        let constants = attention_backward_delta::Constants::default();
-        let groups = [tokens.div_ceil(constants.WORKGROUP_SIZE as usize) as u32, heads as u32, 1];
-        let bindings = attention_backward_delta::Bindings { o: e.bind(y[0]), d_o, lse: e.bind(saved[0]), row_sums };
-        e.run(attention_backward_delta::dispatch(params, constants, bindings, groups));
+        let (o, row_sums) = (e.bind(y[0]), e.bind(saved[0]));
+        // On GPUs the pass over queries makes delta along with its own work.
+        if version != Version::Tiled || dq.is_none() {
+            let constants = attention_backward_delta::Constants::default();
+            let groups = [tokens.div_ceil(constants.WORKGROUP_SIZE as usize) as u32, heads as u32, 1];
+            let bindings = attention_backward_delta::Bindings { o, d_o, row_sums };
+            e.run(attention_backward_delta::dispatch(params, constants, bindings, groups));
+        }
 
         if let Some(dq) = dq {
             params.d_q_stride = e.shape(dq.value).stride4();
             params.accumulate = u32::from(dq.accumulate);
             let (starts, d_q) = (e.input(Input::Starts), e.bind(dq.value));
             let dispatch: Dispatch = if version == Version::Tiled {
-                tiled::backward_query(self, e, params, attention_backward_query_tiled::Bindings { q, k, v, d_o, row_sums, starts, d_q })
+                tiled::backward_query(self, e, params, attention_backward_query_tiled::Bindings { q, k, v, d_o, o, starts, row_sums, d_q })
             } else {
                 dispatch!(
                     version,

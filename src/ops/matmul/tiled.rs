@@ -146,6 +146,43 @@ impl Seconds {
     }
 }
 
+/// A matrix as the sum of matrices that lie one after the other.
+#[derive(Debug, Clone, Copy)]
+pub struct Addend {
+    /// All of them.
+    pub bind: Bind,
+    /// How many.
+    pub parts: u32,
+    /// From one to the next in elements of four floats.
+    pub part_stride: u32,
+}
+
+impl Addend {
+    /// A matrix of one part.
+    pub fn whole(bind: Bind) -> Addend {
+        Addend { bind, parts: 1, part_stride: 0 }
+    }
+
+    /// The parts of `made`, as [`take_parts`] has them, or the whole.
+    pub fn taken_or_whole(e: &mut Emit<'_>, made: ValueId) -> Addend {
+        take_parts(e, made).unwrap_or_else(|| Addend::whole(e.bind(made)))
+    }
+}
+
+/// The parts of a product, if the pass that adds them up into `made` was emitted last and no other op reads that: the pass is taken back, and the caller
+/// adds the parts up in their order.
+fn take_parts(e: &mut Emit<'_>, made: ValueId) -> Option<Addend> {
+    let pass = e.last(&sum_parts::SHADER, made)?;
+    let sum: sum_parts::Params = bytemuck::pod_read_unaligned(&pass.params);
+    let biased = pass.constants.iter().any(|(name, value)| *name == "BIAS" && *value != 0.0);
+    let plain = sum.accumulate == 0 && !biased && sum.cut1 == u32::MAX && sum.y_first == 0 && sum.y_stride == sum.width;
+    if !plain || !e.has_one_reader(made) {
+        return None;
+    }
+    let pass = e.take_last(&sum_parts::SHADER, made)?;
+    Some(Addend { bind: pass.binds[0], parts: sum.parts, part_stride: sum.part_stride })
+}
+
 /// The constants that all three kernels share.
 macro_rules! constants {
     ($kernel:ident, $tuning:expr, $cut:expr, { $($constant:ident: $value:expr),* }) => {{
