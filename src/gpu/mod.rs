@@ -47,8 +47,7 @@ pub struct Gpu {
     pipelines: Rc<RefCell<HashMap<Rc<pipeline::Key>, Rc<Pipeline>>>>,
     /// The first asynchronous error (device lost, validation); every later call returns it.
     failure: Arc<Mutex<Option<String>>>,
-    allocated: Rc<Cell<u64>>,
-    peak: Rc<Cell<u64>>,
+    memory: Rc<MemoryCount>,
     /// Is told how many kernels of how many are compiled.
     compiling: Rc<RefCell<Option<Compiling>>>,
 }
@@ -63,11 +62,45 @@ pub struct Buffer {
     counted: Counted,
 }
 
+/// Bytes in buffers, now and at most.
+#[derive(Debug, Default)]
+struct MemoryCount {
+    allocated: Cell<u64>,
+    peak: Cell<u64>,
+    /// The count that these bytes are a part of: that of the device, where this one is of one of its users.
+    whole: Option<Rc<MemoryCount>>,
+}
+
+impl MemoryCount {
+    /// Counts bytes in; they are counted out when the value is dropped.
+    fn add(self: &Rc<Self>, bytes: u64) -> Counted {
+        let mut count = Some(self);
+        while let Some(one) = count {
+            one.allocated.set(one.allocated.get() + bytes);
+            one.peak.set(one.peak.get().max(one.allocated.get()));
+            count = one.whole.as_ref();
+        }
+        Counted { bytes, memory: self.clone() }
+    }
+
+    fn remove(&self, bytes: u64) {
+        self.allocated.set(self.allocated.get().saturating_sub(bytes));
+        if let Some(whole) = &self.whole {
+            whole.remove(bytes);
+        }
+    }
+
+    /// The bytes that are allocated on the device, whoever uses them.
+    fn on_device(&self) -> u64 {
+        self.whole.as_ref().map_or_else(|| self.allocated.get(), |whole| whole.on_device())
+    }
+}
+
 /// Bytes that are given back to the count when dropped.
 #[derive(Debug)]
 struct Counted {
     bytes: u64,
-    allocated: Rc<Cell<u64>>,
+    memory: Rc<MemoryCount>,
 }
 
 impl Buffer {
@@ -79,7 +112,7 @@ impl Buffer {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.allocated.set(self.allocated.get().saturating_sub(self.bytes));
+        self.memory.remove(self.bytes);
     }
 }
 
@@ -124,29 +157,34 @@ impl Gpu {
                 keep_first(&seen, format!("the GPU was lost ({message})"));
             }
         });
-        Ok(Gpu {
-            device,
-            queue,
-            profile,
-            pipelines: Rc::default(),
-            failure,
-            allocated: Rc::default(),
-            peak: Rc::default(),
-            compiling: Rc::default(),
-        })
+        Ok(Gpu { device, queue, profile, pipelines: Rc::default(), failure, memory: Rc::default(), compiling: Rc::default() })
     }
 
     /// The same device with another choice of kernels: memory is counted together, and compiled kernels are shared.
     pub fn with_tuning(&self, tuning: Tuning, source: TuningSource) -> Gpu {
         Gpu {
+            profile: Profile { tuning, tuning_source: source, ..self.profile.clone() },
+            memory: self.memory.clone(),
+            compiling: self.compiling.clone(),
+            ..self.shared()
+        }
+    }
+
+    /// The same device for one of several users: compiled kernels and failures are shared; what this one allocates is counted apart, and in the
+    /// device's own count as well.
+    pub fn counted_apart(&self) -> Gpu {
+        Gpu { memory: Rc::new(MemoryCount { whole: Some(self.memory.clone()), ..MemoryCount::default() }), ..self.shared() }
+    }
+
+    fn shared(&self) -> Gpu {
+        Gpu {
             device: self.device.clone(),
             queue: self.queue.clone(),
-            profile: Profile { tuning, tuning_source: source, ..self.profile.clone() },
+            profile: self.profile.clone(),
             pipelines: self.pipelines.clone(),
             failure: self.failure.clone(),
-            allocated: self.allocated.clone(),
-            peak: self.peak.clone(),
-            compiling: self.compiling.clone(),
+            memory: Rc::default(),
+            compiling: Rc::default(),
         }
     }
 
@@ -157,17 +195,17 @@ impl Gpu {
 
     /// Bytes in buffers at this moment.
     pub fn allocated_bytes(&self) -> u64 {
-        self.allocated.get()
+        self.memory.allocated.get()
     }
 
     /// The most bytes that were in buffers at one time since the device was opened or [`Gpu::reset_peak`].
     pub fn peak_bytes(&self) -> u64 {
-        self.peak.get()
+        self.memory.peak.get()
     }
 
     /// Sets the peak to what is allocated now.
     pub fn reset_peak(&self) {
-        self.peak.set(self.allocated.get());
+        self.memory.peak.set(self.memory.allocated.get());
     }
 
     /// Allocates a zero-filled buffer for shaders, copies and uploads.
@@ -191,7 +229,7 @@ impl Gpu {
         let bytes = bytes.max(16).next_multiple_of(16);
         let full = |why: String| Error::gpu(format!("{label}: {} of GPU memory could not be allocated: {why}", human_bytes(bytes)));
         if let Some(limit) = self.profile.memory_limit
-            && self.allocated.get() + bytes > limit
+            && self.memory.on_device() + bytes > limit
         {
             return Err(full(format!("the limit of {} is reached", human_bytes(limit))));
         }
@@ -206,9 +244,7 @@ impl Gpu {
         if memory.await.is_some() {
             return Err(full("the device is out of memory".into()));
         }
-        self.allocated.set(self.allocated.get() + bytes);
-        self.peak.set(self.peak.get().max(self.allocated.get()));
-        Ok(Rc::new(Buffer { raw, counted: Counted { bytes, allocated: self.allocated.clone() } }))
+        Ok(Rc::new(Buffer { raw, counted: self.memory.add(bytes) }))
     }
 
     /// Queues an upload; it lands before the next submission.
@@ -245,11 +281,7 @@ impl Gpu {
         staging.slice(..).map_async(wgpu::MapMode::Read, move |result| {
             let _ = sender.send(result.is_ok());
         });
-        let staging_bytes = bytes.max(4);
-        self.allocated.set(self.allocated.get() + staging_bytes);
-        self.peak.set(self.peak.get().max(self.allocated.get()));
-        let counted = Counted { bytes: staging_bytes, allocated: self.allocated.clone() };
-        Ok(Readback { staging, submission, receiver, _counted: counted })
+        Ok(Readback { staging, submission, receiver, _counted: self.memory.add(bytes.max(4)) })
     }
 
     /// Waits until everything submitted so far is done.

@@ -19,7 +19,8 @@ fn answers_are_skipped_and_a_run_that_goes_on_asks_its_own_prompts() {
         _ => {}
     };
     let samples = Samples { every: 2, prompts: vec!["Who sings?".into(), "Who bakes?".into()], max_new_tokens: 12 };
-    let (reply, first) = page.try_call(Request::Train { recipe: recipe(&[]), samples }, hear).unwrap_or_else(|e| panic!("{e}"));
+    let (reply, first) =
+        page.try_call(Request::Train { recipe: recipe(&[]), samples, beside: false }, hear).unwrap_or_else(|e| panic!("{e}"));
     let Reply::Ended(ended) = reply else { panic!("{reply:?}") };
     let answers = |events: &[Event]| -> Vec<(u64, String, String)> {
         let line = |event: &Event| match event {
@@ -34,7 +35,7 @@ fn answers_are_skipped_and_a_run_that_goes_on_asks_its_own_prompts() {
     assert!(said.iter().filter(|(step, ..)| *step == 2).count() == 2, "the next round is asked: {said:?}");
 
     let later = Page::over(page.store.clone());
-    let (_, rest) = later.try_call(Request::GoOn { run: ended.run.id }, |_| {}).unwrap_or_else(|e| panic!("{e}"));
+    let (_, rest) = later.try_call(Request::GoOn { run: ended.run.id, beside: false }, |_| {}).unwrap_or_else(|e| panic!("{e}"));
     let Some(Event::Started { answers: known, .. }) = rest.iter().find(|e| matches!(e, Event::Started { .. })) else { panic!("{rest:?}") };
     assert_eq!(known.len(), 3, "the page gets the answers so far");
     let steps: Vec<u64> = answers(&rest).iter().map(|(step, ..)| *step).collect();
@@ -84,7 +85,7 @@ fn the_learning_model_answers_while_its_run_is_held() {
         _ => {}
     };
     let session = page.session.clone();
-    let train = Request::Train { recipe: recipe(&[]), samples: no_samples() };
+    let train = Request::Train { recipe: recipe(&[]), samples: no_samples(), beside: false };
     let run = session.handle(train, Call::new(1, None, Rc::new(move |event| hear(&event))));
     let mut run = Box::pin(run);
     // Both are polled in turn, as a browser does.

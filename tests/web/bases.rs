@@ -18,7 +18,9 @@ fn a_gguf_file_is_a_base() {
     assert!(base.chat_template, "the file has the model's chat template");
     let settings = recipe(&[("max_steps", 2.0), ("learning_rate", 1e-3)]);
     page.prepare(&settings);
-    let Reply::Ended(ended) = page.call(Request::Train { recipe: settings, samples: no_samples() }) else { panic!("it does not train") };
+    let Reply::Ended(ended) = page.call(Request::Train { recipe: settings, samples: no_samples(), beside: false }) else {
+        panic!("it does not train")
+    };
     let Reply::Files(files) = page.call(Request::Files { id: ended.run.id.clone() }) else { panic!("no files") };
     for name in ["config.json", "model.safetensors", "tokenizer.json"] {
         assert!(files.iter().any(|file| file.name == name), "{name} is taken home: {files:?}");
@@ -98,7 +100,7 @@ fn an_adapter_comes_back_beside_its_base_and_is_trained_further() {
     let mut settings = recipe(&[("lora_rank", 4.0), ("learning_rate", 1e-2), ("max_steps", 2.0)]);
     settings.insert("finetuning_type".into(), SettingValue::Text("lora".into()));
     page.prepare(&settings);
-    let train = |settings: &Settings| Request::Train { recipe: settings.clone(), samples: no_samples() };
+    let train = |settings: &Settings| Request::Train { recipe: settings.clone(), samples: no_samples(), beside: false };
     let Reply::Ended(first) = page.call(train(&settings)) else { panic!("no end") };
     // What was taken home is given to another browser.
     let Reply::Files(files) = page.call(Request::Files { id: first.run.id }) else { panic!("no files") };

@@ -27,7 +27,7 @@ fn distance(a: &[f64], b: &[f64]) -> f64 {
 
 fn trained(page: &Page, settings: &Settings) -> String {
     page.prepare(settings);
-    let request = Request::Train { recipe: settings.clone(), samples: no_samples() };
+    let request = Request::Train { recipe: settings.clone(), samples: no_samples(), beside: false };
     match page.call(request) {
         Reply::Ended(ended) if ended.finished => ended.run.id,
         other => panic!("{other:?}"),
@@ -100,6 +100,15 @@ fn an_adapter_is_put_on_the_base_in_any_strength() {
     // Twice a half is the whole.
     assert!(distance(&of(&[(&first, 0.5), (&first, 0.5)]), &tuned) < 1e-4);
     assert!(distance(&of(&[(&first, 1.0), (&second, 1.0)]), &tuned) > 1e-3, "the second adds something");
+    // Merged, it is the same model for good.
+    let stacked = of(&[(&first, 0.5), (&second, 1.0)]);
+    let Reply::Run(merged) = page.call(Request::Merge { adapted: true }) else { panic!("not merged") };
+    assert!(merged.method == RunMethod::Merge && merged.model && merged.usable && merged.name.contains(" and "), "{merged:?}");
+    page.call(Request::Tuned { id: merged.id });
+    assert!(distance(&losses_of(&page, Which::Tuned), &stacked) < 0.1 * distance(&stacked, &base), "rounded to the base's type");
+    of(&[]);
+    assert!(page.fault(Request::Merge { adapted: true }).contains("no kept adapter"));
+    of(&[(&first, 1.0), (&second, 1.0)]);
     let Reply::Answered(answered) = page.call(Request::Chat {
         which: Which::Adapted,
         messages: conversation("Who sings?", "")[..1].to_vec(),

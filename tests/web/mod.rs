@@ -2,6 +2,7 @@
 
 mod answers;
 mod bases;
+mod beside;
 mod lessons;
 mod store;
 mod tabs;
@@ -127,8 +128,9 @@ fn losses(events: &[Event]) -> Vec<(u64, u64)> {
 fn whole_run(page: &Page) -> Vec<(u64, u64)> {
     page.open();
     page.prepare(&recipe(&[]));
-    let (_, events) =
-        page.try_call(Request::Train { recipe: recipe(&[]), samples: no_samples() }, |_| {}).unwrap_or_else(|e| panic!("{e}"));
+    let (_, events) = page
+        .try_call(Request::Train { recipe: recipe(&[]), samples: no_samples(), beside: false }, |_| {})
+        .unwrap_or_else(|e| panic!("{e}"));
     losses(&events)
 }
 
@@ -144,7 +146,8 @@ fn a_run_is_estimated_trained_sampled_kept_and_talked_with() {
     assert!(estimate.fits && estimate.steps == 6 && estimate.trainable == estimate.parameters, "{estimate:?}");
 
     let samples = Samples { every: 3, prompts: vec!["Who keeps the bees?".into()], max_new_tokens: 8 };
-    let (reply, events) = page.try_call(Request::Train { recipe: recipe(&[]), samples }, |_| {}).unwrap_or_else(|e| panic!("{e}"));
+    let (reply, events) =
+        page.try_call(Request::Train { recipe: recipe(&[]), samples, beside: false }, |_| {}).unwrap_or_else(|e| panic!("{e}"));
     let Reply::Ended(ended) = reply else { panic!("{reply:?}") };
     assert!(ended.finished && ended.run.finished && ended.run.step == 6 && ended.run.bytes > 1_000_000, "{ended:?}");
     assert_eq!(losses(&events).len(), 6);
@@ -265,13 +268,14 @@ fn a_held_run_and_one_that_goes_on_after_a_reload_compute_the_same() {
         Event::Step { line } if line.current_steps == 4 => pressed(Request::Stop),
         _ => {}
     };
-    let (reply, first) =
-        page.try_call(Request::Train { recipe: recipe(&[]), samples: no_samples() }, steering).unwrap_or_else(|e| panic!("{e}"));
+    let (reply, first) = page
+        .try_call(Request::Train { recipe: recipe(&[]), samples: no_samples(), beside: false }, steering)
+        .unwrap_or_else(|e| panic!("{e}"));
     let Reply::Ended(ended) = reply else { panic!("{reply:?}") };
     assert!(!ended.finished && !ended.run.finished && ended.run.usable && ended.run.step == 4 && *held.borrow() == 1, "{ended:?}");
 
     let reloaded = Page::over(page.store.clone());
-    let (reply, rest) = reloaded.try_call(Request::GoOn { run: ended.run.id }, |_| {}).unwrap_or_else(|e| panic!("{e}"));
+    let (reply, rest) = reloaded.try_call(Request::GoOn { run: ended.run.id, beside: false }, |_| {}).unwrap_or_else(|e| panic!("{e}"));
     assert!(matches!(&reply, Reply::Ended(ended) if ended.finished), "{reply:?}");
     let Some(Event::Started { step: 4, lines, .. }) = rest.iter().find(|e| matches!(e, Event::Started { .. })) else { panic!("{rest:?}") };
     assert_eq!(lines.len(), 4, "the page gets the curve so far");
@@ -291,7 +295,8 @@ fn a_lost_device_is_said_and_the_run_goes_on_by_itself() {
         }
     };
     let settings = recipe(&[("save_steps", 2.0)]);
-    let (reply, events) = page.try_call(Request::Train { recipe: settings, samples: no_samples() }, lose).unwrap_or_else(|e| panic!("{e}"));
+    let (reply, events) =
+        page.try_call(Request::Train { recipe: settings, samples: no_samples(), beside: false }, lose).unwrap_or_else(|e| panic!("{e}"));
     assert!(matches!(&reply, Reply::Ended(ended) if ended.finished), "{reply:?}");
     assert!(events.iter().any(|e| matches!(e, Event::DeviceLost { step: 2, cause } if !cause.is_empty())), "{events:?}");
     let mut all = losses(&events);
@@ -322,12 +327,12 @@ fn an_adapter_is_trained_goes_on_answers_and_is_merged() {
             block_on(session.handle(Request::Stop, call)).unwrap_or_else(|e| panic!("{e}"));
         }
     };
-    let train = Request::Train { recipe: settings, samples: no_samples() };
+    let train = Request::Train { recipe: settings, samples: no_samples(), beside: false };
     let (reply, first) = page.try_call(train, stop).unwrap_or_else(|e| panic!("{e}"));
     let Reply::Ended(stopped) = reply else { panic!("{reply:?}") };
     assert!(!stopped.finished && !stopped.run.model && stopped.run.step == 3, "{stopped:?}");
     let page = Page::over(page.store.clone());
-    let (reply, rest) = page.try_call(Request::GoOn { run: stopped.run.id }, |_| {}).unwrap_or_else(|e| panic!("{e}"));
+    let (reply, rest) = page.try_call(Request::GoOn { run: stopped.run.id, beside: false }, |_| {}).unwrap_or_else(|e| panic!("{e}"));
     let Reply::Ended(ended) = reply else { panic!("{reply:?}") };
     assert!(ended.finished && losses(&first).len() + losses(&rest).len() == 6, "{ended:?}");
 
@@ -343,14 +348,14 @@ fn an_adapter_is_trained_goes_on_answers_and_is_merged() {
     };
     let (base, adapted) = (of(&page, Which::Base), of(&page, Which::Tuned));
     assert!(base.iter().zip(&adapted).any(|(b, a)| (b - a).abs() > 1e-3), "the adapter changes something");
-    let Reply::Run(merged) = page.call(Request::Merge) else { panic!("not merged") };
+    let Reply::Run(merged) = page.call(Request::Merge { adapted: false }) else { panic!("not merged") };
     assert!(merged.usable && merged.model && merged.finished, "{merged:?}");
     page.call(Request::Tuned { id: merged.id.clone() });
     let after = of(&page, Which::Tuned);
     let worst = adapted.iter().zip(&after).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
     // The merged weights are rounded to the base's bfloat16 or kept in f32; either is far below what the adapter changed.
     assert!(worst < 0.05, "merged it says the same: {worst}");
-    assert!(page.fault(Request::Merge).contains("whole model"));
+    assert!(page.fault(Request::Merge { adapted: false }).contains("whole model"));
     let copy = match page.call(Request::Runs) {
         Reply::Runs(runs) => runs.into_iter().find(|run| run.name == "village").expect("the base's copy is kept"),
         other => panic!("{other:?}"),
@@ -372,7 +377,7 @@ fn what_is_wrong_is_said() {
     assert!(fault.contains("a.jsonl, line 2"), "{fault}");
     assert!(page.fault(prepare(DataSource::Example { name: "../village".into() })).contains("no such example"));
     page.prepare(&recipe(&[]));
-    let wrong = Request::Train { recipe: recipe(&[("learning_rate", -1.0)]), samples: no_samples() };
+    let wrong = Request::Train { recipe: recipe(&[("learning_rate", -1.0)]), samples: no_samples(), beside: false };
     assert!(page.fault(wrong).starts_with("learning_rate"));
     assert!(page.fault(Request::Open { source: BaseSource::Run { id: "../x".into() } }).contains("nothing of this name"));
     assert!(

@@ -16,7 +16,7 @@ fn slow_page() -> (Page, Rc<Events>) {
 }
 
 fn train_request() -> Request {
-    Request::Train { recipe: recipe(&[("save_steps", 2.0)]), samples: no_samples() }
+    Request::Train { recipe: recipe(&[("save_steps", 2.0)]), samples: no_samples(), beside: false }
 }
 
 fn ask(session: &Rc<Session>, request: Request) -> Result<Reply, String> {
@@ -74,7 +74,7 @@ fn another_tab_sees_a_live_run_and_cannot_touch_it() {
         let listed = runs(&session);
         assert!(listed.len() == 1 && listed[0].live && listed[0].usable, "{listed:?}");
         let id = listed[0].id.clone();
-        let refused = [Request::GoOn { run: id.clone() }, Request::Remove { id }];
+        let refused = [Request::GoOn { run: id.clone(), beside: false }, Request::Remove { id }];
         for request in refused {
             let fault = ask(&session, request).expect_err("it is another tab's");
             assert!(fault.contains("in another tab"), "{fault}");

@@ -106,13 +106,21 @@ pub enum Request {
         recipe: Settings,
         /// What the model is asked while it learns.
         samples: Samples,
+        /// Whether it may go on beside other such runs of the session: each takes a step in turn, so that they can be compared while they learn.
+        #[serde(default)]
+        #[cfg_attr(test, ts(optional, as = "Option<bool>"))]
+        beside: bool,
     },
     /// Resumes a stored run that was interrupted, with its own settings, data and prompts; answers as `train`.
     GoOn {
         /// The run.
         run: String,
+        /// As of `train`.
+        #[serde(default)]
+        #[cfg_attr(test, ts(optional, as = "Option<bool>"))]
+        beside: bool,
     },
-    /// Holds the run after the present step, with a snapshot.
+    /// Holds the session's run after the present step, with a snapshot; where runs go on beside each other, this and the next four are for all.
     Pause,
     /// Lets a held run go on.
     Resume,
@@ -213,7 +221,12 @@ pub enum Request {
         name: String,
     },
     /// Merges the tuned adapter into its base; the result is kept as a model of its own.
-    Merge,
+    Merge {
+        /// Merge what `adapt` put on the open base instead, each adapter in its strength.
+        #[serde(default)]
+        #[cfg_attr(test, ts(optional, as = "Option<bool>"))]
+        adapted: bool,
+    },
     /// The files of a stored run or model that a person takes home.
     Files {
         /// Its id.

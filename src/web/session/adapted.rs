@@ -6,7 +6,7 @@ use std::rc::Rc;
 use async_trait::async_trait;
 use serde_json::{Value as Json, json};
 
-use super::super::messages::{AdapterPart, EstimateMemory, Settings, ShapeMemory, Truncated, Unit, Which};
+use super::super::messages::{AdapterPart, BaseSource, EstimateMemory, Settings, ShapeMemory, Truncated, Unit, Which};
 use super::{Call, Session, settings};
 use crate::adapter::{ADAPTER_CONFIG, Adapter, AdapterFiles, Rank, extract, fingerprint, is_adapter, write_adapter};
 use crate::checkpoint::Carry;
@@ -24,6 +24,15 @@ const LONGEST: usize = 1 << 20;
 pub(super) struct AdaptedModel {
     pub(super) base: Rc<dyn Directory>,
     pub(super) adapters: Vec<Rc<dyn Directory>>,
+    /// What it is made of; `None` for a change that was cut.
+    pub(super) origin: Option<Origin>,
+}
+
+/// What a base with kept adapters is called, and where the base comes from.
+pub(super) struct Origin {
+    pub(super) name: String,
+    pub(super) base_name: String,
+    pub(super) source: BaseSource,
 }
 
 impl Session {
@@ -33,9 +42,9 @@ impl Session {
         adapted.ok_or_else(|| Error::out_of_turn("no adapter was put on the base yet; put one on it first"))
     }
 
-    fn set_adapted(&self, base: Rc<dyn Directory>, adapters: Vec<Rc<dyn Directory>>) {
+    fn set_adapted(&self, base: Rc<dyn Directory>, adapters: Vec<Rc<dyn Directory>>, origin: Option<Origin>) {
         self.forget_talkers();
-        *self.adapted.borrow_mut() = Some(Rc::new(AdaptedModel { base, adapters }));
+        *self.adapted.borrow_mut() = Some(Rc::new(AdaptedModel { base, adapters, origin }));
     }
 
     /// Puts kept adapters on the open base. Returns what is odd about that, a sentence each.
@@ -55,7 +64,12 @@ impl Session {
             adapters.push(if *strength == 1.0 { directory } else { Rc::new(Scaled::new(directory, *strength).await?) });
         }
         let opened = Adapter::open_all(adapters.clone(), &checkpoint).await?;
-        self.set_adapted(base.directory.clone(), adapters);
+        let name = match names.as_slice() {
+            [] => base.name.clone(),
+            names => names.join(" and "),
+        };
+        let origin = Origin { name, base_name: base.name.clone(), source: base.source.clone() };
+        self.set_adapted(base.directory.clone(), adapters, Some(origin));
         // The notes name folders of the store; a person knows names.
         let named = |(adapter, name): (Adapter, String)| {
             let words = |note: String| {
@@ -101,7 +115,7 @@ impl Session {
             bytes: adapter.bytes(),
             whole: found.modules.iter().filter(|m| m.rank == 0).map(|m| m.module.clone()).collect(),
         };
-        self.set_adapted(directory, vec![out]);
+        self.set_adapted(directory, vec![out], None);
         Ok(reply)
     }
 

@@ -19,7 +19,8 @@ pub(super) struct Cancelled {
 impl Session {
     /// Cancels a request at its next await point. A run ends as with `stop`: what it has learnt so far is kept.
     pub(super) fn cancel(&self, request: u32) {
-        if let Some(run) = self.running.borrow().as_ref().filter(|run| run.is_of(request)) {
+        let run = self.running.borrow().iter().find(|run| run.is_of(request)).cloned();
+        if let Some(run) = run {
             run.stop();
         }
         let cancelled = self.cancels.borrow().get(&request).cloned();

@@ -125,7 +125,7 @@ impl Session {
     /// gives a better value.
     pub(super) async fn measure_speed(&self) -> Result<()> {
         let gpu = self.gpu().await?;
-        if self.running.borrow().is_none() && self.speed_of(&gpu.profile().name).await.is_none() {
+        if self.running.borrow().is_empty() && self.speed_of(&gpu.profile().name).await.is_none() {
             let speed = bench::speed(&gpu).await?;
             self.speed.set(self.speed.get().or(Some(speed)));
         }

@@ -34,6 +34,21 @@ impl Session {
         self.run(&id).await
     }
 
+    /// Merges the adapters that `adapt` put on the open base.
+    pub(super) async fn merge_adapted(&self, call: &Call) -> Result<Run> {
+        let model = self.adapted()?;
+        let Some(origin) = model.origin.as_ref().filter(|_| !model.adapters.is_empty()) else {
+            return Err(Error::out_of_turn("there is no kept adapter on the base; put one on it first"));
+        };
+        let base = open_checkpoint(model.base.clone()).await?;
+        let adapters = Adapter::open_all(model.adapters.clone(), &base).await?;
+        call.progress("Merging", 0, None, Unit::Tensors);
+        let about = about(format!("{}, merged", origin.name), RunMethod::Merge, origin.base_name.clone(), origin.source.clone());
+        let write = async |out: &dyn OutputDirectory| write_merged(&base, &adapters, None, out).await.map(drop);
+        let id = self.make(about, call, "the merge", write).await?;
+        self.run(&id).await
+    }
+
     /// Keeps a given adapter for the open base, if it is one of that base, as a finished run.
     pub(super) async fn adopt(&self, name: &str, call: &Call) -> Result<Run> {
         let base = self.base()?;

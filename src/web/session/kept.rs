@@ -329,7 +329,7 @@ impl Session {
 
     /// Deletes a stored item, unless it is in use.
     pub(super) async fn remove(&self, id: &str) -> Result<()> {
-        if self.running.borrow().as_ref().is_some_and(|run| run.is_run(id)) {
+        if self.running.borrow().iter().any(|run| run.is_run(id)) {
             return Err(Error::file(id, "this run goes on; stop it first"));
         }
         let claim = self.claim(id).await?;

@@ -77,8 +77,8 @@ pub struct Session {
     embedded: RefCell<Option<Rc<dyn Directory>>>,
     base: RefCell<Option<Rc<OpenBase>>>,
     prepared: RefCell<Option<Rc<PreparedData>>>,
-    /// The run in progress.
-    running: RefCell<Option<Rc<Steering>>>,
+    /// The run in progress; several, if they take their steps in turn.
+    running: RefCell<Vec<Rc<Steering>>>,
     /// The stored run that `chat`, `losses`, `deltas` and `merge` use.
     tuned: RefCell<Option<String>>,
     /// The base and the adapters that `adapt` or `truncate` put on it.
@@ -173,8 +173,8 @@ impl Session {
             Request::Keys => Reply::Keys(settings::recipe_keys()),
             Request::ReadRecipe { yaml } => Reply::ReadRecipe(settings::read(&yaml)?),
             Request::WriteRecipe { recipe } => Reply::Text(settings::write(&recipe, &self.places_to_write())),
-            Request::Train { recipe, samples } => Reply::Ended(self.train_new(recipe, samples, call).await?),
-            Request::GoOn { run } => Reply::Ended(self.go_on(&run, call).await?),
+            Request::Train { recipe, samples, beside } => Reply::Ended(self.train_new(recipe, samples, beside, call).await?),
+            Request::GoOn { run, beside } => Reply::Ended(self.go_on(&run, beside, call).await?),
             Request::Pause => self.steer(|run| run.hold())?,
             Request::Resume => self.steer(|run| run.release())?,
             Request::Stop => self.steer(|run| run.stop())?,
@@ -205,7 +205,7 @@ impl Session {
             }
             Request::Deltas => Reply::Deltas(self.deltas(call).await?),
             Request::Adopt { name } => Reply::Run(self.adopt(&name, call).await?),
-            Request::Merge => Reply::Run(self.merge(call).await?),
+            Request::Merge { adapted } => Reply::Run(if adapted { self.merge_adapted(call).await? } else { self.merge(call).await? }),
             Request::Files { id } => Reply::Files(self.files_to_take(&id).await?),
             Request::Cancel { request } => {
                 self.cancel(request);
@@ -239,7 +239,7 @@ impl Session {
         let gpu = self.gpu().await?;
         let (profile, mut known) = (gpu.profile(), self.measured_tunings().await);
         let settled = profile.class == DeviceClass::Cpu || profile.tuning_source == TuningSource::Given || known.of(profile).is_some();
-        if settled || self.running.borrow().is_some() {
+        if settled || !self.running.borrow().is_empty() {
             return Ok(());
         }
         known.insert(profile, bench::tune(&gpu, bench::BUDGET).await?);
@@ -285,9 +285,13 @@ impl Session {
     }
 
     fn steer(&self, how: impl Fn(&Steering)) -> Result<Reply> {
-        match self.running.borrow().as_ref() {
-            Some(run) => how(run),
-            None => return Err(Error::out_of_turn("no run goes on")),
+        // A run may end while it is told something.
+        let running = self.running.borrow().clone();
+        if running.is_empty() {
+            return Err(Error::out_of_turn("no run goes on"));
+        }
+        for run in running {
+            how(&run);
         }
         Ok(Reply::Nothing)
     }

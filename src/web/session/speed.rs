@@ -17,7 +17,7 @@ impl Session {
         let Some(shape) = shapes.iter().find(|shape| shape.name.eq_ignore_ascii_case(model)) else {
             return Err(Error::recipe("model", format!("there are the shapes {}", shapes.map(|shape| shape.name).join(" and "))));
         };
-        if self.running.borrow().is_some() {
+        if !self.running.borrow().is_empty() {
             return Err(Error::recipe("model", "a run is in progress, which would be measured too; measure when it has ended"));
         }
         let gpu = self.gpu().await?;

@@ -1,8 +1,9 @@
-//! The single run of a session: mutual exclusion, and the user's commands to it (pause, stop, save).
+//! The run of a session, or several that take their steps in turn: exclusion, and the user's commands (pause, stop, save).
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::time::Duration;
 
 use futures_channel::oneshot;
 
@@ -21,6 +22,12 @@ pub(super) struct Steering {
     stopped: Cell<bool>,
     wants_save: Cell<bool>,
     skipped: Cell<bool>,
+    /// Whether it may go on beside others.
+    beside: bool,
+    /// Steps that are done.
+    done: Cell<u64>,
+    /// How long it has waited for its turn.
+    waited: Cell<Duration>,
     questions: RefCell<VecDeque<Question>>,
     wake: RefCell<Option<oneshot::Sender<()>>>,
 }
@@ -107,35 +114,77 @@ impl Steering {
         self.wants_save.replace(false)
     }
 
+    /// Waits until it is this run's turn among those that go on, or the user wants something of it.
+    pub(super) async fn wait_for_turn(&self, session: &Session) {
+        if !self.is_stopped() && !self.wants_save.get() && self.questions.borrow().is_empty() && !self.has_turn(session) {
+            self.sleep().await;
+        }
+    }
+
+    pub(super) fn has_waited(&self, time: Duration) {
+        self.waited.set(self.waited.get() + time);
+    }
+
+    /// How long it has waited for its turn among other runs.
+    pub(super) fn waited(&self) -> Duration {
+        self.waited.get()
+    }
+
+    /// Notes how many steps are done, which may make it another run's turn.
+    pub(super) fn has_done(&self, steps: u64, session: &Session) {
+        self.done.set(steps);
+        session.wake_runs();
+    }
+
+    /// Whether no run has done fewer steps; of those that have done the same, the one that began first goes first.
+    pub(super) fn has_turn(&self, session: &Session) -> bool {
+        let running = session.running.borrow();
+        let first = running.iter().min_by_key(|run| run.done.get());
+        first.is_none_or(|first| std::ptr::eq(Rc::as_ptr(first), self))
+    }
+
     /// Waits until the user resumes or stops the run, requests a snapshot, or asks something.
     pub(super) async fn wait(&self) {
         if !self.held.get() || self.stopped.get() || self.wants_save.get() || !self.questions.borrow().is_empty() {
             return;
         }
+        self.sleep().await;
+    }
+
+    async fn sleep(&self) {
         let (sender, receiver) = oneshot::channel();
         *self.wake.borrow_mut() = Some(sender);
         let _ = receiver.await;
     }
 }
 
-/// Marks the session as having a run, from the request until the run has ended in any way (released on drop).
+impl Session {
+    /// Has runs that wait for their turn look again.
+    fn wake_runs(&self) {
+        for run in self.running.borrow().iter() {
+            run.wake();
+        }
+    }
+}
+
+/// Marks the session as having this run, from the request until the run has ended in any way (released on drop).
 pub(super) struct Turn<'a> {
     session: &'a Session,
     pub(super) steering: Rc<Steering>,
 }
 
 impl<'a> Turn<'a> {
-    /// Begins the session's run.
+    /// Begins a run of the session.
     ///
     /// # Errors
-    /// When another run is in progress.
-    pub(super) fn begin(session: &'a Session, call: &Call) -> Result<Turn<'a>> {
+    /// When another run is in progress, unless both may go on beside others.
+    pub(super) fn begin(session: &'a Session, beside: bool, call: &Call) -> Result<Turn<'a>> {
         let mut running = session.running.borrow_mut();
-        if running.is_some() {
+        if running.iter().any(|run| !(beside && run.beside)) {
             return Err(Error::out_of_turn("another run goes on; wait for it or stop it first"));
         }
-        let steering = Rc::new(Steering { request: call.id, ..Steering::default() });
-        *running = Some(steering.clone());
+        let steering = Rc::new(Steering { request: call.id, beside, ..Steering::default() });
+        running.push(steering.clone());
         Ok(Turn { session, steering })
     }
 
@@ -158,7 +207,8 @@ impl<'a> Turn<'a> {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.session.running.borrow_mut().take();
+        self.session.running.borrow_mut().retain(|run| !Rc::ptr_eq(run, &self.steering));
+        self.session.wake_runs();
         // Whoever waits for an answer learns that none comes.
         self.steering.questions.borrow_mut().clear();
     }

@@ -77,7 +77,7 @@ impl Session {
     /// Opens a model, or adapters on top of their base without merging them.
     pub(super) async fn model_of(&self, which: Which, call: &Call) -> Result<Model> {
         let (base, adapters) = if which == Which::Adapted {
-            let AdaptedModel { base, adapters } = &*self.adapted()?;
+            let AdaptedModel { base, adapters, .. } = &*self.adapted()?;
             (base.clone(), adapters.clone())
         } else {
             let directory = self.directory_of(which, call).await?;
@@ -145,7 +145,7 @@ impl Session {
 
     /// Has the run answer between two steps.
     async fn ask_learning(&self, messages: &[ChatMessage], sampling: &Sampling, call: &Call) -> Result<Answered> {
-        let run = self.running.borrow().clone().ok_or_else(|| Error::out_of_turn("no run goes on; ask the tuned model"))?;
+        let run = self.running.borrow().first().cloned().ok_or_else(|| Error::out_of_turn("no run goes on; ask the tuned model"))?;
         let (reply, answer) = oneshot::channel();
         run.ask(Question { messages: messages.to_vec(), sampling: sampling.clone(), call: call.clone(), reply });
         let ended = || Error::Interrupted { reason: "the run ended before the question was answered; ask the tuned model".into() };

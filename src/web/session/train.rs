@@ -27,8 +27,8 @@ const LOST_DEVICES: usize = 3;
 
 impl Session {
     /// Starts a run on the prepared data.
-    pub(super) async fn train_new(self: &Rc<Self>, settings: Settings, samples: Samples, call: &Call) -> Result<Ended> {
-        let turn = Turn::begin(self, call)?;
+    pub(super) async fn train_new(self: &Rc<Self>, settings: Settings, samples: Samples, beside: bool, call: &Call) -> Result<Ended> {
+        let turn = Turn::begin(self, beside, call)?;
         let base = self.base()?;
         call.progress("Reading the data", 0, None, Unit::Samples);
         let known = self.prepared_again(&settings).await?;
@@ -67,8 +67,8 @@ impl Session {
     }
 
     /// Resumes a stored run from its last snapshot, with its own prompts.
-    pub(super) async fn go_on(self: &Rc<Self>, id: &str, call: &Call) -> Result<Ended> {
-        let turn = Turn::begin(self, call)?;
+    pub(super) async fn go_on(self: &Rc<Self>, id: &str, beside: bool, call: &Call) -> Result<Ended> {
+        let turn = Turn::begin(self, beside, call)?;
         let about = self.about(id).await?;
         if about.finished {
             return Err(Error::file(about.name, "this run came to its end; start another one from its result"));
@@ -130,7 +130,7 @@ impl Session {
         let mut lost = 0;
         let result = loop {
             // Check the run's own device: another request may already have dropped it from the session.
-            let gpu = self.gpu().await?;
+            let gpu = Rc::new(self.gpu().await?.counted_apart());
             match self.attempt(gpu.clone(), id, &run, &*out, &samples, &turn.steering, call).await {
                 Err(error) if gpu.check().is_err() && lost < LOST_DEVICES => {
                     lost += 1;
@@ -143,7 +143,7 @@ impl Session {
             }
         };
         self.keep_speed().await;
-        let seconds = started.elapsed().as_secs_f64();
+        let seconds = (started.elapsed() - turn.steering.waited()).as_secs_f64();
         about.seconds = Some(about.seconds.unwrap_or(0.0) + seconds);
         let outcome = match result {
             Ok(outcome) => {

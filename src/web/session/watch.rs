@@ -263,6 +263,23 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
+    /// Waits while another run of the session is to do its step first.
+    async fn take_turn(&self, engine: &Engine) -> Result<Wish> {
+        while !self.steering.has_turn(self.session) {
+            let begun = Instant::now();
+            self.steering.wait_for_turn(self.session).await;
+            self.steering.has_waited(begun.elapsed());
+            self.answer_questions(engine).await?;
+            if self.steering.is_stopped() {
+                return Ok(Wish::Stop);
+            }
+            if self.steering.takes_save() {
+                return Ok(Wish::Save);
+            }
+        }
+        Ok(Wish::GoOn)
+    }
+
     /// Has the learning model answer; `tell` receives the text as it is written, `ended` ends it early.
     async fn answer(
         &self,
@@ -329,12 +346,14 @@ impl Observer for Watch<'_> {
 
     /// The base's answers, so that what training changes can be seen.
     async fn before_first_step(&mut self, engine: &Engine, done: u64) -> Result<()> {
+        self.steering.has_done(done, self.session);
         self.sample_if_due(engine, done).await?;
         self.call.progress("Computing the first step", 0, None, Unit::Steps);
         Ok(())
     }
 
     async fn between_steps(&mut self, engine: &Engine, done: u64) -> Result<Wish> {
+        self.steering.has_done(done, self.session);
         if self.steering.is_stopped() {
             return Ok(Wish::Stop);
         }
@@ -366,6 +385,6 @@ impl Observer for Watch<'_> {
         if self.saved.elapsed().as_secs() >= SNAPSHOT_SECONDS {
             return Ok(Wish::Save);
         }
-        Ok(Wish::GoOn)
+        self.take_turn(engine).await
     }
 }

@@ -644,12 +644,16 @@ export type Request = {
   /** The settings. */
   recipe: Settings,
   /** What the model is asked while it learns. */
-  samples: Samples
+  samples: Samples,
+  /** Whether it may go on beside other such runs of the session: each takes a step in turn, so that they can be compared while they learn. */
+  beside?: boolean
 }
   | {
   "kind": "go_on",
   /** The run. */
-  run: string
+  run: string,
+  /** As of `train`. */
+  beside?: boolean
 }
   | {
   "kind": "pause"
@@ -760,7 +764,9 @@ export type Request = {
   name: string
 }
   | {
-  "kind": "merge"
+  "kind": "merge",
+  /** Merge what `adapt` put on the open base instead, each adapter in its strength. */
+  adapted?: boolean
 }
   | {
   "kind": "files",
