@@ -1,5 +1,7 @@
-// How long each lesson takes with its own settings: seconds of computing from pressing its buttons to what it shows, in a fresh browser on loopback; what a
-// person reads and thinks comes on top. `npm run build:web` comes first. `node scripts/lesson-times.mjs [LESSON …]`
+// How long each lesson takes with its own settings: from opening its address in a fresh browser to its explanation, with every button pressed at once; what a
+// person reads and thinks comes on top. `home` is the first screen: from "See it learn" to answers that have changed. Prints the rows of the table in
+// docs/teaching.md, with the load of the machine. `npm run build:web` comes first. `node scripts/lesson-times.mjs [LESSON …]`
+import { loadavg, cpus } from "node:os";
 import { chromium } from "@playwright/test";
 import { findChromium } from "./lib/host.mjs";
 import { serve } from "./lib/serve.mjs";
@@ -58,9 +60,30 @@ const lessons = {
   },
 };
 
+/** Opens the lesson and goes on to where everything can be pressed. @type {(page: Page, origin: string, name: string) => Promise<void>} */
+async function begin(page, origin, name) {
+  await page.goto(`${origin}/#/learn/${name}`);
+  await press(page, "Go on without a guess");
+  await part(page, "See");
+}
+
+/** @type {(page: Page, name: string) => Promise<void>} */
+const part = (page, name) => page.getByRole("navigation", { name: "Parts of the lesson" }).getByRole("button", { name }).click();
+
+/** @type {(page: Page, origin: string) => Promise<void>} */
+async function home(page, origin) {
+  await page.goto(origin);
+  const button = page.getByRole("button", { name: "See it learn" });
+  await button.and(page.locator(":enabled")).click();
+  await page.getByText("After step 10", { exact: true }).first().waitFor();
+}
+
+const minutes = (/** @type {number} */ seconds) => `${Math.floor(seconds / 60)}:${String(Math.round(seconds % 60)).padStart(2, "0")}`;
+
 const wanted = process.argv.slice(2);
 const server = await serve([["/", "web/dist"]]);
-for (const [name, work] of Object.entries(lessons)) {
+console.log("| lesson | min:s | load |\n|---|---|---|");
+for (const name of ["home", ...Object.keys(lessons)]) {
   if (wanted.length > 0 && !wanted.includes(name)) continue;
   // A browser of its own for each: its kernels are compiled anew.
   const browser = await chromium.launch({
@@ -69,10 +92,17 @@ for (const [name, work] of Object.entries(lessons)) {
   });
   const page = await browser.newPage();
   page.setDefaultTimeout(1_800_000);
-  await page.goto(`${server.origin}/#/learn/${name}?at=see`);
   const begun = performance.now();
-  await work(page);
-  console.log(`${((performance.now() - begun) / 1000).toFixed(0).padStart(6)} s  ${name}`);
+  const work = lessons[name];
+  if (work) {
+    await begin(page, server.origin, name);
+    await work(page);
+    await part(page, "Explain");
+    await page.getByText("The experiment says").waitFor();
+  } else {
+    await home(page, server.origin);
+  }
+  console.log(`| ${name} | ${minutes((performance.now() - begun) / 1000)} | ${(loadavg()[0] ?? 0).toFixed(1)} on ${cpus().length} |`);
   await browser.close();
 }
 server.close();

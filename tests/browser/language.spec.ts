@@ -2,9 +2,12 @@
 // language changes nothing else.
 import { AxeBuilder } from "@axe-core/playwright";
 import type { Page } from "@playwright/test";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "../../scripts/lib/host.mjs";
 import { firstLanguage, languageOf } from "../../web/src/ui/text/language.js";
+import { LESSONS } from "../../web/src/ui/learn/lessons.js";
+import { lessonList } from "../../web/src/ui/text/zh/lessonList.js";
 import { expect, test } from "./ui/test.js";
 
 /** Names and what has no other word in Chinese texts of the field, by lower case. */
@@ -104,6 +107,32 @@ for (const [name, size] of Object.entries(WIDTHS)) {
     });
   });
 }
+
+/** What the lessons name, and the words of their examples, which are English as the model is. */
+const OF_LESSONS = "adamw sgd qlora distributeddataparallel module ln false png svg where is emma at work works the studio".split(" ");
+
+test("every lesson is in Chinese, from its prediction to its explanation", async ({ page }) => {
+  const unknown = async (names: string[]) => (await latin(page)).filter((word) => !names.includes(word.toLowerCase().replace(/[.?]$/, "")));
+  const questions = readFileSync(join(root, "assets/demo/village_held_out.jsonl"), "utf8");
+  await page.route("**/demo/village_held_out.jsonl", (route) => route.fulfill({ body: questions }));
+  for (const { slug } of LESSONS) {
+    await page.goto(`./?lang=zh#/learn/${slug}?at=explain`);
+    await expect(page.getByRole("heading", { level: 1 })).toHaveText(lessonList[slug].title);
+    await expect(page.getByRole("heading", { level: 2, name: "解释" })).toBeVisible();
+    expect(await unknown(OF_LESSONS), `English words in ${slug}`).toEqual([]);
+    await page.setViewportSize({ width: 320, height: 800 });
+    const overflow = () => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    await expect.poll(overflow, `${slug} is no wider than a phone`).toBeLessThanOrEqual(0);
+    await page.screenshot({ path: join(root, `target/screenshots/zh-lesson-${slug}.png`), fullPage: true });
+    await page.setViewportSize({ width: 1280, height: 800 });
+  }
+  await page.goto("./?lang=zh#/learn/method?at=do&asked=2");
+  await page.getByRole("button", { name: "两个一起训练" }).click();
+  await expect(page.getByRole("table", { name: "同样的数据，两种方法" })).toBeVisible();
+  const said = questions.split("\n").slice(0, 2).join(" ").match(/[a-z]+/gi) ?? [];
+  const names = [...OF_LESSONS, ...said.map((word) => word.toLowerCase()), ..."in lives red house anna one day went to".split(" ")];
+  expect(await unknown(names), "English words beside results").toEqual([]);
+});
 
 test("the language is chosen by address, by choice and by the browser, in this order", () => {
   expect(firstLanguage("?lang=zh", "en", ["en"])).toBe("zh");

@@ -1,8 +1,8 @@
 // The lessons with the real worker: from their address to their end, with real training; what they show is what the engine says.
-import { AxeBuilder } from "@axe-core/playwright";
 import type { Page } from "@playwright/test";
 import { expect, test as base } from "./harness.js";
 import { patient } from "./village.js";
+import { wellMade } from "./well-made.js";
 
 /** The classroom in a page of its own for all tests: its worker keeps the kernels that it has compiled. */
 class Classroom {
@@ -30,24 +30,8 @@ class Classroom {
     return this.page.getByRole("region", { name, exact: true });
   }
 
-  /** No finding of axe in both schemes, nothing wider than the window at three widths. */
-  async wellMade(name: string): Promise<void> {
-    const { page } = this;
-    for (const colorScheme of ["light", "dark"] as const) {
-      await page.emulateMedia({ colorScheme });
-      const axe = new AxeBuilder({ page });
-      const { violations } = await (colorScheme === "dark" ? axe.withRules(["color-contrast"]) : axe).analyze();
-      expect(violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" | ").slice(0, 400)}`), `${name}, ${colorScheme}`).toEqual([]);
-      for (const width of [320, 820, 1280]) {
-        await page.setViewportSize({ width, height: 800 });
-        // A plot takes the new width a moment later.
-        const overflow = () => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-        await expect.poll(overflow, `${name} at ${width}`).toBeLessThanOrEqual(0);
-        await page.evaluate(() => scrollTo(0, 0)); // what sticks to the window stands at its top
-        await page.screenshot({ path: `target/screenshots/lesson-${name}-${width}-${colorScheme}.png`, fullPage: true });
-      }
-    }
-    await page.emulateMedia({ colorScheme: "light" });
+  wellMade(name: string): Promise<void> {
+    return wellMade(this.page, `lesson-${name}`);
   }
 }
 
@@ -147,6 +131,10 @@ test("all parameters or LoRA: curves, answers and figures are those of the runs"
   await page.getByRole("button", { name: "Train both" }).click();
   const table = page.getByRole("table", { name: "The same data, both ways" });
   await expect(table).toBeVisible(patient);
+  // Side by side: what each can do is told as they train, and a step of one is followed by one of the other.
+  const live = page.getByRole("region", { name: "Both as they train" });
+  await expect(live.getByRole("row", { name: /^Step/ })).toHaveText("Step33");
+  await expect(live.getByRole("row", { name: /Right answers/ })).toHaveText(/(\d of 2, after step 3){2}/);
   // The page's own client over the same storage knows the runs that the lesson trained.
   const runs = await page.evaluate(() => rootstock.call({ kind: "runs" }));
   const [full, lora] = ["Lesson: all parameters", "Lesson: LoRA"].map((name) => runs.find((run) => run.name === name));

@@ -1,5 +1,6 @@
 // Checkpoints that are broken on purpose: the embedded model's files, edited here in the page; and what transformers loads of such files.
 import type { Given } from "../files.js";
+import { lessonText } from "../text/lessons.js";
 
 export type Files = ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
 
@@ -9,7 +10,7 @@ const NAMES = ["config.json", "generation_config.json", "model.safetensors", "to
 export async function intact(): Promise<Files> {
   const read = NAMES.map(async (name) => {
     const response = await fetch(`./embedded-model/${name}`);
-    if (!response.ok) throw new Error(`The page's file embedded-model/${name} cannot be read (${response.status}). Reload the page.`);
+    if (!response.ok) throw new Error(lessonText.parts.fileUnread(`embedded-model/${name}`, response.status));
     return [name, new Uint8Array(await response.arrayBuffer())] as const;
   });
   return new Map(await Promise.all(read));
@@ -74,74 +75,45 @@ export function vocabularyOf(files: Files): number {
 export const BREAKS = ["config", "keys", "head", "shard", "tokenizer", "adapter"] as const;
 export type Break = (typeof BREAKS)[number];
 
-export interface Broken {
-  title: string;
-  /** What was done, and how that comes about. */
-  what: string;
-  apply: (files: Map<string, Uint8Array<ArrayBuffer>>) => void;
-}
+type Apply = (files: Map<string, Uint8Array<ArrayBuffer>>) => void;
 
 const WEIGHTS = "model.safetensors";
 
 /** In the order in which they are applied: the last replaces everything. */
-export const BROKEN: Record<Break, Broken> = {
-  config: {
-    title: "Delete config.json",
-    what: "The weights were copied, the configuration was forgotten.",
-    apply: (files) => files.delete("config.json"),
+const APPLY: Record<Break, Apply> = {
+  config: (files) => files.delete("config.json"),
+  keys: (files) => {
+    const tensors = readTensors(files.get(WEIGHTS) as Uint8Array<ArrayBuffer>);
+    files.set(WEIGHTS, writeTensors(new Map([...tensors].map(([name, tensor]) => [`module.${name}`, tensor]))));
   },
-  keys: {
-    title: "Rename the keys",
-    what: "Every tensor’s name begins with “module.”, as in a model that was saved inside DistributedDataParallel.",
-    apply: (files) => {
-      const tensors = readTensors(files.get(WEIGHTS) as Uint8Array<ArrayBuffer>);
-      files.set(WEIGHTS, writeTensors(new Map([...tensors].map(([name, tensor]) => [`module.${name}`, tensor]))));
-    },
+  head: (files) => {
+    if (files.has("config.json")) files.set("config.json", utf8({ ...json(files, "config.json"), tie_word_embeddings: false }));
   },
-  head: {
-    title: "Untie the head",
-    what: "config.json says that the output head is a matrix of its own (tie_word_embeddings: false), and no file holds one.",
-    apply: (files) => {
-      if (files.has("config.json")) files.set("config.json", utf8({ ...json(files, "config.json"), tie_word_embeddings: false }));
-    },
+  shard: (files) => {
+    const all = [...readTensors(files.get(WEIGHTS) as Uint8Array<ArrayBuffer>)];
+    const half = Math.ceil(all.length / 2);
+    const name = (part: number) => `model-0000${part}-of-00002.safetensors`;
+    files.delete(WEIGHTS);
+    files.set(name(1), writeTensors(new Map(all.slice(0, half))));
+    const total = all.reduce((sum, [, { bytes }]) => sum + bytes.length, 0);
+    const map = Object.fromEntries(all.map(([tensor], index) => [tensor, name(index < half ? 1 : 2)]));
+    files.set(`${WEIGHTS}.index.json`, utf8({ metadata: { total_size: total }, weight_map: map }));
   },
-  shard: {
-    title: "Drop a shard",
-    what: "The weights are in two files with an index, and the download of the second one failed.",
-    apply: (files) => {
-      const all = [...readTensors(files.get(WEIGHTS) as Uint8Array<ArrayBuffer>)];
-      const half = Math.ceil(all.length / 2);
-      const name = (part: number) => `model-0000${part}-of-00002.safetensors`;
-      files.delete(WEIGHTS);
-      files.set(name(1), writeTensors(new Map(all.slice(0, half))));
-      const total = all.reduce((sum, [, { bytes }]) => sum + bytes.length, 0);
-      const map = Object.fromEntries(all.map(([tensor], index) => [tensor, name(index < half ? 1 : 2)]));
-      files.set(`${WEIGHTS}.index.json`, utf8({ metadata: { total_size: total }, weight_map: map }));
-    },
+  tokenizer: (files) => {
+    for (const name of ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"]) files.delete(name);
   },
-  tokenizer: {
-    title: "Leave the tokenizer out",
-    what: "A training script saved the model and did not save the tokenizer beside it.",
-    apply: (files) => {
-      for (const name of ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"]) files.delete(name);
-    },
-  },
-  adapter: {
-    title: "Give an adapter as a model",
-    what: "The folder holds what LoRA training writes: the small matrices, and the name of the base that they belong to.",
-    apply: (files) => {
-      const tensors = new Map<string, Tensor>();
-      for (const [name, { shape }] of readTensors(wholeWeights(files))) {
-        const module = /^(?:module\.)?(.*q_proj)\.weight$/.exec(name)?.[1];
-        const [rows = 0, cols = 0] = shape;
-        if (module === undefined) continue;
-        tensors.set(`base_model.model.${module}.lora_A.weight`, { dtype: "F32", shape: [4, cols], bytes: floats(4 * cols, normal(rows)) });
-        tensors.set(`base_model.model.${module}.lora_B.weight`, { dtype: "F32", shape: [rows, 4], bytes: new Uint8Array(4 * 4 * rows) });
-      }
-      for (const name of [...files.keys()]) if (/^(config|generation_config)\.json$|safetensors/.test(name)) files.delete(name);
-      files.set("adapter_model.safetensors", writeTensors(tensors));
-      files.set("adapter_config.json", utf8({ peft_type: "LORA", task_type: "CAUSAL_LM", base_model_name_or_path: "village-model", r: 4, lora_alpha: 8, lora_dropout: 0, bias: "none", target_modules: ["q_proj"] }));
-    },
+  adapter: (files) => {
+    const tensors = new Map<string, Tensor>();
+    for (const [name, { shape }] of readTensors(wholeWeights(files))) {
+      const module = /^(?:module\.)?(.*q_proj)\.weight$/.exec(name)?.[1];
+      const [rows = 0, cols = 0] = shape;
+      if (module === undefined) continue;
+      tensors.set(`base_model.model.${module}.lora_A.weight`, { dtype: "F32", shape: [4, cols], bytes: floats(4 * cols, normal(rows)) });
+      tensors.set(`base_model.model.${module}.lora_B.weight`, { dtype: "F32", shape: [rows, 4], bytes: new Uint8Array(4 * 4 * rows) });
+    }
+    for (const name of [...files.keys()]) if (/^(config|generation_config)\.json$|safetensors/.test(name)) files.delete(name);
+    files.set("adapter_model.safetensors", writeTensors(tensors));
+    files.set("adapter_config.json", utf8({ peft_type: "LORA", task_type: "CAUSAL_LM", base_model_name_or_path: "village-model", r: 4, lora_alpha: 8, lora_dropout: 0, bias: "none", target_modules: ["q_proj"] }));
   },
 };
 
@@ -152,7 +124,7 @@ function wholeWeights(files: Files): Uint8Array<ArrayBuffer> {
 /** The model with all of these broken. */
 export function broken(files: Files, breaks: readonly Break[]): Files {
   const copy = new Map(files);
-  for (const name of BREAKS) if (breaks.includes(name)) BROKEN[name].apply(copy);
+  for (const name of BREAKS) if (breaks.includes(name)) APPLY[name](copy);
   return copy;
 }
 

@@ -1,6 +1,7 @@
 // The page's own datasets, read for what a lesson asks: held-out questions with their right answers, and a text like those that the village
 // model has read.
 import type { DataSource } from "rootstock";
+import { lessonText } from "../text/lessons.js";
 
 export const DATA = ["village", "pirate", "newcomers"] as const;
 export type Data = (typeof DATA)[number];
@@ -15,7 +16,7 @@ export interface Asked {
 /** The first held-out questions of a dataset. */
 export async function heldOut(name: Data, count: number): Promise<Asked[]> {
   const response = await fetch(`./demo/${name}_held_out.jsonl`);
-  if (!response.ok) throw new Error(`The page's file demo/${name}_held_out.jsonl cannot be read (${response.status}). Reload the page.`);
+  if (!response.ok) throw new Error(lessonText.parts.fileUnread(`demo/${name}_held_out.jsonl`, response.status));
   const lines = (await response.text()).trim().split("\n").slice(0, count);
   return lines.map((line) => {
     const { instruction, output } = JSON.parse(line) as { instruction: string; output: string };

@@ -151,6 +151,17 @@ export function Scene({ children }: { children: ComponentChildren }) {
   return <div class="scene stack">{children}</div>;
 }
 
+/** The explanation, a paragraph each. */
+export function Why({ paragraphs }: { paragraphs: readonly ComponentChildren[] }) {
+  return (
+    <>
+      {paragraphs.map((paragraph, index) => (
+        <p key={index}>{paragraph}</p>
+      ))}
+    </>
+  );
+}
+
 /** While presenting, shows one scene at a time; arrows, page keys (as presenters have) and Escape. */
 function usePresenting(present: boolean, place: { current: HTMLDivElement | null }): void {
   const scene = numberAt("scene", 0, 0, 999);

@@ -1,8 +1,9 @@
 // A lesson's training run: the same trainer and the same kept runs as the rest of the page, started from a lesson's settings.
 import { batch, computed, signal } from "@preact/signals";
-import { WorkerLost, type BaseSource, type DataSource, type Ended, type Event, type Progress, type Run, type Settings, type StepLine } from "rootstock";
+import { WorkerLost, type BaseSource, type DataSource, type Ended, type Event, type Progress, type Run, type SampleLine, type Samples, type Settings, type StepLine } from "rootstock";
 import type { Points } from "../charts/points.js";
 import { say } from "../state/faults.js";
+import { lessonText } from "../text/lessons.js";
 import { Result } from "./kept.js";
 import { ask, inTurn, isTuned, open, tuned } from "./room.js";
 
@@ -30,19 +31,27 @@ interface KeptRun {
   lines: StepLine[];
 }
 
-const NO_ANSWERS = { every: 0, prompts: [], max_new_tokens: 1 };
+const NO_ANSWERS: Samples = { every: 0, prompts: [], max_new_tokens: 1 };
 
 export class Training {
   readonly phase = signal<Phase>("none");
   readonly progress = signal<Progress | null>(null);
   readonly lines = signal<readonly StepLine[]>([]);
+  /** Parameters that learn, once they are known. */
+  readonly trainable = signal<number | null>(null);
+  /** What it answered on the way, oldest first. */
+  readonly answers = signal<readonly SampleLine[]>([]);
   readonly ended = signal<Ended | null>(null);
   readonly fault = signal<string | null>(null);
   /** Steps and losses, for a chart. */
   readonly points = computed<Points>(() => [this.lines.value.map((line) => line.current_steps), this.lines.value.map(({ loss }) => loss)]);
+  /** What the lesson calls it, in the language that is shown. */
+  called: string | null = null;
   readonly #kept: Result<KeptRun>;
   #task: string | null = null;
   #id: string | null = null;
+  /** The interrupted run that the next one goes on with. */
+  #resumed: string | null = null;
   /** The first time a run is looked for; what is asked meanwhile waits for it. */
   #restored: Promise<void> = Promise.resolve();
 
@@ -74,10 +83,11 @@ export class Training {
       const runs = await ask({ kind: "runs" });
       const run = runs.find(({ id }) => id === kept.id);
       if (!run?.usable || this.#task !== task) return;
-      const { lines } = await ask({ kind: "log", id: kept.id });
+      const { lines, answers } = await ask({ kind: "log", id: kept.id });
       if (this.#task !== task || this.phase.peek() !== "none") return;
       this.#id = kept.id;
       const phase = run.finished ? "done" : run.live ? "none" : "interrupted";
+      this.answers.value = answers;
       this.#show(phase, lines, kept.ended ?? (run.finished ? endedOf(run) : null), null);
     } catch (error) {
       console.warn("A lesson's run cannot be shown again:", error);
@@ -96,56 +106,74 @@ export class Training {
   #clear(): void {
     this.#id = null;
     this.#show("none", [], null, null);
+    this.answers.value = [];
+    this.trainable.value = null;
     this.progress.value = null;
   }
 
   /** Trains, or goes on from the snapshot of a run that was interrupted. A run that fails by its own numbers is a result, too. */
   async train(task: Task): Promise<void> {
-    this.follow(task);
-    await this.#restored;
-    if (this.busy || this.phase.peek() === "done") return;
-    const resumed = this.phase.peek() === "interrupted" ? this.#id : null;
-    this.phase.value = "waiting";
-    await inTurn(() => this.#work(task, resumed));
+    await trainTogether([[this, task]]);
   }
 
-  async #work(task: Task, resumed: string | null): Promise<void> {
+  /** Whether there is something to train, which waits from then on. */
+  async wait(task: Task): Promise<boolean> {
+    this.follow(task);
+    await this.#restored;
+    if (this.busy || this.phase.peek() === "done") return false;
+    this.#resumed = this.phase.peek() === "interrupted" ? this.#id : null;
+    this.phase.value = "waiting";
+    return true;
+  }
+
+  /**
+   * Trains on the open base; within a turn. `stepped` is called when the first step is done; `beside` lets it go on beside another run of the
+   * lesson.
+   */
+  async work(task: Task, samples: Samples, beside: boolean, stepped: () => void): Promise<void> {
+    const resumed = this.#resumed;
     batch(() => {
       this.phase.value = "running";
-      this.progress.value = { what: "Starting", done: 0, total: null, unit: "steps" };
+      this.progress.value = { what: lessonText.parts.run.starting, done: 0, total: null, unit: "steps" };
       this.fault.value = null;
     });
-    const hear = (event: Event) => this.#hear(event, task);
+    const hear = (event: Event) => {
+      this.#hear(event, task);
+      if (event.kind === "step") stepped();
+    };
     try {
       // One run is kept for each place of a lesson: the one with other settings makes room.
       const old = this.#kept.any();
       if (resumed === null && old !== null && old.id !== "") await this.#remove(old.id);
-      await open(task.base);
-      const { data, recipe } = task;
-      await ask({ kind: "prepare", data, evaluation: null, recipe, first: 0, count: 0 });
-      const settings: Settings = { ...recipe, run_name: task.name };
+      const settings: Settings = { ...task.recipe, run_name: task.name };
+      this.trainable.value = (await ask({ kind: "estimate", recipe: settings, samples: null })).trainable;
       const ended = await (resumed === null
-        ? ask({ kind: "train", recipe: settings, samples: NO_ANSWERS }, { on: hear })
-        : ask({ kind: "go_on", run: resumed }, { on: hear }));
+        ? ask({ kind: "train", recipe: settings, samples, beside }, { on: hear })
+        : ask({ kind: "go_on", run: resumed, beside }, { on: hear }));
       isTuned(ended.finished ? ended.run.id : null);
       this.#id = ended.run.id;
       this.#kept.set(task, { id: ended.run.id, ended, fault: null, lines: [] });
       this.#show(ended.finished ? "done" : "interrupted", this.lines.peek(), ended, null);
-      say(ended.finished ? `${task.name}: finished.` : `${task.name}: stopped.`);
+      say(ended.finished ? lessonText.parts.run.finished(this.called ?? task.name) : lessonText.parts.run.stopped(this.called ?? task.name));
     } catch (error) {
       if (error instanceof WorkerLost && this.#id !== null) {
         this.#show("interrupted", this.lines.peek(), null, null); // its snapshot is kept
         return;
       }
-      const fault = error instanceof Error ? error.message : String(error);
-      this.#kept.set(task, { id: "", ended: null, fault, lines: [...this.lines.peek()] });
       // What it left would be offered as a run to go on with.
       if (this.#id !== null) await this.#remove(this.#id);
-      this.#show("failed", this.lines.peek(), null, fault);
-      say(fault);
+      this.failed(task, error);
     } finally {
       this.progress.value = null;
     }
+  }
+
+  /** Shows why it failed. */
+  failed(task: Task, error: unknown): void {
+    const fault = error instanceof Error ? error.message : String(error);
+    this.#kept.set(task, { id: "", ended: null, fault, lines: [...this.lines.peek()] });
+    this.#show("failed", this.lines.peek(), null, fault);
+    say(fault);
   }
 
   #hear(event: Event, task: Task): void {
@@ -155,6 +183,10 @@ export class Training {
       this.#id = event.run;
       this.#kept.set(task, { id: event.run, ended: null, fault: null, lines: [] });
       this.lines.value = event.lines;
+      this.answers.value = event.answers;
+    } else if (event.kind === "sample") {
+      this.progress.value = null;
+      this.answers.value = [...this.answers.peek(), event.line];
     } else if (event.kind === "step") {
       this.progress.value = null;
       this.lines.value = [...this.lines.peek(), event.line];
@@ -169,7 +201,7 @@ export class Training {
   /** Makes its result the tuned model; within a turn. */
   async use(): Promise<void> {
     await this.#restored;
-    if (this.#id === null) throw new Error("This model is not trained yet.");
+    if (this.#id === null) throw new Error(lessonText.parts.notTrained);
     await tuned(this.#id);
   }
 
@@ -193,6 +225,34 @@ export class Training {
     isTuned(null);
     await ask({ kind: "remove", id }).catch((error: unknown) => console.warn("A lesson's run is kept:", error));
   }
+}
+
+/**
+ * Trains on the same base and data side by side: each takes a step in turn on the one device. What is done already is left alone. The models
+ * answer `samples` on the way.
+ */
+export async function trainTogether(pairs: readonly (readonly [Training, Task])[], samples: Samples = NO_ANSWERS): Promise<void> {
+  const waiting: (readonly [Training, Task])[] = [];
+  for (const pair of pairs) if (await pair[0].wait(pair[1])) waiting.push(pair);
+  const [first] = waiting;
+  if (!first) return;
+  await inTurn(async () => {
+    try {
+      const { base, data, recipe } = first[1];
+      await open(base);
+      await ask({ kind: "prepare", data, evaluation: null, recipe, first: 0, count: 0 });
+    } catch (error) {
+      for (const [run, task] of waiting) run.failed(task, error);
+      return;
+    }
+    const runs: Promise<void>[] = [];
+    for (const [run, task] of waiting) {
+      // The next one begins after the first step of this one, so that the kernels that both need are compiled once.
+      await new Promise<void>((stepped) => runs.push(run.work(task, samples, waiting.length > 1, stepped).finally(stepped)));
+    }
+    await Promise.all(runs);
+    if (waiting.length > 1) isTuned(null); // whichever ended last
+  });
 }
 
 /** What is known of the end of a run whose reply a reload has cut off. */

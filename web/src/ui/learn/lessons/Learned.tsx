@@ -9,8 +9,9 @@ import { Notice } from "../../parts/Notice.js";
 import { Scale } from "../../parts/Scale.js";
 import { device } from "../../state/device.js";
 import { failed } from "../../state/faults.js";
+import { lessonText } from "../../text/lessons.js";
 import { change, numberAt, textAt } from "../address.js";
-import { goTo, LessonFrame, Scene } from "../frame.js";
+import { goTo, LessonFrame, Scene, Why } from "../frame.js";
 import { Result } from "../kept.js";
 import { Expected, Strip, StripNumbers, type View } from "../parts/Strip.js";
 import { Watch } from "../parts/Watch.js";
@@ -88,57 +89,59 @@ export function Learned() {
 
   const learned = before?.filter(({ trained }) => trained) ?? [];
   const views: View[] = [];
-  if (before) views.push({ name: "Before", tokens: before });
-  if (after) views.push({ name: `After ${count(steps)} steps`, tokens: after });
-  if (everything) views.push({ name: "With the wrong mask", tokens: everything });
+  const words = lessonText.learned;
+  const graded: (number | null)[] = [];
+  const add = (name: string, tokens: SeenToken[] | null, of: number | null) => {
+    if (!tokens) return;
+    views.push({ name, tokens });
+    graded.push(of);
+  };
+  add(words.before, before, null);
+  add(words.after(count(steps)), after, learned.length);
+  add(words.wrongMask, everything, everything?.filter(({ trained }) => trained).length ?? 0);
   const place = chosen.value ?? (before ? Math.max(0, before.findIndex(({ trained }) => trained)) : 0);
   return (
     <LessonFrame
       prediction={{
-        question: `The model is trained with this example: “${question}” – “${answer}”. It reads all of it. On which part is it graded, so that its weights change?`,
+        question: words.predict(question, answer),
         options: [
-          ["all", "On every token: question, answer, and the marks between them"],
-          ["question", "On the question"],
-          ["answer", "On the answer and the mark that ends it"],
-          ["last", "On the last word alone"],
+          ["all", words.options.all],
+          ["question", words.options.question],
+          ["answer", words.options.answer],
+          ["last", words.options.last],
         ],
         came: before ? gradedOn(before) : null,
       }}
       doing={
         <>
           <Scene>
-            <p>
-              This is the example as the model sees it: tokens, pieces of words with the marks of a conversation around them. Underlined ones are
-              learned, the others only read. Write another one; the link to this lesson then holds it.
-            </p>
+            <p>{words.theExample}</p>
             <div class="two">
               <div class="label-above">
-                <label for="learned-q">Question</label>
+                <label for="learned-q">{lessonText.parts.question}</label>
                 <input id="learned-q" type="text" autocomplete="off" value={question} onInput={({ currentTarget }) => change({ q: currentTarget.value })} />
               </div>
               <div class="label-above">
-                <label for="learned-a">Answer</label>
+                <label for="learned-a">{lessonText.parts.answer}</label>
                 <input id="learned-a" type="text" autocomplete="off" value={answer} onInput={({ currentTarget }) => change({ a: currentTarget.value })} />
               </div>
             </div>
             {fault.value !== null && <Notice kind="error">{fault.value}</Notice>}
             {before ? (
-              <>
-                <Strip view={{ name: `${count(before.length)} tokens, ${count(learned.length)} of them learned`, tokens: before }} chosen={chosen} heat={false} />
-              </>
+              <Strip view={{ name: words.counts(count(before.length), count(learned.length)), tokens: before }} chosen={chosen} heat={false} />
             ) : (
-              device.value && <p class="soft">Reading it …</p>
+              device.value && <p class="soft">{lessonText.parts.doing(words.reading)}</p>
             )}
           </Scene>
           <Scene>
-            <p>Now train on the village’s 812 questions. This example is not among them. Then once more with a wrong mask: the model is graded on the questions as well.</p>
-            <NumberField name="Steps" help="More take longer and show more." value={steps} least={1} most={400} whole onChange={(value) => change({ steps: value === null || value === STEPS ? null : String(value) })} />
+            <p>{words.nowTrain}</p>
+            <NumberField name={lessonText.parts.steps} help={words.stepsHelp} value={steps} least={1} most={400} whole onChange={(value) => change({ steps: value === null || value === STEPS ? null : String(value) })} />
             <div class="row">
               <Button kind={right.phase.value === "done" ? "plain" : "first"} disabled={!device.value || right.busy || right.phase.value === "done"} onPress={() => train(right, tasks.right, looks.right)}>
-                {right.phase.value === "interrupted" ? "Go on" : "Train on the answers"}
+                {right.phase.value === "interrupted" ? lessonText.parts.goOn : words.train}
               </Button>
               <Button disabled={!device.value || wrong.busy || wrong.phase.value === "done"} onPress={() => train(wrong, tasks.wrong, looks.wrong)}>
-                {wrong.phase.value === "interrupted" ? "Go on with the wrong mask" : "Train with the wrong mask"}
+                {wrong.phase.value === "interrupted" ? words.goOnWrong : words.trainWrong}
               </Button>
               {[right, wrong].some((run) => !run.busy && run.phase.value !== "none") && (
                 <Button
@@ -148,12 +151,12 @@ export function Learned() {
                     await wrong.forget();
                   }}
                 >
-                  Begin again
+                  {lessonText.parts.beginAgain}
                 </Button>
               )}
             </div>
-            <Watch name="On the answers" run={right} steps={steps} />
-            <Watch name="With the wrong mask" run={wrong} steps={steps} />
+            <Watch name={words.onTheAnswers} run={right} steps={steps} />
+            <Watch name={words.wrongMask} run={wrong} steps={steps} />
           </Scene>
         </>
       }
@@ -161,9 +164,7 @@ export function Learned() {
         before && (after ?? everything) ? (
           <>
             <Scene>
-              <p>
-                The stronger its colour, the less the model expected a token. Press one, or move with the arrow keys, to see what it expected there.
-              </p>
+              <p>{words.howToRead}</p>
               {views.map((view) => (
                 <Strip key={view.name} view={view} chosen={chosen} heat />
               ))}
@@ -174,23 +175,14 @@ export function Learned() {
               <Expected views={views} at={place} />
             </Scene>
             <Scene>
-              <Means views={views} graded={{ "With the wrong mask": everything?.filter(({ trained }) => trained).length ?? 0 }} />
+              <Means views={views} graded={graded} />
             </Scene>
           </>
         ) : null
       }
       explaining={
         <Scene>
-          <p>
-            Training asks at every learned token: how probable did you think this one was? The loss is minus the logarithm of that probability, and
-            the weights move so that it grows. Of the tokens that are only read nothing is asked: they are there so that the answer can be about
-            them. The mark at the end is learned, too; without it a model would not know when to stop.
-          </p>
-          <p>
-            A mask that grades the question spends the same steps on guessing what a person will ask. Its loss on the question falls, which nobody
-            needs; and since questions are most of the tokens, less of each step is about answering. In a recipe the key is{" "}
-            <code>train_on_prompt</code>; the Data step of this page shows the mask of your own examples before you train.
-          </p>
+          <Why paragraphs={words.why} />
         </Scene>
       }
     />
@@ -207,38 +199,39 @@ function gradedOn(tokens: readonly SeenToken[]): string {
 }
 
 /** The mean loss of what is learned and of what is only read, by the right mask. */
-function Means({ views, graded }: { views: readonly View[]; graded: Readonly<Record<string, number>> }) {
+function Means({ views, graded }: { views: readonly View[]; graded: readonly (number | null)[] }) {
+  const words = lessonText.learned.table;
   const mask = views[0]?.tokens.map(({ trained }) => trained) ?? [];
   const mean = (tokens: readonly SeenToken[], wanted: boolean) => meanLoss(tokens.filter((_, index) => mask[index] === wanted), () => true);
   return (
     <div class="scroll">
       <table class="means">
-        <caption>Mean loss a token of this example</caption>
+        <caption>{words.caption}</caption>
         <thead>
           <tr>
-            <th scope="col">Model</th>
+            <th scope="col">{words.model}</th>
             <th scope="col" class="number">
-              Question and marks
+              {words.question}
             </th>
             <th scope="col" class="number">
-              Answer
+              {words.answer}
             </th>
             <th scope="col" class="number">
-              Right answer, token for token
+              {words.right}
             </th>
             <th scope="col" class="number">
-              Tokens graded
+              {words.graded}
             </th>
           </tr>
         </thead>
         <tbody>
-          {views.map(({ name, tokens }) => (
+          {views.map(({ name, tokens }, index) => (
             <tr key={name}>
               <th scope="row">{name}</th>
               <td class="number">{mean(tokens, false).toFixed(3)}</td>
               <td class="number">{mean(tokens, true).toFixed(3)}</td>
               <td class="number">{percent(probability(tokens.filter((_, index) => mask[index])))}</td>
-              <td class="number">{name === "Before" ? "–" : `${graded[name] || mask.filter(Boolean).length} of ${tokens.length}`}</td>
+              <td class="number">{graded[index] == null ? "–" : words.of(graded[index], tokens.length)}</td>
             </tr>
           ))}
         </tbody>

@@ -7,8 +7,9 @@ import { Button } from "../../parts/Button.js";
 import { NumberField, SelectField, SwitchField } from "../../parts/Field.js";
 import { Notice } from "../../parts/Notice.js";
 import { device } from "../../state/device.js";
+import { lessonText } from "../../text/lessons.js";
 import { change, numberAt, oneAt, textAt } from "../address.js";
-import { goTo, LessonFrame, Scene } from "../frame.js";
+import { goTo, LessonFrame, Scene, Why } from "../frame.js";
 import { Result } from "../kept.js";
 import { Watch } from "../parts/Watch.js";
 import { ask, EMBEDDED, inTurn, open } from "../room.js";
@@ -17,7 +18,7 @@ import { recipeOf, training, VILLAGE, type Task } from "../training.js";
 /** The shapes of models by their config.json; no weights are needed to plan a run. */
 const SHAPES = {
   village: {
-    name: "The village model",
+    name: null, // a text of the catalogue
     config: { model_type: "llama", vocab_size: 512, hidden_size: 128, intermediate_size: 384, num_hidden_layers: 5, num_attention_heads: 4, num_key_value_heads: 2, head_dim: 32, tie_word_embeddings: true },
   },
   smollm2: {
@@ -36,13 +37,9 @@ const SHAPES = {
 type Shape = keyof typeof SHAPES;
 const NAMES = Object.keys(SHAPES) as Shape[];
 
-const PARTS = [
-  ["weights", "Weights"],
-  ["gradients", "Gradients"],
-  ["optimizer", "Moments"],
-  ["activations", "Activations"],
-  ["other", "Other"],
-] as const satisfies readonly (readonly [keyof EstimateMemory, string])[];
+const nameOf = (shape: Shape): string => SHAPES[shape].name ?? lessonText.memory.village;
+
+const PARTS = ["weights", "gradients", "optimizer", "activations", "other"] as const satisfies readonly (keyof EstimateMemory)[];
 
 const OPTIMIZERS = ["adamw_torch", "adamw_8bit", "sgd"] as const;
 const measured = training("memory.measured");
@@ -92,26 +89,24 @@ export function Memory() {
   const plan = planned.of(task);
   const peak = measured.ended.value?.peak_bytes ?? null;
   const largest = plans.value.smollm2;
+  const words = lessonText.memory;
   return (
     <LessonFrame
       prediction={{
-        question: `SmolLM2-135M is trained with ${method === "full" ? "all its parameters" : "LoRA of rank 8"}, ${count(batch)} examples of ${count(tokens)} tokens a step. What takes most of the memory?`,
-        options: PARTS.slice(0, 4).map(([part, name]) => [part, name] as const),
-        came: largest ? (PARTS.slice(0, 4).toSorted(([a], [b]) => largest.memory[b] - largest.memory[a])[0]?.[0] ?? null) : null,
+        question: words.predict(method === "full", count(batch), count(tokens)),
+        options: PARTS.slice(0, 4).map((part) => [part, words.parts[part]] as const),
+        came: largest ? (PARTS.slice(0, 4).toSorted((a, b) => largest.memory[b] - largest.memory[a])[0] ?? null) : null,
       }}
       doing={
         <Scene>
-          <p>
-            The trainer plans a run before it allocates anything, for any shape of model: these are its plans, no rules of thumb. Change one thing at a
-            time and see which part moves.
-          </p>
+          <p>{words.plans}</p>
           <div class="settings">
-            <SelectField name="Method" help="What is trained." value={method} options={[["full", "All parameters"], ["lora", "LoRA, rank 8"]] as const} onChange={(value) => change({ method: value === "full" ? null : value })} />
-            {method === "lora" && <SelectField name="Base" help="How the weights that do not learn are kept." value={bits} options={[["16", "16 bits"], ["8", "8 bits"], ["4", "4 bits (NF4)"]] as const} onChange={(value) => change({ bits: value === "16" ? null : value })} />}
-            <NumberField name="Examples a step" help="The batch." value={batch} least={1} most={256} whole onChange={(value) => change({ batch: value === null || value === BATCH ? null : String(value) })} />
-            <NumberField name="Tokens an example" help="Its length; the village’s have about 25." value={tokens} least={8} most={8192} whole onChange={(value) => change({ tokens: value === null || value === TOKENS ? null : String(value) })} />
-            <SelectField name="Optimiser" help="AdamW keeps two moments for each trained number; in 8 bits they take a quarter; SGD keeps none." value={optim} options={[["adamw_torch", "AdamW"], ["adamw_8bit", "AdamW, 8 bits"], ["sgd", "SGD"]] as const} onChange={(value) => change({ optim: value === "adamw_torch" ? null : value })} />
-            <SwitchField name="Gradient checkpointing" help="Forgets activations and computes them again when they are needed: less memory, about a third more time." value={checkpointing} onChange={(value) => change({ checkpointing: value ? "1" : null })} />
+            <SelectField name={words.method} help={words.methodHelp} value={method} options={[["full", words.methods.full], ["lora", words.methods.lora]] as const} onChange={(value) => change({ method: value === "full" ? null : value })} />
+            {method === "lora" && <SelectField name={words.base} help={words.baseHelp} value={bits} options={(["16", "8", "4"] as const).map((one) => [one, words.bits[one]] as const)} onChange={(value) => change({ bits: value === "16" ? null : value })} />}
+            <NumberField name={words.batch} help={words.batchHelp} value={batch} least={1} most={256} whole onChange={(value) => change({ batch: value === null || value === BATCH ? null : String(value) })} />
+            <NumberField name={words.tokens} help={words.tokensHelp} value={tokens} least={8} most={8192} whole onChange={(value) => change({ tokens: value === null || value === TOKENS ? null : String(value) })} />
+            <SelectField name={words.optimiser} help={words.optimiserHelp} value={optim} options={OPTIMIZERS.map((one) => [one, words.optimisers[one]] as const)} onChange={(value) => change({ optim: value === "adamw_torch" ? null : value })} />
+            <SwitchField name={words.checkpointing} help={words.checkpointingHelp} value={checkpointing} onChange={(value) => change({ checkpointing: value ? "1" : null })} />
           </div>
           {fault.value !== null && <Notice kind="error">{fault.value}</Notice>}
           <Bars plans={plans.value} />
@@ -119,8 +114,8 @@ export function Memory() {
       }
       seeing={
         <Scene>
-          <h3>Planned, then measured</h3>
-          <p>The village model is here, so its plan can be held against a run: two steps with these settings, on the village’s questions.</p>
+          <h3>{words.planned}</h3>
+          <p>{words.plannedText}</p>
           <div class="row">
             <Button kind="first" disabled={!device.value || measured.busy || measured.phase.value === "done"} onPress={async () => {
               fault.value = null;
@@ -136,22 +131,22 @@ export function Memory() {
                 fault.value = error instanceof Error ? error.message : String(error);
               }
             }}>
-              Measure it
+              {words.measure}
             </Button>
           </div>
-          <Watch name="Two steps" run={measured} steps={2} />
+          <Watch name={words.twoSteps} run={measured} steps={2} />
           {plan && peak !== null && (
             <dl class="figures">
               <div>
-                <dt>Planned at most</dt>
+                <dt>{words.plannedAtMost}</dt>
                 <dd>{bytes(plan.peak)}</dd>
               </div>
               <div>
-                <dt>Measured at most</dt>
+                <dt>{words.measuredAtMost}</dt>
                 <dd>{bytes(peak)}</dd>
               </div>
               <div>
-                <dt>Measured / planned</dt>
+                <dt>{words.ratio}</dt>
                 <dd>{percent(peak / plan.peak)}</dd>
               </div>
             </dl>
@@ -160,15 +155,7 @@ export function Memory() {
       }
       explaining={
         <Scene>
-          <p>
-            Weights are there once. Whatever is trained has a gradient of its size and, with AdamW, two moments: full fine-tuning in 32 bits takes 16 bytes a
-            parameter before the first example is read. LoRA trains so little that these almost vanish, and keeps the frozen weights in 16 bits.
-          </p>
-          <p>
-            Activations are what the forward pass has to remember for the backward pass; they grow with examples and tokens and do not care how much is
-            trained. That is why LoRA alone does not help with long texts, and checkpointing, a smaller batch with accumulation, or a shorter cut does. A base in
-            8 or 4 bits (QLoRA) makes the weights smaller still, and a little wrong.
-          </p>
+          <Why paragraphs={words.why} />
         </Scene>
       }
     />
@@ -178,44 +165,46 @@ export function Memory() {
 function Bars({ plans }: { plans: Partial<Record<Shape, ShapeMemory>> }) {
   const all = NAMES.flatMap((shape) => (plans[shape] ? [{ shape, ...plans[shape] }] : []));
   if (all.length === 0) return null;
+  const words = lessonText.memory;
   return (
     <div class="stack">
       {all.map(({ shape, memory }) => (
         <div key={shape} class="stack tight">
           <span>
-            {SHAPES[shape].name}: <strong class="number">{bytes(memory.peak)}</strong>
+            {words.sum(nameOf(shape))}
+            <strong class="number">{bytes(memory.peak)}</strong>
           </span>
           <div class="bar" aria-hidden="true">
-            {PARTS.map(([part]) => (
+            {PARTS.map((part) => (
               <span key={part} data-part={part} style={{ inlineSize: `${(100 * memory[part]) / memory.peak}%` }} />
             ))}
           </div>
         </div>
       ))}
-      <div class="scroll" tabIndex={0} role="region" aria-label="Memory by part">
+      <div class="scroll" tabIndex={0} role="region" aria-label={words.table.label}>
         <table class="answers-table">
-          <caption>GPU memory as planned</caption>
+          <caption>{words.table.caption}</caption>
           <thead>
             <tr>
-              <th scope="col">Model</th>
-              <th scope="col" class="number">Parameters</th>
-              <th scope="col" class="number">Trained</th>
-              {PARTS.map(([part, name]) => (
+              <th scope="col">{words.table.model}</th>
+              <th scope="col" class="number">{words.table.parameters}</th>
+              <th scope="col" class="number">{words.table.trained}</th>
+              {PARTS.map((part) => (
                 <th key={part} scope="col" class="number">
                   <span class="swatch" data-part={part} />
-                  {name}
+                  {words.parts[part]}
                 </th>
               ))}
-              <th scope="col" class="number">Together</th>
+              <th scope="col" class="number">{words.table.together}</th>
             </tr>
           </thead>
           <tbody>
             {all.map(({ shape, parameters, trainable, memory }) => (
               <tr key={shape}>
-                <th scope="row">{SHAPES[shape].name}</th>
+                <th scope="row">{nameOf(shape)}</th>
                 <td class="number">{short(parameters)}</td>
                 <td class="number">{short(trainable)}</td>
-                {PARTS.map(([part]) => (
+                {PARTS.map((part) => (
                   <td key={part} class="number">{bytes(memory[part])}</td>
                 ))}
                 <td class="number">{bytes(memory.peak)}</td>

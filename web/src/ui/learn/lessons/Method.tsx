@@ -10,32 +10,29 @@ import { Button } from "../../parts/Button.js";
 import { NumberField, SelectField } from "../../parts/Field.js";
 import { Notice } from "../../parts/Notice.js";
 import { device } from "../../state/device.js";
+import { lessonText } from "../../text/lessons.js";
 import { change, numberAt, oneAt } from "../address.js";
-import { DATA, heldOut, source, STORY, type Data } from "../data.js";
-import { goTo, LessonFrame, Scene } from "../frame.js";
+import { DATA, heldOut, source, STORY, type Asked, type Data } from "../data.js";
+import { goTo, LessonFrame, Scene, Why } from "../frame.js";
 import { Result } from "../kept.js";
 import { Changed, type Change } from "../parts/Changed.js";
 import { Plot } from "../parts/Plot.js";
 import { Watch } from "../parts/Watch.js";
 import { answer, ask, bare, EMBEDDED, exchange, inTurn, look, meanLoss, open } from "../room.js";
-import { recipeOf, training, type Task, type Training } from "../training.js";
+import { recipeOf, training, trainTogether, type Task, type Training } from "../training.js";
 
 const STEPS = 60;
 const BATCH = 16;
 const RANK = 8;
 /** Held-out questions that each model is asked. */
 const ASKED = 6;
+/** How often both are asked while they train, beside the time before the first step. */
+const ROUNDS = 3;
 /** The village's answers are short sentences. */
 const LONGEST = 24;
 
-const LINES: readonly Line[] = [
-  { name: "all parameters", token: "leaf" },
-  { name: "LoRA", token: "bark" },
-];
-
 const METHODS = ["full", "lora"] as const;
 type Method = (typeof METHODS)[number];
-const NAMES: Record<Method | "base", string> = { base: "The base", full: "All parameters", lora: "LoRA" };
 const runs: Record<Method, Training> = { full: training("method.full"), lora: training("method.lora") };
 
 /** What a model can do. */
@@ -96,6 +93,7 @@ export function Method() {
     lora: judged.lora.of({ asked, task: tasks.lora }),
   };
   const points = useMemo(() => computed(() => overlay(METHODS.map((method) => curveOf(runs[method])))), []);
+  const words = lessonText.method;
   const busy = METHODS.some((method) => runs[method].busy) || asking.value !== null;
 
   const judgeAll = async () => {
@@ -103,7 +101,7 @@ export function Method() {
     fault.value = null;
     try {
       if (!judged.base.of({ data, asked })) {
-        asking.value = "Asking the base";
+        asking.value = words.askingBase;
         await inTurn(async () => {
           await bare(EMBEDDED);
           judged.base.set({ data, asked }, await judge("adapted", data, asked, tasks.full.recipe));
@@ -112,7 +110,7 @@ export function Method() {
       for (const method of METHODS) {
         const task = tasks[method];
         if (runs[method].phase.peek() !== "done" || judged[method].of({ asked, task })) continue;
-        asking.value = `Asking: ${NAMES[method]}`;
+        asking.value = words.asking(words.names[method]);
         await inTurn(async () => {
           await open(EMBEDDED);
           await runs[method].use();
@@ -131,12 +129,20 @@ export function Method() {
       asking.value = null;
     }
   };
+  const questions = useSignal<readonly Asked[]>([]);
+  useEffect(() => {
+    heldOut(data, asked).then(
+      (found) => (questions.value = found),
+      (error: unknown) => (fault.value = String(error)),
+    );
+  }, [data, asked]);
   const train = async () => {
-    for (const method of METHODS) {
-      await runs[method].train(tasks[method]);
-      if (runs[method].phase.peek() !== "done") return;
-    }
-    await judgeAll();
+    const prompts = (await heldOut(data, asked)).map(({ question }) => question);
+    await trainTogether(
+      METHODS.map((method) => [runs[method], tasks[method]] as const),
+      { every: Math.ceil(steps / ROUNDS), prompts, max_new_tokens: LONGEST },
+    );
+    if (METHODS.every((method) => runs[method].phase.peek() === "done")) await judgeAll();
   };
   // Runs that a reload has kept, and whose models were not asked yet.
   const done = METHODS.every((method) => runs[method].phase.value === "done");
@@ -147,28 +153,25 @@ export function Method() {
   return (
     <LessonFrame
       prediction={{
-        question: `Two models begin as the same base and see the same examples in the same order, ${count(steps)} steps long. One trains all its parameters; the other a LoRA adapter of rank ${rank}, a few in a hundred as many. Which answers more questions that neither has seen?`,
+        question: words.predict(count(steps), rank),
         options: [
-          ["full", "The one that trains everything"],
-          ["lora", "The one with LoRA"],
-          ["same", "About the same: at most one answer apart"],
+          ["full", words.options.full],
+          ["lora", words.options.lora],
+          ["same", words.options.same],
         ],
         came: results.full && results.lora ? more(right(results.full), right(results.lora)) : null,
       }}
       doing={
         <Scene>
-          <p>
-            Both are trained here, one after the other, and asked {count(asked)} held-out questions. The learning rates are those that suit each method: {tasks.full.recipe["learning_rate"]} for all
-            parameters, {tasks.lora.recipe["learning_rate"]} for LoRA.
-          </p>
+          <p>{words.both(count(asked), String(tasks.full.recipe["learning_rate"]), String(tasks.lora.recipe["learning_rate"]))}</p>
           <div class="settings">
-            <SelectField name="Data" help="What both learn." value={data} options={DATA.map((name) => [name, dataWords(name)] as const)} onChange={(value) => change({ data: value === "village" ? null : value })} />
-            <NumberField name="Steps" help="For each of the two." value={steps} least={1} most={400} whole onChange={(value) => change({ steps: value === null || value === STEPS ? null : String(value) })} />
-            <NumberField name="Rank" help="Of LoRA: how many directions it has in each weight matrix." value={rank} least={1} most={64} whole onChange={(value) => change({ rank: value === null || value === RANK ? null : String(value) })} />
+            <SelectField name={words.data} help={words.dataHelp} value={data} options={DATA.map((name) => [name, dataWords(name)] as const)} onChange={(value) => change({ data: value === "village" ? null : value })} />
+            <NumberField name={lessonText.parts.steps} help={words.stepsHelp} value={steps} least={1} most={400} whole onChange={(value) => change({ steps: value === null || value === STEPS ? null : String(value) })} />
+            <NumberField name={words.rank} help={words.rankHelp} value={rank} least={1} most={64} whole onChange={(value) => change({ rank: value === null || value === RANK ? null : String(value) })} />
           </div>
           <div class="row">
             <Button kind="first" disabled={!device.value || busy || done} onPress={train}>
-              {METHODS.some((method) => runs[method].phase.value === "interrupted") ? "Go on" : "Train both"}
+              {METHODS.some((method) => runs[method].phase.value === "interrupted") ? lessonText.parts.goOn : words.trainBoth}
             </Button>
             {!busy && METHODS.some((method) => runs[method].phase.value !== "none") && (
               <Button
@@ -177,16 +180,22 @@ export function Method() {
                   for (const method of METHODS) await runs[method].forget();
                 }}
               >
-                Begin again
+                {lessonText.parts.beginAgain}
               </Button>
             )}
           </div>
           <div class="two">
             {METHODS.map((method) => (
-              <Watch key={method} name={NAMES[method]} run={runs[method]} steps={steps} />
+              <Watch key={method} name={words.names[method]} run={runs[method]} steps={steps} stops={false} />
             ))}
           </div>
-          {asking.value !== null && <p class="soft">{asking.value} …</p>}
+          {METHODS.some((method) => runs[method].phase.value === "running") && (
+            <div class="row">
+              <Button onPress={() => runs.full.stop()}>{words.stopBoth}</Button>
+            </div>
+          )}
+          <Live questions={questions.value} trainable={{ full: results.full?.trainable, lora: results.lora?.trainable }} />
+          {asking.value !== null && <p class="soft">{lessonText.parts.doing(asking.value)}</p>}
           {fault.value !== null && <Notice kind="error">{fault.value}</Notice>}
           <Loss points={points} steps={steps} />
         </Scene>
@@ -201,10 +210,10 @@ export function Method() {
               <Said results={{ base: results.base, full: results.full, lora: results.lora }} />
             </Scene>
             <Scene>
-              <p>Where the weights changed. LoRA changes the matrices that it has an adapter for, and leaves norms and embedding as they were.</p>
+              <p>{words.changed}</p>
               <div class="stack">
                 {METHODS.map((method) => (
-                  <Changed key={method} name={NAMES[method]} changes={(results[method] as Tuned).changes} most={Math.max(...METHODS.flatMap((one) => (results[one] as Tuned).changes.map(({ share }) => share)))} />
+                  <Changed key={method} name={words.names[method]} changes={(results[method] as Tuned).changes} most={Math.max(...METHODS.flatMap((one) => (results[one] as Tuned).changes.map(({ share }) => share)))} />
                 ))}
               </div>
             </Scene>
@@ -213,16 +222,7 @@ export function Method() {
       }
       explaining={
         <Scene>
-          <p>
-            Full fine-tuning moves every number of the model, and needs a gradient and two moments for each: four times the weights in memory before
-            the first activation. LoRA leaves the weights alone and adds to each matrix the product of two thin ones, B·A. Only those have
-            gradients and moments, and only those are in the file that you take home; it works on this base and no other.
-          </p>
-          <p>
-            A thin update is often enough because what a task asks for moves the weights in few directions; how few is the lesson on rank. What is
-            forgotten shows in the last line of the table: the loss on a text of the kind that the base had read. A model that learns one thing long
-            enough loses others, with either method.
-          </p>
+          <Why paragraphs={words.why} />
         </Scene>
       }
     />
@@ -237,43 +237,107 @@ function more(full: number, lora: number): string {
   return Math.abs(full - lora) <= 1 ? "same" : full > lora ? "full" : "lora";
 }
 
+/** Right answers of the last round, of as many. */
+function rightNow(run: Training, questions: readonly Asked[]): string {
+  const round = run.answers.value.at(-1)?.step;
+  if (round === undefined) return "–";
+  const said = run.answers.value.filter(({ step }) => step === round);
+  const good = said.filter(({ prompt, text }) => questions.some(({ question, answer }) => question === prompt && text.trim() === answer)).length;
+  return lessonText.method.live.rightAfter(good, said.length, round);
+}
+
+/** Both runs as they train. */
+function Live({ questions, trainable }: { questions: readonly Asked[]; trainable: Record<Method, number | undefined> }) {
+  if (METHODS.every((method) => runs[method].lines.value.length === 0 && runs[method].answers.value.length === 0)) return null;
+  const words = lessonText.method.live;
+  const last = (method: Method) => runs[method].lines.value.at(-1);
+  const rows: [string, Record<Method, string>][] = [
+    [words.step, each((method) => known(last(method)?.current_steps ?? 0, count))],
+    [words.loss, each((method) => known(last(method)?.loss, (loss) => loss.toFixed(3)))],
+    [words.right, each((method) => rightNow(runs[method], questions))],
+    [words.parameters, each((method) => known(trainable[method] ?? runs[method].trainable.value, count))],
+    [words.memory, each((method) => known(runs[method].ended.value?.peak_bytes ?? last(method)?.memory_bytes, bytes))],
+    [words.file, each((method) => (runs[method].ended.value?.finished ? known(runs[method].ended.value?.run.result_bytes, bytes) : words.atTheEnd))],
+  ];
+  return (
+    <div class="scroll" tabIndex={0} role="region" aria-label={words.caption}>
+      <table class="means">
+        <caption>{words.caption}</caption>
+        <thead>
+          <tr>
+            <td />
+            {METHODS.map((name) => (
+              <th key={name} scope="col" class="number">
+                {lessonText.method.names[name]}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map(([name, values]) => (
+            <tr key={name}>
+              <th scope="row">{name}</th>
+              {METHODS.map((method) => (
+                <td key={method} class="number">
+                  {values[method]}
+                </td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+/** A chart is drawn anew for other lines, so these stay while the language does. */
+const lines = computed<readonly Line[]>(() => {
+  const { full, lora } = lessonText.method.plot.lines;
+  return [
+    { name: full, token: "leaf" },
+    { name: lora, token: "bark" },
+  ];
+});
+
 function Loss({ points, steps }: { points: Parameters<typeof Plot>[0]["points"]; steps: number }) {
+  const words = lessonText.method.plot;
   return (
     <Plot
-      title="Training loss"
-      about="How much the right answers surprise each model while it learns; lower is better."
-      lines={LINES}
+      title={words.title}
+      about={words.about}
+      lines={lines.value}
       points={points}
-      x="step"
+      x={words.x}
       most={steps}
       explain={(step, [full, lora]) => {
-        const say = (name: string, value: number | null | undefined) => (value === null || value === undefined ? `${name} has no value` : `${name} has ${value.toFixed(3)} nats a token, a probability of ${percent(Math.exp(-value))} for the right one`);
-        return `Step ${step}: ${say("the model that trains everything", full)}; ${say("LoRA", lora)}.`;
+        const say = (name: string, value: number | null | undefined) => (value === null || value === undefined ? words.none(name) : words.value(name, value.toFixed(3), percent(Math.exp(-value))));
+        return words.point(step, say(words.of.full, full), say(words.of.lora, lora));
       }}
     />
   );
 }
 
 function Table({ base, tuned, asked }: { base: Judged; tuned: Record<Method, Tuned>; asked: number }) {
+  const { names, table: words } = lessonText.method;
   const rows: [string, string, Record<Method, string>][] = [
-    ["Right answers, word for word", `${right(base)} of ${asked}`, each((method) => `${right(tuned[method])} of ${asked}`)],
-    ["Held-out loss", base.heldOut.toFixed(3), each((method) => tuned[method].heldOut.toFixed(3))],
-    ["Parameters that learn", "–", each((method) => count(tuned[method].trainable))],
-    ["GPU memory at most", "–", each((method) => known(runs[method].ended.value?.peak_bytes, bytes))],
-    ["What you take home", "–", each((method) => known(runs[method].ended.value?.run.result_bytes, bytes))],
-    ["Time", "–", each((method) => known(runs[method].ended.value?.seconds, duration))],
-    ["Loss on a village text, which neither trained on", base.story.toFixed(3), each((method) => tuned[method].story.toFixed(3))],
+    [words.right, words.of(right(base), asked), each((method) => words.of(right(tuned[method]), asked))],
+    [words.heldOut, base.heldOut.toFixed(3), each((method) => tuned[method].heldOut.toFixed(3))],
+    [words.parameters, "–", each((method) => count(tuned[method].trainable))],
+    [words.memory, "–", each((method) => known(runs[method].ended.value?.peak_bytes, bytes))],
+    [words.file, "–", each((method) => known(runs[method].ended.value?.run.result_bytes, bytes))],
+    [words.time, "–", each((method) => known(runs[method].ended.value?.seconds, duration))],
+    [words.story, base.story.toFixed(3), each((method) => tuned[method].story.toFixed(3))],
   ];
   return (
-    <div class="scroll" tabIndex={0} role="region" aria-label="The two models compared">
+    <div class="scroll" tabIndex={0} role="region" aria-label={words.label}>
       <table class="means">
-        <caption>The same data, both ways</caption>
+        <caption>{words.caption}</caption>
         <thead>
           <tr>
             <td />
             {(["base", ...METHODS] as const).map((name) => (
               <th key={name} scope="col" class="number">
-                {NAMES[name]}
+                {names[name]}
               </th>
             ))}
           </tr>
@@ -300,18 +364,19 @@ const each = (of: (method: Method) => string): Record<Method, string> => ({ full
 const known = (value: number | null | undefined, format: (value: number) => string) => (value === null || value === undefined ? "–" : format(value));
 
 function Said({ results }: { results: Record<Method | "base", Judged> }) {
+  const { names, said: words } = lessonText.method;
   const all = ["base", ...METHODS] as const;
   return (
-    <div class="scroll" tabIndex={0} role="region" aria-label="What each model answers">
+    <div class="scroll" tabIndex={0} role="region" aria-label={words.label}>
       <table class="answers-table">
-        <caption>Questions that none of them has seen</caption>
+        <caption>{words.caption}</caption>
         <thead>
           <tr>
-            <th scope="col">Question</th>
-            <th scope="col">Right</th>
+            <th scope="col">{words.question}</th>
+            <th scope="col">{words.right}</th>
             {all.map((name) => (
               <th key={name} scope="col">
-                {NAMES[name]}
+                {names[name]}
               </th>
             ))}
           </tr>

@@ -9,9 +9,10 @@ import { Button } from "../../parts/Button.js";
 import { NumberField } from "../../parts/Field.js";
 import { Notice } from "../../parts/Notice.js";
 import { device } from "../../state/device.js";
+import { lessonText } from "../../text/lessons.js";
 import { change, numberAt } from "../address.js";
 import { heldOut } from "../data.js";
-import { goTo, LessonFrame, Scene } from "../frame.js";
+import { goTo, LessonFrame, Scene, Why } from "../frame.js";
 import { Result } from "../kept.js";
 import { Plot } from "../parts/Plot.js";
 import { Watch } from "../parts/Watch.js";
@@ -42,8 +43,13 @@ interface Cut extends Truncated {
 }
 const cuts = RANKS.map((rank) => new Result<Cut>(`rank.cut.${rank}`));
 
-const LORA: readonly Line[] = [{ name: "LoRA of this rank", token: "bark", dots: true }, { name: "the full update cut to this rank", token: "leaf", dots: true }];
-const VALUES: readonly Line[] = [{ name: "singular value", token: "leaf" }];
+
+/** A chart is drawn anew for other lines, so these stay while the language does. */
+const rankLines = computed<readonly Line[]>(() => [
+  { name: lessonText.rank.byRank.lora, token: "bark", dots: true },
+  { name: lessonText.rank.byRank.cut, token: "leaf", dots: true },
+]);
+const spectrumLines = computed<readonly Line[]>(() => [{ name: lessonText.rank.spectrum.line, token: "leaf" }]);
 
 function settings() {
   const steps = numberAt("steps", STEPS, 1, 400);
@@ -101,7 +107,7 @@ export function Rank() {
       bases.set({ asked }, await heldOutLoss("adapted", asked, recipe));
     });
   };
-  const trainRank = (index: number) => during(`Rank ${RANKS[index]}`, async () => {
+  const trainRank = (index: number) => during(lessonText.rank.ofRank(RANKS[index] ?? 0), async () => {
     const [run, rank] = [loras[index], RANKS[index]];
     if (!run || rank === undefined) return;
     await measureBase();
@@ -113,7 +119,7 @@ export function Rank() {
       losses[index]?.set({ asked, task: lora(rank) }, await heldOutLoss("tuned", asked, recipe));
     });
   });
-  const trainFull = () => during("The full update", async () => {
+  const trainFull = () => during(lessonText.rank.theFullUpdate, async () => {
     await measureBase();
     await full.train(whole);
     if (full.phase.peek() !== "done") return;
@@ -122,12 +128,12 @@ export function Rank() {
       await full.use();
       const deltas = (await ask({ kind: "deltas" })).filter(({ singular_values, layer }) => singular_values.length > 0 && layer !== null);
       const largest = deltas.toSorted((a, b) => b.delta_norm / b.weight_norm - a.delta_norm / a.weight_norm)[0];
-      if (!largest) throw new Error("No matrix changed: take a higher learning rate or more steps.");
+      if (!largest) throw new Error(lessonText.rank.nothingChanged);
       spectrum.set({ asked, task: whole }, { name: largest.name, values: largest.singular_values, loss: await heldOutLoss("tuned", asked, recipe) });
     });
     goTo("see");
   });
-  const cutNow = (index: number) => during(`Cutting to rank ${RANKS[index]}`, async () => {
+  const cutNow = (index: number) => during(lessonText.rank.cutting(RANKS[index] ?? 0), async () => {
     const rank = RANKS[index];
     if (rank === undefined || cuts[index]?.of({ asked, task: whole, rank })) return;
     await inTurn(async () => {
@@ -143,44 +149,45 @@ export function Rank() {
   useEffect(() => {
     if (known && full.phase.value === "done" && !shownCut && !running) void cutNow(at);
   }, [at, known, full.phase.value, running]);
+  const words = lessonText.rank;
   const best = Math.min(...found.flatMap((loss) => (loss === null ? [] : [loss])));
   const enough = base === null ? -1 : found.findIndex((loss) => loss !== null && base - loss >= 0.9 * (base - best));
   const all = found.every((loss) => loss !== null);
   return (
     <LessonFrame
       prediction={{
-        question: "A weight matrix of the village model has 128 rows or more. LoRA may change it in as many directions as its rank. From which rank on does it learn the village’s questions about as well (nine tenths of the best) in the same number of steps?",
+        question: words.predict,
         options: [
-          ["1", "Rank 1"],
-          ["2", "Rank 2"],
-          ["4", "Rank 4"],
-          ["8", "Rank 8"],
-          ["16", "Rank 16 or more"],
+          ["1", words.ofRank(1)],
+          ["2", words.ofRank(2)],
+          ["4", words.ofRank(4)],
+          ["8", words.ofRank(8)],
+          ["16", words.orMore(16)],
         ],
         came: all && enough >= 0 ? String(Math.min(RANKS[enough] ?? 16, 16)) : null,
       }}
       doing={
         <Scene>
-          <p>Train LoRA with one rank after the other, {count(steps)} steps each; then all parameters, whose update may have any rank.</p>
+          <p>{words.doIt(count(steps))}</p>
           <div class="settings">
-            <NumberField name="Steps" help="Of each run." value={steps} least={1} most={400} whole onChange={(value) => change({ steps: value === null || value === STEPS ? null : String(value) })} />
+            <NumberField name={lessonText.parts.steps} help={lessonText.parts.stepsOfEach} value={steps} least={1} most={400} whole onChange={(value) => change({ steps: value === null || value === STEPS ? null : String(value) })} />
           </div>
           <div class="row">
             {RANKS.map((rank, index) => (
               <Button key={rank} disabled={!device.value || running || found[index] !== null} onPress={() => trainRank(index)}>
-                Rank {rank}
+                {words.ofRank(rank)}
               </Button>
             ))}
             <Button kind="first" disabled={!device.value || running || known !== null} onPress={trainFull}>
-              All parameters
+              {words.allParameters}
             </Button>
           </div>
           {RANKS.filter((_, index) => loras[index]?.phase.value !== "none").map((rank) => {
             const run = loras[RANKS.indexOf(rank)];
-            return run && <Watch key={rank} name={`Rank ${rank}`} run={run} steps={steps} />;
+            return run && <Watch key={rank} name={words.ofRank(rank)} run={run} steps={steps} />;
           })}
-          <Watch name="All parameters" run={full} steps={steps} />
-          {busyWith.value !== null && <p class="soft">{busyWith.value} …</p>}
+          <Watch name={words.allParameters} run={full} steps={steps} />
+          {busyWith.value !== null && <p class="soft">{lessonText.parts.doing(busyWith.value)}</p>}
           {fault.value !== null && <Notice kind="error">{fault.value}</Notice>}
         </Scene>
       }
@@ -189,25 +196,25 @@ export function Rank() {
           <>
             <Scene>
               <Plot
-                title="Held-out loss by rank"
-                about={`The loss of answers that were not trained on. The base has ${base.toFixed(3)}${known ? `, the full update ${known.loss.toFixed(3)}` : ""}.`}
-                lines={LORA}
+                title={words.byRank.title}
+                about={words.byRank.about(base.toFixed(3), known?.loss.toFixed(3) ?? null)}
+                lines={rankLines.value}
                 points={points}
-                x="rank"
-                explain={(rank, [lora, cut]) => `Rank ${rank}: ${lora === null || lora === undefined ? "LoRA was not trained" : `LoRA reaches ${lora.toFixed(3)}`}; ${cut === null || cut === undefined ? "the full update was not cut to it" : `the full update cut to it has ${cut.toFixed(3)}`}.`}
+                x={words.byRank.x}
+                explain={(rank, [lora, cut]) => words.byRank.point(rank, lora?.toFixed(3) ?? null, cut?.toFixed(3) ?? null)}
               />
             </Scene>
             {known && (
               <Scene>
                 <Plot
-                  title={`Singular values of the update of ${known.name}`}
-                  about="How far the full update goes in each of its directions, the furthest first. A curve that falls fast is an update of few directions."
-                  lines={VALUES}
+                  title={words.spectrum.title(known.name)}
+                  about={words.spectrum.about}
+                  lines={spectrumLines.value}
                   points={values}
-                  x="direction"
+                  x={words.spectrum.x}
                   explain={(direction, [value]) => {
                     const energy = (upTo: number) => known.values.slice(0, upTo).reduce((sum, one) => sum + one * one, 0);
-                    return `Direction ${direction} is ${figures(value ?? 0)} long; the first ${direction} hold ${percent(energy(direction) / energy(known.values.length))} of the update.`;
+                    return words.spectrum.point(direction, figures(value ?? 0), percent(energy(direction) / energy(known.values.length)));
                   }}
                 />
               </Scene>
@@ -216,36 +223,37 @@ export function Rank() {
               <Scene>
                 <div class="label-above">
                   <label for="rank-cut">
-                    The full update, cut to rank <strong>{RANKS[at]}</strong>
+                    {words.cutTo}
+                    <strong>{RANKS[at]}</strong>
                   </label>
-                  <input id="rank-cut" type="range" min={0} max={RANKS.length - 1} step={1} value={at} aria-valuetext={`rank ${RANKS[at]}`} onInput={({ currentTarget }) => change({ cut: currentTarget.value })} />
+                  <input id="rank-cut" type="range" min={0} max={RANKS.length - 1} step={1} value={at} aria-valuetext={words.ofRank(RANKS[at] ?? 0)} onInput={({ currentTarget }) => change({ cut: currentTarget.value })} />
                 </div>
                 {shownCut ? (
                   <dl class="figures">
                     <div>
-                      <dt>Kept of the change</dt>
+                      <dt>{words.kept}</dt>
                       <dd>{percent(shownCut.energy)}</dd>
                     </div>
                     <div>
-                      <dt>Held-out loss</dt>
+                      <dt>{words.heldOut}</dt>
                       <dd>{shownCut.loss.toFixed(3)}</dd>
                     </div>
                     <div>
-                      <dt>Numbers</dt>
+                      <dt>{words.numbers}</dt>
                       <dd>{count(shownCut.parameters)}</dd>
                     </div>
                     <div>
-                      <dt>File</dt>
+                      <dt>{words.file}</dt>
                       <dd>{bytes(shownCut.bytes)}</dd>
                     </div>
                   </dl>
                 ) : (
-                  <p class="soft">Cutting it …</p>
+                  <p class="soft">{lessonText.parts.doing(words.cuttingIt)}</p>
                 )}
                 {shownCut && (
                   <p>
-                    It answers the first held-out question with “{shownCut.said.trim()}”.
-                    {shownCut.whole.length > 0 && <small class="line">Kept whole, as no low rank comes near their change: {shownCut.whole.join(", ")}.</small>}
+                    {words.answers(shownCut.said.trim())}
+                    {shownCut.whole.length > 0 && <small class="line">{words.keptWhole(shownCut.whole.join(", "))}</small>}
                   </p>
                 )}
               </Scene>
@@ -255,14 +263,7 @@ export function Rank() {
       }
       explaining={
         <Scene>
-          <p>
-            Every matrix is a sum of directions, each with a length: its singular values. What a task adds to a weight often has a few long ones and a tail of
-            short ones. A rank of r keeps r directions; LoRA has to find them while it trains, the cut takes the longest of an update that is there.
-          </p>
-          <p>
-            The tail is not nothing: cut too deep, a model forgets details first and the task last. Facts that have nothing to do with each other need more
-            directions than a manner of speaking. <code>rootstock extract</code> makes the same cut of any fine-tune and writes it as an adapter.
-          </p>
+          <Why paragraphs={words.why} />
         </Scene>
       }
     />

@@ -11,8 +11,9 @@ import { NumberField } from "../../parts/Field.js";
 import { Notice } from "../../parts/Notice.js";
 import { Scale } from "../../parts/Scale.js";
 import { device } from "../../state/device.js";
+import { lessonText } from "../../text/lessons.js";
 import { change, numberAt, oneAt } from "../address.js";
-import { goTo, LessonFrame, Scene } from "../frame.js";
+import { goTo, LessonFrame, Scene, Why } from "../frame.js";
 import { Result } from "../kept.js";
 import { Plot } from "../parts/Plot.js";
 import { Strip } from "../parts/Strip.js";
@@ -37,7 +38,6 @@ const cuts = CUTS.map((parts) => training(`step.cut.${parts}`));
 
 const single = training("step.one");
 const PARTS = ["forward", "loss", "gradient", "update"] as const;
-const PART_WORDS = { forward: "Forward", loss: "Loss", gradient: "Gradient", update: "Update" };
 
 interface Taken {
   before: SeenToken[];
@@ -79,6 +79,7 @@ export function Step() {
   const shown = result && line ? numberAt("shown", 1, 1, PARTS.length) : 0;
   const busy = [single, ...Object.values(loops), ...cuts].some((run) => run.busy);
   const tried = RATES.filter((rate) => ["done", "failed"].includes(loops[rate].phase.value) && loops[rate].lines.value.length > 0);
+  const words = lessonText.step;
   const points = useMemo(() => computed(() => overlay(RATES.map((rate) => loops[rate].lines.value.map(({ current_steps, loss }) => [current_steps, loss] as const)))), []);
   const takeOne = async () => {
     fault.value = null;
@@ -110,83 +111,77 @@ export function Step() {
   return (
     <LessonFrame
       prediction={{
-        question: `A step moves every weight against its gradient, and the learning rate says how far. The same ${count(steps)} steps with different rates: after which one is the loss lowest?`,
+        question: words.predict(count(steps)),
         options: [
-          ["1e-6", "0.000001"],
-          ["1e-4", "0.0001"],
-          ["1e-3", "0.001"],
-          ["1e-2", "0.01"],
-          ["1e-1", "0.1"],
-          ["1", "1: the further the faster"],
+          ["1e-6", words.options["1e-6"]],
+          ["1e-4", words.options["1e-4"]],
+          ["1e-3", words.options["1e-3"]],
+          ["1e-2", words.options["1e-2"]],
+          ["1e-1", words.options["1e-1"]],
+          ["1", words.options["1"]],
         ],
         came: tried.length >= 3 ? best(tried) : null,
       }}
       doing={
         <>
           <Scene>
-            <h3>One step, taken apart</h3>
-            <p>
-              A step has four parts. The model reads {count(batch)} examples and says how probable each next token is (forward). Minus the logarithm of what it gave the
-              right ones is the loss. The gradient says for every weight which way the loss grows. The update moves the weights the other way.
-            </p>
-            <Choice label="Learning rate" value={rate} options={RATES.map((one) => [one, one] as const)} onChange={(value) => change({ rate: value === "1e-3" ? null : value, shown: null })} />
+            <h3>{words.apart}</h3>
+            <p>{words.apartText(count(batch))}</p>
+            <Choice label={words.rate} value={rate} options={RATES.map((one) => [one, one] as const)} onChange={(value) => change({ rate: value === "1e-3" ? null : value, shown: null })} />
             <div class="row">
               <Button kind="first" disabled={!device.value || busy || shown === PARTS.length || single.phase.value === "failed"} onPress={takeOne}>
-                {shown === 0 ? "Forward" : shown < PARTS.length ? PART_WORDS[PARTS[shown] ?? "update"] : "The step is done"}
+                {shown < PARTS.length ? words.stepParts[PARTS[shown] ?? "update"] : words.stepDone}
               </Button>
             </div>
-            <Watch name="One step" run={single} steps={1} />
+            <Watch name={words.oneStep} run={single} steps={1} />
             {fault.value !== null && <Notice kind="error">{fault.value}</Notice>}
             {result && line && (
               <ol class="step-parts">
                 <li>
-                  <h4>Forward</h4>
-                  <p>What the base thinks of one example that is not among the {count(batch)}; the stronger the colour, the less it expected the token.</p>
-                  <Strip view={{ name: "Before the step", tokens: result.before }} chosen={chosen} heat />
+                  <h4>{words.stepParts.forward}</h4>
+                  <p>{words.forwardText(count(batch))}</p>
+                  <Strip view={{ name: words.beforeStep, tokens: result.before }} chosen={chosen} heat />
                   <Scale />
                 </li>
                 {shown >= 2 && (
                   <li>
-                    <h4>Loss</h4>
-                    <p>
-                      The mean over the learned tokens of the {count(batch)} examples is <strong class="number">{line.loss.toFixed(4)}</strong>: on average the right token had a probability of{" "}
-                      {percent(Math.exp(-line.loss))}.
-                    </p>
+                    <h4>{words.stepParts.loss}</h4>
+                    <Around texts={words.lossText(count(batch), percent(Math.exp(-line.loss)))} values={[line.loss.toFixed(4)]} />
                   </li>
                 )}
                 {shown >= 3 && (
                   <li>
-                    <h4>Gradient</h4>
-                    <p>
-                      All gradients together are <strong class="number">{figures(line.grad_norm)}</strong> long.{" "}
-                      {clip > 0 && line.grad_norm > clip ? `That is more than ${figures(clip)}: they are clipped, all by the same factor ${figures(clip / line.grad_norm)}, so that one odd batch cannot throw the model far.` : `That is no more than the limit of ${figures(clip)}, so nothing is clipped.`}
-                    </p>
+                    <h4>{words.stepParts.gradient}</h4>
+                    <Around
+                      texts={words.gradientText(clip > 0 && line.grad_norm > clip ? { limit: figures(clip), factor: figures(clip / line.grad_norm) } : null, figures(clip))}
+                      values={[figures(line.grad_norm)]}
+                    />
                   </li>
                 )}
                 {shown >= 4 && (
                   <li>
-                    <h4>Update</h4>
-                    <p>
-                      With a rate of {rate} the weights move by <strong class="number">{figures(result.moved)}</strong>, {percent(result.moved / result.weights)} of their own length. On the example above the loss of the answer was{" "}
-                      {meanLoss(result.before, ({ trained }) => trained).toFixed(3)} and is <strong class="number">{meanLoss(result.after, ({ trained }) => trained).toFixed(3)}</strong>.
-                    </p>
-                    <Strip view={{ name: "After the step", tokens: result.after }} chosen={chosen} heat />
+                    <h4>{words.stepParts.update}</h4>
+                    <Around
+                      texts={words.updateText(rate, percent(result.moved / result.weights), meanLoss(result.before, ({ trained }) => trained).toFixed(3))}
+                      values={[figures(result.moved), meanLoss(result.after, ({ trained }) => trained).toFixed(3)]}
+                    />
+                    <Strip view={{ name: words.afterStep, tokens: result.after }} chosen={chosen} heat />
                   </li>
                 )}
               </ol>
             )}
           </Scene>
           <Scene>
-            <h3>A loop of steps</h3>
-            <p>Train {count(steps)} steps with one rate after the other. At the last one numbers grow beyond what a float can hold.</p>
+            <h3>{words.loop}</h3>
+            <p>{words.loopText(count(steps))}</p>
             <div class="settings">
-              <NumberField name="Steps" help="Of each run." value={steps} least={2} most={200} whole onChange={(value) => change({ steps: value === null || value === STEPS ? null : String(value) })} />
-              <NumberField name="Examples a step" help="The batch: more make a steadier gradient and a slower step." value={batch} least={4} most={64} whole onChange={(value) => change({ batch: value === null || value === BATCH ? null : String(value) })} />
-              <NumberField name="Clip at" help="The longest that all gradients together may be; 0 clips nothing." value={clip} least={0} onChange={(value) => change({ clip: value === null || value === CLIP ? null : String(value) })} />
+              <NumberField name={lessonText.parts.steps} help={lessonText.parts.stepsOfEach} value={steps} least={2} most={200} whole onChange={(value) => change({ steps: value === null || value === STEPS ? null : String(value) })} />
+              <NumberField name={words.batch} help={words.batchHelp} value={batch} least={4} most={64} whole onChange={(value) => change({ batch: value === null || value === BATCH ? null : String(value) })} />
+              <NumberField name={words.clip} help={words.clipHelp} value={clip} least={0} onChange={(value) => change({ clip: value === null || value === CLIP ? null : String(value) })} />
             </div>
             <div class="row">
               {RATES.map((rate) => (
-                <Button key={rate} label={`Train with a rate of ${rate}`} disabled={!device.value || busy || ["done", "failed"].includes(loops[rate].phase.value)} onPress={async () => {
+                <Button key={rate} label={words.trainWith(rate)} disabled={!device.value || busy || ["done", "failed"].includes(loops[rate].phase.value)} onPress={async () => {
                   await loops[rate].train(loop(rate));
                   if (tried.length >= 2) goTo("see");
                 }}>
@@ -197,12 +192,12 @@ export function Step() {
                 <Button kind="quiet" onPress={async () => {
                   for (const run of Object.values(loops)) await run.forget();
                 }}>
-                  Begin again
+                  {lessonText.parts.beginAgain}
                 </Button>
               )}
             </div>
             {RATES.filter((rate) => loops[rate].phase.value !== "none").map((rate) => (
-              <Watch key={rate} name={`Rate ${rate}`} run={loops[rate]} steps={steps} />
+              <Watch key={rate} name={words.ofRate(rate)} run={loops[rate]} steps={steps} />
             ))}
           </Scene>
         </>
@@ -212,37 +207,37 @@ export function Step() {
           <>
             <Scene>
               <Plot
-                title="Loss by learning rate"
-                about="One curve for each rate that was tried; a falling curve learns, a flat one does nothing, a rising one diverges."
+                title={words.plot.title}
+                about={words.plot.about}
                 lines={LINES}
                 points={points}
-                x="step"
+                x={words.plot.x}
                 most={steps}
                 log
-                explain={(step, values) => `Step ${step}: ${RATES.flatMap((rate, index) => (values[index] === null || values[index] === undefined ? [] : [`rate ${rate} has ${figures(values[index])}`])).join(", ")}.`}
+                explain={(step, values) => words.plot.point(step, RATES.flatMap((rate, index) => (values[index] === null || values[index] === undefined ? [] : [[rate, figures(values[index])] as const])))}
               />
             </Scene>
             <Scene>
-              <h3>The same step in pieces</h3>
-              <p>
-                {count(batch)} examples at once, or a half or a quarter of them at a time with their gradients added up before the update (accumulation): the same losses, less memory.
-              </p>
+              <h3>{words.pieces}</h3>
+              <p>{words.piecesText(count(batch))}</p>
               <div class="row">
                 <Button disabled={!device.value || busy || cuts.every((run) => run.phase.value === "done")} onPress={async () => {
                   for (const [index, parts] of CUTS.entries()) await cuts[index]?.train(cut(parts));
                 }}>
-                  Train all three
+                  {words.trainPieces}
                 </Button>
               </div>
-              <div class="scroll" tabIndex={0} role="region" aria-label="The same step in pieces">
+              <div class="scroll" tabIndex={0} role="region" aria-label={words.pieces}>
                 <table class="means">
                   <thead>
                     <tr>
-                      <th scope="col">Examples × times</th>
-                      <th scope="col" class="number">Loss of step 1</th>
-                      <th scope="col" class="number">Loss of step 2</th>
-                      <th scope="col" class="number">Loss of step 3</th>
-                      <th scope="col" class="number">GPU memory at most</th>
+                      <th scope="col">{words.times}</th>
+                      {[1, 2, 3].map((step) => (
+                        <th key={step} scope="col" class="number">
+                          {words.lossOf(step)}
+                        </th>
+                      ))}
+                      <th scope="col" class="number">{words.memory}</th>
                     </tr>
                   </thead>
                   <tbody>
@@ -266,18 +261,24 @@ export function Step() {
       }
       explaining={
         <Scene>
-          <p>
-            The gradient is true where the weights are; a step away it is another one. A rate that is too small wastes steps: the weights hardly move. One
-            that is too large jumps over the valley, lands where the loss is higher, and jumps further. AdamW moves every weight by about the rate, whatever
-            its gradient’s size, so the rate must be small against the weights themselves.
-          </p>
-          <p>
-            When numbers outgrow what a float holds, the loss is no number any more. The trainer then leaves the weights as they were before that step, ends
-            the run and says at which step it happened; without that guard the whole model would be NaN, and every later step with it.
-          </p>
+          <Why paragraphs={words.why} />
         </Scene>
       }
     />
+  );
+}
+
+/** A sentence around its figures. */
+function Around({ texts, values }: { texts: readonly string[]; values: readonly string[] }) {
+  return (
+    <p>
+      {texts.map((text, index) => (
+        <>
+          {text}
+          {values[index] !== undefined && <strong class="number">{values[index]}</strong>}
+        </>
+      ))}
+    </p>
   );
 }
 

@@ -9,10 +9,11 @@ import { Button } from "../../parts/Button.js";
 import { NumberField } from "../../parts/Field.js";
 import { Notice } from "../../parts/Notice.js";
 import { device } from "../../state/device.js";
+import { lessonText } from "../../text/lessons.js";
 import { change, numberAt, textAt } from "../address.js";
 import { asTransformers, broken, given, intact } from "../broken.js";
 import { heldOut, source } from "../data.js";
-import { goTo, LessonFrame, Scene } from "../frame.js";
+import { goTo, LessonFrame, Scene, Why } from "../frame.js";
 import { Result } from "../kept.js";
 import { Plot } from "../parts/Plot.js";
 import { Watch } from "../parts/Watch.js";
@@ -49,7 +50,9 @@ interface Wrong {
   loss: number;
 }
 const wrong = new Result<Wrong>("strength.wrong");
-const LINES: readonly Line[] = [{ name: "loss of a pirate’s answer", token: "bark", dots: true }];
+
+/** A chart is drawn anew for other lines, so these stay while the language does. */
+const lines = computed<readonly Line[]>(() => [{ name: lessonText.strength.plot.line, token: "bark", dots: true }]);
 
 function settings() {
   const steps = numberAt("steps", STEPS, 1, 400);
@@ -64,7 +67,7 @@ function settings() {
 /** The mean loss of a held-out answer of the pirate; within a turn. */
 async function pirateLoss(which: "adapted", recipe: Settings): Promise<number> {
   const [one] = (await heldOut("pirate", 2)).slice(1);
-  if (!one) throw new Error("There is no held-out question of the pirate’s.");
+  if (!one) throw new Error(lessonText.strength.noQuestion);
   return meanLoss(await look(which, exchange(one.question, one.answer), recipe, 0), ({ trained }) => trained);
 }
 
@@ -102,7 +105,7 @@ export function Strength() {
     }
   };
   const sayAt = (first: number, second: number) =>
-    during("Asking it", async () => {
+    during(lessonText.strength.askingIt, async () => {
       await open(EMBEDDED);
       const parts: AdapterPart[] = [{ id: pirate.id ?? "", strength: first }];
       if (second > 0) parts.push({ id: newcomers.id ?? "", strength: second });
@@ -124,33 +127,34 @@ export function Strength() {
   const at1 = all.find((one) => one.pirate === 1 && one.newcomers === 0);
   const apart = merged.of(tasks.pirate);
   const elsewhere = wrong.of({ question, task: tasks.pirate });
+  const words = lessonText.strength;
   return (
     <LessonFrame
       prediction={{
-        question: "An adapter is trained that makes the model answer like a pirate. Then it is added to the base twice as strong as it was trained. Does it predict a pirate’s answers better than at its own strength?",
+        question: words.predict,
         options: [
-          ["better", "Better: more pirate is more pirate"],
-          ["same", "About the same"],
-          ["worse", "Worse"],
+          ["better", words.options.better],
+          ["same", words.options.same],
+          ["worse", words.options.worse],
         ],
         came: at1 && at2 ? (Math.abs(at2.loss - at1.loss) < 0.05 ? "same" : at2.loss < at1.loss ? "better" : "worse") : null,
       }}
       doing={
         <Scene>
-          <p>Train two adapters on the same base, {count(steps)} steps each: one for a pirate’s voice, one for two people who have just moved in.</p>
+          <p>{words.trainTwo(count(steps))}</p>
           <div class="settings">
-            <NumberField name="Steps" help="Of each adapter." value={steps} least={1} most={400} whole onChange={(value) => change({ steps: value === null || value === STEPS ? null : String(value) })} />
+            <NumberField name={lessonText.parts.steps} help={words.stepsHelp} value={steps} least={1} most={400} whole onChange={(value) => change({ steps: value === null || value === STEPS ? null : String(value) })} />
           </div>
           <div class="row">
             <Button kind="first" disabled={!device.value || pirate.busy || ready} onPress={() => train(pirate, tasks.pirate)}>
-              Train the pirate
+              {words.trainPirate}
             </Button>
             <Button disabled={!device.value || newcomers.busy || newcomers.phase.value === "done"} onPress={() => train(newcomers, tasks.newcomers)}>
-              Train the newcomers
+              {words.trainNewcomers}
             </Button>
           </div>
-          <Watch name="The pirate" run={pirate} steps={steps} />
-          <Watch name="The newcomers" run={newcomers} steps={steps} />
+          <Watch name={words.thePirate} run={pirate} steps={steps} />
+          <Watch name={words.theNewcomers} run={newcomers} steps={steps} />
         </Scene>
       }
       seeing={
@@ -158,17 +162,17 @@ export function Strength() {
           <>
             <Scene>
               <div class="two">
-                <Slider name="pirate" label="Strength of the pirate" value={first} disabled={false} />
-                <Slider name="newcomers" label="Strength of the newcomers" value={second} disabled={newcomers.phase.value !== "done"} />
+                <Slider name="pirate" label={words.strengthOf.pirate} value={first} disabled={false} />
+                <Slider name="newcomers" label={words.strengthOf.newcomers} value={second} disabled={newcomers.phase.value !== "done"} />
               </div>
               <div class="label-above">
-                <label for="strength-q">Question</label>
+                <label for="strength-q">{lessonText.parts.question}</label>
                 <input id="strength-q" type="text" autocomplete="off" value={question} onChange={({ currentTarget }) => change({ q: currentTarget.value })} />
               </div>
               <p class="said-now" aria-live="polite">
-                {now ? now.said.trim() || "(nothing)" : "…"}
+                {now ? now.said.trim() || lessonText.parts.empty : "…"}
               </p>
-              {doing.value !== null && <p class="soft">{doing.value} …</p>}
+              {doing.value !== null && <p class="soft">{lessonText.parts.doing(doing.value)}</p>}
               {fault.value !== null && <Notice kind="error">{fault.value}</Notice>}
               <div class="row">
                 <Button disabled={asking.value} onPress={async () => {
@@ -176,26 +180,26 @@ export function Strength() {
                     if (!(tried.of(key) ?? []).some((one) => one.pirate === strength && one.newcomers === 0)) await sayAt(strength, 0);
                   }
                 }}>
-                  Try 0, ½, 1, 1½ and 2
+                  {words.tryAll}
                 </Button>
               </div>
             </Scene>
             <Scene>
               <Plot
-                title="A pirate’s answer by strength"
-                about="The loss of a held-out answer in the pirate’s voice, for the strengths that were tried."
-                lines={LINES}
+                title={words.plot.title}
+                about={words.plot.about}
+                lines={lines.value}
                 points={points}
-                x="strength"
-                explain={(strength, [loss]) => `At strength ${strength} the answer has a loss of ${figures(loss ?? 0)}.`}
+                x={words.plot.x}
+                explain={(strength, [loss]) => words.plot.point(strength, figures(loss ?? 0))}
               />
               <Table all={all} />
             </Scene>
             <Scene>
-              <h3>Merged or apart</h3>
-              <p>Merging adds B·A to the weights for good. Is the merged model the same?</p>
+              <h3>{words.merged}</h3>
+              <p>{words.mergedText}</p>
               <div class="row">
-                <Button disabled={asking.value || apart !== null} onPress={() => during("Merging", async () => {
+                <Button disabled={asking.value || apart !== null} onPress={() => during(words.merging, async () => {
                   await open(EMBEDDED);
                   await pirate.use();
                   const sample = exchange(question, "Arr! Anna lives in the red house, matey!");
@@ -208,29 +212,37 @@ export function Strength() {
                   await ask({ kind: "remove", id });
                   merged.set(tasks.pirate, { difference: Math.max(...before.map(({ loss }, index) => Math.abs((loss ?? 0) - (after[index]?.loss ?? 0)))) });
                 })}>
-                  Merge and compare
+                  {words.merge}
                 </Button>
               </div>
-              {apart && <p>The loss of no token differs by more than <strong class="number">{figures(apart.difference)}</strong>: the merged weights are rounded to the base’s 16 bits.</p>}
-              <h3>On the wrong base</h3>
-              <p>The same adapter on a base of the same shape with other weights: random ones.</p>
+              {apart && (
+                <p>
+                  {words.difference[0]}
+                  <strong class="number">{figures(apart.difference)}</strong>
+                  {words.difference[1]}
+                </p>
+              )}
+              <h3>{words.wrongBase}</h3>
+              <p>{words.wrongBaseText}</p>
               <div class="row">
-                <Button disabled={asking.value || elsewhere !== null} onPress={() => during("Trying the wrong base", async () => {
+                <Button disabled={asking.value || elsewhere !== null} onPress={() => during(words.tryingWrong, async () => {
                   const files = await intact();
                   const loaded = asTransformers(broken(files, ["keys"]), files);
                   if (!("files" in loaded)) return;
-                  await openFiles("a base of random weights", given(loaded.files));
+                  await openFiles(words.wrongBaseName, given(loaded.files));
                   const notes = await ask({ kind: "adapt", parts: [{ id: pirate.id ?? "", strength: 1 }] });
                   wrong.set({ question, task: tasks.pirate }, { notes, said: await answer("adapted", question, LONGEST), loss: await pirateLoss("adapted", recipe) });
                 })}>
-                  Put it on the wrong base
+                  {words.putOnWrong}
                 </Button>
               </div>
               {elsewhere && (
                 <Notice kind="warning">
-                  It answers “{elsewhere.said.trim()}”, with a loss of {elsewhere.loss.toFixed(3)}.
+                  {words.wrongSays(elsewhere.said.trim(), elsewhere.loss.toFixed(3))}
                   {elsewhere.notes.map((note) => (
-                    <small key={note}>{note}</small>
+                    <small key={note} lang="en">
+                      {note}
+                    </small>
                   ))}
                 </Notice>
               )}
@@ -240,14 +252,7 @@ export function Strength() {
       }
       explaining={
         <Scene>
-          <p>
-            An adapter is an addition: W + s·B·A. At s = 0 the base is there unchanged, whatever was trained. Between 0 and 1 the change comes in gradually; beyond
-            1 the model goes where it never was in training, and its voice turns into a tic before it turns into noise.
-          </p>
-          <p>
-            Two adapters can be added on one base, and each disturbs the other a little, since neither knew of it. The shapes of any base of the same
-            architecture fit, which is the danger: on other weights the sum means nothing. Adapters of this trainer carry a fingerprint of their base, and so it can say so.
-          </p>
+          <Why paragraphs={words.why} />
         </Scene>
       }
     />
@@ -266,16 +271,17 @@ function Slider({ name, label, value, disabled }: { name: string; label: string;
 }
 
 function Table({ all }: { all: readonly Said[] }) {
+  const words = lessonText.strength.table;
   return (
-    <div class="scroll tall" tabIndex={0} role="region" aria-label="What it said at each strength">
+    <div class="scroll tall" tabIndex={0} role="region" aria-label={words.label}>
       <table>
-        <caption>What it said</caption>
+        <caption>{words.caption}</caption>
         <thead>
           <tr>
-            <th scope="col" class="number">Pirate</th>
-            <th scope="col" class="number">Newcomers</th>
-            <th scope="col">Answer</th>
-            <th scope="col" class="number">Loss of a pirate’s answer</th>
+            <th scope="col" class="number">{words.pirate}</th>
+            <th scope="col" class="number">{words.newcomers}</th>
+            <th scope="col">{words.answer}</th>
+            <th scope="col" class="number">{words.loss}</th>
           </tr>
         </thead>
         <tbody>
@@ -283,7 +289,7 @@ function Table({ all }: { all: readonly Said[] }) {
             <tr key={`${one.pirate} ${one.newcomers}`}>
               <td class="number">{one.pirate}</td>
               <td class="number">{one.newcomers}</td>
-              <td>{one.said.trim() || "(nothing)"}</td>
+              <td>{one.said.trim() || lessonText.parts.empty}</td>
               <td class="number">{one.loss.toFixed(3)}</td>
             </tr>
           ))}

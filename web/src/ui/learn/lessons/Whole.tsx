@@ -1,21 +1,23 @@
 // Lesson: why a base must be whole. A gallery of broken checkpoints: what transformers makes of each, what the validator says, the repair.
 import { useSignal } from "@preact/signals";
-import type { Verdict } from "rootstock";
+import type { Finding, Verdict } from "rootstock";
 import { count, percent } from "../../numbers.js";
 import { Button } from "../../parts/Button.js";
+import { FindingWords, RepairWords } from "../../parts/English.js";
 import { Notice, Tag } from "../../parts/Notice.js";
 import { device } from "../../state/device.js";
 import { say } from "../../state/faults.js";
+import { lessonText } from "../../text/lessons.js";
 import { address, change, textAt } from "../address.js";
-import { asTransformers, BREAKS, broken, BROKEN, given, intact, vocabularyOf, type Break } from "../broken.js";
+import { asTransformers, BREAKS, broken, given, intact, vocabularyOf, type Break } from "../broken.js";
 import { STORY } from "../data.js";
-import { focusOn, goTo, LessonFrame, Scene } from "../frame.js";
+import { focusOn, goTo, LessonFrame, Scene, Why } from "../frame.js";
 import { Result } from "../kept.js";
 import { ask, EMBEDDED, inTurn, open, openFiles } from "../room.js";
 
 interface Found {
   verdict: Verdict;
-  findings: { code: string; file: string | null; message: string; repair: string | null }[];
+  findings: Finding[];
   /** What transformers ends with; `null` where it loads. */
   refuses: string | null;
   /** What it prints where it loads. */
@@ -35,12 +37,7 @@ interface Found {
   guess: string;
 }
 
-const OPTIONS = [
-  ["refuses", "It is refused with an error"],
-  ["same", "It loads and answers as before"],
-  ["worse", "It loads and answers somewhat worse"],
-  ["nonsense", "It loads without an error, and knows nothing"],
-] as const;
+const OPTIONS = ["refuses", "same", "worse", "nonsense"] as const;
 
 const results = new Map<string, Result<Found>>();
 function resultOf(key: string): Result<Found> {
@@ -65,26 +62,27 @@ async function lossOf(): Promise<number> {
 
 /** Tries a broken model with everyone; `tell` says what is being done. */
 async function examine(breaks: readonly Break[], guess: string, tell: (what: string) => void): Promise<Found> {
+  const words = lessonText.whole;
   return inTurn(async () => {
     const files = await intact();
-    tell("Measuring the whole model");
+    tell(words.measuringWhole);
     await open(EMBEDDED);
     const whole = await lossOf();
     const files_ = broken(files, breaks);
     const loaded = asTransformers(files_, files);
     let loss: number | null = null;
     if ("files" in loaded) {
-      tell("Measuring what transformers loads");
-      await openFiles("as transformers loads it", given(loaded.files));
+      tell(words.measuringLoaded);
+      await openFiles(words.asLoaded, given(loaded.files));
       loss = await lossOf();
     }
-    tell("Asking the validator");
-    const base = await openFiles("broken", given(files_));
+    tell(words.askingValidator);
+    const base = await openFiles(words.broken, given(files_));
     const { verdict, findings } = base.report;
     let [repaired, noRepair]: [number | null, string | null] = [null, null];
     let done: string[] = [];
     if (verdict !== "ready") {
-      tell("Repairing a copy");
+      tell(words.repairing);
       try {
         const copy = await ask({ kind: "repair" });
         done = copy.done;
@@ -96,7 +94,7 @@ async function examine(breaks: readonly Break[], guess: string, tell: (what: str
     }
     return {
       verdict,
-      findings: findings.filter(({ severity }) => severity !== "info").map(({ code, file, message, repair }) => ({ code, file, message, repair })),
+      findings: findings.filter(({ severity }) => severity !== "info"),
       refuses: "refuses" in loaded ? loaded.refuses : null,
       says: "says" in loaded ? loaded.says : "",
       random: "random" in loaded ? loaded.random.length : 0,
@@ -113,6 +111,7 @@ async function examine(breaks: readonly Break[], guess: string, tell: (what: str
 }
 
 export function Whole() {
+  const words = lessonText.whole;
   const doing = useSignal<string | null>(null);
   const fault = useSignal<string | null>(null);
   const chosen = textAt("broken", "keys").split(",");
@@ -126,10 +125,10 @@ export function Whole() {
   };
   const tryIt = async () => {
     fault.value = null;
-    doing.value = "Building it";
+    doing.value = words.building;
     try {
       resultOf(key).set(key, await examine(breaks, textAt("guess", ""), (what) => (doing.value = what)));
-      say("It is examined.");
+      say(words.examined);
       goTo("see");
       focusOn("see");
     } catch (error) {
@@ -148,22 +147,22 @@ export function Whole() {
       prediction={{
         question:
           breaks.length === 0
-            ? "Nothing is broken yet: choose below what happens to the village model’s folder. What does a training program that loads it with transformers get?"
-            : `Somebody fine-tuned the village model and hands you its folder. ${breaks.map((name) => BROKEN[name].what).join(" ")} What does a training program get that loads it with transformers?`,
-        options: OPTIONS,
+            ? words.nothingBroken
+            : words.predict(breaks.map((name) => words.breaks[name].what)),
+        options: OPTIONS.map((one) => [one, words.options[one]] as const),
         came: found ? came(found) : null,
       }}
       doing={
         <Scene>
-          <p>Break it with your own hands: each of these happens to people every week. Choose one, or several at once; the files are edited in this page.</p>
+          <p>{words.breakIt}</p>
           <ul class="breaks">
             {BREAKS.map((name) => (
               <li key={name}>
                 <label>
                   <input type="checkbox" checked={breaks.includes(name)} disabled={doing.value !== null} onChange={({ currentTarget }) => toggle(name, currentTarget.checked)} />
                   <span>
-                    <strong>{BROKEN[name].title}</strong>
-                    <small>{BROKEN[name].what}</small>
+                    <strong>{words.breaks[name].title}</strong>
+                    <small>{words.breaks[name].what}</small>
                   </span>
                 </label>
               </li>
@@ -171,9 +170,9 @@ export function Whole() {
           </ul>
           <div class="row">
             <Button kind="first" disabled={breaks.length === 0 || doing.value !== null || !device.value} onPress={tryIt}>
-              Give it to everyone
+              {words.give}
             </Button>
-            {doing.value !== null && <span class="soft">{doing.value} …</span>}
+            {doing.value !== null && <span class="soft">{lessonText.parts.doing(doing.value)}</span>}
           </div>
           {fault.value !== null && <Notice kind="error">{fault.value}</Notice>}
         </Scene>
@@ -182,40 +181,44 @@ export function Whole() {
         found && (
           <>
             <Scene>
-              <h3>What transformers makes of it</h3>
+              <h3>{words.transformers}</h3>
               {found.refuses !== null ? (
                 <Notice kind="error">
-                  It refuses: <q>{found.refuses}</q>
-                  <small>This is the good case: nobody trains on it.</small>
+                  {words.refuses}
+                  <q lang="en">{found.refuses}</q>
+                  <small>{words.goodCase}</small>
                 </Notice>
               ) : (
                 <Notice kind="warning">
-                  It loads. {found.random > 0 ? `${count(found.random)} of ${count(found.of)} tensors are not found under the names it looks for, and it makes them up at random.` : "Every tensor is found."}
+                  {words.loads(found.random > 0 ? count(found.random) : null, count(found.of))}
                   <small>
-                    It prints: <q>{found.says}</q>
+                    {words.prints}
+                    <q lang="en">{found.says}</q>
                   </small>
                 </Notice>
               )}
               <Losses found={found} />
             </Scene>
             <Scene>
-              <h3>What the validator of this page says</h3>
+              <h3>{words.validator}</h3>
               <p>
-                <Tag kind={found.verdict === "ready" ? "good" : found.verdict === "repairable" ? "warning" : "error"}>{found.verdict}</Tag>
+                <Tag kind={found.verdict === "ready" ? "good" : found.verdict === "repairable" ? "warning" : "error"}>{words.verdicts[found.verdict]}</Tag>
               </p>
               <ul class="stack tight">
-                {found.findings.map(({ code, file, message, repair }) => (
-                  <li key={code + message}>
-                    {file !== null && <code>{file}: </code>}
-                    {message} <small>({code})</small>
-                    {repair !== null && <small class="line">The repair: {repair}</small>}
+                {found.findings.map((finding) => (
+                  <li key={finding.code + finding.message}>
+                    <small>
+                      {finding.file !== null && <code>{finding.file} </code>}({finding.code})
+                    </small>
+                    <FindingWords finding={finding} />
+                    <RepairWords finding={finding} />
                   </li>
                 ))}
               </ul>
               {found.done.length > 0 && (
                 <Notice kind="good">
-                  The repaired copy: {found.done.join(" ")}
-                  {found.repaired !== null && <small>Its loss is {found.repaired.toFixed(3)}; that of the whole model is {found.whole.toFixed(3)}.</small>}
+                  <span lang="en">{words.repairedCopy(found.done.join(" "))}</span>
+                  {found.repaired !== null && <small>{words.itsLoss(found.repaired.toFixed(3), found.whole.toFixed(3))}</small>}
                 </Notice>
               )}
               {found.noRepair !== null && <Notice kind="info">{found.noRepair}</Notice>}
@@ -230,22 +233,14 @@ export function Whole() {
       }
       explaining={
         <Scene>
-          <p>
-            A model’s folder is an agreement between names: config.json says which matrices there are, the weight file holds them under those names, the
-            tokenizer says which number is which piece of text. Where a name leads nowhere, a loader either stops, or fills the place with random
-            numbers and prints one line among many. A model with random weights gives every token of its vocabulary about the same probability; its loss is the logarithm of their number. Training begins there without a fault, and an adapter on it learns nothing of use.
-          </p>
-          <p>
-            So before a fine-tune is used as a base, look at two things: that nothing was made up, and that the loss on a known text is what it was. The
-            Check step of this page does both. What is refused costs a minute; what is loaded in silence costs the run.
-          </p>
+          <Why paragraphs={words.why} />
           <p class="row">
             {BREAKS.filter((name) => name !== key).map((name) => (
               <Button key={name} kind="quiet" onPress={() => {
                 change({ broken: name, guess: null, at: null });
                 focusOn("predict");
               }}>
-                {BROKEN[name].title}
+                {words.breaks[name].title}
               </Button>
             ))}
           </p>
@@ -258,17 +253,18 @@ export function Whole() {
 
 /** The losses beside the one of a model that knows nothing. */
 function Losses({ found }: { found: Found }) {
+  const words = lessonText.whole.losses;
   const rows: [string, number | null][] = [
-    ["The whole model", found.whole],
-    ["As transformers loads it", found.loaded],
-    ["The repaired copy", found.repaired],
-    [`A model that knows nothing: ln ${count(found.vocabulary)}`, Math.log(found.vocabulary)],
+    [words.whole, found.whole],
+    [words.loaded, found.loaded],
+    [words.repaired, found.repaired],
+    [words.nothing(count(found.vocabulary)), Math.log(found.vocabulary)],
   ];
   const most = Math.max(...rows.map(([, loss]) => loss ?? 0));
   return (
     <div class="scroll">
       <table class="likeliest losses">
-        <caption>Loss a token on a text of the village, measured here</caption>
+        <caption>{words.caption}</caption>
         <tbody>
           {rows.map(([name, loss]) => (
             <tr key={name}>
@@ -287,30 +283,31 @@ function Losses({ found }: { found: Found }) {
 }
 
 function Tried({ tried }: { tried: { key: string; result: Found }[] }) {
-  const words = (key: string) => OPTIONS.find(([one]) => one === key)?.[1] ?? "–";
+  const { breaks, options, tried: words, verdicts } = lessonText.whole;
+  const optionOf = (key: string) => (OPTIONS.some((one) => one === key) ? options[key as (typeof OPTIONS)[number]] : "–");
   return (
-    <div class="scroll" tabIndex={0} role="region" aria-label="What was tried so far">
+    <div class="scroll" tabIndex={0} role="region" aria-label={words.caption}>
       <table class="answers-table">
-        <caption>What was tried so far</caption>
+        <caption>{words.caption}</caption>
         <thead>
           <tr>
-            <th scope="col">Broken</th>
-            <th scope="col">Your guess</th>
-            <th scope="col">What came</th>
+            <th scope="col">{words.broken}</th>
+            <th scope="col">{words.guess}</th>
+            <th scope="col">{words.came}</th>
             <th scope="col" class="number">
-              Loss
+              {words.loss}
             </th>
-            <th scope="col">Verdict</th>
+            <th scope="col">{words.verdict}</th>
           </tr>
         </thead>
         <tbody>
           {tried.map(({ key, result }) => (
             <tr key={key}>
-              <th scope="row">{key.split(",").map((name) => BROKEN[name as Break].title).join(" + ")}</th>
-              <td>{words(result.guess)}</td>
-              <td data-right={result.guess === came(result) || undefined}>{words(came(result))}</td>
+              <th scope="row">{key.split(",").map((name) => breaks[name as Break].title).join(" + ")}</th>
+              <td>{optionOf(result.guess)}</td>
+              <td data-right={result.guess === came(result) || undefined}>{optionOf(came(result))}</td>
               <td class="number">{result.loaded?.toFixed(3) ?? "–"}</td>
-              <td>{result.verdict}</td>
+              <td>{verdicts[result.verdict]}</td>
             </tr>
           ))}
         </tbody>

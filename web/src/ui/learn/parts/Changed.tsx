@@ -1,5 +1,6 @@
 // Where a model's weights changed: the size of each update against the weight's own, by layer and module.
 import { percent } from "../../numbers.js";
+import { lessonText } from "../../text/lessons.js";
 import { SHADES } from "../../parts/heat.js";
 import { LayerGrid, type Place } from "../../parts/LayerGrid.js";
 
@@ -13,7 +14,7 @@ export interface Change extends Place {
 export function Changed({ name, changes, most }: { name: string; changes: readonly Change[]; most: number }) {
   const shade = (share: number) => Math.round((share / Math.max(most, Number.MIN_VALUE)) * (SHADES - 1));
   return (
-    <div class="scroll" tabIndex={0} role="region" aria-label={`Where the weights changed: ${name}`}>
+    <div class="scroll" tabIndex={0} role="region" aria-label={lessonText.parts.changed.label(name)}>
       <LayerGrid
         caption={
           <>

@@ -6,6 +6,7 @@ import type { Points } from "../../charts/points.js";
 import { count, figures } from "../../numbers.js";
 import { Button } from "../../parts/Button.js";
 import { save } from "../../save.js";
+import { lessonText } from "../../text/lessons.js";
 import { colour } from "../../theme.js";
 
 interface PlotProps {
@@ -22,11 +23,12 @@ interface PlotProps {
 }
 
 export function Plot({ title, about, lines, points, x, most, log = false, explain }: PlotProps) {
+  const words = lessonText.parts.plot;
   const at = useSignal<number | null>(null);
   const all = points.value;
   const [xs, ...columns] = all;
   const row = at.value === null ? -1 : xs.indexOf(at.value);
-  const file = (ending: string) => `${title.toLowerCase().replaceAll(/[^a-z0-9]+/g, "-")}.${ending}`;
+  const file = (ending: string) => `${title.toLowerCase().replaceAll(/[^\p{L}\p{N}]+/gu, "-")}.${ending}`;
   const drawing = () =>
     svg({
       title,
@@ -45,7 +47,7 @@ export function Plot({ title, about, lines, points, x, most, log = false, explai
         <strong>{title}</strong> {about}
       </figcaption>
       <Chart
-        label={`${title}. ${about} The figures are in the table below.`}
+        label={`${title}. ${about} ${words.figuresBelow}`}
         lines={lines}
         points={points}
         x={x}
@@ -55,12 +57,12 @@ export function Plot({ title, about, lines, points, x, most, log = false, explai
         onPoint={(value) => (at.value = value)}
       />
       <p class="explained" aria-hidden="true">
-        {row >= 0 ? explain(xs[row] ?? 0, columns.map((column) => column[row] ?? null)) : "Point at the plot for a sentence on that point."}
+        {row >= 0 ? explain(xs[row] ?? 0, columns.map((column) => column[row] ?? null)) : words.pointAtIt}
       </p>
       <div class="row">
         <details class="grow">
-          <summary>In numbers</summary>
-          <div class="scroll tall" tabIndex={0} role="region" aria-label={`${title} in numbers`}>
+          <summary>{lessonText.parts.inNumbers}</summary>
+          <div class="scroll tall" tabIndex={0} role="region" aria-label={words.tableLabel(title)}>
             <table>
               <thead>
                 <tr>
@@ -91,7 +93,7 @@ export function Plot({ title, about, lines, points, x, most, log = false, explai
             </table>
           </div>
         </details>
-        <div class="row take" role="group" aria-label={`Take “${title}” as a file`}>
+        <div class="row take" role="group" aria-label={words.takeLabel(title)}>
           <Button kind="quiet" onPress={async () => save(file("png"), await png(drawing()))}>
             PNG
           </Button>

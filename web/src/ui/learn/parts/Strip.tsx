@@ -4,6 +4,7 @@ import { useRef } from "preact/hooks";
 import type { SeenToken } from "rootstock";
 import { percent } from "../../numbers.js";
 import { shade } from "../../parts/heat.js";
+import { lessonText } from "../../text/lessons.js";
 import { visible } from "../../parts/Preview.js";
 
 /** One model's view of the conversation. */
@@ -14,6 +15,7 @@ export interface View {
 
 /** Tokens in a row; the arrow keys move between them. `heat` colours them by their loss, otherwise they only tell what is learned. */
 export function Strip({ view, chosen, heat }: { view: View; chosen: Signal<number | null>; heat: boolean }) {
+  const words = lessonText.parts.strip;
   const place = useRef<HTMLParagraphElement>(null);
   const move = (to: number) => {
     if (to < 0 || to >= view.tokens.length) return;
@@ -26,7 +28,7 @@ export function Strip({ view, chosen, heat }: { view: View; chosen: Signal<numbe
       <p
         class="tokens"
         role="toolbar"
-        aria-label={`${view.name}: tokens`}
+        aria-label={words.tokens(view.name)}
         ref={place}
         onKeyDown={(event) => {
           const from = chosen.value ?? 0;
@@ -46,8 +48,8 @@ export function Strip({ view, chosen, heat }: { view: View; chosen: Signal<numbe
               data-trained={trained || undefined}
               aria-pressed={chosen.value === index}
               tabIndex={index === (chosen.value ?? 0) ? 0 : -1}
-              aria-label={`${spoken(text)}, ${trained ? "learned" : "only read"}${heat && loss !== null ? `, loss ${loss.toFixed(2)}` : ""}`}
-              title={heat ? (loss === null ? "the first token is not predicted" : `loss ${loss.toFixed(3)}: probability ${percent(Math.exp(-loss))}`) : trained ? "learned" : "only read"}
+              aria-label={words.spoken(spoken(text), trained, heat && loss !== null ? loss.toFixed(2) : null)}
+              title={heat ? (loss === null ? words.firstToken : words.lossAnd(loss.toFixed(3), percent(Math.exp(-loss)))) : trained ? words.learned : words.onlyRead}
               onClick={() => (chosen.value = index)}
             >
               {visible(text)}
@@ -61,13 +63,15 @@ export function Strip({ view, chosen, heat }: { view: View; chosen: Signal<numbe
 }
 
 function spoken(text: string): string {
-  return text === "\n" ? "line end" : text.trim() === "" ? "space" : text;
+  const { lineEnd, space } = lessonText.parts.strip;
+  return text === "\n" ? lineEnd : text.trim() === "" ? space : text;
 }
 
 /** What each model expected at the chosen token. */
 export function Expected({ views, at }: { views: readonly View[]; at: number }) {
   const token = views[0]?.tokens[at];
   if (!token) return null;
+  const words = lessonText.parts.strip;
   return (
     <div class="two">
       {views.map(({ name, tokens }) => {
@@ -77,14 +81,16 @@ export function Expected({ views, at }: { views: readonly View[]; at: number }) 
         return (
           <table key={name} class="likeliest">
             <caption>
-              {name}: what may come where <code>{visible(token.text)}</code> stands
+              {words.mayCome(name)[0]}
+              <code>{visible(token.text)}</code>
+              {words.mayCome(name)[1]}
             </caption>
             <tbody>
               {rows.map(({ text, probability }, index) => (
                 <tr key={index} data-right={text === here?.text || undefined}>
                   <th scope="row">
                     <code>{visible(text)}</code>
-                    {text === here?.text && <span class="unseen"> (the one that comes)</span>}
+                    {text === here?.text && <span class="unseen">{words.theOne}</span>}
                   </th>
                   <td class="number">{percent(probability)}</td>
                   <td class="share" aria-hidden="true">
@@ -102,15 +108,16 @@ export function Expected({ views, at }: { views: readonly View[]; at: number }) 
 
 /** Every token of several views in numbers. */
 export function StripNumbers({ views }: { views: readonly View[] }) {
+  const words = lessonText.parts.strip;
   return (
     <details>
-      <summary>In numbers</summary>
-      <div class="scroll tall" tabIndex={0} role="region" aria-label="The loss of every token in numbers">
+      <summary>{lessonText.parts.inNumbers}</summary>
+      <div class="scroll tall" tabIndex={0} role="region" aria-label={words.everyToken}>
         <table>
           <thead>
             <tr>
-              <th scope="col">Token</th>
-              <th scope="col">Learned</th>
+              <th scope="col">{words.token}</th>
+              <th scope="col">{words.learnedHead}</th>
               {views.map(({ name }) => (
                 <th key={name} scope="col" class="number">
                   {name}
@@ -124,7 +131,7 @@ export function StripNumbers({ views }: { views: readonly View[] }) {
                 <td>
                   <code>{visible(text)}</code>
                 </td>
-                <td>{trained ? "yes" : "no"}</td>
+                <td>{trained ? words.yes : words.no}</td>
                 {views.map(({ name, tokens }) => (
                   <td key={name} class="number">
                     {tokens[at]?.loss?.toFixed(3) ?? "–"}

@@ -1,0 +1,58 @@
+import type { method as english } from "../../en/lessons/method.js";
+
+export const method: typeof english = {
+  names: { base: "基座模型", full: "全参数", lora: "LoRA" },
+  predict: (steps, rank) =>
+    `两个模型从同一个基座模型出发，按相同的顺序看相同的例子，各训练 ${steps} 步。一个训练全部参数；另一个训练秩为 ${rank} 的 LoRA 适配器，参数只有百分之几。哪一个能答对更多没见过的问题？`,
+  options: { full: "训练全部参数的那个", lora: "用 LoRA 的那个", same: "差不多：最多相差一题" },
+  both: (asked, full, lora) =>
+    `两者在这里并排训练：轮流各走一步。第一步之前，以及途中三次，两个模型都要回答 ${asked} 个留出的问题。学习率各取适合该方法的值：全参数 ${full}，LoRA ${lora}。`,
+  data: "数据",
+  dataHelp: "两者要学的内容。",
+  stepsHelp: "两者各训练的步数。",
+  rank: "秩",
+  rankHelp: "LoRA 的秩：它在每个权重矩阵里有几个方向可用。",
+  trainBoth: "两个一起训练",
+  stopBoth: "两个都停止",
+  asking: (name) => `正在提问：${name}`,
+  askingBase: "正在向基座模型提问",
+  live: {
+    caption: "两者的训练过程",
+    step: "步",
+    loss: "这一步的损失",
+    right: "一字不差的正确回答",
+    parameters: "参与训练的参数",
+    memory: "显存",
+    file: "带走的文件",
+    atTheEnd: "结束时才知道",
+    rightAfter: (right, of, step) => `${right} / ${of}，${step === 0 ? "第一步之前" : `第 ${step} 步之后`}`,
+  },
+  plot: {
+    title: "训练损失",
+    about: "学习过程中，正确回答让各个模型多意外；越低越好。",
+    lines: { full: "全参数", lora: "LoRA" },
+    x: "步",
+    point: (step, full, lora) => `第 ${step} 步：${full}；${lora}。`,
+    of: { full: "训练全部参数的模型", lora: "LoRA" },
+    none: (name) => `${name}没有数值`,
+    value: (name, loss, probability) => `${name}每个词元 ${loss} 奈特，正确词元的概率为 ${probability}`,
+  },
+  table: {
+    label: "两个模型的比较",
+    caption: "同样的数据，两种方法",
+    right: "一字不差的正确回答",
+    of: (right, asked) => `${right} / ${asked}`,
+    heldOut: "留出数据上的损失",
+    parameters: "参与训练的参数",
+    memory: "显存峰值",
+    file: "带走的文件",
+    time: "自己的步骤用时",
+    story: "一段村庄文字上的损失（两者都没有在它上面训练）",
+  },
+  said: { label: "各个模型的回答", caption: "它们都没见过的问题", question: "问题", right: "正确答案" },
+  changed: "权重在哪里发生了变化。LoRA 只改变带有适配器的矩阵，归一化层和词嵌入保持原样。",
+  why: [
+    "全参数微调会移动模型的每一个数，并且每个数都需要一个梯度和两个优化器状态：还没算第一个激活值，内存就已经是权重的四倍。LoRA 不动原来的权重，而是给每个矩阵加上两个瘦长矩阵的乘积 B·A。只有它们有梯度和优化器状态，带走的文件里也只有它们；它只能配这个基座模型使用。",
+    "一个瘦长的更新往往就够了，因为一项任务只让权重在少数几个方向上移动；到底有多少，是关于秩的那一课要讲的。忘掉了什么，看表格最后一行：在基座模型读过的那类文字上的损失。无论用哪种方法，一件事学得太久，别的就会丢掉。",
+  ],
+};
