@@ -1,6 +1,6 @@
 // A worker by script: figures that look like those of the village model. Nothing is computed here, and nothing of this is in
 // the product; the address chooses what is told (`?gpu=none`, `?base=broken`, `?base=evil`, `?fits=no`,
-// `?runs=none`, `?runs=live`, `?data=long`, `?steps=5000`, `?storage=refused`, `?slowed=hidden`).
+// `?runs=none`, `?runs=live`, `?data=long`, `?steps=5000`, `?answers=same`, `?storage=refused`, `?slowed=hidden`).
 import type { Base, BaseSource, CallOptions, Delta, Estimate, Event, Preview, Replies, Report, Request, Run, RunMethod } from "rootstock";
 import type { Engine } from "../../../web/src/ui/state/engine.js";
 import { answer, broken, deltas, losses, ready, runEvents, tokens } from "./figures.js";
@@ -133,8 +133,9 @@ const answers: Answers = {
     refused: asked.get("storage") === "refused" ? "the browser refuses its private storage" : null,
   }),
   tuned: ({ id }) => now.runs.find((one) => one.id === id) ?? run(id, "full", true),
-  chat: async ({ which, messages }, { on, signal }) => {
-    const answer = which === "base" ? "the red house . one day Anna went to the" : `Anna lives in the red house. (${messages.length})`;
+  chat: async ({ which, messages, sampling }, { on, signal }) => {
+    const drawn = sampling.temperature > 0 && asked.get("answers") !== "same" ? ` Draw ${sampling.seed}.` : "";
+    const answer = (which === "base" ? "the red house . one day Anna went to the" : `Anna lives in the red house. (${messages.length})`) + drawn;
     for (const text of answer.split(/(?= )/)) {
       if (signal?.aborted) break;
       await Promise.resolve();
@@ -145,7 +146,7 @@ const answers: Answers = {
   losses: ({ which }) => losses(which),
   evaluate: () => ({ loss: 0.084, perplexity: 1.088, tokens: 1204, samples: 117 }),
   look: ({ which }) => losses(which).map(({ text, loss }, index) => ({ text, loss, trained: index > 7, likeliest: loss === null ? [] : [{ text, probability: Math.exp(-loss) }] })),
-  adapt: () => [],
+  adapt: ({ parts }) => (parts.some(({ strength }) => strength > 1) ? ["pirate-1 was made on other weights than these."] : []),
   truncate: () => ({ energy: 0.5, parameters: 5_280, bytes: 21_120, whole: [] }),
   shape_memory: () => ({ parameters: 1_051_776, trainable: 1_051_776, memory: { weights: 4.2e6, gradients: 4.2e6, optimizer: 8.4e6, activations: 28e6, other: 1e6, peak: 46e6 } }),
   deltas: (): Delta[] => deltas(),

@@ -38,13 +38,15 @@ export function applyTheme(): void {
     }
     repaint.value = repaint.peek() + 1;
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => (repaint.value += 1));
+  for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)"]) matchMedia(query).addEventListener("change", () => (repaint.value += 1));
 }
 
 /** The colour of a design token, in a form that the canvas accepts. */
 export function colour(token: string): string {
   const probe = document.createElement("span");
   probe.style.color = `var(--${token})`;
+  // Lines are told apart by their colours, which forced colours would make one.
+  probe.style.setProperty("forced-color-adjust", "none");
   document.body.append(probe);
   const value = getComputedStyle(probe).color;
   probe.remove();

@@ -4,6 +4,7 @@ import { base } from "../state/base.js";
 import { ask, forget, remembers, sameModels, settings, stopChat, turns, type Named, type Turn } from "../state/chat.js";
 import { failed } from "../state/faults.js";
 import { asked } from "../state/questions.js";
+import { stacked } from "../state/stack.js";
 import { tuned } from "../state/tuned.js";
 import { Button } from "./Button.js";
 import { NumberField, SwitchField } from "./Field.js";
@@ -13,6 +14,8 @@ import { text } from "../text/index.js";
 function presentModels(): Named[] {
   const result = tuned.value;
   const from: Named = { which: "base", name: result?.base ?? base.value?.name ?? "" };
+  const stack = stacked.value;
+  if (stack) return [from, { which: "adapted", name: stack.name }];
   return result ? [from, { which: "tuned", name: result.name }] : [from];
 }
 

@@ -1,6 +1,7 @@
 import { device } from "../state/device.js";
 import { obstacle } from "../state/where.js";
 import { Notice } from "./Notice.js";
+import { Replay } from "./Recorded.js";
 import { text } from "../text/index.js";
 
 /** Explains why nothing can be trained here, what works all the same, and what to do. */
@@ -13,6 +14,7 @@ export function NoGpu() {
         <strong>{what}</strong>
         {text.device.soNothing}
         <small>{why}</small>
+        <Replay />
       </Notice>
     </div>
   );

@@ -68,6 +68,8 @@ function run() {
       return null;
     case "elsewhere":
       return { words: words.inAnotherTab(at), phase: "running" as const };
+    case "recorded":
+      return { words: text.results.recorded.rail(at), phase: "finished" as const };
     case "starting":
     case "running":
     case "pausing":

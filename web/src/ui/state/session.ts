@@ -4,14 +4,16 @@ import type { BaseSource, ChatMessage, Columns, Samples, Settings } from "rootst
 import { route, type Place } from "../route.js";
 import { baseSource, listRuns, open, runs, toGiveAgain } from "./base.js";
 import { remembers, settings as answering } from "./chat.js";
+import { within } from "./database.js";
 import { example, files, heldOut, mapping, pasted, pastedFormat, way, written, type Way } from "./data.js";
 import { failed } from "./faults.js";
+import { restoreFolder } from "./folder.js";
 import { active } from "./phase.js";
+import { pairs, type Pair } from "./preferences.js";
 import { recipe } from "./recipe.js";
 import { sampling, showStored, shownRun } from "./run.js";
 import { STEPS } from "./steps.js";
 import { choose, tuned } from "./tuned.js";
-import { text } from "../text/index.js";
 
 /** What is kept. A page of another version ignores what has another number. */
 interface Kept {
@@ -30,6 +32,8 @@ interface Kept {
   sampling: Samples;
   answering: typeof answering.value;
   remembers: boolean;
+  /** Absent in visits of earlier versions. */
+  pairs?: readonly Pair[];
   /** The stored run whose curves are shown. */
   shown: string | null;
   tuned: string | null;
@@ -42,32 +46,7 @@ export const unsaved = signal(false);
 
 /** Milliseconds without a change before it is written. */
 const QUIET = 400;
-const STORE = "visit";
 const KEY = "last";
-
-function database(): Promise<IDBDatabase> {
-  return new Promise((resolve, reject) => {
-    const request = indexedDB.open("rootstock", 1);
-    request.onupgradeneeded = () => request.result.createObjectStore(STORE);
-    request.onsuccess = () => resolve(request.result);
-    request.onerror = () => reject(request.error ?? new Error(text.state.databaseRefused));
-  });
-}
-
-/** Runs one transaction; the database is closed afterwards, so that it never blocks another tab. */
-async function within<T>(mode: IDBTransactionMode, act: (store: IDBObjectStore) => IDBRequest<T>): Promise<T> {
-  const opened = await database();
-  try {
-    return await new Promise<T>((resolve, reject) => {
-      const transaction = opened.transaction(STORE, mode);
-      const request = act(transaction.objectStore(STORE));
-      transaction.oncomplete = () => resolve(request.result);
-      transaction.onabort = () => reject(transaction.error ?? new Error(text.state.databaseRefused));
-    });
-  } finally {
-    opened.close();
-  }
-}
 
 function now(): Kept {
   const place = route.value;
@@ -87,6 +66,7 @@ function now(): Kept {
     sampling: sampling.value,
     answering: answering.value,
     remembers: remembers.value,
+    pairs: pairs.value,
     shown: shownRun.value?.id ?? null,
     tuned: tuned.value?.id ?? null,
   };
@@ -134,6 +114,7 @@ async function restore(kept: Kept): Promise<void> {
     sampling.value = kept.sampling;
     answering.value = kept.answering;
     remembers.value = kept.remembers;
+    pairs.value = kept.pairs ?? [];
     restored.value = kept.source === null ? null : kept.place;
     await reopenBase(kept.source);
   }
@@ -150,6 +131,7 @@ async function reopenBase(source: BaseSource | null): Promise<void> {
   if (source === null) return;
   if (source.kind === "files" || source.kind === "url") {
     toGiveAgain.value = source;
+    if (source.kind === "files") await restoreFolder();
     return;
   }
   try {

@@ -62,7 +62,8 @@ export function standings(facts: Facts): Record<Step, Standing> {
 }
 
 function trainStanding({ run, gpu }: Facts, ready: boolean): Standing {
-  if (!gpu) return { state: "waiting", says: text.state.needsWebGpu };
+  // A recorded run is shown without a device, too.
+  if (!gpu && !run) return { state: "waiting", says: text.state.needsWebGpu };
   if (!run) return { state: ready ? "open" : "waiting", says: ready ? text.state.canStart : text.state.watchItLearn };
   const state = { running: "busy", paused: "open", finished: "done", failed: "trouble" } as const;
   return { state: state[run.phase], says: run.words };

@@ -12,15 +12,17 @@ import { go, href } from "../route.js";
 import { modelFolder, type BaseSource } from "rootstock";
 import { base, cancelOpening, interrupted, keepStorage, open, opening, ready, runs, storage, toGiveAgain } from "../state/base.js";
 import { failed, say } from "../state/faults.js";
+import { folder, openAgain, rememberFolder } from "../state/folder.js";
 import { active } from "../state/phase.js";
 import { adopt, isAdapter } from "../state/tuned.js";
 import { text } from "../text/index.js";
 import { English } from "../parts/English.js";
 
 /** Opens a base and goes to its report. */
-async function take(from: BaseSource, files?: Given[]): Promise<void> {
+async function take(from: BaseSource, files?: Given[], folder: FileSystemDirectoryHandle | null = null): Promise<void> {
   if (active.value) throw new Error(text.base.runGoesOn);
   await open(from, files);
+  await rememberFolder(from.kind === "files" && folder ? { name: from.name, handle: folder } : null);
   go("check");
 }
 
@@ -74,10 +76,10 @@ export function BaseStep() {
           <p>{words.ownText}</p>
           <Drop
             folders
-            onFiles={(files) => {
+            onFiles={(files, handle) => {
               const folder = modelFolder(files);
               if (isAdapter(folder.files)) return takeAdapter(folder.name, folder.files);
-              return take({ kind: "files", name: folder.name }, folder.files);
+              return take({ kind: "files", name: folder.name }, folder.files, handle);
             }}
           >
             <span>{words.dropFolder}</span>
@@ -160,6 +162,27 @@ function GiveAgain() {
     );
   }
   if (source.kind !== "files") return null;
+  const known = folder.value;
+  if (known?.name === source.name) {
+    const again = async () => {
+      const { name, files } = modelFolder(await openAgain(known));
+      await take({ kind: "files", name }, files, known.handle);
+    };
+    return (
+      <div class="spaced">
+        <Notice
+          kind="info"
+          action={
+            <Button kind="first" onPress={again}>
+              {text.results.folder.again}
+            </Button>
+          }
+        >
+          {text.results.folder.last(source.name)}
+        </Notice>
+      </div>
+    );
+  }
   return (
     <div class="spaced">
       <Notice kind="info">{text.base.lastFolder(source.name)}</Notice>

@@ -8,11 +8,13 @@ import { dataWords } from "../names.js";
 import { figures } from "../numbers.js";
 import { Button } from "../parts/Button.js";
 import { Choice } from "../parts/Choice.js";
+import { Replay } from "../parts/Recorded.js";
 import { Delete, Outcome, RunName, Steps } from "../parts/RunList.js";
 import { go } from "../route.js";
 import { describeRun, runs } from "../state/base.js";
 import { ask } from "../state/engine.js";
 import { failed, say } from "../state/faults.js";
+import { takeRecording } from "../state/recording.js";
 import { takeSettings } from "../state/recipe.js";
 import { choose } from "../state/tuned.js";
 import { text } from "../text/index.js";
@@ -113,6 +115,11 @@ export function Runs() {
                     <Button label={words.takeSettings(run.name)} onPress={() => take(run)}>
                       {words.itsSettings}
                     </Button>
+                    {!run.live && run.step > 0 && (
+                      <Button label={text.results.recorded.takeOf(run.name)} onPress={() => takeRecording(run)}>
+                        {text.results.recorded.take}
+                      </Button>
+                    )}
                     {!run.live && <Delete run={run} />}
                   </div>
                 </td>
@@ -121,6 +128,11 @@ export function Runs() {
           </tbody>
         </table>
       </div>
+      <section class="part" aria-labelledby="recorded">
+        <h2 id="recorded">{text.results.recorded.title}</h2>
+        <p>{text.results.recorded.about}</p>
+        <Replay />
+      </section>
     </>
   );
 }

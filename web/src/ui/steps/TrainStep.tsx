@@ -6,6 +6,7 @@ import { NumberField } from "../parts/Field.js";
 import { NoGpu } from "../parts/NoGpu.js";
 import { Notice } from "../parts/Notice.js";
 import { Missing, Onward } from "../parts/Onward.js";
+import { RecordedNotice } from "../parts/Recorded.js";
 import { RunList } from "../parts/RunList.js";
 import { AskLearning } from "../parts/train/AskLearning.js";
 import { Live } from "../parts/train/Live.js";
@@ -23,13 +24,15 @@ import { NoticeWords } from "../parts/English.js";
 import { text } from "../text/index.js";
 
 export function TrainStep() {
-  if (device.value === null) return <NoGpu />;
+  const recorded = phase.value === "recorded";
+  if (device.value === null && !recorded) return <NoGpu />;
   const missing = !ready.value ? "base" : !data.value ? "data" : null;
   const busy = opening.value ?? progress.value;
   const shows = active.value || hasCurves.value;
   const words = text.train;
   return (
     <>
+      <RecordedNotice />
       {active.value && <Controls />}
       {phase.value === "elsewhere" && (
         <Notice kind="info">{words.elsewhere}</Notice>
@@ -49,7 +52,7 @@ export function TrainStep() {
       )}
       {shows && <Live />}
       {active.value && <AskLearning />}
-      {!active.value && (
+      {!active.value && device.value !== null && (
         <div class={shows ? "part" : undefined}>
           {missing ? (
             <Missing to={missing}>{missing === "base" ? words.noBase : words.noData}</Missing>
@@ -83,7 +86,7 @@ function Done() {
 
 function Before() {
   const fits = estimate.value?.fits !== false;
-  const again = phase.value !== "none" && phase.value !== "elsewhere";
+  const again = !["none", "elsewhere", "recorded"].includes(phase.value);
   const wrong = wrongOn("data", "method", "train");
   const plan = estimate.value;
   const words = text.train;

@@ -8,31 +8,15 @@ import { HeatMap } from "../parts/HeatMap.js";
 import { NoGpu } from "../parts/NoGpu.js";
 import { Notice } from "../parts/Notice.js";
 import { Missing } from "../parts/Onward.js";
+import { Prefer } from "../parts/Prefer.js";
 import { RunList } from "../parts/RunList.js";
+import { Stack } from "../parts/Stack.js";
 import { TakeHome } from "../parts/TakeHome.js";
-import { go } from "../route.js";
 import { device } from "../state/device.js";
-import { open, ready } from "../state/base.js";
-import { example } from "../state/data.js";
-import { set } from "../state/recipe.js";
+import { ready } from "../state/base.js";
+import { graft, trainFurther } from "../state/further.js";
 import { adopt, choose, tuned } from "../state/tuned.js";
 import { text } from "../text/index.js";
-
-/** Makes a finished full fine-tuning run the base, and selects LoRA as the method. */
-async function graft(id: string): Promise<void> {
-  await open({ kind: "run", id });
-  if (example.value === "village") example.value = "pirate"; // the model already has the skill; now train the style
-  set({ finetuning_type: "lora", learning_rate: null });
-  go("data");
-}
-
-/** Opens an adapter's base, and has the next run go on from the adapter. */
-async function trainFurther(run: Run): Promise<void> {
-  if (run.source.kind === "files") throw new Error(text.use.chooseBaseFirst(run.base));
-  await open(run.source);
-  set({ finetuning_type: "lora", learning_rate: null, adapter_name_or_path: run.id });
-  go("data");
-}
 
 /** What a result is made of. */
 function whatItIs({ name, model, base, data, method }: Run): string {
@@ -67,6 +51,7 @@ export function UseStep() {
       {whole ? (
         <>
           <Chat />
+          <Prefer />
           <HeatMap />
         </>
       ) : (
@@ -74,6 +59,7 @@ export function UseStep() {
       )}
       {result && <Deltas key={result.id} />}
       {result && <TakeHome key={result.id} run={result} />}
+      {ready.value && <Stack />}
       {ready.value && (
         <section class="part">
           <h2>{words.bringBack}</h2>

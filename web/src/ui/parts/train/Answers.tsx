@@ -3,6 +3,7 @@ import { asked } from "../../state/questions.js";
 import { active, phase } from "../../state/phase.js";
 import { progress, samples, sampling, shownRun, skip, writing } from "../../state/run.js";
 import { Button } from "../Button.js";
+import { RecordedMark } from "../Recorded.js";
 import { ProgressWords } from "../English.js";
 import { text } from "../../text/index.js";
 
@@ -18,7 +19,9 @@ export function Answers() {
   return (
     <section class="answers-live" aria-label={text.train.whatItSaysLabel}>
       <div class="row">
-        <h2 class="grow">{text.train.whatItSays}</h2>
+        <h2 class="grow">
+          {text.train.whatItSays} <RecordedMark />
+        </h2>
         {own && now && (
           <Button kind="quiet" onPress={skip}>
             {text.train.skip}

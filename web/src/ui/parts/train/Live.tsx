@@ -6,6 +6,7 @@ import { Figure } from "../Preview.js";
 import { phase } from "../../state/phase.js";
 import { numberOf } from "../../state/recipe.js";
 import { curves, last, lastEval, recent } from "../../state/run.js";
+import { RecordedMark } from "../Recorded.js";
 import { AllAnswers, Answers } from "./Answers.js";
 import { text } from "../../text/index.js";
 
@@ -34,7 +35,10 @@ export function Live() {
       {line && <progress class="progress" aria-label={words.stepsDone} value={share} max={1} />}
       {line && (
         <dl class="figures six">
-          <Figure name={words.step}>{words.stepOf(count(line.current_steps), count(line.total_steps))}</Figure>
+          <Figure name={words.step}>
+            {words.stepOf(count(line.current_steps), count(line.total_steps))}
+            <RecordedMark />
+          </Figure>
           <Figure name={words.loss}>{line.loss.toFixed(4)}</Figure>
           <Figure name={words.evaluation}>{lastEval.value ? lastEval.value.eval_loss.toFixed(4) : "–"}</Figure>
           <Figure name={words.tokensPerSecond}>{count(line.tokens_per_second)}</Figure>
@@ -46,7 +50,7 @@ export function Live() {
       <div class="beside">
         <figure>
           <figcaption>
-            {line?.rewards ? words.preferenceCaption : words.lossCaption}
+            <RecordedMark /> {line?.rewards ? words.preferenceCaption : words.lossCaption}
           </figcaption>
           <Chart
             label={line ? words.lossNow(line.loss.toFixed(3)) : words.lossNoStep}

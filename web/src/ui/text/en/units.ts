@@ -8,6 +8,7 @@ const things: Record<Thing, Counted> = {
   file: noun("file"),
   kernel: noun("kernel"),
   minute: noun("minute"),
+  pair: noun("pair"),
   prompt: noun("prompt"),
   record: noun("record"),
   run: noun("run"),

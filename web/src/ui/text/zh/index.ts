@@ -16,6 +16,7 @@ import { device } from "./device.js";
 import { home } from "./home.js";
 import { lessonList } from "./lessonList.js";
 import { method } from "./method.js";
+import { results } from "./results.js";
 import { runs } from "./runs.js";
 import { shell } from "./shell.js";
 import { state } from "./state.js";
@@ -23,4 +24,4 @@ import { train } from "./train.js";
 import { units } from "./units.js";
 import { use } from "./use.js";
 
-export const chinese: typeof english = { base, check, core, data, device, home, lessonList, method, runs, shell, state, train, units, use };
+export const chinese: typeof english = { base, check, core, data, device, home, lessonList, method, results, runs, shell, state, train, units, use };

@@ -9,6 +9,7 @@ export const units: typeof english = {
     file: (count) => `${count} 个文件`,
     kernel: (count) => `${count} 个内核`,
     minute: (count) => `${count} 分钟`,
+    pair: (count) => `${count} 对`,
     prompt: (count) => `${count} 个提示`,
     record: (count) => `${count} 条记录`,
     run: (count) => `${count} 次训练`,

@@ -44,7 +44,7 @@ export const method = {
     parameters: "Parameters that learn",
     memory: "GPU memory at most",
     file: "What you take home",
-    time: "Its own steps took",
+    time: "Time, without waiting for its turn",
     story: "Loss on a village text, which neither trained on",
   },
   said: { label: "What each model answers", caption: "Questions that none of them has seen", question: "Question", right: "Right" },

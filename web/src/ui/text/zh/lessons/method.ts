@@ -46,7 +46,7 @@ export const method: typeof english = {
     parameters: "参与训练的参数",
     memory: "显存峰值",
     file: "带走的文件",
-    time: "自己的步骤用时",
+    time: "用时（不含排队）",
     story: "一段村庄文字上的损失（两者都没有在它上面训练）",
   },
   said: { label: "各个模型的回答", caption: "它们都没见过的问题", question: "问题", right: "正确答案" },

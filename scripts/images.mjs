@@ -1,0 +1,37 @@
+// The pictures of the page in docs/images, and the recorded run that comes with it (web/public/recorded-run.json): all of one real run of "See it learn" in a
+// fresh browser. `npm run build:web` comes first. `node scripts/images.mjs`
+import { chromium } from "@playwright/test";
+import { join } from "node:path";
+import { findChromium, root } from "./lib/host.mjs";
+import { serve } from "./lib/serve.mjs";
+
+const server = await serve([["/", "web/dist"]]);
+const browser = await chromium.launch({
+  executablePath: findChromium() ?? "",
+  args: ["--no-sandbox", "--enable-unsafe-webgpu", "--disable-background-networking"],
+});
+const page = await browser.newPage({ viewport: { width: 1280, height: 1800 }, reducedMotion: "reduce" });
+page.setDefaultTimeout(1_800_000);
+/** @type {(name: string, locator: import("@playwright/test").Locator) => Promise<Buffer>} */
+const picture = (name, locator) => locator.screenshot({ path: join(root, "docs/images", name) });
+
+await page.goto(server.origin);
+await page.getByRole("button", { name: "See it learn" }).and(page.locator(":enabled")).click();
+await page.getByText("Your model is ready:").waitFor();
+await page.getByLabel("The run in figures").waitFor();
+await picture("page_train.png", page.getByLabel("The run in figures"));
+
+await page.getByRole("link", { name: "Next: Use" }).click();
+for (const question of ["Who lives in the red house?", "What does the hen say?", "Where does Hugo work?"]) {
+  await page.getByLabel("Question", { exact: true }).fill(question);
+  await page.keyboard.press("Enter");
+  await page.getByRole("button", { name: "Ask", exact: true }).waitFor();
+}
+await picture("page_use.png", page.getByRole("region", { name: "Talk to it" }));
+
+await page.goto(`${server.origin}/#/runs`);
+const download = page.waitForEvent("download");
+await page.getByRole("button", { name: /^Take the recording of/ }).first().click();
+await (await download).saveAs(join(root, "web/public/recorded-run.json"));
+await browser.close();
+server.close();
