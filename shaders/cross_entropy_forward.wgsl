@@ -15,6 +15,9 @@ override WEIGHED: bool = false;
 /// Whether `losses` hold what each row's loss counts in the gradient (shaders/preference.wgsl puts that there); they are read then, not
 /// written, and loss_scale is in them.
 override COUNTED: bool = false;
+/// Whether the loss of a target that is the likeliest token is written with its sign turned (shaders/loss_sum.wgsl counts these); only
+/// without GRADIENT.
+override ACCURACY: bool = false;
 
 struct Params {
     /// Rows of the chunk.
@@ -175,7 +178,12 @@ fn main(
     if (COUNTED) {
         scale = losses[min(params.first + row, arrayLength(&losses) - 1u)];
     } else if (live && local.x == 0u) {
-        losses[params.first + row] = loss * weight;
+        var told = loss * weight;
+        if (ACCURACY) {
+            // A loss is never below 0, and 0 only where the target has all the probability.
+            told = select(max(told, 1.0e-30), -told, label_logit >= maximum);
+        }
+        losses[params.first + row] = told;
     }
     if (!GRADIENT) {
         return;

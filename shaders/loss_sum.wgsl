@@ -1,11 +1,14 @@
 // stats.loss_sum = sum of losses[0 .. step.targets], or += it within an accumulation group; likewise targets.
 // Losses stay on the GPU and are read back once a step as one number.
+// With ACCURACY, losses up to 0 are those of targets that are the likeliest token, with their sign turned: stats.correct counts them.
 // One workgroup, fixed order, short chains and a tree: accurate to a few units in the last place. One workgroup to dispatch.
 // use: shared/step.wgsl
 // use: shared/stats.wgsl
 
 /// Threads of the workgroup, a power of two.
 override WORKGROUP: u32 = 64u;
+/// Whether targets that are the likeliest token are counted.
+override ACCURACY: bool = false;
 
 struct Params {
     /// Capacity of losses: no more than so many targets are summed.
@@ -20,27 +23,47 @@ struct Params {
 
 var<workgroup> sums: array<f32, WORKGROUP>;
 
+/// Sum of `value` over all threads, for every one of them; called by all threads alike.
+fn total(lane: u32, value: f32) -> f32 {
+    workgroupBarrier();
+    sums[lane] = value;
+    for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
+        workgroupBarrier();
+        if (lane < half) {
+            sums[lane] += sums[lane + half];
+        }
+    }
+    workgroupBarrier();
+    return sums[0];
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(local_invocation_id) local: vec3<u32>) {
     let count = min(step.targets, params.capacity);
     var sum = 0.0;
+    var right = 0.0;
     for (var run = local.x; run < count; run += WORKGROUP * 32u) {
         var part = 0.0;
         for (var i = run; i < min(run + WORKGROUP * 32u, count); i += WORKGROUP) {
-            part += losses[i];
+            if (ACCURACY) {
+                part += abs(losses[i]);
+                right += select(0.0, 1.0, losses[i] <= 0.0);
+            } else {
+                part += losses[i];
+            }
         }
         sum += part;
     }
-    sums[local.x] = sum;
-    for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if (local.x < half) {
-            sums[local.x] += sums[local.x + half];
-        }
-    }
+    let all = total(local.x, sum);
+    let adds = step.accumulate == 1u;
     if (local.x == 0u) {
-        let adds = step.accumulate == 1u;
-        stats.loss_sum = select(0.0, stats.loss_sum, adds) + sums[0];
+        stats.loss_sum = select(0.0, stats.loss_sum, adds) + all;
         stats.targets = select(0u, stats.targets, adds) + count;
+    }
+    if (ACCURACY) {
+        let all_right = total(local.x, right);
+        if (local.x == 0u) {
+            stats.correct = select(0.0, stats.correct, adds) + all_right;
+        }
     }
 }

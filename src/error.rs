@@ -93,11 +93,11 @@ pub enum Error {
         path: String,
     },
     /// A line of a text file (dataset, recipe, JSON) is wrong.
-    #[error("{}, line {line}: {}", on_one_line(.path), on_one_line(.reason))]
+    #[error("{}, {} {line}: {}", on_one_line(.path), counted(.path), on_one_line(.reason))]
     Line {
         /// The file.
         path: String,
-        /// 1-based line.
+        /// 1-based line; of a Parquet file the row.
         line: usize,
         /// What is wrong and what to do.
         reason: String,
@@ -237,6 +237,11 @@ fn list(faults: &[String]) -> String {
         [one] => format!(": {}", on_one_line(one)),
         several => format!(" is not a model that can be used:{}", lines(several)),
     }
+}
+
+/// What is counted in a file: a table of columns has rows and no lines.
+fn counted(path: &str) -> &'static str {
+    if path.ends_with(".parquet") { "row" } else { "line" }
 }
 
 /// Each on a line of its own.

@@ -10,7 +10,8 @@ use std::rc::Rc;
 use async_trait::async_trait;
 use rootstock::adapter::Adapter;
 use rootstock::checkpoint::{Checkpoint, TensorFile, TorchFile};
-use rootstock::data::{ChatTemplate, Message, Tokenizer};
+use rootstock::config::Recipe;
+use rootstock::data::{Card, ChatTemplate, Message, Tokenizer, read_records};
 use rootstock::model::{ModelConfig, params};
 use rootstock::platform::{Directory, Entry, MemoryDirectory, block_on};
 use rootstock::validate::{Options, Verdict, fix, validate};
@@ -31,7 +32,7 @@ const RENDERED: usize = 512 << 20;
 pub type Reader = fn(&[u8]);
 
 /// Every reader by its name, which is also its target's and its corpus's.
-pub const READERS: [(&str, Reader); 9] = [
+pub const READERS: [(&str, Reader); 13] = [
     ("header", header),
     ("index", index),
     ("config", config),
@@ -41,6 +42,10 @@ pub const READERS: [(&str, Reader); 9] = [
     ("pickle", pickle),
     ("adapter", adapter),
     ("gguf", gguf),
+    ("records", records),
+    ("card", card),
+    ("recipe", recipe),
+    ("zero", zero),
 ];
 
 /// A directory that fails when it is asked for anything outside.
@@ -314,4 +319,73 @@ pub fn gguf(data: &[u8]) {
         }
         judge(view, true);
     });
+}
+
+/// A dataset file: its first byte says of which kind, the rest is what it holds.
+pub fn records(data: &[u8]) {
+    let Some((which, data)) = data.split_first() else { return };
+    let name = ["d.jsonl", "d.json", "d.csv", "d.tsv", "d.txt"][usize::from(which % 5)];
+    let (_, peak) = peak_of(|| {
+        if let Ok(records) = read_records(name, data, None) {
+            assert!(records.len() <= data.len() && records.iter().all(|record| record.line >= 1));
+        }
+    });
+    assert!(peak <= PER_BYTE * data.len() + AT_LEAST, "{peak} bytes of memory for {} bytes of records", data.len());
+}
+
+/// The card of a data set, and which of some files it means.
+pub fn card(data: &[u8]) {
+    let Ok(readme) = std::str::from_utf8(data) else { return };
+    let files: Vec<String> = (0..20).map(|i| format!("data/{}-{i:05}-of-00020.parquet", ["train", "test"][i % 2])).collect();
+    let (_, peak) = peak_of(|| {
+        let Ok(Some(card)) = Card::parse(readme) else { return };
+        for subset in [None, Some("default"), Some("en")] {
+            if let Ok(splits) = card.splits(subset, &files) {
+                assert!(splits.iter().flat_map(|(_, found)| found).all(|file| files.contains(file)));
+            }
+        }
+    });
+    // A pattern may become a regular expression of megabytes; the library that compiles it has that bound.
+    const EXPRESSIONS: usize = 64 << 20;
+    assert!(peak <= PER_BYTE * data.len() + EXPRESSIONS, "{peak} bytes of memory for a card of {} bytes", data.len());
+}
+
+/// A recipe.
+pub fn recipe(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let (_, peak) = peak_of(|| {
+        if let Err(error) = Recipe::parse("recipe.yaml", text, &[]) {
+            assert!(!error.to_string().is_empty());
+        }
+    });
+    assert!(peak <= PER_BYTE * data.len() + AT_LEAST, "{peak} bytes of memory for a recipe of {} bytes", data.len());
+}
+
+/// A checkpoint of DeepSpeed's ZeRO: the whole file of the second process, or (from protocol 2 on) its pickle in torch's older format.
+pub fn zero(data: &[u8]) {
+    macro_rules! file {
+        ($name:literal) => {
+            (
+                concat!("global_step2/", $name).to_string(),
+                include_bytes!(concat!("../../tests/fixtures/zero/stage2/global_step2/", $name)).to_vec(),
+            )
+        };
+    }
+    const BEFORE: &[u8] = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.\x80\x02}.";
+    let mut changed = Vec::new();
+    if data.starts_with(b"\x80\x02") && !data.starts_with(&BEFORE[..15]) {
+        changed.extend(BEFORE);
+        changed.extend(data);
+        changed.extend(b"\x80\x02].");
+    } else {
+        changed.extend(data);
+    }
+    let mut files = healthy();
+    files.remove("model.safetensors");
+    files.extend([
+        file!("mp_rank_00_model_states.pt"),
+        file!("zero_pp_rank_0_mp_rank_00_optim_states.pt"),
+        ("global_step2/zero_pp_rank_1_mp_rank_00_optim_states.pt".to_string(), changed),
+    ]);
+    bounded(files, AT_LEAST, |directory| judge(directory, false));
 }

@@ -26,7 +26,7 @@ struct Stats {
     chosen_logp: f32,
     /// Sum of the rejected answers' log-probabilities.
     rejected_logp: f32,
-    /// Pairs whose preferred answer has the higher reward.
+    /// Pairs whose preferred answer has the higher reward; in an evaluation that asks for it, targets that are the likeliest token.
     correct: f32,
     /// KTO: sum over the samples of what answers to other prompts gained in the mean of their micro-batch.
     kl: f32,

@@ -2,6 +2,7 @@
 //! declaration, read in pieces, and written so that transformers 4 and 5 compute the same from it.
 
 mod carry;
+mod composed;
 mod convert;
 mod header;
 mod new_directory;
@@ -9,6 +10,7 @@ mod open;
 mod pickle;
 mod tensor_file;
 mod write;
+mod zero;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -17,6 +19,7 @@ use std::rc::Rc;
 use async_trait::async_trait;
 pub use carry::Carry;
 pub(crate) use carry::SAMPLING_SETTINGS;
+pub use composed::{ComposedDirectory, TensorSource};
 pub use convert::dtype_name;
 pub(crate) use header::write as write_header;
 pub use header::{Header, MAX_HEADER, TensorEntry};
@@ -27,6 +30,7 @@ pub use safetensors::Dtype;
 pub use tensor_file::{TensorFile, TensorFileWriter, TensorInfo};
 pub(crate) use write::write_params;
 pub use write::{ParamSource, WriteOptions, write_checkpoint};
+pub use zero::{Gathered, Piece, ZeroShards};
 
 use crate::error::{Error, Result};
 use crate::kernels::WeightType;

@@ -159,7 +159,7 @@ async fn losses(args: &ExtractArgs, global: &Global, base: &Checkpoint, tuned: &
     Ok(Losses {
         base: score(&gpu, base, &encoded.samples, BATCH).await?,
         tuned: score(&gpu, tuned, &encoded.samples, BATCH).await?,
-        adapter: score_adapted(&gpu, adapted.model(), adapted.apart(), &encoded.samples, BATCH).await?,
+        adapter: score_adapted(&gpu, adapted.model(), adapted.apart(), &encoded.samples, BATCH, false).await?,
     })
 }
 

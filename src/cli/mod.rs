@@ -1,5 +1,6 @@
 //! The command line: one file per command.
 
+mod adopt;
 mod arguments;
 mod bench;
 mod chat;
@@ -66,6 +67,7 @@ const EXAMPLES: &str = "Examples:
   rootstock extract --base m --tuned n --rank 16 …   a full fine-tune becomes a LoRA adapter
   rootstock export --model out --gguf out.gguf       a file for llama.cpp, Ollama and LM Studio
   rootstock handover recipe.yaml --out cluster       the same run for LLaMA-Factory on many GPUs
+  rootstock adopt cluster/output --out model         takes back what was trained there, DeepSpeed's shards included
   rootstock fetch org/name                           a model from Hugging Face's hub, into its programs' cache
   rootstock devices                                  which graphics devices are there?
   rootstock bench                                    how fast is this device?
@@ -105,6 +107,7 @@ enum Command {
     Preview(preview::PreviewArgs),
     Export(export::ExportArgs),
     Handover(handover::HandoverArgs),
+    Adopt(adopt::AdoptArgs),
     Fetch(fetch::FetchArgs),
     Estimate(estimate::EstimateArgs),
     Devices(devices::DevicesArgs),
@@ -196,6 +199,7 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Preview(args) => preview::run(args, global).await,
         Command::Export(args) => export::run(args, global).await,
         Command::Handover(args) => handover::run(args, global).await,
+        Command::Adopt(args) => adopt::run(args, global).await,
         Command::Fetch(args) => fetch::run(args, global),
         Command::Estimate(args) => estimate::run(args, global).await,
         Command::Devices(args) => devices::run(args, global).await,

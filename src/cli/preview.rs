@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::Global;
 use super::console::{self, Style, count, thousands};
-use super::setup::{introduce, load_recipe, open_model, prepare};
+use super::setup::{introduce, load_recipe, open_beginning, prepare};
 
 /// Shows what a recipe's data becomes: texts, tokens, what of them is learned
 ///
@@ -99,7 +99,7 @@ pub(super) async fn run(args: &PreviewArgs, global: &Global) -> Result<()> {
     };
     let recipe = load_recipe(&args.recipe, &overrides).await?;
     console.notes(&recipe.notices);
-    let model = open_model(&recipe.model_name_or_path, console).await?;
+    let model = open_beginning(&recipe, console).await?;
     introduce(&model, &recipe.model_name_or_path, console);
     let data = prepare(&model, &recipe, &Paths, console).await?;
     let encoded = if data.train.samples.is_empty() { &data.eval } else { &data.train };

@@ -39,6 +39,15 @@ pub(super) async fn open_model(path: &str, console: Console) -> Result<Model> {
     Model::open(Paths.directory(path).await?).await
 }
 
+/// The same for a run: with weights at random or more tokens where the recipe says so.
+///
+/// # Errors
+/// As [`open_model`].
+pub(super) async fn open_beginning(recipe: &Recipe, console: Console) -> Result<Model> {
+    hub::ensure(&recipe.model_name_or_path, console)?;
+    Model::for_run(Paths.directory(&recipe.model_name_or_path).await?, recipe).await
+}
+
 /// Opens a model's directory and adapters for it, and describes them.
 ///
 /// # Errors
@@ -60,6 +69,7 @@ pub(super) fn introduce(model: &Model, path: &str, console: Console) {
         count(config.num_hidden_layers, "layer"),
         thousands(config.vocab_size as u64)
     ));
+    console.notes(&model.remarks);
     for warning in &model.warnings {
         console.say(&format!("warning: {}", on_one_line(warning)));
     }
@@ -147,7 +157,7 @@ pub(super) async fn recipe_text(path: &Path) -> Result<(String, String)> {
 /// # Errors
 /// The first thing that is wrong with recipe, model or data.
 pub(super) async fn open_run(recipe: Recipe, console: Console) -> Result<Run> {
-    let model = open_model(&recipe.model_name_or_path, console).await?;
+    let model = open_beginning(&recipe, console).await?;
     run_on(model, recipe, &Paths, console).await
 }
 

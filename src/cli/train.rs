@@ -16,7 +16,7 @@ use serde_json::{Map, json};
 use super::console::{self, count, duration, thousands};
 use super::predict::{self, for_prediction, predict};
 use super::progress::Progress;
-use super::setup::{load_recipe, open_adapters, open_model, open_run, prepare, run_on};
+use super::setup::{load_recipe, open_adapters, open_beginning, open_run, prepare, run_on};
 use super::{Global, tuning};
 
 /// Trains a model as a recipe says
@@ -57,7 +57,7 @@ pub(super) async fn run(args: &TrainArgs, global: &Global) -> Result<()> {
     }
     let out = Output::open(&recipe)?;
     check_output(&out.directory, &recipe).await?;
-    let model = open_model(&recipe.model_name_or_path, console).await?.as_begun(&recipe, &Paths, &out.directory).await?;
+    let model = open_beginning(&recipe, console).await?.as_begun(&recipe, &Paths, &out.directory).await?;
     let run = run_on(model, recipe, &Paths, console).await?;
     let gpu = tuning::measured(global.gpu().await?, console).await;
     let mut progress = if args.json { Progress::with_json(console) } else { Progress::new(console) };
@@ -149,17 +149,24 @@ pub(super) async fn evaluate_only(recipe: Recipe, global: &Global, json: bool) -
             }
         }
     } else if scores {
-        let score = model.score(&gpu, &input.data.eval.samples, recipe.per_device_eval_batch_size).await?;
+        let score = match recipe.compute_accuracy {
+            true => model.score_accuracy(&gpu, &input.data.eval.samples).await?,
+            false => model.score(&gpu, &input.data.eval.samples, recipe.per_device_eval_batch_size).await?,
+        };
         if json {
             let score = serde_json::to_value(score).map_err(|e| Error::file("the standard output", e.to_string()))?;
             document.extend(score.as_object().cloned().unwrap_or_default());
         } else {
             let tokens = count(score.tokens, "token");
-            console::print(&format!("eval_loss {:.6} (perplexity {:.4}) over {tokens}", score.loss, score.perplexity))?;
+            let accuracy = score.accuracy.map_or(String::new(), |accuracy| format!(", eval_accuracy {accuracy:.4}"));
+            console::print(&format!("eval_loss {:.6} (perplexity {:.4}){accuracy} over {tokens}", score.loss, score.perplexity))?;
         }
         if !recipe.output_dir.is_empty() {
             let out = NativeDirectory::new(&recipe.output_dir);
-            let results = json!({ "eval_loss": score.loss, "perplexity": score.perplexity });
+            let mut results = json!({ "eval_loss": score.loss, "perplexity": score.perplexity });
+            if let Some(accuracy) = score.accuracy {
+                results["eval_accuracy"] = accuracy.into();
+            }
             for name in ["eval_results.json", "all_results.json"] {
                 write_json(&out, name, &results).await?;
             }

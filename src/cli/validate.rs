@@ -28,6 +28,7 @@ Exit code 0: ready (with --fix: OUT is). 1: not ready, the findings say why.
 Examples:
   rootstock validate out
   rootstock validate out/checkpoint-100 --base models/SmolLM2-135M
+  rootstock validate adapter --base models/SmolLM2-135M        # does the adapter fit?
   rootstock validate broken --base models/SmolLM2-135M --fix repaired
   rootstock validate out --quick --json")]
 pub(super) struct ValidateArgs {
@@ -77,7 +78,7 @@ pub(super) async fn run(args: &ValidateArgs, global: &Global) -> Result<()> {
 }
 
 /// Opens what is to be judged: whatever a directory holds is judged, so a name that is none is the only error.
-async fn open(path: &str) -> Result<Rc<dyn Directory>> {
+pub(super) async fn open(path: &str) -> Result<Rc<dyn Directory>> {
     match is_gguf(path) {
         true => Paths.directory(path).await,
         false => model_directory(Rc::new(open_directory(Path::new(path))?)).await,
@@ -161,17 +162,17 @@ fn show_fixed(fixed: &Fixed, out: &str, args: &ValidateArgs) -> Result<()> {
 }
 
 /// A progress bar on a terminal.
-struct Bar {
+pub(super) struct Bar {
     console: Console,
     bar: Option<ProgressBar>,
 }
 
 impl Bar {
-    fn new(console: Console) -> Bar {
+    pub(super) fn new(console: Console) -> Bar {
         Bar { console, bar: None }
     }
 
-    fn show(&mut self, progress: Progress<'_>) {
+    pub(super) fn show(&mut self, progress: Progress<'_>) {
         if !self.console.is_interactive() {
             return;
         }
@@ -186,7 +187,7 @@ impl Bar {
         bar.set_message(on_one_line(progress.what).into_owned());
     }
 
-    fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
@@ -207,7 +208,7 @@ fn render(report: &Report, directory: &str, style: Style) -> String {
 }
 
 /// The report without its verdict.
-fn findings(report: &Report, directory: &str, style: Style) -> String {
+pub(super) fn findings(report: &Report, directory: &str, style: Style) -> String {
     let mut lines = vec![headline(report, directory)];
     for finding in &report.findings {
         lines.push(String::new());
@@ -250,10 +251,17 @@ fn show(finding: &Finding, style: Style) -> String {
     text
 }
 
-fn verdict(report: &Report, directory: &str, style: Style) -> String {
+pub(super) fn verdict(report: &Report, directory: &str, style: Style) -> String {
     let number = |severity: Severity| report.findings.iter().filter(|finding| finding.severity == severity).count();
     let (errors, warnings) = (count(number(Severity::Error), "error"), count(number(Severity::Warning), "warning"));
     match report.verdict {
+        Verdict::Ready if report.kind == Kind::Adapter => {
+            let warnings = if number(Severity::Warning) == 0 { String::new() } else { format!(", {warnings}") };
+            format!(
+                "{}{warnings}: an adapter to use with its model, or to train further (adapter_name_or_path)",
+                style.paint("1;32", "ready")
+            )
+        }
         Verdict::Ready => {
             let targets = on_one_line(&report.lora_targets.join(", ")).into_owned();
             let warnings = if number(Severity::Warning) == 0 { String::new() } else { format!(", {warnings}") };

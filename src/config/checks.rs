@@ -50,6 +50,9 @@ impl Recipe {
             s.notices.push("pissa_init has nothing to do: the adapter that is trained exists (create_new_adapter makes a new one)".into());
         }
         self.give_preference_notices(s);
+        if self.compute_accuracy && self.stage != Stage::Sft {
+            s.notices.push("compute_accuracy: in stage sft alone; stages dpo and kto tell rewards/accuracies".into());
+        }
         if self.stage == Stage::Pt && (self.train_on_prompt || self.mask_history || self.neat_packing) {
             s.notices.push("train_on_prompt, mask_history and neat_packing have no effect in stage pt: every token is learned".into());
         }
@@ -58,8 +61,12 @@ impl Recipe {
     /// What is missing, and keys that do not go together.
     pub(super) fn refuse_contradictions(&self, path: &str, s: &Settings) {
         self.refuse_what_is_missing(path, s);
+        self.refuse_beginnings(s);
         if s.bool("disable_gradient_checkpointing") && self.gradient_checkpointing == Some(true) {
             s.refuse("disable_gradient_checkpointing", &[], "gradient_checkpointing says the opposite; keep one of the two");
+        }
+        if self.compute_accuracy && self.predict_with_generate {
+            s.refuse("compute_accuracy", &[], "predict_with_generate compares whole answers instead; keep one of the two");
         }
         if self.learning_rate == 0.0 && self.do_train {
             s.refuse("learning_rate", &[], "a learning rate of 0 changes nothing; write for example 5e-5");
@@ -152,6 +159,23 @@ impl Recipe {
         };
         if self.eval_strategy == Strategy::Steps && !aligned {
             s.refuse("save_steps", &["eval_steps"], "with load_best_model_at_end it must be a multiple of eval_steps");
+        }
+    }
+
+    /// Weights at random and new tokens.
+    fn refuse_beginnings(&self, s: &Settings) {
+        if self.train_from_scratch && self.finetuning_type != FinetuningType::Full {
+            let reason = "weights at random are of no use unless all of them are trained: this needs finetuning_type: full";
+            s.refuse("train_from_scratch", &["finetuning_type"], reason);
+        }
+        if self.vocabulary.grows() && self.quantization.bits.is_some() {
+            let reason = "a quantised model's embedding does not grow; leave it out, or grow the model first in a run without it";
+            s.refuse("quantization_bit", &[], reason);
+        }
+        if self.vocabulary.grows() && !self.adapter_name_or_path.is_empty() {
+            let reason = "the adapters belong to a model of another vocabulary; take the base that their run wrote (output_dir/base) as the model, \
+                          without new tokens";
+            s.refuse("adapter_name_or_path", &[], reason);
         }
     }
 

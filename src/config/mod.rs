@@ -19,7 +19,7 @@ pub use recipe::Recipe;
 pub use settings::{GivenKeys, read_keys};
 pub use types::{
     ExportDtype, FinetuningType, Freeze, Interval, Lora, MixStrategy, OnBadRecord, OptimizerName, Pref, PrefLoss, Quantization,
-    QuantizationType, Resume, SchedulerKwargs, SchedulerType, Stage, Strategy,
+    QuantizationType, Resume, SchedulerKwargs, SchedulerType, Stage, Strategy, Vocabulary,
 };
 pub use using::{Generating, Using};
 pub use written::{as_written, to_yaml};

@@ -10,7 +10,7 @@ use super::scheduler_kwargs::scheduler_kwargs;
 use super::settings::Settings;
 use super::types::{
     ExportDtype, FinetuningType, Freeze, Interval, Lora, MixStrategy, OnBadRecord, OptimizerName, Pref, PrefLoss, Quantization, Resume,
-    SchedulerKwargs, SchedulerType, Stage, Strategy,
+    SchedulerKwargs, SchedulerType, Stage, Strategy, Vocabulary,
 };
 use super::using::{Generating, Using};
 use super::value::Value;
@@ -35,6 +35,10 @@ pub struct Recipe {
     pub freeze: Freeze,
     #[serde(flatten)]
     pub quantization: Quantization,
+    /// Whether the weights begin at random.
+    pub train_from_scratch: bool,
+    #[serde(flatten)]
+    pub vocabulary: Vocabulary,
     #[serde(flatten)]
     pub pref: Pref,
 
@@ -45,6 +49,7 @@ pub struct Recipe {
     pub tool_format: Option<String>,
     pub default_system: Option<String>,
     pub enable_thinking: Option<bool>,
+    pub preserve_thinking: bool,
     pub cutoff_len: usize,
     pub max_samples: Option<usize>,
     pub on_bad_record: OnBadRecord,
@@ -95,6 +100,8 @@ pub struct Recipe {
     /// Resolved: logging_steps when it was not given.
     pub eval_steps: Interval,
     pub eval_on_each_dataset: bool,
+    /// Whether an evaluation tells how many targets are the likeliest token.
+    pub compute_accuracy: bool,
     pub per_device_eval_batch_size: usize,
     pub load_best_model_at_end: bool,
     pub early_stopping_steps: Option<usize>,
@@ -246,6 +253,12 @@ impl Recipe {
                 pissa_iter: usize::try_from(s.integer("pissa_iter")).ok(),
             },
             quantization: quantization(s),
+            train_from_scratch: s.bool("train_from_scratch"),
+            vocabulary: Vocabulary {
+                resize: s.bool("resize_vocab"),
+                tokens: s.list("add_tokens"),
+                special_tokens: s.list("add_special_tokens"),
+            },
             freeze: Freeze {
                 trainable_layers: s.integer("freeze_trainable_layers"),
                 trainable_modules: s.list("freeze_trainable_modules"),
@@ -269,6 +282,7 @@ impl Recipe {
             tool_format: s.text_if_given("tool_format"),
             default_system: s.text_if_given("default_system"),
             enable_thinking: s.bool_if_given("enable_thinking"),
+            preserve_thinking: s.bool("preserve_thinking"),
             cutoff_len: s.count("cutoff_len"),
             max_samples: s.count_if_given("max_samples"),
             on_bad_record: s.one_of("on_bad_record"),
@@ -306,6 +320,7 @@ impl Recipe {
             eval_strategy,
             eval_steps: s.number_if_given("eval_steps").map_or(logging_steps, Interval::of),
             eval_on_each_dataset: s.bool("eval_on_each_dataset"),
+            compute_accuracy: s.bool("compute_accuracy"),
             per_device_eval_batch_size: s.count("per_device_eval_batch_size"),
             load_best_model_at_end: s.bool("load_best_model_at_end"),
             early_stopping_steps: s.count_if_given("early_stopping_steps"),

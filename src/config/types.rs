@@ -312,3 +312,24 @@ pub struct Freeze {
     /// Trains the last layer of each of `trainable_layers` blocks: those that LLaMA-Factory's expansion adds.
     pub use_llama_pro: bool,
 }
+
+/// What a recipe adds to the model's vocabulary.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Vocabulary {
+    /// Whether tokens of the tokenizer that have no row in the embedding get one.
+    #[serde(rename = "resize_vocab")]
+    pub resize: bool,
+    /// Ordinary tokens to add to the tokenizer.
+    #[serde(rename = "add_tokens")]
+    pub tokens: Vec<String>,
+    /// Special tokens to add.
+    #[serde(rename = "add_special_tokens")]
+    pub special_tokens: Vec<String>,
+}
+
+impl Vocabulary {
+    /// Whether the tokenizer or the embedding may grow.
+    pub fn grows(&self) -> bool {
+        self.resize || !self.tokens.is_empty() || !self.special_tokens.is_empty()
+    }
+}

@@ -61,14 +61,25 @@ struct Answer {
     learned: bool,
 }
 
+/// What the answers before the last one are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Earlier {
+    /// They are learned as well.
+    Learned,
+    /// They are only read (`mask_history`).
+    Masked,
+    /// They are a part of the last answer's prompt (stages dpo and kto).
+    Prompt,
+}
+
 /// The sequences of a conversation that ends with an answer, each as its turns; the last sequence holds the last answer. Sequences
 /// in which no answer is learned are left out.
 ///
 /// # Errors
 /// [`Error::Config`] when the template refuses the conversation, leaves out a part of it, or its headers cannot be found.
-pub(super) fn encode_conversation(tokenizer: &Tokenizer, conversation: &Conversation, mask_history: bool) -> Result<Vec<Turns>> {
+pub(super) fn encode_conversation(tokenizer: &Tokenizer, conversation: &Conversation, earlier: Earlier) -> Result<Vec<Turns>> {
     if let Some(named) = tokenizer.named_template() {
-        return Ok(vec![named.encode(tokenizer, conversation, mask_history)?]);
+        return Ok(vec![named.encode(tokenizer, conversation, earlier)?]);
     }
     let with_system = tokenizer.with_default_system(conversation);
     let conversation = with_system.as_ref().unwrap_or(conversation);

@@ -5,6 +5,7 @@ use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
 use super::answers::Answers;
+use super::card::{CARD, Card, MAX_CARD};
 use super::faults::Faults;
 use super::formats::{Expected, Piece, PieceTaker, is_data, read_file};
 use super::hub_dataset::HubDataset;
@@ -309,6 +310,8 @@ struct Folder {
     /// What stands before the names in `dir`.
     prefix: String,
     files: Vec<String>,
+    /// What its README.md says about configurations and splits.
+    card: Option<Card>,
 }
 
 /// The folder of that path; None where there is none or it holds no dataset.
@@ -318,17 +321,41 @@ async fn open_folder(path: &str, open: &OpenPath<'_>) -> Result<Option<Folder>> 
     let prefix = name.strip_suffix(inside).unwrap_or_default().to_string();
     let names = dir.list().await?.into_iter().filter_map(|entry| entry.name.strip_prefix(&prefix).map(str::to_string));
     let files: Vec<String> = names.filter(|name| is_data(name)).collect();
-    Ok((!files.is_empty()).then_some(Folder { dir, prefix, files }))
+    if files.is_empty() {
+        return Ok(None);
+    }
+    let card = match dir.size(&format!("{prefix}{CARD}")).await? {
+        Some(size) if size <= MAX_CARD => {
+            let text = dir.read(&format!("{prefix}{CARD}")).await?;
+            Card::parse(&String::from_utf8_lossy(&text)).map_err(|reason| Error::dataset(path, reason))?
+        }
+        _ => None,
+    };
+    Ok(Some(Folder { dir, prefix, files, card }))
 }
 
 impl Folder {
     /// The files of the first of some splits that there is; all files where no name speaks of splits.
     fn source(self, path: &str, splits: &[&str], subset: Option<&str>) -> Result<Source> {
+        let fault = |reason: String| Error::dataset(path, reason);
         let mut files = self.files;
-        if let Some(subset) = subset {
-            files.retain(|name| name.split('/').any(|part| part == subset));
+        let mut chosen = None;
+        match (&self.card, subset) {
+            (Some(card), _) => {
+                let by_card = card.splits(subset, &files).map_err(fault)?;
+                match by_card.as_slice() {
+                    // Only a folder is named, and the names of its files say the rest.
+                    [(split, all)] if split.is_empty() => files.clone_from(all),
+                    _ => chosen = Some(of_card(by_card, splits).map_err(fault)?),
+                }
+            }
+            (None, Some(subset)) => files.retain(|name| name.split('/').any(|part| part == subset)),
+            (None, None) => {}
         }
-        let (files, split) = files_of_split(&files, splits).map_err(|reason| Error::dataset(path, reason))?;
+        let (files, split) = match chosen {
+            Some((files, split)) => (files, Some(split)),
+            None => files_of_split(&files, splits).map_err(fault)?,
+        };
         let notices = split.map(|split| {
             let names = if files.len() > 3 { format!("{} files", files.len()) } else { files.join(", ") };
             format!("{path}: a folder; its split {split} is read ({names})")
@@ -338,6 +365,20 @@ impl Folder {
         let (expected, slice) = (Expected::default(), Slice::ALL);
         Ok(Source { dir: self.dir, files, expected, slice, limit: usize::MAX, notices: notices.into_iter().collect() })
     }
+}
+
+/// The files of the first of some splits that a card has, with its name.
+fn of_card(mut by_card: Vec<(String, Vec<String>)>, splits: &[&str]) -> Result<(Vec<String>, String), String> {
+    by_card.retain(|(_, files)| !files.is_empty());
+    for wanted in splits.iter().map(|split| if split.is_empty() { "train" } else { split }) {
+        if let Some(at) = by_card.iter().position(|(split, _)| split == wanted) {
+            let (split, files) = by_card.swap_remove(at);
+            return Ok((files, split));
+        }
+    }
+    let names: Vec<&str> = by_card.iter().map(|(split, _)| split.as_str()).collect();
+    let wanted: Vec<&str> = splits.iter().map(|split| if split.is_empty() { "train" } else { split }).collect();
+    Err(format!("by {CARD} it has no split {}, but {}", wanted.join(" or "), names.join(", ")))
 }
 
 async fn from_entry(name: &str, entry: &Json, wanted: &Wanted<'_>, open: &OpenPath<'_>) -> Result<Source> {
@@ -374,6 +415,10 @@ async fn from_entry(name: &str, entry: &Json, wanted: &Wanted<'_>, open: &OpenPa
         let path = set.path();
         open(&format!("{path}/_"))?;
         let Some(mut folder) = open_folder(&path, open).await? else { return Err(fault(&format!("{path} holds no data"))) };
+        if folder.card.is_some() {
+            let source = folder.source(&path, &[&slice.split], set.subset.as_deref())?;
+            return Ok(Source { expected, slice, limit, ..source });
+        }
         // Their names, from the data set's root on.
         let root = set.folder.as_ref().map(|folder| format!("{folder}/")).unwrap_or_default();
         let files = folder.files.iter().map(|file| format!("{root}{file}")).collect();

@@ -3,6 +3,7 @@
 
 use serde_json::Value as Json;
 
+use super::card::Card;
 use super::formats::{is_data, kind_of_file};
 
 /// How paths into a data set of the hub begin, as in Hugging Face's own programs.
@@ -81,6 +82,21 @@ impl HubDataset {
         };
         data.retain(|file| kind_of_file(file) == *kind);
         Ok(data)
+    }
+
+    /// The same where the data set has a card that describes configurations: the files of all splits of the one that is meant. A folder
+    /// that is named wins over the card.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub fn choose_by_card(&self, files: Vec<String>, readme: &str) -> Result<Vec<String>, String> {
+        match Card::parse(readme)?.filter(|_| self.folder.is_none()) {
+            Some(card) => {
+                let splits = card.splits(self.subset.as_deref(), &files)?;
+                Ok(splits.into_iter().flat_map(|(_, files)| files).collect())
+            }
+            None => self.choose(files),
+        }
     }
 
     /// The path that opens it.

@@ -3,6 +3,7 @@
 mod answers;
 mod batch;
 mod bytes;
+mod card;
 mod chat_request;
 mod conversation;
 mod dataset_info;
@@ -32,6 +33,7 @@ mod well_formed;
 
 pub use answers::Answers;
 pub use batch::{Answer, Batch, Buckets};
+pub use card::Card;
 pub use dataset_info::{LoadedRecords, OpenPath, each_record, hub_datasets, load_datasets};
 pub use formats::read_records;
 pub use hub_dataset::HubDataset;
@@ -46,5 +48,5 @@ pub use sample::{Feedback, IGNORE, Role, Sample};
 pub use samples::{Encoded, Encoding, encode_records};
 pub use table::column_names;
 pub use template::{ChatTemplate, Message};
-pub use tokenizer::{ByteRange, TextStream, Tokenizer};
+pub use tokenizer::{AddedTokens, ByteRange, TextStream, Tokenizer, add_tokens};
 pub use tools::read_calls as read_tool_calls;

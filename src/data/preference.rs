@@ -1,7 +1,7 @@
 //! Samples of stages dpo and kto: two sequences each, of which the last answer is compared and all before it is read, as LLaMA-Factory
 //! cuts them (`data/processor/pairwise.py` and `feedback.py`).
 
-use super::conversation::encode_conversation;
+use super::conversation::{Earlier, encode_conversation};
 use super::packing::share_length;
 use super::record::Conversation;
 use super::sample::{Feedback, IGNORE, Sample};
@@ -39,8 +39,7 @@ pub(super) fn encode_rated(conversation: &Conversation, good: bool, tokenizer: &
 
 /// All before the last answer, and that answer with what ends its turn.
 fn last_exchange(conversation: &Conversation, tokenizer: &Tokenizer) -> Result<Exchange> {
-    // As with mask_history, thoughts of earlier answers are left out by the templates that do so.
-    let turns = encode_conversation(tokenizer, conversation, true)?.pop().unwrap_or_default();
+    let turns = encode_conversation(tokenizer, conversation, Earlier::Prompt)?.pop().unwrap_or_default();
     let mut prompt = Vec::new();
     let mut answer = Vec::new();
     for turn in turns.turns {

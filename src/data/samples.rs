@@ -1,7 +1,7 @@
 //! From records to training samples: token ids and the labels to learn, aligned as transformers aligns them.
 
 use super::answers::Answers;
-use super::conversation::{Opening, Turns, encode_conversation};
+use super::conversation::{Earlier, Opening, Turns, encode_conversation};
 use super::faults::Faults;
 use super::packing::{pack, share_length};
 use super::preference;
@@ -201,7 +201,7 @@ fn encode_text(text: &str, tokenizer: &Tokenizer, how: &Encoding) -> Result<Reco
 
 /// Stage sft, conversations: the answers are learned.
 fn encode_answers(conversation: &Conversation, tokenizer: &Tokenizer, how: &Encoding) -> Result<RecordTokens> {
-    let mut sequences = encode_conversation(tokenizer, conversation, how.mask_history)?;
+    let mut sequences = encode_conversation(tokenizer, conversation, if how.mask_history { Earlier::Masked } else { Earlier::Learned })?;
     if how.mask_history {
         sequences.drain(..sequences.len().saturating_sub(1));
     }

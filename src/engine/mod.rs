@@ -239,6 +239,11 @@ impl Engine {
         (0..self.declarations.len()).filter(|&i| self.params[i].trainable).collect()
     }
 
+    /// Whether evaluations count the targets that are the likeliest token, in [`Stats::correct`].
+    pub fn counts_right(&self) -> bool {
+        self.options.objective.accuracy
+    }
+
     /// What is trained.
     pub fn method(&self) -> &Method {
         &self.options.method

@@ -9,7 +9,9 @@ pub struct Objective {
     pub weigh_by_probability: bool,
     /// Strength of the noise on the embeddings in training (NEFTune's alpha); 0 without.
     pub embedding_noise: f32,
-    /// Compares answers by their log-probabilities; then the three above have no effect.
+    /// Whether an evaluation counts the targets that are the likeliest token.
+    pub accuracy: bool,
+    /// Compares answers by their log-probabilities; then the others have no effect.
     pub preference: Option<Preference>,
 }
 

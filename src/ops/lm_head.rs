@@ -86,6 +86,11 @@ fn compare(e: &mut Emit<'_>, loss: Preference) {
     e.run(preference::dispatch(params, constants, bindings, [1, 1, 1]));
 }
 
+/// Whether targets that are the likeliest token are counted.
+fn counts_right(e: &Emit<'_>) -> bool {
+    e.graph.objective.accuracy && !e.training()
+}
+
 /// Rows of a chunk of logits for a vocabulary.
 fn chunk_rows(e: &Emit<'_>, tokens: usize, vocabulary: usize) -> usize {
     let by_bytes = e.spare_bytes(LOGITS_BYTES, e.tuning.head_bytes) / (vocabulary.next_multiple_of(4) * 4);
@@ -164,7 +169,7 @@ impl Op for LmHead {
             let (losses, stats) = (e.losses(0, tokens), e.stats());
             let params = loss_sum::Params { capacity: tokens as u32 };
             let bindings = loss_sum::Bindings { losses, stats };
-            let constants = loss_sum::Constants { WORKGROUP: e.tuning.long_threads };
+            let constants = loss_sum::Constants { WORKGROUP: e.tuning.long_threads, ACCURACY: counts_right(e) };
             e.run(loss_sum::dispatch(params, constants, bindings, [1, 1, 1]));
         }
         dx.map(|(dx, _)| dx).into_iter().collect()
@@ -257,6 +262,7 @@ impl LmHead {
             SMOOTHING: smoothing > 0.0,
             WEIGHED: plain && objective.weigh_by_probability,
             COUNTED: entropy == Entropy::Counted,
+            ACCURACY: plain && counts_right(e),
             LANES: lanes,
             ROWS: per_group,
         };

@@ -20,9 +20,16 @@ pub(super) struct Measured {
     pub(super) count: usize,
     /// What it tells about answers.
     pub(super) rewards: RewardSums,
+    /// Where the objective counts right tokens: the sum of the samples' shares of them, and the samples.
+    right: Option<(f64, usize)>,
 }
 
 impl Measured {
+    /// The mean of the samples' shares of right tokens, where they were counted (LLaMA-Factory's ComputeAccuracy).
+    pub(super) fn accuracy(&self) -> Option<f64> {
+        self.right.filter(|(_, samples)| *samples > 0).map(|(sum, samples)| sum / samples as f64)
+    }
+
     /// The mean loss.
     pub(super) fn loss(&self) -> f64 {
         self.sum / self.count.max(1) as f64
@@ -32,22 +39,32 @@ impl Measured {
         self.sum += other.sum;
         self.count += other.count;
         self.rewards.merge(&other.rewards);
+        if let Some((sum, samples)) = other.right {
+            let (all, count) = self.right.unwrap_or_default();
+            self.right = Some((all + sum, count + samples));
+        }
     }
 }
 
-/// Losses of samples, up to `batch_size` at a time; `references` are empty or one for each.
+/// Losses of samples, up to `batch_size` at a time; `references` are empty or one for each. Where right tokens are counted it is one sample at
+/// a time: each has a share of its own.
 ///
 /// # Errors
 /// [`crate::Error::Gpu`] when the device failed.
 pub(super) async fn evaluate(engine: &mut Engine, samples: &[Sample], references: &[[f32; 2]], batch_size: usize) -> Result<Measured> {
     let mut measured = Measured::default();
     let indices: Vec<usize> = (0..samples.len()).collect();
-    for chunk in indices.chunks(batch_size.max(1)) {
+    let counts_right = engine.counts_right();
+    for chunk in indices.chunks(if counts_right { 1 } else { batch_size.max(1) }) {
         let batch = batch_of(samples, references, chunk);
         let stats = engine.measure(&batch).await?;
         measured.sum += f64::from(stats.loss_sum);
         measured.count += if batch.answers.is_empty() { batch.target_count() } else { batch.samples };
         measured.rewards.add(&stats);
+        if counts_right && stats.targets > 0 {
+            let (sum, count) = measured.right.unwrap_or_default();
+            measured.right = Some((sum + f64::from(stats.correct) / f64::from(stats.targets), count + 1));
+        }
     }
     Ok(measured)
 }
@@ -64,11 +81,13 @@ impl Run<'_> {
             let measured = evaluate(&mut self.engine, part, references, self.job.recipe.per_device_eval_batch_size).await?;
             if !name.is_empty() {
                 each.insert(format!("eval_{name}_loss"), Some(measured.loss()).filter(|loss| loss.is_finite()));
+                each.extend(measured.accuracy().map(|accuracy| (format!("eval_{name}_accuracy"), Some(accuracy))));
             }
             all.add(&measured);
             done += samples;
         }
         let eval_loss = all.loss();
+        each.extend(all.accuracy().map(|accuracy| ("eval_accuracy".to_string(), Some(accuracy))));
         each.extend(all.rewards.figures(self.job.recipe.stage, "eval_"));
         let line = EvalLine {
             current_steps: self.state.global_step,

@@ -206,6 +206,7 @@ fn engine_options(recipe: &Recipe, method: Method, sequence: usize) -> EngineOpt
             label_smoothing: recipe.label_smoothing_factor as f32,
             weigh_by_probability: recipe.use_dft_loss,
             embedding_noise: recipe.neftune_noise_alpha.unwrap_or(0.0) as f32,
+            accuracy: recipe.compute_accuracy && recipe.stage == Stage::Sft,
             preference: preference(recipe),
         },
     }

@@ -26,12 +26,12 @@ pub(super) async fn write(job: &Job<'_>, outcome: &Outcome, state: &SavedState, 
     write_json(job.out, "train_results.json", &train).await?;
     if let Some(loss) = outcome.eval_loss {
         let mut eval = json!({ "epoch": outcome.epoch, "eval_loss": loss });
-        if job.recipe.stage.compares_answers() {
-            for (name, figure) in history.figures_of(loss) {
-                eval[name] = figure.into();
-            }
-        } else {
+        if !job.recipe.stage.compares_answers() {
             eval["perplexity"] = loss.exp().into();
+        }
+        let preferences = job.recipe.stage.compares_answers();
+        for (name, figure) in history.figures_of(loss).into_iter().filter(|(name, _)| preferences || name.ends_with("_accuracy")) {
+            eval[name] = figure.into();
         }
         merge(&mut all, &eval);
         write_json(job.out, "eval_results.json", &eval).await?;
@@ -43,7 +43,10 @@ pub(super) async fn write(job: &Job<'_>, outcome: &Outcome, state: &SavedState, 
     }
     // Of the figures, those that LLaMA-Factory draws.
     let (of_loss, figure) = match job.recipe.stage {
-        Stage::Sft | Stage::Pt => ("loss per token (nats)", None),
+        Stage::Sft | Stage::Pt => (
+            "loss per token (nats)",
+            job.recipe.compute_accuracy.then_some(("accuracy", "Right tokens, mean over samples", "share of tokens")),
+        ),
         Stage::Dpo => ("loss per pair", Some(("rewards/accuracies", "Pairs whose preferred answer leads", "share of pairs"))),
         Stage::Kto => ("loss per answer", Some(("rewards/chosen", "Reward of good answers", "reward"))),
     };

@@ -28,6 +28,10 @@ pub struct Score {
     pub tokens: usize,
     /// Samples.
     pub samples: usize,
+    /// The mean of the samples' shares of targets that are the likeliest token, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional))]
+    pub accuracy: Option<f64>,
 }
 
 /// Scores samples, up to `batch_size` at a time: fewer where the adapter's memory asks for it, which changes nothing else.
@@ -36,11 +40,11 @@ pub struct Score {
 /// [`Error::TooLittleMemory`] when not even one sample at a time fits; [`Error::File`] when the loss is not a
 /// finite number; what reading the weights and the device fail with.
 pub async fn score(gpu: &Rc<Gpu>, model: &dyn ModelSource, samples: &[Sample], batch_size: usize) -> Result<Score> {
-    score_adapted(gpu, model, None, samples, batch_size).await
+    score_adapted(gpu, model, None, samples, batch_size, false).await
 }
 
 /// The same with an adapter on the model, which is not merged: what it changes, and its tensors in the order of
-/// [`ResolvedAdapter::declarations`].
+/// [`ResolvedAdapter::declarations`]; and, if `accuracy` asks for it, with the share of right tokens, one sample at a time.
 ///
 /// # Errors
 /// As [`score`].
@@ -50,12 +54,14 @@ pub async fn score_adapted(
     adapter: Option<(Rc<ResolvedAdapter>, &dyn ParamSource)>,
     samples: &[Sample],
     batch_size: usize,
+    accuracy: bool,
 ) -> Result<Score> {
-    let (mut engine, batch) = open(gpu, model, adapter, samples, batch_size, Objective::default(), false).await?;
+    let objective = Objective { accuracy, ..Objective::default() };
+    let (mut engine, batch) = open(gpu, model, adapter, samples, batch_size, objective, false).await?;
     let measured = evaluate(&mut engine, samples, &[], batch).await?;
     let (loss, tokens) = (measured.loss(), measured.count);
     check_finite(loss, model, &format!("{tokens} tokens"))?;
-    Ok(Score { loss, perplexity: loss.exp(), tokens, samples: samples.len() })
+    Ok(Score { loss, perplexity: loss.exp(), tokens, samples: samples.len(), accuracy: measured.accuracy() })
 }
 
 /// How well a model tells preferred answers from rejected ones.

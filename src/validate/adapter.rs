@@ -1,10 +1,10 @@
-//! Validates a directory that holds only an adapter. It cannot be the base of a run, but its files are checked, and compared with the
-//! base if one is given.
+//! Validates a directory that holds only an adapter. Alone it is no model; with the base that it fits, or judged as an adapter, it is ready
+//! when nothing is wrong with it.
 
 use std::rc::Rc;
 
 use super::base::Base;
-use super::code::Code;
+use super::code::{Code, Severity};
 use super::repair::Repair;
 use super::report::Finding;
 use crate::adapter::ADAPTER_CONFIG;
@@ -23,8 +23,9 @@ pub(super) fn whole_model(label: &str) -> Finding {
     Finding::new(Code::FullModelAsAdapter, message)
 }
 
-/// Checks the adapter in `dir`, after the finding that it is one; with a valid base it can be merged.
-pub(super) async fn check(dir: &Rc<dyn Directory>, entries: &[Entry], base: Option<&Base>, findings: &mut Vec<Finding>) {
+/// Checks the adapter in `dir`, after the finding that it is one; with a valid base it can also be merged. `expected`: the caller wants an
+/// adapter, so that it is one is no fault.
+pub(super) async fn check(dir: &Rc<dyn Directory>, entries: &[Entry], base: Option<&Base>, expected: bool, findings: &mut Vec<Finding>) {
     let before = findings.len();
     if let Err(error) = read_config(&**dir).await {
         findings.push(fault(Code::AdapterConfig, &**dir, error));
@@ -55,7 +56,16 @@ pub(super) async fn check(dir: &Rc<dyn Directory>, entries: &[Entry], base: Opti
             findings.push(Finding::new(Code::AdapterWeights, message));
         }
     }
-    let Some(base) = base.filter(|_| findings.len() == before) else { return };
+    if findings.len() > before {
+        return;
+    }
+    let Some(base) = base else {
+        if expected && let Some(finding) = findings.iter_mut().find(|finding| finding.code == Code::AdapterOnly) {
+            finding.severity = Severity::Info;
+            finding.message = format!("{}. Whether it fits that model shows with --base DIR", finding.message);
+        }
+        return;
+    };
     let opened = match Checkpoint::open(base.dir.clone()).await {
         Ok(checkpoint) => Adapter::open(dir.clone(), &checkpoint).await.map_err(|error| fault(Code::AdapterWeights, &**dir, error)),
         Err(error) => Err(Finding::new(Code::OtherBase, format!("the base cannot be used: {error}"))),
@@ -66,6 +76,15 @@ pub(super) async fn check(dir: &Rc<dyn Directory>, entries: &[Entry], base: Opti
                 findings.push(Finding::new(Code::OtherBase, note));
             }
             if let Some(finding) = findings.iter_mut().find(|finding| finding.code == Code::AdapterOnly) {
+                finding.severity = Severity::Info;
+                finding.message = format!(
+                    "this is a LoRA adapter, and all of its {} tensors fit {}: give both (--adapter, or adapter_name_or_path in a recipe), \
+                     or merge them into one model: rootstock merge --model {} --adapter {} --out OUT",
+                    adapter.params.len(),
+                    base.dir.label(),
+                    base.dir.label(),
+                    dir.label()
+                );
                 finding.repair = Some(Repair::MergeAdapter);
             }
         }

@@ -9,7 +9,9 @@ use super::options::{Options, Progress};
 use super::report::{Finding, Kind, Report, Verdict};
 use super::subdirectory::Subdirectory;
 use super::view::{Tensor, View};
-use super::{adapter, architecture, compare, config, directory, files, fresh, json, layout, names, numbers, rope, tensors, tokenizer};
+use super::{
+    adapter, architecture, compare, config, directory, files, fresh, json, layout, names, numbers, rope, tensors, tokenizer, zero,
+};
 use crate::adapter::ADAPTER_CONFIG;
 use crate::data::Tokenizer;
 use crate::error::Result;
@@ -93,9 +95,9 @@ impl Case {
             return Ok(());
         }
         if self.kind == Kind::Adapter {
-            adapter::check(&self.dir, &self.entries, base, &mut self.findings).await;
+            adapter::check(&self.dir, &self.entries, base, options.as_adapter, &mut self.findings).await;
         }
-        if !matches!(self.kind, Kind::Model | Kind::ModelAndAdapter) {
+        if !self.holds_a_model() {
             return Ok(());
         }
         let tokenizer = tokenizer::check(&*self.dir, &self.entries, &self.view, self.config.as_ref(), base, &mut self.findings).await;
@@ -115,6 +117,11 @@ impl Case {
         }
         self.run(options, tokenizer.as_ref(), progress).await;
         Ok(())
+    }
+
+    /// Whether there is a model to judge, also one that had to be gathered.
+    fn holds_a_model(&self) -> bool {
+        matches!(self.kind, Kind::Model | Kind::ModelAndAdapter) || self.kind == Kind::Zero && !self.view.tensors.is_empty()
     }
 
     fn has(&self, code: Code) -> bool {
@@ -166,7 +173,13 @@ impl Case {
         }
         self.read_config().await;
         let before = self.findings.len();
-        files::open(&self.dir, &self.entries, &mut self.view, &mut self.findings).await;
+        match self.kind {
+            Kind::Zero => zero::gather(&self.dir, &self.entries, &mut self.view, &mut self.findings).await,
+            _ => files::open(&self.dir, &self.entries, &mut self.view, &mut self.findings).await,
+        }
+        if self.kind == Kind::Zero && self.view.tensors.is_empty() {
+            return Ok(());
+        }
         let complete = self.findings[before..].iter().all(|finding| finding.repair.is_some() || finding.code == Code::TwoWeightSets)
             && !self.view.tensors.is_empty();
         self.adapter_beside(read_numbers).await;

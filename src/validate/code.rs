@@ -131,7 +131,8 @@ faults! {
             "A LoRA adapter, not a model.",
             "“Unrecognized model in … Should have a `model_type` key in its config.json”, or the base and the adapter are loaded \
              together without a word",
-            "Give the base model and the adapter: rootstock merge --model BASE --adapter DIR --out OUT. With --base, --fix does that.";
+            "Give the base model and the adapter: rootstock merge --model BASE --adapter DIR --out OUT. With --base it is judged as an adapter \
+             of that model (no error then), and --fix merges the two.";
         ModelAndAdapter "model_and_adapter" Error:
             "A whole model and an adapter in one directory.",
             "Nothing: transformers applies the adapter to the model silently.",
@@ -151,8 +152,8 @@ faults! {
         ZeroShards "zero_shards" Error:
             "DeepSpeed ZeRO shards that were not gathered.",
             "“Error no file named model.safetensors, or pytorch_model.bin, found in directory”, or “Unrecognized model in …”",
-            "Run python zero_to_fp32.py . model.bin in the checkpoint's directory (the script lies beside global_step…), then validate again. \
-             In later runs set stage3_gather_16bit_weights_on_model_save.";
+            "rootstock adopt DIR --out OUT (and --fix) puts the f32 weights of all processes together, as zero_to_fp32.py does; config.json \
+             and tokenizer come from the directory or from --base. In later runs set stage3_gather_16bit_weights_on_model_save.";
         FsdpShards "fsdp_shards" Error:
             "Sharded FSDP state (.distcp).",
             "“Error no file named model.safetensors, or pytorch_model.bin, found in directory”",

@@ -33,6 +33,11 @@ fn has_part(entries: &[Entry], beginning: &str) -> bool {
     entries.iter().any(|entry| entry.name.split('/').any(|part| part.starts_with(beginning)))
 }
 
+/// Whether files of DeepSpeed's ZeRO optimisers are here.
+pub(super) fn has_zero_shards(entries: &[Entry]) -> bool {
+    entries.iter().any(|entry| entry.name.ends_with("_optim_states.pt"))
+}
+
 /// Determines the kind of the directory.
 pub(super) fn kind(entries: &[Entry]) -> Kind {
     let has = |name: &str| entries.iter().any(|entry| entry.name == name);
@@ -108,17 +113,6 @@ pub(super) async fn refuse(dir: &dyn Directory, entries: &[Entry], kind: Kind) -
             );
             Finding::new(code, message).file(ADAPTER_CONFIG)
         }
-        Kind::Zero => {
-            let shard = find(&|name| name.contains("global_step") || name.contains("zero_pp_rank")).unwrap_or("global_step…");
-            Finding::new(
-                Code::ZeroShards,
-                format!(
-                    "the weights are DeepSpeed ZeRO shards that nobody gathered; run `python zero_to_fp32.py . pytorch_model.bin` in this \
-                     directory (the script lies beside the shards) and validate again.{without_config}"
-                ),
-            )
-            .file(shard)
-        }
         Kind::Fsdp => {
             let shard = find(&|name| name.ends_with(".distcp")).unwrap_or_default();
             let folder = shard.rsplit_once('/').map_or(".", |(folder, _)| folder);
@@ -149,6 +143,6 @@ pub(super) async fn refuse(dir: &dyn Directory, entries: &[Entry], kind: Kind) -
             Code::NotAModel,
             format!("this is not a model directory: it has no config.json and no weights (it has {} files)", entries.len()),
         ),
-        Kind::Model | Kind::ModelAndAdapter | Kind::Run => return None,
+        Kind::Model | Kind::ModelAndAdapter | Kind::Run | Kind::Zero => return None,
     })
 }

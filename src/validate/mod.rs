@@ -37,13 +37,14 @@ mod subdirectory;
 mod tensors;
 mod tokenizer;
 mod view;
+mod zero;
 
 pub use case::{Validation, examine, validate};
 pub use code::{Code, Fault, Group, Severity};
 pub use docs::markdown;
 pub use open::{Opened, open, open_checkpoint};
 pub use options::{Options, Progress};
-pub use repair::{Candidate, Fixed, Repair, fix};
+pub use repair::{Candidate, Fixed, Repair, adopt, fix};
 pub use report::{Finding, Kind, Report, Verdict};
 pub use source::ViewParams;
 pub use view::{Source, Tensor, View};

@@ -97,7 +97,9 @@ pub(super) async fn scan(
     // An all-zero norm zeroes its layer's output, except in gemma, which adds one to it.
     let is_norm = |name: &str| config.norm_weight_offset == 0.0 && name.contains("norm") && name.ends_with(".weight");
     // Stored tensors to read, with their names after all renaming (the first one if several share a stored tensor).
-    let stored: BTreeMap<(usize, &str), &str> = view.tensors.iter().rev().map(|tensor| (tensor.origin(), tensor.name.as_str())).collect();
+    let tensors = view.tensors.iter().rev();
+    let stored: BTreeMap<(usize, &str), &str> =
+        tensors.flat_map(|tensor| tensor.origins().into_iter().map(move |origin| (origin, tensor.name.as_str()))).collect();
     let total = stored.keys().filter_map(|(file, name)| view.files.get(*file)?.get(name)).map(|entry| entry.bytes).sum();
     let mut done = 0;
     let (mut not_finite, mut zero, mut absurd): (Vec<Finding>, Vec<Finding>, Vec<Finding>) = Default::default();

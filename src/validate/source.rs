@@ -28,6 +28,21 @@ impl View {
             }
             match &tensor.source {
                 Source::Stored { file, tensor: name } => self.files[*file].read_f32(name, rows.start * width..rows.end * width).await,
+                Source::Pieces(pieces) => {
+                    let wanted = rows.start * width..rows.end * width;
+                    let mut out = Vec::with_capacity((wanted.end - wanted.start) as usize);
+                    let mut first = 0;
+                    for piece in pieces {
+                        let end = first + (piece.elements.end - piece.elements.start);
+                        let (from, to) = (wanted.start.clamp(first, end), wanted.end.clamp(first, end));
+                        if from < to {
+                            let at = piece.elements.start + (from - first)..piece.elements.start + (to - first);
+                            out.extend(self.files[piece.file].read_f32(&piece.tensor, at).await?);
+                        }
+                        first = end;
+                    }
+                    Ok(out)
+                }
                 Source::Rows(inner, part) => self.rows(inner, part.start + rows.start..part.start + rows.end).await,
                 Source::Joined(parts) => {
                     let mut out = Vec::new();
@@ -150,6 +165,11 @@ impl View {
         match &tensor.source {
             Source::Stored { file, tensor } => self.files[*file].get(tensor).map(|entry| entry.dtype),
             Source::Transposed(inner) | Source::Rows(inner, _) => self.dtype(inner),
+            Source::Pieces(pieces) => {
+                let mut dtypes = pieces.iter().map(|piece| self.files[piece.file].get(&piece.tensor).map(|entry| entry.dtype));
+                let first = dtypes.next()??;
+                dtypes.all(|dtype| dtype == Some(first)).then_some(first)
+            }
             Source::Joined(parts) => {
                 let mut dtypes = parts.iter().map(|part| self.dtype(part));
                 let first = dtypes.next()??;

@@ -8,7 +8,7 @@ use std::ops::{Deref, Range};
 use safetensors::Dtype;
 use serde_json::{Map, Value};
 
-use crate::checkpoint::TensorFile;
+use crate::checkpoint::{Piece, TensorFile};
 
 /// Configuration and tensors of a model, with the repairs made so far.
 #[derive(Clone, Default)]
@@ -80,6 +80,8 @@ pub enum Source {
         /// The name in that file.
         tensor: String,
     },
+    /// Elements of several stored tensors, one after the other; the files' indices are those of [`View::files`].
+    Pieces(Vec<Piece>),
     /// A matrix, transposed.
     Transposed(Box<Tensor>),
     /// Some rows of another tensor.
@@ -111,9 +113,18 @@ impl Tensor {
     pub fn origin(&self) -> (usize, &str) {
         match &self.source {
             Source::Stored { file, tensor } => (*file, tensor),
+            Source::Pieces(pieces) => pieces.first().map_or((0, ""), |piece| (piece.file, &piece.tensor)),
             Source::Transposed(inner) | Source::Rows(inner, _) | Source::Extended(inner) => inner.origin(),
             Source::Merged { base, .. } => base.origin(),
             Source::Joined(parts) => parts.first().map_or((0, ""), Tensor::origin),
+        }
+    }
+
+    /// All stored tensors that its numbers come from.
+    pub(super) fn origins(&self) -> Vec<(usize, &str)> {
+        match &self.source {
+            Source::Pieces(pieces) => pieces.iter().map(|piece| (piece.file, piece.tensor.as_str())).collect(),
+            _ => vec![self.origin()],
         }
     }
 

@@ -4,12 +4,14 @@
 //! in one way. Names become directories through [`Places`] (paths natively, what the page holds in a browser); everything else takes
 //! directories.
 
+mod beginning;
 mod merge;
 mod model;
 mod places;
 mod respond;
 mod run;
 
+pub use beginning::beginning;
 pub use merge::{write_merged, write_merged_as};
 pub use model::Model;
 pub use places::{Paths, Places};

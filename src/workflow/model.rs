@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::Responder;
+use super::{Responder, beginning};
 use crate::adapter::{Adapted, Adapter};
 use crate::checkpoint::{Checkpoint, ModelSource};
 use crate::config::{Quantization, Recipe, Resume};
@@ -27,6 +27,8 @@ pub struct Model {
     pub tokenizer: Rc<Tokenizer>,
     /// What validation found odd, a sentence each: to be shown.
     pub warnings: Vec<String>,
+    /// What a recipe made of the model, a sentence each: to be shown.
+    pub remarks: Vec<String>,
     /// Adapters that are applied where the model scores or generates. A run trains the model without them.
     pub adapters: Rc<Vec<Adapter>>,
 }
@@ -38,7 +40,16 @@ impl Model {
     /// [`crate::Error::NotReady`] with every fault of the directory.
     pub async fn open(directory: Rc<dyn Directory>) -> Result<Model> {
         let Opened { checkpoint, tokenizer, warnings } = validate::open(directory).await?;
-        Ok(Model { checkpoint, tokenizer: Rc::new(tokenizer), warnings, adapters: Rc::default() })
+        Ok(Model { checkpoint, tokenizer: Rc::new(tokenizer), warnings, remarks: Vec::new(), adapters: Rc::default() })
+    }
+
+    /// Opens what a recipe's run begins with: the model of this directory, with weights at random or more tokens where the recipe says so.
+    ///
+    /// # Errors
+    /// As [`Model::open`] and [`beginning`].
+    pub async fn for_run(directory: Rc<dyn Directory>, recipe: &Recipe) -> Result<Model> {
+        let (directory, remarks) = beginning(directory, recipe).await?;
+        Ok(Model { remarks, ..Model::open(directory).await? })
     }
 
     /// The same model with PEFT adapters on it, which are not merged.
@@ -131,6 +142,7 @@ impl Model {
             tool_format: recipe.tool_format.clone(),
             default_system: recipe.default_system.clone(),
             enable_thinking: recipe.enable_thinking,
+            preserve_thinking: recipe.preserve_thinking,
         };
         if *self.tokenizer.template_choice() != choice {
             let tokenizer = Tokenizer::load_at(&**self.checkpoint.directory(), self.tokenizer.now()).await?;
@@ -145,7 +157,16 @@ impl Model {
     /// [`crate::Error::TooLittleMemory`] when not even one sample fits; what reading and the device fail with.
     pub async fn score(&self, gpu: &Rc<Gpu>, samples: &[Sample], batch_size: usize) -> Result<Score> {
         let adapted = self.adapted()?;
-        score_adapted(gpu, adapted.model(), adapted.apart(), samples, batch_size).await
+        score_adapted(gpu, adapted.model(), adapted.apart(), samples, batch_size, false).await
+    }
+
+    /// The same with the share of targets that are the likeliest token.
+    ///
+    /// # Errors
+    /// As [`Model::score`].
+    pub async fn score_accuracy(&self, gpu: &Rc<Gpu>, samples: &[Sample]) -> Result<Score> {
+        let adapted = self.adapted()?;
+        score_adapted(gpu, adapted.model(), adapted.apart(), samples, 1, true).await
     }
 
     /// How well it tells preferred answers from rejected ones, by the loss of a recipe of stage dpo or kto. The reference is `reference`, else

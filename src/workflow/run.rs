@@ -3,10 +3,12 @@
 use std::rc::Rc;
 
 use super::{Model, Places};
-use crate::config::{Recipe, Resume};
+use crate::checkpoint::{ModelSource, NewDirectory, WriteOptions, write_checkpoint};
+use crate::config::{FinetuningType, Recipe, Resume};
 use crate::data::Prepared;
 use crate::error::Result;
 use crate::gpu::{Gpu, Profile};
+use crate::model::{ParamDecl, ParamKind};
 use crate::platform::OutputDirectory;
 use crate::train::{Observer, Outcome, PlannedRun, RunInput, carried_files};
 
@@ -25,7 +27,7 @@ impl Run {
     /// # Errors
     /// The first thing that is wrong with model, data or adapters.
     pub async fn open(recipe: Recipe, places: &dyn Places) -> Result<Run> {
-        let model = Model::open(places.directory(&recipe.model_name_or_path).await?).await?;
+        let model = Model::for_run(places.directory(&recipe.model_name_or_path).await?, &recipe).await?;
         Run::on(model, recipe, places).await
     }
 
@@ -42,7 +44,7 @@ impl Run {
     ///
     /// # Errors
     /// As [`Run::open`].
-    pub async fn with(model: Model, data: Rc<Prepared>, recipe: Recipe, places: &dyn Places) -> Result<Run> {
+    pub async fn with(model: Model, data: Rc<Prepared>, mut recipe: Recipe, places: &dyn Places) -> Result<Run> {
         let model = model.with_template(&recipe).await?.quantised(recipe.quantization);
         let carry = carried_files(&model.checkpoint, &model.tokenizer, recipe.stage).await?;
         let mut adapters = Vec::new();
@@ -58,6 +60,12 @@ impl Run {
             Resume::No | Resume::Newest => None,
         };
         let checkpoint = model.checkpoint.clone();
+        if has_own_base(&recipe) {
+            recipe.model_name_or_path = own_base(&recipe);
+            if recipe.lora.additional_target.is_empty() {
+                recipe.lora.additional_target = vocabulary_modules(checkpoint.params());
+            }
+        }
         let date = model.tokenizer.now();
         Ok(Run { model, input: RunInput { recipe, checkpoint, carry, data, adapters, reference, resume_from, date } })
     }
@@ -75,6 +83,38 @@ impl Run {
     /// # Errors
     /// As [`PlannedRun::train`].
     pub async fn train(&self, gpu: &Rc<Gpu>, out: &dyn OutputDirectory, observer: &mut dyn Observer) -> Result<Outcome> {
-        self.plan(gpu.profile()).await?.train(gpu, out, observer).await
+        let outcome = self.plan(gpu.profile()).await?.train(gpu, out, observer).await?;
+        if has_own_base(&self.input.recipe) {
+            self.write_base(out).await?;
+        }
+        Ok(outcome)
     }
+
+    /// Writes the model that the run's adapter belongs to, where no stored one is the same.
+    async fn write_base(&self, out: &dyn OutputDirectory) -> Result<()> {
+        let RunInput { checkpoint, carry, .. } = &self.input;
+        let new = NewDirectory::replacing(out, OWN_BASE).await?;
+        let options = WriteOptions { dtype: checkpoint.common_dtype(), ..WriteOptions::default() };
+        let directory = new.directory();
+        let written = write_checkpoint(&*directory, &options, checkpoint.config(), checkpoint.params(), checkpoint, carry).await;
+        new.complete(written).await
+    }
+}
+
+/// Where an adapter's base goes in `output_dir`, when tokens were added to it.
+const OWN_BASE: &str = "base";
+
+/// Whether the run's adapter belongs to a model that is stored nowhere yet.
+fn has_own_base(recipe: &Recipe) -> bool {
+    recipe.finetuning_type == FinetuningType::Lora && recipe.vocabulary.grows()
+}
+
+fn own_base(recipe: &Recipe) -> String {
+    format!("{}/{OWN_BASE}", recipe.output_dir.trim_end_matches('/'))
+}
+
+/// The modules whose rows are tokens, as LLaMA-Factory trains them whole when the vocabulary grows.
+fn vocabulary_modules(params: &[ParamDecl]) -> Vec<String> {
+    let of_tokens = params.iter().filter(|param| matches!(param.kind, ParamKind::Embedding | ParamKind::Head));
+    of_tokens.filter_map(|param| param.name.strip_suffix(".weight")?.rsplit('.').next().map(str::to_string)).collect()
 }

@@ -93,8 +93,9 @@ fn listing(files: &HashMap<String, Vec<u8>>, state: &State) -> Value {
         }
         sibling
     };
-    let siblings: Vec<Value> =
-        files.iter().map(sibling).chain([json!({"rfilename": "README.md", "size": 3, "blobId": "aaaaaaaa"})]).collect();
+    // Of a model nobody asks for it.
+    let readme = (!files.contains_key("README.md")).then(|| json!({"rfilename": "README.md", "size": 3, "blobId": "aaaaaaaa"}));
+    let siblings: Vec<Value> = files.iter().map(sibling).chain(readme).collect();
     json!({"id": "garden/tree", "sha": COMMIT, "siblings": siblings})
 }
 
@@ -233,7 +234,12 @@ fn a_data_set_of_the_hub_is_fetched_as_far_as_it_is_meant() {
     let hub = Hub::of(&ws);
     let chat = include_bytes!("../fixtures/parquet/chat.parquet");
     let talk = |n: usize| (format!("de/train-{n:05}-of-00002.parquet"), chat.to_vec());
-    let others = [("LICENSE.txt", b"free".to_vec()), ("en/train.parquet", b"not asked for".to_vec()), ("en/test.parquet", Vec::new())];
+    let others = [
+        ("README.md", b"# Talks".to_vec()),
+        ("LICENSE.txt", b"free".to_vec()),
+        ("en/train.parquet", b"not asked for".to_vec()),
+        ("en/test.parquet", Vec::new()),
+    ];
     hub.state.lock().expect("no panic").talks =
         [talk(0), talk(1)].into_iter().chain(others.map(|(name, bytes)| (name.to_string(), bytes))).collect();
     let entry = |more: Value| {
@@ -270,4 +276,40 @@ fn a_data_set_of_the_hub_is_fetched_as_far_as_it_is_meant() {
     hub.run(&ws, &["fetch", "--dataset", "garden/talks", "--folder", "de"]).good();
     let online = hub.run(&ws, &["fetch", "--dataset", "garden/talks", "--folder", "it"]).fault();
     assert!(online.contains("no data in a folder it"), "{online}");
+}
+
+/// The card says which files a configuration and its splits are, whatever their names.
+#[test]
+fn a_data_sets_card_chooses_its_files() {
+    let ws = Workspace::new();
+    let hub = Hub::of(&ws);
+    let chat = include_bytes!("../fixtures/parquet/chat.parquet").to_vec();
+    let card = "---\nconfigs:\n- config_name: long\n  data_files: b/*\n- config_name: short\n  default: true\n  data_files:\n  - split: train\n    path: a/one-*\n  \
+                - split: held\n    path: a/two-*\n---\n# Talks\n";
+    let files = [
+        ("README.md", card.as_bytes().to_vec()),
+        ("a/one-0.parquet", chat.clone()),
+        ("a/two-0.parquet", chat),
+        ("b/x.parquet", b"no".to_vec()),
+    ];
+    hub.state.lock().expect("no panic").talks = files.into_iter().map(|(name, bytes)| (name.to_string(), bytes)).collect();
+    let entry = json!({"hf_hub_url": "garden/talks", "formatting": "openai", "columns": {"messages": "messages"}});
+    let with = |key: &str, value: &str| {
+        let mut entry = entry.clone();
+        entry[key] = value.into();
+        entry
+    };
+    let registry =
+        json!({"talks": entry.clone(), "held": with("split", "held"), "german": with("subset", "de"), "test": with("split", "test")});
+    ws.write("dataset_info.json", &registry.to_string());
+    ws.recipe("dataset: talks\ndataset_dir: .\neval_dataset: held\nmax_steps: 1\nsave_strategy: no");
+    let said = hub.run(&ws, &["train", "recipe.yaml"]).good();
+    assert!(said.stderr.contains("its split train is read (a/one-0.parquet)"), "{}", said.stderr);
+    assert!(said.stderr.contains("its split held is read (a/two-0.parquet)"), "{}", said.stderr);
+    assert!(!hub.asked().iter().any(|(path, _)| path.contains("/b/")), "only what is meant");
+    let fault = |name: &str| hub.run(&ws, &["preview", "recipe.yaml", &format!("dataset={name}"), "eval_dataset=null"]).fault();
+    let german = fault("german");
+    assert!(german.contains("names no configuration de, but long, short"), "{german}");
+    let test = fault("test");
+    assert!(test.contains("by README.md it has no split test, but train, held"), "{test}");
 }

@@ -184,3 +184,33 @@ fn a_description_of_datasets_by_version_1_is_read() {
     let fault = ws.input(&["train", "-", "train_dataset=none.yaml", "output_dir=o"], recipe).fault();
     assert!(fault.contains("none.yaml: there is no such file"), "{fault}");
 }
+
+/// New tokens are learned, and the result knows them; of an adapter the base that it belongs to is written beside it.
+#[test]
+fn runs_may_begin_with_more_tokens_or_at_random() {
+    let ws = Workspace::new();
+    ws.write("leaves.jsonl", &"{\"instruction\": \"What falls?\", \"output\": \"<leaf> and <|twig|>\"}\n".repeat(6));
+    ws.recipe("dataset: leaves.jsonl\nadd_tokens: <leaf>\nadd_special_tokens: <|twig|>\nmax_steps: 2\nsave_strategy: no\nval_size: 2\neval_strategy: steps\neval_steps: 1\ncompute_accuracy: true");
+    let said = ws.run(&["train", "recipe.yaml"]).good();
+    assert!(said.stderr.contains("(2 of them new), the embedding 320 rows (307 before)"), "{}", said.stderr);
+    ws.run(&["validate", "out", "--quick"]).good();
+    assert_eq!(ws.json("out/config.json")["vocab_size"], 320);
+    let accuracy = ws.json("out/eval_results.json")["eval_accuracy"].as_f64().expect("it was asked for");
+    assert!((0.0..=1.0).contains(&accuracy));
+    assert!(ws.path("out/training_accuracy.png").exists(), "it is drawn");
+    let said = ws.run(&["eval", "recipe.yaml", "--json", "model_name_or_path=out", "add_tokens=null", "add_special_tokens=null"]).good();
+    assert!((said.json()["accuracy"].as_f64().expect("an accuracy") - accuracy).abs() < 1e-6, "{}", said.stdout);
+
+    ws.run(&["train", "recipe.yaml", "finetuning_type=lora", "lora_target=q_proj", "output_dir=lora"]).good();
+    assert_eq!(ws.json("lora/adapter_config.json")["base_model_name_or_path"], "lora/base");
+    assert_eq!(ws.json("lora/adapter_config.json")["modules_to_save"], serde_json::json!(["embed_tokens", "lm_head"]));
+    ws.run(&["validate", "lora", "--base", "lora/base"]).good();
+    ws.run(&["generate", "--model", "lora/base", "--adapter", "lora", "--prompt", "What falls?", "--greedy", "--max-new-tokens", "2"])
+        .good();
+
+    std::fs::remove_file(ws.path("model/model.safetensors")).expect("it was there");
+    let scratch = ["train", "recipe.yaml", "train_from_scratch=true", "add_tokens=null", "add_special_tokens=null", "output_dir=scratch"];
+    let said = ws.run(&scratch).good();
+    assert!(said.stderr.contains("weights begin at random (standard deviation 0.02, seed 42)"), "{}", said.stderr);
+    ws.run(&["validate", "scratch", "--quick"]).good();
+}

@@ -158,3 +158,32 @@ fn words_of_a_stranger_are_shown_escaped() {
         }
     }
 }
+
+/// A good adapter beside its base; and what a cluster's directory becomes.
+#[test]
+fn adapters_and_leavings_are_adopted() {
+    let ws = Workspace::new();
+    ws.recipe("finetuning_type: lora\nlora_rank: 4\noutput_dir: style\nmax_steps: 2\nsave_steps: 1");
+    ws.run(&["train", "recipe.yaml"]).good();
+    let said = ws.run(&["validate", "style", "--base", "model"]).good();
+    assert!(said.stdout.contains("ready: an adapter to use with its model"), "{}", said.stdout);
+    assert_eq!(ws.run(&["validate", "style"]).code, Some(1));
+    let said = ws.run(&["adopt", "style", "--base", "model", "--out", "mine"]).good();
+    assert!(
+        said.stdout.contains("leave behind what is no part of an adapter") && said.stdout.contains("checkpoint-1/, checkpoint-2/"),
+        "{}",
+        said.stdout
+    );
+    ws.run(&["eval", "--model", "model", "--adapter", "mine", "--dataset", "test.jsonl"]).good();
+    let fault = ws.run(&["adopt", "style", "--out", "other"]).fault();
+    assert!(fault.contains("give the model that it was trained on (model, it says) with --base"), "{fault}");
+    let fault = ws.run(&["adopt", "style", "--base", "model", "--out", "mine"]).fault();
+    assert!(fault.contains("mine") && fault.contains("not empty"), "{fault}");
+    let zero = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/zero/stage3");
+    let said = ws.run(&["adopt", zero, "--out", "gathered", "--json"]).good().json();
+    assert_eq!((&said["kind"], &said["adopted"]["verdict"]), (&"zero".into(), &"ready".into()), "{said}");
+    assert!(said["adopted"]["steps"][0].as_str().is_some_and(|step| step.contains("pieces of 3 processes")), "{said}");
+    ws.run(&["validate", "gathered", "--quick"]).good();
+    assert_eq!(ws.run(&["adopt", "model/config.json", "--out", "none"]).code, Some(1));
+    assert!(!ws.path("none").exists() && !ws.path("other").exists());
+}

@@ -9,6 +9,7 @@ mod named;
 mod parquet;
 mod preferences;
 mod prepare;
+mod properties;
 mod samples;
 mod template;
 mod tokenizer;

@@ -13,7 +13,7 @@ fn choice(name: &str) -> TemplateChoice {
     TemplateChoice { name: Some(name.into()), ..Default::default() }
 }
 
-fn tokenizer(choice: &TemplateChoice) -> Tokenizer {
+pub(super) fn tokenizer(choice: &TemplateChoice) -> Tokenizer {
     let dir = open_directory(format!("{FIXTURES}/tokenizer").as_ref()).expect("committed");
     block_on(Tokenizer::load_at(&dir, NOW)).expect("it loads").choose(choice).expect("the fixture's tokenizer has every template's tokens")
 }
@@ -45,7 +45,11 @@ fn tokens_and_labels_are_those_of_llamafactory() {
     for case in cases {
         let name = case["template"].as_str().expect("a name");
         let place = format!("{name}, {}, {}", case["option"], case["conversation"]);
-        let tokenizer = tokenizer(&TemplateChoice { enable_thinking: case["enable_thinking"].as_bool(), ..choice(name) });
+        let tokenizer = tokenizer(&TemplateChoice {
+            enable_thinking: case["enable_thinking"].as_bool(),
+            preserve_thinking: case["preserve_thinking"] == true,
+            ..choice(name)
+        });
         let how = Encoding {
             stage: Stage::Sft,
             cutoff_len: case["cutoff_len"].as_u64().map_or(2048, |n| n as usize),

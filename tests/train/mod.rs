@@ -1,5 +1,6 @@
 //! The training loop and what it needs.
 
+mod beginnings;
 mod faults;
 mod keeping;
 mod objectives;

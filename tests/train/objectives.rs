@@ -6,11 +6,12 @@ use rootstock::checkpoint::{Checkpoint, ParamSource, TensorFile};
 use rootstock::config::{Recipe, SchedulerKwargs, SchedulerType};
 use rootstock::data::{Batch, Sample, group_by_length};
 use rootstock::engine::{Engine, EngineOptions, Method, Objective};
+use rootstock::generate::{Generator, GeneratorOptions};
 use rootstock::kernels::StepValues;
 use rootstock::optim::Optimizer;
 use rootstock::plan::Part;
 use rootstock::platform::{Directory, NativeDirectory, block_on};
-use rootstock::train::{Plateau, Schedule};
+use rootstock::train::{Plateau, Schedule, score, score_adapted};
 use serde_json::Value;
 
 use crate::golden::difference;
@@ -57,7 +58,7 @@ fn changed_losses_and_noise_equal_their_references() {
                 label_smoothing: number(&case["label_smoothing_factor"]) as f32,
                 weigh_by_probability: case["use_dft_loss"] == true,
                 embedding_noise: number(&case["neftune_noise_alpha"]) as f32,
-                preference: None,
+                ..Objective::default()
             };
             let sequence = samples.iter().map(|sample| sample.ids.len()).max().unwrap_or(1);
             let options =
@@ -156,4 +157,50 @@ fn samples_of_similar_length_come_together_as_transformers_puts_them() {
         let grouped = group_by_length(&order, &lengths, index(&case["batch_size"]));
         assert_eq!(grouped, list(&case["indices"], index));
     }
+}
+
+/// LLaMA-Factory's ComputeAccuracy: of each sample the share of targets that are the likeliest token, by logits that the generator computes,
+/// and the mean over the samples. The loss is the same as without.
+#[test]
+fn accuracy_is_the_mean_share_of_likeliest_tokens() {
+    block_on(async {
+        for model in ["llama", "gemma3", "gpt2"] {
+            let directory: Rc<dyn Directory> = Rc::new(NativeDirectory::new(format!("tests/fixtures/golden/{model}")));
+            let checkpoint = Checkpoint::open(directory).await.unwrap_or_else(|e| panic!("{model}: {e}"));
+            let vocabulary = checkpoint.config().vocab_size as u32;
+            let options = GeneratorOptions { context: Some(24), chunk: None };
+            let mut generator = Generator::load(gpu(), &checkpoint, options).await.expect("it loads");
+            let (mut samples, mut shares) = (Vec::new(), Vec::new());
+            for (number, length) in [7u32, 12, 20].into_iter().enumerate() {
+                // Every other target is what the model holds for likeliest, so that there is something to be right about.
+                let mut ids = vec![number as u32 + 5];
+                while ids.len() < length as usize {
+                    let rows = generator.logits(&ids).await.expect("it computes");
+                    let likeliest = argmax(rows.last().expect("a row"));
+                    let at = ids.len() as u32;
+                    ids.push(if at.is_multiple_of(2) { likeliest } else { (at * 37 + number as u32) % vocabulary });
+                }
+                let rows = generator.logits(&ids).await.expect("it computes");
+                let learned = |at: usize| at >= 2 + number;
+                let targets: Vec<usize> = (1..ids.len()).filter(|at| learned(*at)).collect();
+                let right = targets.iter().filter(|at| argmax(&rows[*at - 1]) == ids[**at]).count();
+                shares.push(right as f64 / targets.len() as f64);
+                let labels = ids.iter().enumerate().map(|(at, id)| if learned(at) { *id as i32 } else { -100 }).collect();
+                samples.push(Sample::new(ids, labels, number + 1));
+            }
+            let expected = shares.iter().sum::<f64>() / shares.len() as f64;
+            assert!(shares.iter().all(|share| *share > 0.2 && *share < 1.0), "{model}: {shares:?}");
+            let plain = score(&gpu(), &checkpoint, &samples, 8).await.expect("a score");
+            let counted = score_adapted(&gpu(), &checkpoint, None, &samples, 8, true).await.expect("a score");
+            assert_eq!(plain.accuracy, None);
+            let accuracy = counted.accuracy.expect("it was asked for");
+            assert!((accuracy - expected).abs() < 1e-6, "{model}: {accuracy} instead of {expected}");
+            assert!((plain.loss - counted.loss).abs() < 1e-6 * plain.loss, "{model}: {} and {}", plain.loss, counted.loss);
+        }
+    });
+}
+
+fn argmax(logits: &[f32]) -> u32 {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    logits.iter().position(|logit| *logit == largest).expect("a row is not empty") as u32
 }

@@ -1,5 +1,6 @@
 //! The validator over directories that fail in every known way, and over healthy ones (tests/fixtures/validate/README.md).
 
+mod adopt;
 mod alarms;
 mod cases;
 mod faults;

@@ -48,7 +48,8 @@ fn every_repair_gives_the_model_back() {
     for case in cases() {
         let text = |key: &str| case[key].as_str().unwrap_or_default().to_string();
         let name = text("name");
-        if text("verdict") != "repairable" {
+        // An adapter is ready beside its base; it is merged all the same.
+        if text("verdict") != "repairable" && name != "03-adapter-only-base" {
             continue;
         }
         let (fixed, dir) = repaired(&name, case["base"].as_str());

@@ -465,7 +465,12 @@ impl Machine {
                 Ok(Value::Tensor(self.tensors.len() - 1))
             }
             (Call::RebuildParameter, &[tensor @ Value::Tensor(_), ..]) => Ok(tensor),
-            (Call::Size, &[tuple @ Value::Tuple(_)]) => Ok(tuple),
+            // Only of functions that make tensors, so that calls do not nest.
+            (
+                Call::RebuildFromType,
+                &[function @ Value::Function(Call::RebuildTensor | Call::RebuildTensor3 | Call::RebuildParameter), _, arguments, _],
+            ) => self.call(function, arguments),
+            (Call::Argument, &[argument @ (Value::Tuple(_) | Value::Int(_))]) => Ok(argument),
             (Call::Useless, _) => Ok(Value::Other),
             _ => Err(broken()),
         }

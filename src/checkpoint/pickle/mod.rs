@@ -49,6 +49,34 @@ impl TorchFile {
     /// [`Error::File`] when torch did not write it, it is truncated, or it would call a function unrelated to tensors; [`Error::Tensor`]
     /// for a tensor with an unsupported memory layout.
     pub async fn open(dir: Rc<dyn Directory>, name: &str) -> Result<TorchFile> {
+        let saved = Saved::open(&dir, name).await?;
+        let mut tensors = Vec::new();
+        let mut transposed = Vec::new();
+        for (tensor_name, tensor) in weights(name, &saved.found.machine, saved.found.root)? {
+            let (entry, turned) = saved.entry(&tensor_name, &tensor)?;
+            if turned {
+                transposed.push(tensor_name);
+            }
+            tensors.push(entry);
+        }
+        tensors.sort_by(|a, b| (a.offset, a.bytes, &a.name).cmp(&(b.offset, b.bytes, &b.name)));
+        let header = Header { tensors, metadata: Default::default() };
+        Ok(TorchFile { file: TensorFile::from_header(dir, name, header), transposed })
+    }
+}
+
+/// An object that `torch.save` wrote, of any shape: its values, and where the bytes of its tensors lie.
+pub(super) struct Saved {
+    file: String,
+    found: Found,
+}
+
+impl Saved {
+    /// Reads the pickle of `name` in `dir`.
+    ///
+    /// # Errors
+    /// As [`TorchFile::open`].
+    pub(super) async fn open(dir: &Rc<dyn Directory>, name: &str) -> Result<Saved> {
         let size = dir
             .size(name)
             .await?
@@ -60,40 +88,103 @@ impl TorchFile {
             );
         }
         let found = if head.starts_with(b"PK\x03\x04") {
-            storage::read_zip(&*dir, name, size).await?
+            storage::read_zip(&**dir, name, size).await?
         } else if head.starts_with(LEGACY_MAGIC) {
-            storage::read_legacy(&*dir, name, size).await?
+            storage::read_legacy(&**dir, name, size).await?
         } else {
             return Err(Error::file(
                 name,
                 "this is not a file that torch.save writes (or one that was never downloaded); get it again, or save the model as safetensors",
             ));
         };
-        let mut tensors = Vec::new();
-        let mut transposed = Vec::new();
-        for (tensor_name, tensor) in weights(name, &found.machine, found.root)? {
-            let fail = |reason: String| Error::tensor(name, &tensor_name, reason);
-            let storage = &found.machine.storages()[tensor.storage];
-            let dtype = tensor.dtype.or(storage.dtype).ok_or_else(|| fail("nothing says what type its numbers have".into()))?;
-            let place = found.places.get(&storage.key).ok_or_else(|| fail(format!("its data (storage {}) are missing", storage.key)))?;
-            let (shape, turned) = layout(&tensor).map_err(&fail)?;
-            let width = dtype.bitsize() as u64 / 8;
-            let bytes = shape.iter().try_fold(width, |product, &n| product.checked_mul(n));
-            let begin = tensor.offset.checked_mul(width);
-            let (Some(bytes), Some(begin)) = (bytes, begin) else {
-                return Err(fail(format!("the shape {shape:?} is impossible")));
-            };
-            if begin.checked_add(bytes).is_none_or(|end| end > place.bytes) {
-                return Err(fail(format!("its data are cut short: {} of {bytes} bytes are there", place.bytes.saturating_sub(begin))));
-            }
-            if turned {
-                transposed.push(tensor_name.clone());
-            }
-            tensors.push(TensorEntry { name: tensor_name, dtype, shape, offset: place.offset + begin, bytes });
+        Ok(Saved { file: name.to_string(), found })
+    }
+
+    /// The whole object.
+    pub(super) fn root(&self) -> Node<'_> {
+        Node { machine: &self.found.machine, value: self.found.root }
+    }
+
+    /// Where a tensor lies, under a name of the caller's; also whether what is stored is its transpose.
+    fn entry(&self, name: &str, tensor: &TensorRef) -> Result<(TensorEntry, bool)> {
+        let fail = |reason: String| Error::tensor(&self.file, name, reason);
+        let storage = &self.found.machine.storages()[tensor.storage];
+        let dtype = tensor.dtype.or(storage.dtype).ok_or_else(|| fail("nothing says what type its numbers have".into()))?;
+        let place = self.found.places.get(&storage.key);
+        let place = place.ok_or_else(|| fail(format!("its data (storage {}) are missing", storage.key)))?;
+        let (shape, turned) = layout(tensor).map_err(fail)?;
+        let width = dtype.bitsize() as u64 / 8;
+        let bytes = shape.iter().try_fold(width, |product, &n| product.checked_mul(n));
+        let begin = tensor.offset.checked_mul(width);
+        let (Some(bytes), Some(begin)) = (bytes, begin) else {
+            return Err(fail(format!("the shape {shape:?} is impossible")));
+        };
+        if begin.checked_add(bytes).is_none_or(|end| end > place.bytes) {
+            return Err(fail(format!("its data are cut short: {} of {bytes} bytes are there", place.bytes.saturating_sub(begin))));
         }
-        tensors.sort_by(|a, b| (a.offset, a.bytes, &a.name).cmp(&(b.offset, b.bytes, &b.name)));
-        let header = Header { tensors, metadata: Default::default() };
-        Ok(TorchFile { file: TensorFile::from_header(dir, name, header), transposed })
+        Ok((TensorEntry { name: name.to_string(), dtype, shape, offset: place.offset + begin, bytes }, turned))
+    }
+
+    /// Some of its tensors, under names of the caller's, as a file of tensors. A matrix in column-major order is refused.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] for a tensor that lies outside the file or with gaps.
+    pub(super) fn tensors(&self, dir: &Rc<dyn Directory>, tensors: &[(String, Node<'_>)]) -> Result<TensorFile> {
+        let mut entries = Vec::new();
+        for (name, node) in tensors {
+            let tensor = node.machine.tensor(node.value);
+            let tensor = tensor.ok_or_else(|| Error::tensor(&self.file, name, "is not a tensor; the file is damaged"))?;
+            match self.entry(name, &tensor)? {
+                (entry, false) => entries.push(entry),
+                (_, true) => return Err(Error::tensor(&self.file, name, "is stored in column-major order, which is not expected here")),
+            }
+        }
+        Ok(TensorFile::from_header(dir.clone(), &self.file, Header { tensors: entries, metadata: Default::default() }))
+    }
+}
+
+/// A value of a pickle.
+#[derive(Clone, Copy)]
+pub(super) struct Node<'a> {
+    machine: &'a Machine,
+    value: Value,
+}
+
+impl<'a> Node<'a> {
+    /// The value under a key of a dictionary; the last one, as in Python. A key that holds None counts as absent.
+    pub(super) fn get(self, key: &str) -> Option<Node<'a>> {
+        let entries = self.machine.dict(self.value)?;
+        let found = entries.iter().rev().find(|(name, _)| self.machine.text(*name) == Some(key));
+        found.filter(|(_, value)| *value != Value::None).map(|(_, value)| Node { value: *value, ..self })
+    }
+
+    /// The entries of a dictionary whose keys are texts, in their order.
+    pub(super) fn entries(self) -> Option<impl Iterator<Item = (&'a str, Node<'a>)>> {
+        let entries = self.machine.dict(self.value)?;
+        Some(entries.iter().filter_map(move |(key, value)| Some((self.machine.text(*key)?, Node { value: *value, ..self }))))
+    }
+
+    /// The items of a list or tuple.
+    pub(super) fn items(self) -> Option<impl ExactSizeIterator<Item = Node<'a>>> {
+        self.machine.items(self.value).map(|items| items.iter().map(move |value| Node { value: *value, ..self }))
+    }
+
+    /// A text.
+    pub(super) fn text(self) -> Option<&'a str> {
+        self.machine.text(self.value)
+    }
+
+    /// A number that counts something.
+    pub(super) fn count(self) -> Option<u64> {
+        match self.value {
+            Value::Int(Some(number)) => u64::try_from(number).ok(),
+            _ => None,
+        }
+    }
+
+    /// The sizes of a shape.
+    pub(super) fn shape(self) -> Option<Vec<u64>> {
+        self.items()?.map(Node::count).collect()
     }
 }
 

@@ -52,21 +52,25 @@ pub(super) enum Call {
     /// With the element type as the argument after the hooks.
     RebuildTensor3,
     RebuildParameter,
-    /// `torch.Size`: returns its argument.
-    Size,
+    /// A tensor with attributes of its own: what another of these functions makes of arguments.
+    RebuildFromType,
+    /// `torch.Size`, or an enum of numbers: returns its argument.
+    Argument,
     /// Returns an unused value, whatever its arguments.
     Useless,
 }
 
 /// The functions, by module and name.
-const CALLS: [(&str, &str, Call); 15] = [
+const CALLS: [(&str, &str, Call); 21] = [
     ("collections", "OrderedDict", Call::OrderedDict),
     ("torch._utils", "_rebuild_tensor", Call::RebuildTensor),
     ("torch._utils", "_rebuild_tensor_v2", Call::RebuildTensor),
     ("torch._utils", "_rebuild_tensor_v3", Call::RebuildTensor3),
     ("torch._utils", "_rebuild_parameter", Call::RebuildParameter),
     ("torch._utils", "_rebuild_parameter_with_state", Call::RebuildParameter),
-    ("torch", "Size", Call::Size),
+    ("torch._tensor", "_rebuild_from_type_v2", Call::RebuildFromType),
+    ("torch", "Tensor", Call::Useless),
+    ("torch", "Size", Call::Argument),
     ("torch", "device", Call::Useless),
     ("torch.serialization", "_get_layout", Call::Useless),
     ("_codecs", "encode", Call::Useless),
@@ -75,6 +79,11 @@ const CALLS: [(&str, &str, Call); 15] = [
     ("builtins", "bytearray", Call::Useless),
     ("builtins", "complex", Call::Useless),
     ("__builtin__", "complex", Call::Useless),
+    // What stands beside the weights in checkpoints of DeepSpeed's ZeRO.
+    ("deepspeed.runtime.zero.config", "ZeroStageEnum", Call::Argument),
+    ("deepspeed.runtime.fp16.loss_scaler", "LossScaler", Call::Useless),
+    ("deepspeed.runtime.fp16.loss_scaler", "DynamicLossScaler", Call::Useless),
+    ("deepspeed.utils.tensor_fragment", "fragment_address", Call::Useless),
 ];
 
 /// The element types, by the names of torch's storage classes and dtypes.

@@ -42,14 +42,18 @@ impl Name {
     }
 }
 
+/// The file that describes a data set.
+const CARD: &str = "README.md";
+
 /// Makes sure that a data set, or the part of it that is meant, is on this machine.
 ///
 /// # Errors
 /// As [`fetch`].
 pub(super) async fn ensure_dataset(set: &HubDataset, console: Console) -> Result<()> {
     if let Ok(cached) = open_hub_dataset(&set.name, &set.revision) {
-        let files = cached.list().await?.into_iter().map(|entry| entry.name).collect();
-        if set.choose(files).is_ok() {
+        let files: Vec<String> = cached.list().await?.into_iter().map(|entry| entry.name).collect();
+        let card = if files.iter().any(|file| file == CARD) { cached.read(CARD).await? } else { Vec::new() };
+        if set.choose_by_card(files, &String::from_utf8_lossy(&card)).is_ok() {
             return Ok(());
         }
     }
@@ -62,8 +66,11 @@ pub(super) async fn ensure_dataset(set: &HubDataset, console: Console) -> Result
 /// As [`fetch`]; when it holds no data that are read.
 pub(super) fn fetch_dataset(set: &HubDataset, console: Console) -> Result<PathBuf> {
     let name = Name { kind: Kind::Dataset, repository: set.name.clone(), revision: set.revision.clone() };
-    fetch_files(&name, console, &|files| {
-        let chosen = set.choose(files.iter().map(|file| file.name.clone()).collect())?;
+    // The card says which files belong to which configuration.
+    let home = fetch_files(&name, console, false, &|files| Ok(files.into_iter().filter(|file| file.name == CARD).collect()))?;
+    let card = fs::read(home.join(CARD)).unwrap_or_default();
+    fetch_files(&name, console, true, &|files| {
+        let chosen = set.choose_by_card(files.iter().map(|file| file.name.clone()).collect(), &String::from_utf8_lossy(&card))?;
         Ok(files.into_iter().filter(|file| chosen.contains(&file.name)).collect())
     })
 }
@@ -97,7 +104,7 @@ fn is_whole(path: &Path) -> bool {
 /// # Errors
 /// As [`ensure`].
 pub(super) fn fetch(name: &Name, console: Console) -> Result<PathBuf> {
-    fetch_files(name, console, &|files| {
+    fetch_files(name, console, true, &|files| {
         let files = chosen(files);
         let is_model = files.iter().any(|file| file.name.ends_with("config.json"));
         is_model
@@ -109,7 +116,8 @@ pub(super) fn fetch(name: &Name, console: Console) -> Result<PathBuf> {
 /// Which of a repository's files are needed, or why none are.
 type Choose<'a> = dyn Fn(Vec<File>) -> std::result::Result<Vec<File>, String> + 'a;
 
-fn fetch_files(name: &Name, console: Console, choose: &Choose<'_>) -> Result<PathBuf> {
+/// Downloads files into a snapshot; `last`: there is nothing more to come, so that the branch's name may lead to it.
+fn fetch_files(name: &Name, console: Console, last: bool, choose: &Choose<'_>) -> Result<PathBuf> {
     let Name { kind, repository, revision } = name;
     let fault = |reason: String| Error::file(repository, reason);
     if env::var("HF_HUB_OFFLINE").is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false")) {
@@ -132,6 +140,9 @@ fn fetch_files(name: &Name, console: Console, choose: &Choose<'_>) -> Result<Pat
     let snapshot = home.join("snapshots").join(&commit);
     fs::create_dir_all(&snapshot).map_err(disk)?;
     let total: u64 = files.iter().map(|file| file.size).sum();
+    if files.is_empty() {
+        return Ok(snapshot);
+    }
     console.say(&format!("fetching {repository} ({}, {}) into {}", count(files.len(), "file"), human_bytes(total), cache.display()));
     for file in &files {
         let blob = home.join("blobs").join(&file.hash);
@@ -141,7 +152,7 @@ fn fetch_files(name: &Name, console: Console, choose: &Choose<'_>) -> Result<Pat
         link(&blob, &snapshot.join(&file.name)).map_err(disk)?;
     }
     // The name of the branch comes last: with it the model is there.
-    if *revision != commit {
+    if last && *revision != commit {
         let reference = home.join("refs").join(revision);
         fs::create_dir_all(reference.parent().unwrap_or(&home)).and_then(|()| fs::write(&reference, &commit)).map_err(disk)?;
     }

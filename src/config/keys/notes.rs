@@ -113,7 +113,6 @@ pub(super) const IGNORED: &[Key] = &[
     ignored("include_tokens_per_second", "Tokens per second are always logged."),
     ignored("include_effective_tokens_per_second", "Tokens per second are always logged."),
     ignored("include_for_metrics", "Only the loss is computed in evaluation."),
-    ignored("compute_accuracy", "Only the loss is computed in evaluation."),
     ignored("prediction_loss_only", "Only the loss is computed in evaluation."),
     ignored("eval_accumulation_steps", "Only the loss is computed in evaluation."),
     ignored("eval_do_concat_batches", "Only the loss is computed in evaluation."),

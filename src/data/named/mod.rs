@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use fancy_regex::{NoExpand, Regex};
 use serde::Deserialize;
 
-use super::conversation::{Opening, Turn, Turns};
+use super::conversation::{Earlier, Opening, Turn, Turns};
 use super::record::Conversation;
 use super::template::Message;
 use super::tokenizer::Tokenizer;
@@ -78,6 +78,8 @@ pub struct TemplateChoice {
     pub default_system: Option<String>,
     /// Whether the model thinks before it answers, if the recipe says so.
     pub enable_thinking: Option<bool>,
+    /// Whether thoughts of earlier answers stay where only the last answer is learned.
+    pub preserve_thinking: bool,
 }
 
 /// A template of LLaMA-Factory's, ready for a tokenizer.
@@ -86,6 +88,7 @@ pub(super) struct Named {
     pub(super) name: Arc<str>,
     declaration: Declaration,
     enable_thinking: bool,
+    preserve_thinking: bool,
     /// The date that llama3's tools are told.
     now: i64,
 }
@@ -117,7 +120,13 @@ impl Named {
         if let Some(system) = &choice.default_system {
             declaration.default_system.clone_from(system);
         }
-        Ok(Named { name: name.into(), declaration, enable_thinking: choice.enable_thinking.unwrap_or(true), now })
+        Ok(Named {
+            name: name.into(),
+            declaration,
+            enable_thinking: choice.enable_thinking.unwrap_or(true),
+            preserve_thinking: choice.preserve_thinking,
+            now,
+        })
     }
 
     /// The names of all templates.
@@ -171,8 +180,8 @@ impl Named {
     ///
     /// # Errors
     /// [`Error::Config`] for tools that the template cannot write, and what the tokenizer fails with.
-    pub(super) fn encode(&self, tokenizer: &Tokenizer, conversation: &Conversation, mask_history: bool) -> Result<Turns> {
-        let pieces = self.pieces(tokenizer, conversation, mask_history)?;
+    pub(super) fn encode(&self, tokenizer: &Tokenizer, conversation: &Conversation, earlier: Earlier) -> Result<Turns> {
+        let pieces = self.pieces(tokenizer, conversation, earlier)?;
         let pieces = pieces.iter().map(|bits| ids(bits, tokenizer)).collect::<Result<Vec<_>>>()?;
         let eos = tokenizer.eos().filter(|_| self.declaration.efficient_eos);
         let opening = eos.map_or(Opening::Nothing, Opening::UnlessFirst);
@@ -184,7 +193,7 @@ impl Named {
 
     /// The conversation as text, to compare it with another template's.
     pub(super) fn text(&self, tokenizer: &Tokenizer, conversation: &Conversation) -> Result<String> {
-        let pieces = self.pieces(tokenizer, conversation, false)?;
+        let pieces = self.pieces(tokenizer, conversation, Earlier::Learned)?;
         let bits = pieces.into_iter().flatten();
         let text = |bit| match bit {
             Bit::Text(text) => text,
@@ -194,7 +203,7 @@ impl Named {
     }
 
     /// The bits of each message.
-    fn pieces(&self, tokenizer: &Tokenizer, conversation: &Conversation, mask_history: bool) -> Result<Vec<Vec<Bit>>> {
+    fn pieces(&self, tokenizer: &Tokenizer, conversation: &Conversation, earlier: Earlier) -> Result<Vec<Vec<Bit>>> {
         let d = &self.declaration;
         let (system, messages) = match conversation.messages.split_first() {
             Some((first, rest)) if first.role == "system" => (first.content.as_str(), rest),
@@ -207,7 +216,7 @@ impl Named {
             (false, None) => return Err(self.fault("writes no tools; name a tool_format (default, glm4, llama3, mistral or qwen)")),
         };
         let mut messages = self.as_pairs(messages)?;
-        self.cut_thoughts(&mut messages, mask_history)?;
+        self.cut_thoughts(&mut messages, earlier)?;
 
         let mut pieces: Vec<Vec<Bit>> = Vec::with_capacity(messages.len());
         for (i, (kind, content)) in messages.iter().enumerate() {
@@ -233,7 +242,7 @@ impl Named {
             put(slots, &text, tokenizer, &mut bits);
             pieces.push(bits);
         }
-        self.add_empty_thoughts(&messages, &mut pieces, mask_history);
+        self.add_empty_thoughts(&messages, &mut pieces, earlier);
         Ok(pieces)
     }
 
@@ -271,7 +280,7 @@ impl Named {
     }
 
     /// Leaves thoughts out of answers where they are not wanted.
-    fn cut_thoughts(&self, messages: &mut [(Kind, String)], mask_history: bool) -> Result<()> {
+    fn cut_thoughts(&self, messages: &mut [(Kind, String)], earlier: Earlier) -> Result<()> {
         let d = &self.declaration;
         if d.class != Class::Reasoning {
             return Ok(());
@@ -279,8 +288,9 @@ impl Named {
         let pattern = format!("(?s){}(.*?){}", fancy_regex::escape(&d.thought_words.0), fancy_regex::escape(&d.thought_words.1));
         let pattern = Regex::new(&pattern).map_err(|e| self.fault(&e.to_string()))?;
         let last = messages.len().saturating_sub(1);
+        let discards = earlier != Earlier::Learned && !self.preserve_thinking;
         for (i, (_, content)) in messages.iter_mut().enumerate().skip(1).step_by(2) {
-            if !self.enable_thinking || mask_history && i < last {
+            if !self.enable_thinking || discards && i < last {
                 *content = pattern.replace_all(content, NoExpand("")).trim_start_matches('\n').to_string();
             }
         }
@@ -288,12 +298,17 @@ impl Named {
     }
 
     /// Puts an empty thought before answers without one: as part of the answer where the model thinks, else as part of the prompt.
-    fn add_empty_thoughts(&self, messages: &[(Kind, String)], pieces: &mut [Vec<Bit>], mask_history: bool) {
+    fn add_empty_thoughts(&self, messages: &[(Kind, String)], pieces: &mut [Vec<Bit>], earlier: Earlier) {
         let (open, close) = &self.declaration.thought_words;
         if self.declaration.class != Class::Reasoning {
             return;
         }
-        let first = if mask_history { messages.len().saturating_sub(2) } else { 0 };
+        let last_alone = match earlier {
+            Earlier::Learned => false,
+            Earlier::Masked => !self.preserve_thinking,
+            Earlier::Prompt => true,
+        };
+        let first = if last_alone { messages.len().saturating_sub(2) } else { 0 };
         for i in (first..messages.len().saturating_sub(1)).step_by(2) {
             let answer = &messages[i + 1].1;
             if answer.contains(open.trim()) || answer.contains(close.trim()) {

@@ -21,6 +21,9 @@ impl Tokenizer {
         if let Some(thinking) = choice.enable_thinking {
             self.template.set_variable("enable_thinking", json!(thinking));
         }
+        if choice.preserve_thinking {
+            self.template.set_variable("preserve_thinking", json!(true));
+        }
         let Some(name) = &choice.name else {
             if choice.tool_format.is_some() {
                 let reason = "it belongs to a template: NAME; the checkpoint's own template writes tools in its own way";

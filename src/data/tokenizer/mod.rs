@@ -1,6 +1,7 @@
 //! A checkpoint's tokenizer: `tokenizer.json` through the tokenizers library, and what the files beside it say about
 //! special tokens and the chat template.
 
+mod added;
 mod bounds;
 mod choice;
 mod long;
@@ -11,6 +12,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
 
+pub use self::added::{AddedTokens, add_tokens};
 use self::bounds::MAX_TOKEN;
 use self::read::{add_configured_tokens, ids, load_inner, load_template, optional_json, special_tokens};
 pub use self::stream::TextStream;

@@ -3,25 +3,22 @@
 //! The validator has already applied every repair to its view; what remains are the files beside the weights, and writing. The original
 //! is only read. The new directory is written under a temporary name, validated like any other, and renamed only if it is ready.
 
-use std::collections::BTreeMap;
-use std::ops::Range;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-
-use async_trait::async_trait;
-use serde_json::{Map, Value};
 
 use super::super::case::{Validation, examine};
 use super::super::code::Code;
 use super::super::options::{Options, Progress};
 use super::super::report::{Finding, Report, Verdict};
 use super::super::source::ViewParams;
-use super::{Repair, set};
+use super::Repair;
+use super::patched::Patched;
 use crate::adapter::{Adapter, Merged};
 use crate::checkpoint::{Carry, Checkpoint, Dtype, ModelSource, NewDirectory, WriteOptions, dtype_name, write_checkpoint};
 use crate::error::{Error, Result};
-use crate::model::config::{CONFIG_FILE, parse_object};
+use crate::model::config::CONFIG_FILE;
 use crate::model::{ModelConfig, ParamDecl};
-use crate::platform::{Directory, Entry, OutputDirectory, as_directory, without_byte_order_mark};
+use crate::platform::{Directory, OutputDirectory, as_directory, without_byte_order_mark};
 
 const GENERATION_CONFIG: &str = "generation_config.json";
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
@@ -48,7 +45,6 @@ pub async fn fix(
     options: &Options,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Fixed> {
-    let label = dir.label();
     // The result is guaranteed to be ready, so the weights are read whatever the options say.
     let options = &Options { quick: false, ..options.clone() };
     let validation = examine(dir, options, progress).await?;
@@ -56,6 +52,19 @@ pub async fn fix(
     if validation.report.verdict == Verdict::Unusable || repairs().next().is_none() {
         return Ok(Fixed { before: validation.report, steps: Vec::new(), after: None });
     }
+    written(validation, parent, name, options, progress).await
+}
+
+/// Writes what was validated, with its repairs, as `name` in `parent`.
+pub(super) async fn written(
+    validation: Validation,
+    parent: &dyn OutputDirectory,
+    name: &str,
+    options: &Options,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Fixed> {
+    let label = validation.dir.label();
+    let repairs = || validation.report.findings.iter().filter_map(|finding| Some((finding, finding.repair.as_ref()?)));
     // Some settings can only be decided by running the model, but there is no device.
     if let Some((finding, _)) = repairs().find(|(_, repair)| matches!(repair, Repair::Score(_))) {
         let reason = format!("{finding}. This needs a graphics device, or the base (--base DIR); nothing was written");
@@ -71,7 +80,8 @@ pub async fn fix(
     let written = match steps {
         Ok(mut steps) => {
             steps.extend(new.cleared());
-            check(as_directory(out).into(), options, progress).await.map(|after| (steps, after))
+            let options = Options { as_adapter: false, ..options.clone() };
+            check(as_directory(out).into(), &options, progress).await.map(|after| (steps, after))
         }
         Err(error) => Err(error),
     };
@@ -79,9 +89,9 @@ pub async fn fix(
     Ok(Fixed { before: validation.report, steps, after: Some(after) })
 }
 
-/// Validates what was written; the base was already compared.
-async fn check(dir: Rc<dyn Directory>, options: &Options, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Report> {
-    let options = Options { base: None, as_adapter: false, ..options.clone() };
+/// Validates what was written; a model's base was already compared.
+pub(super) async fn check(dir: Rc<dyn Directory>, options: &Options, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Report> {
+    let options = Options { base: options.base.clone().filter(|_| options.as_adapter), ..options.clone() };
     let report = examine(dir.clone(), &options, progress).await?.report;
     if report.verdict == Verdict::Ready {
         return Ok(report);
@@ -118,12 +128,10 @@ async fn write(validation: &Validation, out: &dyn OutputDirectory, options: &Opt
     let write_options = WriteOptions { dtype: dtype.0, ..WriteOptions::default() };
     write_checkpoint(out, &write_options, &config, &source.params, &source, &carry).await?;
     out.sync().await?;
-    let left: Vec<String> = left_behind(&files, out, validation).await?;
-    if !left.is_empty() {
-        const NAMED: usize = 6;
-        let more = if left.len() > NAMED { format!(" and {} more", left.len() - NAMED) } else { String::new() };
-        steps.push(format!("leave behind what is no part of a model: {}{more}", left[..left.len().min(NAMED)].join(", ")));
-    }
+    let is_weights = |name: &str| {
+        validation.view.files.iter().any(|file| file.name() == name) || name.ends_with(".index.json") || name == GENERATION_CONFIG
+    };
+    steps.extend(left_behind(&*files.dir, out, "a model", is_weights).await?);
     Ok(steps)
 }
 
@@ -196,74 +204,19 @@ fn common_dtype(params: &[ParamDecl], dtype_of: impl Fn(&str) -> Option<Dtype>) 
     }
 }
 
-/// Files of the original that the new directory lacks, except weights.
-async fn left_behind(files: &Patched, out: &dyn OutputDirectory, validation: &Validation) -> Result<Vec<String>> {
+/// The sentence that names the files of the original that the new directory lacks, a folder as one; None when there are none but those
+/// that `taken` knows to be in it under another name.
+pub(super) async fn left_behind(
+    from: &dyn Directory,
+    out: &dyn OutputDirectory,
+    what: &str,
+    taken: impl Fn(&str) -> bool,
+) -> Result<Option<String>> {
+    const NAMED: usize = 6;
     let written: Vec<String> = out.list().await?.into_iter().map(|entry| entry.name).collect();
-    let is_weights = |name: &str| {
-        validation.view.files.iter().any(|file| file.name() == name) || name.ends_with(".index.json") || name == GENERATION_CONFIG
-    };
-    let entries = files.dir.list().await?;
-    Ok(entries.into_iter().map(|entry| entry.name).filter(|name| !written.contains(name) && !is_weights(name)).collect())
-}
-
-/// A directory with some small files changed or removed.
-struct Patched {
-    dir: Rc<dyn Directory>,
-    changed: BTreeMap<String, Option<Vec<u8>>>,
-}
-
-impl Patched {
-    async fn edit(&mut self, name: &str, fields: &[(String, Value)]) -> Result<()> {
-        let mut map: Map<String, Value> = match self.size(name).await? {
-            Some(_) => parse_object(name, &self.read(name).await?)?,
-            None => Map::new(),
-        };
-        for (key, value) in fields {
-            set(&mut map, key, value.clone());
-        }
-        self.changed.insert(name.to_string(), Some(format!("{:#}\n", Value::Object(map)).into_bytes()));
-        Ok(())
-    }
-}
-
-#[async_trait(?Send)]
-impl Directory for Patched {
-    fn label(&self) -> String {
-        self.dir.label()
-    }
-
-    async fn list(&self) -> Result<Vec<Entry>> {
-        let mut entries = self.dir.list().await?;
-        entries.retain(|entry| !self.changed.contains_key(&entry.name));
-        entries
-            .extend(self.changed.iter().filter_map(|(name, bytes)| Some(Entry { name: name.clone(), size: bytes.as_ref()?.len() as u64 })));
-        entries.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(entries)
-    }
-
-    async fn size(&self, name: &str) -> Result<Option<u64>> {
-        match self.changed.get(name) {
-            Some(bytes) => Ok(bytes.as_ref().map(|bytes| bytes.len() as u64)),
-            None => self.dir.size(name).await,
-        }
-    }
-
-    async fn read_range(&self, name: &str, range: Range<u64>) -> Result<Vec<u8>> {
-        match self.changed.get(name) {
-            None => self.dir.read_range(name, range).await,
-            Some(_) => {
-                let bytes = self.read(name).await?;
-                let part = bytes.get(range.start as usize..range.end as usize);
-                part.map(<[u8]>::to_vec).ok_or_else(|| Error::file(name, format!("the file ends at byte {}", bytes.len())))
-            }
-        }
-    }
-
-    async fn read(&self, name: &str) -> Result<Vec<u8>> {
-        match self.changed.get(name) {
-            None => self.dir.read(name).await,
-            Some(Some(bytes)) => Ok(bytes.clone()),
-            Some(None) => Err(Error::file(name, "there is no such file")),
-        }
-    }
+    let left = from.list().await?.into_iter().map(|entry| entry.name).filter(|name| !written.contains(name) && !taken(name));
+    let left: BTreeSet<String> = left.map(|name| name.split_once('/').map_or(name.clone(), |(folder, _)| format!("{folder}/"))).collect();
+    let more = if left.len() > NAMED { format!(" and {} more", left.len() - NAMED) } else { String::new() };
+    let named: Vec<&str> = left.iter().take(NAMED).map(String::as_str).collect();
+    Ok((!left.is_empty()).then(|| format!("leave behind what is no part of {what}: {}{more}", named.join(", "))))
 }

@@ -1,13 +1,16 @@
 //! Repairs, as data: a rule that finds a fault describes how to repair it, the validator continues with the view as repaired so far
 //! ([`View::apply`]), and `--fix` writes that view.
 
+mod adopt;
 mod fix;
+mod patched;
 
 use std::collections::HashSet;
 use std::fmt;
 
 use serde_json::{Map, Value};
 
+pub use adopt::adopt;
 pub use fix::{Fixed, fix};
 
 use super::view::View;
@@ -20,6 +23,13 @@ pub enum Repair {
     UseSubdirectory(String),
     /// Read the named pickles with the restricted reader.
     ConvertPickle(Vec<String>),
+    /// Put the parameters together from the pieces in the processes' files.
+    GatherShards {
+        /// The folder of the files, within the directory.
+        folder: String,
+        /// The number of processes.
+        processes: usize,
+    },
     /// Write the weights under the standard name, with an index made from the headers.
     RewriteWeights,
     /// Strip the byte order mark of a file.
@@ -95,6 +105,10 @@ impl fmt::Display for Repair {
         match self {
             Repair::UseSubdirectory(name) => write!(f, "take the model from {name}/"),
             Repair::ConvertPickle(files) => write!(f, "convert {} to safetensors", files.join(", ")),
+            Repair::GatherShards { folder, processes: 1 } => write!(f, "take the weights from {folder}"),
+            Repair::GatherShards { folder, processes } => {
+                write!(f, "put the weights together from the pieces of {processes} processes in {folder}")
+            }
             Repair::RewriteWeights => f.write_str("write the weights under the standard name, with a new index where there are shards"),
             Repair::StripByteOrderMark(file) => write!(f, "strip the byte order mark of {file}"),
             Repair::CopyFromBase(files) => write!(f, "copy {} from the base", files.join(", ")),

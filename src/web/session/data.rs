@@ -247,7 +247,7 @@ fn exchange(record: &Record) -> Option<Exchange> {
 /// A cache key of everything in a recipe that affects the samples.
 fn key(recipe: &Recipe) -> String {
     let encoding = Encoding::training(recipe);
-    let template = (&recipe.template, &recipe.tool_format, &recipe.default_system, recipe.enable_thinking);
+    let template = (&recipe.template, &recipe.tool_format, &recipe.default_system, recipe.enable_thinking, recipe.preserve_thinking);
     let eval = (!recipe.eval_dataset.is_empty(), recipe.val_size, recipe.do_eval, recipe.seed);
     format!("{encoding:?} {template:?} {eval:?} {:?} {:?} {:?}", recipe.on_bad_record, recipe.max_samples, recipe.dataset)
 }

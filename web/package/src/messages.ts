@@ -896,7 +896,9 @@ export type Score = {
   /** Target tokens. */
   tokens: number,
   /** Samples. */
-  samples: number
+  samples: number,
+  /** The mean of the samples' shares of targets that are the likeliest token, where that was asked for. */
+  accuracy?: number
 };
 
 /** A token of a conversation as training sees it. */

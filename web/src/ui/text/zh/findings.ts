@@ -9,7 +9,7 @@ export const findings: NonNullable<typeof english.findings> = {
   parent_of_checkpoints: "这是一次训练的输出文件夹，模型在其中的 checkpoint-N 里。请给出检查点自己的文件夹。",
   meta_format: "权重是 Meta 的格式（params.json、consolidated.*.pth）。请用 transformers 的 convert_llama_weights_to_hf.py 转换。",
   gguf: "这是 llama.cpp 使用的 GGUF 文件。请找到它所来自的 Hugging Face 文件夹；大多数 GGUF 文件经过量化，不能训练。",
-  zero_shards: "这是没有汇总的 DeepSpeed ZeRO 分片。请在检查点的文件夹里运行 python zero_to_fp32.py . model.bin，然后重新检查。",
+  zero_shards: "这是没有汇总的 DeepSpeed ZeRO 分片。修复会把各个进程保存的 f32 权重拼合成完整的模型。",
   fsdp_shards: "这是分片保存的 FSDP 状态（.distcp）。请对该文件夹运行 accelerate merge-weights，然后重新检查。",
   no_weights: "有配置，但没有权重。请把 model.safetensors，或各个分片及其索引复制到这里。",
   pickle_weights: "权重是 Python pickle（.bin、.pt），加载它可能会执行代码。修复时用不执行任何代码的方式读出张量，写成 safetensors。",
