@@ -100,12 +100,14 @@ fn no_product_of_a_step_starves_a_gpu() {
     for (model, sizes) in [(SMOLLM2_135M, [256, 512, 1024, 2048]), (QWEN2_5_0_5B, [256, 384, 1024, 2048])] {
         for tokens in sizes {
             for family in GPUS {
-                let program = full_step(model, family, tokens);
-                let products: Vec<_> = program.dispatches.iter().filter(|d| d.shape.is_some()).collect();
-                assert!(products.len() > 250, "{} products", products.len());
-                for d in products {
-                    let workgroups: u32 = d.workgroups.iter().product();
-                    assert!(workgroups >= 200, "{family:?}, {tokens} tokens: {} {:?} has {:?}", d.shader.name, d.shape, d.workgroups);
+                for (method, program) in [("full", full_step(model, family, tokens)), ("LoRA", lora_step(model, family, tokens))] {
+                    let products: Vec<_> = program.dispatches.iter().filter(|d| d.shape.is_some()).collect();
+                    assert!(products.len() > 150, "{method}: {} products", products.len());
+                    for d in products {
+                        let (workgroups, shape) = (d.workgroups.iter().product::<u32>(), d.shape);
+                        let what = || format!("{family:?}, {method}, {tokens} tokens: {} {shape:?} has {:?}", d.shader.name, d.workgroups);
+                        assert!(workgroups >= 200, "{}", what());
+                    }
                 }
             }
         }
