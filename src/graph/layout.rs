@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::{Param, ParamId};
-use crate::gpu::Profile;
+use crate::gpu::{BINDING_ALIGNMENT, Profile};
 use crate::kernels::WeightType;
 
 /// Rows of one parameter that lie together in one arena.
@@ -19,6 +19,8 @@ pub struct PieceLayout {
     pub offset: u64,
     /// Bytes in the weights' arena.
     pub bytes: u64,
+    /// Its bytes in the buffer of each of the optimiser's states; what a state keeps of columns is with the first piece.
+    pub states: Vec<Range<u64>>,
 }
 
 /// Numbers that share one scale in a state of 8 bits.
@@ -33,15 +35,29 @@ pub enum StateEncoding {
     Codes,
     /// An f32 for each block of [`STATE_BLOCK`] numbers.
     Scales,
+    /// An f32 for each row of a matrix.
+    Rows,
+    /// An f32 for each column of a matrix, padded to a multiple of four.
+    Columns,
 }
 
 impl StateEncoding {
-    /// Bytes of the state of some f32 weights of `bytes` bytes that begin with a block.
-    pub fn bytes(self, bytes: u64) -> u64 {
+    /// Where the state of some f32 weights lies that begin with a block: they are `rows` rows of `columns` padded columns of a matrix, the first
+    /// of it or not. `end` is where the state before it ends.
+    fn place(self, weights: &Range<u64>, rows: usize, columns: usize, is_first: bool, end: u64) -> Range<u64> {
+        let bytes = weights.end - weights.start;
+        let own = |bytes: u64| {
+            let start = end.next_multiple_of(BINDING_ALIGNMENT);
+            start..start + bytes
+        };
+        let like_weights = |of: fn(u64) -> u64| of(weights.start)..of(weights.start) + of(bytes);
         match self {
-            StateEncoding::F32 => bytes,
-            StateEncoding::Codes => bytes / 4,
-            StateEncoding::Scales => bytes.div_ceil(4 * STATE_BLOCK) * 4,
+            StateEncoding::F32 => weights.clone(),
+            StateEncoding::Codes => like_weights(|bytes| bytes / 4),
+            StateEncoding::Scales => like_weights(|bytes| bytes.div_ceil(4 * STATE_BLOCK) * 4),
+            StateEncoding::Rows => own(rows as u64 * 4),
+            StateEncoding::Columns if is_first => own(columns as u64 * 4),
+            StateEncoding::Columns => end..end,
         }
     }
 }
@@ -62,6 +78,8 @@ pub struct Arena {
     pub group: Group,
     /// Bytes of the weights.
     pub bytes: u64,
+    /// Bytes of each of the optimiser's states.
+    pub states: Vec<u64>,
 }
 
 /// What the parameters of one arena have in common.
@@ -122,14 +140,21 @@ impl ParamLayout {
                 let arena = match open.get(&key) {
                     Some(&a) if arenas[a].bytes.next_multiple_of(align) + bytes <= cap => a,
                     _ => {
-                        arenas.push(Arena { group, bytes: 0 });
+                        arenas.push(Arena { group, bytes: 0, states: vec![0; states.len()] });
                         open.insert(key, arenas.len() - 1);
                         arenas.len() - 1
                     }
                 };
                 let offset = arenas[arena].bytes.next_multiple_of(align);
                 arenas[arena].bytes = offset + bytes;
-                pieces[index].push(PieceLayout { rows: start..start + rows, arena: arena as u32, offset, bytes });
+                let places = states.iter().zip(&mut arenas[arena].states).map(|(state, end)| {
+                    let columns = p.shape.cols.next_multiple_of(4);
+                    let place = state.encoding.place(&(offset..offset + bytes), rows, columns, start == 0, *end);
+                    *end = place.end;
+                    place
+                });
+                let states = places.collect();
+                pieces[index].push(PieceLayout { rows: start..start + rows, arena: arena as u32, offset, bytes, states });
                 start += rows;
             }
         }
@@ -158,7 +183,7 @@ impl ParamLayout {
 
     /// Bytes of all that the optimiser keeps.
     pub fn states_bytes(&self) -> u64 {
-        self.arenas.iter().flat_map(|a| a.group.states.iter().map(|state| state.encoding.bytes(a.bytes))).sum()
+        self.arenas.iter().flat_map(|arena| &arena.states).sum()
     }
 
     /// What the optimiser keeps for a parameter.

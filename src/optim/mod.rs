@@ -68,6 +68,8 @@ struct Trained {
     decays: bool,
     lr_scale: f32,
     states: &'static [State],
+    /// Bytes of each state.
+    state_bytes: Vec<u64>,
 }
 
 impl Trained {
@@ -80,6 +82,7 @@ impl Trained {
                 decays: arena.group.decays,
                 lr_scale: arena.group.lr_scale,
                 states: arena.group.states,
+                state_bytes: arena.states.clone(),
             })
             .collect()
     }
@@ -102,8 +105,7 @@ impl Trained {
     }
 
     fn state(&self, index: u8) -> Bind {
-        let size = self.states[index as usize].encoding.bytes(self.bytes);
-        Bind { resource: Resource::State(self.arena, index), offset: 0, size }
+        Bind { resource: Resource::State(self.arena, index), offset: 0, size: self.state_bytes[index as usize] }
     }
 }
 

@@ -66,8 +66,8 @@ impl ParamStore {
             }
             let gradients = gpu.buffer("gradients", arena.bytes).await?;
             let mut states = Vec::new();
-            for state in arena.group.states {
-                states.push(gpu.buffer(state.name, state.encoding.bytes(arena.bytes)).await?);
+            for (state, bytes) in arena.group.states.iter().zip(&arena.states) {
+                states.push(gpu.buffer(state.name, *bytes).await?);
             }
             all.push(Some(Training { gradients, states }));
         }
@@ -88,13 +88,12 @@ impl ParamStore {
     /// # Errors
     /// [`crate::Error::Gpu`] when the device is lost.
     pub async fn download_state(&self, gpu: &Gpu, index: u8, param: ParamId) -> Result<Vec<u8>> {
-        let encoding = self.layout.states(param)[index as usize].encoding;
         let mut out = Vec::new();
         for piece in self.layout.pieces(param) {
             let Some(buffer) = self.buffer(Part::State(index), piece.arena) else { continue };
-            let (first, bytes) = (encoding.bytes(piece.offset), encoding.bytes(piece.bytes));
-            for start in (0..bytes).step_by(READBACK_BYTES as usize) {
-                out.extend(gpu.read(buffer, first + start, (bytes - start).min(READBACK_BYTES)).await?);
+            let place = &piece.states[index as usize];
+            for start in place.clone().step_by(READBACK_BYTES as usize) {
+                out.extend(gpu.read(buffer, start, (place.end - start).min(READBACK_BYTES)).await?);
             }
         }
         Ok(out)
@@ -102,20 +101,20 @@ impl ParamStore {
 
     /// Uploads what [`ParamStore::download_state`] returned. `bytes` has [`ParamStore::state_bytes`] bytes.
     pub fn upload_state(&self, gpu: &Gpu, index: u8, param: ParamId, bytes: &[u8]) {
-        let encoding = self.layout.states(param)[index as usize].encoding;
         let mut rest = bytes;
         for piece in self.layout.pieces(param) {
             let Some(buffer) = self.buffer(Part::State(index), piece.arena) else { continue };
-            let (part, after) = rest.split_at((encoding.bytes(piece.bytes) as usize).min(rest.len()));
-            gpu.write(buffer, encoding.bytes(piece.offset), part);
+            let place = &piece.states[index as usize];
+            let (part, after) = rest.split_at(((place.end - place.start) as usize).min(rest.len()));
+            gpu.write(buffer, place.start, part);
             rest = after;
         }
     }
 
     /// Bytes of a state of a parameter, its padding included.
     pub fn state_bytes(&self, index: u8, param: ParamId) -> u64 {
-        let encoding = self.layout.states(param)[index as usize].encoding;
-        self.layout.pieces(param).iter().map(|piece| encoding.bytes(piece.bytes)).sum()
+        let of = |place: &Range<u64>| place.end - place.start;
+        self.layout.pieces(param).iter().map(|piece| of(&piece.states[index as usize])).sum()
     }
 
     /// Uploads whole rows of an f32 parameter; `data` is rows × cols without padding.

@@ -40,7 +40,9 @@ pub(super) async fn write(master: bool, engine: &Engine, dir: &dyn OutputDirecto
         let (dtype, shape) = match encoding {
             StateEncoding::F32 => (Dtype::F32, numbers(d)),
             StateEncoding::Codes => (Dtype::U8, vec![engine.state_bytes(*index, *state)]),
-            StateEncoding::Scales => (Dtype::F32, vec![engine.state_bytes(*index, *state) / 4]),
+            StateEncoding::Scales | StateEncoding::Rows | StateEncoding::Columns => {
+                (Dtype::F32, vec![engine.state_bytes(*index, *state) / 4])
+            }
         };
         infos.push(TensorInfo::new(format!("{name}.{}", d.name), dtype, shape));
     }
@@ -52,7 +54,7 @@ pub(super) async fn write(master: bool, engine: &Engine, dir: &dyn OutputDirecto
         let name = format!("{name}.{}", engine.declarations[index].name);
         match encoding {
             StateEncoding::F32 => write_rows(&mut file, &name, engine, index, Part::State(state)).await?,
-            StateEncoding::Codes | StateEncoding::Scales => file.write(&name, &engine.read_state(index, state).await?).await?,
+            _ => file.write(&name, &engine.read_state(index, state).await?).await?,
         }
     }
     for index in trained {
