@@ -24,6 +24,8 @@ struct Step {
     tokens: u32,
     /// Number of different positions of this micro-batch (buckets of the position embedding's gradient).
     position_buckets: u32,
+    /// Adafactor: what the running means take of this step's squares, t^-0.8.
+    factor_rate: f32,
     /// Row of the RoPE tables with the angles of position 0: LongRoPE has other angles for long sequences than for short ones.
     rope_row: u32,
     /// Number of answers that are compared: two for each sample of preferences, 0 without preferences.

@@ -15,7 +15,7 @@ use crate::gpu::{Gpu, MeasuredTuning, Profile};
 use crate::graph::{Param, ParamLayout, Purpose, WeightType};
 use crate::kernels::{DeviceClass, Dispatch, StepValues, Tuning, TuningChoice, shown};
 use crate::model::{ModelConfig, forward, params};
-use crate::optim::{Optimizer, update_program};
+use crate::optim::{Optimizer, Role, update_program};
 use crate::plan::{Options, ParamStore, Program, Runner, compile};
 
 /// A value is taken when what it changes takes at most this share of the time: anything closer is noise.
@@ -97,7 +97,7 @@ impl Trial {
         let params: Vec<Param> =
             params(&config).iter().map(|declaration| forward::graph_param(declaration, true, |_| WeightType::F32)).collect();
         let params = Rc::new(params);
-        let layout = ParamLayout::with_states(&params, gpu.profile(), |_| Optimizer::default().states(1, false));
+        let layout = ParamLayout::with_states(&params, gpu.profile(), |_| Optimizer::default().states(1, Role::Matrix));
         let store = Rc::new(ParamStore::allocate_as(gpu, params.clone(), layout, true).await?);
         let runner = Runner::new(gpu.clone(), store).await?;
         let ids: Vec<u32> = (0..TOKENS as u32).map(|i| i * 7 % 8192).collect();
@@ -112,7 +112,7 @@ impl Trial {
         let (tokens, purpose, context) = match probe {
             Probe::Step => (program_tokens(TOKENS), Purpose::Train, TOKENS),
             Probe::Token => (1, Purpose::Generate { cache_rows: CONTEXT, logit_rows: 1 }, CONTEXT),
-            Probe::Update => return update_program(layout, tuning, &Optimizer::default()),
+            Probe::Update => return update_program(&self.params, layout, tuning, &Optimizer::default()),
         };
         compile(&forward::build(&self.config, self.params.clone(), tokens, purpose, context), layout, &profile, Options::default())
     }

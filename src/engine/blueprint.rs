@@ -9,7 +9,7 @@ use crate::gpu::Profile;
 use crate::graph::{Adapted, Change, Graph, Objective, Param, ParamLayout, WeightType};
 use crate::model::{ModelConfig, ParamDecl, ParamKind, forward};
 use crate::ops::dora;
-use crate::optim::update_program;
+use crate::optim::{Role, update_program};
 use crate::plan::{Budget, Memory, Options, Program, compile};
 
 /// A planned engine: `rootstock estimate` prints its memory, [`Engine::load_planned`](super::Engine::load_planned) takes it over.
@@ -53,8 +53,13 @@ impl Blueprint {
         let params = Rc::new(params);
         let states = |index: usize| match declarations.get(index) {
             Some(decl) => {
-                let is_embedding = matches!(decl.kind, ParamKind::Embedding | ParamKind::PositionEmbedding);
-                options.optimizer.states(decl.rows * decl.cols, is_embedding)
+                let role = match decl.kind {
+                    _ if decl.rows == 1 => Role::Vector,
+                    ParamKind::Embedding | ParamKind::PositionEmbedding => Role::Embedding,
+                    ParamKind::Head => Role::Head,
+                    _ => Role::Matrix,
+                };
+                options.optimizer.states(decl.rows * decl.cols, role)
             }
             None => &[], // what is computed has no state
         };
@@ -67,7 +72,7 @@ impl Blueprint {
             budget.add(&program);
             programs.push(((kind, tokens), Rc::new(program)));
         }
-        let update = training.then(|| Rc::new(update_program(&layout, &profile.tuning, &options.optimizer)));
+        let update = training.then(|| Rc::new(update_program(&params, &layout, &profile.tuning, &options.optimizer)));
         let norms = Rc::new(dora::norm_program(&params, &layout, &profile.tuning));
         update.iter().for_each(|update| budget.add(update));
         budget.add(&norms);

@@ -1,17 +1,21 @@
 //! From gradients to new weights: the global norm, clipping and the optimiser, as a program of its own that runs once an optimiser step.
 
+mod adafactor;
 mod adamw;
 mod adamw8;
 mod lion;
+mod muon;
 mod norm;
 mod sgd;
 
-use crate::graph::{ParamLayout, State, StateEncoding};
+use crate::graph::{Param, ParamId, ParamLayout, PieceLayout, State, StateEncoding};
 use crate::kernels::{Bind, Dispatch, Owner, Phase, Resource, STATS_BYTES, Tuning};
 use crate::plan::Program;
 
+pub use adafactor::Adafactor;
 pub use adamw::AdamW;
 pub use lion::Lion;
+pub use muon::Muon;
 pub use sgd::Sgd;
 
 /// The rule that turns gradients into new weights, with what does not change during a run.
@@ -25,6 +29,23 @@ pub enum Optimizer {
     Sgd(Sgd),
     /// Lion.
     Lion(Lion),
+    /// Adafactor.
+    Adafactor(Adafactor),
+    /// Muon for the matrices of the layers, AdamW for the rest.
+    Muon(Muon),
+}
+
+/// What a parameter is to an optimiser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// A row of numbers: a norm, a bias.
+    Vector,
+    /// A table whose rows are looked up.
+    Embedding,
+    /// The output head.
+    Head,
+    /// Any other matrix.
+    Matrix,
 }
 
 impl Default for Optimizer {
@@ -49,10 +70,13 @@ const MOMENTUM: &[State] = &[FIRST_MOMENT];
 impl Optimizer {
     /// What it keeps for a parameter of so many numbers. Moments of embeddings stay in f32, as transformers has bitsandbytes keep them:
     /// most of their rows get no gradient in a step.
-    pub fn states(&self, numbers: usize, is_embedding: bool) -> &'static [State] {
+    pub fn states(&self, numbers: usize, role: Role) -> &'static [State] {
         match self {
-            Optimizer::AdamW8bit(_) if numbers >= LEAST_8BIT && !is_embedding => MOMENTS_8BIT,
-            Optimizer::AdamW(_) | Optimizer::AdamW8bit(_) => MOMENTS,
+            Optimizer::AdamW8bit(_) if numbers >= LEAST_8BIT && role != Role::Embedding => MOMENTS_8BIT,
+            Optimizer::Adafactor(_) if role == Role::Vector => adafactor::WHOLE,
+            Optimizer::Adafactor(_) => adafactor::FACTORS,
+            Optimizer::Muon(_) if role == Role::Matrix => muon::BUFFER,
+            Optimizer::AdamW(_) | Optimizer::AdamW8bit(_) | Optimizer::Muon(_) => MOMENTS,
             Optimizer::Lion(_) => MOMENTUM,
             Optimizer::Sgd(_) => &[],
         }
@@ -60,6 +84,7 @@ impl Optimizer {
 }
 
 /// What the kernels of an optimiser bind for one arena.
+#[derive(Clone)]
 struct Trained {
     arena: u32,
     /// Bytes of its weights, a multiple of 16.
@@ -109,25 +134,73 @@ impl Trained {
     }
 }
 
+/// A parameter that an optimiser treats by itself.
+struct Matrix<'a> {
+    rows: usize,
+    cols: usize,
+    pieces: &'a [PieceLayout],
+}
+
+impl Matrix<'_> {
+    fn stride4(&self) -> u32 {
+        self.cols.div_ceil(4) as u32
+    }
+
+    fn bind(&self, piece: usize, resource: impl Fn(u32) -> Resource) -> Bind {
+        let PieceLayout { arena, offset, bytes, .. } = self.pieces[piece];
+        Bind { resource: resource(arena), offset, size: bytes }
+    }
+
+    fn gradient(&self, piece: usize) -> Bind {
+        self.bind(piece, Resource::Gradients)
+    }
+
+    fn weights(&self, piece: usize) -> Bind {
+        self.bind(piece, Resource::Weights)
+    }
+
+    fn state(&self, piece: usize, index: u8) -> Bind {
+        let place = &self.pieces[piece].states[index as usize];
+        let resource = Resource::State(self.pieces[piece].arena, index);
+        Bind { resource, offset: place.start, size: (place.end - place.start).next_multiple_of(16) }
+    }
+}
+
+/// The parameters of an arena, one by one.
+fn matrices<'a>(arena: u32, params: &'a [Param], layout: &'a ParamLayout) -> impl Iterator<Item = Matrix<'a>> {
+    params.iter().enumerate().filter_map(move |(index, param)| {
+        let pieces = layout.pieces(ParamId(index as u32));
+        // One that is cut may lie in several arenas: it goes with its first piece.
+        (pieces.first()?.arena == arena).then_some(Matrix { rows: param.shape.rows, cols: param.shape.cols, pieces })
+    })
+}
+
 fn stats() -> Bind {
     Bind { resource: Resource::Stats, offset: 0, size: STATS_BYTES }
 }
 
 /// The program that turns the gradients of an accumulation group into new weights. It needs no activations.
-pub fn update_program(layout: &ParamLayout, tuning: &Tuning, optimizer: &Optimizer) -> Program {
+pub fn update_program(params: &[Param], layout: &ParamLayout, tuning: &Tuning, optimizer: &Optimizer) -> Program {
     let trained = Trained::of(layout);
     let mut dispatches = norm::dispatches(&trained, tuning);
     let mut tables = Vec::new();
     for arena in &trained {
-        dispatches.push(match optimizer {
+        match optimizer {
             Optimizer::AdamW8bit(hyper) if arena.states == MOMENTS_8BIT => {
                 tables = adamw8::tables();
-                adamw8::dispatch(arena, hyper)
+                dispatches.push(adamw8::dispatch(arena, hyper));
             }
-            Optimizer::AdamW(hyper) | Optimizer::AdamW8bit(hyper) => adamw::dispatch(arena, hyper),
-            Optimizer::Sgd(hyper) => sgd::dispatch(arena, hyper),
-            Optimizer::Lion(hyper) => lion::dispatch(arena, hyper),
-        });
+            Optimizer::AdamW(hyper) | Optimizer::AdamW8bit(hyper) => dispatches.push(adamw::dispatch(arena, hyper)),
+            Optimizer::Sgd(hyper) => dispatches.push(sgd::dispatch(arena, hyper)),
+            Optimizer::Lion(hyper) => dispatches.push(lion::dispatch(arena, hyper)),
+            Optimizer::Adafactor(hyper) => {
+                dispatches.extend(matrices(arena.arena, params, layout).flat_map(|matrix| adafactor::dispatches(arena, &matrix, hyper)));
+            }
+            Optimizer::Muon(hyper) if arena.states == muon::BUFFER => {
+                dispatches.extend(matrices(arena.arena, params, layout).flat_map(|matrix| muon::dispatches(arena, &matrix, hyper)));
+            }
+            Optimizer::Muon(hyper) => dispatches.push(adamw::dispatch(&Trained { decays: true, ..arena.clone() }, &hyper.adamw)),
+        }
     }
     let owner = Owner { op: "optimizer", layer: None, phase: Phase::Update };
     let dispatches: Vec<Dispatch> = dispatches.into_iter().map(|d| Dispatch { owner, ..d }).collect();

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{Profile, human_bytes};
 use crate::graph::WeightType;
 use crate::model::{ModelConfig, ParamDecl, ParamKind, params};
-use crate::optim::{AdamW, Lion, Optimizer, Sgd};
+use crate::optim::{Adafactor, AdamW, Lion, Muon, Optimizer, Sgd};
 use crate::plan::Memory;
 
 /// What a run does and needs, computed once, before anything is allocated.
@@ -216,10 +216,14 @@ fn engine_options(recipe: &Recipe, method: Method, sequence: usize) -> EngineOpt
 fn optimizer(recipe: &Recipe) -> Optimizer {
     let (beta1, beta2, weight_decay) = (recipe.adam_beta1, recipe.adam_beta2, recipe.weight_decay);
     let adamw = AdamW { beta1, beta2, epsilon: recipe.adam_epsilon, weight_decay };
+    if recipe.use_muon {
+        return Optimizer::Muon(Muon { adamw });
+    }
     match recipe.optim {
         OptimizerName::Adamw => Optimizer::AdamW(adamw),
         OptimizerName::Adamw8bit => Optimizer::AdamW8bit(adamw),
         OptimizerName::Sgd => Optimizer::Sgd(Sgd { weight_decay }),
+        OptimizerName::Adafactor => Optimizer::Adafactor(Adafactor { weight_decay }),
         OptimizerName::Lion => Optimizer::Lion(Lion { beta1, beta2, weight_decay }),
     }
 }

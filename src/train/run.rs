@@ -22,6 +22,7 @@ use crate::data::Loader;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::kernels::{Stats, StepValues};
+use crate::optim::Adafactor;
 use crate::plan::PendingStats;
 
 /// Steps that may be queued before their results are read: enough that the GPU does not wait for the processor, and few, so that a loss
@@ -274,6 +275,7 @@ impl<'a> Run<'a> {
             learning_rate: self.last_lr as f32,
             bias_correction1: (1.0 / (1.0 - recipe.adam_beta1.powi(t))) as f32,
             bias_correction2: (1.0 / (1.0 - recipe.adam_beta2.powi(t))) as f32,
+            factor_rate: Adafactor::factor_rate(t as u32) as f32,
             max_grad_norm: recipe.max_grad_norm.unwrap_or(0.0) as f32,
             ..StepValues::default()
         };

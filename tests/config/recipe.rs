@@ -241,7 +241,7 @@ use_galore: true
 galore_rank: 8
 eval_strategy: sometimes
 load_best_model_at_end: true
-use_muon: true
+use_adam_mini: true
 ";
     let error = Recipe::parse("r.yaml", text, &["cutoff_len=none_at_all".into()]).expect_err("it has six faults").to_string();
     let lines: Vec<&str> = error.lines().collect();
@@ -253,7 +253,7 @@ use_muon: true
             "  - line 4: lerning: unknown key; did you mean learning_rate?",
             "  - line 5: use_galore: not supported: the optimiser is AdamW on whole gradients (galore_rank belongs to it)",
             "  - line 7: eval_strategy: 'sometimes' is not one of no, steps, epoch",
-            "  - line 9: use_muon: not supported: the optimiser is AdamW",
+            "  - line 9: use_adam_mini: not supported: the optimiser is AdamW with a second moment for each number",
             "  - cutoff_len: 'none_at_all' is not a whole number",
             "  - output_dir: this key is missing; write the directory that the result goes to",
         ],

@@ -4,10 +4,10 @@ use std::rc::Rc;
 
 use pollster::block_on;
 use rootstock::checkpoint::TensorFile;
-use rootstock::gpu::Gpu;
+use rootstock::gpu::{Gpu, Profile};
 use rootstock::graph::{Param, ParamId, ParamLayout, Shape, WeightType};
 use rootstock::kernels::{Resource, StepValues};
-use rootstock::optim::{AdamW, Lion, Optimizer, Sgd, update_program};
+use rootstock::optim::{Adafactor, AdamW, Lion, Muon, Optimizer, Role, Sgd, update_program};
 use rootstock::plan::{Budget, ParamStore, Part, Runner};
 use rootstock::platform::NativeDirectory;
 
@@ -33,7 +33,7 @@ fn floats(file: &TensorFile, name: &str) -> Vec<f32> {
     block_on(file.read_f32(name, 0..elements)).expect("it can be read")
 }
 
-fn params() -> Rc<Vec<Param>> {
+fn params(shapes: &[(usize, usize, bool)]) -> Rc<Vec<Param>> {
     let param = |(rows, cols, decays)| Param {
         name: "p".into(),
         shape: Shape { rows, cols },
@@ -43,38 +43,56 @@ fn params() -> Rc<Vec<Param>> {
         lr_scale: 1.0,
         adapted: Default::default(),
     };
-    Rc::new(SHAPES.into_iter().map(param).collect())
+    Rc::new(shapes.iter().copied().map(param).collect())
 }
 
 /// The store after all steps.
 fn run(gpu: &Rc<Gpu>, optimizer: &Optimizer) -> ParamStore {
-    let params = params();
-    let states = |index: usize| optimizer.states(SHAPES[index].0 * SHAPES[index].1, false);
-    let layout = ParamLayout::with_states(&params, gpu.profile(), states);
-    let program = update_program(&layout, &gpu.profile().tuning, optimizer);
+    run_shapes(gpu, gpu.profile(), optimizer, &SHAPES, 91)
+}
+
+/// The same for parameters of these shapes, laid out for this profile.
+fn run_shapes(gpu: &Rc<Gpu>, profile: &Profile, optimizer: &Optimizer, shapes: &[(usize, usize, bool)], seed: u64) -> ParamStore {
+    let params = params(shapes);
+    let role = |rows: usize| if rows == 1 { Role::Vector } else { Role::Matrix };
+    let states = |index: usize| optimizer.states(shapes[index].0 * shapes[index].1, role(shapes[index].0));
+    let layout = ParamLayout::with_states(&params, profile, states);
+    let program = update_program(&params, &layout, &gpu.profile().tuning, optimizer);
     let planned = Budget::of_store(&layout, true).total().optimizer_bytes;
+    let before = gpu.allocated_bytes();
     let store = Rc::new(block_on(ParamStore::allocate_as(gpu, params.clone(), layout, true)).expect("memory for a small test"));
-    let bound = program.binds().filter(|bind| matches!(bind.resource, Resource::State(..))).map(|bind| bind.size).sum::<u64>();
-    assert_eq!(bound, planned, "what the plan counts is what the kernels bind");
+    let weights: u64 = store.layout.arenas.iter().map(|arena| arena.bytes).sum();
+    // A buffer is a multiple of 16 bytes.
+    let rounded = 16 * store.layout.arenas.iter().map(|arena| 2 + arena.states.len() as u64).sum::<u64>();
+    let allocated = gpu.allocated_bytes() - before - 2 * weights;
+    assert!(allocated.abs_diff(planned) < rounded, "beside weights and gradients {planned} are planned, {allocated} allocated");
+    let mut ends = std::collections::BTreeMap::new();
+    for bind in program.binds().filter(|bind| matches!(bind.resource, Resource::State(..))) {
+        let end = ends.entry(bind.resource).or_insert(0);
+        *end = (bind.offset + bind.size).max(*end);
+    }
+    let bound = ends.values().sum::<u64>();
+    assert!(bound.abs_diff(planned) <= 16 * ends.len() as u64, "what the plan counts, {planned}, is what the kernels bind, {bound}");
     let mut runner = block_on(Runner::new(gpu.clone(), store.clone())).expect("memory for a small test");
     let prepared = block_on(runner.bind(&program)).expect("the device takes the kernels");
-    let mut random = Random::new(91);
+    let mut random = Random::new(seed);
     let vector = |random: &mut Random, (rows, cols, _): (usize, usize, bool), scale: f32| -> Vec<f32> {
         random.vector(rows * cols).iter().map(|v| *v as f32 * scale).collect()
     };
-    for (i, shape) in SHAPES.into_iter().enumerate() {
+    for (i, shape) in shapes.iter().copied().enumerate() {
         store.upload(gpu, Part::Weights, ParamId(i as u32), 0, &vector(&mut random, shape, 1.0));
     }
     runner.clear_stats();
     for t in 1..=STEPS {
         let scale = 10f64.powi(-((t - 1) % 7)) as f32;
-        for (i, shape) in SHAPES.into_iter().enumerate() {
+        for (i, shape) in shapes.iter().copied().enumerate() {
             store.upload(gpu, Part::Gradients, ParamId(i as u32), 0, &vector(&mut random, shape, scale));
         }
         let step = StepValues {
             learning_rate: RATE as f32,
             bias_correction1: (1.0 / (1.0 - BETAS.0.powi(t))) as f32,
             bias_correction2: (1.0 / (1.0 - BETAS.1.powi(t))) as f32,
+            factor_rate: Adafactor::factor_rate(t as u32) as f32,
             ..StepValues::default()
         };
         runner.run(&prepared, &step, &[]).expect("the program runs");
@@ -131,11 +149,39 @@ fn adamw_in_8_bits() {
     assert_weights(&gpu, &file, "adamw_8bit", &store, 1e-4);
 }
 
+/// Rows, columns, whether it decays: wide, a vector, tall, with rows that are padded, small.
+const MATRICES: [(usize, usize, bool); 5] = [(64, 96, true), (1, 50, false), (100, 48, true), (70, 33, true), (3, 8, true)];
+
+/// Those whose state is of the whole matrix, against transformers' Adafactor and LLaMA-Factory's Muon.
+#[test]
+fn adafactor_and_muon() {
+    let gpu = gpu();
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
+    let file =
+        block_on(TensorFile::open(Rc::new(NativeDirectory::new(dir)), "matrix_optimizers.safetensors")).expect("the fixture is there");
+    let adamw = AdamW { beta1: BETAS.0, beta2: BETAS.1, epsilon: EPSILON, weight_decay: DECAY };
+    // Matrices in pieces: the numbers of columns and of the whole go over all of them.
+    let cut = Profile { max_binding: 64 * 33 * 4, ..gpu.profile().clone() };
+    for (name, optimizer) in
+        [("adafactor", Optimizer::Adafactor(Adafactor { weight_decay: DECAY })), ("muon", Optimizer::Muon(Muon { adamw }))]
+    {
+        for profile in [gpu.profile(), &cut] {
+            let store = run_shapes(&gpu, profile, &optimizer, &MATRICES, 92);
+            for (i, (rows, _, _)) in MATRICES.into_iter().enumerate() {
+                let got = block_on(store.download(&gpu, Part::Weights, ParamId(i as u32), 0..rows)).expect("it can be read");
+                let want = floats(&file, &format!("{name}.{i}"));
+                let worst = got.iter().zip(&want).map(|(got, want)| (got - want).abs()).fold(0.0, f32::max);
+                assert!(worst <= 2e-5 && got.len() == want.len(), "{name}, parameter {i}: off by {worst:e}");
+            }
+        }
+    }
+}
+
 #[test]
 fn the_maps_of_8_bits_are_those_of_bitsandbytes() {
     let gpu = gpu();
     let optimizer = Optimizer::AdamW8bit(AdamW::default());
-    let layout = ParamLayout::with_states(&params(), gpu.profile(), |_| optimizer.states(1 << 20, false));
-    let program = update_program(&layout, &gpu.profile().tuning, &optimizer);
+    let layout = ParamLayout::with_states(&params(&SHAPES), gpu.profile(), |_| optimizer.states(1 << 20, Role::Matrix));
+    let program = update_program(&params(&SHAPES), &layout, &gpu.profile().tuning, &optimizer);
     assert_eq!(*program.tables[0].data, floats(&fixture(), "maps"), "to the same bits");
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use pollster::block_on;
 use rootstock::graph::{Param, ParamId, ParamLayout, Shape, WeightType};
 use rootstock::kernels::StepValues;
-use rootstock::optim::{AdamW, Optimizer, update_program};
+use rootstock::optim::{AdamW, Optimizer, Role, update_program};
 use rootstock::plan::{ParamStore, Part, Runner};
 
 use super::{gpu, profiles};
@@ -38,10 +38,10 @@ fn ten_steps_then_a_nan() {
         let mut random = Random::new(61);
         let params = Rc::new(params());
         let optimizer = Optimizer::AdamW(HYPER);
-        let layout = ParamLayout::with_states(&params, gpu.profile(), |_| optimizer.states(1, false));
+        let layout = ParamLayout::with_states(&params, gpu.profile(), |_| optimizer.states(1, Role::Matrix));
         let store = Rc::new(block_on(ParamStore::allocate_as(&gpu, params.clone(), layout, true)).expect("memory for a small test"));
         let mut runner = block_on(Runner::new(gpu.clone(), store.clone())).expect("memory for a small test");
-        let program = update_program(&store.layout, &profile.tuning, &optimizer);
+        let program = update_program(&params, &store.layout, &profile.tuning, &optimizer);
         let prepared = block_on(runner.bind(&program)).expect("the device takes the kernels");
         let upload = |part, i: usize, data: &[f64]| {
             store.upload(&gpu, part, ParamId(i as u32), 0, &data.iter().map(|v| *v as f32).collect::<Vec<_>>());

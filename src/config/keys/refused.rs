@@ -30,7 +30,6 @@ pub(super) const REFUSED: &[Key] = &[
     refused("use_apollo", "the optimiser is AdamW on whole gradients"),
     refused("use_badam", "the optimiser is AdamW on all trained parameters at once"),
     refused("use_adam_mini", "the optimiser is AdamW with a second moment for each number"),
-    refused("use_muon", "the optimiser is AdamW"),
     refused("optim_args", "the optimiser is AdamW"),
     refused("optim_target_modules", "the optimiser is AdamW"),
     refused("export_quantization_bit", "weights are written as they are, not quantised"),

@@ -1,0 +1,45 @@
+// Sums of squares of Adafactor's update, a row each: u = g / sqrt(r / mean(r)) / sqrt(c), with the factors of the row and of the columns.
+// Saves memory: the update itself is not kept, it is computed again where it is applied.
+// The lanes of a row share its sum in a fixed order, so the same bits every run.
+// use: shared/stats.wgsl
+// use: shared/row_sum.wgsl
+
+struct Params {
+    /// Rows of the gradient here.
+    rows: u32,
+    /// Row stride of the gradient in vec4 units; the padding is zero.
+    stride: u32,
+    /// Rows of the whole matrix.
+    all_rows: f32,
+    /// Where the first row's sum goes in the scratch memory.
+    first: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> stats: Stats;
+/// Sum of the gradients of the accumulation group.
+@group(0) @binding(2) var<storage, read> gradient: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> row_factor: array<f32>;
+@group(0) @binding(4) var<storage, read> column_factor: array<vec4<f32>>;
+/// First the sum of all rows' factors.
+@group(0) @binding(5) var<storage, read_write> scratch: array<f32>;
+
+@compute @workgroup_size(LANES, ROWS)
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_id) local: vec3<u32>,
+) {
+    let row = (group.y * groups.x + group.x) * ROWS + local.y;
+    let at = min(row, params.rows - 1u);
+    let factor = inverseSqrt(row_factor[at] * params.all_rows / scratch[0]) * stats.clip;
+    var squares = vec4<f32>();
+    for (var i = local.x; i < params.stride; i += LANES) {
+        let u = gradient[at * params.stride + i] * factor * inverseSqrt(max(column_factor[i], vec4<f32>(1e-37)));
+        squares += u * u;
+    }
+    let sum = row_sum(local.y, local.x, squares.x + squares.y + squares.z + squares.w);
+    if (local.x == 0u && row < params.rows) {
+        scratch[params.first + row] = sum;
+    }
+}
