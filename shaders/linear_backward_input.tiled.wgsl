@@ -2,7 +2,7 @@
 // Saves memory traffic: what a tile needs is read once into workgroup memory, and each value from there feeds up to eight multiply-adds.
 // Where tiles are few, n is split: workgroups of several z make partial sums, which sum_parts adds up. Blocks of 4 x 4 of dy are transposed in registers on the
 // way in; the rows of W lie as the inner loop wants them.
-// permute WEIGHT: f32 bf16 f16 nf4 fp4 int8
+// permute WEIGHT: f32 bf16 f16 nf4 fp4 int8 q4_0 q4_1 q5_0 q5_1 q8_0 q4_k q5_k q6_k
 // use: shared/weight_{WEIGHT}.wgsl
 // use: shared/tile.wgsl
 // unchecked: every index into a tile is made of the thread's number and the step, both below what its memory is sized by; a table of codes has one for each
@@ -211,12 +211,17 @@ fn main(
         b = weights(start, column, index);
     }
     for (var n = start; n < end; n += STEPS) {
-        if (!PREFETCH) {
-            a = gradients(own_row, n / 4u, own4);
-            b = weights(n, column, index);
+        if (WEIGHTS_FIRST && !PREFETCH) {
+            put_straight_columns(index, weights(n, column, index));
+            put_rows(index, gradients(own_row, n / 4u, own4));
+        } else {
+            if (!PREFETCH) {
+                a = gradients(own_row, n / 4u, own4);
+                b = weights(n, column, index);
+            }
+            put_rows(index, a);
+            put_straight_columns(index, b);
         }
-        put_rows(index, a);
-        put_straight_columns(index, b);
         workgroupBarrier();
         if (PREFETCH) {
             a = gradients(own_row, (n + STEPS) / 4u, own4);

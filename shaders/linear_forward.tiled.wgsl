@@ -1,7 +1,7 @@
 // y = x·Wᵀ + bias + x2·W2ᵀ for GPUs: a workgroup makes a tile of y, STEPS steps of k at a time. W may be up to three matrices one below the other, y then as many.
 // Saves memory traffic: what a tile needs is read once into workgroup memory, and each value from there feeds up to eight multiply-adds.
 // Where tiles are few, k is split: workgroups of several z make partial sums, which sum_parts adds up. Blocks of 4 x 4 are transposed in registers on the way in.
-// permute WEIGHT: f32 bf16 f16 nf4 fp4 int8
+// permute WEIGHT: f32 bf16 f16 nf4 fp4 int8 q4_0 q4_1 q5_0 q5_1 q8_0 q4_k q5_k q6_k
 // use: shared/weight_{WEIGHT}.wgsl
 // use: shared/tile.wgsl
 // unchecked: every index into a tile is made of the thread's number and the step, both below what its memory is sized by; a table of codes has one for each
@@ -204,12 +204,17 @@ fn main(
         b = weights(own_column, first + own4);
     }
     for (var k = first; k < end; k += STEPS / 4u) {
-        if (!PREFETCH) {
-            a = inputs(own_row, k + own4);
-            b = weights(own_column, k + own4);
+        if (WEIGHTS_FIRST && !PREFETCH) {
+            put_columns(index, weights(own_column, k + own4));
+            put_rows(index, inputs(own_row, k + own4));
+        } else {
+            if (!PREFETCH) {
+                a = inputs(own_row, k + own4);
+                b = weights(own_column, k + own4);
+            }
+            put_rows(index, a);
+            put_columns(index, b);
         }
-        put_rows(index, a);
-        put_columns(index, b);
         workgroupBarrier();
         if (PREFETCH) {
             a = inputs(own_row, k + STEPS / 4u + own4);

@@ -69,6 +69,7 @@ pub mod validate;
 
 pub mod adapter;
 pub mod bench;
+pub mod bitsandbytes;
 pub mod checkpoint;
 pub mod engine;
 pub mod error;

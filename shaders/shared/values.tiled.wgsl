@@ -17,3 +17,6 @@ fn begin(thread: u32) {
 fn values(codes: vec4<u32>) -> vec4<f32> {
     return vec4<f32>(table[codes.x & 15u], table[codes.y & 15u], table[codes.z & 15u], table[codes.w & 15u]);
 }
+
+/// Whether tiles store the weights before they load the inputs, rather than load both side by side: less speed in waiting, fewer registers.
+const WEIGHTS_FIRST: bool = false;

@@ -211,6 +211,13 @@ impl ParamSource for Merged {
     async fn read_rows_half(&self, param: usize, rows: Range<usize>) -> Result<Vec<u16>> {
         self.base.read_rows_half(&self.base.params()[self.origins[param].base], rows).await
     }
+
+    async fn read_blocks(&self, param: usize, kept: WeightType, rows: Range<usize>) -> Result<Option<Vec<u8>>> {
+        match self.origins[param].changes.is_empty() {
+            true => ParamSource::read_blocks(&self.base, self.origins[param].base, kept, rows).await,
+            false => Ok(None),
+        }
+    }
 }
 
 #[async_trait(?Send)]
@@ -236,9 +243,12 @@ impl ModelSource for Merged {
         }
     }
 
-    /// As the base is kept, also where something is added first.
+    /// As the base is kept; what something is added to, only where the base is quantised while it is loaded.
     fn kept(&self, param: &ParamDecl) -> Option<WeightType> {
-        self.base.kept(param)
+        match self.params.iter().position(|p| p.name == param.name).map(|at| &self.origins[at]) {
+            Some(origin) if origin.changes.is_empty() => self.base.kept(&self.base.params()[origin.base]),
+            _ => self.base.kept_changed(param),
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use super::svd::principal;
 use super::targets::{AdapterParam, AdapterRole, AdapterTarget, ResolvedAdapter, TargetKind};
 use crate::checkpoint::{Dtype, ModelSource, ParamSource};
 use crate::error::Result;
+use crate::kernels::WeightType;
 use crate::model::{ModelConfig, ParamDecl};
 
 /// Rejects targets for which PiSSA is not defined.
@@ -133,6 +134,11 @@ impl ParamSource for Residual<'_> {
 
     async fn read_rows_half(&self, param: usize, rows: Range<usize>) -> Result<Vec<u16>> {
         self.base.read_rows_half(param, rows).await
+    }
+
+    /// Only what is no target is kept in blocks.
+    async fn read_blocks(&self, param: usize, kept: WeightType, rows: Range<usize>) -> Result<Option<Vec<u8>>> {
+        self.base.read_blocks(param, kept, rows).await
     }
 }
 

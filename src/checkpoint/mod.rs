@@ -5,6 +5,7 @@ mod carry;
 mod composed;
 mod convert;
 mod header;
+mod made;
 mod new_directory;
 mod open;
 mod pickle;
@@ -12,7 +13,7 @@ mod tensor_file;
 mod write;
 mod zero;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -21,10 +22,10 @@ pub use carry::Carry;
 pub(crate) use carry::SAMPLING_SETTINGS;
 pub use composed::{ComposedDirectory, TensorSource};
 pub use convert::dtype_name;
-pub(crate) use header::write as write_header;
 pub use header::{Header, MAX_HEADER, TensorEntry};
+pub use made::{MadeBlocks, MadeDirectory, MadeTensor, MadeWeights};
 pub use new_directory::NewDirectory;
-pub(crate) use open::{HEAD, INDEX, WEIGHTS, is_buffer, is_other_head};
+pub(crate) use open::{HEAD, INDEX, WEIGHTS, is_buffer, is_other_head, open_files};
 pub use pickle::{TorchFile, is_pickle_name};
 pub use safetensors::Dtype;
 pub use tensor_file::{TensorFile, TensorFileWriter, TensorInfo};
@@ -60,21 +61,79 @@ pub struct Checkpoint {
     places: HashMap<String, Place>,
     /// How linear maps are kept on the GPU, where not as they are stored.
     quantised: Option<WeightType>,
+    /// The matrices that are stored in blocks and kept in them.
+    blocks: Option<Blocks>,
     /// [`READ_PIECE`]; tests make it small.
     piece: u64,
+}
+
+/// Matrices that a directory holds in blocks as well as decoded.
+#[derive(Clone)]
+struct Blocks {
+    file: TensorFile,
+    /// Their types, by the parameters' names.
+    types: Rc<HashMap<String, WeightType>>,
+}
+
+/// How many matrices a directory holds in blocks as well as decoded, by their types' names; none for most directories.
+///
+/// # Errors
+/// What reading the header of their file fails with.
+pub async fn block_types(directory: &Rc<dyn Directory>) -> Result<BTreeMap<&'static str, usize>> {
+    let mut count = BTreeMap::new();
+    for weight_type in Blocks::of(directory).await?.iter().flat_map(|blocks| blocks.types.values()) {
+        *count.entry(weight_type.name()).or_default() += 1;
+    }
+    Ok(count)
+}
+
+impl Blocks {
+    /// Those of a directory, if it has any.
+    async fn of(directory: &Rc<dyn Directory>) -> Result<Option<Blocks>> {
+        let Some(name) = directory.blocks() else { return Ok(None) };
+        let file = TensorFile::open(directory.clone(), name).await?;
+        let of = |tensor: &TensorEntry| Some((tensor.name.clone(), WeightType::of_name(file.metadata(&tensor.name)?)?));
+        let types = Rc::new(file.tensors().iter().filter_map(of).collect());
+        Ok(Some(Blocks { file, types }))
+    }
+
+    fn weight_type(&self, param: &ParamDecl) -> Option<WeightType> {
+        self.types.get(&param.name).copied()
+    }
+
+    async fn read(&self, param: &ParamDecl, weight_type: WeightType, rows: Range<usize>) -> Result<Vec<u8>> {
+        let row_bytes = weight_type.row_bytes(param.cols) as u64;
+        self.file.expect(&param.name, Dtype::U8, &[param.rows as u64, row_bytes])?;
+        self.file.read_bytes(&param.name, rows.start as u64 * row_bytes..rows.end as u64 * row_bytes).await
+    }
 }
 
 impl Checkpoint {
     /// Creates a checkpoint from open files that have been checked to hold every parameter of this configuration in the right shape, as
     /// [`Checkpoint::open`] does.
-    pub(crate) fn assemble(
+    ///
+    /// # Errors
+    /// What opening the matrices in blocks fails with, where the directory has some.
+    pub(crate) async fn assemble(
         directory: Rc<dyn Directory>,
         config: ModelConfig,
         files: Vec<TensorFile>,
         places: HashMap<String, Place>,
-    ) -> Checkpoint {
-        let params = params(&config);
-        Checkpoint { directory, config, params, files, places, quantised: None, piece: READ_PIECE }
+    ) -> Result<Checkpoint> {
+        let (params, blocks) = (params(&config), Blocks::of(&directory).await?);
+        Ok(Checkpoint { directory, config, params, files, places, quantised: None, blocks, piece: READ_PIECE })
+    }
+
+    /// The same model, to be kept on the GPU decoded where it is stored in blocks. What it reads is what they decode to in any case.
+    pub fn dequantised(mut self) -> Checkpoint {
+        self.blocks = None;
+        self
+    }
+
+    /// How a parameter that something was added to is kept: packed anew where the model is quantised while it is loaded, but not in the blocks
+    /// that it was stored in.
+    pub fn kept_changed(&self, param: &ParamDecl) -> Option<WeightType> {
+        self.quantised.filter(|kept| param.kind == ParamKind::Linear && param.cols.is_multiple_of(kept.block()))
     }
 
     /// The same model, to be kept on the GPU with its linear maps in this type of blocks. What it reads stays what is stored.
@@ -261,9 +320,10 @@ impl ModelSource for Checkpoint {
         self.stored_dtype(param).unwrap_or(Dtype::F32)
     }
 
-    /// Embeddings and the output head stay as they are stored, as bitsandbytes leaves them; so does a map whose rows are no whole blocks.
+    /// Where the model is quantised, embeddings and the output head stay as they are stored, as bitsandbytes leaves them; so does a map whose rows
+    /// are no whole blocks.
     fn kept(&self, param: &ParamDecl) -> Option<WeightType> {
-        self.quantised.filter(|kept| param.kind == ParamKind::Linear && param.cols.is_multiple_of(kept.block()))
+        self.kept_changed(param).or_else(|| self.blocks.as_ref()?.weight_type(param))
     }
 
     async fn read_stored(&self, param: usize, elements: Range<u64>) -> Result<Vec<f32>> {
@@ -280,6 +340,14 @@ impl ParamSource for Checkpoint {
 
     async fn read_rows_half(&self, param: usize, rows: Range<usize>) -> Result<Vec<u16>> {
         Checkpoint::read_rows_half(self, &self.params[param], rows).await
+    }
+
+    async fn read_blocks(&self, param: usize, kept: WeightType, rows: Range<usize>) -> Result<Option<Vec<u8>>> {
+        let param = &self.params[param];
+        match &self.blocks {
+            Some(blocks) if blocks.weight_type(param) == Some(kept) => blocks.read(param, kept, rows).await.map(Some),
+            _ => Ok(None),
+        }
     }
 }
 

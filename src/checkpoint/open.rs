@@ -67,7 +67,7 @@ impl Checkpoint {
             let reason = format!("is not a tensor of the {} model that config.json declares", config.architecture.model_type());
             return Err(Error::tensor(file, *name, reason));
         }
-        Ok(Checkpoint::assemble(directory, config, files, places))
+        Checkpoint::assemble(directory, config, files, places).await
     }
 }
 
@@ -79,7 +79,7 @@ async fn read(directory: &dyn Directory, name: &str) -> Result<Vec<u8>> {
 }
 
 /// Opens the single file, or the shards that the index names.
-async fn open_files(directory: &Rc<dyn Directory>) -> Result<Vec<TensorFile>> {
+pub(crate) async fn open_files(directory: &Rc<dyn Directory>) -> Result<Vec<TensorFile>> {
     let indexed = directory.size(INDEX).await?.is_some();
     if directory.size(WEIGHTS).await?.is_some() {
         if indexed && weight_map(&**directory).await?.values().any(|file| file != WEIGHTS) {

@@ -10,6 +10,7 @@ use super::carry::{Carry, to_bytes};
 use super::convert;
 use super::tensor_file::{TensorFileWriter, TensorInfo};
 use crate::error::{Error, Result};
+use crate::kernels::WeightType;
 use crate::model::config::CONFIG_FILE;
 use crate::model::{Layout, ModelConfig, ParamDecl};
 use crate::platform::{OutputDirectory, write_file};
@@ -42,6 +43,12 @@ pub trait ParamSource {
     /// The same rows as stored half-precision bits; fails if the source does not store them in half precision.
     async fn read_rows_half(&self, param: usize, rows: Range<usize>) -> Result<Vec<u16>> {
         Err(Error::tensor("", format!("parameter {param}"), format!("rows {rows:?} are not there in half precision")))
+    }
+
+    /// The same rows in blocks of this type, as `quant` packs them, where they are stored in it; none where they are not.
+    async fn read_blocks(&self, param: usize, kept: WeightType, rows: Range<usize>) -> Result<Option<Vec<u8>>> {
+        let _ = (param, kept, rows);
+        Ok(None)
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args;
-use rootstock::config::{Quantization, QuantizationType, Using};
+use rootstock::config::{Quantization, Using};
 use rootstock::data::Message;
 use rootstock::generate::{GeneratorOptions, SamplingOptions};
 use rootstock::workflow::{Fitted, Responder};
@@ -115,7 +115,7 @@ impl<'a> Plan<'a> {
     /// The option, over the recipe's.
     fn quantization(&self) -> Quantization {
         let of_recipe = self.recipe.as_ref().map(|recipe| recipe.quantization);
-        let quantization = of_recipe.unwrap_or(Quantization { bits: None, kind: QuantizationType::Nf4, double: true });
+        let quantization = of_recipe.unwrap_or_default();
         Quantization { bits: self.args.quantization_bit.as_ref().and_then(|bits| bits.parse().ok()).or(quantization.bits), ..quantization }
     }
 

@@ -165,6 +165,7 @@ const OPTIMIZERS: &[&str] = &[
     "sgd",
     "lion_32bit",
     "paged_lion_32bit",
+    "adafactor",
 ];
 /// The learning-rate schedules, by transformers' names.
 pub(super) const SCHEDULES: &[&str] = &[
@@ -197,6 +198,7 @@ const MODEL: &[Key] = &[
     fixed("Model and method", "quantization_bit", Kind::Integer, "", "lora: keep the linear maps of the frozen model in 8 or 4 bits (quantization.md). Embeddings and output head stay as they are stored. Also for chat."),
     fixed("Model and method", "quantization_type", Kind::OneOf(&["nf4", "fp4"]), "nf4", "4 bits: which values the codes stand for."),
     fixed("Model and method", "double_quantization", Kind::Bool, "true", "4 bits: round the blocks' scales as bitsandbytes does where it quantises them too. They are kept in f32 all the same."),
+    fixed("Model and method", "dequantize", Kind::Bool, "false", "lora, freeze: decode a base that is stored in blocks of few bits (a GGUF file, a directory that bitsandbytes quantised) to f32 while it is loaded. By default what is not trained is kept in its blocks (quantization.md). Also for chat."),
     fixed("Model and method", "freeze_trainable_layers", Kind::Integer, "2", "freeze: train the last n layers, or the first n when negative."),
     fixed("Model and method", "freeze_trainable_modules", Kind::List, "all", "freeze: train these modules of those layers, comma-separated."),
     fixed("Model and method", "use_llama_pro", Kind::Bool, "false", "freeze: train the last layer of each of freeze_trainable_layers blocks, which LLaMA-Factory's expansion of a model added."),
@@ -242,7 +244,8 @@ const TRAINING: &[Key] = &[
     fixed("Training", "lr_scheduler_kwargs", Kind::Map, "", "min_lr or min_lr_rate (cosine_with_min_lr); num_stable_steps, num_decay_steps, warmup_type, decay_type, min_lr_ratio (warmup_stable_decay); power, lr_end (polynomial); factor, patience, cooldown, threshold, threshold_mode, min_lr, eps (reduce_lr_on_plateau); num_cycles."),
     fixed_as("warmup", fixed("Training", "warmup_steps", Kind::NonNegative, "0", "Steps of linear warm-up; below 1 a share of all steps.")),
     fixed_as("warmup", fixed("Training", "warmup_ratio", Kind::Share, "0", "Warm-up as a share of all steps, rounded up; warmup_steps wins.")),
-    fixed("Training", "optim", Kind::OneOf(OPTIMIZERS), "adamw_torch", "The optimiser. adamw_8bit keeps AdamW's moments in 8 bits, as bitsandbytes does: a quarter of their memory. sgd has no momentum, as transformers sets it. lion_32bit is Lion, with adam_beta1 and adam_beta2."),
+    fixed("Training", "optim", Kind::OneOf(OPTIMIZERS), "adamw_torch", "The optimiser. adamw_8bit keeps AdamW's moments in 8 bits, as bitsandbytes does: a quarter of their memory. sgd has no momentum, as transformers sets it. lion_32bit is Lion, with adam_beta1 and adam_beta2. adafactor keeps a number for each row and column of a matrix, as transformers sets it."),
+    fixed("Training", "use_muon", Kind::Bool, "false", "Muon for the matrices of the layers: their momentum, orthogonalised. AdamW for embeddings, output head, norms and biases. In place of optim."),
     fixed("Training", "weight_decay", Kind::NonNegative, "0", "Decoupled from the gradient, but for sgd; not on norms and biases."),
     fixed("Training", "adam_beta1", Kind::Share, "0.9", "AdamW's first moment."),
     fixed("Training", "adam_beta2", Kind::Share, "0.999", "AdamW's second moment."),

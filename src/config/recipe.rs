@@ -83,6 +83,8 @@ pub struct Recipe {
     pub warmup: Option<Interval>,
     pub weight_decay: f64,
     pub optim: OptimizerName,
+    /// Muon in place of `optim`.
+    pub use_muon: bool,
     pub adam_beta1: f64,
     pub adam_beta2: f64,
     pub adam_epsilon: f64,
@@ -188,6 +190,7 @@ impl Recipe {
             "loraplus_lr_ratio" | "create_new_adapter" => lora,
             "pissa_iter" => lora && self.lora.pissa_init,
             "quantization_type" | "double_quantization" => self.quantization.bits == Some(4),
+            "dequantize" => self.finetuning_type != FinetuningType::Full,
             _ if key.group == keys::PREFERENCES_GROUP => self.stage.compares_answers(),
             name if name.starts_with("freeze_") || name == "use_llama_pro" => self.finetuning_type == FinetuningType::Freeze,
             // An adapter that is trained on has its own.
@@ -309,6 +312,7 @@ impl Recipe {
             warmup: warmup_steps.or(warmup_ratio),
             weight_decay: s.number("weight_decay"),
             optim: s.one_of("optim"),
+            use_muon: s.bool("use_muon"),
             adam_beta1: s.number("adam_beta1"),
             adam_beta2: s.number("adam_beta2"),
             adam_epsilon: s.number("adam_epsilon"),
@@ -356,6 +360,7 @@ pub(super) fn quantization(s: &Settings) -> Quantization {
         bits: bits.and_then(|bits| u32::try_from(bits).ok()).filter(|bits| [4, 8].contains(bits)),
         kind: s.one_of("quantization_type"),
         double: s.bool("double_quantization"),
+        dequantize: s.bool("dequantize"),
     }
 }
 

@@ -127,6 +127,9 @@ pub enum OptimizerName {
     /// Lion.
     #[serde(rename = "lion_32bit", alias = "paged_lion_32bit")]
     Lion,
+    /// Adafactor.
+    #[serde(rename = "adafactor")]
+    Adafactor,
 }
 
 /// A number of steps, given as such or as a share of all steps.
@@ -287,6 +290,15 @@ pub struct Quantization {
     /// Of 4 bits, whether the scales are quantised too.
     #[serde(rename = "double_quantization")]
     pub double: bool,
+    /// Whether matrices that are stored in blocks are decoded while they are loaded, rather than kept as they are.
+    pub dequantize: bool,
+}
+
+impl Default for Quantization {
+    /// As a recipe that says nothing.
+    fn default() -> Self {
+        Quantization { bits: None, kind: QuantizationType::Nf4, double: true, dequantize: false }
+    }
 }
 
 /// `quantization_type`.

@@ -1,7 +1,7 @@
 //! Uploads parameters to the GPU piece by piece.
 
 use crate::checkpoint::{Dtype, ModelSource, ParamSource};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::{ParamId, WeightType};
 use crate::model::ParamDecl;
 use crate::plan::{Part, Runner};
@@ -25,8 +25,10 @@ pub async fn upload(runner: &Runner, declarations: &[ParamDecl], first_param: us
         let id = ParamId((first_param + index) as u32);
         let kept = store.params[first_param + index].weight_type;
         if kept.is_packed() {
-            store.upload_packed(gpu, id, 0, &pack(kept, index, d, source).await?);
-            runner.flush();
+            if !upload_blocks(runner, id, kept, index, d, source).await? {
+                store.upload_packed(gpu, id, 0, &pack(kept, index, d, source).await?);
+                runner.flush();
+            }
             continue;
         }
         let rows = (UPLOAD_BYTES / kept.row_bytes(d.cols)).clamp(1, d.rows);
@@ -43,8 +45,29 @@ pub async fn upload(runner: &Runner, declarations: &[ParamDecl], first_param: us
     gpu.check()
 }
 
+/// Uploads a parameter that is stored in the blocks in which it is kept; false where it is not.
+async fn upload_blocks(
+    runner: &Runner,
+    id: ParamId,
+    kept: WeightType,
+    index: usize,
+    d: &ParamDecl,
+    source: &dyn ParamSource,
+) -> Result<bool> {
+    let rows = (UPLOAD_BYTES / kept.row_bytes(d.cols)).clamp(1, d.rows);
+    for first in (0..d.rows).step_by(rows) {
+        let Some(bytes) = source.read_blocks(index, kept, first..(first + rows).min(d.rows)).await? else { return Ok(false) };
+        runner.store.upload_packed(&runner.gpu, id, first, &bytes);
+        runner.flush();
+    }
+    Ok(true)
+}
+
 /// Quantises a parameter while it is read. Packed it is in memory as a whole: its scales may depend on all of it.
 async fn pack(kept: WeightType, index: usize, d: &ParamDecl, source: &dyn ParamSource) -> Result<Vec<u8>> {
+    if let WeightType::Ggml(blocks) = kept {
+        return Err(Error::tensor("", &d.name, format!("is not stored in the blocks that it is to be kept in ({})", blocks.name())));
+    }
     let mut packer = Packer::new(kept, d.rows, d.cols);
     let rows = (PACK_BYTES / (4 * d.cols)).clamp(1, d.rows);
     for first in (0..d.rows).step_by(rows) {

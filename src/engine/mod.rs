@@ -386,6 +386,10 @@ impl ParamSource for Shifted<'_> {
     async fn read_rows(&self, param: usize, rows: std::ops::Range<usize>) -> Result<Vec<f32>> {
         self.source.read_rows(param + self.by, rows).await
     }
+
+    async fn read_blocks(&self, param: usize, kept: WeightType, rows: std::ops::Range<usize>) -> Result<Option<Vec<u8>>> {
+        self.source.read_blocks(param + self.by, kept, rows).await
+    }
 }
 
 /// One part (weights, gradients, a moment) of all parameters, read back from the GPU.

@@ -5,6 +5,9 @@ use std::fmt;
 
 use half::{bf16, f16};
 
+use crate::kernels::GgmlType;
+use crate::quant::ggml;
+
 /// The number of elements in a block of the K types.
 const QK: usize = 256;
 
@@ -105,17 +108,25 @@ impl Encoding {
 
     /// The number of elements of a block, and its size in bytes.
     pub fn block(self) -> (usize, usize) {
+        match (self, self.blocks()) {
+            (_, Some(blocks)) => (blocks.block(), ggml::block_bytes(blocks)),
+            (Encoding::F32, None) => (1, 4),
+            (_, None) => (1, 2),
+        }
+    }
+
+    /// The blocks as products on the GPU decode them; none for plain numbers.
+    pub fn blocks(self) -> Option<GgmlType> {
         match self {
-            Encoding::F32 => (1, 4),
-            Encoding::F16 | Encoding::Bf16 => (1, 2),
-            Encoding::Q4_0 => (32, 18),
-            Encoding::Q4_1 => (32, 20),
-            Encoding::Q5_0 => (32, 22),
-            Encoding::Q5_1 => (32, 24),
-            Encoding::Q8_0 => (32, 34),
-            Encoding::Q4K => (QK, 144),
-            Encoding::Q5K => (QK, 176),
-            Encoding::Q6K => (QK, 210),
+            Encoding::F32 | Encoding::F16 | Encoding::Bf16 => None,
+            Encoding::Q4_0 => Some(GgmlType::Q4_0),
+            Encoding::Q4_1 => Some(GgmlType::Q4_1),
+            Encoding::Q5_0 => Some(GgmlType::Q5_0),
+            Encoding::Q5_1 => Some(GgmlType::Q5_1),
+            Encoding::Q8_0 => Some(GgmlType::Q8_0),
+            Encoding::Q4K => Some(GgmlType::Q4K),
+            Encoding::Q5K => Some(GgmlType::Q5K),
+            Encoding::Q6K => Some(GgmlType::Q6K),
         }
     }
 

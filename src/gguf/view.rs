@@ -9,15 +9,15 @@ use super::config::{self, FromTensors};
 use super::container::{Container, GgufTensor, path_in};
 use super::encoding::Encoding;
 use super::{Metadata, tokenizer};
-use crate::checkpoint::{Dtype, TensorEntry, write_header};
+use crate::checkpoint::{Dtype, MadeBlocks, MadeDirectory, MadeTensor, MadeWeights};
 use crate::error::{Cause, Error, Result};
+use crate::kernels::WeightType;
 use crate::model::config::CONFIG_FILE;
 use crate::model::gguf::Gguf;
 use crate::model::{Architecture, Layout, ModelConfig, ParamDecl, ParamKind, params};
-use crate::platform::{Directory, Entry};
+use crate::platform::Directory;
+use crate::quant::ggml;
 
-/// The weights' file in the view.
-const WEIGHTS: &str = "model.safetensors";
 /// How a file's name ends.
 const ENDING: &str = ".gguf";
 /// Tensors that hold what config.json says.
@@ -70,7 +70,7 @@ pub async fn open(directory: Rc<dyn Directory>, name: &str) -> Result<Rc<dyn Dir
         }
     }
     check_parts(&*directory, &files)?;
-    Ok(Rc::new(View::new(directory, files).await?))
+    Ok(Rc::new(view(directory, files).await?))
 }
 
 /// The name of one of several files of a model: `model-00001-of-00003.gguf`.
@@ -119,7 +119,8 @@ struct Place {
     file: usize,
     tensor: GgufTensor,
     change: Change,
-    /// Type of the numbers in the view.
+    /// Shape and type of the numbers in the view.
+    shape: Vec<u64>,
     dtype: Dtype,
 }
 
@@ -136,87 +137,93 @@ enum Change {
     Transpose,
 }
 
-/// A GGUF file, or several that are one model, as a directory.
-struct View {
+/// The tensors of a GGUF file, or of several that are one model.
+struct Tensors {
     directory: Rc<dyn Directory>,
     files: Vec<String>,
-    /// The files in memory, sorted by name.
-    small: Vec<(String, Vec<u8>)>,
-    /// What stands in front of the tensors' bytes in the weights' file.
-    header: Vec<u8>,
-    /// Bytes of the weights' file.
-    size: u64,
-    /// The tensors in the view, in the order of their bytes, each with where its numbers come from.
-    tensors: Vec<(TensorEntry, Place)>,
+    places: Vec<Place>,
 }
 
-impl View {
-    async fn new(directory: Rc<dyn Directory>, files: Vec<(String, Container)>) -> Result<View> {
-        let metadata = &files[0].1.metadata;
-        let architecture = config::architecture(metadata)?;
-        let mut left = gather(&files)?;
-        let config_json = config::build(metadata, architecture, &from_tensors(&*directory, &files, &left).await?)?;
-        let config = ModelConfig::from_map(metadata.file(), config_json.clone())?;
-        let mut tensors = Vec::new();
-        for param in params(&config) {
-            tensors.push(place(metadata.file(), architecture, &config, &param, &mut left)?);
+/// The view of files that are one model.
+async fn view(directory: Rc<dyn Directory>, files: Vec<(String, Container)>) -> Result<MadeDirectory<Tensors>> {
+    let metadata = &files[0].1.metadata;
+    let architecture = config::architecture(metadata)?;
+    let mut left = gather(&files)?;
+    let config_json = config::build(metadata, architecture, &from_tensors(&*directory, &files, &left).await?)?;
+    let config = ModelConfig::from_map(metadata.file(), config_json.clone())?;
+    let (mut tensors, mut places) = (Vec::new(), Vec::new());
+    for param in params(&config) {
+        let place = place(metadata.file(), architecture, &config, &param, &mut left)?;
+        let blocks = blocks(&place).map(|weight_type| MadeBlocks { weight_type, rows: param.rows as u64, cols: param.cols });
+        tensors.push(MadeTensor { name: param.name.clone(), dtype: place.dtype, shape: place.shape.clone(), blocks });
+        places.push(place);
+    }
+    if let Some((name, _)) = left.iter().find(|(name, _)| !ROPE_FACTORS.contains(&name.as_str())) {
+        let reason = format!("is no tensor of the {} model that the metadata describe", architecture.declaration().gguf.architecture);
+        return Err(Error::tensor(metadata.file(), name, reason));
+    }
+    let mut small = tokenizer::files(metadata, config.vocab_size as u64, config.max_position_embeddings as u64)?;
+    let config_bytes = serde_json::to_vec_pretty(&config_json);
+    small.push((CONFIG_FILE.to_string(), config_bytes.map_err(|e| metadata.error("general.architecture", e))?));
+    small.push(("generation_config.json".to_string(), config::generation(&config_json).to_string().into_bytes()));
+    let files: Vec<String> = files.into_iter().map(|(name, _)| name).collect();
+    let label = path_in(&*directory, &files[0]);
+    Ok(MadeDirectory::new(label, directory.clone(), Vec::new(), small, tensors, Tensors { directory, files, places }))
+}
+
+/// The blocks in which a matrix can be kept: those of the file, whose rows are those of the map, whole, in one order or another. A matrix that the
+/// view shows with rows and columns exchanged is one that the map reads exchanged again.
+fn blocks(place: &Place) -> Option<WeightType> {
+    let is_matrix = place.tensor.shape.len() == 2 && !matches!(place.change, Change::Shifted(_));
+    place.tensor.encoding.blocks().filter(|_| is_matrix).map(WeightType::Ggml)
+}
+
+impl Tensors {
+    /// Elements of a tensor in the file's order, decoded.
+    async fn stored(&self, place: &Place, range: Range<u64>) -> Result<Vec<u8>> {
+        let (block, block_bytes) = place.tensor.encoding.block();
+        let (block, block_bytes) = (block as u64, block_bytes as u64);
+        let blocks = range.start / block..range.end.div_ceil(block);
+        let raw = self.raw(place, blocks.start * block_bytes..blocks.end * block_bytes).await?;
+        if Some(place.dtype) == plain(place.tensor.encoding) {
+            return Ok(raw);
         }
-        if let Some((name, _)) = left.iter().find(|(name, _)| !ROPE_FACTORS.contains(&name.as_str())) {
-            let reason = format!("is no tensor of the {} model that the metadata describe", architecture.declaration().gguf.architecture);
-            return Err(Error::tensor(metadata.file(), name, reason));
-        }
-        // Wider types first, so that every tensor is aligned.
-        tensors.sort_by_key(|(entry, _): &(TensorEntry, Place)| std::cmp::Reverse(entry.dtype.bitsize()));
-        let mut entries: Vec<TensorEntry> = tensors.iter().map(|(entry, _)| entry.clone()).collect();
-        let header = write_header(&mut entries, &[("format".to_string(), "pt".to_string())]);
-        for (tensor, entry) in tensors.iter_mut().zip(entries) {
-            tensor.0 = entry;
-        }
-        let size = tensors.last().map_or(header.len() as u64, |(last, _)| last.offset + last.bytes);
-        let mut small = tokenizer::files(metadata, config.vocab_size as u64, config.max_position_embeddings as u64)?;
-        let config_bytes = serde_json::to_vec_pretty(&config_json);
-        small.push((CONFIG_FILE.to_string(), config_bytes.map_err(|e| metadata.error("general.architecture", e))?));
-        small.push(("generation_config.json".to_string(), config::generation(&config_json).to_string().into_bytes()));
-        small.sort();
-        Ok(View { directory, files: files.into_iter().map(|(name, _)| name).collect(), small, header, size, tensors })
+        let numbers = place.tensor.encoding.decode(&raw);
+        let skipped = (range.start - blocks.start * block) as usize;
+        let wanted = &numbers[skipped..skipped + (range.end - range.start) as usize];
+        Ok(bytemuck::cast_slice::<f32, u8>(wanted).to_vec())
     }
 
-    fn small(&self, name: &str) -> Option<&[u8]> {
-        self.small.iter().find(|(other, _)| other == name).map(|(_, bytes)| bytes.as_slice())
+    /// Bytes of a tensor.
+    async fn raw(&self, place: &Place, bytes: Range<u64>) -> Result<Vec<u8>> {
+        let at = place.tensor.offset;
+        self.directory.read_range(&self.files[place.file], at + bytes.start..at + bytes.end).await
     }
+}
 
-    fn missing(&self, name: &str) -> Error {
-        Error::file(format!("{}/{name}", self.label()), "there is no such file").because(Cause::NotFound)
+/// Whole heads of rows, so many a head, that contain these rows.
+fn whole_heads(rows: &Range<u64>, head: u64) -> Range<u64> {
+    rows.start / head * head..rows.end.div_ceil(head) * head
+}
+
+/// The rows that are wanted, in transformers' order, of the rows `there` of a file: whole heads, whose two halves lie interleaved.
+fn deinterleaved(stored: &[u8], there: &Range<u64>, wanted: &Range<u64>, head: u64) -> Vec<u8> {
+    let row_bytes = stored.len() / (there.end - there.start).max(1) as usize;
+    let mut out = Vec::with_capacity((wanted.end - wanted.start) as usize * row_bytes);
+    for row in wanted.clone() {
+        let within = row % head;
+        let (half, pair) = (within / (head / 2), within % (head / 2));
+        let from = (row - within + 2 * pair + half - there.start) as usize;
+        out.extend_from_slice(&stored[from * row_bytes..][..row_bytes]);
     }
+    out
+}
 
-    /// Bytes `range` of the weights' file.
-    async fn weights(&self, range: Range<u64>) -> Result<Vec<u8>> {
-        let mut out = Vec::with_capacity((range.end - range.start) as usize);
-        let header = self.header.len() as u64;
-        if range.start < header {
-            out.extend_from_slice(&self.header[range.start as usize..range.end.min(header) as usize]);
-        }
-        let first = self.tensors.partition_point(|(entry, _)| entry.offset + entry.bytes <= range.start);
-        for (entry, place) in &self.tensors[first..] {
-            if entry.offset >= range.end {
-                break;
-            }
-            let (start, end) = (range.start.max(entry.offset) - entry.offset, range.end.min(entry.offset + entry.bytes) - entry.offset);
-            if start == end {
-                continue;
-            }
-            let width = entry.dtype.bitsize() as u64 / 8;
-            let elements = start / width..end.div_ceil(width);
-            let skipped = (start - elements.start * width) as usize;
-            let bytes = self.elements(entry, place, elements).await?;
-            out.extend_from_slice(&bytes[skipped..skipped + (end - start) as usize]);
-        }
-        Ok(out)
-    }
-
-    /// Elements of a tensor of the view, as bytes of its type.
-    async fn elements(&self, entry: &TensorEntry, place: &Place, range: Range<u64>) -> Result<Vec<u8>> {
-        let width = entry.dtype.bitsize() / 8;
+#[async_trait(?Send)]
+impl MadeWeights for Tensors {
+    async fn elements(&self, tensor: usize, range: Range<u64>) -> Result<Vec<u8>> {
+        let place = &self.places[tensor];
+        let width = place.dtype.bitsize() / 8;
         match place.change {
             Change::None => self.stored(place, range).await,
             Change::Shifted(by) => {
@@ -228,27 +235,19 @@ impl View {
             }
             Change::Deinterleave { heads } => {
                 // A vector is a matrix of one column.
-                let rows = entry.shape[0];
-                let cols = entry.elements() / rows;
-                let head = rows / heads;
-                let first_row = range.start / cols / head * head;
-                let last_row = range.end.div_ceil(cols).div_ceil(head) * head;
-                let stored = self.stored(place, first_row * cols..last_row * cols).await?;
-                let row_bytes = cols as usize * width;
-                let mut out = Vec::with_capacity(stored.len());
-                for row in first_row..last_row {
-                    let within = row % head;
-                    let (half, pair) = (within / (head / 2), within % (head / 2));
-                    let from = (row - within + 2 * pair + half - first_row) as usize;
-                    out.extend_from_slice(&stored[from * row_bytes..][..row_bytes]);
-                }
-                let skipped = (range.start - first_row * cols) as usize * width;
+                let rows = place.shape[0];
+                let (cols, head) = (place.shape.iter().product::<u64>() / rows, rows / heads);
+                let wanted = range.start / cols..range.end.div_ceil(cols);
+                let there = whole_heads(&wanted, head);
+                let stored = self.stored(place, there.start * cols..there.end * cols).await?;
+                let mut out = deinterleaved(&stored, &there, &wanted, head);
+                let skipped = (range.start - wanted.start * cols) as usize * width;
                 out.truncate(skipped + (range.end - range.start) as usize * width);
                 Ok(out.split_off(skipped))
             }
             Change::Transpose => {
-                let (rows, cols) = (entry.shape[0] as usize, entry.shape[1] as usize);
-                let stored = self.stored(place, 0..entry.elements()).await?;
+                let (rows, cols) = (place.shape[0] as usize, place.shape[1] as usize);
+                let stored = self.stored(place, 0..(rows * cols) as u64).await?;
                 let mut out = Vec::with_capacity((range.end - range.start) as usize * width);
                 for at in range.start as usize..range.end as usize {
                     let (row, col) = (at / cols, at % cols);
@@ -259,21 +258,23 @@ impl View {
         }
     }
 
-    /// Elements of a tensor in the file's order, decoded.
-    async fn stored(&self, place: &Place, range: Range<u64>) -> Result<Vec<u8>> {
+    async fn blocks(&self, tensor: usize, rows: Range<u64>) -> Result<Vec<u8>> {
+        let place = &self.places[tensor];
+        let Some(blocks) = place.tensor.encoding.blocks() else { return Ok(Vec::new()) };
         let (block, block_bytes) = place.tensor.encoding.block();
-        let (block, block_bytes) = (block as u64, block_bytes as u64);
-        let blocks = range.start / block..range.end.div_ceil(block);
-        let at = place.tensor.offset;
-        let raw =
-            self.directory.read_range(&self.files[place.file], at + blocks.start * block_bytes..at + blocks.end * block_bytes).await?;
-        if Some(place.dtype) == plain(place.tensor.encoding) {
-            return Ok(raw);
-        }
-        let numbers = place.tensor.encoding.decode(&raw);
-        let skipped = (range.start - blocks.start * block) as usize;
-        let wanted = &numbers[skipped..skipped + (range.end - range.start) as usize];
-        Ok(bytemuck::cast_slice::<f32, u8>(wanted).to_vec())
+        // The file's rows are those of the map, also where the view shows them as columns.
+        let row_bytes = place.tensor.shape[1] / block as u64 * block_bytes as u64;
+        let raw = match place.change {
+            Change::Deinterleave { heads } => {
+                let head = place.tensor.shape[0] / heads;
+                let there = whole_heads(&rows, head);
+                deinterleaved(&self.raw(place, there.start * row_bytes..there.end * row_bytes).await?, &there, &rows, head)
+            }
+            _ => self.raw(place, rows.start * row_bytes..rows.end * row_bytes).await?,
+        };
+        let mut out = Vec::new();
+        raw.chunks_exact(row_bytes as usize).for_each(|row| ggml::pack_row(blocks, row, &mut out));
+        Ok(out)
     }
 }
 
@@ -288,10 +289,10 @@ fn plain(encoding: Encoding) -> Option<Dtype> {
 }
 
 /// All tensors of the files by name, each with its file's index.
-type Tensors = std::collections::BTreeMap<String, (usize, GgufTensor)>;
+type ByName = std::collections::BTreeMap<String, (usize, GgufTensor)>;
 
-fn gather(files: &[(String, Container)]) -> Result<Tensors> {
-    let mut all = Tensors::new();
+fn gather(files: &[(String, Container)]) -> Result<ByName> {
+    let mut all = ByName::new();
     for (file, (_, container)) in files.iter().enumerate() {
         for tensor in &container.tensors {
             if let Some((other, _)) = all.insert(tensor.name.clone(), (file, tensor.clone())) {
@@ -302,7 +303,7 @@ fn gather(files: &[(String, Container)]) -> Result<Tensors> {
     Ok(all)
 }
 
-async fn from_tensors(directory: &dyn Directory, files: &[(String, Container)], tensors: &Tensors) -> Result<FromTensors> {
+async fn from_tensors(directory: &dyn Directory, files: &[(String, Container)], tensors: &ByName) -> Result<FromTensors> {
     let metadata: &Metadata = &files[0].1.metadata;
     let embedding = tensors.get("token_embd.weight");
     let embedding =
@@ -348,13 +349,7 @@ pub(super) fn gguf_name(gguf: &Gguf, layers: &str, param: &ParamDecl) -> Option<
 }
 
 /// Finds a parameter's tensor and takes it out of `left`.
-fn place(
-    file: &str,
-    architecture: Architecture,
-    config: &ModelConfig,
-    param: &ParamDecl,
-    left: &mut Tensors,
-) -> Result<(TensorEntry, Place)> {
+fn place(file: &str, architecture: Architecture, config: &ModelConfig, param: &ParamDecl, left: &mut ByName) -> Result<Place> {
     let declaration = architecture.declaration();
     let named = gguf_name(declaration.gguf, declaration.tensors.layers, param);
     let (name, module) = named.ok_or_else(|| Error::tensor(file, &param.name, "has no name in GGUF files of this architecture"))?;
@@ -380,48 +375,7 @@ fn place(
         (Some(dtype), Change::None | Change::Deinterleave { .. } | Change::Transpose) => dtype,
         _ => Dtype::F32,
     };
-    let bytes = param.elements() * dtype.bitsize() as u64 / 8;
-    let entry = TensorEntry { name: param.name.clone(), dtype, shape, offset: 0, bytes };
-    Ok((entry, Place { file: index, tensor, change, dtype }))
-}
-
-#[async_trait(?Send)]
-impl Directory for View {
-    fn label(&self) -> String {
-        path_in(&*self.directory, &self.files[0])
-    }
-
-    async fn list(&self) -> Result<Vec<Entry>> {
-        let small = self.small.iter().map(|(name, bytes)| Entry { name: name.clone(), size: bytes.len() as u64 });
-        let mut entries: Vec<Entry> = small.chain([Entry { name: WEIGHTS.to_string(), size: self.size }]).collect();
-        entries.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(entries)
-    }
-
-    async fn size(&self, name: &str) -> Result<Option<u64>> {
-        Ok(if name == WEIGHTS { Some(self.size) } else { self.small(name).map(|bytes| bytes.len() as u64) })
-    }
-
-    async fn read_range(&self, name: &str, range: Range<u64>) -> Result<Vec<u8>> {
-        let size = self.size(name).await?.ok_or_else(|| self.missing(name))?;
-        if range.start > range.end || range.end > size {
-            let reason = format!("the file ends at byte {size}, bytes {} to {} were wanted", range.start, range.end);
-            return Err(Error::file(format!("{}/{name}", self.label()), reason).because(Cause::Truncated));
-        }
-        match self.small(name) {
-            Some(bytes) => Ok(bytes[range.start as usize..range.end as usize].to_vec()),
-            None => self.weights(range).await,
-        }
-    }
-
-    async fn read(&self, name: &str) -> Result<Vec<u8>> {
-        let size = self.size(name).await?.ok_or_else(|| self.missing(name))?;
-        self.read_range(name, 0..size).await
-    }
-
-    fn sibling(&self, name: &str) -> Option<Rc<dyn Directory>> {
-        self.directory.sibling(name)
-    }
+    Ok(Place { file: index, tensor, change, shape, dtype })
 }
 
 #[cfg(test)]

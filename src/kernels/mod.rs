@@ -33,7 +33,7 @@ pub use generated::*;
 pub const STATS_BYTES: u64 = size_of::<Stats>() as u64;
 pub use shader::{Access, Shader};
 pub use tuning::{DeviceClass, Family, Tuning, Version, row_groups};
-pub use types::{Activation, Shape, TableId, ValueId, WeightType};
+pub use types::{Activation, GgmlType, Shape, TableId, ValueId, WeightType};
 
 impl From<WeightType> for Weight {
     fn from(weight_type: WeightType) -> Weight {
@@ -44,6 +44,16 @@ impl From<WeightType> for Weight {
             WeightType::Nf4 { .. } => Weight::Nf4,
             WeightType::Fp4 { .. } => Weight::Fp4,
             WeightType::Int8 => Weight::Int8,
+            WeightType::Ggml(blocks) => match blocks {
+                GgmlType::Q4_0 => Weight::Q40,
+                GgmlType::Q4_1 => Weight::Q41,
+                GgmlType::Q5_0 => Weight::Q50,
+                GgmlType::Q5_1 => Weight::Q51,
+                GgmlType::Q8_0 => Weight::Q80,
+                GgmlType::Q4K => Weight::Q4K,
+                GgmlType::Q5K => Weight::Q5K,
+                GgmlType::Q6K => Weight::Q6K,
+            },
         }
     }
 }

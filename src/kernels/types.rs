@@ -50,6 +50,82 @@ pub enum WeightType {
     },
     /// 8 bits a number and a scale for each row, as bitsandbytes' LLM.int8.
     Int8,
+    /// The blocks of a GGUF file.
+    Ggml(GgmlType),
+}
+
+/// The blocks of GGUF files that products decode: a few scales and whole numbers of few bits. A number is `d · q`, or `d · q + m` where a block
+/// has a minimum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum GgmlType {
+    /// 32 numbers: a scale, 4 bits each, from -8.
+    Q4_0,
+    /// 32 numbers: a scale, a minimum, 4 bits each.
+    Q4_1,
+    /// 32 numbers: a scale, 5 bits each, from -16.
+    Q5_0,
+    /// 32 numbers: a scale, a minimum, 5 bits each.
+    Q5_1,
+    /// 32 numbers: a scale, 8 bits each.
+    Q8_0,
+    /// 256 numbers in 8 groups with a scale and a minimum of 6 bits, 4 bits each.
+    Q4K,
+    /// 256 numbers in 8 groups with a scale and a minimum of 6 bits, 5 bits each.
+    Q5K,
+    /// 256 numbers in 16 groups with a scale of 8 bits, 6 bits each.
+    Q6K,
+}
+
+impl GgmlType {
+    /// All of them.
+    pub const ALL: [GgmlType; 8] =
+        [GgmlType::Q4_0, GgmlType::Q4_1, GgmlType::Q5_0, GgmlType::Q5_1, GgmlType::Q8_0, GgmlType::Q4K, GgmlType::Q5K, GgmlType::Q6K];
+
+    /// Its name in llama.cpp and in the `gguf` package.
+    pub fn name(self) -> &'static str {
+        match self {
+            GgmlType::Q4_0 => "Q4_0",
+            GgmlType::Q4_1 => "Q4_1",
+            GgmlType::Q5_0 => "Q5_0",
+            GgmlType::Q5_1 => "Q5_1",
+            GgmlType::Q8_0 => "Q8_0",
+            GgmlType::Q4K => "Q4_K",
+            GgmlType::Q5K => "Q5_K",
+            GgmlType::Q6K => "Q6_K",
+        }
+    }
+
+    /// Numbers of a block.
+    pub fn block(self) -> usize {
+        match self {
+            GgmlType::Q4K | GgmlType::Q5K | GgmlType::Q6K => 256,
+            _ => 32,
+        }
+    }
+
+    /// Numbers that are kept together on the GPU, in whole words: a block, or two of 32 numbers.
+    pub fn unit(self) -> usize {
+        self.block().max(64)
+    }
+
+    /// Words of a unit.
+    pub fn unit_words(self) -> usize {
+        match self {
+            GgmlType::Q4_0 => 9,
+            GgmlType::Q4_1 => 10,
+            GgmlType::Q5_0 => 11,
+            GgmlType::Q5_1 => 12,
+            GgmlType::Q8_0 => 17,
+            GgmlType::Q4K => 36,
+            GgmlType::Q5K => 44,
+            GgmlType::Q6K => 53,
+        }
+    }
+
+    /// Bytes of an element of the kernels' arrays: those of Q4_K and Q5_K bring a block's scales in one load.
+    fn element(self) -> usize {
+        if matches!(self, GgmlType::Q4K | GgmlType::Q5K) { 16 } else { 4 }
+    }
 }
 
 impl WeightType {
@@ -62,6 +138,7 @@ impl WeightType {
     pub fn block(self) -> usize {
         match self {
             WeightType::Nf4 { .. } | WeightType::Fp4 { .. } => 64,
+            WeightType::Ggml(blocks) => blocks.block(),
             WeightType::F32 | WeightType::Bf16 | WeightType::F16 | WeightType::Int8 => 1,
         }
     }
@@ -74,12 +151,37 @@ impl WeightType {
             WeightType::Bf16 | WeightType::F16 => 2 * padded,
             WeightType::Nf4 { .. } | WeightType::Fp4 { .. } => cols.div_ceil(64) * 36,
             WeightType::Int8 => 4 + padded,
+            WeightType::Ggml(blocks) => cols.div_ceil(blocks.unit()) * blocks.unit_words() * 4,
         }
     }
 
-    /// From one row to the next in elements of the kernels' arrays: fours of numbers, or words of blocks.
+    /// From one row to the next in elements of the kernels' arrays: fours of numbers, or words (of some types four of them) of blocks.
     pub fn row_stride(self, cols: usize) -> u32 {
-        if self.is_packed() { self.row_bytes(cols) as u32 / 4 } else { cols.div_ceil(4) as u32 }
+        match self {
+            WeightType::Ggml(blocks) => (self.row_bytes(cols) / blocks.element()) as u32,
+            packed if packed.is_packed() => self.row_bytes(cols) as u32 / 4,
+            _ => cols.div_ceil(4) as u32,
+        }
+    }
+
+    /// The packed type of this [`name`](WeightType::name), its scales as they are.
+    pub fn of_name(name: &str) -> Option<WeightType> {
+        let own = [WeightType::Nf4 { double: false }, WeightType::Fp4 { double: false }, WeightType::Int8];
+        let mut all = own.into_iter().chain(GgmlType::ALL.map(WeightType::Ggml));
+        all.find(|known| known.name() == name)
+    }
+
+    /// Its name in messages, and where a directory keeps weights in it.
+    pub fn name(self) -> &'static str {
+        match self {
+            WeightType::F32 => "F32",
+            WeightType::Bf16 => "BF16",
+            WeightType::F16 => "F16",
+            WeightType::Nf4 { .. } => "NF4",
+            WeightType::Fp4 { .. } => "FP4",
+            WeightType::Int8 => "LLM.int8",
+            WeightType::Ggml(blocks) => blocks.name(),
+        }
     }
 }
 

@@ -72,6 +72,12 @@ pub trait Directory {
         let _ = name;
         None
     }
+
+    /// Where the directory is made from weights of few bits, so that its weights' file holds what they decode to: the name of the unlisted
+    /// safetensors file with the same matrices as they are. No directory of a user's has one, whatever files lie in it.
+    fn blocks(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// A writable directory. A file appears under its name only when it is complete ([`FileWriter::finish`]).

@@ -93,6 +93,12 @@ impl FourBit {
     }
 }
 
+/// Appends a block of codes that are packed already.
+pub fn append_block(scale: f32, codes: &[u8], out: &mut Vec<u8>) {
+    out.extend(scale.to_le_bytes());
+    out.extend(codes);
+}
+
 /// Appends the numbers of a packed row.
 pub(super) fn unpack_row(values: &[f32; 16], row: &[u8], out: &mut Vec<f32>) {
     for block in row.as_chunks::<BYTES>().0 {

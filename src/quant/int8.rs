@@ -24,6 +24,13 @@ pub(super) fn pack_row(row: &[f32], out: &mut Vec<u8>) {
     out.extend(std::iter::repeat_n(0, row.len().next_multiple_of(4) - row.len()));
 }
 
+/// Appends a row of codes.
+pub fn append_row(scale: f32, codes: &[u8], out: &mut Vec<u8>) {
+    out.extend(scale.to_le_bytes());
+    out.extend(codes);
+    out.extend(std::iter::repeat_n(0, codes.len().next_multiple_of(4) - codes.len()));
+}
+
 /// Appends the numbers of a packed row.
 pub(super) fn unpack_row(row: &[u8], cols: usize, out: &mut Vec<f32>) {
     let [a, b, c, d, codes @ ..] = row else { return };

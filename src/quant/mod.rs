@@ -1,16 +1,18 @@
-//! Weights in few bits: matrices packed as bitsandbytes does, in blocks or rows that have a scale each, and unpacked again. The kernels decode
-//! what is packed here (`shaders/shared/weight_*.wgsl`); [`docs/quantization.md`] says what is equal to bitsandbytes and what is not.
+//! Weights in few bits: matrices packed as bitsandbytes does, in blocks or rows that have a scale each, and unpacked again; the blocks of GGUF files,
+//! which are only taken over ([`ggml`]). The kernels decode what is packed here (`shaders/shared/weight_*.wgsl`); [`docs/quantization.md`] says what is equal to bitsandbytes and what is not.
 //!
 //! [`docs/quantization.md`]: https://github.com/rootstock-ai/rootstock/blob/main/docs/quantization.md
 
 mod double;
 mod dynamic_map;
 mod four_bit;
+pub mod ggml;
 mod int8;
 
 pub use double::{DoubleScales, GROUP};
 pub use dynamic_map::dynamic_map;
-pub use four_bit::{BLOCK, FP4, FourBit, NF4};
+pub use four_bit::{BLOCK, FP4, FourBit, NF4, append_block};
+pub use int8::append_row;
 
 use crate::kernels::WeightType;
 
@@ -29,14 +31,14 @@ impl Packer {
         Packer { weight_type, cols, bytes: Vec::with_capacity(rows * weight_type.row_bytes(cols)) }
     }
 
-    /// Packs the next rows.
+    /// Packs the next rows. Nothing is packed into the blocks of GGUF files, which come from there.
     pub fn push(&mut self, values: &[f32]) {
         for row in values.chunks_exact(self.cols.max(1)) {
             match self.weight_type {
                 WeightType::Nf4 { .. } => FourBit::nf4().pack_row(row, &mut self.bytes),
                 WeightType::Fp4 { .. } => FourBit::fp4().pack_row(row, &mut self.bytes),
                 WeightType::Int8 => int8::pack_row(row, &mut self.bytes),
-                WeightType::F32 | WeightType::Bf16 | WeightType::F16 => {}
+                WeightType::F32 | WeightType::Bf16 | WeightType::F16 | WeightType::Ggml(_) => {}
             }
         }
     }
@@ -58,6 +60,7 @@ pub fn unpack_row(weight_type: WeightType, row: &[u8], cols: usize, out: &mut Ve
         WeightType::Nf4 { .. } => four_bit::unpack_row(&NF4, row, out),
         WeightType::Fp4 { .. } => four_bit::unpack_row(&FP4, row, out),
         WeightType::Int8 => int8::unpack_row(row, cols, out),
+        WeightType::Ggml(blocks) => ggml::unpack_row(blocks, row, cols, out),
         WeightType::F32 | WeightType::Bf16 | WeightType::F16 => {}
     }
 }

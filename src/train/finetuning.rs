@@ -80,7 +80,8 @@ impl Finetuning {
             FinetuningType::Lora => Finetuning::of_adapter(recipe, checkpoint, adapters.to_vec()).await,
         };
         let mut finetuning = finetuning?;
-        finetuning.notices.extend(quantised::notices(recipe.quantization, finetuning.base()));
+        let notices = quantised::notices(recipe.quantization, &finetuning.method, finetuning.base());
+        finetuning.notices.extend(notices);
         Ok(finetuning)
     }
 

@@ -35,7 +35,7 @@ pub async fn open(directory: Rc<dyn Directory>) -> Result<Opened> {
         _ => None,
     };
     let warnings = case.findings.iter().filter(|finding| finding.severity == Severity::Warning).map(Finding::to_string).collect();
-    let checkpoint = assemble(directory.clone(), case)?;
+    let checkpoint = assemble(directory.clone(), case).await?;
     let tokenizer = match loaded {
         Some(tokenizer) => tokenizer,
         None => Tokenizer::load(&*directory).await?,
@@ -50,7 +50,7 @@ pub async fn open(directory: Rc<dyn Directory>) -> Result<Opened> {
 /// [`Error::NotReady`] with every fault by which the directory differs from the model that its configuration declares.
 pub async fn open_checkpoint(directory: Rc<dyn Directory>) -> Result<Checkpoint> {
     let case = examined(&directory).await?;
-    assemble(directory, case)
+    assemble(directory, case).await
 }
 
 async fn examined(directory: &Rc<dyn Directory>) -> Result<Case> {
@@ -59,7 +59,7 @@ async fn examined(directory: &Rc<dyn Directory>) -> Result<Case> {
     Ok(case)
 }
 
-fn assemble(directory: Rc<dyn Directory>, mut case: Case) -> Result<Checkpoint> {
+async fn assemble(directory: Rc<dyn Directory>, mut case: Case) -> Result<Checkpoint> {
     case.findings.sort_by_key(|finding| finding.severity);
     let faults: Vec<String> = case.findings.iter().filter(|finding| finding.is_error()).map(Finding::to_string).collect();
     let Some(config) = case.config.filter(|_| faults.is_empty()) else {
@@ -71,5 +71,5 @@ fn assemble(directory: Rc<dyn Directory>, mut case: Case) -> Result<Checkpoint> 
         _ => None,
     };
     let places = case.view.tensors.iter().filter_map(place).collect();
-    Ok(Checkpoint::assemble(directory, config, case.view.files, places))
+    Checkpoint::assemble(directory, config, case.view.files, places).await
 }

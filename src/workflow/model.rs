@@ -61,9 +61,10 @@ impl Model {
         Ok(self)
     }
 
-    /// The same model, quantised while it is loaded to be trained on, scored or asked.
+    /// The same model, quantised (or decoded) while it is loaded to be trained on, scored or asked.
     pub fn quantised(mut self, quantization: Quantization) -> Model {
-        self.checkpoint = self.checkpoint.quantised(quantised_type(quantization));
+        let checkpoint = if quantization.dequantize { self.checkpoint.dequantised() } else { self.checkpoint };
+        self.checkpoint = checkpoint.quantised(quantised_type(quantization));
         self
     }
 

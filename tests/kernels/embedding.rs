@@ -1,8 +1,9 @@
 //! Looking rows up and adding their gradients up, with and without learned positions, in every type of weight.
 
 use rootstock::graph::WeightType;
-use rootstock::kernels::{Input, InputLayout, StepValues};
+use rootstock::kernels::{GgmlType, Input, InputLayout, StepValues};
 
+use super::matmul::stored_blocks;
 use super::single::{Case, Matrix, assert_close};
 use super::{gpu, profiles};
 use crate::reference::Random;
@@ -88,6 +89,36 @@ fn looks_up_and_adds_up() {
             assert_close("x", &out.outputs[0], &sum, TOLERANCE);
             assert_close("dwte", &out.weights[0], &thrice(&dwte), TOLERANCE);
             assert_close("dwpe", &out.weights[1], &thrice(&dwpe), TOLERANCE);
+        }
+    }
+}
+
+#[test]
+fn frozen_tables_in_blocks_of_gguf_files() {
+    let gpu = gpu();
+    let mut random = Random::new(43);
+    let (tokens, cols) = (9, 512);
+    let ids: Vec<usize> = (0..tokens).map(|i| (i * 5 + 1) % VOCABULARY).collect();
+    let (batch, step) = batch(&ids, &vec![0; tokens]);
+    for blocks in GgmlType::ALL {
+        let table = stored_blocks(&mut random, blocks, VOCABULARY, cols);
+        for profile in profiles(&gpu) {
+            let case = Case {
+                tokens,
+                inputs: vec![Matrix::new(cols, vec![0.0; tokens * cols])],
+                weights: vec![table.clone()],
+                frozen: Some(WeightType::Ggml(blocks)),
+                gradients: vec![Matrix::new(cols, vec![1.0; tokens * cols])],
+                batch: batch.clone(),
+                step,
+                ..Case::default()
+            };
+            let out = case.run(&gpu, &profile, |g, x, w| {
+                let looked_up = g.embedding(w[0], SCALE, None, None);
+                vec![g.add(looked_up, x[0])]
+            });
+            let (x, _) = twin(cols, VOCABULARY, &ids, f64::from(SCALE), &table.data, &vec![0.0; tokens * cols]);
+            assert_close(&format!("x in {}", blocks.name()), &out.outputs[0], &x, TOLERANCE);
         }
     }
 }

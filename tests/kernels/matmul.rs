@@ -4,12 +4,13 @@ use std::rc::Rc;
 
 use rootstock::gpu::{Gpu, Profile};
 use rootstock::graph::{Emit, Graph, Op, ParamId, Piece, Shape, ValueId, WeightType};
-use rootstock::kernels::{Bind, Family, Tuning};
+use rootstock::kernels::{Bind, Family, GgmlType, Tuning};
 use rootstock::ops::matmul::{self, Operand, Product, Second};
-use rootstock::quant::{Packer, unpack_row};
+use rootstock::quant::{Packer, ggml, unpack_row};
 
 use super::single::{Case, Matrix, assert_close};
 use super::{gpu, profiles};
+use crate::quant::ggml::random_blocks;
 use crate::reference::{Random, linear};
 
 /// Sums of up to 5000 products in f32, in units of the result's root mean square. Measured on lavapipe: 2e-6 and a little more at the longest.
@@ -191,6 +192,46 @@ fn linear_with_frozen_weights_in_blocks() {
                 let what = format!("of ({m}, {n}, {k}) with {weight_type:?} on {:?} {:?}", profile.class, profile.tuning);
                 assert_close(&format!("y {what}"), &out.outputs[0], &linear::forward(&x, &w, None, k), TOLERANCE);
                 assert_close(&format!("dx {what}"), &out.inputs[0], &linear::backward(&dy, &x, &w, k).0, TOLERANCE);
+            }
+        }
+    }
+}
+
+/// A matrix of random blocks of a GGUF file, with what they decode to.
+pub(super) fn stored_blocks(random: &mut Random, blocks: GgmlType, rows: usize, cols: usize) -> Matrix {
+    let file = random_blocks(random, blocks, rows * cols / blocks.block());
+    let (mut packed, mut values) = (Vec::new(), Vec::new());
+    for row in file.chunks(cols / blocks.block() * ggml::block_bytes(blocks)) {
+        ggml::pack_row(blocks, row, &mut packed);
+    }
+    let weight_type = WeightType::Ggml(blocks);
+    packed.chunks(weight_type.row_bytes(cols)).for_each(|row| unpack_row(weight_type, row, cols, &mut values));
+    Matrix { packed: Some(packed), ..Matrix::new(cols, values.into_iter().map(f64::from).collect()) }
+}
+
+#[test]
+fn linear_with_frozen_weights_in_blocks_of_gguf_files() {
+    let gpu = gpu();
+    let mut random = Random::new(26);
+    for profile in profiles(&gpu) {
+        for blocks in GgmlType::ALL {
+            // Of 32 numbers also an odd number of blocks.
+            let width = blocks.block();
+            for (m, n, k) in [(1, 66, width), (1, 900, 3 * width), (5, 40, 256), (40, 66, 3 * width), (70, 200, 256)] {
+                let (x, dy) = (random.vector(m * k), random.vector(m * n));
+                let w = stored_blocks(&mut random, blocks, n, k);
+                let case = Case {
+                    tokens: m,
+                    inputs: vec![Matrix::new(k, x.clone())],
+                    weights: vec![w.clone()],
+                    frozen: Some(WeightType::Ggml(blocks)),
+                    gradients: vec![Matrix::new(n, dy.clone())],
+                    ..Case::default()
+                };
+                let out = case.run(&gpu, &profile, |g, x, w| vec![g.linear(x[0], w[0], None)]);
+                let what = format!("of ({m}, {n}, {k}) with {} on {:?} {:?}", blocks.name(), profile.class, profile.tuning);
+                assert_close(&format!("y {what}"), &out.outputs[0], &linear::forward(&x, &w.data, None, k), TOLERANCE);
+                assert_close(&format!("dx {what}"), &out.inputs[0], &linear::backward(&dy, &x, &w.data, k).0, TOLERANCE);
             }
         }
     }

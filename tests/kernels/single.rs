@@ -17,12 +17,14 @@ use super::{Ends, error, param};
 pub(crate) struct Matrix {
     pub(crate) cols: usize,
     pub(crate) data: Vec<f64>,
+    /// What it is packed, where it is frozen in blocks that nothing here packs.
+    pub(crate) packed: Option<Vec<u8>>,
 }
 
 impl Matrix {
     pub(crate) fn new(cols: usize, data: Vec<f64>) -> Matrix {
         assert!(data.len().is_multiple_of(cols));
-        Matrix { cols, data }
+        Matrix { cols, data, packed: None }
     }
 
     fn rows(&self) -> usize {
@@ -158,6 +160,7 @@ impl Case {
                     WeightType::F16 => {
                         store.upload_half(gpu, *id, 0, &data.iter().map(|v| half::f16::from_f32(*v).to_bits()).collect::<Vec<_>>())
                     }
+                    WeightType::Ggml(_) => store.upload_packed(gpu, *id, 0, m.packed.as_ref().expect("packed")),
                     packed => {
                         let mut packer = Packer::new(packed, m.rows(), m.cols);
                         packer.push(&data);

@@ -6,9 +6,9 @@ use std::sync::OnceLock;
 
 use rootstock::gpu::Profile;
 use rootstock::graph::{Objective, ParamLayout, Preference, PreferenceLoss, Purpose, WeightType};
-use rootstock::kernels::{Dispatch, Family};
+use rootstock::kernels::{Dispatch, Family, GgmlType};
 use rootstock::model::{ModelConfig, forward, params};
-use rootstock::optim::{AdamW, Optimizer, update_program};
+use rootstock::optim::{Adafactor, AdamW, Optimizer, Role, update_program};
 use rootstock::plan::{Options, compile};
 use serde_json::{Value, json};
 
@@ -21,6 +21,9 @@ const GEMMA3_270M: &str = r#"{"model_type": "gemma3_text", "vocab_size": 262144,
 /// LayerNorm, biases, learned positions.
 const GPT2: &str =
     r#"{"model_type": "gpt2", "vocab_size": 50257, "n_embd": 768, "n_layer": 2, "n_head": 12, "n_positions": 1024, "n_ctx": 1024}"#;
+
+/// The types that a base is quantised to.
+const QUANTISED: [WeightType; 3] = [WeightType::Nf4 { double: true }, WeightType::Fp4 { double: true }, WeightType::Int8];
 
 /// The list from which scripts/kernel-table.mjs makes the table.
 const LIST: &str = "scripts/kernel-variants.json";
@@ -38,7 +41,7 @@ fn dispatches(family: Family) -> Vec<Dispatch> {
         }
         all.extend(lora_step(model, family, 512).dispatches);
         if model == few(SMOLLM2_135M) {
-            for linear in [WeightType::Nf4 { double: true }, WeightType::Fp4 { double: true }, WeightType::Int8] {
+            for linear in QUANTISED.into_iter().chain(GgmlType::ALL.map(WeightType::Ggml)) {
                 all.extend(quantised_step(model, linear, family, 512).dispatches);
                 all.extend(quantised_step(model, linear, family, 4).dispatches);
             }
@@ -46,9 +49,13 @@ fn dispatches(family: Family) -> Vec<Dispatch> {
         let config = ModelConfig::parse("config.json", model.as_bytes()).expect("a configuration");
         let profile = Profile { max_binding: 1 << 30, ..Profile::lavapipe().as_if(family, None) };
         let trained = Rc::new(forward::graph_params(&params(&config), true, |_| WeightType::F32));
-        for optimizer in [Optimizer::default(), Optimizer::AdamW8bit(AdamW::default())] {
-            let layout = ParamLayout::with_states(&trained, &profile, |_| optimizer.states(1 << 20, false));
-            all.extend(update_program(&layout, &profile.tuning, &optimizer).dispatches);
+        for optimizer in
+            [Optimizer::default(), Optimizer::AdamW8bit(AdamW::default()), Optimizer::Adafactor(Adafactor { weight_decay: 0.0 })]
+        {
+            let layout = ParamLayout::with_states(&trained, &profile, |index| {
+                optimizer.states(1 << 20, if trained[index].shape.rows == 1 { Role::Vector } else { Role::Matrix })
+            });
+            all.extend(update_program(&trained, &layout, &profile.tuning, &optimizer).dispatches);
         }
         // What preferences add is in the head.
         for loss in [PreferenceLoss::Sigmoid { label_smoothing: 0.0 }, PreferenceLoss::Kto { chosen_weight: 1.0, rejected_weight: 1.0 }] {

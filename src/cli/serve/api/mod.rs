@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use rootstock::Result;
-use rootstock::config::{Quantization, QuantizationType, Using};
+use rootstock::config::{Quantization, Using};
 use rootstock::error::on_one_line;
 use rootstock::generate::{GeneratorOptions, SamplingOptions};
 use tokio::net::TcpListener;
@@ -140,7 +140,7 @@ impl Plan {
             sampling,
         };
         let quantization = recipe.as_ref().map(|r| r.quantization);
-        let quantization = quantization.unwrap_or(Quantization { bits: None, kind: QuantizationType::Nf4, double: true });
+        let quantization = quantization.unwrap_or_default();
         let bits = args.quantization_bit.as_ref().and_then(|bits| bits.parse().ok()).or(quantization.bits);
         Ok(Plan { model, adapters, quantization: Quantization { bits, ..quantization }, defaults })
     }
