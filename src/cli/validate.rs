@@ -7,10 +7,10 @@ use std::rc::Rc;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rootstock::error::on_one_line;
-use rootstock::gguf::{is_gguf, model_directory};
+use rootstock::gguf::is_gguf;
 use rootstock::platform::{Directory, NativeDirectory, open_directory, parent_and_name};
 use rootstock::validate::{self, Finding, Fixed, Kind, Options, Progress, Report, Severity, Verdict};
-use rootstock::workflow::{Paths, Places};
+use rootstock::workflow::{Paths, Places, model_directory};
 use rootstock::{Error, Result};
 use serde::Serialize;
 

@@ -11,6 +11,7 @@ use super::subdirectory::Subdirectory;
 use super::view::{Tensor, View};
 use super::{
     adapter, architecture, compare, config, directory, files, fresh, json, layout, names, numbers, rope, tensors, tokenizer, zero,
+    adapter, architecture, compare, config, directory, files, fresh, json, layout, names, numbers, quantised, rope, tensors, tokenizer,
 };
 use crate::adapter::ADAPTER_CONFIG;
 use crate::data::Tokenizer;
@@ -211,6 +212,7 @@ impl Case {
             tensors::check(&config, view, &mut self.findings);
         }
         self.config = Some(config);
+        self.findings.extend(quantised::kept(&self.dir).await?);
         Ok(())
     }
 

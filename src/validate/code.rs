@@ -283,6 +283,10 @@ faults! {
             "“requires bitsandbytes”, a size mismatch, or random weights with only a warning",
             "Take the unquantised model, or write a bitsandbytes or MXFP4 model out with transformers (dequantize). Where only config.json says so \
              and the tensors are plain numbers, --fix removes the setting.";
+        StoredInBlocks "stored_in_few_bits" Info:
+            "A GGUF file or a directory of bitsandbytes, whose weights are stored in few bits and can be read.",
+            "transformers needs bitsandbytes, or decodes a GGUF file completely",
+            "Nothing. LoRA trains beside the blocks as they are; full fine-tuning starts from what they decode to (quantization.md).";
         OldSpelling "spelling_for_one_version" Info:
             "Rotary positions or dtype written for only one major version of transformers.",
             "Nothing: transformers 4 ignores rope_parameters and computes with its default theta. “Tokenizer class TokenizersBackend does \

@@ -1,14 +1,18 @@
 //! Detects quantised weights: the scheme, and how to get unquantised ones. Either config.json names the scheme, or the tensors do that
 //! a quantiser stores beside or instead of a weight.
 
+use std::rc::Rc;
+
 use serde_json::{Map, Value};
 
 use super::code::Code;
 use super::repair::Repair;
 use super::report::Finding;
 use super::view::{Tensor, View};
-use crate::checkpoint::dtype_name;
+use crate::checkpoint::{block_types, dtype_name};
+use crate::error::Result;
 use crate::model::config::CONFIG_FILE as CONFIG;
+use crate::platform::Directory;
 
 /// Suffixes of a quantiser's tensor names, and the schemes that use them. The first match decides, so suffixes unique to one scheme
 /// come first.
@@ -101,6 +105,18 @@ pub(super) fn find(view: &mut View) -> Option<Finding> {
             Finding::new(Code::Quantised, message).file(CONFIG)
         }
     })
+}
+
+/// What to know about a directory whose weights are stored in few bits and can be read.
+pub(super) async fn kept(directory: &Rc<dyn Directory>) -> Result<Option<Finding>> {
+    let types = block_types(directory).await?;
+    let count: usize = types.values().sum();
+    let list: Vec<String> = types.iter().map(|(name, count)| format!("{count} in {name}")).collect();
+    let message = format!(
+        "{count} matrices are stored in few bits ({}): LoRA trains beside them as they are, full fine-tuning starts from what they decode to",
+        list.join(", ")
+    );
+    Ok((count > 0).then(|| Finding::new(Code::StoredInBlocks, message)))
 }
 
 fn is_number(tensor: &Tensor) -> bool {

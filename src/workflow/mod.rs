@@ -14,6 +14,6 @@ mod run;
 pub use beginning::beginning;
 pub use merge::{write_merged, write_merged_as};
 pub use model::Model;
-pub use places::{Paths, Places};
+pub use places::{Paths, Places, model_directory};
 pub use respond::{Fitted, Responder};
 pub use run::Run;

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 
 use crate::data::HubDataset;
 use crate::error::Result;
-use crate::gguf;
 use crate::platform::{self, Directory, OutputDirectory};
+use crate::{bitsandbytes, gguf};
 
 /// Opens what a recipe names.
 #[async_trait(?Send)]
@@ -34,6 +34,14 @@ pub trait Places {
     }
 }
 
+/// The same directory; where its weights are stored in few bits (one GGUF file, or by bitsandbytes), the view of them as a Hugging Face model.
+///
+/// # Errors
+/// What is wrong with the GGUF file or a quantised tensor.
+pub async fn model_directory(directory: Rc<dyn Directory>) -> Result<Rc<dyn Directory>> {
+    bitsandbytes::model_directory(gguf::model_directory(directory).await?).await
+}
+
 /// The paths of this machine's file system. In a browser there are none, so every name is refused there.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Paths;
@@ -45,7 +53,7 @@ impl Places for Paths {
             let (directory, file) = platform::open_beside(name)?;
             return gguf::open(Rc::from(directory), &file).await;
         }
-        gguf::model_directory(Rc::from(platform::open(name)?)).await
+        model_directory(Rc::from(platform::open(name)?)).await
     }
 
     fn dataset(&self, path: &str) -> Result<(Box<dyn Directory>, String)> {

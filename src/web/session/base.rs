@@ -8,10 +8,9 @@ use super::super::messages::{Base, BaseSource, Event, FileSize, Progress, Settin
 use super::kept::folder_name;
 use super::{Call, Session};
 use crate::error::{Error, Result};
-use crate::gguf;
 use crate::platform::{Directory, MemoryDirectory, read_small};
 use crate::validate::{Options, Report, validate};
-use crate::workflow::Model;
+use crate::workflow::{Model, model_directory};
 
 /// Folder of the model embedded in the page.
 const EMBEDDED: &str = "embedded-model";
@@ -86,10 +85,10 @@ impl Session {
         match source {
             BaseSource::Embedded => self.embedded(call).await,
             BaseSource::Files { name } => match &call.files {
-                Some(files) => gguf::model_directory(files.clone()).await,
+                Some(files) => model_directory(files.clone()).await,
                 None => Err(Error::file(name, "this folder was given to the page earlier and is not kept: choose it again as the base")),
             },
-            BaseSource::Url { url } => gguf::model_directory(crate::platform::open_address(url).await?).await,
+            BaseSource::Url { url } => model_directory(crate::platform::open_address(url).await?).await,
             BaseSource::Run { id } => self.kept_model(id).await,
         }
     }
