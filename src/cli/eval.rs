@@ -6,11 +6,10 @@ use std::rc::Rc;
 use clap::Args;
 use rootstock::Result;
 use rootstock::config::Recipe;
-use rootstock::data::{Encoding, LoadedRecords, check_fits_model, encode_records, load_datasets};
-use rootstock::platform::open_beside;
 
 use super::Global;
-use super::console::{self, count, thousands};
+use super::console::{self, thousands};
+use super::held_out::HeldOutArgs;
 use super::setup::{AdapterArgs, open_adapted, recipe_text};
 
 /// Measures how well a model predicts texts or answers
@@ -36,15 +35,8 @@ pub(super) struct EvalArgs {
     model: Option<String>,
     #[command(flatten)]
     adapters: AdapterArgs,
-    /// A .jsonl, .json or .txt file, or a name in the dataset_info.json of --dataset-dir
-    #[arg(long, value_name = "FILE")]
-    dataset: Vec<String>,
-    /// Where dataset_info.json lies
-    #[arg(long, value_name = "DIR", default_value = "data")]
-    dataset_dir: String,
-    /// Cut samples after so many tokens [default: as many as the model was made for]
-    #[arg(long, value_name = "TOKENS")]
-    cutoff_len: Option<usize>,
+    #[command(flatten)]
+    held_out: HeldOutArgs,
     /// How many samples to score at a time; fewer are taken where memory is short
     #[arg(long, value_name = "N", default_value_t = 8)]
     batch_size: usize,
@@ -67,19 +59,11 @@ pub(super) async fn run(args: &EvalArgs, global: &Global) -> Result<()> {
         return super::train::evaluate_only(recipe, global, args.json).await;
     }
     let model = open_adapted(args.model.as_deref().unwrap_or_default(), &args.adapters.adapters, console).await?;
-    let config = model.config();
-    let LoadedRecords { records, notices } = load_datasets(&args.dataset, &args.dataset_dir, None, &open_beside).await?;
-    let name = args.dataset.join(", ");
-    let cutoff_len = args.cutoff_len.unwrap_or(config.max_position_embeddings).max(2);
-    let encoded = encode_records(&name, &records, &model.tokenizer, &Encoding::scoring(cutoff_len))?;
-    check_fits_model(&name, &encoded.samples, config)?;
-    console.say(&format!("dataset  {name} ({}, {})", count(encoded.samples.len(), "sample"), count(encoded.tokens(), "token")));
-    console.notes(&notices);
-    console.notes(&encoded.notices);
+    let samples = args.held_out.samples(&model, console).await?;
 
     let gpu = Rc::new(global.gpu().await?);
     console.say(&format!("device   {}", gpu.profile().name));
-    let score = model.score(&gpu, &encoded.samples, args.batch_size).await?;
+    let score = model.score(&gpu, &samples, args.batch_size).await?;
     if args.json {
         return console::print_json(&score);
     }

@@ -1,5 +1,6 @@
 //! `rootstock merge`.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Display, Formatter};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -7,19 +8,21 @@ use std::rc::Rc;
 use clap::{Args, ValueEnum};
 use rootstock::adapter::{Adapted, Adapter, Merged};
 use rootstock::checkpoint::{Checkpoint, Dtype, ModelSource, NewDirectory, WriteOptions};
-use rootstock::config::ExportDtype;
+use rootstock::config::{ExportDtype, Quantization};
 use rootstock::error::on_one_line;
 use rootstock::generate::{Generator, GeneratorOptions};
 use rootstock::gpu::{Gpu, human_bytes};
+use rootstock::kernels::WeightType;
 use rootstock::model::ModelConfig;
-use rootstock::platform::{Directory, NativeDirectory, as_directory, parent_and_name};
+use rootstock::platform::{Directory, NativeDirectory, as_directory, open_directory, parent_and_name};
 use rootstock::random::Random;
 use rootstock::validate::{self, Options, Verdict, open_checkpoint};
 use rootstock::workflow::{Paths, Places, write_merged_as};
-use rootstock::{Error, Result};
+use rootstock::{Error, Model, Result};
 
 use super::Global;
 use super::console::{self, Console, count, thousands};
+use super::held_out::HeldOutArgs;
 use super::hub;
 use super::setup::{load_using, open_adapters};
 
@@ -53,6 +56,12 @@ pub(super) struct MergeArgs {
     /// The type to store weights in [default: the base's]
     #[arg(long, value_name = "TYPE")]
     dtype: Option<StoredType>,
+    /// Samples to show the loss on, of base and adapter before, of the merged model after
+    #[command(flatten)]
+    held_out: HeldOutArgs,
+    /// The adapter was trained beside a base in so many bits (4: NF4): the loss before is that of this base
+    #[arg(long, value_name = "BITS", value_parser = ["8", "4"], requires = "dataset")]
+    quantization_bit: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -95,12 +104,48 @@ pub(super) async fn run(args: &MergeArgs, global: &Global) -> Result<()> {
     hub::ensure(&model, console)?;
     let base = open_checkpoint(Paths.directory(&model).await?).await?;
     console.say(&format!("model    {model}"));
+    if let Some(types) = kept_types(&base) {
+        console.say(&format!(
+            "note: the base is stored in few bits ({types}); the adapter is added to what they decode to, and the result is as large as the unquantised \
+             model"
+        ));
+    }
     let adapters = open_adapters(&base, &adapters, console).await?;
     let gpu = Rc::new(global.gpu().await?);
     let merge = Merge { base: &base, adapters: &adapters, dtype, max_shard_size };
     let agreement = merge.write(&gpu, &place, &[random_ids(base.config())], console).await?;
-    let (adapters, out) = (count(adapters.len(), "adapter"), place.path.display());
-    console::print(&format!("merged {adapters} into {out} ({}, {}); {agreement}", human_bytes(agreement.bytes), agreement.dtype))
+    let (count, out) = (count(adapters.len(), "adapter"), place.path.display());
+    console::print(&format!("merged {count} into {out} ({}, {}); {agreement}", human_bytes(agreement.bytes), agreement.dtype))?;
+    if args.held_out.dataset.is_empty() {
+        return Ok(());
+    }
+    let before = Model { adapters: Rc::new(adapters), ..Model::open(base.directory().clone()).await? };
+    let bits = args.quantization_bit.as_ref().and_then(|bits| bits.parse().ok());
+    let before = before.quantised(Quantization { bits, ..Quantization::default() });
+    let after = Model::open(Rc::new(open_directory(&place.path)?)).await?;
+    console::print(&losses(&args.held_out, &gpu, &before, &after, console).await?)
+}
+
+/// The types of few bits in which a model is kept on the GPU; none where it is not.
+fn kept_types(model: &Checkpoint) -> Option<String> {
+    let types: BTreeSet<&str> = model.params().iter().filter_map(|param| model.kept(param)).map(WeightType::name).collect();
+    (!types.is_empty()).then(|| types.into_iter().collect::<Vec<_>>().join(", "))
+}
+
+/// Samples that are scored at a time; fewer where memory is short.
+const SCORED: usize = 8;
+
+/// The losses of base and adapter as they were trained, of the base alone, and of the merged model.
+async fn losses(held_out: &HeldOutArgs, gpu: &Rc<Gpu>, before: &Model, after: &Model, console: Console) -> Result<String> {
+    let samples = held_out.samples(after, console).await?;
+    let kept = kept_types(&before.checkpoint).map_or(String::new(), |types| format!(" (base in {types})"));
+    let alone = Model { adapters: Rc::default(), ..before.clone() };
+    let mut rows = vec![vec![String::new(), "loss".to_string(), "perplexity".to_string()]];
+    for (what, model) in [(format!("base{kept}"), &alone), (format!("base + adapter{kept}"), before), ("merged".to_string(), after)] {
+        let score = model.score(gpu, &samples, SCORED).await?;
+        rows.push(vec![what, format!("{:.6}", score.loss), format!("{:.4}", score.perplexity)]);
+    }
+    Ok(console::table(&rows))
 }
 
 /// What a command line or a recipe asks for.

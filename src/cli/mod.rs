@@ -15,6 +15,7 @@ mod extract;
 mod fetch;
 mod generate;
 mod handover;
+mod held_out;
 mod hub;
 mod logits;
 mod manual;
