@@ -1,10 +1,13 @@
 //! `rootstock estimate`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use rootstock::Result;
-use rootstock::gpu::human_bytes;
+use rootstock::config::Recipe;
+use rootstock::gpu::{Profile, human_bytes};
+use rootstock::plan::Memory;
+use rootstock::train::plan_shape;
+use rootstock::{Error, Result};
 use serde::Serialize;
 
 use super::Global;
@@ -20,13 +23,21 @@ use super::setup::{load_recipe, open_run};
 Examples:
   rootstock estimate recipe.yaml
   rootstock estimate recipe.yaml gradient_checkpointing=true
-  rootstock estimate recipe.yaml --memory-limit 8GB --json")]
+  rootstock estimate recipe.yaml --memory-limit 8GB --json
+  rootstock estimate --shape config.json --tokens 512 finetuning_type=lora quantization_bit=4")]
 pub(super) struct EstimateArgs {
     /// The recipe, a YAML file with LLaMA-Factory's keys
-    recipe: PathBuf,
+    #[arg(required_unless_present = "shape")]
+    recipe: Option<PathBuf>,
     /// Settings that win over the recipe's
     #[arg(value_name = "KEY=VALUE")]
     overrides: Vec<String>,
+    /// A model's config.json, in place of a recipe: what a run takes on a model of this shape, its frozen weights in bfloat16 or quantised
+    #[arg(long, value_name = "FILE", requires = "tokens")]
+    shape: Option<PathBuf>,
+    /// Tokens of each sample, with --shape
+    #[arg(long, value_name = "N", requires = "shape")]
+    tokens: Option<usize>,
     /// Print {"peak_bytes", "weights_bytes", …, "fits", "suggestions"} as JSON
     #[arg(long)]
     json: bool,
@@ -47,36 +58,59 @@ struct Estimate {
     suggestions: Vec<String>,
     #[serde(rename = "adapter")]
     device: String,
-    total_steps: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total_steps: Option<u64>,
+}
+
+impl Estimate {
+    fn of(memory: &Memory, profile: &Profile, checkpointing: bool, total_steps: Option<u64>) -> Estimate {
+        let fits = memory.check(profile, checkpointing).is_ok();
+        let named = memory.weights_bytes + memory.gradients_bytes + memory.optimizer_bytes + memory.activations_bytes;
+        Estimate {
+            peak_bytes: memory.peak_bytes(),
+            weights_bytes: memory.weights_bytes,
+            gradients_bytes: memory.gradients_bytes,
+            optimizer_bytes: memory.optimizer_bytes,
+            activations_bytes: memory.activations_bytes,
+            other_bytes: memory.peak_bytes() - named,
+            available_bytes: profile.usable_memory(),
+            fits,
+            largest_binding_bytes: memory.largest_binding_bytes,
+            max_binding_bytes: profile.max_binding,
+            suggestions: if fits { Vec::new() } else { memory.suggestions(checkpointing) },
+            device: profile.name.clone(),
+            total_steps,
+        }
+    }
 }
 
 pub(super) async fn run(args: &EstimateArgs, global: &Global) -> Result<()> {
     let console = global.console();
-    let recipe = load_recipe(&args.recipe, &args.overrides).await?;
-    let run = open_run(recipe, console).await?;
-    let gpu = global.gpu().await?;
-    let profile = gpu.profile();
-    let planned = run.plan(profile).await?;
-    let (memory, checkpointing) = (&planned.memory, planned.checkpointing());
-    console.notes(&planned.notices);
-    let fits = memory.check(profile, checkpointing).is_ok();
-    let named = memory.weights_bytes + memory.gradients_bytes + memory.optimizer_bytes + memory.activations_bytes;
-    let estimate = Estimate {
-        peak_bytes: memory.peak_bytes(),
-        weights_bytes: memory.weights_bytes,
-        gradients_bytes: memory.gradients_bytes,
-        optimizer_bytes: memory.optimizer_bytes,
-        activations_bytes: memory.activations_bytes,
-        other_bytes: memory.peak_bytes() - named,
-        available_bytes: profile.usable_memory(),
-        fits,
-        largest_binding_bytes: memory.largest_binding_bytes,
-        max_binding_bytes: profile.max_binding,
-        suggestions: if fits { Vec::new() } else { memory.suggestions(checkpointing) },
-        device: profile.name.clone(),
-        total_steps: planned.loader.total_steps(),
+    let estimate = match (&args.shape, &args.recipe) {
+        (Some(shape), first) => of_shape(shape, first.as_deref(), args, global).await?,
+        (None, recipe) => {
+            let recipe = load_recipe(recipe.as_deref().unwrap_or(Path::new("")), &args.overrides).await?;
+            let run = open_run(recipe, console).await?;
+            let gpu = global.gpu().await?;
+            let planned = run.plan(gpu.profile()).await?;
+            console.notes(&planned.notices);
+            Estimate::of(&planned.memory, gpu.profile(), planned.checkpointing(), Some(planned.loader.total_steps()))
+        }
     };
     if args.json { console::print_json(&estimate) } else { console::print(&human(&estimate)) }
+}
+
+/// What a run takes of which only the model's shape is known. What stands in the recipe's place is the first setting.
+async fn of_shape(shape: &Path, first: Option<&Path>, args: &EstimateArgs, global: &Global) -> Result<Estimate> {
+    let name = shape.display().to_string();
+    let text = std::fs::read_to_string(shape).map_err(|e| Error::file(&name, e.to_string()))?;
+    let mut settings: Vec<String> = ["model_name_or_path=shape", "dataset=none", "output_dir=none"].map(String::from).to_vec();
+    settings.extend(first.map(|setting| setting.display().to_string()));
+    settings.extend(args.overrides.iter().cloned());
+    let recipe = Recipe::parse("the settings", "", &settings)?;
+    let gpu = global.gpu().await?;
+    let planned = plan_shape(&text, &recipe, args.tokens.unwrap_or_default().max(1), gpu.profile())?;
+    Ok(Estimate::of(&planned.memory, gpu.profile(), recipe.gradient_checkpointing.unwrap_or(false), None))
 }
 
 fn human(e: &Estimate) -> String {
@@ -94,7 +128,10 @@ fn human(e: &Estimate) -> String {
         None => format!("{} does not tell how much it has", e.device),
     };
     let verdict = if e.fits { "it fits" } else { "it does not fit" };
-    text += &format!("\n\n{verdict}: {offered}. The run has {} steps.", thousands(e.total_steps));
+    text += &format!("\n\n{verdict}: {offered}.");
+    if let Some(steps) = e.total_steps {
+        text += &format!(" The run has {} steps.", thousands(steps));
+    }
     for suggestion in &e.suggestions {
         text += &format!("\n  - {suggestion}");
     }
