@@ -12,7 +12,7 @@ pub const ADAPTER_CONFIG: &str = "adapter_config.json";
 /// The largest accepted rank.
 const MAX_RANK: usize = 1 << 16;
 /// Unsupported fields that change what an adapter computes, with their descriptions; null, false and empty values are accepted.
-const UNSUPPORTED: [(&str, &str); 15] = [
+const UNSUPPORTED: [(&str, &str); 14] = [
     ("alora_invocation_tokens", "activated LoRA"),
     ("arrow_config", "Arrow routing"),
     ("kasa_config", "KaSA"),
@@ -25,7 +25,6 @@ const UNSUPPORTED: [(&str, &str); 15] = [
     ("use_qalora", "QALoRA"),
     ("velora_config", "VeLoRA"),
     ("megatron_config", "Megatron's parallel layers"),
-    ("auto_mapping", "a custom model class"),
     ("runtime_config.ephemeral_gpu_offload", "offloading"),
     ("ensure_weight_tying", "one adapter for embedding and head"),
 ];

@@ -148,6 +148,14 @@ fn what_is_not_supported_is_said() {
     }
 }
 
+/// PEFT writes it where no task type was given: the class of the base, which the base's own configuration says better.
+#[test]
+fn a_custom_class_of_the_base_is_no_matter() {
+    let class = json!({"base_model_class": "LlamaForCausalLM", "parent_library": "transformers.models.llama.modeling_llama"});
+    let llama = base("llama");
+    assert_eq!(modules(&llama, json!({"target_modules": ["q_proj"], "auto_mapping": class, "task_type": null})).len(), 2);
+}
+
 /// A stranger's file: what it may cost is bounded by the names' number times the modules' depth, not by their product.
 #[test]
 fn a_hundred_thousand_names_are_looked_up_and_many_patterns_refused() {
