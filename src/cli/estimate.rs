@@ -104,7 +104,7 @@ pub(super) async fn run(args: &EstimateArgs, global: &Global) -> Result<()> {
 async fn of_shape(shape: &Path, first: Option<&Path>, args: &EstimateArgs, global: &Global) -> Result<Estimate> {
     let name = shape.display().to_string();
     let text = std::fs::read_to_string(shape).map_err(|e| Error::file(&name, e.to_string()))?;
-    let mut settings: Vec<String> = ["model_name_or_path=shape", "dataset=none", "output_dir=none"].map(String::from).to_vec();
+    let mut settings: Vec<String> = ["model_name_or_path=shape", "dataset=shape", "output_dir=shape"].map(String::from).to_vec();
     settings.extend(first.map(|setting| setting.display().to_string()));
     settings.extend(args.overrides.iter().cloned());
     let recipe = Recipe::parse("the settings", "", &settings)?;
