@@ -10,8 +10,8 @@ use super::report::{Finding, Kind, Report, Verdict};
 use super::subdirectory::Subdirectory;
 use super::view::{Tensor, View};
 use super::{
-    adapter, architecture, compare, config, directory, files, fresh, json, layout, names, numbers, rope, tensors, tokenizer, zero,
     adapter, architecture, compare, config, directory, files, fresh, json, layout, names, numbers, quantised, rope, tensors, tokenizer,
+    zero,
 };
 use crate::adapter::ADAPTER_CONFIG;
 use crate::data::Tokenizer;
