@@ -44,6 +44,15 @@ fn conversations_render_as_in_transformers() {
     assert!(same > 100 && refused > 3, "{same} rendered, {refused} refused: the fixtures have shrunk");
 }
 
+/// Qwen3-Coder's way to ask whether there are tools, of which transformers says None.
+#[test]
+fn nothing_is_not_iterable() {
+    let source = "{% if tools is iterable and tools | length > 0 %}tools{% else %}none{% endif %} \
+                  {{ messages is iterable }} {{ 'text' is iterable }} {{ none is iterable }} {{ 3 is iterable }} {{ unknown is iterable }}";
+    let rendered = template(source).render(&[Message::new("user", "Hi")], true);
+    assert_eq!(rendered.map(|text| text.trim().to_string()), Ok("none True True False False True".to_string()));
+}
+
 #[test]
 fn dates_are_told_in_english() {
     let now = |format: &str| template(&format!("{{{{ strftime_now('{format}') }}}}")).render(&[], false);

@@ -94,6 +94,11 @@ pub struct ChatTemplate {
     abilities: OnceLock<Abilities>,
 }
 
+/// Jinja's test: as in Python, None is not iterable, though here a loop over it has no rounds. Templates ask so whether there are tools.
+fn iterable(value: &Value) -> bool {
+    !value.is_none() && value.try_iter().is_ok()
+}
+
 impl ChatTemplate {
     /// Compiles a template. `special_tokens` are the variables such as `bos_token`; `file` is what errors call it; `now` is
     /// the time that `strftime_now` tells, in seconds since 1970.
@@ -113,6 +118,7 @@ impl ChatTemplate {
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
         environment.set_formatter(python_formatter);
         environment.add_filter("tojson", tojson);
+        environment.add_test("iterable", iterable);
         environment.add_function("raise_exception", |reason: String| -> Result<Value, minijinja::Error> {
             Err(minijinja::Error::new(ErrorKind::InvalidOperation, reason))
         });
