@@ -258,7 +258,7 @@ impl Merge<'_> {
                     validate::validate(self.base.directory().clone(), &Options { quick: true, ..Options::default() }, &mut |_| {}).await?;
                 let (old, new): (Vec<_>, Vec<_>) = report.errors().partition(|finding| before.has(finding.code));
                 if !new.is_empty() {
-                    let why: Vec<String> = new.iter().map(|finding| finding.message.clone()).collect();
+                    let why: Vec<String> = new.iter().map(|finding| finding.message.to_string()).collect();
                     return Err(Error::file(
                         place.path.display().to_string(),
                         format!("the merged model is not sound: {}", why.join("; ")),

@@ -7,6 +7,7 @@ use super::base::Base;
 use super::code::{Code, Severity};
 use super::repair::Repair;
 use super::report::Finding;
+use super::said::said;
 use crate::adapter::ADAPTER_CONFIG;
 use crate::adapter::Adapter;
 use crate::adapter::format::read_config;
@@ -16,7 +17,7 @@ use crate::platform::{Directory, Entry};
 
 /// The finding that a whole model was given where an adapter is expected.
 pub(super) fn whole_model(label: &str) -> Finding {
-    let message = format!(
+    let message = said!(
         "this is a whole model, not an adapter (PEFT says \"Can't find '{ADAPTER_CONFIG}' at …\"); give it as the base: \
          model_name_or_path: {label} in a recipe, or --model {label}"
     );
@@ -38,7 +39,7 @@ pub(super) async fn check(dir: &Rc<dyn Directory>, entries: &[Entry], base: Opti
                 && let Some(tensor) = file.tensors().iter().find(|tensor| tensor.name.contains("attn."))
                 && file.tensors().iter().all(|tensor| !tensor.name.contains("lora_"))
             {
-                let message = format!(
+                let message = said!(
                     "holds a whole model's {} tensors and no factor of an adapter (lora_A, lora_B): PEFT would load none of them and only warn. \
                      Called model.safetensors beside its config.json it is a model, and can be the base",
                     file.tensors().len()
@@ -62,13 +63,13 @@ pub(super) async fn check(dir: &Rc<dyn Directory>, entries: &[Entry], base: Opti
     let Some(base) = base else {
         if expected && let Some(finding) = findings.iter_mut().find(|finding| finding.code == Code::AdapterOnly) {
             finding.severity = Severity::Info;
-            finding.message = format!("{}. Whether it fits that model shows with --base DIR", finding.message);
+            finding.message = said!("{}. Whether it fits that model shows with --base DIR", finding.message);
         }
         return;
     };
     let opened = match Checkpoint::open(base.dir.clone()).await {
         Ok(checkpoint) => Adapter::open(dir.clone(), &checkpoint).await.map_err(|error| fault(Code::AdapterWeights, &**dir, error)),
-        Err(error) => Err(Finding::new(Code::OtherBase, format!("the base cannot be used: {error}"))),
+        Err(error) => Err(Finding::new(Code::OtherBase, said!("the base cannot be used: {error}"))),
     };
     match opened {
         Ok(adapter) => {
@@ -77,7 +78,7 @@ pub(super) async fn check(dir: &Rc<dyn Directory>, entries: &[Entry], base: Opti
             }
             if let Some(finding) = findings.iter_mut().find(|finding| finding.code == Code::AdapterOnly) {
                 finding.severity = Severity::Info;
-                finding.message = format!(
+                finding.message = said!(
                     "this is a LoRA adapter, and all of its {} tensors fit {}: give both (--adapter, or adapter_name_or_path in a recipe), \
                      or merge them into one model: rootstock merge --model {} --adapter {} --out OUT",
                     adapter.params.len(),
@@ -97,7 +98,7 @@ fn fault(code: Code, dir: &dyn Directory, error: Error) -> Finding {
     let short = |path: String| path.strip_prefix(&label).map(str::to_string).unwrap_or(path);
     match error {
         Error::File { path, reason, .. } => Finding::new(code, reason).file(short(path)),
-        Error::Line { path, line, reason, .. } => Finding::new(code, format!("{reason} (line {line})")).file(short(path)),
+        Error::Line { path, line, reason, .. } => Finding::new(code, said!("{reason} (line {line})")).file(short(path)),
         Error::Config { file, reason, .. } => Finding::new(code, reason).file(short(file)),
         Error::Tensor { file, tensor, reason, .. } => Finding::new(code, reason).file(short(file)).tensor(tensor),
         other => Finding::new(code, other.to_string()),

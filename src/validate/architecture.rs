@@ -8,6 +8,7 @@ use super::infer::{self, leaf};
 use super::layout;
 use super::repair::Repair;
 use super::report::Finding;
+use super::said::{Said, said};
 use super::view::View;
 use crate::model::config::CONFIG_FILE as CONFIG;
 use crate::model::{Architecture, ModelConfig};
@@ -130,7 +131,7 @@ fn evidence(view: &View, architecture: Architecture) -> Option<(String, &'static
 }
 
 /// Reports why no architecture was determined.
-fn stop(findings: &mut Vec<Finding>, code: Code, message: String) -> Option<Architecture> {
+fn stop(findings: &mut Vec<Finding>, code: Code, message: Said) -> Option<Architecture> {
     findings.push(Finding::new(code, message).file(CONFIG));
     None
 }
@@ -140,7 +141,7 @@ fn write(
     view: &mut View,
     findings: &mut Vec<Finding>,
     code: Code,
-    message: String,
+    message: Said,
     architecture: Architecture,
     more: Vec<(String, Value)>,
 ) -> Option<Architecture> {
@@ -166,15 +167,15 @@ pub(super) fn decide(view: &mut View, base: Option<&Base>, findings: &mut Vec<Fi
         return match (by_class, by_tensors) {
             (Some(a), _) if families.is_empty() || families.contains(&a) => {
                 let message =
-                    format!("model_type is missing ({elsewhere}); architectures says {}, so it is {}", a.class_name(), a.model_type());
+                    said!("model_type is missing ({elsewhere}); architectures says {}, so it is {}", a.class_name(), a.model_type());
                 write(view, findings, Code::MissingModelType, message, a, vec![])
             }
             (_, Some(a)) => {
-                let message = format!("model_type is missing ({elsewhere}); the names of the tensors are those of {}", a.model_type());
+                let message = said!("model_type is missing ({elsewhere}); the names of the tensors are those of {}", a.model_type());
                 write(view, findings, Code::MissingModelType, message, a, vec![])
             }
             _ => {
-                let message = format!(
+                let message = said!(
                     "model_type is missing ({elsewhere}), and neither architectures nor the tensors tell it; supported: {}",
                     supported()
                 );
@@ -184,7 +185,7 @@ pub(super) fn decide(view: &mut View, base: Option<&Base>, findings: &mut Vec<Fi
         };
     };
     let Some(model_type) = model_type.as_str().map(str::to_string) else {
-        let message = format!("model_type must be a text in quotes, one of {}", supported());
+        let message = said!("model_type must be a text in quotes, one of {}", supported());
         let finding = Finding::new(Code::WrongFieldType, message).file(CONFIG);
         let Some(a) = by_tensors else {
             findings.push(finding);
@@ -194,7 +195,7 @@ pub(super) fn decide(view: &mut View, base: Option<&Base>, findings: &mut Vec<Fi
             view,
             findings,
             Code::WrongFieldType,
-            format!("{}; the tensors are those of {}", finding.message, a.model_type()),
+            said!("{}; the tensors are those of {}", finding.message, a.model_type()),
             a,
             vec![],
         );
@@ -209,7 +210,7 @@ pub(super) fn decide(view: &mut View, base: Option<&Base>, findings: &mut Vec<Fi
                         None => ("their names say so".to_string(), None),
                     },
                 };
-                let message = format!(
+                let message = said!(
                     "model_type is {model_type}, but the tensors are those of {}: {seen}. transformers would leave tensors out or make \
                      random ones and say so only in a warning",
                     other.model_type()
@@ -227,7 +228,7 @@ pub(super) fn decide(view: &mut View, base: Option<&Base>, findings: &mut Vec<Fi
         return stop(
             findings,
             Code::NotCausal,
-            format!("{model_type} is not a causal language model, and only those can be trained here ({})", supported()),
+            said!("{model_type} is not a causal language model, and only those can be trained here ({})", supported()),
         );
     }
     if let Some(architecture) = Architecture::all().find(|a| a.declaration().text_part_of == Some(model_type.as_str())) {
@@ -241,7 +242,7 @@ pub(super) fn decide(view: &mut View, base: Option<&Base>, findings: &mut Vec<Fi
     let needs_code = view.config.contains_key("auto_map");
     match by_tensors {
         Some(a) if !known_elsewhere && needs_code => {
-            let message = format!(
+            let message = said!(
                 "auto_map asks to run Python code that comes with the model (\"{model_type}\"), which is never done; the tensors are exactly \
                  those of {}, so it is read as that. Whether the code computes the same cannot be seen: check the loss afterwards",
                 a.model_type()
@@ -249,13 +250,13 @@ pub(super) fn decide(view: &mut View, base: Option<&Base>, findings: &mut Vec<Fi
             write(view, findings, Code::RemoteCode, message, a, vec![("auto_map".into(), Value::Null)])
         }
         Some(a) if !known_elsewhere => {
-            let message = format!("model_type \"{model_type}\" is not known anywhere; the tensors are exactly those of {}", a.model_type());
+            let message = said!("model_type \"{model_type}\" is not known anywhere; the tensors are exactly those of {}", a.model_type());
             write(view, findings, Code::UnknownModelType, message, a, vec![])
         }
         _ if needs_code => stop(
             findings,
             Code::RemoteCode,
-            format!(
+            said!(
                 "auto_map asks to run Python code that comes with the model (\"{model_type}\"), which is never done; supported: {}",
                 supported()
             ),
@@ -263,14 +264,14 @@ pub(super) fn decide(view: &mut View, base: Option<&Base>, findings: &mut Vec<Fi
         _ if known_elsewhere => stop(
             findings,
             Code::UnknownModelType,
-            format!("transformers knows {model_type}, but it cannot be trained here; supported: {}", supported()),
+            said!("transformers knows {model_type}, but it cannot be trained here; supported: {}", supported()),
         ),
         _ => {
             let hint = nearest.map_or(String::new(), |(_, name)| format!(" The nearest is {name}."));
             stop(
                 findings,
                 Code::UnknownModelType,
-                format!("model_type \"{model_type}\" is not known, and the tensors show none that is; supported: {}.{hint}", supported()),
+                said!("model_type \"{model_type}\" is not known, and the tensors show none that is; supported: {}.{hint}", supported()),
             )
         }
     }
@@ -289,12 +290,12 @@ fn text_part(view: &mut View, architecture: Architecture, model_type: &str, find
             .iter()
             .any(|beginning| name.starts_with(beginning))
     };
-    let message = format!(
+    let message = said!(
         "this is {model_type}, the model with a vision part; only its language model, a {}, can be trained here",
         architecture.model_type()
     );
     let Some(Value::Object(text)) = view.config.get("text_config").cloned() else {
-        findings.push(Finding::new(Code::VisionPart, format!("{message}, and config.json lacks its text_config")).file(CONFIG));
+        findings.push(Finding::new(Code::VisionPart, said!("{message}, and config.json lacks its text_config")).file(CONFIG));
         return None;
     };
     let mut fields: Vec<(String, Value)> = view
@@ -312,7 +313,7 @@ fn text_part(view: &mut View, architecture: Architecture, model_type: &str, find
     findings.push(Finding::new(Code::VisionPart, message).file(CONFIG).repair(repair));
     let names: Vec<String> = view.tensors.iter().map(|tensor| tensor.name.clone()).filter(|name| vision(name)).collect();
     if !names.is_empty() {
-        let message = format!("{} tensors of the vision part are left out", names.len());
+        let message = said!("{} tensors of the vision part are left out", names.len());
         let repair = Repair::Drop(names);
         view.apply(&repair);
         findings.push(Finding::new(Code::VisionPart, message).repair(repair));
@@ -333,7 +334,7 @@ pub(super) fn config_of_base(view: &mut View, base: Option<&Base>, findings: &mu
     let base = base?;
     view.config = base.view.config.clone();
     if let Some(finding) = findings.iter_mut().find(|finding| finding.code == Code::InvalidJson) {
-        finding.message = format!("{}; names and shapes of the tensors are those of the base, so its config.json fits", finding.message);
+        finding.message = said!("{}; names and shapes of the tensors are those of the base, so its config.json fits", finding.message);
         finding.repair = Some(Repair::ConfigFromBase);
     }
     base.architecture()
@@ -347,7 +348,7 @@ pub(super) fn without_config(view: &mut View, base: Option<&Base>, findings: &mu
         && fits_base(view, base)
     {
         view.config = base.view.config.clone();
-        let message = format!(
+        let message = said!(
             "there are weights but no config.json ({elsewhere}); names and shapes are those of the base {}, so its config.json fits",
             base.dir.label()
         );
@@ -357,7 +358,7 @@ pub(super) fn without_config(view: &mut View, base: Option<&Base>, findings: &mu
     let families = infer::families(view);
     let from_base = base.and_then(Base::architecture).filter(|a| families.contains(a));
     let Some(architecture) = from_base.or_else(|| families.first().copied()) else {
-        let message = format!(
+        let message = said!(
             "there are weights but no config.json ({elsewhere}), and their names are those of no supported architecture; copy it from the base model"
         );
         findings.push(Finding::new(Code::MissingConfig, message).file(CONFIG));
@@ -372,7 +373,7 @@ pub(super) fn without_config(view: &mut View, base: Option<&Base>, findings: &mu
     fields.extend(shapes.biases.iter().map(|(bias, present)| (bias.key.to_string(), json!(present))));
     let keys = architecture.declaration().keys;
     fields.extend(keys.from_tensors.iter().filter_map(|key| Some(((*key).to_string(), shapes.field(keys, key)?))));
-    let message = format!(
+    let message = said!(
         "there are weights but no config.json ({elsewhere}); the tensors are those of {}. Copy it from the base model (--base DIR): what \
          they do not show (norm epsilon, activation, windows) is assumed to be the architecture's default otherwise",
         architecture.model_type()
@@ -389,12 +390,12 @@ pub(super) fn check_class(config: &ModelConfig, view: &mut View, findings: &mut 
     let message = match view.config.get("architectures") {
         Some(Value::Array(list)) if list.iter().any(|class| class.as_str() == Some(wanted)) => return,
         Some(other) if !other.is_null() => {
-            format!(
+            said!(
                 "architectures is {other}, but model_type {} belongs to {wanted}; transformers goes by model_type, vLLM and others do not",
                 config.architecture.model_type()
             )
         }
-        _ => format!("architectures is missing; transformers does without, vLLM and others want {wanted}"),
+        _ => said!("architectures is missing; transformers does without, vLLM and others want {wanted}"),
     };
     let repair = Repair::SetConfig(vec![("architectures".into(), json!([wanted]))]);
     view.apply(&repair);

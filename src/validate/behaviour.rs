@@ -13,6 +13,7 @@ use super::options::Progress;
 use super::repair::{Candidate, Repair, set};
 use super::report::Finding;
 use super::rope;
+use super::said::said;
 use super::source::ViewParams;
 use super::view::View;
 use crate::data::Tokenizer;
@@ -201,14 +202,14 @@ impl<'a> SelfTest<'a> {
             let table = format!("Loss on a text, in nats a token (chance is {chance:.2}): {}", table.join("; "));
             match standing_out(&outcomes) {
                 Some(best) => {
-                    finding.message = format!("{}. {table}", finding.message);
+                    finding.message = said!("{}. {table}", finding.message);
                     let repair = Repair::SetConfig(candidates[best].config.clone());
                     view.apply(&repair);
                     finding.repair = Some(repair);
                 }
                 None => {
                     finding.message =
-                        format!("{}. {table}; none stands out, so it is not guessed: name the base (--base DIR)", finding.message);
+                        said!("{}. {table}; none stands out, so it is not guessed: name the base (--base DIR)", finding.message);
                     finding.repair = None;
                 }
             }
@@ -233,7 +234,7 @@ impl<'a> SelfTest<'a> {
             Some(line) => format!("; it goes on with “{PROMPT}” by “{}”", line.trim_end().replace('\n', " ⏎ ")),
             None => String::new(),
         };
-        let seen = format!("loss on an English text: {loss:.3} nats a token (chance is {chance:.2}){line}");
+        let seen = said!("loss on an English text: {loss:.3} nats a token (chance is {chance:.2}){line}");
         let suspicious = loss.is_nan() || loss >= SUSPICIOUS * chance;
         let mut better = None;
         if config.parameter_count() <= TRIED {
@@ -254,7 +255,7 @@ impl<'a> SelfTest<'a> {
         findings.push(match knows {
             _ if explained || loss <= CHANCE * chance => Finding::new(Code::SelfTest, seen),
             Some(language) => {
-                let message = format!(
+                let message = said!(
                     "{seen}. It was trained on something narrower or other than this text: its loss is above chance, \
                      but in {language} it tells what comes next from other words of the text, which no random model does"
                 );
@@ -262,7 +263,7 @@ impl<'a> SelfTest<'a> {
             }
             None => {
                 let others: Vec<&str> = OTHER_TEXTS.iter().map(|(language, _)| *language).collect();
-                let message = format!(
+                let message = said!(
                     "{seen}. What it predicts has nothing to do with what it reads, neither in English nor in {}. A model fresh from its \
                      initialisation is like that; if this one should be trained (on one of these), its weights or settings are not those that it was \
                      trained with, and other tools would train on from here without a word: compare it with its base (--base DIR)",
@@ -293,7 +294,7 @@ impl<'a> SelfTest<'a> {
         let mut all = self.outcomes(view, &others, progress).await?;
         all.push(configured.clone());
         let Some(best) = standing_out(&all).filter(|best| *best < others.len()) else { return Ok(None) };
-        let message = format!(
+        let message = said!(
             "all shapes fit, but the number of heads is wrong: with {} heads of {}, as config.json says, its loss on a text is {:.3}, \
              with {} it is {:.3}. Other tools compute nonsense without a word",
             config.num_attention_heads,
@@ -325,7 +326,7 @@ impl<'a> SelfTest<'a> {
             true => "as config.json says",
             false => "which transformers takes where config.json says nothing",
         };
-        let message = format!(
+        let message = said!(
             "the rotary positions are not those that the model was trained with: with {}, {given}, its loss on a text is {:.3}, with {} it is \
              {:.3}. Other tools compute worse without a word",
             rope::describe(config),
@@ -369,7 +370,7 @@ fn tokens(tokenizer: &Tokenizer, config: &ModelConfig, text: &str) -> Result<Vec
 
 /// The finding that the self-test was not run, and why.
 pub(super) fn not_run(reason: &str) -> Finding {
-    Finding::new(Code::NotRun, format!("the model was not run: {reason}"))
+    Finding::new(Code::NotRun, said!("the model was not run: {reason}"))
 }
 
 #[cfg(test)]

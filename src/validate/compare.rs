@@ -7,6 +7,7 @@ use super::code::Code;
 use super::options::Progress;
 use super::repair::Repair;
 use super::report::Finding;
+use super::said::said;
 use super::view::{Tensor, View};
 use crate::error::Result;
 use crate::model::ModelConfig;
@@ -23,7 +24,7 @@ const PIECE: u64 = 2 << 20;
 pub(super) fn settings(view: &mut View, config: &ModelConfig, base: &Base, findings: &mut Vec<Finding>) -> Option<ModelConfig> {
     let other = base.config.as_ref()?;
     if other.architecture != config.architecture {
-        let message = format!(
+        let message = said!(
             "the directory given as base is a {}, this is a {}: it is another model's base, so nothing was compared",
             other.architecture.model_type(),
             config.architecture.model_type()
@@ -84,7 +85,7 @@ pub(super) fn settings(view: &mut View, config: &ModelConfig, base: &Base, findi
         let fields: Vec<(String, Value)> = keys.iter().filter_map(|key| field(&key)).collect();
         let repair = Repair::SetConfig(fields);
         view.apply(&repair);
-        let message = format!(
+        let message = said!(
             "{what} from the base's: {how}. Training does not change this; other tools compute something else without a word. If it was not \
              changed on purpose, take the base's"
         );
@@ -108,7 +109,7 @@ pub(super) async fn numbers(view: &View, base: &Base, findings: &mut Vec<Finding
     let alone = view.tensors.len() - pairs.len();
     if pairs.is_empty() || alone > view.tensors.len() / 2 {
         let message =
-            format!("{alone} of {} tensors have no counterpart of the same shape in the base: it is another model's", view.tensors.len());
+            said!("{alone} of {} tensors have no counterpart of the same shape in the base: it is another model's", view.tensors.len());
         findings.push(Finding::new(Code::OtherBase, message));
         return Ok(());
     }
@@ -138,7 +139,7 @@ pub(super) async fn numbers(view: &View, base: &Base, findings: &mut Vec<Finding
         n => format!("; {n} have no counterpart of the same shape there"),
     };
     let Some((largest, name)) = moved.iter().max_by(|a, b| a.0.total_cmp(&b.0)) else {
-        let message = format!(
+        let message = said!(
             "none of the {} tensors differs from the base{more}: the run changed nothing, or its result lies elsewhere (an adapter beside it?)",
             pairs.len()
         );
@@ -150,7 +151,7 @@ pub(super) async fn numbers(view: &View, base: &Base, findings: &mut Vec<Finding
         sizes.sort_by(f64::total_cmp);
         sizes[sizes.len() / 2]
     };
-    let message = format!(
+    let message = said!(
         "{} of {} tensors differ from the base{more}; by {} of their norm in the middle, and most by {} in {name}",
         moved.len(),
         pairs.len(),
@@ -162,7 +163,7 @@ pub(super) async fn numbers(view: &View, base: &Base, findings: &mut Vec<Finding
     let anew: Vec<&(f64, &str)> = moved.iter().filter(|(size, _)| *size > 1.0).collect();
     if let Some((size, name)) = anew.first() {
         let others = if anew.len() > 1 { format!(" (and {} more)", anew.len() - 1) } else { String::new() };
-        let message = format!(
+        let message = said!(
             "has nothing left of the base's numbers{others}: it differs by {} of their norm. It looks set anew at random; was it missing when the \
              model was saved or loaded?",
             percent(*size)

@@ -11,6 +11,7 @@ use super::infer::{Shapes, shapes};
 use super::json::lookup;
 use super::repair::{Repair, set};
 use super::report::Finding;
+use super::said::said;
 use super::sizes;
 use super::view::View;
 use crate::checkpoint::{Dtype, dtype_name};
@@ -61,8 +62,8 @@ pub(super) fn read(
                 mend(view, &mut scratch, &repair);
             }
             Err(Error::Config { field, reason, cause, .. }) => {
-                let said = Said { field: &field, reason: &reason, cause };
-                let finding = fault(view, &scratch, said, architecture, &shapes, base);
+                let refusal = Refusal { field: &field, reason: &reason, cause };
+                let finding = fault(view, &scratch, refusal, architecture, &shapes, base);
                 match &finding.repair {
                     Some(repair) => mend(view, &mut scratch, repair),
                     None => {
@@ -124,8 +125,8 @@ fn missing_fields(view: &mut View, architecture: Architecture, shapes: &Shapes, 
     let elsewhere = "transformers would take the defaults of its configuration class (a model of billions of parameters) and run out of memory without a word";
     let rest = fields.len() + usize::from(heads_open) < missing.len();
     let message = match found.is_empty() {
-        true => format!("{names}; {elsewhere}. Take config.json from the base model"),
-        false => format!("{names}; {elsewhere}. The tensors show {}", found.join(", ")),
+        true => said!("{names}; {elsewhere}. Take config.json from the base model"),
+        false => said!("{names}; {elsewhere}. The tensors show {}", found.join(", ")),
     };
     let finding = Finding::new(Code::MissingField, message).file(CONFIG);
     if fields.is_empty() && heads_open && !rest {
@@ -146,7 +147,7 @@ fn missing_fields(view: &mut View, architecture: Architecture, shapes: &Shapes, 
 }
 
 /// An error of the model's parser.
-struct Said<'a> {
+struct Refusal<'a> {
     field: &'a str,
     reason: &'a str,
     cause: Cause,
@@ -156,7 +157,7 @@ struct Said<'a> {
 fn fault(
     view: &View,
     scratch: &Map<String, Value>,
-    Said { field, reason, cause }: Said<'_>,
+    Refusal { field, reason, cause }: Refusal<'_>,
     architecture: Architecture,
     shapes: &Shapes,
     base: Option<&Base>,
@@ -170,7 +171,7 @@ fn fault(
             || matches!(value, Value::Number(n) if n.is_f64() && cause == Cause::WrongType)
     });
     if wrong_type {
-        let finding = |more: &str| Finding::new(Code::WrongFieldType, format!("{reason}{more}")).file(CONFIG);
+        let finding = |more: &str| Finding::new(Code::WrongFieldType, said!("{reason}{more}")).file(CONFIG);
         if let Some(value) = value.and_then(coerce) {
             return finding("; transformers 5 refuses it (\"expected int, got str\"), version 4 fails later and somewhere else")
                 .repair(set_to(value));
@@ -186,9 +187,9 @@ fn fault(
         return finding;
     }
     let code = if value.is_none() { Code::MissingField } else { Code::UnsupportedValue };
-    let finding = Finding::new(code, reason).file(CONFIG);
+    let finding = Finding::new(code, reason.to_string()).file(CONFIG);
     if let Some(value) = shapes.field(keys, field).filter(|found| Some(found) != value) {
-        let message = format!("{reason}; the tensors show {value}");
+        let message = said!("{reason}; the tensors show {value}");
         return Finding { message, ..finding }.repair(set_to(value));
     }
     // The number of layers determines the length of layer_types: surplus entries are cut off.
@@ -201,7 +202,7 @@ fn fault(
     }
     match base.and_then(|base| base.lookup(field)).filter(|found| Some(found) != value) {
         Some(value) => {
-            let message = format!("{reason}; the base has {value}");
+            let message = said!("{reason}; the base has {value}");
             Finding { message, ..finding }.repair(set_to(value))
         }
         None => finding,
@@ -241,7 +242,7 @@ fn check_dtype(view: &mut View, findings: &mut Vec<Finding>) {
         } else {
             dtype_name(Dtype::F32).unwrap_or("float32")
         });
-        let message = format!(
+        let message = said!(
             "{key} is {value}, which is not a number type (transformers says \"module 'torch' has no attribute …\"); the tensors are {stored}"
         );
         let repair = Repair::SetConfig(vec![(key.into(), json!(stored))]);
@@ -262,7 +263,7 @@ pub(super) fn check_spelling(config: &ModelConfig, view: &View, findings: &mut V
         return; // the defaults: both versions compute the same
     }
     let thetas: Vec<String> = config.ropes.iter().map(|rope| rope.theta.to_string()).collect();
-    let message = format!(
+    let message = said!(
         "rotary positions (theta {}) are written as transformers 5 does; version 4 and tools that follow it would silently compute with \
          their defaults. Every directory that is written here has both spellings",
         thetas.join(" and ")

@@ -6,6 +6,7 @@ use super::code::Code;
 use super::json;
 use super::repair::Repair;
 use super::report::{Finding, Kind};
+use super::said::said;
 use crate::adapter::ADAPTER_CONFIG;
 use crate::model::config::CONFIG_FILE as CONFIG;
 use crate::platform::{Directory, Entry};
@@ -84,7 +85,7 @@ pub(super) fn newest_checkpoint(entries: &[Entry]) -> Option<String> {
 
 /// The finding for the output folder of a run.
 pub(super) fn parent(label: &str, child: &str) -> Finding {
-    let message = format!(
+    let message = said!(
         "there is no {CONFIG} here: this is the folder of a training run, and the model is in {child}/; give {label}/{child} \
          (transformers would say \"Unrecognized model\")"
     );
@@ -105,7 +106,7 @@ pub(super) async fn refuse(dir: &dyn Directory, entries: &[Entry], kind: Kind) -
             let base = base.filter(|name| !name.is_empty()).unwrap_or_else(|| "a model that it does not name".into());
             let (code, message) = (
                 Code::AdapterOnly,
-                format!(
+                said!(
                     "this is a LoRA adapter for {base}, not a model (transformers would say \"Unrecognized model\", or load {base} \
                      with it); give that model's directory, or merge the adapter into it first: rootstock merge --model BASE --adapter {} --out OUT",
                     dir.label()
@@ -118,7 +119,7 @@ pub(super) async fn refuse(dir: &dyn Directory, entries: &[Entry], kind: Kind) -
             let folder = shard.rsplit_once('/').map_or(".", |(folder, _)| folder);
             Finding::new(
                 Code::FsdpShards,
-                format!(
+                said!(
                     "the weights are sharded FSDP state; run `accelerate merge-weights {}/{folder} OUT`, copy config.json and the \
                      tokenizer into OUT, and validate that.{without_config}",
                     dir.label()
@@ -141,7 +142,7 @@ pub(super) async fn refuse(dir: &dyn Directory, entries: &[Entry], kind: Kind) -
         }
         Kind::Unknown => Finding::new(
             Code::NotAModel,
-            format!("this is not a model directory: it has no config.json and no weights (it has {} files)", entries.len()),
+            said!("this is not a model directory: it has no config.json and no weights (it has {} files)", entries.len()),
         ),
         Kind::Model | Kind::ModelAndAdapter | Kind::Run | Kind::Zero => return None,
     })

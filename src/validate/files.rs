@@ -10,6 +10,7 @@ use super::directory::is_weight_file;
 use super::json;
 use super::repair::Repair;
 use super::report::Finding;
+use super::said::said;
 use super::view::{Source, Tensor, View};
 use crate::checkpoint::{INDEX, TensorFile, TorchFile, WEIGHTS};
 use crate::error::{Cause, Error};
@@ -26,7 +27,7 @@ pub(super) async fn open(dir: &Rc<dyn Directory>, entries: &[Entry], view: &mut 
     let single = safetensors.contains(&WEIGHTS);
     let chosen = if single {
         if names.contains(&INDEX) && !index_names_only_the_single_file(dir, entries).await {
-            let message = format!(
+            let message = said!(
                 "stands beside {INDEX}: two sets of weights. Other tools load the single file, however old it is; remove the set \
                  that is outdated"
             );
@@ -82,7 +83,7 @@ fn add(view: &mut View, file: TensorFile, known: &mut HashMap<String, usize>, fi
     }
     if let Some((tensor, other)) = twice.first() {
         let others = if twice.len() > 1 { format!(" (and so do {} other tensors of this file)", twice.len() - 1) } else { String::new() };
-        let message = format!("stands in {} too{others}; the two shards are not of one model, get them again", view.files[*other].name());
+        let message = said!("stands in {} too{others}; the two shards are not of one model, get them again", view.files[*other].name());
         findings.push(Finding::new(Code::DuplicateTensor, message).file(file.name()).tensor(*tensor));
     }
     view.files.push(file);
@@ -137,7 +138,7 @@ async fn sharded(dir: &Rc<dyn Directory>, entries: &[Entry], present: &[&str], f
             let finding = *finding;
             let complete = !present.is_empty() && missing_numbers(present).is_empty();
             let finding = match complete {
-                true => Finding { message: format!("{}; the shards' headers tell the same", finding.message), ..finding }
+                true => Finding { message: said!("{}; the shards' headers tell the same", finding.message), ..finding }
                     .repair(Repair::RewriteWeights),
                 false => finding,
             };
@@ -175,15 +176,15 @@ fn missing_shards(map: &BTreeMap<String, String>, view: &View, entries: &[Entry]
             continue;
         }
         if leads_outside(name) {
-            let message = format!("names {name:?} as the file of {lost} tensors, which lies outside the directory and is not read");
+            let message = said!("names {name:?} as the file of {lost} tensors, which lies outside the directory and is not read");
             findings.push(Finding::new(Code::OutsideDirectory, message).file(INDEX));
         } else {
-            let message = format!("this shard ({} of {count}, with {lost} tensors) is missing; get it again", number + 1);
+            let message = said!("this shard ({} of {count}, with {lost} tensors) is missing; get it again", number + 1);
             findings.push(Finding::new(Code::MissingShard, message).file(name));
         }
     }
     if said > NAMED {
-        let message = format!("{} more of the {count} shards that the index names are missing", said - NAMED);
+        let message = said!("{} more of the {count} shards that the index names are missing", said - NAMED);
         findings.push(Finding::new(Code::MissingShard, message).file(INDEX));
     }
 }
@@ -227,8 +228,9 @@ fn compare_index(map: &BTreeMap<String, String>, entries: &[Entry], view: &View,
         0 => String::new(),
         n => format!(" (and {n} more such disagreements)"),
     };
-    let message = format!(
-        "{what}{others}. transformers would fill such tensors with random numbers, version 4 with whatever lies in memory; \
+    let what = format!("{what}{others}");
+    let message = said!(
+        "{what}. transformers would fill such tensors with random numbers, version 4 with whatever lies in memory; \
          the headers of the shards are right, the index must be rebuilt from them"
     );
     findings.push(Finding::new(Code::IndexMismatch, message).file(INDEX).tensor(tensor).repair(Repair::RewriteWeights));
@@ -255,15 +257,15 @@ fn without_index(names: &[&str], findings: &mut Vec<Finding>) -> Vec<String> {
     if let [first, ..] = missing[..] {
         let total = names.iter().filter_map(|name| shard_number(name)).map(|(_, total)| total).max().unwrap_or(0);
         let message = match missing.len() {
-            1 => format!("shard {first} of {total} is missing, and so is {INDEX}; get both again"),
-            n => format!("{n} of {total} shards are missing (number {first} and others), and so is {INDEX}; get them again"),
+            1 => said!("shard {first} of {total} is missing, and so is {INDEX}; get both again"),
+            n => said!("{n} of {total} shards are missing (number {first} and others), and so is {INDEX}; get them again"),
         };
         findings.push(Finding::new(Code::MissingShard, message));
     } else if let [name] = names {
-        let message = format!("must be called {WEIGHTS}; under this name other tools do not find it");
+        let message = said!("must be called {WEIGHTS}; under this name other tools do not find it");
         findings.push(Finding::new(Code::MisnamedWeights, message).file(*name).repair(Repair::RewriteWeights));
     } else {
-        let message = format!(
+        let message = said!(
             "there are {} safetensors files but no {INDEX}, without which other tools find no weights; it can be rebuilt from their headers",
             names.len()
         );
@@ -284,7 +286,7 @@ async fn pickles(dir: &Rc<dyn Directory>, entries: &[Entry], names: &[&str], vie
         for name in pickles.iter().filter(|name| !names.contains(&name.as_str())) {
             findings.push(match leads_outside(name) {
                 true => {
-                    let message = format!("names {name:?} as a shard, which lies outside the directory and is not read");
+                    let message = said!("names {name:?} as a shard, which lies outside the directory and is not read");
                     Finding::new(Code::OutsideDirectory, message).file(PICKLE_INDEX)
                 }
                 false => Finding::new(Code::MissingShard, "this shard is missing; get it again").file(name),
@@ -292,13 +294,13 @@ async fn pickles(dir: &Rc<dyn Directory>, entries: &[Entry], names: &[&str], vie
         }
     }
     let Some(first) = pickles.first() else {
-        let message = format!("there is a configuration but no weights, neither {WEIGHTS} nor {INDEX} with its shards; copy them here");
+        let message = said!("there is a configuration but no weights, neither {WEIGHTS} nor {INDEX} with its shards; copy them here");
         findings.push(Finding::new(Code::NoWeights, message));
         return;
     };
     let message = match pickles.len() {
-        1 => "is a Python pickle, which can run code when it is loaded; it must be converted to safetensors".to_string(),
-        n => format!(
+        1 => "is a Python pickle, which can run code when it is loaded; it must be converted to safetensors".into(),
+        n => said!(
             "and {} more files are Python pickles, which can run code when they are loaded; they must be converted to safetensors",
             n - 1
         ),

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use super::code::Code;
 use super::report::Finding;
+use super::said::said;
 use super::view::View;
 use crate::error::Result;
 use crate::model::{ModelConfig, ParamKind, params};
@@ -52,7 +53,7 @@ pub(super) async fn scan(view: &View, config: &ModelConfig, findings: &mut Vec<F
     let Some((_, first)) = fresh.first() else { return Ok(()) };
     let looks = "as an initialisation leaves them: numbers of one random distribution, no row or column unlike another";
     let message = if fresh.len() == all {
-        format!(
+        said!(
             "all matrices look {looks}. Nothing is wrong with a model that is still to be trained; if this one was, its weights were not loaded \
              when it was saved (other tools take random numbers for missing tensors and only warn)"
         )
@@ -60,7 +61,7 @@ pub(super) async fn scan(view: &View, config: &ModelConfig, findings: &mut Vec<F
         let layers: Vec<usize> = fresh.iter().filter_map(|(layer, _)| *layer).collect();
         let names = fresh.iter().filter(|(layer, _)| layer.is_none()).map(|(_, name)| name.clone());
         let parts: Vec<String> = names.chain((!layers.is_empty()).then(|| list(&layers))).collect();
-        format!(
+        said!(
             "the matrices of {} look {looks}, the others do not. Were these tensors missing when the model was loaded? Other tools fill them \
              with random numbers, only warn, and save them like the rest; compare with the base (--base DIR)",
             parts.join(" and ")

@@ -8,6 +8,7 @@ use super::code::Code;
 use super::infer::{Shapes, head_splits, is_possible};
 use super::repair::{Candidate, Repair};
 use super::report::Finding;
+use super::said::said;
 use super::view::View;
 use crate::model::Architecture;
 use crate::model::config::CONFIG_FILE as CONFIG;
@@ -18,11 +19,11 @@ pub(super) fn open_heads(architecture: Architecture, shapes: &Shapes) -> Option<
     let candidates: Vec<Candidate> = head_splits(architecture, shapes).into_iter().map(|split| candidate(architecture, split)).collect();
     let first = candidates.first()?.clone();
     if let [_] = candidates[..] {
-        let message = format!("the widths of the projections allow one number of heads: {}", first.label);
+        let message = said!("the widths of the projections allow one number of heads: {}", first.label);
         return Some(Finding::new(Code::WrongSize, message).file(CONFIG).repair(Repair::SetConfig(first.config)));
     }
     let labels: Vec<&str> = candidates.iter().map(|candidate| candidate.label.as_str()).collect();
-    let message = format!(
+    let message = said!(
         "the tensors do not show how many heads there are; possible are {}. Only the loss on a text decides (or the base: --base DIR)",
         labels.join(", ")
     );
@@ -95,12 +96,12 @@ pub(super) fn heads(
         1 => {
             let changed: Vec<(String, Value)> =
                 first.config.iter().filter(|(key, value)| map.get(key) != Some(value) || !view.config.contains_key(key)).cloned().collect();
-            let message = format!("{reason}; {elsewhere}. The tensors have {}", first.label);
+            let message = said!("{reason}; {elsewhere}. The tensors have {}", first.label);
             Finding { message, ..finding }.repair(Repair::SetConfig(changed))
         }
         _ => {
             let labels: Vec<&str> = candidates.iter().map(|candidate| candidate.label.as_str()).collect();
-            let message = format!("{reason}; {elsewhere}. They allow {}, and only the loss on a text tells which", labels.join(" or "));
+            let message = said!("{reason}; {elsewhere}. They allow {}, and only the loss on a text tells which", labels.join(" or "));
             Finding { code: Code::HeadSplit, message, ..finding }.repair(Repair::Score(candidates))
         }
     })

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::code::Code;
 use super::repair::Repair;
 use super::report::Finding;
+use super::said::{Said, said};
 use crate::error::{Cause, Error};
 use crate::platform::{Directory, Entry, check_size, is_lfs_pointer, without_byte_order_mark};
 
@@ -65,18 +66,18 @@ pub(super) fn lookup<'a>(map: &'a Map<String, Value>, key: &str) -> Option<&'a V
     }
 }
 
-fn explain(error: &serde_json::Error, text: &[u8]) -> String {
+fn explain(error: &serde_json::Error, text: &[u8]) -> Said {
     const SHOWN: usize = 24;
     let way_out = "take it from the base model or mend it";
     if text.is_empty() {
-        return format!("is empty; {way_out}");
+        return said!("is empty; {way_out}");
     }
     if error.is_eof() {
         let tail = String::from_utf8_lossy(&text[text.len().saturating_sub(SHOWN)..]).trim().to_string();
         let tail: String = tail.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        return format!("breaks off at byte {}, after `{tail}`; {way_out}", text.len());
+        return said!("breaks off at byte {}, after `{tail}`; {way_out}", text.len());
     }
     let what = error.to_string();
     let what = what.split(" at line ").next().unwrap_or_default();
-    format!("is not valid JSON: {what} (line {}, column {}); {way_out}", error.line().max(1), error.column())
+    said!("is not valid JSON: {what} (line {}, column {}); {way_out}", error.line().max(1), error.column())
 }

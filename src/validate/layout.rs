@@ -9,6 +9,7 @@ use super::infer::{embedding_name, leaf};
 use super::quantised;
 use super::repair::Repair;
 use super::report::Finding;
+use super::said::said;
 use super::view::{Tensor, View};
 use crate::checkpoint::{Dtype, dtype_name};
 use crate::model::Architecture;
@@ -29,7 +30,7 @@ pub(super) fn usable(view: &mut View, findings: &mut Vec<Finding>) -> bool {
             1 => "is".to_string(),
             n => format!("and {} more tensors are", n - 1),
         };
-        let message = format!(
+        let message = said!(
             "{others} empty: the model was saved under DeepSpeed ZeRO-3 without gathering its parameters. The numbers are not in this file; \
              run zero_to_fp32.py in the run's checkpoint, or save again with stage3_gather_16bit_weights_on_model_save"
         );
@@ -40,10 +41,10 @@ pub(super) fn usable(view: &mut View, findings: &mut Vec<Finding>) -> bool {
     let odd: Vec<&Tensor> = view.tensors.iter().filter(|tensor| !readable(tensor.dtype)).collect();
     if let Some(tensor) = odd.first() {
         let others = if odd.len() > 1 { format!(" (as do {} more)", odd.len() - 1) } else { String::new() };
-        let message = format!(
-            "holds {}{others}, and nothing in config.json says how it was quantised; transformers would take these numbers for weights. \
-             Get the weights in F32, F16 or BF16",
-            tensor.dtype
+        let types = format!("{}{others}", tensor.dtype);
+        let message = said!(
+            "holds {types}, and nothing in config.json says how it was quantised; transformers would take these numbers for weights. \
+             Get the weights in F32, F16 or BF16"
         );
         findings.push(Finding::new(Code::OddDtype, message).file(view.file_of(tensor)).tensor(&tensor.name));
         return false;
@@ -105,7 +106,7 @@ fn transposed(view: &mut View, architecture: Architecture, findings: &mut Vec<Fi
     let Some(first) = names.first().and_then(|name| view.get(name)) else { return };
     let layout = if conv { "(in, out), as GPT-2's Conv1D has it" } else { "(out, in)" };
     let others = if names.len() > 1 { format!(" (and {} more)", names.len() - 1) } else { String::new() };
-    let message = format!(
+    let message = said!(
         "has the shape {:?}, which is transposed{others}: {} stores {layout}; transformers stops with a size mismatch",
         first.shape,
         architecture.model_type()
@@ -142,7 +143,7 @@ fn split(view: &mut View, findings: &mut Vec<Finding>) {
     }
     let Some(name) = fused.first().map(|(name, _)| name.clone()).or(unclear) else { return };
     let file = view.get(&name).map(|tensor| view.file_of(tensor).to_string()).unwrap_or_default();
-    let message = format!(
+    let message = said!(
         "is a fused projection ({} of them), which this architecture has in parts; transformers would make random parts and only warn. It is \
          assumed that queries, keys and values (and gate before up) lie one below the other, as in phi3",
         fused.len()
@@ -175,7 +176,7 @@ fn join(view: &mut View, architecture: Architecture, findings: &mut Vec<Finding>
     }
     let Some(first) = groups.values().next().map(|names| names[0].clone()) else { return };
     let file = view.get(&first).map(|tensor| view.file_of(tensor).to_string()).unwrap_or_default();
-    let message = format!(
+    let message = said!(
         "is a part of what {} has fused ({} such groups); transformers would make random fused projections and only warn",
         architecture.model_type(),
         groups.len()

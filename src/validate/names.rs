@@ -3,6 +3,7 @@
 use super::code::Code;
 use super::repair::Repair;
 use super::report::Finding;
+use super::said::said;
 use super::view::View;
 use crate::checkpoint::{is_buffer, is_other_head};
 
@@ -54,7 +55,7 @@ fn wrapped(view: &View) -> Option<Finding> {
         let carrying = view.tensors.iter().filter(|tensor| tensor.name.contains(part)).count();
         let all = view.tensors.len();
         let names = if carrying == all { format!("all {all} names carry") } else { format!("{carrying} of {all} names carry") };
-        let message = format!(
+        let message = said!(
             "{names} \"{part}\", left behind by {who}. transformers would take none of these tensors, start from random weights and \
              say so only in a warning; save the unwrapped model, or let the prefix be stripped"
         );
@@ -121,8 +122,8 @@ fn unmerged(view: &mut View, findings: &mut Vec<Finding>) {
     let message = match factors {
         0 => "this is the state of a PEFT model without its adapter (base_layer in the names). transformers would start from random \
               weights with only a warning; the names must lose base_layer"
-            .to_string(),
-        n => format!(
+            .into(),
+        n => said!(
             "this is the state of a PEFT model that was not merged: {n} LoRA factors stand beside their base layers. transformers would \
              start from random weights with only a warning; call merge_and_unload() before saving"
         ),
@@ -132,7 +133,7 @@ fn unmerged(view: &mut View, findings: &mut Vec<Finding>) {
     // DoRA magnitudes and embedding factors: leaving them out would silently change the model.
     let other = view.tensors.iter().find(|t| is_factor(&t.name) && !t.name.contains(".lora_A.") && !t.name.contains(".lora_B."));
     findings.push(if let Some(other) = other {
-        let message = format!(
+        let message = said!(
             "{}. {} is none of the plain factors A and B (is it DoRA, or an adapter on an embedding?), and only these are merged here",
             finding.message, other.name
         );
@@ -140,7 +141,7 @@ fn unmerged(view: &mut View, findings: &mut Vec<Finding>) {
     } else if factors == 0 || view.lora_scale.is_some() {
         finding.repair(repair.clone())
     } else {
-        let message = format!(
+        let message = said!(
             "{}. No scale (lora_alpha / r) is known that holds for all: put the run's adapter_config.json beside them and they can be merged here",
             finding.message
         );

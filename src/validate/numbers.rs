@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::code::Code;
 use super::options::Progress;
 use super::report::Finding;
+use super::said::{Said, said};
 use super::view::View;
 use crate::checkpoint::{Dtype, TensorEntry};
 use crate::error::Result;
@@ -117,18 +118,18 @@ pub(super) async fn scan(
                 progress(Progress { what: "reading the weights", done, total });
             }
             let name = stored.get(&(index, entry.name.as_str())).copied().unwrap_or(&entry.name);
-            let finding = |code, message: String| Finding::new(code, message).file(file.name()).tensor(&entry.name);
+            let finding = |code, message: Said| Finding::new(code, message).file(file.name()).tensor(&entry.name);
             if seen.nan + seen.infinite > 0 {
                 not_finite.push(finding(Code::NotFinite, describe(seen, entry)));
             } else if seen.is_zero() && (matrices.contains(name) || is_norm(name)) {
-                let message = format!(
+                let message = said!(
                     "all {} numbers are zero: this tensor was never loaded or never gathered when the model was saved. Other tools load it \
                      without a word; save the model again",
                     entry.elements()
                 );
                 zero.push(finding(Code::AllZero, message));
             } else if seen.largest > ABSURD {
-                let message = format!(
+                let message = said!(
                     "holds numbers up to {:e}, which no trained model has: the run was about to diverge; compare with an earlier checkpoint",
                     seen.largest
                 );
@@ -140,20 +141,20 @@ pub(super) async fn scan(
         let (count, code) = (list.len(), list.first().map(|finding| finding.code));
         findings.extend(list.into_iter().take(NAMED));
         if let Some(code) = code.filter(|_| count > NAMED) {
-            findings.push(Finding::new(code, format!("{} more tensors {what}", count - NAMED)));
+            findings.push(Finding::new(code, said!("{} more tensors {what}", count - NAMED)));
         }
     }
     Ok(())
 }
 
-fn describe(seen: Seen, entry: &TensorEntry) -> String {
+fn describe(seen: Seen, entry: &TensorEntry) -> Said {
     let count = |n: u64, what: &str| match n {
         0 => None,
         1 => Some(format!("1 {what}")),
         n => Some(format!("{n} {what}s")),
     };
     let what: Vec<String> = [count(seen.nan, "NaN"), count(seen.infinite, "infinite number")].into_iter().flatten().collect();
-    format!(
+    said!(
         "{} among {} numbers: the training run diverged, or the file is damaged. Other tools load it without a word and compute NaN; take an \
          earlier checkpoint",
         what.join(" and "),

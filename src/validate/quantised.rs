@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::code::Code;
 use super::repair::Repair;
 use super::report::Finding;
+use super::said::said;
 use super::view::{Tensor, View};
 use crate::checkpoint::{block_types, dtype_name};
 use crate::error::Result;
@@ -94,14 +95,14 @@ pub(super) fn find(view: &mut View) -> Option<Finding> {
     let way_out = way_out(&scheme);
     Some(match tensor {
         Some(tensor) => {
-            let message = format!(
+            let message = said!(
                 "the weights are quantised ({scheme}): {count} tensors are packed numbers or their scales. Training needs the numbers that \
                  they stand for; {way_out}"
             );
             Finding::new(Code::Quantised, message).file(view.file_of(tensor)).tensor(&tensor.name)
         }
         None => {
-            let message = format!("the weights are quantised ({scheme}), and training needs the numbers that they stand for; {way_out}");
+            let message = said!("the weights are quantised ({scheme}), and training needs the numbers that they stand for; {way_out}");
             Finding::new(Code::Quantised, message).file(CONFIG)
         }
     })
@@ -125,7 +126,7 @@ fn is_number(tensor: &Tensor) -> bool {
 
 /// The finding for a quantisation setting beside weights that are not quantised.
 fn unfounded(key: String, scheme: &str, view: &mut View) -> Finding {
-    let message = format!(
+    let message = said!(
         "{key} says that the weights are quantised ({scheme}), but all tensors hold plain numbers; transformers would look for scales that are \
          not there, or quantise the weights when it loads them. The setting must go"
     );

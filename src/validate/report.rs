@@ -4,6 +4,7 @@ use serde::{Serialize, Serializer};
 
 use super::code::{Code, Severity};
 use super::repair::Repair;
+use super::said::Said;
 use crate::error::on_one_line;
 
 /// The verdict on a directory.
@@ -52,7 +53,7 @@ pub struct Finding {
     /// The severity from the table of faults, unless the rule overrides it.
     pub severity: Severity,
     /// A plain message with file, tensor and numbers, the effect in other tools, and what to do.
-    pub message: String,
+    pub message: Said,
     /// The file it is about, relative to the directory.
     pub file: Option<String>,
     /// The tensor it is about, as the file names it.
@@ -63,7 +64,7 @@ pub struct Finding {
 
 impl Finding {
     /// Creates a finding with the severity from the table of faults.
-    pub fn new(code: Code, message: impl Into<String>) -> Self {
+    pub fn new(code: Code, message: impl Into<Said>) -> Self {
         Finding { code, severity: code.fault().severity, message: message.into(), file: None, tensor: None, repair: None }
     }
 
@@ -115,6 +116,9 @@ impl Serialize for Finding {
             code: Code,
             severity: Severity,
             message: &'a str,
+            /// The message before its values were put in, where it is known.
+            pattern: Option<&'static str>,
+            values: &'a [String],
             file: Option<&'a str>,
             tensor: Option<&'a str>,
             repair: Option<String>,
@@ -122,7 +126,9 @@ impl Serialize for Finding {
         Flat {
             code: self.code,
             severity: self.severity,
-            message: &self.message,
+            message: self.message.as_str(),
+            pattern: self.message.pattern(),
+            values: self.message.values(),
             file: self.file.as_deref(),
             tensor: self.tensor.as_deref(),
             repair: self.repair.as_ref().map(|repair| on_one_line(&repair.to_string()).into_owned()),
@@ -168,7 +174,7 @@ impl Report {
     /// Sorts the findings, derives the verdict, and escapes text that the messages quote from the directory's files.
     pub(super) fn conclude(&mut self) {
         for finding in &mut self.findings {
-            finding.message = on_one_line(&finding.message).into_owned();
+            finding.message.escape();
         }
         // A stable sort: within a severity, findings stay in the order of the rules, in which one fault hides the next. Errors without a
         // repair come first.

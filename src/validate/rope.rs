@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::code::Code;
 use super::repair::{Candidate, Repair};
 use super::report::Finding;
+use super::said::said;
 use super::view::View;
 use crate::model::config::CONFIG_FILE as CONFIG;
 use crate::model::declaration::Positions;
@@ -60,7 +61,7 @@ pub(super) fn open(architecture: Architecture, view: &mut View, findings: &mut V
         return;
     }
     let labels: Vec<&str> = candidates.iter().map(|candidate| candidate.label.as_str()).collect();
-    let message = format!(
+    let message = said!(
         "the tensors do not show the base of the rotary positions (rope_theta); common are {}. Only the loss on a text decides (or the base: --base DIR)",
         labels.join(", ")
     );

@@ -8,6 +8,7 @@ use super::heads::heads;
 use super::infer::{Shapes, embedding_name};
 use super::repair::Repair;
 use super::report::Finding;
+use super::said::said;
 use super::view::View;
 use crate::model::ModelConfig;
 use crate::model::config::CONFIG_FILE as CONFIG;
@@ -25,12 +26,12 @@ pub(super) fn compare(config: &ModelConfig, shapes: &Shapes, view: &View, base: 
     let elsewhere = "transformers stops with a size mismatch";
 
     if let Some(rows) = differs(shapes.vocab, config.vocab_size) {
-        let message = format!("vocab_size is {}, but the embedding {embedding} has {rows} rows; {elsewhere}", config.vocab_size);
+        let message = said!("vocab_size is {}, but the embedding {embedding} has {rows} rows; {elsewhere}", config.vocab_size);
         return Some(Finding::new(Code::VocabSize, message).file(CONFIG).tensor(embedding).repair(set_to("vocab_size", rows)));
     }
     if let Some(width) = differs(shapes.hidden, config.hidden_size) {
         let key = key(keys.hidden_size);
-        let message = format!("{key} is {}, but the embedding {embedding} has {width} columns; {elsewhere}", config.hidden_size);
+        let message = said!("{key} is {}, but the embedding {embedding} has {width} columns; {elsewhere}", config.hidden_size);
         return Some(Finding::new(Code::WrongSize, message).file(CONFIG).tensor(embedding).repair(set_to(key, width)));
     }
     if let Some(layers) = differs(shapes.layers, config.num_hidden_layers) {
@@ -40,7 +41,7 @@ pub(super) fn compare(config: &ModelConfig, shapes: &Shapes, view: &View, base: 
             true => format!("transformers would add {} with random numbers", count(declared as u64 - layers)),
             false => format!("transformers would drop {}", count(layers - declared as u64)),
         };
-        let message = format!("{key} is {declared}, but there are tensors of {}; {elsewhere} and only warn", count(layers));
+        let message = said!("{key} is {declared}, but there are tensors of {}; {elsewhere} and only warn", count(layers));
         let mut fields = vec![(key.to_string(), json!(layers))];
         if let Some(Value::Array(types)) = view.config.get("layer_types")
             && types.len() as u64 > layers
@@ -52,13 +53,13 @@ pub(super) fn compare(config: &ModelConfig, shapes: &Shapes, view: &View, base: 
     if let Some(width) = differs(shapes.intermediate, config.intermediate_size) {
         let key = key(keys.intermediate_size);
         let first_layer = tensors.showing(Size::Intermediate).unwrap_or_default();
-        let message = format!("{key} is {}, but {first_layer} shows {width}; {elsewhere}", config.intermediate_size);
+        let message = said!("{key} is {}, but {first_layer} shows {width}; {elsewhere}", config.intermediate_size);
         return Some(Finding::new(Code::WrongSize, message).file(CONFIG).tensor(first_layer).repair(set_to(key, width)));
     }
     if let Some(positions) = differs(shapes.positions, config.max_position_embeddings) {
         let key = key(keys.max_position_embeddings);
         let table = tensors.showing(Size::Positions).unwrap_or_default();
-        let message = format!("{key} is {}, but {table} has {positions} rows; {elsewhere}", config.max_position_embeddings);
+        let message = said!("{key} is {}, but {table} has {positions} rows; {elsewhere}", config.max_position_embeddings);
         return Some(Finding::new(Code::WrongSize, message).file(CONFIG).tensor(table).repair(set_to(key, positions)));
     }
     let widths = [(shapes.query, config.query_width()), (shapes.key_value, config.key_value_width()), (shapes.head_dim, config.head_dim)];
@@ -96,7 +97,6 @@ fn biases(config: &ModelConfig, shapes: &Shapes, view: &View) -> Option<Finding>
     let tensor = format!("{}0.{}", config.architecture.declaration().tensors.layers, bias.tensor);
     let what = if *there { "there are such biases" } else { "there are none" };
     let given = if view.config.contains_key(key) { "is" } else { "is absent, which means" };
-    let message =
-        format!("{key} {given} {configured}, but {what} among the tensors; transformers would leave them out or make random ones");
+    let message = said!("{key} {given} {configured}, but {what} among the tensors; transformers would leave them out or make random ones");
     Some(Finding::new(Code::WrongSize, message).file(CONFIG).tensor(tensor).repair(Repair::SetConfig(vec![(key.into(), json!(there))])))
 }

@@ -10,6 +10,7 @@ use super::code::Code;
 use super::infer::embedding_name;
 use super::repair::{Candidate, Repair};
 use super::report::Finding;
+use super::said::said;
 use super::view::{Source, View};
 use crate::checkpoint::{HEAD, TensorFile};
 use crate::error::Result;
@@ -52,7 +53,7 @@ pub(super) async fn check_head(
                 "does not say that it is the embedding"
             };
             let chance = (config.vocab_size as f64).ln();
-            let message = format!(
+            let message = said!(
                 "there is no lm_head.weight, and config.json {declared} (tie_word_embeddings); transformers would make a random head, with a \
                  loss near ln({}) = {chance:.2}, and only warn",
                 config.vocab_size
@@ -74,7 +75,7 @@ pub(super) async fn check_head(
                 config.tie_word_embeddings = true;
                 findings.push(finding.repair(repair));
             } else {
-                let message = format!("{}. The base has a head of its own: get the complete weights", finding.message);
+                let message = said!("{}. The base has a head of its own: get the complete weights", finding.message);
                 findings.push(Finding { message, ..finding });
             }
         }
@@ -144,7 +145,7 @@ pub(super) fn check(config: &ModelConfig, view: &View, findings: &mut Vec<Findin
     missing.retain(|param| !(param.name == HEAD && findings.iter().any(|finding| finding.code == Code::MissingHead)));
     if !missing.is_empty() && missing.len() == declared.len() {
         let example = found.keys().next().map_or(String::new(), |name| format!(" (the first name there is {name})"));
-        let message = format!(
+        let message = said!(
             "none of the {} tensors of a {model_type} model is here{example}: these are the weights of something else. transformers would \
              start from random weights and only warn",
             declared.len()
@@ -155,8 +156,8 @@ pub(super) fn check(config: &ModelConfig, view: &View, findings: &mut Vec<Findin
     }
     for param in missing.iter().take(NAMED) {
         let place = param.layer.map_or(String::new(), |layer| format!(" of layer {layer}"));
-        let short = short_name(param);
-        let message = format!("{short}{place} is missing; {random}. Get complete weights: it cannot be made up");
+        let what = format!("{}{place}", short_name(param));
+        let message = said!("{what} is missing; {random}. Get complete weights: it cannot be made up");
         findings.push(Finding::new(Code::MissingTensor, message).tensor(&param.name));
     }
     if missing.len() > NAMED {
@@ -166,16 +167,15 @@ pub(super) fn check(config: &ModelConfig, view: &View, findings: &mut Vec<Findin
             (Some(first), Some(last)) => format!(", in layers {first} to {last}"),
             _ => String::new(),
         };
-        let message =
-            format!("{} more tensors are missing{layers} ({} of {} in all)", missing.len() - NAMED, missing.len(), declared.len());
+        let message = said!("{} more tensors are missing{layers} ({} of {} in all)", missing.len() - NAMED, missing.len(), declared.len());
         findings.push(Finding::new(Code::MissingTensor, message));
     }
     for (tensor, wanted) in wrong.iter().take(NAMED) {
-        let message = format!("has the shape {:?}, config.json asks for {wanted:?}; transformers stops with a size mismatch", tensor.shape);
+        let message = said!("has the shape {:?}, config.json asks for {wanted:?}; transformers stops with a size mismatch", tensor.shape);
         findings.push(Finding::new(Code::WrongShape, message).file(view.file_of(tensor)).tensor(&tensor.name));
     }
     if wrong.len() > NAMED {
-        let message = format!("{} more tensors have other shapes than config.json asks for", wrong.len() - NAMED);
+        let message = said!("{} more tensors have other shapes than config.json asks for", wrong.len() - NAMED);
         findings.push(Finding::new(Code::WrongShape, message));
     }
     if let Some((name, tensor)) = found.first_key_value() {
@@ -183,7 +183,7 @@ pub(super) fn check(config: &ModelConfig, view: &View, findings: &mut Vec<Findin
             1 => String::new(),
             n => format!(", nor are {} others", n - 1),
         };
-        let message = format!(
+        let message = said!(
             "is not a tensor of the {model_type} model of {} layers that config.json declares{more}; transformers would leave it out and only warn",
             config.num_hidden_layers
         );

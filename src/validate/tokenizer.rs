@@ -8,6 +8,7 @@ use super::infer;
 use super::json::{self, lookup, unreadable};
 use super::repair::Repair;
 use super::report::Finding;
+use super::said::said;
 use super::view::View;
 use crate::checkpoint::SAMPLING_SETTINGS;
 use crate::data::Tokenizer;
@@ -54,7 +55,7 @@ pub(super) async fn check(
 /// Checks that texts and conversations can be tokenised, and deterministically.
 fn usable(tokenizer: &Tokenizer, entries: &[Entry], base: Option<&Base>, findings: &mut Vec<Finding>) {
     if let Some(reason) = tokenizer.cannot_encode() {
-        let message = format!("no text becomes tokens: {reason}; take the tokenizer from the base model");
+        let message = said!("no text becomes tokens: {reason}; take the tokenizer from the base model");
         findings.push(Finding { repair: from_base(base), ..Finding::new(Code::DamagedTokenizer, message).file(TOKENIZER) });
     }
     for warning in tokenizer.warnings() {
@@ -67,7 +68,7 @@ fn usable(tokenizer: &Tokenizer, entries: &[Entry], base: Option<&Base>, finding
         };
         let reason = reason.split_once("refuses this conversation: ").map_or(reason.as_str(), |(_, reason)| reason);
         let message =
-            format!("the chat template takes no conversation of those that were tried: {reason}. Mend it, or take it from the base model");
+            said!("the chat template takes no conversation of those that were tried: {reason}. Mend it, or take it from the base model");
         let file = ["chat_template.jinja", "chat_template.json"].into_iter().find(|name| entries.iter().any(|entry| entry.name == *name));
         let finding = Finding::new(Code::BadTemplate, message).file(file.unwrap_or(TOKENIZER_CONFIG));
         findings.push(Finding { repair: from_base(base), ..finding });
@@ -100,14 +101,14 @@ async fn tokenizer(dir: &dyn Directory, entries: &[Entry], base: Option<&Base>, 
         let finding = match slow {
             Some((name, what)) => {
                 let label = dir.label();
-                let message = format!(
+                let message = said!(
                     "there is only {name} ({what}), no tokenizer.json; convert it once with: python -c \"from transformers import AutoTokenizer; \
                      AutoTokenizer.from_pretrained('{label}').save_pretrained('{label}')\", or {way_out}"
                 );
                 Finding::new(Code::SlowTokenizer, message).file(name)
             }
             None => {
-                let message = format!("there is no tokenizer; transformers says \"Couldn't instantiate the backend tokenizer\"; {way_out}");
+                let message = said!("there is no tokenizer; transformers says \"Couldn't instantiate the backend tokenizer\"; {way_out}");
                 Finding::new(Code::NoTokenizer, message).file(TOKENIZER)
             }
         };
@@ -171,8 +172,9 @@ fn vocabulary(tokenizer: &Tokenizer, view: &View, config: &ModelConfig, findings
         return;
     }
     let token = tokenizer.id_to_token(tokenizer.largest_id()).map(|token| format!(" ({token:?})")).unwrap_or_default();
-    let message = format!(
-        "the tokenizer gives ids up to {largest}{token}, but {name} has {rows} rows; other tools fail with an index error or compute \
+    let last = format!("{largest}{token}");
+    let message = said!(
+        "the tokenizer gives ids up to {last}, but {name} has {rows} rows; other tools fail with an index error or compute \
          nonsense as soon as such a token comes. Use the tokenizer that the model was trained with, or add rows"
     );
     let repair = Repair::AddEmbeddingRows { rows: largest + 1 };
@@ -226,7 +228,7 @@ fn wrong_settings(map: &mut serde_json::Map<String, Value>) -> Option<Finding> {
         map.shift_remove(key);
     }
     let list: Vec<String> = wrong.iter().map(|(key, value)| format!("{key} is {}", shortened(value))).collect();
-    let message = format!(
+    let message = said!(
         "{}, which it cannot be: a token is named by its number, and the others are numbers too (do_sample is true or false). transformers stops \
          when it generates; correct or remove it",
         list.join(", ")
@@ -260,7 +262,7 @@ fn sampling(map: &serde_json::Map<String, Value>, findings: &mut Vec<Finding>) {
         SAMPLING_SETTINGS.into_iter().filter(|key| map.get(*key).is_some_and(|value| !value.is_null() && !neutral(key, value))).collect();
     let Some(first) = set.first() else { return };
     let list = set.iter().map(|key| format!("{key} {}", map[*key])).collect::<Vec<_>>().join(", ");
-    let message = format!(
+    let message = said!(
         "{list} while do_sample is false: {first} does nothing then, and transformers refuses to save the model again, at the end of a \
          training run"
     );
@@ -314,7 +316,8 @@ fn special_ids(
             let code = if key == "pad_token_id" && file == CONFIG { Code::PadId } else { Code::SpecialIds };
             let there = by_tokenizer.map_or("remove it".to_string(), |id| format!("the tokenizer's is {id}"));
             let default_note = if is_default { " (the default of its configuration class)" } else { "" };
-            let message = format!("{key} is {id}{default_note}, but the vocabulary has {vocabulary} tokens; {effect}; {there}");
+            let given = format!("{id}{default_note}");
+            let message = said!("{key} is {given}, but the vocabulary has {vocabulary} tokens; {effect}; {there}");
             let fields = vec![(key.to_string(), by_tokenizer.map_or(Value::Null, |id| json!(id)))];
             let repair = if file == CONFIG { Repair::SetConfig(fields) } else { Repair::SetGenerationConfig(fields) };
             let finding = Finding::new(code, message).file(file).repair(repair);

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::code::Code;
 use super::repair::Repair;
 use super::report::Finding;
+use super::said::said;
 use super::view::{Source, Tensor, View};
 use crate::checkpoint::{Dtype, TensorFile, ZeroShards};
 use crate::error::{Cause, Error};
@@ -25,7 +26,7 @@ pub(super) async fn gather(dir: &Rc<dyn Directory>, entries: &[Entry], view: &mu
     }
     view.files = shards.files;
     let folder = if shards.folder.is_empty() { "this directory".to_string() } else { shards.folder.clone() };
-    let message = format!(
+    let message = said!(
         "the weights are DeepSpeed ZeRO shards (stage {}, {}) that nobody gathered; `rootstock adopt DIR --out OUT` puts their f32 weights \
          together, as zero_to_fp32.py does",
         shards.stage,
@@ -43,7 +44,7 @@ fn unreadable(entries: &[Entry], error: &Error) -> Finding {
         other => other.to_string(),
     };
     let config = if entries.iter().any(|entry| entry.name == CONFIG) { "" } else { " There is no config.json either: give the base." };
-    let message = format!(
+    let message = said!(
         "the weights are DeepSpeed ZeRO shards that nobody gathered, and they cannot be put together here: {reason}. Where DeepSpeed is \
          installed, `python zero_to_fp32.py . OUT` in this directory may do it.{config}"
     );

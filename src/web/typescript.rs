@@ -7,6 +7,7 @@ use std::path::Path;
 use ts_rs::{Config, TS, TypeVisitor};
 
 use super::messages::{Event, Failure, Replies, Request};
+use crate::validate::Code;
 
 const HEAD: &str = "\
 // What the page and its worker say to each other. Generated from src/web/messages by its unit test; to write it anew:
@@ -93,6 +94,10 @@ fn messages_are_the_ones_that_the_page_knows() {
     collector.visit::<Replies>();
     collector.visit::<Event>();
     collector.visit::<Failure>();
+    let codes: Vec<String> = Code::all().iter().map(|fault| format!("{:?}", fault.name)).collect();
+    let codes =
+        format!("\n/** A fault of the table in docs/checkpoint-faults.md. */\nexport type FindingCode = {};\n", codes.join("\n  | "));
+    collector.declarations.insert("FindingCode".into(), codes);
     let text = HEAD.to_string() + &collector.declarations.into_values().collect::<String>();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/package/src/messages.ts");
     if std::env::var_os("UPDATE_MESSAGES").is_some() {

@@ -18,7 +18,7 @@ const NAMES = new Set(
     // units
     "kb mb gb " +
     // of the scripted worker: its device, its model, its runs, their settings
-    "scripted device village pirate merged learning rate"
+    "scripted device village pirate merged"
   ).split(" "),
 );
 
@@ -132,6 +132,29 @@ test("every lesson is in Chinese, from its prediction to its explanation", async
   const said = questions.split("\n").slice(0, 2).join(" ").match(/[a-z]+/gi) ?? [];
   const names = [...OF_LESSONS, ...said.map((word) => word.toLowerCase()), ..."in lives red house anna one day went to".split(" ")];
   expect(await unknown(names), "English words beside results").toEqual([]);
+});
+
+test("findings and faults are said in Chinese, and in English where that says more", async ({ page }) => {
+  await page.goto("./?lang=zh&base=broken#/base");
+  await page.getByRole("button", { name: "使用村庄模型" }).click();
+  await expect(page.getByText("还不能用，但可以修复。", { exact: true })).toBeVisible();
+  const findings = page.locator(".finding");
+  // By its pattern and its values: nothing English is left to say.
+  await expect(findings.nth(0)).toContainText("没有 lm_head.weight，config.json 也没有说明词嵌入就是输出头（tie_word_embeddings）");
+  await expect(findings.nth(0)).toContainText("损失接近 ln(512) = 6.24");
+  await expect(findings.nth(0)).toContainText("修复：在 config.json 中把 tie_word_embeddings 设为 true");
+  await expect(findings.nth(0).locator("[lang=en]")).toHaveCount(0);
+  // By its code alone: the sentence itself stands below.
+  await expect(findings.nth(1)).toContainText("没有对话模板。");
+  await expect(findings.nth(1).locator(".original")).toHaveText(/^There is no chat template: /);
+  await page.getByRole("button", { name: "生成修复后的副本：修复全部 2 个问题" }).click();
+  await expect(page.getByText("可以使用。", { exact: true })).toBeVisible();
+
+  await page.getByRole("navigation", { name: "步骤" }).getByRole("link", { name: "数据" }).click();
+  await page.getByText("粘贴", { exact: true }).click();
+  await page.getByLabel("记录").fill("{broken");
+  await expect(page.getByRole("alert")).toHaveText(/^pasted\.jsonl：第 1 行不是有效的 JSON。/);
+  await expect(page.getByRole("alert").locator("[lang=en]")).toHaveText(/this is not JSON/);
 });
 
 test("the language is chosen by address, by choice and by the browser, in this order", () => {

@@ -129,7 +129,7 @@ fn an_unmerged_state_is_merged_whole_or_not_at_all() {
         let directory: Rc<dyn Directory> = Rc::new(directory.with(name, bytes));
         block_on(validate(directory, &Options { quick: true, ..Options::default() }, &mut |_| {})).expect("a report")
     };
-    let said = |report: &Report| report.findings.iter().map(|finding| finding.message.clone()).collect::<String>();
+    let said = |report: &Report| report.findings.iter().map(|finding| finding.message.to_string()).collect::<String>();
 
     let weights = read("model.safetensors");
     assert_eq!(judge("model.safetensors", weights.clone()).verdict, Verdict::Repairable);

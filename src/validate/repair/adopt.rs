@@ -166,7 +166,7 @@ async fn factors_of_shards(dir: &Rc<dyn Directory>, entries: &[Entry]) -> Result
     let is_part = |name: &str| name.contains(".lora_") || name.contains(".modules_to_save.");
     view.tensors.edit().retain(|tensor| is_part(&tensor.name));
     match findings.first().filter(|_| view.tensors.is_empty()) {
-        Some(finding) if finding.repair.is_none() => Err(Error::file(dir.label(), finding.message.clone())),
+        Some(finding) if finding.repair.is_none() => Err(Error::file(dir.label(), finding.message.to_string())),
         Some(_) => Err(Error::file(dir.label(), "DeepSpeed's shards hold no factor of an adapter (lora_A, lora_B)")),
         None => Ok(view),
     }

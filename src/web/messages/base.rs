@@ -132,10 +132,15 @@ pub enum Unit {
 #[expect(dead_code, reason = "stands for the report's own serialisation in TypeScript")]
 pub(crate) struct Finding {
     /// Which fault of the table in docs/checkpoint-faults.md.
+    #[ts(type = "FindingCode")]
     code: String,
     severity: Severity,
     /// Plain words.
     message: String,
+    /// The message with braces for its values, the same for each of its kind; nothing where the message comes from elsewhere.
+    pattern: Option<String>,
+    /// What stands in place of the pattern's braces, in their order.
+    values: Vec<String>,
     file: Option<String>,
     tensor: Option<String>,
     /// What a repair does, or nothing where a person has to act.

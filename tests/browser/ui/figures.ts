@@ -7,7 +7,7 @@ export const ready: Report = {
   model_type: "llama",
   parameters: 1_051_776,
   lora_targets: ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
-  findings: [{ code: "no_generation_config", severity: "info", message: "there is no generation_config.json; transformers derives one from config.json", file: "generation_config.json", tensor: null, repair: null }],
+  findings: [{ code: "no_generation_config", severity: "info", message: "there is no generation_config.json; transformers derives one from config.json", pattern: "there is no generation_config.json; transformers derives one from config.json", values: [], file: "generation_config.json", tensor: null, repair: null }],
 };
 
 export const broken: Report = {
@@ -17,15 +17,21 @@ export const broken: Report = {
     {
       code: "missing_head",
       severity: "error",
-      message: "lm_head.weight is missing, and tie_word_embeddings is false: the model would start with a random output head.",
+      message:
+        "there is no lm_head.weight, and config.json says that it is not the embedding (tie_word_embeddings); transformers would make a random head, with a loss near ln(512) = 6.24, and only warn",
+      pattern:
+        "there is no lm_head.weight, and config.json {declared} (tie_word_embeddings); transformers would make a random head, with a loss near ln({}) = {chance:.2}, and only warn",
+      values: ["says that it is not the embedding", "512", "6.24"],
       file: "config.json",
       tensor: "lm_head.weight",
-      repair: "set tie_word_embeddings to true",
+      repair: "in config.json set tie_word_embeddings to true",
     },
     {
       code: "no_chat_template",
       severity: "warning",
       message: "There is no chat template: conversations would be written as plain User: and Assistant: lines.",
+      pattern: null,
+      values: [],
       file: "tokenizer_config.json",
       tensor: null,
       repair: "write the template that the tokenizer's special tokens belong to",

@@ -2,6 +2,7 @@
 // the product; the address chooses what is told (`?gpu=none`, `?base=broken`, `?base=evil`, `?fits=no`,
 // `?runs=none`, `?runs=live`, `?data=long`, `?steps=5000`, `?answers=same`, `?storage=refused`, `?slowed=hidden`).
 import type { Base, BaseSource, CallOptions, Delta, Estimate, Event, Preview, Replies, Report, Request, Run, RunMethod } from "rootstock";
+import { Fault } from "rootstock";
 import type { Engine } from "../../../web/src/ui/state/engine.js";
 import { answer, broken, deltas, losses, ready, runEvents, tokens } from "./figures.js";
 
@@ -60,7 +61,7 @@ const answers: Answers = {
     const odd = data.kind === "files" ? data.files.find(({ text, columns }) => text.startsWith("frage,") && !columns) : undefined;
     if (odd) throw new Error(`${odd.name}: found the fields frage, antwort; expected instruction and output.`);
     const wrong = data.kind === "files" ? data.files.find(({ text }) => text.includes("{broken")) : undefined;
-    if (wrong) throw new Error(`${wrong.name}, line 1: this is not JSON (expected a string at column 2).`);
+    if (wrong) throw new Fault("not_json", `${wrong.name}, line 1: this is not JSON (expected a string at column 2).`, { file: wrong.name, line: 1 });
     if (asked.get("data") === "long") {
       const long = Array.from({ length: 128 }, (_, index) => ({ text: `token${index}`, trained: index > 9 }));
       const shown = [{ tokens: long, trained: 118, truncated: true, line: 1, answers: [] }];

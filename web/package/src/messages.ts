@@ -358,15 +358,107 @@ export type FileSize = {
 /** A finding of the validator, as its report writes it. */
 export type Finding = {
   /** Which fault of the table in docs/checkpoint-faults.md. */
-  code: string,
+  code: FindingCode,
   severity: Severity,
   /** Plain words. */
   message: string,
+  /** The message with braces for its values, the same for each of its kind; nothing where the message comes from elsewhere. */
+  pattern: string | null,
+  /** What stands in place of the pattern's braces, in their order. */
+  values: Array<string>,
   file: string | null,
   tensor: string | null,
   /** What a repair does, or nothing where a person has to act. */
   repair: string | null
 };
+
+/** A fault of the table in docs/checkpoint-faults.md. */
+export type FindingCode = "not_a_model"
+  | "missing_config"
+  | "adapter_only"
+  | "model_and_adapter"
+  | "parent_of_checkpoints"
+  | "meta_format"
+  | "gguf"
+  | "zero_shards"
+  | "fsdp_shards"
+  | "no_weights"
+  | "pickle_weights"
+  | "misnamed_weights"
+  | "missing_index"
+  | "damaged_index"
+  | "index_mismatch"
+  | "missing_shard"
+  | "two_weight_sets"
+  | "truncated_file"
+  | "damaged_file"
+  | "lfs_pointer"
+  | "outside_directory"
+  | "unreadable_file"
+  | "invalid_json"
+  | "byte_order_mark"
+  | "missing_model_type"
+  | "unknown_model_type"
+  | "remote_code"
+  | "vision_part"
+  | "not_causal"
+  | "wrong_model_type"
+  | "wrong_architectures"
+  | "wrong_field_type"
+  | "missing_field"
+  | "unsupported_value"
+  | "layer_count"
+  | "vocab_size"
+  | "wrong_size"
+  | "dtype_spelling"
+  | "quantised"
+  | "spelling_for_one_version"
+  | "wrapper_prefix"
+  | "doubled_prefix"
+  | "missing_prefix"
+  | "unmerged_peft"
+  | "value_head"
+  | "missing_head"
+  | "tied_head_differs"
+  | "embedding_under_head"
+  | "missing_tensor"
+  | "unexpected_tensor"
+  | "wrong_shape"
+  | "empty_tensors"
+  | "transposed"
+  | "fused_projection"
+  | "split_projection"
+  | "duplicate_tensor"
+  | "odd_dtype"
+  | "no_tokenizer"
+  | "slow_tokenizer"
+  | "damaged_tokenizer"
+  | "tokenizer_too_large"
+  | "tokenizer_class"
+  | "random_tokenizer"
+  | "bad_template"
+  | "no_chat_template"
+  | "no_generation_config"
+  | "bad_generation_config"
+  | "special_ids"
+  | "pad_id"
+  | "sampling_flags"
+  | "not_finite"
+  | "all_zero"
+  | "outliers"
+  | "random_weights"
+  | "loss_near_chance"
+  | "head_split"
+  | "rope_unclear"
+  | "config_differs_from_base"
+  | "other_base"
+  | "changed_since_base"
+  | "unchanged_since_base"
+  | "not_run"
+  | "self_test"
+  | "adapter_config"
+  | "adapter_weights"
+  | "full_model_as_adapter";
 
 /** What a directory holds. */
 export type Kind = "model"

@@ -2,7 +2,7 @@
 import type { Finding } from "rootstock";
 import type { Said } from "../state/faults.js";
 import type { RunNotice } from "../state/run.js";
-import { findingWords, progressWords } from "../text/core.js";
+import { findingWords, progressWords, repairWords } from "../text/core.js";
 import { text } from "../text/index.js";
 import { language } from "../text/language.js";
 
@@ -22,7 +22,7 @@ function Original({ children }: { children: string }) {
 
 /** What went wrong. */
 export function FaultWords({ of: { sentence, code, place } }: { of: Said }) {
-  const words = code === null ? undefined : text.core.failures?.[code](place);
+  const words = code === null ? undefined : text.core?.failures[code](place);
   if (words === undefined) return <>{sentence}</>;
   return (
     <>
@@ -47,7 +47,8 @@ export function FindingWords({ finding }: { finding: Finding }) {
 /** How a finding is repaired. */
 export function RepairWords({ finding }: { finding: Finding }) {
   if (finding.repair === null) return null;
-  return <small class="line">{text.check.repair(<English>{finding.repair}</English>)}</small>;
+  const words = repairWords(finding.repair) ?? <English>{finding.repair}</English>;
+  return <small class="line">{text.check.repair(words)}</small>;
 }
 
 /** A notice of a run. */

@@ -49,7 +49,8 @@ export function CheckStep() {
         <strong>
           {verdict.title}
           {words.titleEnd}
-        </strong>{" "}
+        </strong>
+        {text.units.gap}
         {verdict.line}
       </Notice>
       {repaired.value.length > 0 && (

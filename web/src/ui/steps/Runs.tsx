@@ -165,7 +165,7 @@ function Different({ run, keys }: { run: Run; keys: readonly string[] }) {
           {own.map((key, index) => (
             <span key={key}>
               {index > 0 && ", "}
-              {key.replaceAll("_", " ")} {value(run.recipe, key)}
+              {text.runs.settings[key] ?? key.replaceAll("_", " ")} {value(run.recipe, key)}
             </span>
           ))}
         </small>

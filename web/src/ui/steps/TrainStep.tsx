@@ -77,7 +77,8 @@ function Done() {
   return (
     <div class="spaced">
       <Notice kind="good">
-        <strong>{words.isReady}</strong>{" "}
+        <strong>{words.isReady}</strong>
+        {text.units.gap}
         {words.done(run.base, run.method === "lora", dataWords(run.data), duration(result.seconds), learnt?.toFixed(3) ?? null, result.eval_loss !== null)}
       </Notice>
     </div>

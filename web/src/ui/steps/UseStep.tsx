@@ -43,7 +43,9 @@ export function UseStep() {
             )
           }
         >
-          <strong>{text.train.isReady}</strong> {whatItIs(result)}
+          <strong>{text.train.isReady}</strong>
+          {text.units.gap}
+          {whatItIs(result)}
         </Notice>
       ) : (
         whole && <Notice kind="info">{words.noResult}</Notice>

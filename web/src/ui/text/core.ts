@@ -1,10 +1,11 @@
-// What the core says, in the language that is shown. It speaks English; other languages know its faults, findings and tasks by their codes.
+// What the core says, in the language that is shown. It speaks English; other languages know its faults by their codes, its findings by
+// code, pattern and values, and its tasks by their words.
 import type { Finding } from "rootstock";
 import { text } from "./index.js";
 
 /** What is being done, or `null` where the catalogue does not know it. */
 export function progressWords(what: string): string | null {
-  return text.core.progress?.[what] ?? null;
+  return text.core?.progress[what] ?? null;
 }
 
 /** What is being done: in English where there is nothing else. */
@@ -12,8 +13,20 @@ export function progressText(what: string): string {
   return progressWords(what) ?? what;
 }
 
+/** Three English words in a row that are no command: a value in a sentence says something of its own. */
+const ENGLISH = /[A-Za-z]{2,}[ ,;:]+[A-Za-z]{2,}[ ,;:]+[A-Za-z]{2,}/;
+
 /** What a finding says; `whole` says that its own sentence says no more. */
-export function findingWords({ code, message }: Finding): { words: string; whole: boolean } {
-  const known = text.core.findings?.[code];
-  return known === undefined ? { words: message, whole: true } : { words: known, whole: false };
+export function findingWords({ code, message, pattern, values }: Finding): { words: string; whole: boolean } {
+  const { core } = text;
+  if (core === null) return { words: message, whole: true };
+  const sentence = pattern === null ? undefined : core.sentences[pattern];
+  if (!sentence) return { words: core.findings[code], whole: false };
+  const words = sentence(...values);
+  return { words, whole: !ENGLISH.test(words.replaceAll(/`[^`]*`|“[^”]*”/g, "")) };
+}
+
+/** How a finding is repaired, or `null` where the catalogue does not know it. */
+export function repairWords(repair: string): string | null {
+  return text.core?.repair(repair) ?? null;
 }

@@ -1,13 +1,17 @@
-import type { FaultCode, Place } from "rootstock";
+import type { FaultCode, FindingCode, Place } from "rootstock";
 
-/** What the core says in English is shown as it is. */
+/** What the core says, by codes and patterns; `null` in English, where its own sentences are shown. */
 interface Core {
   /** What went wrong, by its code and what it is about. */
-  failures: Record<FaultCode, (place: Place) => string> | null;
+  failures: Record<FaultCode, (place: Place) => string>;
   /** What is being done, by the core's own words. */
-  progress: Record<string, string> | null;
-  /** What a finding is and what to do, by its code. */
-  findings: Record<string, string> | null;
+  progress: Record<string, string>;
+  /** What a finding is and what to do, by its code: for findings whose sentence has no pattern. */
+  findings: Record<FindingCode, string>;
+  /** What a finding says, by its pattern, from its values. */
+  sentences: Record<string, (...values: string[]) => string>;
+  /** How a finding is repaired, from the core's words; `null` where it is not known. */
+  repair: (words: string) => string | null;
 }
 
-export const core: Core = { failures: null, progress: null, findings: null };
+export const core: Core | null = null as Core | null;

@@ -1,4 +1,8 @@
+/** Settings that the page names where runs differ; others keep their keys. */
+const settings: Record<string, string> = {};
+
 export const runs = {
+  settings,
   none: "There is no run yet: each one that is trained here is listed, with its settings and curves.",
   nothing: "Nothing yet.",
   caption: (runs: string, size: string) => `${runs}, ${size}`,

@@ -35,6 +35,8 @@ export const units = {
   minutes: (minutes: number, seconds: number) => `${minutes} min ${seconds} s`,
   hours: (hours: number, minutes: number) => `${hours} h ${minutes} min`,
   doneOf: (done: string, total: string) => `${done} of ${total}`,
+  /** Between two sentences. */
+  gap: " ",
   yes: "yes",
   no: "no",
   numberNeeded: "A number is needed here.",

@@ -46,7 +46,7 @@ export const base: typeof english = {
   hubText: "Hugging Face 上的名称，或一个文件夹的网址。只有这时、只为这件事才会使用网络。",
   hubId: "Hugging Face 名称或网址",
   fetchIt: "下载",
-  chooseFolder: "选择文件夹……",
-  chooseFiles: "选择文件……",
+  chooseFolder: "选择文件夹…",
+  chooseFiles: "选择文件…",
   tooManyFiles: (most) => `拖入了超过 ${most} 个文件：请只拖入模型自己的文件夹。`,
 };

@@ -1,10 +1,11 @@
 import type { Place } from "rootstock";
 import type { core as english } from "../en/core.js";
 import { findings } from "./findings.js";
+import { repair, sentences } from "./sentences.js";
 
 const inFile = ({ file }: Place) => (file === undefined ? "" : `${file}：`);
 
-export const core: typeof english = {
+export const core: NonNullable<typeof english> = {
   failures: {
     not_found: (place) => `${inFile(place)}没有这个文件、文件夹或训练记录。`,
     permission_denied: (place) => `${inFile(place)}浏览器不允许访问。`,
@@ -61,4 +62,6 @@ export const core: typeof english = {
     "trying the readings": "正在尝试各种可能",
   },
   findings,
+  sentences,
+  repair,
 };

@@ -1,7 +1,7 @@
-// What each finding of the validator is, and what to do about it. “修复”指页面上的“生成修复后的副本”。
-import type { core as english } from "../en/core.js";
+// What each finding of the validator is, and what to do about it, where its sentence is not in sentences.ts. “修复”指页面上的“生成修复后的副本”。
+import type { FindingCode } from "rootstock";
 
-export const findings: NonNullable<typeof english.findings> = {
+export const findings: Record<FindingCode, string> = {
   not_a_model: "这里既没有配置，也没有权重。请给出包含 config.json 和 model.safetensors 的文件夹。",
   missing_config: "有权重，但没有 config.json。请从基座模型复制；张量能够表明的尺寸，修复时会从中读出。",
   adapter_only: "这是 LoRA 适配器，不是模型。请先打开它的基座模型，再给出这个适配器。",

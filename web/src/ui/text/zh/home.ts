@@ -1,4 +1,5 @@
 import type { home as english } from "../en/home.js";
+import { spaced } from "./units.js";
 
 export const home: typeof english = {
   see: "看它学习",
@@ -15,7 +16,7 @@ export const home: typeof english = {
   chooseABase: "选择基座模型",
   goOn: "继续",
   lastVisit: "上次的内容原样保留",
-  lastBase: (name, parameters) => `：${name}${parameters === null ? "" : `，${parameters} 个参数`}`,
+  lastBase: (name, parameters) => `：${name}${parameters === null ? "" : `，${spaced(parameters, "个参数")}`}`,
   lastData: (name) => `，${name}`,
   lastEnd: "。",
   interrupted: "有一次训练中断了。它的最后一个快照还在，可以从那里继续。",

@@ -18,7 +18,7 @@ export const shell: typeof english = {
   auto: "自动",
   light: "浅色",
   dark: "深色",
-  lookingForGpu: "正在查找 GPU……",
+  lookingForGpu: "正在查找 GPU…",
   cannotTrain: "可以检查模型，但不能在这里训练",
   processorComputes: "没有找到显卡：由处理器计算，较慢，但结果相同",
   railLabel: "步骤",
@@ -29,7 +29,7 @@ export const shell: typeof english = {
   close: "关闭",
   cancel: "取消",
   stop: "停止",
-  loading: "正在加载……",
+  loading: "正在加载…",
   next: (step) => `下一步：${step}`,
   to: (step) => `前往“${step}”`,
 };

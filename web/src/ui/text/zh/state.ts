@@ -1,4 +1,5 @@
 import type { state as english } from "../en/state.js";
+import { spaced } from "./units.js";
 
 export const state: typeof english = {
   cancelled: "已取消。",
@@ -16,19 +17,19 @@ export const state: typeof english = {
   databaseRefused: "浏览器拒绝使用它的数据库",
   sizeUnknown: "大小未知",
   methods: { full: "全部参数", lora: "LoRA", freeze: "部分层" },
-  methodTrained: (method, parameters) => `${method}，训练 ${parameters} 个参数`,
+  methodTrained: (method, parameters) => `${method}，训练 ${spaced(parameters, "个参数")}`,
   dataAndSamples: (data, samples) => `${data}：${samples}`,
   cannotRun: "这样设置无法运行",
   doesNotFit: "内存放不下",
   stepOf: (step, total) => `第 ${step} / ${total} 步`,
-  startingNow: "正在开始……",
+  startingNow: "正在开始…",
   inAnotherTab: (at) => `在另一个标签页。${at}`,
   paused: (at) => `已暂停。${at}`,
   stopped: (at) => `已停止。${at}`,
   done: (at) => `已完成。${at}`,
   endedByFault: "因错误而结束",
-  openingNow: "正在打开……",
-  nameAndSize: (name, size) => `${name}，${size} 参数`,
+  openingNow: "正在打开…",
+  nameAndSize: (name, size) => `${name}，${/\d|[万亿]/.test(size) ? spaced(size, "参数") : size}`,
   chooseModel: "选择一个模型",
   looksForFaults: "查找错误",
   ready: "可以使用",

@@ -1,4 +1,5 @@
 import type { train as english } from "../en/train.js";
+import { spaced } from "./units.js";
 
 const trains: typeof english.trains = { full: "全部参数", lora: "LoRA 适配器", freeze: "部分层" };
 
@@ -14,7 +15,7 @@ export const train: typeof english = {
   before: (again, method, base, data, plan) => (
     <>
       {again ? "下一次训练：" : ""}用<strong>{data}</strong>训练 <strong>{base}</strong> 的<strong>{trains[method]}</strong>
-      {plan && `：${plan.steps}，${plan.parameters} 个参数，内存 ${plan.memory}`}
+      {plan && `：${plan.steps}，${spaced(plan.parameters, "个参数")}，内存 ${plan.memory}`}
       {plan?.time != null && `，约 ${plan.time}`}。
     </>
   ),
@@ -33,9 +34,9 @@ export const train: typeof english = {
   theRun: "本次训练",
   goOn: "继续",
   pause: "暂停",
-  pausing: "正在暂停……",
+  pausing: "正在暂停…",
   saveSnapshot: "保存快照",
-  stopping: "正在停止……",
+  stopping: "正在停止…",
   stopAndKeep: "停止并保留",
   snapshotKept: (step) => `已保存第 ${step} 步的快照。`,
   interrupted: "中断的训练",
@@ -47,7 +48,7 @@ export const train: typeof english = {
   whatItSays: "它的回答",
   skip: "跳过这些回答",
   nothing: "（没有内容）",
-  skipped: " ……（已跳过）",
+  skipped: " …（已跳过）",
   soon: "马上开始",
   firstAnswer: "首先是它学习之前的回答。",
   notAsked: "不提问。",

@@ -1,5 +1,8 @@
 import type { units as english } from "../en/units.js";
 
+/** A count before its noun: a space after a digit, none after 万 or 亿. */
+export const spaced = (count: string, noun: string) => (/\d$/.test(count) ? `${count} ${noun}` : `${count}${noun}`);
+
 const compact = new Intl.NumberFormat("zh-CN", { notation: "compact", maximumSignificantDigits: 3 });
 
 export const units: typeof english = {
@@ -26,6 +29,7 @@ export const units: typeof english = {
   minutes: (minutes, seconds) => `${minutes} 分 ${seconds} 秒`,
   hours: (hours, minutes) => `${hours} 小时 ${minutes} 分`,
   doneOf: (done, total) => `${done} / ${total}`,
+  gap: "",
   yes: "是",
   no: "否",
   numberNeeded: "这里需要填一个数字。",
