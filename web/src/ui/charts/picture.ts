@@ -1,5 +1,6 @@
 // A chart as a file: its figures as CSV, its drawing as SVG and PNG. The drawing is made of the figures alone, so it looks the same on paper.
 import { figures } from "../numbers.js";
+import { text } from "../text/index.js";
 import type { Points } from "./points.js";
 
 export interface PictureLine {
@@ -99,7 +100,7 @@ export async function png(drawing: string): Promise<Blob> {
     [canvas.width, canvas.height] = [2 * WIDTH, 2 * HEIGHT];
     canvas.getContext("2d")?.drawImage(image, 0, 0, canvas.width, canvas.height);
     const blob = await new Promise<Blob | null>((resolve) => canvas.toBlob(resolve, "image/png"));
-    if (!blob) throw new Error("The browser made no picture of this plot. Take it as SVG.");
+    if (!blob) throw new Error(text.train.noPicture);
     return blob;
   } finally {
     URL.revokeObjectURL(address);

@@ -112,6 +112,7 @@ export const train = {
   speedLabel: "Tokens per second over the steps",
   memoryCaption: "GPU memory",
   memoryLabel: "GPU memory over the steps",
+  noPicture: "The browser made no picture of this plot. Take it as SVG.",
   lastSteps: "The last steps in figures",
   epoch: "Epoch",
   norm: "Gradient norm",

@@ -96,6 +96,7 @@ export const train: typeof english = {
   speedLabel: "每秒词元数随步数的变化",
   memoryCaption: "显存",
   memoryLabel: "显存随步数的变化",
+  noPicture: "浏览器无法把这张图生成图片。请保存为 SVG。",
   lastSteps: "最近几步的数据",
   epoch: "轮",
   norm: "梯度范数",
