@@ -113,7 +113,7 @@ pub(super) async fn kept(directory: &Rc<dyn Directory>) -> Result<Option<Finding
     let types = block_types(directory).await?;
     let count: usize = types.values().sum();
     let list: Vec<String> = types.iter().map(|(name, count)| format!("{count} in {name}")).collect();
-    let message = format!(
+    let message = said!(
         "{count} matrices are stored in few bits ({}): LoRA trains beside them as they are, full fine-tuning starts from what they decode to",
         list.join(", ")
     );

@@ -186,6 +186,8 @@ export const sentences: Record<string, Sentence> = {
     `从张量看不出有多少个头；可能是 ${p(heads)}。只有一段文本上的损失（或基座模型）才能判断。`,
   "the tensors do not show the base of the rotary positions (rope_theta); common are {}. Only the loss on a text decides (or the base: --base DIR)": (thetas = "") =>
     `从张量看不出旋转位置编码的底数（rope_theta）；常见的有 ${p(thetas)}。只有一段文本上的损失（或基座模型）才能判断。`,
+  "{count} matrices are stored in few bits ({}): LoRA trains beside them as they are, full fine-tuning starts from what they decode to": (count = "", types = "") =>
+    `${count} 个矩阵以较少的位数存储（${types.replaceAll(/(\d+) in (\S+?)(?=,|$)/g, "$2：$1 个").replaceAll(", ", "，")}）：LoRA 直接在它们旁边训练，全参数微调从解码后的数值开始。`,
   "{key} says that the weights are quantised ({scheme}), but all tensors hold plain numbers; transformers would look for scales that are not there, or quantise the weights when it loads them. The setting must go":
     (key = "", scheme = "") => `${key} 说权重经过量化（${scheme}），但所有张量都是普通的数；transformers 会去找并不存在的缩放系数，或在加载时量化权重。必须去掉这项设置。`,
   "the weights are quantised ({scheme}): {count} tensors are packed numbers or their scales. Training needs the numbers that they stand for; {way_out}": (scheme = "", count = "") =>
