@@ -41,7 +41,7 @@ export const findings: Record<FindingCode, string> = {
   wrong_size: "头数、head_dim、隐藏维度或前馈维度与张量不一致。修复会写入张量所表明的尺寸。",
   dtype_spelling: "dtype 或 torch_dtype 写的不是数值类型。修复会写入张量的类型。",
   quantised: "权重经过量化（bitsandbytes、GPTQ、AWQ、FP8、MXFP4、compressed-tensors、MLX）。请使用未量化的模型，或用 transformers 反量化后写出。",
-  stored_in_few_bits: "权重以较少的位数存储（GGUF 文件或 bitsandbytes），可以读取。LoRA 直接在这些块旁边训练；全量微调从解码后的数值开始。",
+  stored_in_few_bits: "权重以较少的位数存储（GGUF 文件或 bitsandbytes），可以读取。LoRA 直接在这些块旁边训练；全参数微调从解码后的数值开始。",
   spelling_for_one_version: "旋转位置编码或 dtype 只按 transformers 的某一个主版本书写。修复会同时写出两种写法。",
   wrapper_prefix: "所有名称都带有训练包装器的前缀（module.、_orig_mod.、_fsdp_wrapped_module. 等）。修复会去掉前缀。",
   doubled_prefix: "名称开头有两个 model. 。修复会去掉一个。",
