@@ -48,6 +48,7 @@ fn main() {
     for file in texts {
         let name = file.strip_prefix(&root).expect("it is in the folder").to_string_lossy().replace('\\', "/");
         let text = fs::read_to_string(&file).expect("a readable shader") + if name.starts_with("shared/") { "\n" } else { "" };
+        let text = without_comments(&text);
         writeln!(out, "static {}: &str = {text:?};", text_name(&name)).expect("a string");
     }
     for file in &files {
@@ -242,6 +243,13 @@ fn used(root: &Path, file: &Path, text: &str, chosen: Option<&(String, String)>,
         used(root, file, &part, chosen, parts);
         parts.push((name, part));
     }
+}
+
+/// What a device's compiler reads of a shader, without comments, indentation and empty lines: a browser loads all of it. WGSL has no strings, so that `//`
+/// always begins a comment.
+fn without_comments(wgsl: &str) -> String {
+    let code = wgsl.lines().map(|line| line.split("//").next().unwrap_or_default().trim()).filter(|line| !line.is_empty());
+    code.map(|line| format!("{line}\n")).collect()
 }
 
 /// The name of the static that holds a file's text.

@@ -20,13 +20,13 @@ import { LearnStep, lessonHead } from "./steps/LearnStep.js";
 import { address, addressOf } from "./learn/address.js";
 import { LESSONS } from "./learn/lessons.js";
 import { BaseStep } from "./steps/BaseStep.js";
-import { CheckStep } from "./steps/CheckStep.js";
-import { DataStep } from "./steps/DataStep.js";
-import { MethodStep } from "./steps/MethodStep.js";
-import { TrainStep } from "./steps/TrainStep.js";
 
 // What nobody needs on a first visit's first screens is loaded when it is shown.
 const Runs = lazily(async () => (await import("./steps/Runs.js")).Runs);
+const CheckStep = lazily(async () => (await import("./steps/CheckStep.js")).CheckStep);
+const DataStep = lazily(async () => (await import("./steps/DataStep.js")).DataStep);
+const MethodStep = lazily(async () => (await import("./steps/MethodStep.js")).MethodStep);
+const TrainStep = lazily(async () => (await import("./steps/TrainStep.js")).TrainStep);
 const UseStep = lazily(async () => (await import("./steps/UseStep.js")).UseStep);
 
 const BODIES: Record<Place, FunctionComponent> = {

@@ -1,15 +1,11 @@
 // Recorded runs: a real run's log as a file, and the page showing it again where nothing can be trained. What is replayed is said to be recorded
 // wherever it is shown.
 import { signal } from "@preact/signals";
-import type { EvalLine, Event, Run, RunLog, SampleLine, StepLine } from "rootstock";
-import { dataWords } from "../names.js";
+import type { EvalLine, Event, RunLog, SampleLine, StepLine } from "rootstock";
 import { go } from "../route.js";
-import { save } from "../save.js";
 import { text } from "../text/index.js";
-import { device } from "./device.js";
-import { ask } from "./engine.js";
 import { active, phase } from "./phase.js";
-import { hear, methodOf, showRun, type Shown } from "./run.js";
+import { hear, showRun, type Shown } from "./run.js";
 
 /** A recorded run. */
 export interface Recording {
@@ -40,28 +36,6 @@ const LARGEST = 50_000_000;
 
 /** The recorded run that comes with the page. */
 export const OWN = "./recorded-run.json";
-
-/** Takes a stored run home as a recording. */
-export async function takeRecording(run: Run): Promise<void> {
-  save(`${run.folder}.recording.json`, new Blob([JSON.stringify(await record(run))], { type: "application/json" }));
-}
-
-/** The recording of a stored run. */
-export async function record(run: Run): Promise<Recording> {
-  const log = await ask({ kind: "log", id: run.id });
-  return {
-    format: "rootstock-recording",
-    version: 1,
-    name: run.name,
-    created: run.created,
-    device: device.peek()?.name ?? null,
-    seconds: run.seconds,
-    base: run.base,
-    data: dataWords(run.data ?? ""),
-    method: methodOf(run),
-    log,
-  };
-}
 
 /** Shows the recorded run that comes with the page. */
 export async function replayOwn(): Promise<void> {

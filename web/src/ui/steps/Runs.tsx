@@ -14,7 +14,7 @@ import { go } from "../route.js";
 import { describeRun, runs } from "../state/base.js";
 import { ask } from "../state/engine.js";
 import { failed, say } from "../state/faults.js";
-import { takeRecording } from "../state/recording.js";
+import { takeRecording } from "../state/record.js";
 import { takeSettings } from "../state/recipe.js";
 import { choose } from "../state/tuned.js";
 import { text } from "../text/index.js";
