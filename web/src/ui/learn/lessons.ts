@@ -3,18 +3,18 @@
 export interface Lesson {
   /** Its name in the address: `#/learn/<slug>`. */
   slug: string;
-  /** Minutes on a laptop without a graphics card, with its own settings. */
+  /** Minutes on a laptop without a graphics card, with its own settings: what it computes (docs/teaching.md), rounded up, and what one reads. */
   minutes: number;
 }
 
 export const LESSONS = [
   { slug: "learned", minutes: 6 },
-  { slug: "step", minutes: 8 },
-  { slug: "method", minutes: 8 },
+  { slug: "step", minutes: 5 },
+  { slug: "method", minutes: 7 },
   { slug: "rank", minutes: 10 },
-  { slug: "whole", minutes: 8 },
-  { slug: "strength", minutes: 9 },
-  { slug: "memory", minutes: 5 },
+  { slug: "whole", minutes: 6 },
+  { slug: "strength", minutes: 7 },
+  { slug: "memory", minutes: 4 },
 ] as const satisfies readonly Lesson[];
 
 export type Slug = (typeof LESSONS)[number]["slug"];
