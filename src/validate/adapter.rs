@@ -28,6 +28,9 @@ pub(super) fn whole_model(label: &str) -> Finding {
 /// adapter, so that it is one is no fault.
 pub(super) async fn check(dir: &Rc<dyn Directory>, entries: &[Entry], base: Option<&Base>, expected: bool, findings: &mut Vec<Finding>) {
     let before = findings.len();
+    if expected && let Some(finding) = findings.iter_mut().find(|finding| finding.code == Code::AdapterOnly) {
+        finding.severity = Severity::Info;
+    }
     if let Err(error) = read_config(&**dir).await {
         findings.push(fault(Code::AdapterConfig, &**dir, error));
         return;
@@ -62,7 +65,6 @@ pub(super) async fn check(dir: &Rc<dyn Directory>, entries: &[Entry], base: Opti
     }
     let Some(base) = base else {
         if expected && let Some(finding) = findings.iter_mut().find(|finding| finding.code == Code::AdapterOnly) {
-            finding.severity = Severity::Info;
             finding.message = said!("{}. Whether it fits that model shows with --base DIR", finding.message);
         }
         return;

@@ -55,6 +55,10 @@ pub(super) fn kind(entries: &[Entry]) -> Kind {
     if hugging_face {
         return Kind::Model;
     }
+    // A run whose checkpoints are shards: what belongs to them is beside them.
+    if !config && newest_checkpoint(entries).is_some() {
+        return Kind::Run;
+    }
     if has_part(entries, "global_step") || has_part(entries, "zero_pp_rank") || has("zero_to_fp32.py") {
         return Kind::Zero;
     }
@@ -64,13 +68,7 @@ pub(super) fn kind(entries: &[Entry]) -> Kind {
     if entries.iter().any(|entry| entry.name.ends_with(".gguf")) {
         return Kind::Gguf;
     }
-    if config {
-        return Kind::Model;
-    }
-    match newest_checkpoint(entries) {
-        Some(_) => Kind::Run,
-        None => Kind::Unknown,
-    }
+    if config { Kind::Model } else { Kind::Unknown }
 }
 
 /// The sub-directory that holds the latest model of a run.

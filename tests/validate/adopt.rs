@@ -65,6 +65,24 @@ fn shards_become_what_deepspeed_makes_of_them() {
     assert_eq!(cases, 5);
 }
 
+/// A run's folder with nothing of its own: its newest checkpoint's shards, with what lies beside them.
+#[test]
+fn shards_within_a_runs_folder_are_found() {
+    let mut run = MemoryDirectory::new("run").with("trainer_state.json", "{}");
+    for (step, case) in [(1, "stage1"), (2, "stage3")] {
+        let dir = zero(case);
+        for entry in block_on(dir.list()).expect("it lists") {
+            run = run.with(&format!("checkpoint-{step}/{}", entry.name), block_on(dir.read(&entry.name)).expect("it reads"));
+        }
+    }
+    let (fixed, dir) = adopted(Rc::new(run), &Options::default());
+    assert_eq!(fixed.after.map(|after| after.verdict), Some(Verdict::Ready), "{:?}", fixed.before);
+    for words in ["take the model from checkpoint-2/", "pieces of 3 processes in global_step2/"] {
+        assert!(fixed.steps.iter().any(|step| step.contains(words)), "{words}: {:?}", fixed.steps);
+    }
+    block_on(Checkpoint::open(dir)).unwrap_or_else(|e| panic!("{e}"));
+}
+
 /// Also where config.json and tokenizer stayed behind on the cluster.
 #[test]
 fn the_base_gives_what_is_missing() {
