@@ -8,6 +8,7 @@ import { root } from "../../scripts/lib/host.mjs";
 import { firstLanguage, languageOf } from "../../web/src/ui/text/language.js";
 import { LESSONS } from "../../web/src/ui/learn/lessons.js";
 import { lessonList } from "../../web/src/ui/text/zh/lessonList.js";
+import { phrase, repair } from "../../web/src/ui/text/zh/sentences.js";
 import { expect, test } from "./ui/test.js";
 
 /** Names and what has no other word in Chinese texts of the field, by lower case. */
@@ -155,6 +156,17 @@ test("findings and faults are said in Chinese, and in English where that says mo
   await page.getByLabel("记录").fill("{broken");
   await expect(page.getByRole("alert")).toHaveText(/^pasted\.jsonl：第 1 行不是有效的 JSON。/);
   await expect(page.getByRole("alert").locator("[lang=en]")).toHaveText(/this is not JSON/);
+});
+
+test("phrases within a finding's values are said, and what a model wrote stays as it is", () => {
+  const seen = "loss on an English text: 7.722 nats a token (chance is 6.24); it goes on with “In the morning” by “ Dot and Anna”";
+  expect(phrase(seen)).toBe("一段英文文本上的损失：每个词元 7.722 奈特（随机猜测为 6.24）；它把“In the morning”续写成“ Dot and Anna”");
+  expect(phrase("loss on an English text: 7.722 nats a token (chance is 6.24)")).toBe("一段英文文本上的损失：每个词元 7.722 奈特（随机猜测为 6.24）");
+  expect(phrase("mlp.up_proj of layer 3")).toBe("第 3 层的 mlp.up_proj");
+  expect(phrase("2 NaNs and 1 infinite number")).toBe("2 个 NaN、1 个无穷大");
+  expect(phrase("8 heads of 64 (2 for keys and values)")).toBe("8 个宽 64 的头（其中键和值 2 个）");
+  expect(repair("in config.json set vocab_size to 56, remove auto_map")).toBe("在 config.json 中把 vocab_size 设为 56，删除 auto_map");
+  expect(repair("something new")).toBeNull();
 });
 
 test("the language is chosen by address, by choice and by the browser, in this order", () => {

@@ -7,6 +7,11 @@ export function dataWords(name: string): string {
   return text.data.examples[name] ?? name;
 }
 
+/** What a model is called; only the one that comes with the page has a name in every language. */
+export function modelWords(name: string): string {
+  return text.base.models[name] ?? name;
+}
+
 /** What a field of config.json is. */
 export function fieldWords(name: string): string {
   return text.check.fields[name] ?? name;

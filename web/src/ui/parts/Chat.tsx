@@ -1,5 +1,6 @@
 import { useEffect, useRef } from "preact/hooks";
 import { useSignal } from "@preact/signals";
+import { modelWords } from "../names.js";
 import { base } from "../state/base.js";
 import { ask, forget, remembers, sameModels, settings, stopChat, turns, type Named, type Turn } from "../state/chat.js";
 import { failed } from "../state/faults.js";
@@ -145,7 +146,7 @@ function Heads({ models }: { models: readonly Named[] }) {
     <div class="heads" data-models={models.length}>
       {models.map(({ which, name }) => (
         <span key={which} data-which={which}>
-          {text.use.model(text.use.models[which], name)}
+          {text.use.model(text.use.models[which], modelWords(name))}
         </span>
       ))}
     </div>

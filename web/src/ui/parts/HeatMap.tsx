@@ -1,6 +1,7 @@
 import { useRef } from "preact/hooks";
 import { useSignal } from "@preact/signals";
 import type { Progress, TokenLoss, Which } from "rootstock";
+import { modelWords } from "../names.js";
 import { base } from "../state/base.js";
 import { ask, progressTo } from "../state/engine.js";
 import { say } from "../state/faults.js";
@@ -88,7 +89,7 @@ export function HeatMap() {
           {found.value.map(({ which, name, tokens }) => (
             <figure key={which} class="heat">
               <figcaption>
-                <strong>{words.model(words.models[which], name)}</strong>{" "}
+                <strong>{words.model(words.models[which], modelWords(name))}</strong>{" "}
                 <span class="soft number">{words.lossAndPerplexity(mean(tokens).toFixed(3), Math.exp(mean(tokens)).toFixed(2))}</span>
               </figcaption>
               <p class="tokens">

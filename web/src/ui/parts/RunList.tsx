@@ -1,6 +1,7 @@
 import type { ComponentChildren } from "preact";
 import { useSignal } from "@preact/signals";
 import type { Run } from "rootstock";
+import { modelWords } from "../names.js";
 import { bytes, counted, duration, moment } from "../numbers.js";
 import { describeRun, removeRun, runs } from "../state/base.js";
 import { Button } from "./Button.js";
@@ -52,7 +53,7 @@ export function RunList({ actions, only }: RunListProps) {
                 <RunName run={run} />
               </th>
               <td>{text.method.short[run.method]}</td>
-              <td data-name={words.narrow.from}>{run.base}</td>
+              <td data-name={words.narrow.from}>{modelWords(run.base)}</td>
               <td class="number" data-name={words.narrow.steps}>
                 <Steps run={run} />
               </td>

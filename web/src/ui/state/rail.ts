@@ -10,7 +10,7 @@ import { active, phase } from "./phase.js";
 import { last, shownRun } from "./run.js";
 import { standings } from "./steps.js";
 import { tuned } from "./tuned.js";
-import { dataWords } from "../names.js";
+import { dataWords, modelWords } from "../names.js";
 import { text } from "../text/index.js";
 
 export const rail = computed(() => {
@@ -23,7 +23,7 @@ export const rail = computed(() => {
   if (running) {
     return standings({
       opening: false,
-      base: { name: running.base, size: null, verdict: "ready", faults: 0 },
+      base: { name: modelWords(running.base), size: null, verdict: "ready", faults: 0 },
       gpu: true,
       data: { words: dataWords(running.data) },
       dataFault: false,
@@ -35,7 +35,7 @@ export const rail = computed(() => {
   return standings({
     opening: opening.value !== null,
     base: opened && {
-      name: opened.name,
+      name: modelWords(opened.name),
       size: opened.report.parameters === null ? words.sizeUnknown : short(opened.report.parameters),
       verdict: opened.report.verdict,
       faults: opened.report.findings.filter(({ severity }) => severity === "error").length,

@@ -1,3 +1,4 @@
+import { modelWords } from "../names.js";
 import { counted, short } from "../numbers.js";
 import { Button } from "../parts/Button.js";
 import { NoGpu } from "../parts/NoGpu.js";
@@ -55,7 +56,7 @@ export function Home() {
         <div class="spaced">
           <Notice kind="info" action={<a class="button" href={href(restored.value)}>{words.goOn}</a>}>
             <strong>{words.lastVisit}</strong>
-            {open && words.lastBase(open.name, open.report.parameters === null ? null : short(open.report.parameters))}
+            {open && words.lastBase(modelWords(open.name), open.report.parameters === null ? null : short(open.report.parameters))}
             {dataName.value !== null && words.lastData(dataName.value)}
             {words.lastEnd}
           </Notice>

@@ -4,7 +4,7 @@ import type { Run, RunLog, Settings } from "rootstock";
 import { Chart, type Line } from "../charts/Chart.js";
 import { overlay, smooth, type Curve } from "../charts/overlay.js";
 import type { Points } from "../charts/points.js";
-import { dataWords } from "../names.js";
+import { dataWords, modelWords } from "../names.js";
 import { figures } from "../numbers.js";
 import { Button } from "../parts/Button.js";
 import { Choice } from "../parts/Choice.js";
@@ -159,7 +159,7 @@ function Different({ run, keys }: { run: Run; keys: readonly string[] }) {
   const own = keys.filter((key) => run.recipe[key] !== undefined);
   return (
     <>
-      {text.runs.dataAndBase(run.data === null ? null : dataWords(run.data), run.base)}
+      {text.runs.dataAndBase(run.data === null ? null : dataWords(run.data), modelWords(run.base))}
       {own.length > 0 && (
         <small class="line">
           {own.map((key, index) => (

@@ -19,7 +19,7 @@ import { estimate } from "../state/estimate.js";
 import { method } from "../state/recipe.js";
 import { ended, hasCurves, notices, pause, progress, resume, sampling, savedStep, shownRun, start, stop } from "../state/run.js";
 import { wrongOn } from "../state/wrong.js";
-import { dataWords } from "../names.js";
+import { dataWords, modelWords } from "../names.js";
 import { NoticeWords } from "../parts/English.js";
 import { text } from "../text/index.js";
 
@@ -79,7 +79,7 @@ function Done() {
       <Notice kind="good">
         <strong>{words.isReady}</strong>
         {text.units.gap}
-        {words.done(run.base, run.method === "lora", dataWords(run.data), duration(result.seconds), learnt?.toFixed(3) ?? null, result.eval_loss !== null)}
+        {words.done(modelWords(run.base), run.method === "lora", dataWords(run.data), duration(result.seconds), learnt?.toFixed(3) ?? null, result.eval_loss !== null)}
       </Notice>
     </div>
   );
@@ -100,7 +100,7 @@ function Before() {
   return (
     <section class="sheet stack" aria-label={words.nextRun}>
       <p>
-        {words.before(again, method.value, base.value?.name ?? "", dataName.value ?? "", planned)}
+        {words.before(again, method.value, modelWords(base.value?.name ?? ""), dataName.value ?? "", planned)}
         {plan !== null && plan.answers > 0 && <AnswersPlanned answers={plan.answers} seconds={plan.answer_seconds} whole={plan.seconds} />}
       </p>
       <SampleSettings />

@@ -1,4 +1,8 @@
+/** Names of models that come with the page; others keep theirs. */
+const models: Record<string, string> = {};
+
 export const base = {
+  models,
   runGoesOn: "A run is going on. Stop it first, then open another base.",
   isAnAdapter: (name: string) => `${name} is an adapter, a part of a model: open the base that it was trained on first, then give it again.`,
   whileRunning: "A run is going on. Another base can be opened when it is stopped or done.",

@@ -1,6 +1,7 @@
 import type { base as english } from "../en/base.js";
 
 export const base: typeof english = {
+  models: { "village model": "村庄模型" },
   runGoesOn: "训练正在进行。请先停止它，再打开别的基座模型。",
   isAnAdapter: (name) => `${name} 是适配器，只是模型的一部分：请先打开训练它时所用的基座模型，然后再给一次。`,
   whileRunning: "训练正在进行。等它停止或完成后，才能打开别的基座模型。",

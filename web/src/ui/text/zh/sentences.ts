@@ -50,7 +50,7 @@ const PHRASES: readonly (readonly [RegExp, string])[] = [
   [/^English$/, "英文"],
   [/^Chinese$/, "中文"],
   [/^a model that it does not name$/, "某个未写明的模型"],
-  [/ and /g, "、"],
+  [/ and (?![^“]*”)/g, "、"],
 ];
 
 /** How a finding is repaired, by the core's words. */
