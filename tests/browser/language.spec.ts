@@ -116,6 +116,9 @@ test("every lesson is in Chinese, from its prediction to its explanation", async
   const unknown = async (names: string[]) => (await latin(page)).filter((word) => !names.includes(word.toLowerCase().replace(/[.?]$/, "")));
   const questions = readFileSync(join(root, "assets/demo/village_held_out.jsonl"), "utf8");
   await page.route("**/demo/village_held_out.jsonl", (route) => route.fulfill({ body: questions }));
+  await page.goto("./?lang=zh#/learn/nothing");
+  await expect(page.getByText("没有名为“nothing”的课")).toBeVisible();
+  expect(await unknown([...OF_LESSONS, "nothing"]), "English words in the list of lessons").toEqual([]);
   for (const { slug } of LESSONS) {
     await page.goto(`./?lang=zh#/learn/${slug}?at=explain`);
     await expect(page.getByRole("heading", { level: 1 })).toHaveText(lessonList[slug].title);

@@ -4,8 +4,9 @@ import { counted } from "../numbers.js";
 import { NoGpu } from "../parts/NoGpu.js";
 import { Notice } from "../parts/Notice.js";
 import { text } from "../text/index.js";
+import { lessonText } from "../text/lessons.js";
 import { address, addressOf } from "./address.js";
-import { reached, type Stage } from "./frame.js";
+import { reached } from "./frame.js";
 import { LESSONS, lessonOf, type Slug } from "./lessons.js";
 import { Learned } from "./lessons/Learned.js";
 import { Memory } from "./lessons/Memory.js";
@@ -17,8 +18,6 @@ import { Whole } from "./lessons/Whole.js";
 import "./learn.css";
 
 const BODIES: Record<Slug, FunctionComponent> = { learned: Learned, step: Step, method: Method, rank: Rank, whole: Whole, strength: Strength, memory: Memory };
-
-const PROGRESS: Record<Stage, string> = { predict: "Begun", do: "Begun", see: "Seen", explain: "Done" };
 
 export function Learn() {
   const lesson = lessonOf(address.value.lesson);
@@ -38,7 +37,7 @@ function List() {
     <>
       {address.value.lesson !== null && (
         <div class="spaced">
-          <Notice kind="warning">There is no lesson “{address.value.lesson}”. These are the lessons that there are.</Notice>
+          <Notice kind="warning">{lessonText.frame.noLesson(address.value.lesson)}</Notice>
         </div>
       )}
       <NoGpu />
@@ -56,17 +55,14 @@ function List() {
               </a>
               <p>{line}</p>
               <p class="soft">
-                about {counted(minutes, "minute")}
-                {stage && ` · ${PROGRESS[stage]}`}
+                {lessonText.frame.takes(counted(minutes, "minute"))}
+                {stage && ` · ${lessonText.frame.reached[stage]}`}
               </p>
             </li>
           );
         })}
       </ol>
-      <p class="soft spaced">
-        {counted(minutes, "minute")} in all on a laptop without a graphics card. Every figure is computed while you look, by the trainer of this
-        page; the models that the lessons train are among the stored runs and can be deleted there.
-      </p>
+      <p class="soft spaced">{lessonText.frame.all(counted(minutes, "minute"))}</p>
     </>
   );
 }

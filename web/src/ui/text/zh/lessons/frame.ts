@@ -2,6 +2,10 @@ import type { frame as english } from "../../en/lessons/frame.js";
 
 export const frame: typeof english = {
   stages: { predict: "预测", do: "动手", see: "观察", explain: "解释" },
+  reached: { predict: "已开始", do: "已开始", see: "已观察", explain: "已完成" },
+  noLesson: (name) => `没有名为“${name}”的课。下面是所有的课。`,
+  takes: (time) => `约 ${time}`,
+  all: (time) => `在没有显卡的笔记本电脑上，全部学完约需 ${time}。所有数字都由本页的训练程序当场算出；各课训练的模型保存在训练记录里，可以在那里删除。`,
   nothingToSee: "还没有可看的内容：请先动手做。",
   parts: "本课的各个部分",
   seeWhatItShows: "看看结果",
