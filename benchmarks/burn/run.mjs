@@ -1,8 +1,8 @@
 // Burn and Rootstock on the same graphics device, in alternation: matrix products at the shapes of a training step, and full steps of SmolLM2-135M's shape.
 //
 //     cargo build --release
-//     cargo build --release --manifest-path benchmarks/burn/Cargo.toml
-//     node benchmarks/burn/run.mjs [--rounds 3] [--burn PROGRAM] [--rootstock PROGRAM] [--webgpu] [--no-step]
+//     cargo build --release --manifest-path benchmarks/burn/Cargo.toml      (on a GPU with --features vulkan)
+//     node benchmarks/burn/run.mjs [--rounds 3] [--burn PROGRAM] [--rootstock PROGRAM] [--no-step]
 //
 // On a machine without a GPU both compute on Vulkan's software device (CUBECL_WGPU_DEFAULT_DEVICE=Cpu is set for Burn). What is printed is a table for
 // docs/benchmarks.md.
@@ -14,7 +14,6 @@ import { Figures, median, option, productOf } from "../lib.mjs";
 const rounds = Number(option("rounds", "3"));
 const burn = option("burn", join(root, "benchmarks/burn/target/release/burn-benchmark"));
 const rootstock = option("rootstock", join(root, "target/release/rootstock"));
-const more = process.argv.includes("--webgpu") ? ["--webgpu"] : [];
 const steps = !process.argv.includes("--no-step");
 
 /** @typedef {{ device: string, driver: string, kernels: { name: string, shape: string, flops: number }[], steps: { seconds: number }[] }} Report */
@@ -32,7 +31,7 @@ let device = "";
 function theirs(args) {
   const software = /llvmpipe|swiftshader/i.test(device) ? { CUBECL_WGPU_DEFAULT_DEVICE: "Cpu" } : {};
   const env = { ...process.env, ...software };
-  return Number(execFileSync(burn, [...args, ...more], { encoding: "utf8", env, stdio: ["ignore", "pipe", "inherit"] }));
+  return Number(execFileSync(burn, args, { encoding: "utf8", env, stdio: ["ignore", "pipe", "inherit"] }));
 }
 
 /** @type {Figures<"rootstock" | "burn">} */
@@ -58,7 +57,7 @@ for (let round = 0; round < rounds; round++) {
   step.burn.push(theirs(["step", "256"]));
 }
 
-console.log(`${new Date().toISOString().slice(0, 10)}, ${device}, ${rounds} rounds, medians; Burn ${more.length > 0 ? "through WGSL" : "through SPIR-V"}\n`);
+console.log(`${new Date().toISOString().slice(0, 10)}, ${device}, ${rounds} rounds, medians\n`);
 console.log("| product, M × N × K; GFLOP/s | Rootstock | Burn | ratio |");
 console.log("|---|---|---|---|");
 console.log(figures.rows(["rootstock", "burn"]).join("\n"));

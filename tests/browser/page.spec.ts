@@ -40,6 +40,20 @@ async function allSteps(page: Page, at: (name: string) => Promise<void>): Promis
   await at("runs");
 }
 
+test("what stands below the steps stays below them when the page is scrolled", async ({ page }) => {
+  await page.setViewportSize({ width: 1280, height: 560 });
+  await page.goto("./#/learn/method");
+  const rail = page.getByRole("navigation").filter({ has: page.getByRole("link", { name: "All lessons" }) });
+  await expect(page.getByRole("heading", { level: 1 })).toHaveText("All parameters or LoRA?");
+  await page.locator("main").evaluate((main) => (main.style.minBlockSize = "2000px")); // longer than the rail
+  await page.evaluate(() => {
+    scrollTo(0, 600);
+  });
+  const last = await rail.getByRole("listitem").last().boundingBox();
+  const below = await rail.getByRole("link", { name: "All lessons" }).boundingBox();
+  expect(below?.y).toBeGreaterThanOrEqual((last?.y ?? Infinity) + (last?.height ?? 0));
+});
+
 test("every step is accessible in every scheme and at every width", async ({ page }) => {
   test.setTimeout(180_000);
   await page.emulateMedia({ reducedMotion: "reduce" }); // colours that are still fading have too little contrast

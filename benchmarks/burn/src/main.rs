@@ -1,5 +1,5 @@
-//! Burn on the device that Rootstock computes on: `burn-benchmark product KIND M N K` or `burn-benchmark step TOKENS`, with `--webgpu` for its WGSL
-//! instead of its SPIR-V. Prints seconds; benchmarks/burn/run.mjs runs it.
+//! Burn on the device that Rootstock computes on: `burn-benchmark product KIND M N K` or `burn-benchmark step TOKENS`. Prints seconds;
+//! benchmarks/burn/run.mjs runs it.
 
 use std::time::Instant;
 
@@ -147,12 +147,13 @@ fn step(device: &Device, tokens: usize) -> f64 {
 }
 
 fn main() {
-    let mut args: Vec<String> = std::env::args().skip(1).collect();
-    let webgpu = args.iter().any(|a| a == "--webgpu");
-    args.retain(|a| a != "--webgpu");
+    let args: Vec<String> = std::env::args().skip(1).collect();
     // CUBECL_WGPU_DEFAULT_DEVICE=Cpu chooses a software device.
     let kind = DeviceKind::DefaultDevice;
-    let device = if webgpu { Device::webgpu(kind) } else { Device::vulkan(kind) };
+    #[cfg(feature = "vulkan")]
+    let device = Device::vulkan(kind);
+    #[cfg(not(feature = "vulkan"))]
+    let device = Device::wgpu(kind);
     let number = |i: usize| args.get(i).and_then(|a| a.parse().ok()).expect("a number");
     let seconds = match args.first().map(String::as_str) {
         Some("product") => product(&device, &args[1], [number(2), number(3), number(4)]),

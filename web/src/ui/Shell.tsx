@@ -111,30 +111,32 @@ function Mark() {
 function Rail() {
   return (
     <nav class="rail" aria-label={text.shell.railLabel}>
-      <ol>
-        {STEPS.map((step, index) => {
-          const { state, says } = rail.value[step];
-          return (
-            <li key={step} data-state={state}>
-              <a href={href(step)} aria-current={route.value === step ? "step" : undefined}>
-                <span class="node" aria-hidden="true">
-                  <span>{state === "done" ? "✓" : state === "trouble" ? "!" : index + 1}</span>
-                </span>
-                <span class="name">{text.shell.steps[step]}</span>
-                <span class="says">{says}</span>
-              </a>
-            </li>
-          );
-        })}
-      </ol>
-      {runs.value.length > 0 && (
-        <a class="aside" href={href("runs")} aria-current={route.value === "runs" ? "page" : undefined}>
-          {text.shell.compareRuns}
+      <div class="stays">
+        <ol>
+          {STEPS.map((step, index) => {
+            const { state, says } = rail.value[step];
+            return (
+              <li key={step} data-state={state}>
+                <a href={href(step)} aria-current={route.value === step ? "step" : undefined}>
+                  <span class="node" aria-hidden="true">
+                    <span>{state === "done" ? "✓" : state === "trouble" ? "!" : index + 1}</span>
+                  </span>
+                  <span class="name">{text.shell.steps[step]}</span>
+                  <span class="says">{says}</span>
+                </a>
+              </li>
+            );
+          })}
+        </ol>
+        {runs.value.length > 0 && (
+          <a class="aside" href={href("runs")} aria-current={route.value === "runs" ? "page" : undefined}>
+            {text.shell.compareRuns}
+          </a>
+        )}
+        <a class="aside" href={href("learn")}>
+          {text.shell.learn}
         </a>
-      )}
-      <a class="aside" href={href("learn")}>
-        {text.shell.learn}
-      </a>
+      </div>
     </nav>
   );
 }
@@ -144,21 +146,23 @@ function LessonRail() {
   const { lesson } = address.value;
   return (
     <nav class="rail lessons" aria-label={text.shell.lessonsLabel}>
-      <ol>
-        {LESSONS.map(({ slug }, index) => (
-          <li key={slug}>
-            <a href={addressOf(slug)} aria-current={lesson === slug ? "page" : undefined}>
-              <span class="node" aria-hidden="true">
-                <span>{index + 1}</span>
-              </span>
-              <span class="name">{text.lessonList[slug].title}</span>
-            </a>
-          </li>
-        ))}
-      </ol>
-      <a class="aside" href={href("learn")} aria-current={lesson === null ? "page" : undefined}>
-        {text.shell.allLessons}
-      </a>
+      <div class="stays">
+        <ol>
+          {LESSONS.map(({ slug }, index) => (
+            <li key={slug}>
+              <a href={addressOf(slug)} aria-current={lesson === slug ? "page" : undefined}>
+                <span class="node" aria-hidden="true">
+                  <span>{index + 1}</span>
+                </span>
+                <span class="name">{text.lessonList[slug].title}</span>
+              </a>
+            </li>
+          ))}
+        </ol>
+        <a class="aside" href={href("learn")} aria-current={lesson === null ? "page" : undefined}>
+          {text.shell.allLessons}
+        </a>
+      </div>
     </nav>
   );
 }
