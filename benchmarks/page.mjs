@@ -22,7 +22,7 @@ const folder = "target/benchmark-page";
 mkdirSync(join(root, folder), { recursive: true });
 writeFileSync(join(root, folder, "index.html"), "<!doctype html><title>Benchmark</title>");
 
-/** @typedef {{ device: string, steps: { method: string, tokens_per_second: number }[] }} Report */
+/** @typedef {{ adapter: string, steps: { method: string, tokens_per_second: number }[] }} Report */
 
 function native() {
   const env = { ...process.env, ...(driver === "" ? {} : { VK_DRIVER_FILES: driver }) };
@@ -43,7 +43,7 @@ let device = "";
 for (let round = 0; round < rounds; round++) {
   console.error(`round ${round + 1} of ${rounds}: the program`);
   const report = native();
-  device = report.device;
+  device = report.adapter;
   for (const step of report.steps) of(step.method).native.push(step.tokens_per_second);
   console.error(`round ${round + 1} of ${rounds}: the page`);
   for (const step of (await speed(model)).steps) of(step.method).page.push(step.tokens_per_second);

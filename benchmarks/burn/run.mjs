@@ -16,7 +16,7 @@ const burn = option("burn", join(root, "benchmarks/burn/target/release/burn-benc
 const rootstock = option("rootstock", join(root, "target/release/rootstock"));
 const steps = !process.argv.includes("--no-step");
 
-/** @typedef {{ device: string, driver: string, kernels: { name: string, shape: string, flops: number }[], steps: { seconds: number }[] }} Report */
+/** @typedef {{ adapter: string, driver: string, kernels: { name: string, shape: string, flops: number }[], steps: { seconds: number }[] }} Report */
 
 /** A full step of SmolLM2-135M's shape, one sequence of 256 tokens, and its kernels. */
 function ours() {
@@ -41,7 +41,7 @@ const step = { own: [], burn: [] };
 for (let round = 0; round < rounds; round++) {
   console.error(`round ${round + 1} of ${rounds}: Rootstock`);
   const report = ours();
-  device = `${report.device}, ${report.driver}`;
+  device = `${report.adapter}, ${report.driver}`;
   step.own.push(report.steps[0]?.seconds ?? NaN);
   for (const { name, shape, flops } of report.kernels) {
     const product = productOf(name, shape);
