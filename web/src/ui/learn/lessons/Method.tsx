@@ -16,6 +16,7 @@ import { DATA, heldOut, source, STORY, type Asked, type Data } from "../data.js"
 import { goTo, LessonFrame, Scene, Why } from "../frame.js";
 import { Result } from "../kept.js";
 import { Changed, type Change } from "../parts/Changed.js";
+import { Figures, type Figure } from "../parts/Figures.js";
 import { Plot } from "../parts/Plot.js";
 import { Watch } from "../parts/Watch.js";
 import { answer, ask, bare, EMBEDDED, exchange, inTurn, look, meanLoss, open } from "../room.js";
@@ -251,7 +252,7 @@ function Live({ questions, trainable }: { questions: readonly Asked[]; trainable
   if (METHODS.every((method) => runs[method].lines.value.length === 0 && runs[method].answers.value.length === 0)) return null;
   const words = lessonText.method.live;
   const last = (method: Method) => runs[method].lines.value.at(-1);
-  const rows: [string, Record<Method, string>][] = [
+  const rows: Figure[] = [
     [words.step, each((method) => known(last(method)?.current_steps ?? 0, count))],
     [words.loss, each((method) => known(last(method)?.loss, (loss) => loss.toFixed(3)))],
     [words.right, each((method) => rightNow(runs[method], questions))],
@@ -259,35 +260,7 @@ function Live({ questions, trainable }: { questions: readonly Asked[]; trainable
     [words.memory, each((method) => known(runs[method].ended.value?.peak_bytes ?? last(method)?.memory_bytes, bytes))],
     [words.file, each((method) => (runs[method].ended.value?.finished ? known(runs[method].ended.value?.run.result_bytes, bytes) : words.atTheEnd))],
   ];
-  return (
-    <div class="scroll" tabIndex={0} role="region" aria-label={words.caption}>
-      <table class="means">
-        <caption>{words.caption}</caption>
-        <thead>
-          <tr>
-            <td />
-            {METHODS.map((name) => (
-              <th key={name} scope="col" class="number">
-                {lessonText.method.names[name]}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {rows.map(([name, values]) => (
-            <tr key={name}>
-              <th scope="row">{name}</th>
-              {METHODS.map((method) => (
-                <td key={method} class="number">
-                  {values[method]}
-                </td>
-              ))}
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
-  );
+  return <Figures label={words.caption} caption={words.caption} heads={METHODS.map((method) => lessonText.method.names[method])} rows={rows} />;
 }
 
 /** A chart is drawn anew for other lines, so these stay while the language does. */
@@ -319,48 +292,19 @@ function Loss({ points, steps }: { points: Parameters<typeof Plot>[0]["points"];
 
 function Table({ base, tuned, asked }: { base: Judged; tuned: Record<Method, Tuned>; asked: number }) {
   const { names, table: words } = lessonText.method;
-  const rows: [string, string, Record<Method, string>][] = [
-    [words.right, words.of(right(base), asked), each((method) => words.of(right(tuned[method]), asked))],
-    [words.heldOut, base.heldOut.toFixed(3), each((method) => tuned[method].heldOut.toFixed(3))],
-    [words.parameters, "–", each((method) => count(tuned[method].trainable))],
-    [words.memory, "–", each((method) => known(runs[method].ended.value?.peak_bytes, bytes))],
-    [words.file, "–", each((method) => known(runs[method].ended.value?.run.result_bytes, bytes))],
-    [words.time, "–", each((method) => known(runs[method].ended.value?.seconds, duration))],
-    [words.story, base.story.toFixed(3), each((method) => tuned[method].story.toFixed(3))],
+  const rows: Figure[] = [
+    [words.right, [words.of(right(base), asked), ...each((method) => words.of(right(tuned[method]), asked))]],
+    [words.heldOut, [base.heldOut.toFixed(3), ...each((method) => tuned[method].heldOut.toFixed(3))]],
+    [words.parameters, ["–", ...each((method) => count(tuned[method].trainable))]],
+    [words.memory, ["–", ...each((method) => known(runs[method].ended.value?.peak_bytes, bytes))]],
+    [words.file, ["–", ...each((method) => known(runs[method].ended.value?.run.result_bytes, bytes))]],
+    [words.time, ["–", ...each((method) => known(runs[method].ended.value?.seconds, duration))]],
+    [words.story, [base.story.toFixed(3), ...each((method) => tuned[method].story.toFixed(3))]],
   ];
-  return (
-    <div class="scroll" tabIndex={0} role="region" aria-label={words.label}>
-      <table class="means">
-        <caption>{words.caption}</caption>
-        <thead>
-          <tr>
-            <td />
-            {(["base", ...METHODS] as const).map((name) => (
-              <th key={name} scope="col" class="number">
-                {names[name]}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {rows.map(([name, of, values]) => (
-            <tr key={name}>
-              <th scope="row">{name}</th>
-              <td class="number">{of}</td>
-              {METHODS.map((method) => (
-                <td key={method} class="number">
-                  {values[method]}
-                </td>
-              ))}
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
-  );
+  return <Figures label={words.label} caption={words.caption} heads={(["base", ...METHODS] as const).map((name) => names[name])} rows={rows} />;
 }
 
-const each = (of: (method: Method) => string): Record<Method, string> => ({ full: of("full"), lora: of("lora") });
+const each = (of: (method: Method) => string): string[] => METHODS.map(of);
 const known = (value: number | null | undefined, format: (value: number) => string) => (value === null || value === undefined ? "–" : format(value));
 
 function Said({ results }: { results: Record<Method | "base", Judged> }) {
