@@ -8,7 +8,7 @@ use rootstock::gpu::Profile;
 use rootstock::graph::{Objective, ParamLayout, Preference, PreferenceLoss, Purpose, WeightType};
 use rootstock::kernels::{Dispatch, Family, GgmlType};
 use rootstock::model::{ModelConfig, forward, params};
-use rootstock::optim::{Adafactor, AdamW, Optimizer, Role, update_program};
+use rootstock::optim::{Adafactor, AdamW, Muon, Optimizer, Role, update_program};
 use rootstock::plan::{Options, compile};
 use serde_json::{Value, json};
 
@@ -49,9 +49,12 @@ fn dispatches(family: Family) -> Vec<Dispatch> {
         let config = ModelConfig::parse("config.json", model.as_bytes()).expect("a configuration");
         let profile = Profile { max_binding: 1 << 30, ..Profile::lavapipe().as_if(family, None) };
         let trained = Rc::new(forward::graph_params(&params(&config), true, |_| WeightType::F32));
-        for optimizer in
-            [Optimizer::default(), Optimizer::AdamW8bit(AdamW::default()), Optimizer::Adafactor(Adafactor { weight_decay: 0.0 })]
-        {
+        for optimizer in [
+            Optimizer::default(),
+            Optimizer::AdamW8bit(AdamW::default()),
+            Optimizer::Adafactor(Adafactor { weight_decay: 0.0 }),
+            Optimizer::Muon(Muon { adamw: AdamW::default() }),
+        ] {
             let layout = ParamLayout::with_states(&trained, &profile, |index| {
                 optimizer.states(1 << 20, if trained[index].shape.rows == 1 { Role::Vector } else { Role::Matrix })
             });
