@@ -1,5 +1,8 @@
 //! Looking rows up and adding their gradients up, with and without learned positions, in every type of weight.
 
+use std::rc::Rc;
+
+use rootstock::gpu::Gpu;
 use rootstock::graph::WeightType;
 use rootstock::kernels::{GgmlType, Input, InputLayout, StepValues};
 
@@ -93,33 +96,39 @@ fn looks_up_and_adds_up() {
     }
 }
 
+/// Looks nine rows of a frozen table up, in every version of the kernel.
+fn look_up(gpu: &Rc<Gpu>, weight_type: WeightType, table: &Matrix, cols: usize) {
+    let tokens = 9;
+    let ids: Vec<usize> = (0..tokens).map(|i| (i * 5 + 1) % VOCABULARY).collect();
+    let (batch, step) = batch(&ids, &vec![0; tokens]);
+    for profile in profiles(gpu) {
+        let case = Case {
+            tokens,
+            // A trainable input keeps the graph in need of gradients.
+            inputs: vec![Matrix::new(cols, vec![0.0; tokens * cols])],
+            weights: vec![table.clone()],
+            frozen: Some(weight_type),
+            gradients: vec![Matrix::new(cols, vec![1.0; tokens * cols])],
+            batch: batch.clone(),
+            step,
+            ..Case::default()
+        };
+        let out = case.run(gpu, &profile, |g, x, w| {
+            let looked_up = g.embedding(w[0], SCALE, None, None);
+            vec![g.add(looked_up, x[0])]
+        });
+        let (x, _) = twin(cols, VOCABULARY, &ids, f64::from(SCALE), &table.data, &vec![0.0; tokens * cols]);
+        assert_close(&format!("x in {weight_type:?}"), &out.outputs[0], &x, TOLERANCE);
+    }
+}
+
 #[test]
 fn frozen_tables_in_blocks_of_gguf_files() {
     let gpu = gpu();
     let mut random = Random::new(43);
-    let (tokens, cols) = (9, 512);
-    let ids: Vec<usize> = (0..tokens).map(|i| (i * 5 + 1) % VOCABULARY).collect();
-    let (batch, step) = batch(&ids, &vec![0; tokens]);
     for blocks in GgmlType::ALL {
-        let table = stored_blocks(&mut random, blocks, VOCABULARY, cols);
-        for profile in profiles(&gpu) {
-            let case = Case {
-                tokens,
-                inputs: vec![Matrix::new(cols, vec![0.0; tokens * cols])],
-                weights: vec![table.clone()],
-                frozen: Some(WeightType::Ggml(blocks)),
-                gradients: vec![Matrix::new(cols, vec![1.0; tokens * cols])],
-                batch: batch.clone(),
-                step,
-                ..Case::default()
-            };
-            let out = case.run(&gpu, &profile, |g, x, w| {
-                let looked_up = g.embedding(w[0], SCALE, None, None);
-                vec![g.add(looked_up, x[0])]
-            });
-            let (x, _) = twin(cols, VOCABULARY, &ids, f64::from(SCALE), &table.data, &vec![0.0; tokens * cols]);
-            assert_close(&format!("x in {}", blocks.name()), &out.outputs[0], &x, TOLERANCE);
-        }
+        let table = stored_blocks(&mut random, blocks, VOCABULARY, 512);
+        look_up(&gpu, WeightType::Ggml(blocks), &table, 512);
     }
 }
 
@@ -127,32 +136,11 @@ fn frozen_tables_in_blocks_of_gguf_files() {
 fn frozen_tables_in_half_precision() {
     let gpu = gpu();
     let mut random = Random::new(42);
-    let (tokens, cols) = (9, 50);
-    let ids: Vec<usize> = (0..tokens).map(|i| (i * 5 + 1) % VOCABULARY).collect();
-    let (batch, step) = batch(&ids, &vec![0; tokens]);
     for (weight_type, round) in [
         (WeightType::Bf16, (|v| half::bf16::from_f64(v).to_f64()) as fn(f64) -> f64),
         (WeightType::F16, |v| half::f16::from_f64(v).to_f64()),
     ] {
-        let table: Vec<f64> = random.vector(VOCABULARY * cols).into_iter().map(round).collect();
-        for profile in profiles(&gpu) {
-            let case = Case {
-                tokens,
-                // A trainable input keeps the graph in need of gradients.
-                inputs: vec![Matrix::new(cols, vec![0.0; tokens * cols])],
-                weights: vec![Matrix::new(cols, table.clone())],
-                frozen: Some(weight_type),
-                gradients: vec![Matrix::new(cols, vec![1.0; tokens * cols])],
-                batch: batch.clone(),
-                step,
-                ..Case::default()
-            };
-            let out = case.run(&gpu, &profile, |g, x, w| {
-                let looked_up = g.embedding(w[0], SCALE, None, None);
-                vec![g.add(looked_up, x[0])]
-            });
-            let (x, _) = twin(cols, VOCABULARY, &ids, f64::from(SCALE), &table, &vec![0.0; tokens * cols]);
-            assert_close("x", &out.outputs[0], &x, TOLERANCE);
-        }
+        let table: Vec<f64> = random.vector(VOCABULARY * 50).into_iter().map(round).collect();
+        look_up(&gpu, weight_type, &Matrix::new(50, table), 50);
     }
 }
