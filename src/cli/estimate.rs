@@ -1,5 +1,6 @@
 //! `rootstock estimate`.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -37,7 +38,7 @@ pub(super) struct EstimateArgs {
     shape: Option<PathBuf>,
     /// Tokens of each sample, with --shape
     #[arg(long, value_name = "N", requires = "shape")]
-    tokens: Option<usize>,
+    tokens: Option<NonZeroUsize>,
     /// Print {"peak_bytes", "weights_bytes", …, "fits", "suggestions"} as JSON
     #[arg(long)]
     json: bool,
@@ -102,14 +103,16 @@ pub(super) async fn run(args: &EstimateArgs, global: &Global) -> Result<()> {
 
 /// What a run takes of which only the model's shape is known. What stands in the recipe's place is the first setting.
 async fn of_shape(shape: &Path, first: Option<&Path>, args: &EstimateArgs, global: &Global) -> Result<Estimate> {
+    // A model's directory stands for the config.json in it.
+    let shape = if shape.is_dir() { shape.join("config.json") } else { shape.to_path_buf() };
     let name = shape.display().to_string();
-    let text = std::fs::read_to_string(shape).map_err(|e| Error::file(&name, e.to_string()))?;
+    let text = std::fs::read_to_string(&shape).map_err(|e| Error::file(&name, e.to_string()))?;
     let mut settings: Vec<String> = ["model_name_or_path=shape", "dataset=shape", "output_dir=shape"].map(String::from).to_vec();
     settings.extend(first.map(|setting| setting.display().to_string()));
     settings.extend(args.overrides.iter().cloned());
     let recipe = Recipe::parse("the settings", "", &settings)?;
     let gpu = global.gpu().await?;
-    let planned = plan_shape(&text, &recipe, args.tokens.unwrap_or_default().max(1), gpu.profile())?;
+    let planned = plan_shape(&text, &recipe, args.tokens.map_or(1, NonZeroUsize::get), gpu.profile())?;
     Ok(Estimate::of(&planned.memory, gpu.profile(), recipe.gradient_checkpointing.unwrap_or(false), None))
 }
 

@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use rootstock::adapter::{Adapted, Adapter, Merged};
 use rootstock::checkpoint::{Checkpoint, Dtype, ModelSource, NewDirectory, WriteOptions};
 use rootstock::config::{ExportDtype, Quantization};
+use rootstock::data::Sample;
 use rootstock::error::on_one_line;
 use rootstock::generate::{Generator, GeneratorOptions};
 use rootstock::gpu::{Gpu, human_bytes};
@@ -111,19 +112,26 @@ pub(super) async fn run(args: &MergeArgs, global: &Global) -> Result<()> {
         ));
     }
     let adapters = open_adapters(&base, &adapters, console).await?;
+    let held_out = &args.held_out;
+    // Before the work: what is wrong with the data is no surprise after it.
+    let samples = if held_out.dataset.is_empty() {
+        Vec::new()
+    } else {
+        held_out.samples(&Model::open(base.directory().clone()).await?, console).await?
+    };
     let gpu = Rc::new(global.gpu().await?);
     let merge = Merge { base: &base, adapters: &adapters, dtype, max_shard_size };
     let agreement = merge.write(&gpu, &place, &[random_ids(base.config())], console).await?;
     let (count, out) = (count(adapters.len(), "adapter"), place.path.display());
     console::print(&format!("merged {count} into {out} ({}, {}); {agreement}", human_bytes(agreement.bytes), agreement.dtype))?;
-    if args.held_out.dataset.is_empty() {
+    if held_out.dataset.is_empty() {
         return Ok(());
     }
     let before = Model { adapters: Rc::new(adapters), ..Model::open(base.directory().clone()).await? };
     let bits = args.quantization_bit.as_ref().and_then(|bits| bits.parse().ok());
     let before = before.quantised(Quantization { bits, ..Quantization::default() });
     let after = Model::open(Rc::new(open_directory(&place.path)?)).await?;
-    console::print(&losses(&args.held_out, &gpu, &before, &after, console).await?)
+    console::print(&losses(&samples, &gpu, &before, &after).await?)
 }
 
 /// The types of few bits in which a model is kept on the GPU; none where it is not.
@@ -136,13 +144,12 @@ fn kept_types(model: &Checkpoint) -> Option<String> {
 const SCORED: usize = 8;
 
 /// The losses of base and adapter as they were trained, of the base alone, and of the merged model.
-async fn losses(held_out: &HeldOutArgs, gpu: &Rc<Gpu>, before: &Model, after: &Model, console: Console) -> Result<String> {
-    let samples = held_out.samples(after, console).await?;
+async fn losses(samples: &[Sample], gpu: &Rc<Gpu>, before: &Model, after: &Model) -> Result<String> {
     let kept = kept_types(&before.checkpoint).map_or(String::new(), |types| format!(" (base in {types})"));
     let alone = Model { adapters: Rc::default(), ..before.clone() };
     let mut rows = vec![vec![String::new(), "loss".to_string(), "perplexity".to_string()]];
     for (what, model) in [(format!("base{kept}"), &alone), (format!("base + adapter{kept}"), before), ("merged".to_string(), after)] {
-        let score = model.score(gpu, &samples, SCORED).await?;
+        let score = model.score(gpu, samples, SCORED).await?;
         rows.push(vec![what, format!("{:.6}", score.loss), format!("{:.4}", score.perplexity)]);
     }
     Ok(console::table(&rows))

@@ -86,6 +86,27 @@ fn merging_gives_a_model_that_computes_the_same() {
 }
 
 #[test]
+fn merging_shows_the_losses_before_and_after_and_begins_with_good_data_only() {
+    let ws = workspace();
+    let merge = ["merge", "--model", "model", "--adapter", "style", "--out", "merged", "--dataset"];
+    let fault = ws.run(&[&merge[..], &["nothing.jsonl"]].concat()).fault();
+    assert!(fault.contains("nothing.jsonl") && !ws.path("merged").exists(), "{fault}");
+
+    let said = ws.run(&[&merge[..], &["test.jsonl"]].concat()).good();
+    let shown = |name: &str| -> f64 {
+        let row = said.stdout.lines().find_map(|line| line.trim_start().strip_prefix(name)).expect("a row");
+        row.split_whitespace().next().expect("a loss").parse().unwrap_or_else(|e| panic!("{e} in {row}"))
+    };
+    for (name, args) in [
+        ("base  ", &["--model", "model"][..]),
+        ("base + adapter", &["--model", "model", "--adapter", "style"]),
+        ("merged  ", &["--model", "merged"]),
+    ] {
+        assert!((shown(name) - loss(&ws, args)).abs() < 1e-5, "{name}: {}", said.stdout);
+    }
+}
+
+#[test]
 fn an_adapter_of_another_base_is_told() {
     let ws = workspace();
     copy(&ws, "model", "other");
