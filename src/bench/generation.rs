@@ -8,7 +8,7 @@ use serde::Serialize;
 use web_time::Instant;
 
 use super::steps::{STEPS, noise, summarise};
-use super::{KernelResult, Shape};
+use super::{KernelResult, Measured, Shape};
 use crate::checkpoint::{Dtype, ModelSource, ParamSource};
 use crate::error::Result;
 use crate::generate::{Generator, GeneratorOptions, Sampler, SamplingOptions};
@@ -127,7 +127,7 @@ pub(super) async fn measure(gpu: &Rc<Gpu>, shape: &Shape) -> Result<GenerationRe
         weights_bytes: read_bytes(&model),
         fraction_of_bandwidth: 0.0,
         dispatches: timings.len(),
-        kernels: summarise(shape.name, &timings),
+        kernels: summarise(shape.name, Measured::Generation.name(), &timings),
     })
 }
 

@@ -22,8 +22,10 @@ pub use tuning::{BUDGET, tune};
 /// What a kernel reaches at one shape.
 #[derive(Debug, Clone, Serialize)]
 pub struct KernelResult {
-    /// The model whose step it was measured in.
+    /// The model whose step or answer it was measured in.
     pub model: &'static str,
+    /// What was measured: a step's method (`full`, `lora`, …) or `generation`.
+    pub measured: &'static str,
     /// The kernel's file name without its variant.
     pub name: String,
     /// M × N × K of a matrix product; else the bytes that it binds.
@@ -76,7 +78,7 @@ pub struct Report {
     pub peak_flops: f64,
     /// Bytes a second of a large copy, read and written ones counted.
     pub peak_bandwidth: f64,
-    /// Every kernel of the full steps.
+    /// Every kernel of the steps, step by step, the slowest of each first.
     pub kernels: Vec<KernelResult>,
     /// The steps.
     pub steps: Vec<StepResult>,
@@ -87,7 +89,7 @@ pub struct Report {
 /// What can be measured of a shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Measured {
-    /// A training step, and for some its kernels.
+    /// A training step and its kernels.
     Step(Tuned),
     /// An answer and its kernels.
     Generation,
@@ -133,10 +135,7 @@ pub async fn run(gpu: &Rc<Gpu>, shapes: &[Shape], what: &[Measured], progress: &
                     let (step, kernels) = steps::measure(gpu, shape, *tuned).await?;
                     // The share of the peak, once the peak is known.
                     report.steps.push(StepResult { utilisation: shape.model_flops(*tuned)? / step.seconds, ..step });
-                    // One step alone is looked at more closely.
-                    if *tuned == Tuned::Full || what.len() == 1 {
-                        report.kernels.extend(kernels);
-                    }
+                    report.kernels.extend(kernels);
                 }
                 Measured::Generation => {
                     progress(&format!("an answer of {}", shape.name));

@@ -227,7 +227,7 @@ pub(super) async fn measure(gpu: &Rc<Gpu>, shape: &Shape, tuned: Tuned) -> Resul
         utilisation: 0.0,
         peak_bytes,
     };
-    Ok((result, summarise(shape.name, &timings)))
+    Ok((result, summarise(shape.name, tuned.name(), &timings)))
 }
 
 /// Numbers of a piece of random weights.
@@ -271,7 +271,7 @@ fn fill(engine: &Engine) {
 }
 
 /// One line a kernel and shape, the slowest first.
-pub(super) fn summarise(model: &'static str, timings: &[(Dispatch, f64)]) -> Vec<KernelResult> {
+pub(super) fn summarise(model: &'static str, measured: &'static str, timings: &[(Dispatch, f64)]) -> Vec<KernelResult> {
     let mut groups: BTreeMap<(&'static str, String), (usize, f64, u64, u64)> = BTreeMap::new();
     for (dispatch, seconds) in timings {
         let shape = match dispatch.shape {
@@ -287,6 +287,7 @@ pub(super) fn summarise(model: &'static str, timings: &[(Dispatch, f64)]) -> Vec
             let (name, variant) = shader.split_once('.').unwrap_or((shader, ""));
             KernelResult {
                 model,
+                measured,
                 name: name.to_string(),
                 shape,
                 variant: variant.to_string(),

@@ -28,11 +28,8 @@ pub fn text(report: &Report, lines: usize) -> String {
             step.utilisation * 100.0,
             human_bytes(step.peak_bytes)
         );
-        if step.method != "full" {
-            continue;
-        }
-        let of_model: Vec<&KernelResult> = report.kernels.iter().filter(|k| k.model == step.model).collect();
-        out += &kernels(&of_model, lines);
+        let of_step: Vec<&KernelResult> = report.kernels.iter().filter(|k| k.model == step.model && k.measured == step.method).collect();
+        out += &kernels(&of_step, lines);
     }
     for g in &report.generation {
         out += &format!(
@@ -52,11 +49,11 @@ pub fn text(report: &Report, lines: usize) -> String {
 }
 
 /// The slowest kernels as a table.
-fn kernels(of_model: &[&KernelResult], lines: usize) -> String {
-    let total: f64 = of_model.iter().map(|k| k.seconds).sum();
+fn kernels(list: &[&KernelResult], lines: usize) -> String {
+    let total: f64 = list.iter().map(|k| k.seconds).sum();
     let head =
         ["kernel", "variant", "shape (m × n × k)", "times", "ms", "share", "GFLOP/s", "GB/s", "of peak"].map(str::to_string).to_vec();
-    let rows = of_model.iter().take(lines).map(|k| {
+    let rows = list.iter().take(lines).map(|k| {
         vec![
             k.name.clone(),
             k.variant.clone(),
@@ -71,8 +68,8 @@ fn kernels(of_model: &[&KernelResult], lines: usize) -> String {
     });
     let mut out = table(&std::iter::once(head).chain(rows).collect::<Vec<_>>());
     out.push('\n');
-    if of_model.len() > lines {
-        out += &format!("… and {} more\n", of_model.len() - lines);
+    if list.len() > lines {
+        out += &format!("… and {} more\n", list.len() - lines);
     }
     out
 }

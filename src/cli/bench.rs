@@ -30,7 +30,7 @@ pub(super) struct BenchArgs {
     /// Print every figure as JSON
     #[arg(long)]
     json: bool,
-    /// Lines of the kernel table for each model
+    /// Lines of each kernel table
     #[arg(long, value_name = "N", default_value_t = 16)]
     kernels: usize,
 }

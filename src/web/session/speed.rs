@@ -2,7 +2,7 @@
 
 use super::super::messages::{Speed, SpeedAnswer, SpeedKernel, SpeedStep, Unit};
 use super::{Call, Session};
-use crate::bench::{self, Measured, Report, Shape};
+use crate::bench::{self, Measured, Report, Shape, Tuned};
 use crate::error::{Error, Result};
 
 /// Kernels that are listed; the text has more.
@@ -33,8 +33,10 @@ impl Session {
 }
 
 fn speed(report: &Report) -> Speed {
-    let total: f64 = report.kernels.iter().map(|kernel| kernel.seconds).sum();
-    let kernels = report.kernels.iter().take(LISTED).map(|kernel| SpeedKernel {
+    // Of one step, since the share is one of its time.
+    let of_full = || report.kernels.iter().filter(|kernel| kernel.measured == Tuned::Full.name());
+    let total: f64 = of_full().map(|kernel| kernel.seconds).sum();
+    let kernels = of_full().take(LISTED).map(|kernel| SpeedKernel {
         name: [kernel.name.as_str(), &kernel.variant].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" "),
         shape: kernel.shape.clone(),
         count: kernel.count as u64,
