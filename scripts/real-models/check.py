@@ -1,6 +1,6 @@
 """Two real models against transformers, PEFT and llama.cpp: `npm run test:real` runs it, after `npm run real-models`.
 
-    python check.py PROGRAM [PART ...]        parts: tokens, answers, steps-full, steps-lora, tune, export; all of them unless named
+    python check.py PROGRAM [PART ...]        parts: tokens, answers, steps-full, steps-lora, tune, export, page; all of them unless named
 
 Every part prints its figures and a line PASS or FAIL; the exit status is 0 or 1.
 """
@@ -277,6 +277,13 @@ def export():
             verdict(f"export {outtype}", finite and same == len(ours), f"{len(weights)} tensors by gguf, {same} of {len(ours)} answers as llama.cpp's")
 
 
+def page():
+    """The same file in the page: opened, trained for a few steps, taken home (page.mjs, which says what it found)."""
+    done = subprocess.run(["node", str(ROOT / "scripts/real-models/page.mjs"), PROGRAM], check=False)
+    if done.returncode != 0:
+        failed.append("page")
+
+
 PARTS = {
     "tokens": tokens,
     "answers": answers,
@@ -284,6 +291,7 @@ PARTS = {
     "steps-lora": lambda: steps("lora"),
     "tune": tune,
     "export": export,
+    "page": page,
 }
 
 if __name__ == "__main__":
