@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::error::Result;
 use crate::gpu::Gpu;
-use crate::graph::{Shape, ValueId, ValueInfo};
+use crate::graph::{Place, Shape, ValueId, ValueInfo};
 use crate::kernels::{Bind, Dispatch, Resource, StepValues, peak_bandwidth, peak_flops};
 use crate::plan::{ParamStore, Program, Runner};
 
@@ -76,8 +76,8 @@ fn copy() -> Dispatch {
 
 /// Seconds of one dispatch, the shorter of two runs.
 async fn time(runner: &mut Runner, dispatch: Dispatch) -> Result<f64> {
-    let value =
-        ValueInfo { bytes: COPY_BYTES, shape: Some(Shape { rows: 1, cols: COPY_BYTES as usize / 4 }), slot: Some(0), part_of: None };
+    let shape = Shape { rows: 1, cols: COPY_BYTES as usize / 4 };
+    let value = ValueInfo { bytes: COPY_BYTES, shape: Some(shape), place: Some(Place { slot: 0, offset: 0 }), part_of: None };
     let program = Program { dispatches: vec![dispatch], values: vec![value], slots: vec![COPY_BYTES], ..Program::default() };
     let bound = runner.bind(&program).await?;
     let step = StepValues::default();

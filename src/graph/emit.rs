@@ -39,10 +39,19 @@ pub struct ValueInfo {
     pub bytes: u64,
     /// Rows and columns where it is a matrix.
     pub shape: Option<Shape>,
-    /// The pooled buffer that holds it while it lives; `None` when no dispatch needs it, and for what lies in another value.
-    pub slot: Option<u32>,
+    /// Where it is while it lives; `None` when no dispatch needs it, and for what lies in another value.
+    pub place: Option<Place>,
     /// The value that it lies in and its first byte there.
     pub part_of: Option<(ValueId, u64)>,
+}
+
+/// A place in the pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The pooled buffer.
+    pub slot: u32,
+    /// The first byte in it, a multiple of [`BINDING_ALIGNMENT`](crate::gpu::BINDING_ALIGNMENT).
+    pub offset: u64,
 }
 
 /// Collects the dispatches of a program.
@@ -89,7 +98,7 @@ impl<'a> Emit<'a> {
         let values = graph.values.iter().enumerate().map(|(i, s)| ValueInfo {
             bytes: s.floats() as u64 * 4,
             shape: Some(*s),
-            slot: None,
+            place: None,
             // Together only where the device can bind all of them at once.
             part_of: graph.parts.get(&ValueId(i as u32)).copied().filter(|(whole, _)| {
                 let bytes = graph.shape(*whole).floats() as u64 * 4;
@@ -148,7 +157,7 @@ impl<'a> Emit<'a> {
     }
 
     pub(super) fn new_value(&mut self, bytes: u64, shape: Option<Shape>) -> ValueId {
-        self.values.push(ValueInfo { bytes, shape, slot: None, part_of: None });
+        self.values.push(ValueInfo { bytes, shape, place: None, part_of: None });
         ValueId(self.values.len() as u32 - 1)
     }
 

@@ -14,7 +14,7 @@ mod sums;
 
 use crate::gpu::BINDING_ALIGNMENT;
 pub use crate::kernels::{Shape, TableId, ValueId, WeightType};
-pub use emit::{Emit, GradTarget, Piece, ValueInfo};
+pub use emit::{Emit, GradTarget, Piece, Place, ValueInfo};
 pub use layout::{Arena, Group, ParamLayout, PieceLayout, STATE_BLOCK, State, StateEncoding};
 pub use objective::{Objective, Preference, PreferenceLoss};
 pub use op::Op;

@@ -54,8 +54,8 @@ impl BoundProgram {
                 bindings.push((&*buffers.step, 0, buffers.step.bytes()));
             }
             for b in &d.binds {
-                let buffer = buffers.get(store, program, &places, b.resource).ok_or_else(|| missing(d, b.resource))?;
-                bindings.push((&**buffer, b.offset, b.size.next_multiple_of(4)));
+                let (buffer, first) = buffers.get(store, program, &places, b.resource).ok_or_else(|| missing(d, b.resource))?;
+                bindings.push((&**buffer, first + b.offset, b.size.next_multiple_of(4)));
             }
             let group = group(gpu, d, &pipeline, &bindings);
             entries.push(Entry {

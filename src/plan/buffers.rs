@@ -93,16 +93,19 @@ impl Buffers {
         Ok(())
     }
 
-    /// What a resource of a program is; `places` are the pooled buffers of its slots ([`places`]).
+    /// The buffer that a resource of a program lies in, and its first byte there; `places` are the pooled buffers of its slots ([`places`]).
     pub(super) fn get<'a>(
         &'a self,
         store: &'a ParamStore,
         program: &Program,
         places: &[usize],
         resource: Resource,
-    ) -> Option<&'a Rc<Buffer>> {
-        match resource {
-            Resource::Value(value) => self.pool.get(places[program.values[value.0 as usize].slot? as usize]),
+    ) -> Option<(&'a Rc<Buffer>, u64)> {
+        let buffer = match resource {
+            Resource::Value(value) => {
+                let place = program.values[value.0 as usize].place?;
+                return Some((self.pool.get(places[place.slot as usize])?, place.offset));
+            }
             Resource::Weights(arena) => store.weights.get(arena as usize),
             Resource::Gradients(arena) => store.buffer(Part::Gradients, arena),
             Resource::State(arena, index) => store.buffer(Part::State(index), arena),
@@ -113,7 +116,8 @@ impl Buffers {
             Resource::Stats => Some(&self.stats),
             Resource::Partials => Some(&self.partials),
             Resource::Logits => self.logits.as_ref(),
-        }
+        };
+        Some((buffer?, 0))
     }
 }
 

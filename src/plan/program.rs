@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Write};
 
 use crate::gpu::BINDING_ALIGNMENT;
-use crate::graph::{Table, ValueInfo};
+use crate::graph::{Place, Table, ValueInfo};
 use crate::kernels::{Access, Bind, Dispatch, Resource, When};
 
 /// Bytes of one dispatch's parameters in the uniform buffer: the alignment that every device takes.
@@ -96,8 +96,9 @@ impl Display for Program {
 impl Program {
     fn show(&self, bind: &Bind) -> String {
         let name = match bind.resource {
-            Resource::Value(v) => match self.values[v.0 as usize].slot {
-                Some(slot) => format!("v{}@{slot}", v.0),
+            Resource::Value(v) => match self.values[v.0 as usize].place {
+                Some(Place { slot, offset: 0 }) => format!("v{}@{slot}", v.0),
+                Some(Place { slot, offset }) => format!("v{}@{slot}:{offset}", v.0),
                 None => format!("v{}", v.0),
             },
             other => format!("{other:?}").to_lowercase(),
