@@ -95,7 +95,7 @@ function plan(text, out) {
 }
 
 /** Remarks that every example gets. */
-const ordinary = /these keys have no meaning here|the arithmetic is f32|template: |no code|code from a checkpoint|no chat template|were cut|dropped/;
+const ordinary = /these keys have no meaning here|the arithmetic is f32|activations that the backward pass reads|template: |no code|code from a checkpoint|no chat template|were cut|dropped/;
 
 const adapter = join(results, "adapter");
 const first = rootstock("train", "examples/train_lora/qwen3_lora_sft.yaml", `model_name_or_path=${model}`, `output_dir=${adapter}`, "template=null", "max_steps=1", "max_samples=4");

@@ -135,6 +135,7 @@ impl Bench {
         let options = EngineOptions {
             method,
             gradient_checkpointing: false,
+            kept: None,
             sequence: shape.sequence,
             optimizer: Optimizer::default(),
             objective: Objective::default(),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use rootstock::config::Recipe;
 use rootstock::gpu::{Profile, human_bytes};
-use rootstock::plan::Memory;
+use rootstock::plan::{Memory, Options};
 use rootstock::train::plan_shape;
 use rootstock::{Error, Result};
 use serde::Serialize;
@@ -64,8 +64,8 @@ struct Estimate {
 }
 
 impl Estimate {
-    fn of(memory: &Memory, profile: &Profile, checkpointing: bool, total_steps: Option<u64>) -> Estimate {
-        let fits = memory.check(profile, checkpointing).is_ok();
+    fn of(memory: &Memory, profile: &Profile, options: Options, total_steps: Option<u64>) -> Estimate {
+        let fits = memory.check(profile, Some(options)).is_ok();
         let named = memory.weights_bytes + memory.gradients_bytes + memory.optimizer_bytes + memory.activations_bytes;
         Estimate {
             peak_bytes: memory.peak_bytes(),
@@ -78,7 +78,7 @@ impl Estimate {
             fits,
             largest_binding_bytes: memory.largest_binding_bytes,
             max_binding_bytes: profile.max_binding,
-            suggestions: if fits { Vec::new() } else { memory.suggestions(checkpointing) },
+            suggestions: if fits { Vec::new() } else { memory.suggestions(Some(options)) },
             device: profile.name.clone(),
             total_steps,
         }
@@ -95,7 +95,7 @@ pub(super) async fn run(args: &EstimateArgs, global: &Global) -> Result<()> {
             let gpu = global.gpu().await?;
             let planned = run.plan(gpu.profile()).await?;
             console.notes(&planned.notices);
-            Estimate::of(&planned.memory, gpu.profile(), planned.checkpointing(), Some(planned.loader.total_steps()))
+            Estimate::of(&planned.memory, gpu.profile(), planned.plan_options(), Some(planned.loader.total_steps()))
         }
     };
     if args.json { console::print_json(&estimate) } else { console::print(&human(&estimate)) }
@@ -113,7 +113,7 @@ async fn of_shape(shape: &Path, first: Option<&Path>, args: &EstimateArgs, globa
     let recipe = Recipe::parse("the settings", "", &settings)?;
     let gpu = global.gpu().await?;
     let planned = plan_shape(&text, &recipe, args.tokens.map_or(1, NonZeroUsize::get), gpu.profile())?;
-    Ok(Estimate::of(&planned.memory, gpu.profile(), recipe.gradient_checkpointing.unwrap_or(false), None))
+    Ok(Estimate::of(&planned.memory, gpu.profile(), planned.options, None))
 }
 
 fn human(e: &Estimate) -> String {

@@ -3,7 +3,7 @@
 use super::keys;
 use super::recipe::Recipe;
 use super::settings::Settings;
-use super::types::{FinetuningType, Interval, SchedulerType, Stage, Strategy};
+use super::types::{FinetuningType, Half, Interval, SchedulerType, Stage, Strategy};
 use super::using::Generating;
 
 impl Recipe {
@@ -14,8 +14,16 @@ impl Recipe {
             s.notices.push(format!("optim: {optim}: AdamW's moments are kept in f32 here; adamw_8bit keeps them in 8 bits"));
         }
         let halves: Vec<&str> = ["bf16", "fp16", "pure_bf16"].into_iter().filter(|name| s.bool(name)).collect();
-        if !halves.is_empty() {
-            s.notices.push(format!("{}: the arithmetic is f32 here; export_dtype chooses what is written", halves.join(", ")));
+        if let Some(half) = self.activations {
+            let number = match half {
+                Half::Bf16 => "bfloat16",
+                Half::Fp16 => "IEEE half precision",
+            };
+            s.notices.push(format!(
+                "{}: activations that the backward pass reads are kept in {number} until then; weights, gradients, optimiser and all arithmetic \
+                 are f32, so that no loss is scaled; export_dtype chooses what is written",
+                halves.join(", ")
+            ));
         }
         if s.has("warmup_ratio") && s.number("warmup_steps") > 0.0 {
             s.notices.push("warmup_steps and warmup_ratio are both given: warmup_steps is used".into());
@@ -62,6 +70,9 @@ impl Recipe {
     pub(super) fn refuse_contradictions(&self, path: &str, s: &Settings) {
         self.refuse_what_is_missing(path, s);
         self.refuse_beginnings(s);
+        if s.bool("bf16") && s.bool("fp16") {
+            s.refuse("fp16", &[], "bf16 is on as well; keep one of the two");
+        }
         if s.bool("disable_gradient_checkpointing") && self.gradient_checkpointing == Some(true) {
             s.refuse("disable_gradient_checkpointing", &[], "gradient_checkpointing says the opposite; keep one of the two");
         }

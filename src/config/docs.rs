@@ -30,7 +30,7 @@ standard input. Names, meanings and defaults are LLaMA-Factory's and transformer
 the directory that the command is called in. An unknown key is an error that names the nearest known one; all faults of a recipe are
 reported at once, each with its line.
 
-A key that asks for other means to the same result (several devices, half precision, another way of storing AdamW's moments) is mentioned
+A key that asks for other means to the same result (several devices, another way of storing AdamW's moments) is mentioned
 and the run goes on; a key is refused where ignoring it would change the result. Recipes of LLaMA-Factory's version 1 (`model`,
 `peft_config`, `train_dataset` …) are read as well. A recipe for `llamafactory-cli chat` or `export` works with `rootstock chat` and
 `rootstock merge`, one for prediction with `rootstock eval`.

@@ -256,9 +256,9 @@ const TRAINING: &[Key] = &[
     fixed("Training", "neftune_noise_alpha", Kind::NonNegative, "", "Uniform noise of alpha / sqrt(tokens x width) on the embeddings in training (NEFTune); tokens are those of the sample, as there is no padding."),
     free("Training", "gradient_checkpointing", Kind::Bool, "", "Recompute activations in the backward pass: less memory, about a third more time. Absent: only where the device's memory is too small without. (LLaMA-Factory turns it on by itself.)"),
     free("Training", "disable_gradient_checkpointing", Kind::Bool, "false", "The same switch, the way LLaMA-Factory writes it."),
-    free("Training", "bf16", Kind::Bool, "false", "Accepted: the arithmetic is f32 here."),
-    free("Training", "fp16", Kind::Bool, "false", "Accepted: the arithmetic is f32 here."),
-    free("Training", "pure_bf16", Kind::Bool, "false", "Accepted: the arithmetic is f32 here."),
+    fixed_as("activations", fixed("Training", "bf16", Kind::Bool, "false", "Keep activations for the backward pass in bfloat16: less memory. Weights, gradients and all arithmetic stay f32, so that no loss is scaled. docs/tuning.md.")),
+    fixed_as("activations", fixed("Training", "fp16", Kind::Bool, "false", "The same in IEEE half precision: eight times as exact; magnitudes above 65504 become that.")),
+    fixed_as("activations", fixed("Training", "pure_bf16", Kind::Bool, "false", "As bf16: trained weights and what the optimiser keeps stay f32.")),
 ];
 
 /// The heading of the keys of stages dpo and kto.

@@ -18,7 +18,7 @@ pub use docs::markdown;
 pub use recipe::Recipe;
 pub use settings::{GivenKeys, read_keys};
 pub use types::{
-    ExportDtype, FinetuningType, Freeze, Interval, Lora, MixStrategy, OnBadRecord, OptimizerName, Pref, PrefLoss, Quantization,
+    ExportDtype, FinetuningType, Freeze, Half, Interval, Lora, MixStrategy, OnBadRecord, OptimizerName, Pref, PrefLoss, Quantization,
     QuantizationType, Resume, SchedulerKwargs, SchedulerType, Stage, Strategy, Vocabulary,
 };
 pub use using::{Generating, Using};

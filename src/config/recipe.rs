@@ -9,8 +9,8 @@ use super::keys::{self, Key, OnResume};
 use super::scheduler_kwargs::scheduler_kwargs;
 use super::settings::Settings;
 use super::types::{
-    ExportDtype, FinetuningType, Freeze, Interval, Lora, MixStrategy, OnBadRecord, OptimizerName, Pref, PrefLoss, Quantization, Resume,
-    SchedulerKwargs, SchedulerType, Stage, Strategy, Vocabulary,
+    ExportDtype, FinetuningType, Freeze, Half, Interval, Lora, MixStrategy, OnBadRecord, OptimizerName, Pref, PrefLoss, Quantization,
+    Resume, SchedulerKwargs, SchedulerType, Stage, Strategy, Vocabulary,
 };
 use super::using::{Generating, Using};
 use super::value::Value;
@@ -97,6 +97,8 @@ pub struct Recipe {
     pub neftune_noise_alpha: Option<f64>,
     /// Absent where memory decides.
     pub gradient_checkpointing: Option<bool>,
+    /// The number type in which activations are kept for the backward pass, of bf16, fp16 and pure_bf16; f32 without.
+    pub activations: Option<Half>,
 
     pub eval_strategy: Strategy,
     /// Resolved: logging_steps when it was not given.
@@ -321,6 +323,11 @@ impl Recipe {
             use_dft_loss: s.bool("use_dft_loss"),
             neftune_noise_alpha: s.number_if_given("neftune_noise_alpha").filter(|alpha| *alpha > 0.0),
             gradient_checkpointing: s.bool_if_given("gradient_checkpointing").or(s.bool("disable_gradient_checkpointing").then_some(false)),
+            activations: match (s.bool("bf16") || s.bool("pure_bf16"), s.bool("fp16")) {
+                (true, _) => Some(Half::Bf16),
+                (false, true) => Some(Half::Fp16),
+                (false, false) => None,
+            },
             eval_strategy,
             eval_steps: s.number_if_given("eval_steps").map_or(logging_steps, Interval::of),
             eval_on_each_dataset: s.bool("eval_on_each_dataset"),

@@ -219,6 +219,16 @@ pub struct SchedulerKwargs {
     pub eps: Option<f64>,
 }
 
+/// A number type of 16 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Half {
+    /// bfloat16: the range of f32.
+    Bf16,
+    /// IEEE half: eight times as exact, up to 65504.
+    Fp16,
+}
+
 /// The number type of written weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -101,6 +101,11 @@ impl Blueprint {
         &self.options
     }
 
+    /// How its programs are compiled.
+    pub fn plan_options(&self) -> Options {
+        plan_options(&self.options)
+    }
+
     /// The parameters as the graphs see them.
     pub fn params(&self) -> &Rc<Vec<Param>> {
         &self.params
@@ -135,5 +140,5 @@ fn without_dropout(param: &mut Param) {
 }
 
 pub(super) fn plan_options(options: &EngineOptions) -> Options {
-    Options { gradient_checkpointing: options.gradient_checkpointing }
+    Options { gradient_checkpointing: options.gradient_checkpointing, kept: options.kept }
 }

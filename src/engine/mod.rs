@@ -13,6 +13,7 @@ use crate::error::Result;
 use crate::gpu::{Gpu, Profile};
 pub use crate::graph::{Objective, Preference, PreferenceLoss};
 use crate::graph::{Param, ParamId, Purpose, State, WeightType};
+pub use crate::kernels::Half;
 use crate::kernels::{Stats, StepValues};
 use crate::model::{ModelConfig, ParamDecl, forward};
 use crate::optim::Optimizer;
@@ -36,6 +37,8 @@ pub struct EngineOptions {
     pub method: Method,
     /// Keep only the layers' inputs, compute the rest again.
     pub gradient_checkpointing: bool,
+    /// Keep activations for the backward pass in 16 bits; in f32 without.
+    pub kept: Option<Half>,
     /// The longest sequence that will come, in tokens.
     pub sequence: usize,
     /// The optimiser.

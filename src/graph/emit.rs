@@ -1,6 +1,6 @@
 //! The interface through which an op emits its dispatches: shapes, bindings, temporaries, gradients.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::layout::ParamLayout;
 use super::sums::Waiting;
@@ -164,7 +164,7 @@ impl<'a> Emit<'a> {
     /// Matrices that lie one after the other in one new value.
     pub fn matrices(&mut self, shapes: &[Shape]) -> Vec<ValueId> {
         let (offsets, bytes) = super::offsets(shapes);
-        let whole = self.new_value(bytes, None);
+        let whole = self.new_value(bytes, Some(Shape { rows: 1, cols: bytes as usize / 4 }));
         shapes.iter().zip(offsets).map(|(shape, offset)| self.part(*shape, whole, offset)).collect()
     }
 
@@ -285,6 +285,12 @@ impl<'a> Emit<'a> {
     /// The gradient of an activation that arrived from its users; `None` when no user has one.
     pub fn grad(&self, value: ValueId) -> Option<ValueId> {
         self.grads.get(&self.origin(value)).copied()
+    }
+
+    /// The values that hold gradients of activations.
+    pub(crate) fn gradients(&self) -> HashSet<ValueId> {
+        let whole = |value: &ValueId| self.part_of(*value).map_or(*value, |(whole, _)| whole);
+        self.grads.values().chain(self.whole_grads.values()).map(whole).collect()
     }
 
     /// Where to write (or add) this op's part of the gradient of its input; `None` when it is not needed.

@@ -1,6 +1,9 @@
 //! Dispatches that fill, copy and add whole matrices, for ops and for the compiler of graphs.
 
-use super::{Bind, Dispatch, Shape, add_in_place as add_kernel, column_sum as column_sum_kernel, copy_columns, fill, workgroups};
+use super::{
+    Bind, Dispatch, Half, Shape, add_in_place as add_kernel, column_sum as column_sum_kernel, copy_columns, fill, keep_backward,
+    keep_forward, workgroups,
+};
 
 /// Zeroes a buffer.
 pub fn zero(x: Bind) -> Dispatch {
@@ -8,6 +11,22 @@ pub fn zero(x: Bind) -> Dispatch {
     let constants = fill::Constants::default();
     let groups = workgroups(count.div_ceil(constants.WORKGROUP) as usize);
     fill::dispatch(fill::Params { count }, constants, fill::Bindings { x }, groups)
+}
+
+/// y = x in 16 bits, two numbers a word; x is a whole matrix in f32.
+pub fn pack(half: Half, x: Bind, y: Bind) -> Dispatch {
+    let params = keep_forward::Params { count: (x.size / 16) as u32 };
+    let constants = keep_forward::Constants::default();
+    let groups = workgroups(params.count.div_ceil(constants.WORKGROUP) as usize);
+    keep_forward::dispatch(half, params, constants, keep_forward::Bindings { x, y }, groups)
+}
+
+/// x = y in f32, for a matrix y that [`pack`] made.
+pub fn unpack(half: Half, y: Bind, x: Bind) -> Dispatch {
+    let params = keep_backward::Params { count: (x.size / 16) as u32 };
+    let constants = keep_backward::Constants::default();
+    let groups = workgroups(params.count.div_ceil(constants.WORKGROUP) as usize);
+    keep_backward::dispatch(half, params, constants, keep_backward::Bindings { y, x }, groups)
 }
 
 /// y += factor · x for two matrices of one shape.

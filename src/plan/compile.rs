@@ -2,17 +2,19 @@
 
 use std::collections::HashMap;
 
-use super::lifetime;
 use super::program::Program;
+use super::{kept, lifetime};
 use crate::gpu::Profile;
 use crate::graph::{Emit, Graph, ParamLayout, Purpose, ValueId};
-use crate::kernels::Phase;
+use crate::kernels::{Half, Phase};
 
 /// Choices of the recipe that change the program.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Options {
     /// Keep only the layers' inputs and compute the rest again in the backward pass.
     pub gradient_checkpointing: bool,
+    /// Keep activations for the backward pass in 16 bits; in f32 without.
+    pub kept: Option<Half>,
 }
 
 /// Compiles a graph for a device.
@@ -26,6 +28,7 @@ pub fn compile(graph: &Graph, layout: &ParamLayout, profile: &Profile, options: 
     if graph.purpose == Purpose::Train {
         backward(&mut e, graph, &mut saved, options);
     }
+    let gradients = e.gradients();
     let losses_bytes = (graph.tokens as u64 * 4).next_multiple_of(256);
     let mut program = Program {
         dispatches: e.dispatches,
@@ -36,6 +39,9 @@ pub fn compile(graph: &Graph, layout: &ParamLayout, profile: &Profile, options: 
         tables: graph.tables.clone(),
     };
     lifetime::drop_unread(&mut program);
+    if let Some(half) = options.kept {
+        kept::keep(&mut program, &gradients, half);
+    }
     lifetime::place(&mut program);
     program
 }

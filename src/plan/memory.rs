@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use super::compile::Options;
 use super::program::{Program, UNIFORM_SLOT};
 use super::store::READBACK_BYTES;
 use crate::error::{Error, Result};
@@ -38,11 +39,11 @@ impl Memory {
         fixed + self.other_bytes + self.shared_bytes + self.tables_bytes
     }
 
-    /// Refuses what the device cannot hold, with what would make it fit.
+    /// Refuses what the device cannot hold, with what would make it fit. `chosen` is how a training step is compiled; `None` where there is none.
     ///
     /// # Errors
     /// [`Error::TooLittleMemory`].
-    pub fn check(&self, profile: &Profile, checkpointing: bool) -> Result<()> {
+    pub fn check(&self, profile: &Profile, chosen: Option<Options>) -> Result<()> {
         let needed = self.peak_bytes();
         let Some(available) = profile.usable_memory().filter(|m| needed > *m) else {
             if self.largest_binding_bytes <= profile.max_binding {
@@ -52,29 +53,32 @@ impl Memory {
                 needed: format!("one piece of {}", human_bytes(self.largest_binding_bytes)),
                 device: profile.name.clone(),
                 available: format!("pieces of at most {}", human_bytes(profile.max_binding)),
-                suggestion: self.suggestions(checkpointing).join("; or "),
+                suggestion: self.suggestions(chosen).join("; or "),
             });
         };
         Err(Error::TooLittleMemory {
             needed: human_bytes(needed),
             device: profile.name.clone(),
             available: human_bytes(available),
-            suggestion: self.suggestions(checkpointing).join("; or "),
+            suggestion: self.suggestions(chosen).join("; or "),
         })
     }
 
     /// What would make a run smaller, the most effective first, in words.
-    pub fn suggestions(&self, checkpointing: bool) -> Vec<String> {
-        self.remedies(checkpointing).iter().map(Remedy::to_string).collect()
+    pub fn suggestions(&self, chosen: Option<Options>) -> Vec<String> {
+        self.remedies(chosen).iter().map(Remedy::to_string).collect()
     }
 
     /// What would make a run smaller, the most effective first.
-    pub fn remedies(&self, checkpointing: bool) -> Vec<Remedy> {
+    pub fn remedies(&self, chosen: Option<Options>) -> Vec<Remedy> {
         let mut list = Vec::new();
         let fixed = self.weights_bytes + self.gradients_bytes + self.optimizer_bytes;
         if self.activations_bytes * 4 > fixed {
-            if !checkpointing {
+            if chosen.is_some_and(|options| !options.gradient_checkpointing) {
                 list.push(Remedy::GradientCheckpointing);
+            }
+            if chosen.is_some_and(|options| options.kept.is_none()) {
+                list.push(Remedy::HalfActivations);
             }
             list.extend([Remedy::SmallerBatch, Remedy::ShorterCutoff]);
         }
@@ -188,6 +192,8 @@ fn generation_bytes(program: &Program) -> u64 {
 pub enum Remedy {
     /// Keep only the layers' inputs.
     GradientCheckpointing,
+    /// Keep activations in 16 bits.
+    HalfActivations,
     /// Fewer samples at once.
     SmallerBatch,
     /// Shorter samples.
@@ -208,6 +214,7 @@ impl fmt::Display for Remedy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Remedy::GradientCheckpointing => f.write_str("set gradient_checkpointing: true"),
+            Remedy::HalfActivations => f.write_str("set bf16: true (activations wait for the backward pass in 16 bits)"),
             Remedy::SmallerBatch => f.write_str("lower per_device_train_batch_size (and raise gradient_accumulation_steps by as much)"),
             Remedy::ShorterCutoff => f.write_str("lower cutoff_len"),
             Remedy::Adapter { trained } => {

@@ -6,15 +6,15 @@ use super::finetuning::Finetuning;
 use super::job::RunInput;
 use super::quantised::quantised_type;
 use crate::checkpoint::ModelSource;
-use crate::config::{OptimizerName, PrefLoss, Recipe, Stage};
+use crate::config::{self, OptimizerName, PrefLoss, Recipe, Stage};
 use crate::data::{Loader, Sample};
-use crate::engine::{Blueprint, EngineOptions, Method, Objective, Preference, PreferenceLoss, parameters, stored_type};
+use crate::engine::{Blueprint, EngineOptions, Half, Method, Objective, Preference, PreferenceLoss, parameters, stored_type};
 use crate::error::{Error, Result};
 use crate::gpu::{Profile, human_bytes};
 use crate::graph::WeightType;
 use crate::model::{ModelConfig, ParamDecl, ParamKind, params};
 use crate::optim::{Adafactor, AdamW, Lion, Muon, Optimizer, Sgd};
-use crate::plan::Memory;
+use crate::plan::{Memory, Options};
 
 /// What a run does and needs, computed once, before anything is allocated.
 #[derive(Clone)]
@@ -105,6 +105,11 @@ impl PlannedRun {
     pub fn checkpointing(&self) -> bool {
         self.blueprint.options().gradient_checkpointing
     }
+
+    /// What was chosen of the remedies for short memory.
+    pub fn plan_options(&self) -> Options {
+        self.blueprint.plan_options()
+    }
 }
 
 /// The reference of a run, as the recipe has it.
@@ -128,6 +133,7 @@ fn plan_reference(input: &RunInput, options: &EngineOptions, profile: &Profile, 
     let options = EngineOptions {
         method: Method::Inference(None),
         gradient_checkpointing: false,
+        kept: None,
         objective: Objective::default(),
         ..options.clone()
     };
@@ -161,6 +167,8 @@ pub struct PlannedShape {
     pub trainable: u64,
     /// GPU memory.
     pub memory: Memory,
+    /// What was chosen of the remedies for short memory.
+    pub options: Options,
 }
 
 /// Plans a run of which only the model's config.json is known: its samples have `sequence` tokens each, and weights that are not
@@ -183,7 +191,12 @@ pub fn plan_shape(config: &str, recipe: &Recipe, sequence: usize, profile: &Prof
     let options = engine_options(recipe, method, sequence);
     let tokens = recipe.per_device_train_batch_size.saturating_mul(sequence);
     let blueprint = Blueprint::new(&config, &base, frozen, profile, &options, [tokens, 0]);
-    Ok(PlannedShape { parameters: base.iter().map(ParamDecl::elements).sum(), trainable, memory: blueprint.memory() })
+    Ok(PlannedShape {
+        parameters: base.iter().map(ParamDecl::elements).sum(),
+        trainable,
+        memory: blueprint.memory(),
+        options: blueprint.plan_options(),
+    })
 }
 
 /// Tokens of the longest sequence that attention sees at once.
@@ -200,6 +213,10 @@ fn engine_options(recipe: &Recipe, method: Method, sequence: usize) -> EngineOpt
     EngineOptions {
         method,
         gradient_checkpointing: recipe.gradient_checkpointing.unwrap_or(false),
+        kept: recipe.activations.map(|half| match half {
+            config::Half::Bf16 => Half::Bf16,
+            config::Half::Fp16 => Half::F16,
+        }),
         sequence,
         optimizer: optimizer(recipe),
         objective: Objective {

@@ -45,13 +45,13 @@ pub(super) async fn train(planned: &PlannedRun, job: &Job<'_>, observer: &mut dy
 /// The same; `aside` becomes the name of the directory that an earlier run's files were moved to.
 async fn train_into(planned: &PlannedRun, job: &Job<'_>, observer: &mut dyn Observer, aside: &mut Option<String>) -> Result<Outcome> {
     let PlannedRun { loader, blueprint, memory, finetuning, .. } = planned.clone();
-    memory.check(job.gpu.profile(), planned.checkpointing())?;
+    memory.check(job.gpu.profile(), Some(planned.plan_options()))?;
 
     for notice in &planned.notices {
         observer.event(Event::Notice(notice.clone()));
     }
     let base = finetuning.base();
-    let mut saver = Saver::new(job, finetuning.clone(), base).await?;
+    let mut saver = Saver::new(job, finetuning.clone(), base, planned.checkpointing()).await?;
     let earlier = resume::find(&saver, loader.total_steps(), observer).await?;
     let directory = earlier.as_ref().map(|earlier| earlier.directory.clone());
     if let Some(count) = finetuning.decomposed().filter(|_| directory.is_none()) {

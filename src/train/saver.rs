@@ -49,10 +49,12 @@ pub(super) struct Saver<'a> {
     reference_fingerprint: String,
     /// What a PiSSA run begins with.
     pub(super) principal: Option<Principal>,
+    /// Whether activations are computed again in the backward pass.
+    checkpointing: bool,
 }
 
 impl<'a> Saver<'a> {
-    pub(super) async fn new(job: &'a Job<'a>, finetuning: Finetuning, base: &'a dyn ModelSource) -> Result<Saver<'a>> {
+    pub(super) async fn new(job: &'a Job<'a>, finetuning: Finetuning, base: &'a dyn ModelSource, checkpointing: bool) -> Result<Saver<'a>> {
         let base_fingerprint = match &finetuning.method {
             Method::Full => String::new(),
             // What is trained stands in the checkpoint: a run may go on from a checkpoint as its base.
@@ -66,7 +68,7 @@ impl<'a> Saver<'a> {
             (None, Method::Adapter { .. } | Method::Inference(_)) => String::new(),
             (None, Method::Full | Method::Freeze(_)) => adapter::fingerprint(base).await?,
         };
-        Ok(Saver { job, finetuning, base, base_fingerprint, reference_fingerprint, principal: None })
+        Ok(Saver { job, finetuning, base, base_fingerprint, reference_fingerprint, principal: None, checkpointing })
     }
 
     /// The frozen model of a PiSSA run: the base less what its adapter begins with.
@@ -86,12 +88,12 @@ impl<'a> Saver<'a> {
         if !self.reference_fingerprint.is_empty() {
             method.insert(REFERENCE.into(), self.reference_fingerprint.as_str().into());
         }
-        Ok(Fingerprint {
-            recipe: recipe.fixed_on_resume()?,
-            method,
-            train: SamplesHash::of(job.train),
-            eval: evaluates.then(|| SamplesHash::of(job.eval)),
-        })
+        let mut fixed = recipe.fixed_on_resume()?;
+        if recipe.activations.is_some() {
+            // What is computed again comes of rounded inputs; in f32 it is the same either way.
+            fixed.insert("gradient_checkpointing".into(), self.checkpointing.into());
+        }
+        Ok(Fingerprint { recipe: fixed, method, train: SamplesHash::of(job.train), eval: evaluates.then(|| SamplesHash::of(job.eval)) })
     }
 
     /// Writes the model or adapter directory alone.

@@ -141,7 +141,7 @@ async fn open(
 ) -> Result<(Engine, usize)> {
     let sequence = samples.iter().map(|s| s.ids.len()).max().unwrap_or(1);
     let method = Method::Inference(adapter.as_ref().map(|(resolved, _)| resolved.clone()));
-    let options = EngineOptions { method, gradient_checkpointing: false, sequence, optimizer: Optimizer::default(), objective };
+    let options = EngineOptions { method, gradient_checkpointing: false, kept: None, sequence, optimizer: Optimizer::default(), objective };
     let frozen = |d: &ParamDecl| stored_type(model, d);
     let plan = |batch: usize| {
         let tokens = largest(samples, batch);
@@ -150,11 +150,11 @@ async fn open(
     };
     let mut batch = batch_size.max(1);
     let mut blueprint = plan(batch);
-    while batch > 1 && blueprint.memory().check(gpu.profile(), true).is_err() {
+    while batch > 1 && blueprint.memory().check(gpu.profile(), None).is_err() {
         batch /= 2;
         blueprint = plan(batch);
     }
-    blueprint.memory().check(gpu.profile(), true)?;
+    blueprint.memory().check(gpu.profile(), None)?;
     let engine = Engine::load_planned(gpu.clone(), model, &blueprint).await?;
     if let Some((_, source)) = adapter {
         engine.load_adapter(source).await?;

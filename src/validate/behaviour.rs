@@ -101,6 +101,7 @@ impl<'a> SelfTest<'a> {
         let options = EngineOptions {
             method: Method::Inference(None),
             gradient_checkpointing: false,
+            kept: None,
             sequence: self.ids.len(),
             optimizer: Optimizer::default(),
             objective: Objective::default(),
@@ -110,7 +111,7 @@ impl<'a> SelfTest<'a> {
         let blueprint = Blueprint::new(config, &source.params, frozen, profile, &options, [0, 0]);
         let reading = GeneratorOptions { context: Some(self.ids.len()), chunk: None };
         let beside = estimate_reading(config, blueprint.params(), profile, reading)?;
-        (blueprint.memory() + beside).check(profile, true)?;
+        (blueprint.memory() + beside).check(profile, None)?;
         Engine::load_planned(self.gpu.clone(), &source, &blueprint).await
     }
 

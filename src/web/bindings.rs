@@ -149,6 +149,7 @@ pub async fn loss_and_gradients(files: Object, samples: String) -> Result<JsValu
     let options = EngineOptions {
         method: Method::Full,
         gradient_checkpointing: false,
+        kept: None,
         sequence,
         optimizer: Optimizer::default(),
         objective: Objective::default(),

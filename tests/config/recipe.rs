@@ -2,7 +2,9 @@
 
 use rootstock::Error;
 use rootstock::config::keys::{OnResume, Support, keys};
-use rootstock::config::{ExportDtype, FinetuningType, Interval, PrefLoss, Recipe, Resume, SchedulerType, Stage, Strategy, Using, markdown};
+use rootstock::config::{
+    ExportDtype, FinetuningType, Half, Interval, PrefLoss, Recipe, Resume, SchedulerType, Stage, Strategy, Using, markdown,
+};
 
 const MINIMAL: &str = "model_name_or_path: base\noutput_dir: out\ndataset: facts\nfinetuning_type: full\n";
 
@@ -88,7 +90,7 @@ eval_steps: 500
     let r = Recipe::parse("r.yaml", text, &[]).expect("LLaMA-Factory takes it, so must we");
     assert_eq!(r.dataset, ["identity", "alpaca_en_demo"]);
     assert_eq!((r.learning_rate, r.warmup), (1e-5, Some(Interval::Share(0.1))));
-    assert_eq!((r.do_eval, r.val_size, r.plot_loss), (true, 0.1, true));
+    assert_eq!((r.do_eval, r.val_size, r.plot_loss, r.activations), (true, 0.1, true, Some(Half::Bf16)));
     let notices = r.notices.join("\n");
     for name in ["preprocessing_num_workers", "dataloader_num_workers", "ddp_timeout", "bf16"] {
         assert!(notices.contains(name), "{name} is not mentioned in {notices}");
@@ -365,6 +367,7 @@ fn contradictions_are_said() {
         ("greater_is_better: true\n", "lowest loss"),
         ("train_on_prompt: true\nmask_history: true\n", "keep one"),
         ("gradient_checkpointing: true\ndisable_gradient_checkpointing: true\n", "says the opposite"),
+        ("bf16: true\nfp16: true\n", "keep one of the two"),
         ("use_dora: true\n", "this needs finetuning_type: lora"),
         ("adapter_name_or_path: a\n", "merge the adapter first"),
         ("val_size: 2.5\n", "whole count"),
@@ -398,7 +401,9 @@ fn only_what_a_recipe_uses_is_fixed_when_it_is_resumed() {
     for name in ["output_dir", "logging_steps", "save_steps", "eval_steps", "num_train_epochs", "lora_rank", "freeze_trainable_layers"] {
         assert!(!plain.contains_key(name), "{name}");
     }
-    assert_eq!(plain, fixed("max_steps: 5\nlogging_steps: 7\nlora_rank: 3\nbf16: true\n"));
+    assert_eq!(plain, fixed("max_steps: 5\nlogging_steps: 7\nlora_rank: 3\ngradient_checkpointing: true\n"));
+    assert_eq!(fixed("pure_bf16: true\n"), fixed("bf16: true\n"));
+    assert_eq!((&fixed("bf16: true\n")["activations"], &fixed("fp16: true\n")["activations"]), (&"bf16".into(), &"fp16".into()));
     assert_eq!(fixed("warmup_ratio: 0.5\n")["warmup"], 0.5);
     let lora =
         Recipe::parse("r.yaml", "model_name_or_path: b\noutput_dir: o\ndataset: d\nrank_pattern: {q_proj: 2}\n", &[]).expect("complete");

@@ -113,6 +113,7 @@ fn a_generator_shares_the_weights_of_a_training_run() {
         let options = EngineOptions {
             method: Method::Full,
             gradient_checkpointing: false,
+            kept: None,
             sequence: 64,
             optimizer: Optimizer::default(),
             objective: Objective::default(),

@@ -44,7 +44,14 @@ fn golden() -> (Batch, f64) {
 }
 
 fn options(method: Method) -> EngineOptions {
-    EngineOptions { method, gradient_checkpointing: false, sequence: 64, optimizer: Optimizer::default(), objective: Objective::default() }
+    EngineOptions {
+        method,
+        gradient_checkpointing: false,
+        kept: None,
+        sequence: 64,
+        optimizer: Optimizer::default(),
+        objective: Objective::default(),
+    }
 }
 
 async fn compare(gpu: Rc<Gpu>, base: &Checkpoint) {

@@ -1,6 +1,7 @@
 //! Whole models against transformers, and adapters against PEFT: logits, loss, every gradient, ten or twenty optimiser steps
 //! (tests/fixtures/golden/README.md, tests/fixtures/peft/README.md).
 
+mod kept;
 mod peft;
 mod pissa;
 
@@ -10,7 +11,7 @@ use std::rc::Rc;
 use rootstock::checkpoint::{Checkpoint, ParamSource, TensorFile};
 use rootstock::config::{SchedulerKwargs, SchedulerType};
 use rootstock::data::{Batch, Sample};
-use rootstock::engine::{Engine, EngineOptions, Method, Objective};
+use rootstock::engine::{Engine, EngineOptions, Half, Method, Objective};
 use rootstock::gpu::{DeviceChoice, Gpu};
 use rootstock::kernels::StepValues;
 use rootstock::model::{Layout, ParamDecl};
@@ -42,6 +43,8 @@ pub(crate) struct Case {
     /// The trained parameters, and where they begin among the engine's.
     trained: Vec<ParamDecl>,
     first: usize,
+    /// How activations are kept.
+    kept: Option<Half>,
 }
 
 pub(crate) fn cases() -> Vec<String> {
@@ -70,7 +73,7 @@ pub(crate) async fn open(name: &str) -> Case {
     });
     let samples = samples.collect();
     let trained = checkpoint.params().to_vec();
-    Case { name: name.into(), golden, tensors, checkpoint, samples, method: Method::Full, trained, first: 0 }
+    Case { name: name.into(), golden, tensors, checkpoint, samples, method: Method::Full, trained, first: 0, kept: None }
 }
 
 impl Case {
@@ -89,6 +92,7 @@ impl Case {
         let options = EngineOptions {
             method: self.method.clone(),
             gradient_checkpointing,
+            kept: self.kept,
             sequence: self.sequence(),
             optimizer: Optimizer::AdamW(adamw),
             objective: Objective::default(),
@@ -283,6 +287,7 @@ fn longrope_is_chosen_for_each_batch() {
         let options = |sequence| EngineOptions {
             method: Method::Full,
             gradient_checkpointing: false,
+            kept: None,
             sequence,
             optimizer: Optimizer::default(),
             objective: Objective::default(),

@@ -85,6 +85,7 @@ fn pissa_begins_trains_and_ships_what_peft_does() {
             let options = EngineOptions {
                 method: case.method.clone(),
                 gradient_checkpointing: false,
+                kept: None,
                 sequence: case.sequence(),
                 optimizer: Optimizer::AdamW(adamw),
                 objective: Objective::default(),
@@ -144,6 +145,7 @@ fn pissa_begins_as_the_base() {
             let options = |method| EngineOptions {
                 method,
                 gradient_checkpointing: false,
+                kept: None,
                 sequence: case.sequence(),
                 optimizer: Optimizer::default(),
                 objective: Objective::default(),

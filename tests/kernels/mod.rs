@@ -2,6 +2,7 @@
 
 mod attention;
 mod embedding;
+mod kept;
 mod lm_head;
 mod low_rank;
 mod matmul;

@@ -4,18 +4,19 @@ mod products;
 mod side_by_side;
 mod variants;
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use rootstock::config::Recipe;
 use rootstock::data::{Batch, Sample};
-use rootstock::engine::{Blueprint, Engine, EngineOptions, Method, Objective};
+use rootstock::engine::{Blueprint, Engine, EngineOptions, Half, Method, Objective};
 use rootstock::gpu::{DeviceChoice, Gpu, Profile};
 use rootstock::graph::{ParamId, ParamLayout, Purpose, WeightType};
 use rootstock::kernels::{self, Phase, StepValues};
 use rootstock::model::{ModelConfig, ParamKind, forward, params};
 use rootstock::optim::Optimizer;
-use rootstock::plan::{Options, Part, compile};
+use rootstock::plan::{Options, Part, Program, compile};
 use rootstock::platform::block_on;
 use rootstock::random::Random;
 use rootstock::workflow::{Paths, Run};
@@ -29,7 +30,7 @@ fn config(vocab: usize, hidden: usize, layers: usize) -> ModelConfig {
     ModelConfig::parse("config.json", json.as_bytes()).expect("a configuration")
 }
 
-fn program(layers: usize, trainable: bool, options: Options) -> rootstock::plan::Program {
+fn program(layers: usize, trainable: bool, options: Options) -> Program {
     let config = config(100, 16, layers);
     let params = Rc::new(forward::graph_params(&params(&config), trainable, |_| WeightType::Bf16));
     let profile = Profile::lavapipe();
@@ -54,7 +55,7 @@ fn frozen_weights_cost_no_backward() {
 #[test]
 fn recomputation_saves_activations_and_costs_dispatches() {
     let (kept, recomputed) =
-        (program(12, true, Options::default()), program(12, true, Options { gradient_checkpointing: true }));
+        (program(12, true, Options::default()), program(12, true, Options { gradient_checkpointing: true, ..Options::default() }));
     assert!(
         recomputed.activation_bytes() * 2 < kept.activation_bytes(),
         "{} of {}",
@@ -69,7 +70,7 @@ fn recomputation_saves_activations_and_costs_dispatches() {
 fn values_that_live_together_lie_apart() {
     use rootstock::kernels::{Access, Resource};
     for checkpointing in [false, true] {
-        let program = program(4, true, Options { gradient_checkpointing: checkpointing });
+        let program = program(4, true, Options { gradient_checkpointing: checkpointing, ..Options::default() });
         let mut life = vec![None; program.values.len()];
         let number = |v| (0..program.values.len()).find(|i| format!("{v:?}") == format!("ValueId({i})")).expect("a value");
         for (index, d) in program.dispatches.iter().enumerate() {
@@ -103,6 +104,29 @@ fn values_that_live_together_lie_apart() {
     }
 }
 
+/// In 16 bits no matrix of f32 passes from the forward pass to a later one, but the gradient that the output head has made.
+#[test]
+fn what_is_kept_takes_half_the_memory() {
+    for gradient_checkpointing in [false, true] {
+        let plan = |kept| program(12, true, Options { gradient_checkpointing, kept });
+        let (full, half) = (plan(None), plan(Some(Half::Bf16)));
+        assert!(half.activation_bytes() < full.activation_bytes(), "{} of {}", half.activation_bytes(), full.activation_bytes());
+        let matrices_across = |program: &Program| {
+            let number = |v| (0..program.values.len()).find(|i| format!("{v:?}") == format!("ValueId({i})")).expect("a value");
+            let values = |later: bool| {
+                let of = program.dispatches.iter().filter(|d| (d.owner.phase != Phase::Forward) == later).flat_map(|d| &d.binds);
+                let of = of.filter_map(|bind| if let kernels::Resource::Value(v) = bind.resource { Some(number(v)) } else { None });
+                of.collect::<BTreeSet<usize>>()
+            };
+            values(false).intersection(&values(true)).filter(|v| program.values[**v].shape.is_some()).count()
+        };
+        let packed = |kernel: &str| half.dispatches.iter().filter(|d| d.shader.name == kernel).count();
+        assert_eq!(matrices_across(&half), 1);
+        assert_eq!(packed("keep_forward.bf16"), matrices_across(&full) - 1);
+        assert_eq!(packed("keep_backward.bf16"), packed("keep_forward.bf16"));
+    }
+}
+
 #[test]
 fn every_shader_is_valid_for_naga() {
     assert!(kernels::ALL.len() > 40, "{} shaders", kernels::ALL.len());
@@ -133,6 +157,7 @@ fn a_matrix_may_be_larger_than_a_binding() {
             let options = EngineOptions {
                 method: Method::Full,
                 gradient_checkpointing: false,
+                kept: None,
                 sequence: 8,
                 optimizer: Optimizer::default(),
                 objective: Objective::default(),
@@ -186,6 +211,7 @@ fn memory_is_as_planned_whatever_lengths_come() {
         let options = EngineOptions {
             method: Method::Full,
             gradient_checkpointing: false,
+            kept: None,
             sequence: 900,
             optimizer: Optimizer::default(),
             objective: Objective::default(),
@@ -217,6 +243,7 @@ fn submissions_are_paced_after_the_first_step() {
         let options = EngineOptions {
             method: Method::Full,
             gradient_checkpointing: false,
+            kept: None,
             sequence: 96,
             optimizer: Optimizer::default(),
             objective: Objective::default(),

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use rootstock::adapter::{AdapterConfig, ResolvedAdapter, TargetModules};
-use rootstock::engine::{self, Method};
+use rootstock::engine::{self, Half, Method};
 use rootstock::gpu::Profile;
 use rootstock::graph::{ParamLayout, Purpose, WeightType};
 use rootstock::kernels::{Dispatch, Family};
@@ -21,7 +21,12 @@ pub(super) const GPUS: [Family; 6] =
 
 /// A full fine-tuning step as a GPU of this family gets it.
 pub(super) fn full_step(model: &str, family: Family, tokens: usize) -> Program {
-    step(model, &Method::Full, |_| WeightType::F32, family, tokens)
+    step(model, &Method::Full, |_| WeightType::F32, family, tokens, Options::default())
+}
+
+/// The same with activations kept in 16 bits.
+pub(super) fn kept_step(model: &str, family: Family, tokens: usize, half: Half) -> Program {
+    step(model, &Method::Full, |_| WeightType::F32, family, tokens, Options { kept: Some(half), ..Options::default() })
 }
 
 /// A step with LoRA of rank 8 on every linear map but the head.
@@ -35,17 +40,24 @@ pub(super) fn quantised_step(model: &str, linear: WeightType, family: Family, to
     let adapter = AdapterConfig { target_modules: Some(TargetModules::AllLinear), ..AdapterConfig::default() };
     let resolved = Rc::new(ResolvedAdapter::resolve(&adapter, &config, &params(&config)).expect("an adapter"));
     let frozen = |d: &ParamDecl| if d.kind == ParamKind::Linear { linear } else { WeightType::Bf16 };
-    step(model, &Method::Adapter { resolved, loraplus_lr_ratio: 1.0 }, frozen, family, tokens)
+    step(model, &Method::Adapter { resolved, loraplus_lr_ratio: 1.0 }, frozen, family, tokens, Options::default())
 }
 
-fn step(model: &str, method: &Method, frozen: impl Fn(&ParamDecl) -> WeightType, family: Family, tokens: usize) -> Program {
+fn step(
+    model: &str,
+    method: &Method,
+    frozen: impl Fn(&ParamDecl) -> WeightType,
+    family: Family,
+    tokens: usize,
+    options: Options,
+) -> Program {
     let config = ModelConfig::parse("config.json", model.as_bytes()).expect("a configuration");
     let profile = Profile { max_binding: 1 << 30, ..Profile::lavapipe().as_if(family, None) };
     let (_, params) = engine::parameters(&params(&config), method, frozen);
     let params = Rc::new(params);
     let layout = ParamLayout::new(&params, &profile);
     let graph = forward::build(&config, params, tokens, Purpose::Train, tokens);
-    compile(&graph, &layout, &profile, Options::default())
+    compile(&graph, &layout, &profile, options)
 }
 
 /// Query, key and value are one product, gate and up another, in each direction; so are the narrow products of their adapters, and the gradients

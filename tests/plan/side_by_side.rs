@@ -36,6 +36,7 @@ fn step(family: &str, lora: bool, gradient_checkpointing: bool) -> (Vec<f32>, Ve
         let options = EngineOptions {
             method,
             gradient_checkpointing,
+            kept: None,
             sequence: 100,
             optimizer: Optimizer::default(),
             objective: Objective::default(),

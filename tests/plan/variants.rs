@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::OnceLock;
 
+use rootstock::engine::Half;
 use rootstock::gpu::Profile;
 use rootstock::graph::{Objective, ParamLayout, Preference, PreferenceLoss, Purpose, WeightType};
 use rootstock::kernels::{Dispatch, Family, GgmlType};
@@ -12,7 +13,7 @@ use rootstock::optim::{Adafactor, AdamW, Muon, Optimizer, Role, update_program};
 use rootstock::plan::{Options, compile};
 use serde_json::{Value, json};
 
-use super::products::{GPUS, QWEN2_5_0_5B, SMOLLM2_135M, full_step, lora_step, quantised_step};
+use super::products::{GPUS, QWEN2_5_0_5B, SMOLLM2_135M, full_step, kept_step, lora_step, quantised_step};
 
 /// A head of 256 floats, sliding windows, norms of queries and keys.
 const GEMMA3_270M: &str = r#"{"model_type": "gemma3_text", "vocab_size": 262144, "hidden_size": 640, "intermediate_size": 2048, "num_hidden_layers": 6,
@@ -41,6 +42,7 @@ fn dispatches(family: Family) -> Vec<Dispatch> {
         }
         all.extend(lora_step(model, family, 512).dispatches);
         if model == few(SMOLLM2_135M) {
+            all.extend([Half::Bf16, Half::F16].into_iter().flat_map(|half| kept_step(model, family, 512, half).dispatches));
             for linear in QUANTISED.into_iter().chain(GgmlType::ALL.map(WeightType::Ggml)) {
                 all.extend(quantised_step(model, linear, family, 512).dispatches);
                 all.extend(quantised_step(model, linear, family, 4).dispatches);

@@ -54,6 +54,7 @@ async fn compare(name: &str, base: &Checkpoint, adapter: &str) {
     let options = EngineOptions {
         method: Method::Adapter { resolved: Rc::new(adapter.resolved.clone()), loraplus_lr_ratio: 1.0 },
         gradient_checkpointing: false,
+        kept: None,
         sequence: 64,
         optimizer: Optimizer::default(),
         objective: Objective::default(),

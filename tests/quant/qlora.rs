@@ -52,6 +52,7 @@ async fn compare(gpu: Rc<Gpu>, name: &str, kinds: &[usize], gradient_checkpointi
         let options = EngineOptions {
             method: Method::Adapter { resolved: Rc::new(adapter.resolved.clone()), loraplus_lr_ratio: 1.0 },
             gradient_checkpointing,
+            kept: None,
             sequence: 64,
             optimizer: Optimizer::default(),
             objective: Objective::default(),

@@ -39,9 +39,10 @@ impl Setup {
     }
 
     pub(super) fn train(&self, more: &str, out: &dyn OutputDirectory, observer: &mut dyn Observer) -> Result<Outcome> {
-        let mut text = format!(
-            "model_name_or_path: model\nfinetuning_type: full\ndataset: data\noutput_dir: out\nper_device_train_batch_size: 2\n{more}\n"
-        );
+        let mut text = format!("model_name_or_path: model\ndataset: data\noutput_dir: out\nper_device_train_batch_size: 2\n{more}\n");
+        if !more.contains("finetuning_type:") {
+            text += "finetuning_type: full\n";
+        }
         if !more.contains("learning_rate:") {
             text += "learning_rate: 1.0e-3\n";
         }

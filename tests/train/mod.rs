@@ -3,6 +3,7 @@
 mod beginnings;
 mod faults;
 mod keeping;
+mod kept;
 mod objectives;
 mod preference;
 mod schedule;

@@ -61,8 +61,14 @@ fn changed_losses_and_noise_equal_their_references() {
                 ..Objective::default()
             };
             let sequence = samples.iter().map(|sample| sample.ids.len()).max().unwrap_or(1);
-            let options =
-                EngineOptions { method: Method::Full, gradient_checkpointing: false, sequence, optimizer: Optimizer::default(), objective };
+            let options = EngineOptions {
+                method: Method::Full,
+                gradient_checkpointing: false,
+                kept: None,
+                sequence,
+                optimizer: Optimizer::default(),
+                objective,
+            };
             let mut engine = Engine::load(gpu(), &checkpoint, options).await.unwrap_or_else(|e| panic!("{name}: {e}"));
             let targets = batch.target_count() as f64;
             let seed = case["seed"].as_u64().expect("a seed") as u32;

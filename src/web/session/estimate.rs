@@ -26,13 +26,13 @@ impl Session {
         let run = Run::with(model, prepared.prepared.clone(), recipe, &PagePlaces { session: self, files: &files }).await?;
         let planned = run.plan(profile).await?;
         let (recipe, loader, memory) = (&run.input.recipe, &planned.loader, &planned.memory);
-        let obstacle = match memory.check(profile, planned.checkpointing()) {
+        let obstacle = match memory.check(profile, Some(planned.plan_options())) {
             Err(error @ Error::TooLittleMemory { .. }) => Some(error.to_string()),
             other => other.map(|()| None)?,
         };
         let parameters = run.model.parameters();
         let (_, trainable) = planned.finetuning.count();
-        let suggestions = memory.remedies(planned.checkpointing());
+        let suggestions = memory.remedies(Some(planned.plan_options()));
         let snapshots = recipe.save_total_limit.unwrap_or(1).max(1) as u64 + 1;
         let tokens = prepared.prepared.train.samples.iter().map(|s| s.ids.len() as u64).sum::<u64>();
         let epochs = loader.epoch_after(loader.total_steps());
@@ -160,6 +160,7 @@ fn suggestion(remedy: &Remedy, recipe: &Recipe, settings: &Settings) -> Suggesti
     let number = |n: usize| SettingValue::Number(n as f64);
     let changes = match remedy {
         Remedy::GradientCheckpointing => vec![("gradient_checkpointing", SettingValue::Flag(true))],
+        Remedy::HalfActivations => vec![("bf16", SettingValue::Flag(true))],
         Remedy::SmallerBatch if recipe.per_device_train_batch_size > 1 => {
             let batch = recipe.per_device_train_batch_size;
             let half = batch / 2;

@@ -56,14 +56,15 @@ function settings() {
   const optim = oneAt("optim", OPTIMIZERS, "adamw_torch");
   const bits = method === "lora" ? oneAt("bits", ["16", "8", "4"] as const, "16") : "16";
   const checkpointing = textAt("checkpointing", "") === "1";
-  const own: Settings = { finetuning_type: method, per_device_train_batch_size: batch, optim, gradient_checkpointing: checkpointing, ...(method === "lora" ? { lora_rank: 8 } : {}), ...(bits === "16" ? {} : { quantization_bit: Number(bits) }) };
+  const half = textAt("half", "") === "1";
+  const own: Settings = { finetuning_type: method, per_device_train_batch_size: batch, optim, gradient_checkpointing: checkpointing, bf16: half, ...(method === "lora" ? { lora_rank: 8 } : {}), ...(bits === "16" ? {} : { quantization_bit: Number(bits) }) };
   // As long as the device has to work for a step of it; only the memory is looked at.
   const task: Task = { name: "Lesson: memory", base: EMBEDDED, data: VILLAGE, recipe: recipeOf({ ...own, max_steps: 2, learning_rate: 1e-4 }) };
-  return { method, batch, tokens, optim, bits, checkpointing, own, task };
+  return { method, batch, tokens, optim, bits, checkpointing, half, own, task };
 }
 
 export function Memory() {
-  const { method, batch, tokens, optim, bits, checkpointing, own, task } = settings();
+  const { method, batch, tokens, optim, bits, checkpointing, half, own, task } = settings();
   const plans = useSignal<Partial<Record<Shape, ShapeMemory>>>({});
   const fault = useSignal<string | null>(null);
   measured.follow(task);
@@ -107,6 +108,7 @@ export function Memory() {
             <NumberField name={words.tokens} help={words.tokensHelp} value={tokens} least={8} most={8192} whole onChange={(value) => change({ tokens: value === null || value === TOKENS ? null : String(value) })} />
             <SelectField name={words.optimiser} help={words.optimiserHelp} value={optim} options={OPTIMIZERS.map((one) => [one, words.optimisers[one]] as const)} onChange={(value) => change({ optim: value === "adamw_torch" ? null : value })} />
             <SwitchField name={words.checkpointing} help={words.checkpointingHelp} value={checkpointing} onChange={(value) => change({ checkpointing: value ? "1" : null })} />
+            <SwitchField name={words.half} help={words.halfHelp} value={half} onChange={(value) => change({ half: value ? "1" : null })} />
           </div>
           {fault.value !== null && <Notice kind="error">{fault.value}</Notice>}
           <Bars plans={plans.value} />

@@ -37,6 +37,10 @@ export function Training() {
         of="gradient_checkpointing"
         {...words.saveMemory}
       />
+      <SwitchKey
+        of="bf16"
+        {...words.halfActivations}
+      />
     </section>
   );
 }

@@ -80,6 +80,10 @@ export const method = {
   batch: setting("Samples at once", "Larger batches use the GPU better, and need more memory."),
   accumulation: setting("Batches per step", "The gradients of this many batches are added before a step: a larger batch without more memory."),
   saveMemory: setting("Save memory", "Keeps the inputs of the layers only and computes the rest again: less memory, about a third more time."),
+  halfActivations: setting(
+    "Activations in 16 bits",
+    "What the backward pass will need waits in bfloat16: half of its memory, and gradients a little rounded. Everything is still computed in 32 bits.",
+  ),
   schedule: setting("Schedule", "How the learning rate changes over the run."),
   schedules: { cosine: "cosine", linear: "linear", constant: "constant", constant_with_warmup: "constant with warm-up" },
   warmup: setting("Warm-up", "The share of all steps in which the learning rate rises from 0."),

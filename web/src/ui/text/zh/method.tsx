@@ -55,6 +55,7 @@ export const method: typeof english = {
   batch: setting("每批样本数", "批次越大，GPU 利用得越充分，需要的内存也越多。"),
   accumulation: setting("每步批次数", "把这么多批次的梯度累积起来再更新一步：不增加内存，等于用了更大的批次。"),
   saveMemory: setting("节省内存", "梯度检查点：只保留各层的输入，其余重新计算。内存更少，时间约多三分之一。"),
+  halfActivations: setting("16 位激活值", "反向传播要用的激活值先以 bfloat16 保存：这部分内存减半，梯度略有舍入。计算仍然全部用 32 位。"),
   schedule: setting("学习率调度", "学习率在训练过程中怎样变化。"),
   schedules: { cosine: "余弦", linear: "线性", constant: "恒定", constant_with_warmup: "预热后恒定" },
   warmup: setting("预热", "学习率从 0 上升所占的步数比例。"),

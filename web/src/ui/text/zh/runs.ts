@@ -9,6 +9,7 @@ export const runs: typeof english = {
     per_device_train_batch_size: "每批样本数",
     gradient_accumulation_steps: "每步批次数",
     gradient_checkpointing: "节省内存",
+    bf16: "16 位激活值",
     lr_scheduler_type: "学习率调度",
     warmup_ratio: "预热",
     weight_decay: "权重衰减",

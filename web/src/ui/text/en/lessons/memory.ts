@@ -19,6 +19,8 @@ export const memory = {
   optimisers: { adamw_torch: "AdamW", adamw_8bit: "AdamW, 8 bits", sgd: "SGD" },
   checkpointing: "Gradient checkpointing",
   checkpointingHelp: "Forgets activations and computes them again when they are needed: less memory, about a third more time.",
+  half: "Activations in 16 bits",
+  halfHelp: "What waits for the backward pass is rounded to bfloat16: half of its memory, the same loss, gradients a little rounded.",
   planned: "Planned, then measured",
   plannedText: "The village model is here, so its plan can be held against a run: two steps with these settings, on the village’s questions.",
   measure: "Measure it",
@@ -30,6 +32,6 @@ export const memory = {
   sum: (name: string) => `${name}: `,
   why: [
     "Weights are there once. Whatever is trained has a gradient of its size and, with AdamW, two moments: full fine-tuning in 32 bits takes 16 bytes a parameter before the first example is read. LoRA trains so little that these almost vanish, and keeps the frozen weights in 16 bits.",
-    "Activations are what the forward pass has to remember for the backward pass; they grow with examples and tokens and do not care how much is trained. That is why LoRA alone does not help with long texts, and checkpointing, a smaller batch with accumulation, or a shorter cut does. A base in 8 or 4 bits (QLoRA) makes the weights smaller still, and a little wrong.",
+    "Activations are what the forward pass has to remember for the backward pass; they grow with examples and tokens and do not care how much is trained. That is why LoRA alone does not help with long texts, and checkpointing, activations in 16 bits, a smaller batch with accumulation, or a shorter cut does. A base in 8 or 4 bits (QLoRA) makes the weights smaller still, and a little wrong.",
   ],
 };
