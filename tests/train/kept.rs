@@ -57,7 +57,8 @@ fn twenty_steps_learn_as_in_f32_in_less_memory() {
     for checkpointing in ["", "\ngradient_checkpointing: true"] {
         let half = run(&format!("{RECIPE}\n{lora}\nbf16: true{checkpointing}"));
         let off = apart(&plain.losses, &half.losses);
-        assert!(off < 1e-2 && off > 0.0, "LoRA{checkpointing}: {off:.2e}");
+        // At this rate Adam makes steps of the smallest gradients, too.
+        assert!(off < 3e-2 && off > 0.0, "LoRA{checkpointing}: {off:.2e}");
         assert!(half.activations < plain.activations, "{} of {}", half.activations, plain.activations);
     }
 }
