@@ -2,12 +2,13 @@
 // language changes nothing else.
 import { AxeBuilder } from "@axe-core/playwright";
 import type { Page } from "@playwright/test";
-import { readFileSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "../../scripts/lib/host.mjs";
 import { firstLanguage, languageOf } from "../../web/src/ui/text/language.js";
 import { LESSONS } from "../../web/src/ui/learn/lessons.js";
 import { lessonList } from "../../web/src/ui/text/zh/lessonList.js";
+import { notice } from "../../web/src/ui/text/zh/notices.js";
 import { phrase, repair } from "../../web/src/ui/text/zh/sentences.js";
 import { expect, test } from "./ui/test.js";
 
@@ -15,7 +16,7 @@ import { expect, test } from "./ui/test.js";
 const NAMES = new Set(
   (
     "rootstock english lora dora rslora gpu webgpu hugging face peft transformers vllm llama llama.cpp llama-factory gguf safetensors json lines csv tsv txt jsonl yaml zip nan " +
-    "alpha dropout all sft dpo kto pt instruction prompt messages chosen rejected label tag pref beta float16 float32 bfloat16 nf4 user assistant rope dtype " +
+    "alpha dropout all sft dpo kto pt instruction prompt messages chosen rejected label tag pref beta float16 float32 bfloat16 nf4 ollama lm studio user assistant rope dtype " +
     // units
     "kb mb gb " +
     // of the scripted worker: its device, its model, its runs, their settings
@@ -44,6 +45,37 @@ async function latin(page: Page): Promise<string[]> {
   });
   return [...new Set(words)].filter((word) => !NAMES.has(word.toLowerCase()));
 }
+
+/** What the core remarks on recipes, data and runs, as its sources write it: values are in braces. */
+function remarks(): string[] {
+  const literal = String.raw`"((?:[^"\\]|\\[\s\S])*)"`;
+  const before = String.raw`(?:notices\s*\.push\(\s*(?:format!\(\s*)?|Event::Notice\(\s*(?:format!\(\s*)?)`;
+  const found: string[] = [];
+  for (const folder of ["config", "data", "train", "plan"]) {
+    const files = readdirSync(join(root, "src", folder), { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".rs"));
+    for (const name of files) {
+      const code = readFileSync(join(root, "src", folder, name), "utf8").split("#[cfg(test)]")[0] ?? "";
+      for (const [, text = ""] of code.matchAll(new RegExp(before + literal, "g"))) {
+        found.push(text.replaceAll(/\\\n\s*/g, "").replaceAll(/\\(.)/g, "$1"));
+      }
+    }
+  }
+  return found;
+}
+
+/** Of base and adapters added up in memory, of folders and of programs' files: the page has none of them. */
+const NOT_ON_THE_PAGE = /^the model that is trained on is|^the tokens of/;
+
+test("every remark of the core is known in Chinese", () => {
+  const all = remarks().filter((remark) => !NOT_ON_THE_PAGE.test(remark));
+  expect(all.length, "remarks found in src").toBeGreaterThan(30);
+  // A value that any of the patterns takes: counts, names.
+  const fill = (remark: string, word: string) => remark.replaceAll(/\{(\w*)(?::[^}]*)?\}/g, (_braces, name: string) => (["which", "name", "written"].includes(name) ? word : "7"));
+  const filled = (remark: string) => ["7", "good", "tabs", "; it is saved with the trained model"].map((word) => fill(remark, word));
+  expect(all.filter((remark) => !filled(remark).some((words) => notice(words) !== null))).toEqual([]);
+  expect(notice("12 of 40 records are longer than cutoff_len (128) and were cut")).toBe("40 条记录中有 12 条超过 cutoff_len（128），已被截断。");
+  expect(notice("without effect, as they belong to stage kto: kto_chosen_weight")).toBe("不起作用，因为它们属于阶段 kto：kto_chosen_weight。");
+});
 
 /** Goes through all steps; `at` is called on each. */
 async function allSteps(page: Page, at: (name: string) => Promise<void>): Promise<void> {

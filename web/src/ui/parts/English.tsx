@@ -2,7 +2,7 @@
 import type { Finding } from "rootstock";
 import type { Said } from "../state/faults.js";
 import type { RunNotice } from "../state/run.js";
-import { findingWords, progressWords, repairWords } from "../text/core.js";
+import { findingWords, noticeWords, progressWords, repairWords } from "../text/core.js";
 import { text } from "../text/index.js";
 import { language } from "../text/language.js";
 
@@ -51,9 +51,21 @@ export function RepairWords({ finding }: { finding: Finding }) {
   return <small class="line">{text.check.repair(words)}</small>;
 }
 
+/** What the core remarks on a recipe, on data or on a run. */
+export function RemarkWords({ children: words }: { children: string }) {
+  const known = noticeWords(words);
+  return known === null ? <English>{words}</English> : <>{known}</>;
+}
+
+/** What a repair did. */
+export function DoneWords({ children: words }: { children: string }) {
+  const known = repairWords(words);
+  return known === null ? <English>{words}</English> : <>{known}</>;
+}
+
 /** A notice of a run. */
 export function NoticeWords({ of: notice }: { of: RunNotice }) {
-  return "page" in notice ? <>{notice.page()}</> : <English>{notice.core}</English>;
+  return "page" in notice ? <>{notice.page()}</> : <RemarkWords>{notice.core}</RemarkWords>;
 }
 
 /** What is being done. */

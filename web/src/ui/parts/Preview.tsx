@@ -4,7 +4,7 @@ import { count, counted, percent } from "../numbers.js";
 import { showMore } from "../state/data.js";
 import { Button } from "./Button.js";
 import { Notice, Tag } from "./Notice.js";
-import { English } from "./English.js";
+import { RemarkWords } from "./English.js";
 import { text } from "../text/index.js";
 
 /** Below this number of samples, the page says that they are few. */
@@ -28,7 +28,7 @@ export function Preview({ preview, busy }: { preview: Shown; busy: boolean }) {
       </dl>
       {preview.notices.map((notice) => (
         <Notice key={notice} kind="warning">
-          <English>{notice}</English>
+          <RemarkWords>{notice}</RemarkWords>
         </Notice>
       ))}
       {preview.samples < FEW && (

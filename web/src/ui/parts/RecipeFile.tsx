@@ -6,7 +6,7 @@ import { notes, readRecipe, settled } from "../state/recipe.js";
 import { save } from "../save.js";
 import { Button } from "./Button.js";
 import { Notice } from "./Notice.js";
-import { English } from "./English.js";
+import { RemarkWords } from "./English.js";
 import { text } from "../text/index.js";
 
 /** The settings without what only this browser knows: the id of a stored adapter. */
@@ -53,7 +53,7 @@ export function RecipeFile() {
             <ul>
               {notes.value.map((note) => (
                 <li key={note}>
-                  <English>{note}</English>
+                  <RemarkWords>{note}</RemarkWords>
                 </li>
               ))}
             </ul>

@@ -6,7 +6,7 @@ import { Button } from "../parts/Button.js";
 import { Notice, Tag, type Kind } from "../parts/Notice.js";
 import { Missing, Onward } from "../parts/Onward.js";
 import { base, cancelOpening, opening, readAll, readWhole, repair, repaired } from "../state/base.js";
-import { English, FindingWords, RepairWords } from "../parts/English.js";
+import { DoneWords, FindingWords, RepairWords } from "../parts/English.js";
 import { text } from "../text/index.js";
 
 const VERDICTS: Record<Base["report"]["verdict"], Kind> = { ready: "good", repairable: "warning", unusable: "error" };
@@ -59,7 +59,7 @@ export function CheckStep() {
           <ul class="plain">
             {repaired.value.map((done) => (
               <li key={done}>
-                <English>{done}</English>
+                <DoneWords>{done}</DoneWords>
               </li>
             ))}
           </ul>

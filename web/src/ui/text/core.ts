@@ -26,6 +26,11 @@ export function findingWords({ code, message, pattern, values }: Finding): { wor
   return { words, whole: !ENGLISH.test(words.replaceAll(/`[^`]*`|“[^”]*”/g, "")) };
 }
 
+/** What the core remarks on recipes, data and runs, or `null` where the catalogue does not know it. */
+export function noticeWords(words: string): string | null {
+  return text.core?.notice(words) ?? null;
+}
+
 /** How a finding is repaired, or `null` where the catalogue does not know it. */
 export function repairWords(repair: string): string | null {
   return text.core?.repair(repair) ?? null;

@@ -61,6 +61,8 @@ async function show(next: Language): Promise<void> {
     language.value = next;
   });
   document.documentElement.lang = LANGUAGES[next].tag;
+  // What the page is called where it is installed as an app.
+  document.querySelector("link[rel=manifest]")?.setAttribute("href", next === "en" ? "./manifest.webmanifest" : `./manifest.${next}.webmanifest`);
 }
 
 /**

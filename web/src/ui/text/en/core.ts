@@ -12,6 +12,8 @@ interface Core {
   sentences: Record<string, (...values: string[]) => string>;
   /** How a finding is repaired, from the core's words; `null` where it is not known. */
   repair: (words: string) => string | null;
+  /** What it remarks on recipes, data and runs, from its own words; `null` where they are not known. */
+  notice: (words: string) => string | null;
 }
 
 export const core: Core | null = null as Core | null;

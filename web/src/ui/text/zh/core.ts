@@ -1,6 +1,7 @@
 import type { Place } from "rootstock";
 import type { core as english } from "../en/core.js";
 import { findings } from "./findings.js";
+import { notice } from "./notices.js";
 import { repair, sentences } from "./sentences.js";
 
 const inFile = ({ file }: Place) => (file === undefined ? "" : `${file}：`);
@@ -40,6 +41,7 @@ export const core: NonNullable<typeof english> = {
     Opening: "正在打开",
     "Reading every weight": "正在读取全部权重",
     Repairing: "正在修复",
+    "Writing the GGUF file": "正在写入 GGUF 文件",
     Starting: "正在开始",
     Measuring: "正在测量",
     Writing: "正在写入",
@@ -64,4 +66,5 @@ export const core: NonNullable<typeof english> = {
   findings,
   sentences,
   repair,
+  notice,
 };
