@@ -38,6 +38,19 @@ async function takeHome(page: Page, name: string, base?: string): Promise<string
   return join(folder, inside);
 }
 
+/** Takes the result home as a GGUF file. */
+async function takeGguf(page: Page, type: string): Promise<string> {
+  await page.evaluate(() => Reflect.deleteProperty(globalThis, "showSaveFilePicker"));
+  await page.getByRole("radio", { name: type, exact: true }).check();
+  const download = page.waitForEvent("download", patient);
+  await page.getByRole("button", { name: "Download the GGUF file" }).click();
+  const file = await download;
+  expect(file.suggestedFilename()).toMatch(/^[\w.-]+\.gguf$/);
+  const place = join(downloads, file.suggestedFilename());
+  await file.saveAs(place);
+  return place;
+}
+
 /** `rootstock validate`; it exits with 1 for anything but ready, and prints its report all the same. */
 function judge(directory: string, base?: string): Report {
   const { stdout } = spawnSync(nativeProgram(), ["--quiet", "validate", directory, "--json", ...(base ? ["--base", base] : [])], { encoding: "utf8" });
@@ -84,7 +97,38 @@ test("full fine-tuning, LoRA on its result, chat, merge, and home", async ({ pag
 
   await page.getByRole("button", { name: "Merge into the base" }).click();
   await expect(page.getByText("the merge of an adapter into")).toBeVisible(patient);
+  // Merging rounds the weights and changes nothing else.
+  const losses = page.getByRole("table", { name: /^Loss before and after the merge, on \d+ held-out samples/ });
+  const of = async (model: RegExp) => Number(await losses.getByRole("row", { name: model }).getByRole("cell").innerText());
+  const [alone, before, after] = [await of(/^Base \d/), await of(/^Base and adapter/), await of(/^Merged/)];
+  expect(Math.abs(alone - before), "the adapter changes something").toBeGreaterThan(0.001);
+  expect(Math.abs(after - before), `${before} before, ${after} after`).toBeLessThan(0.02);
   await takeHome(page, "merged");
+  const merged = await takeGguf(page, "Q8_0");
+  expect(judge(merged).verdict, "the file is a model again").toBe("ready");
+});
+
+test("clicked pairs are learned from by stage dpo", async ({ page }) => {
+  await openVillage(page);
+  await page.goto("/page/#/use");
+  const part = page.getByRole("region", { name: "Which answer is better?" });
+  await part.getByLabel("How much it dares").fill("2");
+  for (const asked of ["Where does Anna live?", "Who bakes the bread?"]) {
+    await part.getByLabel("Question to answer twice").fill(asked);
+    await page.keyboard.press("Enter");
+    await expect(part.getByRole("button", { name: /^The better one/ })).toHaveCount(2, patient);
+    await part.getByRole("button", { name: /^The better one/ }).first().click();
+  }
+  await expect(part.getByText("2 pairs, kept in this browser")).toBeVisible();
+  await part.getByRole("button", { name: "Learn from them" }).click();
+  await expect(page.getByLabel("What is learnt")).toHaveValue("dpo", patient);
+  await expect(page.getByText(/^Sample 1/)).toBeVisible(patient);
+  await next(page, "Method");
+  await train(page, { steps: 4, snapshot: 4 });
+  await expect(page.getByText("Done. Step 4 of 4")).toBeVisible(patient);
+  // The model has learned to tell the answers apart: before the first step the preferred one gains nothing over the other.
+  const margin = async () => Number(await page.locator("dl[aria-label='The answers'] dt:text-is('Margin') + dd").innerText());
+  await expect.poll(margin).toBeGreaterThan(0);
 });
 
 test("a reloaded tab tells of its run and goes on", async ({ page }) => {

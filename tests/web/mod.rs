@@ -14,8 +14,10 @@ use rootstock::checkpoint::Checkpoint;
 use rootstock::gguf::{OutType, write_model};
 use rootstock::gpu::DeviceChoice;
 use rootstock::platform::{Directory, MemoryDirectory, OutputDirectory, block_on, open_directory};
+use rootstock::validate::Verdict;
 use rootstock::web::messages::{
-    BaseSource, ChatMessage, Columns, DataFile, DataSource, Event, Reply, Request, Samples, Sampling, SettingValue, Settings, Unit, Which,
+    BaseSource, ChatMessage, Columns, DataFile, DataSource, Event, GgufType, Reply, Request, Samples, Sampling, SettingValue, Settings,
+    Unit, Which,
 };
 use rootstock::web::session::{Call, Session};
 
@@ -305,6 +307,36 @@ fn a_lost_device_is_said_and_the_run_goes_on_by_itself() {
     assert_eq!(all, expected, "the third step came twice, with the same bits");
 }
 
+/// Takes a kept result as GGUF files, which are models again, and leaves nothing behind.
+fn takes_home_as_gguf(page: &Page, id: &str, adapter: bool) {
+    for outtype in [GgufType::F16, GgufType::Q4_0] {
+        let request = Request::Gguf { id: id.into(), outtype, alone: false };
+        let (reply, events) = page.try_call(request, |_| {}).unwrap_or_else(|e| panic!("{e}"));
+        let Reply::Gguf(made) = reply else { panic!("{reply:?}") };
+        assert!(events.iter().any(|e| matches!(e, Event::Progress { progress } if progress.what == "Writing the GGUF file")), "{events:?}");
+        let file = made.file;
+        let bytes = block_on(page.session.read_stored(&file.path.join("/"))).unwrap_or_else(|e| panic!("{e}"));
+        assert!(bytes.len() as u64 == file.bytes && bytes.starts_with(b"GGUF") && file.name.ends_with(".gguf"), "{file:?}");
+        let given = MemoryDirectory::new("given").with(&file.name, bytes);
+        let call = Call::new(1, Some(Rc::new(given)), Rc::new(|_| {}));
+        let open = Request::Open { source: BaseSource::Files { name: "home".into() } };
+        let other = Page::new();
+        let opened = block_on(other.session.handle(open, call)).unwrap_or_else(|e| panic!("{e}"));
+        assert!(matches!(&opened, Reply::Base(base) if base.report.verdict == Verdict::Ready), "{opened:?}");
+    }
+    let alone = Request::Gguf { id: id.into(), outtype: GgufType::F32, alone: true };
+    if adapter {
+        let Reply::Gguf(made) = page.call(alone) else { panic!("no file") };
+        let bytes = block_on(page.session.read_stored(&made.file.path.join("/"))).unwrap_or_else(|e| panic!("{e}"));
+        assert!(bytes.windows(18).any(|words| words == b"adapter.lora.alpha"), "it is an adapter");
+    } else {
+        assert!(page.fault(alone).contains("this is a whole model"));
+    }
+    page.call(Request::DropGguf { id: id.into() });
+    let left = block_on(page.store.list()).unwrap_or_else(|e| panic!("{e}"));
+    assert!(!left.iter().any(|entry| entry.name.ends_with(".gguf")), "{left:?}");
+}
+
 #[test]
 fn an_adapter_is_trained_goes_on_answers_and_is_merged() {
     let page = Page::new();
@@ -348,9 +380,21 @@ fn an_adapter_is_trained_goes_on_answers_and_is_merged() {
     };
     let (base, adapted) = (of(&page, Which::Base), of(&page, Which::Tuned));
     assert!(base.iter().zip(&adapted).any(|(b, a)| (b - a).abs() > 1e-3), "the adapter changes something");
+    // What a merge is judged by: the run's own samples, which it learned from where it held none out.
+    let adapter = ended.run.id.clone();
+    let score = |page: &Page, which| match page.call(Request::HeldOut { which, run: adapter.clone() }) {
+        Reply::HeldOut(score) => score,
+        other => panic!("{other:?}"),
+    };
+    let (alone, before) = (score(&page, Which::Base), score(&page, Which::Tuned));
+    assert!(alone.samples == 4 && !alone.held_out && before.loss < alone.loss - 0.01, "{alone:?} {before:?}");
+    takes_home_as_gguf(&page, &adapter, true);
     let Reply::Run(merged) = page.call(Request::Merge { adapted: false }) else { panic!("not merged") };
     assert!(merged.usable && merged.model && merged.finished, "{merged:?}");
     page.call(Request::Tuned { id: merged.id.clone() });
+    let after = score(&page, Which::Tuned);
+    assert!((after.loss - before.loss).abs() < 0.02, "{before:?} {after:?}");
+    takes_home_as_gguf(&page, &merged.id, false);
     let after = of(&page, Which::Tuned);
     let worst = adapted.iter().zip(&after).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
     // The merged weights are rounded to the base's bfloat16 or kept in f32; either is far below what the adapter changed.

@@ -183,6 +183,13 @@ pub enum Request {
         /// Samples are cut after so many tokens; without it, where the model's own limit is.
         cutoff_len: Option<usize>,
     },
+    /// How well a model predicts what a stored run held out, or what it learned from where it held nothing out.
+    HeldOut {
+        /// Which model: the base or the tuned one.
+        which: Which,
+        /// The run whose data it is.
+        run: String,
+    },
     /// A conversation as training sees it, token by token: what is learned, the loss, and what the model expected.
     Look {
         /// Which model.
@@ -232,6 +239,23 @@ pub enum Request {
         /// Its id.
         id: String,
     },
+    /// Writes a stored model or adapter as a GGUF file for llama.cpp, Ollama and LM Studio. The file takes room in this browser until
+    /// `drop_gguf`.
+    Gguf {
+        /// Its id.
+        id: String,
+        /// The type of the file's matrices.
+        outtype: GgufType,
+        /// Of an adapter: the adapter by itself instead of base and adapter in one.
+        #[serde(default)]
+        #[cfg_attr(test, ts(optional, as = "Option<bool>"))]
+        alone: bool,
+    },
+    /// Deletes the GGUF file of a stored run, once it was taken.
+    DropGguf {
+        /// Its id.
+        id: String,
+    },
     /// Cancels another request: a run ends after the present step with what it has, an answer with its text so far; others fail with a
     /// sentence.
     Cancel {
@@ -276,6 +300,7 @@ pub(super) struct Replies {
     chat: Answered,
     losses: Vec<TokenLoss>,
     evaluate: Score,
+    held_out: HeldOutScore,
     look: Vec<SeenToken>,
     adapt: Vec<String>,
     truncate: Truncated,
@@ -284,6 +309,8 @@ pub(super) struct Replies {
     adopt: Run,
     merge: Run,
     files: Vec<StoredFile>,
+    gguf: GgufFile,
+    drop_gguf: (),
     cancel: (),
 }
 
@@ -319,6 +346,8 @@ pub enum Reply {
     ShapeMemory(ShapeMemory),
     Deltas(Vec<Delta>),
     Files(Vec<StoredFile>),
+    HeldOut(HeldOutScore),
+    Gguf(GgufFile),
 }
 
 /// What happens while a request is worked on.

@@ -208,3 +208,40 @@ pub struct StoredFile {
     /// Where it lies in the origin's private file system: names from its root.
     pub path: Vec<String>,
 }
+
+/// The type of the matrices in a GGUF file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(TS))]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the format's own names")]
+pub enum GgufType {
+    F32,
+    F16,
+    Bf16,
+    #[serde(rename = "q8_0")]
+    Q8_0,
+    #[serde(rename = "q4_0")]
+    Q4_0,
+}
+
+/// A GGUF file that was written.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(TS))]
+pub struct GgufFile {
+    /// Where it is.
+    pub file: StoredFile,
+    /// What the format says otherwise than the model, a sentence each.
+    pub remarks: Vec<String>,
+}
+
+/// How well a model predicts a run's own samples.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(test, derive(TS))]
+pub struct HeldOutScore {
+    /// Mean loss a target token, in nats.
+    pub loss: f64,
+    /// Samples that were looked at.
+    pub samples: usize,
+    /// Whether the run held them out; else it learned from them.
+    pub held_out: bool,
+}

@@ -1,14 +1,16 @@
 //! How well a model predicts data that it did not learn from.
 
-use super::super::messages::{DataSource, Unit, Which};
-use super::{Call, Session};
+use super::super::messages::{DataSource, HeldOutScore, Unit, Which};
+use super::{Call, Session, data};
 use crate::data::{Encoding, LoadedRecords, check_fits_model, encode_records, load_datasets};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::train::Score;
 use crate::workflow::Places;
 
 /// Samples that are computed at a time, where the memory allows it.
 const BATCH: usize = 8;
+/// Samples of a run that are looked at: they tell models apart, and a large evaluation set would take longer than the merge.
+const LOOKED_AT: usize = 64;
 
 impl Session {
     /// Scores a model on data; samples are cut at `cutoff_len` tokens, or at what the model was made for.
@@ -25,5 +27,25 @@ impl Session {
         let gpu = self.gpu().await?;
         call.progress("Evaluating", 0, Some(encoded.samples.len() as u64), Unit::Samples);
         model.score(&gpu, &encoded.samples, BATCH).await
+    }
+
+    /// Scores a model on what a stored run held out, by its own data and settings; on what it learned from where it held nothing out.
+    pub(super) async fn held_out(&self, which: Which, id: &str, call: &Call) -> Result<HeldOutScore> {
+        let model = self.model_of(which, call).await?;
+        let (about, kept) = (self.about(id).await?, self.kept_data(id).await?);
+        let files = self.data_files(&kept.data, kept.evaluation.as_ref()).await?;
+        let recipe = data::recipe_for(&about.recipe, "m", &files)?;
+        call.progress("Reading the data", 0, None, Unit::Samples);
+        let prepared = model.prepare(&recipe, &files).await?;
+        let held_out = !prepared.eval.samples.is_empty();
+        let mut samples = if held_out { prepared.eval.samples } else { prepared.train.samples };
+        if samples.iter().any(|sample| sample.feedback.is_some()) {
+            return Err(Error::dataset(about.name, "its data are preferences, which have no loss of their own"));
+        }
+        samples.truncate(LOOKED_AT);
+        let gpu = self.gpu().await?;
+        call.progress("Evaluating", 0, Some(samples.len() as u64), Unit::Samples);
+        let score = call.unless_cancelled("the evaluation", model.score(&gpu, &samples, BATCH)).await?;
+        Ok(HeldOutScore { loss: score.loss, samples: samples.len(), held_out })
     }
 }

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::platform::{Directory, Entry, OutputDirectory, as_directory, write_json};
 use crate::train::{LogEntry, newest_checkpoint};
 
-const KEPT: &str = "kept";
+pub(super) const KEPT: &str = "kept";
 const ABOUT: &str = "about.json";
 const DATA: &str = "data.json";
 /// The output directory.

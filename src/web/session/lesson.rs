@@ -1,4 +1,4 @@
-//! The requests of lessons.
+//! The requests of lessons, and others that stand beside the way from a base to a result.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -20,6 +20,21 @@ impl Session {
                 Request::Truncate { rank } => Reply::Truncated(self.truncate(rank, call).await?),
                 Request::ShapeMemory { config, recipe, tokens } => Reply::ShapeMemory(self.shape_memory(&config, &recipe, tokens).await?),
                 _ => return Err(Error::out_of_turn("this is no request of a lesson")),
+            })
+        })
+    }
+
+    /// Handles a request about what a run would need or what becomes of it. On the heap, as above.
+    pub(super) fn beside<'a>(self: &'a Rc<Self>, request: Request, call: &'a Call) -> Pin<Box<dyn Future<Output = Result<Reply>> + 'a>> {
+        Box::pin(async move {
+            Ok(match request {
+                Request::HeldOut { which, run } => Reply::HeldOut(self.held_out(which, &run, call).await?),
+                Request::Gguf { id, outtype, alone } => Reply::Gguf(self.gguf(&id, outtype, alone, call).await?),
+                Request::DropGguf { id } => {
+                    self.drop_gguf(&id).await?;
+                    Reply::Nothing
+                }
+                _ => return Err(Error::out_of_turn("this is no request about a run")),
             })
         })
     }

@@ -11,6 +11,7 @@ mod data;
 mod delta;
 mod estimate;
 mod evaluate;
+mod home;
 mod keep;
 mod kept;
 mod lesson;
@@ -207,6 +208,7 @@ impl Session {
             Request::Adopt { name } => Reply::Run(self.adopt(&name, call).await?),
             Request::Merge { adapted } => Reply::Run(if adapted { self.merge_adapted(call).await? } else { self.merge(call).await? }),
             Request::Files { id } => Reply::Files(self.files_to_take(&id).await?),
+            request @ (Request::HeldOut { .. } | Request::Gguf { .. } | Request::DropGguf { .. }) => self.beside(request, call).await?,
             Request::Cancel { request } => {
                 self.cancel(request);
                 Reply::Nothing

@@ -86,7 +86,7 @@ impl Session {
     }
 
     /// The base that a stored run was started from. Unless it trains an adapter, its newest snapshot contains the whole model.
-    async fn base_of(&self, id: &str, about: &About, call: &Call) -> Result<Rc<OpenBase>> {
+    pub(super) async fn base_of(&self, id: &str, about: &About, call: &Call) -> Result<Rc<OpenBase>> {
         let open = self.base.borrow().clone();
         if let Some(open) = open.filter(|open| open.source == about.base) {
             return Ok(open);

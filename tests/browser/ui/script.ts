@@ -1,7 +1,7 @@
 // A worker by script: figures that look like those of the village model. Nothing is computed here, and nothing of this is in
 // the product; the address chooses what is told (`?gpu=none`, `?base=broken`, `?base=evil`, `?fits=no`,
 // `?runs=none`, `?runs=live`, `?data=long`, `?steps=5000`, `?answers=same`, `?storage=refused`, `?slowed=hidden`).
-import type { Base, BaseSource, CallOptions, Delta, Estimate, Event, Preview, Replies, Report, Request, Run, RunMethod } from "rootstock";
+import type { Base, BaseSource, CallOptions, Delta, Estimate, Event, Preview, Replies, Report, Request, Run, RunMethod, Settings } from "rootstock";
 import { Fault } from "rootstock";
 import type { Engine } from "../../../web/src/ui/state/engine.js";
 import { answer, broken, deltas, losses, ready, runEvents, tokens } from "./figures.js";
@@ -81,7 +81,7 @@ const answers: Answers = {
     return {
       trainable: lora ? Number(recipe["lora_rank"] ?? 8) * 5_280 : 1_051_776,
       parameters: 1_051_776,
-      memory: { weights: 4.2e6, gradients: lora ? 2e5 : 4.2e6, optimizer: lora ? 4e5 : 8.4e6, activations: 28e6, other: 1e6, peak: 46e6 },
+      memory: { weights: 4.2e6, gradients: lora ? 2e5 : 4.2e6, optimizer: lora ? 4e5 : 8.4e6, activations: 28e6, other: 1e6, peak: peakOf(recipe) },
       available: fits ? 1e9 : 40e6,
       fits,
       obstacle: fits ? null : "It needs 46.0 MB, and this device offers 40.0 MB.",
@@ -166,6 +166,12 @@ const answers: Answers = {
     { name: "config.json", bytes: 2, path: ["runs", "village-2", "config.json"] },
     { name: "model.safetensors", bytes: 8, path: ["runs", "village-2", "model.safetensors"] },
   ],
+  held_out: ({ which }) => ({ loss: which === "base" ? 2.5 : 0.412, samples: 64, held_out: true }),
+  gguf: ({ id, outtype, alone }) => ({
+    file: { name: `${id}.${alone === true ? "adapter" : outtype.toUpperCase()}.gguf`, bytes: 8, path: ["kept", id, "gguf", "model.gguf"] },
+    remarks: [],
+  }),
+  drop_gguf: () => null,
   cancel: () => null,
 };
 
@@ -177,6 +183,12 @@ export const script: Engine = {
     return answer(request, options);
   },
 };
+
+/** What a run takes: less with recomputed activations, and beside a base in fewer bits. */
+function peakOf(recipe: Settings): number {
+  const bits = recipe["quantization_bit"];
+  return (recipe["gradient_checkpointing"] === true ? 31e6 : 46e6) - (bits === 8 ? 1e6 : bits === 4 ? 2e6 : 0);
+}
 
 function nameOf(source: BaseSource): string {
   switch (source.kind) {

@@ -12,6 +12,7 @@ export {
   type EvaluateOptions,
   type GenerateOptions,
   type ModelOptions,
+  type GgufOptions,
   type PrepareOptions,
   type TrainOptions,
   type WorkOptions,

@@ -461,6 +461,31 @@ export type FindingCode = "not_a_model"
   | "adapter_weights"
   | "full_model_as_adapter";
 
+/** A GGUF file that was written. */
+export type GgufFile = {
+  /** Where it is. */
+  file: StoredFile,
+  /** What the format says otherwise than the model, a sentence each. */
+  remarks: Array<string>
+};
+
+/** The type of the matrices in a GGUF file. */
+export type GgufType = "f32"
+  | "f16"
+  | "bf16"
+  | "q8_0"
+  | "q4_0";
+
+/** How well a model predicts a run's own samples. */
+export type HeldOutScore = {
+  /** Mean loss a target token, in nats. */
+  loss: number,
+  /** Samples that were looked at. */
+  samples: number,
+  /** Whether the run held them out; else it learned from them. */
+  held_out: boolean
+};
+
 /** What a directory holds. */
 export type Kind = "model"
   | "adapter"
@@ -631,6 +656,7 @@ export type Replies = {
   chat: Answered,
   losses: Array<TokenLoss>,
   evaluate: Score,
+  held_out: HeldOutScore,
   look: Array<SeenToken>,
   adapt: Array<string>,
   truncate: Truncated,
@@ -639,6 +665,8 @@ export type Replies = {
   adopt: Run,
   merge: Run,
   files: Array<StoredFile>,
+  gguf: GgufFile,
+  drop_gguf: null,
   cancel: null
 };
 
@@ -819,6 +847,13 @@ export type Request = {
   cutoff_len: number | null
 }
   | {
+  "kind": "held_out",
+  /** Which model: the base or the tuned one. */
+  which: Which,
+  /** The run whose data it is. */
+  run: string
+}
+  | {
   "kind": "look",
   /** Which model. */
   which: Which,
@@ -863,6 +898,20 @@ export type Request = {
 }
   | {
   "kind": "files",
+  /** Its id. */
+  id: string
+}
+  | {
+  "kind": "gguf",
+  /** Its id. */
+  id: string,
+  /** The type of the file's matrices. */
+  outtype: GgufType,
+  /** Of an adapter: the adapter by itself instead of base and adapter in one. */
+  alone?: boolean
+}
+  | {
+  "kind": "drop_gguf",
   /** Its id. */
   id: string
 }

@@ -10,6 +10,7 @@ import type {
   Estimate,
   Event,
   Example,
+  GgufType,
   Preview,
   Progress,
   Repaired,
@@ -44,6 +45,14 @@ export interface PrepareOptions extends WorkOptions {
   first?: number;
   /** How many samples to show with their tokens; 3 without it. */
   count?: number;
+}
+
+/** What a GGUF file holds. */
+export interface GgufOptions extends WorkOptions {
+  /** The type of its matrices; f16 without it. */
+  type?: GgufType;
+  /** Of an adapter: the adapter by itself, instead of base and adapter in one. */
+  alone?: boolean;
 }
 
 /** What the model is asked while it learns. */
@@ -206,6 +215,21 @@ export class Rootstock {
   async files(run: string, options?: WorkOptions): Promise<ResultFile[]> {
     const stored = await this.#ask({ kind: "files", id: run }, options);
     return stored.map((file) => new ResultFile(this, file));
+  }
+
+  /**
+   * Writes a kept model, or base and adapter in one, as a GGUF file for llama.cpp, Ollama and LM Studio. It takes room in the browser until
+   * `dropGguf`.
+   */
+  async gguf(run: string, options: GgufOptions = {}): Promise<{ file: ResultFile; remarks: string[] }> {
+    const { type = "f16", alone = false } = options;
+    const { file, remarks } = await this.#ask({ kind: "gguf", id: run, outtype: type, alone }, options);
+    return { file: new ResultFile(this, file), remarks };
+  }
+
+  /** Deletes the GGUF file that was written of a kept run or model. */
+  async dropGguf(run: string, options?: WorkOptions): Promise<void> {
+    await this.#ask({ kind: "drop_gguf", id: run }, options);
   }
 
   /** Deletes a kept run or model. */

@@ -66,6 +66,16 @@ export async function saveZip(name: string, files: () => Promise<StoredFile[]>, 
   else save(`${name}.zip`, await new Response(zip).blob());
 }
 
+/** Saves one file that `make` writes, which happens after a place was chosen for it. */
+export async function saveMade(name: string, make: () => Promise<StoredFile>, on: OnWritten): Promise<void> {
+  const handle = await (globalThis as Pickers).showSaveFilePicker?.({ suggestedName: name });
+  const file = await make();
+  let done = 0;
+  const bytes = (await openStored(file)).stream().pipeThrough(counted((some) => on((done += some), file.bytes)));
+  if (handle) await bytes.pipeTo(await handle.createWritable());
+  else save(name, await new Response(bytes).blob());
+}
+
 async function* entries(folder: string, files: StoredFile[]) {
   for (const file of files) yield { name: `${folder}/${file.name}`, size: file.bytes, input: (await openStored(file)).stream() };
 }

@@ -6,7 +6,9 @@ import { measuring, estimate, estimateFault, estimating } from "../state/estimat
 import { set } from "../state/recipe.js";
 import { Button } from "./Button.js";
 import { Notice } from "./Notice.js";
-import { English, FaultWords } from "./English.js";
+import { FaultWords, RemarkWords } from "./English.js";
+import { Ways } from "./Ways.js";
+import { noticeWords } from "../text/core.js";
 import { text } from "../text/index.js";
 
 const PARTS = ["weights", "gradients", "optimizer", "activations", "other"] as const;
@@ -74,20 +76,21 @@ function Estimated({ estimate: { trainable, parameters, memory, available, fits,
       {fits ? (
         <Notice kind="good">{words.fits}</Notice>
       ) : (
-        <Notice kind="error">{obstacle === null ? words.doesNotFit : <English>{obstacle}</English>}</Notice>
+        <Notice kind="error">{obstacle === null ? words.doesNotFit : <RemarkWords>{obstacle}</RemarkWords>}</Notice>
       )}
       {notices.map((notice) => (
         <Notice key={notice} kind="info">
-          <English>{notice}</English>
+          <RemarkWords>{notice}</RemarkWords>
         </Notice>
       ))}
+      <Ways />
       {suggestions.length > 0 && (
         <ul class="stack tight">
           {suggestions.map(({ words: advice, set: keys }) => (
             <li class="row" key={advice}>
-              <English>{advice}</English>
+              <RemarkWords>{advice}</RemarkWords>
               {Object.keys(keys).length > 0 && (
-                <Button label={words.applyThis(advice)} onPress={() => set(keys)}>
+                <Button label={words.applyThis(noticeWords(advice) ?? advice)} onPress={() => set(keys)}>
                   {words.apply}
                 </Button>
               )}

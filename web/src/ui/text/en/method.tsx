@@ -1,5 +1,6 @@
 import type { Estimate, RunMethod } from "rootstock";
 import type { Method } from "../../state/recipe.js";
+import type { Way } from "../../state/ways.js";
 
 /** Of each method: its name, and what it means in a line. */
 const methods: Record<Method, { name: string; line: string }> = {
@@ -60,6 +61,18 @@ export const method = {
   ),
   fits: "It fits.",
   doesNotFit: "It does not fit into what this device offers.",
+  /** GPU memory in every way of training. */
+  ways: {
+    title: "Memory in every way of training",
+    caption: "Memory in every way of training, as planned for these data and settings. Press one to take it.",
+    way: "What learns",
+    kept: "Fast",
+    again: "Saving memory",
+    names: ({ method, bits }: Way) => (bits === null ? { full: "All parameters", freeze: "Some layers", lora: "LoRA" }[method] : `LoRA, base in ${bits} bits`),
+    label: (name: string, again: boolean, size: string, fits: boolean) =>
+      `${name}, ${again ? "saving memory" : "fast"}: ${size}${fits ? "" : ", more than the device offers"}`,
+    notHere: "Not with this model or these settings",
+  },
   apply: "Apply",
   applyThis: (words: string) => `Apply: ${words}`,
   recipe: "Recipe",

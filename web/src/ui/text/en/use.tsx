@@ -1,4 +1,4 @@
-import type { Which } from "rootstock";
+import type { GgufType, Which } from "rootstock";
 
 /** What the models are called that a question goes to. */
 const models: Record<Which, string> = { base: "Base", tuned: "Tuned", learning: "Learning", adapted: "Adapted" };
@@ -9,6 +9,7 @@ export const use = {
   /** What a result is made of, after “Your model is ready:”. */
   whatItIs: (name: string, kind: "merge" | "model" | "adapter", base: string, data: string | null) =>
     `${name}, ${kind === "merge" ? `the merge of an adapter into ${base}` : `${kind === "model" ? "a whole model, tuned from" : "an adapter on"} ${base}`}${data === null ? "" : `, trained on ${data}`}.`,
+  parts: "On this step",
   baseForLora: "Use as the base for LoRA",
   trainFurtherIt: "Train it further",
   noResult: "No result is chosen yet: you can talk to the base, or choose a run below.",
@@ -73,6 +74,32 @@ export const use = {
   takeHome: "Take it home",
   adapterHome: "The adapter in PEFT’s format, for use beside its base. Merged, it becomes a whole model that needs no base.",
   modelHome: "A whole Hugging Face folder: transformers, vLLM and llama.cpp’s converter load it.",
+  asFolder: "As a Hugging Face folder",
+  asAdapter: "As a PEFT adapter",
+  gguf: {
+    title: "As a GGUF file",
+    about: (model: boolean) => `One file for llama.cpp, Ollama and LM Studio${model ? "" : ": base and adapter in one, or the adapter by itself"}.`,
+    type: "Type of the file’s matrices",
+    adapter: "adapter alone",
+    types: {
+      f16: "16 bits: half the size of F32, hardly any rounding.",
+      bf16: "16 bits in bfloat16: what most bases are stored in.",
+      f32: "32 bits: no rounding at all.",
+      q8_0: "8 bits: half of F16, hardly any loss.",
+      q4_0: "4 bits: the smallest, and a little worse.",
+      adapter: "The small matrices in 32 bits; llama.cpp puts them on the base with --lora.",
+    } satisfies Record<GgufType | "adapter", string>,
+    take: "Download the GGUF file",
+  },
+  merging: {
+    caption: (samples: number, heldOut: boolean) =>
+      `Loss before and after the merge, on ${samples} ${heldOut ? "held-out samples of the run" : "samples that the run learned from"}`,
+    model: "Model",
+    loss: "Loss a token",
+    base: "Base",
+    before: "Base and adapter, before",
+    after: "Merged, after",
+  },
   zip: "Download as zip",
   folder: "Save as a folder …",
   merge: "Merge into the base",
