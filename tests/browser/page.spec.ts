@@ -4,6 +4,7 @@ import { AxeBuilder } from "@axe-core/playwright";
 import { expect, type Page } from "@playwright/test";
 import { openVillage, step, test, title } from "./ui/test.js";
 import { wellMade } from "./well-made.js";
+import { CATEGORIES, mainThreadTasks } from "./trace.js";
 
 /** Goes through all steps; `at` is called on each. */
 async function allSteps(page: Page, at: (name: string) => Promise<void>): Promise<void> {
@@ -226,8 +227,7 @@ test("a run is paused, goes on and is stopped; a full run becomes the base for L
 test("thousands of points: no task of the page takes over 50 ms", async ({ page, browser }) => {
   await openVillage(page, "?steps=8000&wait=4");
   await step(page, "Train");
-  // What a task computes, not how long it takes on the wall: other programs on the same cores stretch that at will.
-  await browser.startTracing(page, { categories: ["toplevel", "disabled-by-default-lifecycle"] });
+  await browser.startTracing(page, { categories: CATEGORIES });
   await page.getByRole("button", { name: "Start training" }).click();
   await expect(page.getByRole("link", { name: "Next: Use" })).toBeVisible({ timeout: 60_000 });
   const tasks = mainThreadTasks(await browser.stopTracing());
@@ -236,25 +236,6 @@ test("thousands of points: no task of the page takes over 50 ms", async ({ page,
   expect(tasks.length, "the page was watched").toBeGreaterThan(500);
   expect(tasks.filter((ms) => ms > 50)).toEqual([]);
 });
-
-interface TraceEvent {
-  name: string;
-  ph: string;
-  pid: number;
-  tid: number;
-  /** Microseconds of processor time. */
-  tdur?: number;
-  args?: { name?: string };
-}
-
-/** Milliseconds of processor time of every task on a page's main thread. */
-function mainThreadTasks(trace: Buffer): number[] {
-  const { traceEvents } = JSON.parse(trace.toString()) as { traceEvents: TraceEvent[] };
-  const named = traceEvents.filter(({ name, args }) => name === "thread_name" && args?.name === "CrRendererMain");
-  const main = new Set(named.map(({ pid, tid }) => `${pid} ${tid}`));
-  const tasks = traceEvents.filter(({ name, ph, pid, tid }) => name === "ThreadControllerImpl::RunTask" && ph === "X" && main.has(`${pid} ${tid}`));
-  return tasks.flatMap(({ tdur }) => (tdur === undefined ? [] : [tdur / 1000]));
-}
 
 test("the speed of the device is measured when asked for, and copied as text", async ({ page, context }) => {
   await context.grantPermissions(["clipboard-read", "clipboard-write"]);

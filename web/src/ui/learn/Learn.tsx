@@ -61,8 +61,8 @@ function List() {
             </li>
           );
         })}
+        <li class="all soft">{lessonText.frame.all(counted(minutes, "minute"))}</li>
       </ol>
-      <p class="soft spaced">{lessonText.frame.all(counted(minutes, "minute"))}</p>
     </>
   );
 }

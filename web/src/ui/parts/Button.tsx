@@ -35,7 +35,7 @@ export function Button({ kind = "plain", onPress, disabled = false, label, expan
       type="button"
       class="button"
       data-kind={kind}
-      data-small={small}
+      data-small={small || undefined}
       disabled={disabled}
       aria-busy={busy.value}
       aria-label={label}

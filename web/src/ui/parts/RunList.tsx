@@ -8,7 +8,6 @@ import { Button } from "./Button.js";
 import { Tag } from "./Notice.js";
 import { text } from "../text/index.js";
 
-
 interface RunListProps {
   actions: (run: Run) => ComponentChildren;
   only?: (run: Run) => boolean;
@@ -72,8 +71,8 @@ export function RunList({ actions, only }: RunListProps) {
   );
 }
 
-/** A run's held-out loss, time and size: three cells of a row. */
-export function Outcome({ run }: { run: Run }) {
+/** A run's held-out loss, time and size: three cells of a row, or two where room is dear. */
+export function Outcome({ run, together = false }: { run: Run; together?: boolean }) {
   return (
     <>
       <td class="number" data-name={text.runs.narrow.heldOut}>
@@ -81,10 +80,17 @@ export function Outcome({ run }: { run: Run }) {
       </td>
       <td class="number" data-name={text.runs.narrow.time}>
         {run.seconds === null ? "–" : duration(run.seconds)}
+        {together && (
+          <small class="line" title={sizeWords(run)}>
+            {bytes(run.bytes)}
+          </small>
+        )}
       </td>
-      <td class="number" data-name={text.runs.narrow.size} title={sizeWords(run)}>
-        {bytes(run.bytes)}
-      </td>
+      {!together && (
+        <td class="number" data-name={text.runs.narrow.size} title={sizeWords(run)}>
+          {bytes(run.bytes)}
+        </td>
+      )}
     </>
   );
 }
@@ -177,22 +183,22 @@ function stepsOf({ step, steps, finished }: Run): string {
 }
 
 /** A delete button that asks for confirmation in place. */
-export function Delete({ run }: { run: Run }) {
+export function Delete({ run, small = false }: { run: Run; small?: boolean }) {
   const words = text.runs;
   const asked = useSignal(false);
   if (!asked.value) {
     return (
-      <Button kind="danger" label={words.deleteRun(run.name)} onPress={() => (asked.value = true)}>
+      <Button kind="danger" small={small} label={words.deleteRun(run.name)} onPress={() => (asked.value = true)}>
         {words.delete}
       </Button>
     );
   }
   return (
     <>
-      <Button kind="danger" label={words.reallyDeleteRun(run.name)} onPress={() => removeRun(run.id)}>
+      <Button kind="danger" small={small} label={words.reallyDeleteRun(run.name)} onPress={() => removeRun(run.id)}>
         {words.reallyDelete}
       </Button>
-      <Button kind="quiet" onPress={() => (asked.value = false)}>
+      <Button kind="quiet" small={small} onPress={() => (asked.value = false)}>
         {words.keep}
       </Button>
     </>

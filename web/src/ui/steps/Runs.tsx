@@ -58,7 +58,6 @@ export function Runs() {
                 <span class="unseen">{words.curve}</span>
               </th>
               <th scope="col">{words.run}</th>
-              <th scope="col">{words.method}</th>
               <th scope="col">{words.differs}</th>
               <th scope="col" class="number">
                 {words.steps}
@@ -70,10 +69,7 @@ export function Runs() {
                 {words.heldOut}
               </th>
               <th scope="col" class="number">
-                {words.time}
-              </th>
-              <th scope="col" class="number">
-                {words.size}
+                {words.timeAndSize}
               </th>
               <th scope="col">
                 <span class="unseen">{words.whatToDo}</span>
@@ -93,8 +89,7 @@ export function Runs() {
                 <th scope="row">
                   <RunName run={run} />
                 </th>
-                <td>{text.method.short[run.method]}</td>
-                <td data-name={words.narrow.differs}>
+                <td>
                   <Different run={run} keys={different} />
                   {!run.live && <Notes run={run} />}
                 </td>
@@ -104,9 +99,9 @@ export function Runs() {
                 <td class="number" data-name={words.narrow.trainingLoss}>
                   {run.train_loss === null ? "–" : run.train_loss.toFixed(3)}
                 </td>
-                <Outcome run={run} />
+                <Outcome run={run} together />
                 <td>
-                  <div class="row end">
+                  <div class="row">
                     {!run.live && run.usable && (
                       <Button label={text.use.tryRun(run.name)} onPress={() => choose(run.id).then(() => go("use"))}>
                         {text.use.try}
@@ -115,12 +110,14 @@ export function Runs() {
                     <Button label={words.takeSettings(run.name)} onPress={() => take(run)}>
                       {words.itsSettings}
                     </Button>
+                  </div>
+                  <div class="row rarer">
                     {!run.live && run.step > 0 && (
-                      <Button label={text.results.recorded.takeOf(run.name)} onPress={() => takeRecording(run)}>
+                      <Button kind="quiet" small label={text.results.recorded.takeOf(run.name)} onPress={() => takeRecording(run)}>
                         {text.results.recorded.take}
                       </Button>
                     )}
-                    {!run.live && <Delete run={run} />}
+                    {!run.live && <Delete run={run} small />}
                   </div>
                 </td>
               </tr>
@@ -159,6 +156,7 @@ function Different({ run, keys }: { run: Run; keys: readonly string[] }) {
   const own = keys.filter((key) => run.recipe[key] !== undefined);
   return (
     <>
+      <span class="line">{text.method.short[run.method]}</span>
       {text.runs.dataAndBase(run.data === null ? null : dataWords(run.data), modelWords(run.base))}
       {own.length > 0 && (
         <small class="line">

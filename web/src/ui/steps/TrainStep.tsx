@@ -1,4 +1,5 @@
 import { useEffect, useRef } from "preact/hooks";
+import { useSignal } from "@preact/signals";
 import { bytes, counted, duration, short } from "../numbers.js";
 import { Busy } from "../parts/Busy.js";
 import { Button } from "../parts/Button.js";
@@ -8,7 +9,7 @@ import { Notice } from "../parts/Notice.js";
 import { Missing, Onward } from "../parts/Onward.js";
 import { RecordedNotice } from "../parts/Recorded.js";
 import { RunList } from "../parts/RunList.js";
-import { AskLearning } from "../parts/train/AskLearning.js";
+import { Ways } from "../parts/Ways.js";
 import { Live } from "../parts/train/Live.js";
 import { device } from "../state/device.js";
 import { base, interrupted, keepStorage, opening, ready, runs, storage } from "../state/base.js";
@@ -51,7 +52,6 @@ export function TrainStep() {
         </div>
       )}
       {shows && <Live />}
-      {active.value && <AskLearning />}
       {!active.value && device.value !== null && (
         <div class={shows ? "part" : undefined}>
           {missing ? (
@@ -104,6 +104,7 @@ function Before() {
         {plan !== null && plan.answers > 0 && <AnswersPlanned answers={plan.answers} seconds={plan.answer_seconds} whole={plan.seconds} />}
       </p>
       <SampleSettings />
+      {plan !== null && <OtherWays />}
       <div class="row">
         <Button kind={again ? "plain" : "first"} disabled={!fits || wrong !== null} onPress={startHere}>
           {again ? words.startAnother : words.start}
@@ -114,6 +115,17 @@ function Before() {
         <small>{words.keptHere}</small>
       )}
     </section>
+  );
+}
+
+/** Planned when they are looked at. */
+function OtherWays() {
+  const open = useSignal(false);
+  return (
+    <details onToggle={({ currentTarget }) => (open.value = currentTarget.open)}>
+      <summary>{text.method.ways.title}</summary>
+      {open.value && <Ways />}
+    </details>
   );
 }
 

@@ -2,6 +2,7 @@ import { modelFolder, type Run } from "rootstock";
 import { dataWords } from "../names.js";
 import { Button } from "../parts/Button.js";
 import { Chat } from "../parts/Chat.js";
+import { Contents } from "../parts/Contents.js";
 import { Deltas } from "../parts/Deltas.js";
 import { Drop } from "../parts/Drop.js";
 import { HeatMap } from "../parts/HeatMap.js";
@@ -21,6 +22,20 @@ import { text } from "../text/index.js";
 /** What a result is made of. */
 function whatItIs({ name, model, base, data, method }: Run): string {
   return text.use.whatItIs(name, method === "merge" ? "merge" : model ? "model" : "adapter", base, data === null ? null : dataWords(data));
+}
+
+/** The parts that the step shows, in their order. */
+function partsOf(result: boolean, base: boolean): (readonly [string, string])[] {
+  const { use, results } = text;
+  return [
+    ["chat", use.talk],
+    ...(result ? [["home", use.takeHome] as const] : []),
+    ["prefer", results.prefer.title],
+    ["heat", use.surprised],
+    ...(result ? [["deltas", use.update] as const] : []),
+    ...(base ? [["stack", results.stack.title] as const, ["back", use.bringBack] as const] : []),
+    ["others", use.otherRuns],
+  ];
 }
 
 export function UseStep() {
@@ -50,9 +65,11 @@ export function UseStep() {
       ) : (
         whole && <Notice kind="info">{words.noResult}</Notice>
       )}
+      {whole && <Contents label={words.parts} parts={partsOf(result !== null, ready.value)} />}
       {whole ? (
         <>
           <Chat />
+          {result && <TakeHome key={result.id} run={result} />}
           <Prefer />
           <HeatMap />
         </>
@@ -60,11 +77,10 @@ export function UseStep() {
         <Missing to="base">{words.noModel}</Missing>
       )}
       {result && <Deltas key={result.id} />}
-      {result && <TakeHome key={result.id} run={result} />}
       {ready.value && <Stack />}
       {ready.value && (
         <section class="part">
-          <h2>{words.bringBack}</h2>
+          <h2 id="back">{words.bringBack}</h2>
           <p>{words.bringBackText}</p>
           <Drop
             folders
@@ -78,7 +94,7 @@ export function UseStep() {
         </section>
       )}
       <section class="part">
-        <h2>{words.otherRuns}</h2>
+        <h2 id="others">{words.otherRuns}</h2>
         <p>{words.otherRunsText}</p>
         <RunList
           only={(run) => run.usable && run.id !== result?.id}

@@ -1,3 +1,4 @@
+import { computed } from "@preact/signals";
 import { count } from "../../numbers.js";
 import { asked } from "../../state/questions.js";
 import { active, phase } from "../../state/phase.js";
@@ -9,12 +10,17 @@ import { text } from "../../text/index.js";
 
 const WHEN = (step: number) => (step === 0 ? text.train.beforeFirst : text.train.afterStep(count(step)));
 
+/** What the shown run is asked: its own prompts, and others that it has answered. */
+export const prompts = computed(() => {
+  const answered = samples.value.map(({ prompt }) => prompt).toReversed();
+  const now = writing.value ? [writing.value.prompt] : [];
+  return [...new Set([...(shownRun.value?.samples.prompts ?? []), ...answered, ...now])];
+});
+
 /** What the model answers while it learns: the first and the newest answer to each prompt, one below the other. */
 export function Answers() {
   const now = writing.value;
-  const prompts = [...new Set([...(shownRun.value?.samples.prompts ?? []), ...samples.value.map(({ prompt }) => prompt).toReversed()])];
-  if (now && !prompts.includes(now.prompt)) prompts.push(now.prompt);
-  if (prompts.length === 0) return null;
+  if (prompts.value.length === 0) return null;
   const own = active.value && phase.value !== "elsewhere";
   return (
     <section class="answers-live" aria-label={text.train.whatItSaysLabel}>
@@ -29,7 +35,7 @@ export function Answers() {
         )}
       </div>
       <ul class="stack tight">
-        {prompts.map((prompt) => (
+        {prompts.value.map((prompt) => (
           <Prompt key={prompt} prompt={prompt} />
         ))}
       </ul>

@@ -1,13 +1,14 @@
 import { computed } from "@preact/signals";
 import { Chart, type Line } from "../../charts/Chart.js";
-import type { Rewards } from "rootstock";
+import type { Rewards, StepLine } from "rootstock";
 import { bytes, count, duration, figures, percent } from "../../numbers.js";
 import { Figure } from "../Preview.js";
-import { phase } from "../../state/phase.js";
+import { active, phase } from "../../state/phase.js";
 import { numberOf } from "../../state/recipe.js";
 import { curves, last, lastEval, recent } from "../../state/run.js";
 import { RecordedMark } from "../Recorded.js";
-import { AllAnswers, Answers } from "./Answers.js";
+import { AllAnswers, Answers, prompts } from "./Answers.js";
+import { AskLearning } from "./AskLearning.js";
 import { text } from "../../text/index.js";
 
 /** The lines of the charts. They stay the same while the language does, because a chart is drawn anew for other ones. */
@@ -24,12 +25,13 @@ const chartLines = computed(() => {
   };
 });
 
-/** A run in figures and curves, with its answers beside the loss. */
+/** A run in figures and curves, with what it says beside them. */
 export function Live() {
   const line = last.value;
   const words = text.train;
   const running = ["running", "paused", "pausing", "elsewhere"].includes(phase.value);
   const share = line ? line.current_steps / Math.max(1, line.total_steps) : 0;
+  const speaks = prompts.value.length > 0 || active.value;
   return (
     <section class="live" aria-label={words.inFigures}>
       {line && <progress class="progress" aria-label={words.stepsDone} value={share} max={1} />}
@@ -48,7 +50,7 @@ export function Live() {
       )}
       {line?.rewards && <Preferences rewards={line.rewards} />}
       <div class="beside">
-        <figure>
+        <figure class="loss">
           <figcaption>
             <RecordedMark /> {line?.rewards ? words.preferenceCaption : words.lossCaption}
           </figcaption>
@@ -61,9 +63,16 @@ export function Live() {
             {...(line ? { most: line.total_steps } : {})}
           />
         </figure>
-        <Answers />
+        {speaks && (
+          <div class="says stack">
+            <Answers />
+            {active.value && <AskLearning />}
+            <AllAnswers />
+          </div>
+        )}
+        {line && <SmallCurves line={line} />}
       </div>
-      {line && <More />}
+      {line && <LastSteps />}
     </section>
   );
 }
@@ -85,68 +94,70 @@ function Preferences({ rewards: { chosen, rejected, accuracy } }: { rewards: Rew
   );
 }
 
-function More() {
-  const line = last.value;
-  if (!line) return null;
+/** What else a step tells, in small charts. */
+function SmallCurves({ line }: { line: StepLine }) {
   const words = text.train;
   const { lines } = words;
   return (
-    <>
-      <div class="charts">
-        {line.rewards && (
-          <figure>
-            <figcaption>{words.rewardCaption}</figcaption>
-            <Chart label={words.rewardLabel} x={lines.step} lines={chartLines.value.rewards} points={curves.rewards} most={line.total_steps} />
-          </figure>
-        )}
+    <div class="charts">
+      {line.rewards && (
         <figure>
-          <figcaption>{words.rate}</figcaption>
-          <Chart label={words.rateLabel} x={lines.step} lines={chartLines.value.rate} points={curves.lr} most={line.total_steps} />
+          <figcaption>{words.rewardCaption}</figcaption>
+          <Chart label={words.rewardLabel} x={lines.step} lines={chartLines.value.rewards} points={curves.rewards} most={line.total_steps} />
         </figure>
+      )}
+      <figure>
+        <figcaption>{words.rate}</figcaption>
+        <Chart label={words.rateLabel} x={lines.step} lines={chartLines.value.rate} points={curves.lr} most={line.total_steps} />
+      </figure>
+      <figure>
+        <figcaption>{words.normCaption(numberOf("max_grad_norm") ?? 1)}</figcaption>
+        <Chart label={words.normLabel} x={lines.step} lines={chartLines.value.norm} points={curves.grad_norm} most={line.total_steps} />
+      </figure>
+      <figure>
+        <figcaption>{words.speedCaption}</figcaption>
+        <Chart label={words.speedLabel} x={lines.step} lines={chartLines.value.speed} points={curves.tokens_per_second} most={line.total_steps} />
+      </figure>
+      {line.memory_bytes !== null && (
         <figure>
-          <figcaption>{words.normCaption(numberOf("max_grad_norm") ?? 1)}</figcaption>
-          <Chart label={words.normLabel} x={lines.step} lines={chartLines.value.norm} points={curves.grad_norm} most={line.total_steps} />
+          <figcaption>{words.memoryCaption}</figcaption>
+          <Chart label={words.memoryLabel} x={lines.step} lines={chartLines.value.memory} points={curves.memory_bytes} most={line.total_steps} fromZero />
         </figure>
-        <figure>
-          <figcaption>{words.speedCaption}</figcaption>
-          <Chart label={words.speedLabel} x={lines.step} lines={chartLines.value.speed} points={curves.tokens_per_second} most={line.total_steps} />
-        </figure>
-        {line.memory_bytes !== null && (
-          <figure>
-            <figcaption>{words.memoryCaption}</figcaption>
-            <Chart label={words.memoryLabel} x={lines.step} lines={chartLines.value.memory} points={curves.memory_bytes} most={line.total_steps} fromZero />
-          </figure>
-        )}
-      </div>
-      <AllAnswers />
-      <details>
-        <summary>{words.lastSteps}</summary>
-        <div class="scroll">
-          <table>
-            <thead>
-              <tr>
-                {[words.step, words.epoch, words.loss, words.norm, words.rate, words.tokensPerSecond].map((name) => (
-                  <th key={name} scope="col" class="number">
-                    {name}
-                  </th>
-                ))}
-              </tr>
-            </thead>
-            <tbody>
-              {recent.value.map((row) => (
-                <tr key={row.current_steps}>
-                  <td class="number">{row.current_steps}</td>
-                  <td class="number">{row.epoch.toFixed(2)}</td>
-                  <td class="number">{row.loss.toFixed(4)}</td>
-                  <td class="number">{figures(row.grad_norm)}</td>
-                  <td class="number">{row.lr.toExponential(3)}</td>
-                  <td class="number">{count(row.tokens_per_second)}</td>
-                </tr>
+      )}
+    </div>
+  );
+}
+
+function LastSteps() {
+  const words = text.train;
+  return (
+    <details>
+      <summary>{words.lastSteps}</summary>
+      <div class="scroll">
+        <table>
+          <thead>
+            <tr>
+              {[words.step, words.epoch, words.loss, words.norm, words.rate, words.tokensPerSecond].map((name) => (
+                <th key={name} scope="col" class="number">
+                  {name}
+                </th>
               ))}
-            </tbody>
-          </table>
-        </div>
-      </details>
-    </>
+            </tr>
+          </thead>
+          <tbody>
+            {recent.value.map((row) => (
+              <tr key={row.current_steps}>
+                <td class="number">{row.current_steps}</td>
+                <td class="number">{row.epoch.toFixed(2)}</td>
+                <td class="number">{row.loss.toFixed(4)}</td>
+                <td class="number">{figures(row.grad_norm)}</td>
+                <td class="number">{row.lr.toExponential(3)}</td>
+                <td class="number">{count(row.tokens_per_second)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </details>
   );
 }

@@ -18,10 +18,11 @@ export const runs = {
   heldOut: "Held out",
   lossHeldOut: "Loss, held out",
   time: "Time",
+  timeAndSize: "Time, size",
   size: "Size",
   whatToDo: "What to do with it",
   /** The names that stand before figures where a narrow window shows a row as lines. */
-  narrow: { differs: "differs", steps: "steps", trainingLoss: "training loss", heldOut: "held-out loss", time: "time", size: "size", from: "from" },
+  narrow: { steps: "steps", trainingLoss: "training loss", heldOut: "held-out loss", time: "time", size: "size", from: "from" },
   itsSettings: "Its settings",
   takeSettings: (name: string) => `Take the settings of ${name}`,
   settingsTaken: (name: string) => `The settings of ${name} are those of the next run.`,
