@@ -25,7 +25,7 @@ export const test = base.extend<{ errors: string[] }, { origin: string }>({
   ],
 });
 
-export const step = (page: Page, name: string) => page.getByRole("navigation", { name: "Steps" }).getByRole("link", { name }).click();
+export const step = (page: Page, name: string) => page.getByRole("navigation", { name: "Steps" }).getByRole("link", { name: new RegExp(`^${name}\\b`) }).click();
 export const title = (page: Page, name: string) => expect(page.getByRole("heading", { level: 1, name })).toBeVisible();
 
 export async function openVillage(page: Page, query = ""): Promise<void> {
