@@ -119,8 +119,11 @@ pub enum OptimizerName {
     )]
     Adamw,
     /// AdamW with moments of 8 bits.
-    #[serde(rename = "adamw_8bit", alias = "adamw_bnb_8bit", alias = "paged_adamw_8bit", alias = "adamw_torch_8bit")]
+    #[serde(rename = "adamw_8bit", alias = "adamw_bnb_8bit", alias = "paged_adamw_8bit")]
     Adamw8bit,
+    /// The same, of embeddings as well.
+    #[serde(rename = "adamw_torch_8bit")]
+    AdamwTorch8bit,
     /// Stochastic gradient descent.
     #[serde(rename = "sgd")]
     Sgd,

@@ -8,7 +8,7 @@ mod muon;
 mod norm;
 mod sgd;
 
-use crate::graph::{Param, ParamId, ParamLayout, PieceLayout, State, StateEncoding};
+use crate::graph::{Param, ParamId, ParamLayout, PieceLayout, STATE_BLOCK, State, StateEncoding};
 use crate::kernels::{Bind, Dispatch, Owner, Phase, Resource, STATS_BYTES, Tuning};
 use crate::plan::Program;
 
@@ -25,6 +25,8 @@ pub enum Optimizer {
     AdamW(AdamW),
     /// AdamW with moments in 8 bits, where a parameter is large enough ([`Optimizer::states`]).
     AdamW8bit(AdamW),
+    /// The same as torchao has it: moments of embeddings in 8 bits as well.
+    AdamWTorch8bit(AdamW),
     /// Stochastic gradient descent.
     Sgd(Sgd),
     /// Lion.
@@ -69,14 +71,15 @@ const MOMENTUM: &[State] = &[FIRST_MOMENT];
 
 impl Optimizer {
     /// What it keeps for a parameter of so many numbers. Moments of embeddings stay in f32, as transformers has bitsandbytes keep them:
-    /// most of their rows get no gradient in a step.
+    /// most of their rows get no gradient in a step. torchao makes no such difference, and leaves parameters that are not whole blocks in f32.
     pub fn states(&self, numbers: usize, role: Role) -> &'static [State] {
         match self {
             Optimizer::AdamW8bit(_) if numbers >= LEAST_8BIT && role != Role::Embedding => MOMENTS_8BIT,
+            Optimizer::AdamWTorch8bit(_) if numbers >= LEAST_8BIT && numbers.is_multiple_of(STATE_BLOCK as usize) => MOMENTS_8BIT,
             Optimizer::Adafactor(_) if role == Role::Vector => adafactor::WHOLE,
             Optimizer::Adafactor(_) => adafactor::FACTORS,
             Optimizer::Muon(_) if role == Role::Matrix => muon::BUFFER,
-            Optimizer::AdamW(_) | Optimizer::AdamW8bit(_) | Optimizer::Muon(_) => MOMENTS,
+            Optimizer::AdamW(_) | Optimizer::AdamW8bit(_) | Optimizer::AdamWTorch8bit(_) | Optimizer::Muon(_) => MOMENTS,
             Optimizer::Lion(_) => MOMENTUM,
             Optimizer::Sgd(_) => &[],
         }
@@ -186,11 +189,13 @@ pub fn update_program(params: &[Param], layout: &ParamLayout, tuning: &Tuning, o
     let mut tables = Vec::new();
     for arena in &trained {
         match optimizer {
-            Optimizer::AdamW8bit(hyper) if arena.states == MOMENTS_8BIT => {
+            Optimizer::AdamW8bit(hyper) | Optimizer::AdamWTorch8bit(hyper) if arena.states == MOMENTS_8BIT => {
                 tables = adamw8::tables();
                 dispatches.push(adamw8::dispatch(arena, hyper));
             }
-            Optimizer::AdamW(hyper) | Optimizer::AdamW8bit(hyper) => dispatches.push(adamw::dispatch(arena, hyper)),
+            Optimizer::AdamW(hyper) | Optimizer::AdamW8bit(hyper) | Optimizer::AdamWTorch8bit(hyper) => {
+                dispatches.push(adamw::dispatch(arena, hyper));
+            }
             Optimizer::Sgd(hyper) => dispatches.push(sgd::dispatch(arena, hyper)),
             Optimizer::Lion(hyper) => dispatches.push(lion::dispatch(arena, hyper)),
             Optimizer::Adafactor(hyper) => {

@@ -239,6 +239,7 @@ fn optimizer(recipe: &Recipe) -> Optimizer {
     match recipe.optim {
         OptimizerName::Adamw => Optimizer::AdamW(adamw),
         OptimizerName::Adamw8bit => Optimizer::AdamW8bit(adamw),
+        OptimizerName::AdamwTorch8bit => Optimizer::AdamWTorch8bit(adamw),
         OptimizerName::Sgd => Optimizer::Sgd(Sgd { weight_decay }),
         OptimizerName::Adafactor => Optimizer::Adafactor(Adafactor { weight_decay }),
         OptimizerName::Lion => Optimizer::Lion(Lion { beta1, beta2, weight_decay }),

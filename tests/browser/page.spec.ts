@@ -208,6 +208,20 @@ test("what does not fit is said before the start, with what helps", async ({ pag
   await expect(page.getByLabel("Save memory")).toBeChecked();
 });
 
+test("activations in 16 bits are a setting, and the plan shows what they save", async ({ page }) => {
+  await openVillage(page);
+  await step(page, "Method");
+  const memory = page.getByRole("heading", { level: 3, name: /^Memory/ });
+  await expect(memory).toContainText("46.0 MB");
+  await page.getByLabel("Activations in 16 bits").check();
+  await expect(memory).toContainText("32.0 MB");
+  await page.reload();
+  await step(page, "Method");
+  await expect(page.getByLabel("Activations in 16 bits")).toBeChecked();
+  await page.getByLabel("Activations in 16 bits").uncheck();
+  await expect(memory).toContainText("46.0 MB");
+});
+
 test("a run is paused, goes on and is stopped; a full run becomes the base for LoRA", async ({ page }) => {
   await openVillage(page, "?steps=5000&wait=20");
   await step(page, "Train");

@@ -77,11 +77,12 @@ const answers: Answers = {
   measure: () => null,
   estimate: ({ recipe, samples }): Estimate => {
     const lora = recipe["finetuning_type"] === "lora";
+    const half = recipe["bf16"] === true;
     const fits = asked.get("fits") !== "no" || recipe["gradient_checkpointing"] === true;
     return {
       trainable: lora ? Number(recipe["lora_rank"] ?? 8) * 5_280 : 1_051_776,
       parameters: 1_051_776,
-      memory: { weights: 4.2e6, gradients: lora ? 2e5 : 4.2e6, optimizer: lora ? 4e5 : 8.4e6, activations: 28e6, other: 1e6, peak: peakOf(recipe) },
+      memory: { weights: 4.2e6, gradients: lora ? 2e5 : 4.2e6, optimizer: lora ? 4e5 : 8.4e6, activations: half ? 14e6 : 28e6, other: 1e6, peak: peakOf(recipe) },
       available: fits ? 1e9 : 40e6,
       fits,
       obstacle: fits ? null : "It needs 46.0 MB, and this device offers 40.0 MB.",
@@ -184,10 +185,10 @@ export const script: Engine = {
   },
 };
 
-/** What a run takes: less with recomputed activations, and beside a base in fewer bits. */
+/** What a run takes: less with activations that are recomputed or in 16 bits, and beside a base in fewer bits. */
 function peakOf(recipe: Settings): number {
   const bits = recipe["quantization_bit"];
-  return (recipe["gradient_checkpointing"] === true ? 31e6 : 46e6) - (bits === 8 ? 1e6 : bits === 4 ? 2e6 : 0);
+  return (recipe["gradient_checkpointing"] === true ? 31e6 : recipe["bf16"] === true ? 32e6 : 46e6) - (bits === 8 ? 1e6 : bits === 4 ? 2e6 : 0);
 }
 
 function nameOf(source: BaseSource): string {

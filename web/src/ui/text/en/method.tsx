@@ -95,7 +95,7 @@ export const method = {
   saveMemory: setting("Save memory", "Keeps the inputs of the layers only and computes the rest again: less memory, about a third more time."),
   halfActivations: setting(
     "Activations in 16 bits",
-    "What the backward pass will need waits in bfloat16: half of its memory, and gradients a little rounded. Everything is still computed in 32 bits.",
+    "Keeps what the backward pass needs in bfloat16: half of that memory, and gradients are rounded a little. Everything is still computed in 32 bits.",
   ),
   schedule: setting("Schedule", "How the learning rate changes over the run."),
   schedules: { cosine: "cosine", linear: "linear", constant: "constant", constant_with_warmup: "constant with warm-up" },

@@ -14,6 +14,8 @@ const WITHIN: readonly (readonly [RegExp, string])[] = [
     /^lower per_device_train_batch_size \(and raise gradient_accumulation_steps by as much\)$/,
     "减小“每批样本数”（per_device_train_batch_size），并相应增大“每步批次数”（gradient_accumulation_steps）",
   ],
+  [/^set bf16: true \(activations wait for the backward pass in 16 bits\)$/, "打开“16 位激活值”（bf16: true）"],
+  [/^IEEE half precision$/, "IEEE 半精度"],
   [/^lower cutoff_len$/, "减小“最长样本”（cutoff_len）"],
   [/^train an adapter \(finetuning_type: lora\): gradients and moments alone are (.+)$/, "改为训练适配器（finetuning_type: lora）：单是梯度和优化器状态就有 $1"],
   [/^take a smaller model: weights, gradients and moments alone are (.+)$/, "换一个更小的模型：单是权重、梯度和优化器状态就有 $1"],
@@ -29,7 +31,7 @@ const NOTICES: readonly (readonly [RegExp, string])[] = [
   // Recipes
   [/^optim: (\S+): AdamW's moments are kept in f32 here; adamw_8bit keeps them in 8 bits$/, "optim: $1：这里 AdamW 的状态以 f32 保存；adamw_8bit 则以 8 位保存。"],
   [
-    /^(.+): activations that the backward pass reads are kept in (\S+) until then; weights, gradients, optimiser and all arithmetic are f32, so that no loss is scaled; export_dtype chooses what is written$/,
+    /^(.+): activations that the backward pass reads are kept in (bfloat16|IEEE half precision) until then; weights, gradients, optimiser and all arithmetic are f32, so that no loss is scaled; export_dtype chooses what is written$/,
     "$1：反向传播要读取的激活值在此之前以 $2 保存；权重、梯度、优化器和全部运算都用 f32，因此不需要损失缩放；写出的类型由 export_dtype 决定。",
   ],
   [/^warmup_steps and warmup_ratio are both given: warmup_steps is used$/, "同时给出了 warmup_steps 和 warmup_ratio：采用 warmup_steps。"],

@@ -20,7 +20,7 @@ export const memory = {
   checkpointing: "Gradient checkpointing",
   checkpointingHelp: "Forgets activations and computes them again when they are needed: less memory, about a third more time.",
   half: "Activations in 16 bits",
-  halfHelp: "What waits for the backward pass is rounded to bfloat16: half of its memory, the same loss, gradients a little rounded.",
+  halfHelp: "Keeps activations in bfloat16 between forward and backward pass: half of their memory, the same loss, gradients rounded a little.",
   planned: "Planned, then measured",
   plannedText: "The village model is here, so its plan can be held against a run: two steps with these settings, on the village’s questions.",
   measure: "Measure it",
