@@ -31,7 +31,7 @@ const NOTICES: readonly (readonly [RegExp, string])[] = [
   // Recipes
   [/^optim: (\S+): AdamW's moments are kept in f32 here; adamw_8bit keeps them in 8 bits$/, "optim: $1：这里 AdamW 的状态以 f32 保存；adamw_8bit 则以 8 位保存。"],
   [
-    /^(.+): activations that the backward pass reads are kept in (bfloat16|IEEE half precision) until then; weights, gradients, optimiser and all arithmetic are f32, so that no loss is scaled; export_dtype chooses what is written$/,
+    /^(.+): activations that the backward pass reads are kept in (.+?) until then; weights, gradients, optimiser and all arithmetic are f32, so that no loss is scaled; export_dtype chooses what is written$/,
     "$1：反向传播要读取的激活值在此之前以 $2 保存；权重、梯度、优化器和全部运算都用 f32，因此不需要损失缩放；写出的类型由 export_dtype 决定。",
   ],
   [/^warmup_steps and warmup_ratio are both given: warmup_steps is used$/, "同时给出了 warmup_steps 和 warmup_ratio：采用 warmup_steps。"],
