@@ -14,7 +14,7 @@ function build() {
   rmSync(dist, { recursive: true, force: true });
   if (!run(join(root, "node_modules/.bin/tsc"), ["--project", "web/package"])) process.exit(1);
   mkdirSync(join(dist, "wasm"), { recursive: true });
-  for (const file of ["rootstock.js", "rootstock_bg.wasm"]) cpSync(join(root, "target/web", file), join(dist, "wasm", file));
+  for (const file of ["rootstock.js", "rootstock_bg.wasm", "rootstock_deferred.wasm"]) cpSync(join(root, "target/web", file), join(dist, "wasm", file));
   for (const file of ["LICENSE-MIT", "LICENSE-APACHE"]) cpSync(join(root, file), join(dist, file));
   copyAssets(join(dist, "assets"));
 }

@@ -1,5 +1,5 @@
 // The library for the browser: `node scripts/wasm.mjs build` leaves an ES module in target/web, made small by Cargo's profile `web` and by
-// wasm-opt; `node scripts/wasm.mjs clippy` lints the library with the rules of clippy-wasm/.
+// wasm-opt, and cut in two: what a first visit needs, and the rest, which is fetched when it is needed (scripts/wasm-bindgen/deferred.txt); `node scripts/wasm.mjs clippy` lints the library with the rules of clippy-wasm/.
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -26,7 +26,13 @@ function optimise(file) {
   const features = ["bulk-memory", "mutable-globals", "nontrapping-float-to-int", "reference-types", "sign-ext", "multivalue"];
   const flags = features.map((feature) => `--enable-${feature}`);
   const wasmOpt = join(root, "node_modules/.bin/wasm-opt");
-  if (!run(wasmOpt, [file, "-Oz", ...flags, "-o", file])) process.exit(1);
+  // With names: what is deferred is chosen by them. Cutting leaves them out.
+  if (!run(wasmOpt, [file, "-Oz", "-g", ...flags, "-o", file])) process.exit(1);
+}
+
+/** @param {string[]} args */
+function bindgen(...args) {
+  if (!run("cargo", ["run", "--profile", "tool", "--package", "bindgen", "--", ...args])) process.exit(1);
 }
 
 if (command === "build") {
@@ -34,15 +40,17 @@ if (command === "build") {
   cargo(toolchain.cargo, ["rustc", ...library, "--profile", profile, ...toolchain.args]);
   const built = join(toolchain.env.CARGO_TARGET_DIR, target, profile, "rootstock.wasm");
   // What follows takes a while, and nothing of it changes when none of these files did.
-  const sources = [built, "Cargo.lock", "package-lock.json", "scripts/wasm.mjs", "scripts/wasm-bindgen/src/main.rs"];
+  const tool = ["deferred.txt", "src/main.rs", "src/split.rs", "src/loader.js"].map((file) => `scripts/wasm-bindgen/${file}`);
+  const sources = [built, "Cargo.lock", "package-lock.json", "scripts/wasm.mjs", ...tool];
   const hash = createHash("sha256");
   for (const file of sources) hash.update(readFileSync(resolve(root, file)));
   const stamp = join(out, "made-from.txt");
   const wanted = hash.digest("hex");
   if (!existsSync(stamp) || readFileSync(stamp, "utf8") !== wanted) {
     rmSync(stamp, { force: true });
-    if (!run("cargo", ["run", "--profile", "tool", "--package", "bindgen", "--", built, out])) process.exit(1);
+    bindgen(built, out);
     optimise(join(out, "rootstock_bg.wasm"));
+    bindgen("split", out, "scripts/wasm-bindgen/deferred.txt");
     writeFileSync(stamp, wanted);
   }
 } else if (command === "clippy") {

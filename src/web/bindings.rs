@@ -25,6 +25,19 @@ pub fn start() {
     console_error_panic_hook::set_once();
 }
 
+#[wasm_bindgen]
+extern "C" {
+    /// `scripts/wasm-bindgen/src/loader.js`.
+    #[wasm_bindgen(js_name = loadDeferred)]
+    fn load_deferred_part();
+}
+
+/// Has the program's second part loaded at once: the stubs of what lies there call this (`scripts/wasm-bindgen/src/split.rs`).
+#[wasm_bindgen]
+pub fn load_deferred() {
+    load_deferred_part();
+}
+
 /// What a worker does for a page.
 #[wasm_bindgen]
 pub struct Session(Rc<session::Session>);

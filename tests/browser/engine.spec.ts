@@ -203,8 +203,19 @@ test("nothing is asked of any other host, and the page loads little", async ({ p
   console.log(`  first load: ${sizes.length} files, ${(total / 1e6).toFixed(2)} MB transferred`);
   const wasm = sizes.find(([url]) => url.endsWith(".wasm"))?.[1] ?? 0;
   expect(wasm, "the largest part was counted").toBeGreaterThan(0.5e6);
-  // The aim is 1.5 MB; with GGUF, templates by name and the kernels for GPUs the program alone has passed that (docs/page.md says what takes room).
-  expect(total).toBeLessThan(1.76e6);
+  expect(sizes.some(([url]) => url.includes("rootstock_deferred")), "what a first visit does not need is not loaded").toBe(false);
+  expect(total).toBeLessThan(1.35e6);
+});
+
+test("without the program's second part a base is opened all the same, and what needs it says so and tries again", async ({ page, engine }) => {
+  const second = /rootstock_deferred.*\.wasm$/;
+  await page.route(second, (route) => route.abort());
+  await engine.load();
+  await engine.call({ kind: "open", source: { kind: "embedded" } });
+  const keys = () => page.evaluate(() => rootstock.call({ kind: "keys" }).then((list) => String(list.length), (error: Error) => error.message));
+  expect(await keys()).toContain("A part of this page's program could not be loaded");
+  await page.unroute(second);
+  expect(Number(await keys()), "it is asked for again").toBeGreaterThan(50);
 });
 
 test("what is wrong is said, and what is stored can be seen and deleted", async ({ page, engine }) => {

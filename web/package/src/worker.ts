@@ -1,9 +1,14 @@
 // The worker: owns the wasm build, the GPU device and the stored runs. Its logic is in src/web of the Rust library.
-import init, { Session } from "./wasm/rootstock.js";
-import type { Event } from "./messages.js";
+import init, { deferred, Session } from "./wasm/rootstock.js";
+import type { Event, Request } from "./messages.js";
 import type { FromWorker, ToldFault, ToWorker } from "./protocol.js";
 
 type Asked = Exclude<ToWorker, { assets: unknown }>;
+
+/** What needs the program's first part only: the device, the embedded model, and what is kept. All else waits for the second part. */
+const FIRST: ReadonlySet<Request["kind"]> = new Set(["device", "tune", "examples", "runs", "describe", "remove", "storage", "cancel"] as const);
+
+const needsAll = (request: Request) => !FIRST.has(request.kind) && !(request.kind === "open" && request.source.kind === "embedded");
 
 const say = (message: FromWorker) => self.postMessage(message);
 
@@ -39,6 +44,7 @@ async function answer(message: Asked): Promise<void> {
       return;
     }
     const { request, files } = message;
+    if (needsAll(request)) await deferred();
     const reply = await session.handle(id, request, files ?? [], (event: Event) => say({ type: "event", id, event }));
     say({ type: "reply", id, reply });
   } catch (error) {

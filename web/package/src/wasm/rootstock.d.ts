@@ -5,6 +5,9 @@ import type { GivenFile } from "../protocol.js";
 /** Loads and compiles the module. */
 export default function init(): Promise<unknown>;
 
+/** Loads the second part of the program, once: what a first visit does not need is in it. */
+export function deferred(): Promise<void>;
+
 export class Session {
   private constructor();
   /** `assets` is the address of the folder that holds the embedded model and the examples. */

@@ -19,5 +19,6 @@ export async function findDevice(): Promise<void> {
     failed(error);
   }
   // At idle, and heard of only in the kernels that are used from then on.
-  if (device.value) setTimeout(() => void ask({ kind: "measure_kernels" }).catch(() => undefined), 2000);
+  // A processor has no choice of kernels.
+  if (device.value && !device.value.software) setTimeout(() => void ask({ kind: "measure_kernels" }).catch(() => undefined), 2000);
 }
