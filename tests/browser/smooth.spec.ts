@@ -44,7 +44,8 @@ const STEPS: readonly (readonly [string, (page: Page) => Promise<void>])[] = [
     await page.goto("/page/#/learn/memory");
     await expect(page.getByRole("heading", { level: 1, name: "Where does the memory go?" })).toBeVisible(patient);
     await page.getByRole("radio", { name: "Weights" }).check();
-    await expect(page.getByRole("row", { name: /SmolLM2-135M/ })).toBeVisible(patient);
+    await page.getByRole("button", { name: "That is my guess" }).click();
+    await expect(page.getByRole("row", { name: /^SmolLM2-135M/ }).first()).toBeVisible(patient);
   }],
   ["the other language", async (page) => {
     await page.getByRole("button", { name: "中文" }).click();
