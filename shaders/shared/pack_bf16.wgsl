@@ -4,7 +4,7 @@ fn packed(x: vec4<f32>) -> vec2<u32> {
     let rounded = bits + 0x7fffu + ((bits >> vec4<u32>(16u)) & vec4<u32>(1u));
     // Rounding would carry what is no number over into zero.
     let upper = select(rounded, bits | vec4<u32>(0x400000u), (bits & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u)) >> vec4<u32>(16u);
-    return vec2<u32>(upper.x | upper.y << 16u, upper.z | upper.w << 16u);
+    return vec2<u32>(upper.x | (upper.y << 16u), upper.z | (upper.w << 16u));
 }
 
 /// The four numbers.

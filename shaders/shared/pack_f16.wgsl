@@ -11,7 +11,7 @@ fn packed(x: vec4<f32>) -> vec2<u32> {
     let subnormal = bitcast<vec4<u32>>(bitcast<vec4<f32>>(held) + 0.5) - 0x3f000000u;
     let sized = select(select(normal, subnormal, held < vec4<u32>(0x38800000u)), vec4<u32>(0x7e00u), magnitude > vec4<u32>(0x7f800000u));
     let halves = sized | ((bits >> vec4<u32>(16u)) & vec4<u32>(0x8000u));
-    return vec2<u32>(halves.x | halves.y << 16u, halves.z | halves.w << 16u);
+    return vec2<u32>(halves.x | (halves.y << 16u), halves.z | (halves.w << 16u));
 }
 
 /// The four numbers.
@@ -21,5 +21,5 @@ fn unpacked(four: vec2<u32>) -> vec4<f32> {
 
 /// What is no number stays none; the largest exponent means nothing else here.
 fn half_or_nan(bits: u32) -> f32 {
-    return select(half(bits), bitcast<f32>(0x7fc00000u), (bits & 0x7c00u) == 0x7c00u);
+    return select(half(bits), bitcast<f32>(0x7f800000u | ((bits & 0x3ffu) << 13u)), (bits & 0x7c00u) == 0x7c00u);
 }
