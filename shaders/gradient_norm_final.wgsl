@@ -3,6 +3,8 @@
 // One workgroup and a fixed order, so the same bits every run. To be dispatched as one workgroup, once an optimiser step.
 // use: shared/step.wgsl
 // use: shared/stats.wgsl
+// use: shared/runs.wgsl
+// use: shared/total.wgsl
 
 /// Threads of the workgroup, a power of two.
 override WORKGROUP: u32 = 256u;
@@ -17,28 +19,16 @@ struct Params {
 @group(0) @binding(2) var<storage, read> partials: array<f32>;
 @group(0) @binding(3) var<storage, read_write> stats: Stats;
 
-var<workgroup> sums: array<f32, WORKGROUP>;
+alias Number = f32;
+
+fn number(i: u32, _one: u32) -> Number {
+    return partials[i];
+}
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(local_invocation_id) local: vec3<u32>) {
-    // Each thread sums its share in runs of 32, so that no chain of additions is long.
-    var sum = 0.0;
-    for (var run = local.x; run < params.count; run += WORKGROUP * 32u) {
-        var part = 0.0;
-        for (var i = run; i < min(run + WORKGROUP * 32u, params.count); i += WORKGROUP) {
-            part += partials[i];
-        }
-        sum += part;
-    }
-    sums[local.x] = sum;
-    for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if (local.x < half) {
-            sums[local.x] += sums[local.x + half];
-        }
-    }
+    let squares = total(local.x, sum_in_runs(local.x, params.count, WORKGROUP, 0u));
     if (local.x == 0u) {
-        let squares = sums[0];
         let norm = sqrt(squares);
         stats.grad_norm = norm;
         var clip = 1.0;

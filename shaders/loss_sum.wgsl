@@ -4,6 +4,8 @@
 // One workgroup, fixed order, short chains and a tree: accurate to a few units in the last place. One workgroup to dispatch.
 // use: shared/step.wgsl
 // use: shared/stats.wgsl
+// use: shared/runs.wgsl
+// use: shared/total.wgsl
 
 /// Threads of the workgroup, a power of two.
 override WORKGROUP: u32 = 64u;
@@ -21,47 +23,29 @@ struct Params {
 @group(0) @binding(2) var<storage, read> losses: array<f32>;
 @group(0) @binding(3) var<storage, read_write> stats: Stats;
 
-var<workgroup> sums: array<f32, WORKGROUP>;
+/// A loss, and with ACCURACY 1 where its target is the likeliest token.
+alias Number = vec2<f32>;
 
-/// Sum of `value` over all threads, for every one of them; called by all threads alike.
-fn total(lane: u32, value: f32) -> f32 {
-    workgroupBarrier();
-    sums[lane] = value;
-    for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if (lane < half) {
-            sums[lane] += sums[lane + half];
-        }
+fn number(i: u32, _one: u32) -> Number {
+    let loss = losses[i];
+    if (ACCURACY) {
+        return Number(abs(loss), select(0.0, 1.0, loss <= 0.0));
     }
-    workgroupBarrier();
-    return sums[0];
+    return Number(loss, 0.0);
 }
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(local_invocation_id) local: vec3<u32>) {
     let count = min(step.targets, params.capacity);
-    var sum = 0.0;
-    var right = 0.0;
-    for (var run = local.x; run < count; run += WORKGROUP * 32u) {
-        var part = 0.0;
-        for (var i = run; i < min(run + WORKGROUP * 32u, count); i += WORKGROUP) {
-            if (ACCURACY) {
-                part += abs(losses[i]);
-                right += select(0.0, 1.0, losses[i] <= 0.0);
-            } else {
-                part += losses[i];
-            }
-        }
-        sum += part;
-    }
-    let all = total(local.x, sum);
+    let own = sum_in_runs(local.x, count, WORKGROUP, 0u);
+    let all = total(local.x, own.x);
     let adds = step.accumulate == 1u;
     if (local.x == 0u) {
         stats.loss_sum = select(0.0, stats.loss_sum, adds) + all;
         stats.targets = select(0u, stats.targets, adds) + count;
     }
     if (ACCURACY) {
-        let all_right = total(local.x, right);
+        let all_right = total(local.x, own.y);
         if (local.x == 0u) {
             stats.correct = select(0.0, stats.correct, adds) + all_right;
         }

@@ -3,6 +3,7 @@
 // An answer's sum is short chains and a tree in a fixed order; a pair's loss needs both sums, KTO's also the mean over the batch.
 // use: shared/step.wgsl
 // use: shared/stats.wgsl
+// use: shared/total.wgsl
 
 /// Threads of the workgroup, a power of two.
 override WORKGROUP: u32 = 64u;
@@ -47,22 +48,6 @@ const KTO: u32 = 5u;
 
 const PREFERRED: u32 = 0u;
 const REJECTED: u32 = 1u;
-
-var<workgroup> sums: array<f32, WORKGROUP>;
-
-/// Sum of `value` over all threads, for every one of them; called by all threads alike.
-fn total(lane: u32, value: f32) -> f32 {
-    workgroupBarrier();
-    sums[lane] = value;
-    for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if (lane < half) {
-            sums[lane] += sums[lane + half];
-        }
-    }
-    workgroupBarrier();
-    return sums[0];
-}
 
 fn sigmoid(x: f32) -> f32 {
     return 1.0 / (1.0 + exp(-clamp(x, -80.0, 80.0)));
