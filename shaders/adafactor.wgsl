@@ -18,6 +18,14 @@ struct Params {
     weight_decay: f32,
     /// Multiplies the step's learning rate.
     lr_scale: f32,
+    /// From one matrix to the next in vec4 units.
+    apart: u32,
+    /// From one matrix's factors of rows to the next's.
+    rows_apart: u32,
+    /// From one matrix's factors of columns to the next's in vec4 units.
+    columns_apart: u32,
+    /// From one matrix's scratch memory to the next's.
+    scratch_apart: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -31,6 +39,7 @@ struct Params {
 @group(0) @binding(6) var<storage, read> scratch: array<f32>;
 @group(0) @binding(7) var<storage, read_write> parameter: array<vec4<f32>>;
 
+// Workgroups: x and y over the matrix, z over the matrices.
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -41,8 +50,13 @@ fn main(
     if (i >= params.count || stats.halt != 0u) {
         return;
     }
-    let factor = inverseSqrt(row_factor[i / params.stride] * params.all_rows / scratch[0]) * stats.clip * scratch[1];
-    let u = gradient[i] * factor * inverseSqrt(max(column_factor[i % params.stride], vec4<f32>(1e-37)));
+    let matrix = workgroup.z;
+    let own = matrix * params.scratch_apart;
+    let r = row_factor[matrix * params.rows_apart + i / params.stride];
+    let c = column_factor[matrix * params.columns_apart + i % params.stride];
+    let at = matrix * params.apart + i;
+    let factor = inverseSqrt(r * params.all_rows / scratch[own]) * stats.clip * scratch[own + 1u];
+    let u = gradient[at] * factor * inverseSqrt(max(c, vec4<f32>(1e-37)));
     let rate = step.learning_rate * params.lr_scale;
-    parameter[i] = parameter[i] * (1.0 - rate * params.weight_decay) - rate * u;
+    parameter[at] = parameter[at] * (1.0 - rate * params.weight_decay) - rate * u;
 }

@@ -1,69 +1,46 @@
-// Adafactor's factor of each column: the running mean of its squared gradients, c = beta c + (1 - beta) (mean(g^2) + eps).
-// Saves memory: with the factor of each row it stands for the second moments of the whole matrix.
-// A workgroup owns eight neighbouring vec4 columns, so that a row's reads lie together; its threads' sums are added in a fixed order.
-// use: shared/step.wgsl
+// Sums of the squared gradients of each column over a block of rows: the first stage of Adafactor's factors of columns.
+// Saves time on a GPU: a column's rows are shared by many workgroups, and one dispatch goes over all matrices of one shape.
+// A workgroup owns eight neighbouring vec4 columns of a block; its threads' sums are added in a fixed order, so the same bits every run.
 // use: shared/stats.wgsl
-
-/// Columns of a workgroup, in vec4 units.
-const COLUMNS: u32 = 8u;
-/// Threads that share a column.
-const THREADS: u32 = 32u;
+// use: shared/eight_columns.wgsl
 
 struct Params {
     /// Rows of the gradient here: of the matrix, or of a piece of it.
     rows: u32,
     /// Row stride of the gradient in vec4 units.
     stride: u32,
-    /// 1 / rows of the whole matrix.
-    inverse: f32,
-    /// Added to every square.
-    eps: f32,
-    /// 1: the first piece of the matrix, which lets the old mean decay. 0: another, which is added.
-    first: u32,
+    /// Rows of a block.
+    block_rows: u32,
+    /// From one matrix's gradient to the next's in vec4 units.
+    apart: u32,
+    /// Where the first block's sums go in the scratch memory, in vec4 units; block after block, `stride` each.
+    to: u32,
+    /// From one matrix's scratch memory to the next's in vec4 units.
+    scratch_apart: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<uniform> step: Step;
-@group(0) @binding(2) var<storage, read> stats: Stats;
+@group(0) @binding(1) var<storage, read> stats: Stats;
 /// Sum of the gradients of the accumulation group.
-@group(0) @binding(3) var<storage, read> gradient: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read_write> column_factor: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> gradient: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> scratch: array<vec4<f32>>;
 
-var<workgroup> sums: array<vec4<f32>, 256>;
+var<private> matrix: u32;
 
+fn number(row: u32, column: u32) -> Number {
+    let g = gradient[matrix * params.apart + row * params.stride + column] * stats.clip;
+    return g * g;
+}
+
+// Workgroups: x over the columns, y over the blocks, z over the matrices.
 @compute @workgroup_size(COLUMNS, THREADS)
-fn main(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_id) local: vec3<u32>,
-) {
-    let column = (group.y * groups.x + group.x) * COLUMNS + local.x;
-    let at = min(column, params.stride - 1u);
-    // In runs of 32, so that no chain of additions is long.
-    var sum = vec4<f32>();
-    for (var run = local.y; run < params.rows; run += THREADS * 32u) {
-        var part = vec4<f32>();
-        for (var row = run; row < min(run + THREADS * 32u, params.rows); row += THREADS) {
-            let g = gradient[row * params.stride + at] * stats.clip;
-            part += g * g;
-        }
-        sum += part;
-    }
-    let own = local.y * COLUMNS + local.x;
-    sums[own] = sum;
-    for (var half = THREADS / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if (local.y < half) {
-            sums[own] += sums[own + half * COLUMNS];
-        }
-    }
-    if (local.y == 0u && column < params.stride && stats.halt == 0u) {
-        var mean = sums[own] * params.inverse;
-        var old = column_factor[column];
-        if (params.first != 0u) {
-            old *= 1.0 - step.factor_rate;
-            mean += params.eps;
-        }
-        column_factor[column] = old + step.factor_rate * mean;
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+    matrix = group.z;
+    let column = group.x * COLUMNS + local.x;
+    let first = group.y * params.block_rows;
+    let end = min(first + params.block_rows, params.rows);
+    let sum = column_total(local.xy, first, end, min(column, params.stride - 1u));
+    if (local.y == 0u && column < params.stride) {
+        scratch[params.to + group.z * params.scratch_apart + group.y * params.stride + column] = sum;
     }
 }

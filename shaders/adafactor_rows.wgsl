@@ -14,6 +14,10 @@ struct Params {
     inverse: f32,
     /// Added to every square.
     eps: f32,
+    /// From one matrix's gradient to the next's in vec4 units.
+    apart: u32,
+    /// From one matrix's factors to the next's.
+    rows_apart: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -23,6 +27,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read> gradient: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> row_factor: array<f32>;
 
+// Workgroups: x and y over the rows, z over the matrices.
 @compute @workgroup_size(LANES, ROWS)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -30,7 +35,7 @@ fn main(
     @builtin(local_invocation_id) local: vec3<u32>,
 ) {
     let row = (group.y * groups.x + group.x) * ROWS + local.y;
-    let first = min(row, params.rows - 1u) * params.stride;
+    let first = group.z * params.apart + min(row, params.rows - 1u) * params.stride;
     var squares = vec4<f32>();
     for (var i = local.x; i < params.stride; i += LANES) {
         let g = gradient[first + i] * stats.clip;
@@ -38,6 +43,7 @@ fn main(
     }
     let sum = row_sum(local.y, local.x, squares.x + squares.y + squares.z + squares.w);
     if (local.x == 0u && row < params.rows && stats.halt == 0u) {
-        row_factor[row] = (1.0 - step.factor_rate) * row_factor[row] + step.factor_rate * (sum * params.inverse + params.eps);
+        let at = group.z * params.rows_apart + row;
+        row_factor[at] = (1.0 - step.factor_rate) * row_factor[at] + step.factor_rate * (sum * params.inverse + params.eps);
     }
 }

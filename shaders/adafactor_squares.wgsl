@@ -13,6 +13,14 @@ struct Params {
     all_rows: f32,
     /// Where the first row's sum goes in the scratch memory.
     first: u32,
+    /// From one matrix's gradient to the next's in vec4 units.
+    apart: u32,
+    /// From one matrix's factors of rows to the next's.
+    rows_apart: u32,
+    /// From one matrix's factors of columns to the next's in vec4 units.
+    columns_apart: u32,
+    /// From one matrix's scratch memory to the next's.
+    scratch_apart: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -24,6 +32,7 @@ struct Params {
 /// First the sum of all rows' factors.
 @group(0) @binding(5) var<storage, read_write> scratch: array<f32>;
 
+// Workgroups: x and y over the rows, z over the matrices.
 @compute @workgroup_size(LANES, ROWS)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -32,14 +41,17 @@ fn main(
 ) {
     let row = (group.y * groups.x + group.x) * ROWS + local.y;
     let at = min(row, params.rows - 1u);
-    let factor = inverseSqrt(row_factor[at] * params.all_rows / scratch[0]) * stats.clip;
+    let own = group.z * params.scratch_apart;
+    let factor = inverseSqrt(row_factor[group.z * params.rows_apart + at] * params.all_rows / scratch[own]) * stats.clip;
+    let from_row = group.z * params.apart + at * params.stride;
+    let from_column = group.z * params.columns_apart;
     var squares = vec4<f32>();
     for (var i = local.x; i < params.stride; i += LANES) {
-        let u = gradient[at * params.stride + i] * factor * inverseSqrt(max(column_factor[i], vec4<f32>(1e-37)));
+        let u = gradient[from_row + i] * factor * inverseSqrt(max(column_factor[from_column + i], vec4<f32>(1e-37)));
         squares += u * u;
     }
     let sum = row_sum(local.y, local.x, squares.x + squares.y + squares.z + squares.w);
     if (local.x == 0u && row < params.rows) {
-        scratch[params.first + row] = sum;
+        scratch[own + params.first + row] = sum;
     }
 }

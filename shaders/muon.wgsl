@@ -18,6 +18,10 @@ struct Params {
     lr_scale: f32,
     /// Multiplies the direction: 0.2 sqrt(the larger size of the matrix).
     scale: f32,
+    /// From one matrix to the next in vec4 units.
+    apart: u32,
+    /// From one matrix's scratch memory to the next's.
+    scratch_apart: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -26,6 +30,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read> scratch: array<f32>;
 @group(0) @binding(4) var<storage, read_write> parameter: array<vec4<f32>>;
 
+// Workgroups: x and y over the matrix, z over the matrices.
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
@@ -36,8 +41,9 @@ fn main(
     if (i >= params.count || stats.halt != 0u) {
         return;
     }
-    let at = params.direction + 4u * i;
-    let direction = vec4<f32>(scratch[at], scratch[at + 1u], scratch[at + 2u], scratch[at + 3u]);
+    let from_index = workgroup.z * params.scratch_apart + params.direction + 4u * i;
+    let direction = vec4<f32>(scratch[from_index], scratch[from_index + 1u], scratch[from_index + 2u], scratch[from_index + 3u]);
     let rate = step.learning_rate * params.lr_scale;
-    parameter[i] = parameter[i] * (1.0 - rate * params.weight_decay) - rate * params.scale * direction;
+    let at = workgroup.z * params.apart + i;
+    parameter[at] = parameter[at] * (1.0 - rate * params.weight_decay) - rate * params.scale * direction;
 }

@@ -15,6 +15,10 @@ struct Params {
     sums: u32,
     /// Where the first row of the direction goes in the scratch memory.
     direction: u32,
+    /// From one matrix's gradient to the next's in vec4 units, and from one's momentum to the next's.
+    apart: u32,
+    /// From one matrix's scratch memory to the next's.
+    scratch_apart: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -24,6 +28,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> momentum: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> scratch: array<f32>;
 
+// Workgroups: x and y over the rows, z over the matrices.
 @compute @workgroup_size(LANES, ROWS)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -32,7 +37,9 @@ fn main(
 ) {
     let row = (group.y * groups.x + group.x) * ROWS + local.y;
     let is_row = row < params.rows;
-    let first = min(row, params.rows - 1u) * params.stride;
+    let in_matrix = min(row, params.rows - 1u) * params.stride;
+    let first = group.z * params.apart + in_matrix;
+    let own = group.z * params.scratch_apart;
     var squares = vec4<f32>();
     for (var i = local.x; i < params.stride; i += LANES) {
         let g = gradient[first + i] * stats.clip;
@@ -43,7 +50,7 @@ fn main(
             momentum[first + i] = m;
         }
         if (is_row) {
-            let to = params.direction + 4u * (first + i);
+            let to = own + params.direction + 4u * (in_matrix + i);
             scratch[to] = d.x;
             scratch[to + 1u] = d.y;
             scratch[to + 2u] = d.z;
@@ -52,6 +59,6 @@ fn main(
     }
     let sum = row_sum(local.y, local.x, squares.x + squares.y + squares.z + squares.w);
     if (local.x == 0u && is_row) {
-        scratch[params.sums + row] = sum;
+        scratch[own + params.sums + row] = sum;
     }
 }

@@ -1,6 +1,8 @@
-// A matrix over its Frobenius norm, from the sums of the squares of its rows: x /= sqrt(sum) + 1e-7.
+// Each of some matrices over its Frobenius norm, from the sums of the squares of its rows: x /= sqrt(sum) + 1e-7.
 // Saves a copy to the host: the norm never leaves the GPU.
 // Every workgroup adds the sums up itself, in one order, so the same bits every run; there are few of them beside the matrix.
+// use: shared/runs.wgsl
+// use: shared/total.wgsl
 
 /// Threads of a workgroup, a power of two.
 override WORKGROUP: u32 = 256u;
@@ -14,35 +16,32 @@ struct Params {
     sums: u32,
     /// Where the matrix begins.
     matrix: u32,
+    /// From one matrix's scratch memory to the next's.
+    scratch_apart: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> scratch: array<f32>;
 
-var<workgroup> parts: array<f32, WORKGROUP>;
+alias Number = f32;
 
+fn number(row: u32, own: u32) -> Number {
+    return scratch[own + params.sums + row];
+}
+
+// Workgroups: x and y over the matrix, z over the matrices.
 @compute @workgroup_size(WORKGROUP)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
     @builtin(local_invocation_id) local: vec3<u32>,
 ) {
-    var sum = 0.0;
-    for (var i = local.x; i < params.rows; i += WORKGROUP) {
-        sum += scratch[params.sums + i];
-    }
-    parts[local.x] = sum;
-    for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if (local.x < half) {
-            parts[local.x] += parts[local.x + half];
-        }
-    }
-    workgroupBarrier();
-    let factor = 1.0 / (sqrt(parts[0]) + 1e-7);
+    let own = workgroup.z * params.scratch_apart;
+    let sum = total(local.x, sum_in_runs(local.x, params.rows, WORKGROUP, own));
+    let factor = 1.0 / (sqrt(sum) + 1e-7);
     // Each thread owns four neighbours.
     let first = ((workgroup.y * workgroups.x + workgroup.x) * WORKGROUP + local.x) * 4u;
     for (var i = first; i < min(first + 4u, params.count); i++) {
-        scratch[params.matrix + i] *= factor;
+        scratch[own + params.matrix + i] *= factor;
     }
 }

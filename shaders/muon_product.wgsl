@@ -1,5 +1,5 @@
 // C = f P Q + g D for matrices in one scratch memory, P and Q perhaps transposed: the steps of Muon's Newton-Schulz iteration.
-// Saves memory: all that the iteration needs is one buffer that every matrix of the model uses in turn.
+// Saves memory: all that the iteration needs is one buffer that the matrices of the model use in turn, as many at a time as fill a GPU.
 // A workgroup makes 64 x 64 of C from workgroup memory, a thread 4 x 4 in registers; sums run in one order, so the same bits every run.
 
 /// Threads of a workgroup in each direction.
@@ -33,6 +33,8 @@ struct Params {
     factor: f32,
     /// g; D is not read where it is 0.
     added_factor: f32,
+    /// From the scratch memory of one product to the next's.
+    scratch_apart: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -42,16 +44,19 @@ struct Params {
 var<workgroup> left_tile: array<f32, 1024>;
 var<workgroup> right_tile: array<f32, 1024>;
 
+/// Where the scratch memory of this product begins.
+var<private> own: u32;
+
 fn left(row: u32, step: u32) -> f32 {
     let inside = row < params.m && step < params.k;
     let at = select(row * params.k + step, step * params.m + row, LEFT_TRANSPOSED);
-    return select(0.0, scratch[params.left + select(0u, at, inside)], inside);
+    return select(0.0, scratch[own + params.left + select(0u, at, inside)], inside);
 }
 
 fn right(step: u32, column: u32) -> f32 {
     let inside = column < params.n && step < params.k;
     let at = select(step * params.n + column, column * params.k + step, RIGHT_TRANSPOSED);
-    return select(0.0, scratch[params.right + select(0u, at, inside)], inside);
+    return select(0.0, scratch[own + params.right + select(0u, at, inside)], inside);
 }
 
 fn put(row: u32, column: u32, sums: vec4<f32>) {
@@ -60,19 +65,21 @@ fn put(row: u32, column: u32, sums: vec4<f32>) {
             let at = row * params.n + column + i;
             var value = params.factor * sums[i];
             if (params.added_factor != 0.0) {
-                value += params.added_factor * scratch[params.added + at];
+                value += params.added_factor * scratch[own + params.added + at];
             }
-            scratch[params.to + at] = value;
+            scratch[own + params.to + at] = value;
         }
     }
 }
 
+// Workgroups: x over the columns, y over the rows, z over the products.
 @compute @workgroup_size(THREADS, THREADS)
 fn main(
     @builtin(workgroup_id) tile: vec3<u32>,
     @builtin(local_invocation_id) thread: vec3<u32>,
     @builtin(local_invocation_index) index: u32,
 ) {
+    own = tile.z * params.scratch_apart;
     let row = tile.y * TILE;
     let column = tile.x * TILE;
     var s0 = vec4<f32>();

@@ -10,6 +10,7 @@ mod emit;
 mod layout;
 mod objective;
 mod op;
+mod runs;
 mod sums;
 
 use crate::gpu::BINDING_ALIGNMENT;
@@ -18,6 +19,7 @@ pub use emit::{Emit, GradTarget, Piece, Place, ValueInfo};
 pub use layout::{Arena, Group, ParamLayout, PieceLayout, STATE_BLOCK, State, StateEncoding};
 pub use objective::{Objective, Preference, PreferenceLoss};
 pub use op::Op;
+pub use runs::longest_run;
 
 /// A parameter of the model; the index into [`Graph::params`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

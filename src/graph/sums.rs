@@ -1,6 +1,6 @@
 //! The second stages of sums over rows (gradients of norms and biases), put off so that one dispatch makes those of many layers.
 
-use super::Emit;
+use super::{Emit, longest_run};
 use crate::kernels::{Bind, Owner, Phase, Resource, Shape, ValueId, elementwise};
 
 /// Most bytes of partial sums that wait: a few megabytes cost little memory, and the dispatches are few already.
@@ -46,7 +46,7 @@ impl Emit<'_> {
         waiting.sort_by_key(|w| w.total.offset);
         let owner = self.owner;
         while !waiting.is_empty() {
-            let run = longest_run(&waiting);
+            let run = first_run(&waiting);
             let sums: Vec<Waiting> = run.iter().map(|i| waiting[*i]).collect();
             let mut index = 0;
             waiting.retain(|_| {
@@ -89,24 +89,8 @@ impl Emit<'_> {
 }
 
 /// The longest run of sums at equal distances that begins with the first and can be made by one dispatch.
-fn longest_run(waiting: &[Waiting]) -> Vec<usize> {
+fn first_run(waiting: &[Waiting]) -> Vec<usize> {
     let like: Vec<usize> = (0..waiting.len()).filter(|i| waiting[0].is_like(&waiting[*i])).collect();
-    let mut longest = vec![0];
-    for second in &like[1..] {
-        let distance = waiting[*second].total.offset - waiting[0].total.offset;
-        let mut next = waiting[0].total.offset;
-        let run: Vec<usize> = like
-            .iter()
-            .copied()
-            .filter(|i| {
-                let fits = waiting[*i].total.offset == next;
-                next += if fits { distance } else { 0 };
-                fits
-            })
-            .collect();
-        if run.len() > longest.len() {
-            longest = run;
-        }
-    }
-    longest
+    let places: Vec<Vec<u64>> = like.iter().map(|i| vec![waiting[*i].total.offset]).collect();
+    longest_run(&places).into_iter().map(|i| like[i]).collect()
 }

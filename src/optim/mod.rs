@@ -3,12 +3,13 @@
 mod adafactor;
 mod adamw;
 mod adamw8;
+mod alike;
 mod lion;
 mod muon;
 mod norm;
 mod sgd;
 
-use crate::graph::{Param, ParamId, ParamLayout, PieceLayout, STATE_BLOCK, State, StateEncoding};
+use crate::graph::{Param, ParamLayout, STATE_BLOCK, State, StateEncoding};
 use crate::kernels::{Bind, Dispatch, Owner, Phase, Resource, STATS_BYTES, Tuning};
 use crate::plan::Program;
 
@@ -137,47 +138,6 @@ impl Trained {
     }
 }
 
-/// A parameter that an optimiser treats by itself.
-struct Matrix<'a> {
-    rows: usize,
-    cols: usize,
-    pieces: &'a [PieceLayout],
-}
-
-impl Matrix<'_> {
-    fn stride4(&self) -> u32 {
-        self.cols.div_ceil(4) as u32
-    }
-
-    fn bind(&self, piece: usize, resource: impl Fn(u32) -> Resource) -> Bind {
-        let PieceLayout { arena, offset, bytes, .. } = self.pieces[piece];
-        Bind { resource: resource(arena), offset, size: bytes }
-    }
-
-    fn gradient(&self, piece: usize) -> Bind {
-        self.bind(piece, Resource::Gradients)
-    }
-
-    fn weights(&self, piece: usize) -> Bind {
-        self.bind(piece, Resource::Weights)
-    }
-
-    fn state(&self, piece: usize, index: u8) -> Bind {
-        let place = &self.pieces[piece].states[index as usize];
-        let resource = Resource::State(self.pieces[piece].arena, index);
-        Bind { resource, offset: place.start, size: (place.end - place.start).next_multiple_of(16) }
-    }
-}
-
-/// The parameters of an arena, one by one.
-fn matrices<'a>(arena: u32, params: &'a [Param], layout: &'a ParamLayout) -> impl Iterator<Item = Matrix<'a>> {
-    params.iter().enumerate().filter_map(move |(index, param)| {
-        let pieces = layout.pieces(ParamId(index as u32));
-        // One that is cut may lie in several arenas: it goes with its first piece.
-        (pieces.first()?.arena == arena).then_some(Matrix { rows: param.shape.rows, cols: param.shape.cols, pieces })
-    })
-}
-
 fn stats() -> Bind {
     Bind { resource: Resource::Stats, offset: 0, size: STATS_BYTES }
 }
@@ -199,10 +159,12 @@ pub fn update_program(params: &[Param], layout: &ParamLayout, tuning: &Tuning, o
             Optimizer::Sgd(hyper) => dispatches.push(sgd::dispatch(arena, hyper)),
             Optimizer::Lion(hyper) => dispatches.push(lion::dispatch(arena, hyper)),
             Optimizer::Adafactor(hyper) => {
-                dispatches.extend(matrices(arena.arena, params, layout).flat_map(|matrix| adafactor::dispatches(arena, &matrix, hyper)));
+                let alike = alike::in_arena(arena.arena, params, layout);
+                dispatches.extend(alike.iter().flat_map(|matrices| adafactor::dispatches(arena, matrices, hyper)));
             }
             Optimizer::Muon(hyper) if arena.states == muon::BUFFER => {
-                dispatches.extend(matrices(arena.arena, params, layout).flat_map(|matrix| muon::dispatches(arena, &matrix, hyper)));
+                let alike = alike::in_arena(arena.arena, params, layout);
+                dispatches.extend(alike.iter().flat_map(|matrices| muon::dispatches(arena, matrices, hyper, tuning)));
             }
             Optimizer::Muon(hyper) => dispatches.push(adamw::dispatch(&Trained { decays: true, ..arena.clone() }, &hyper.adamw)),
         }

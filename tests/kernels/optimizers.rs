@@ -48,11 +48,12 @@ fn params(shapes: &[(usize, usize, bool)]) -> Rc<Vec<Param>> {
 
 /// The store after all steps.
 fn run(gpu: &Rc<Gpu>, optimizer: &Optimizer) -> ParamStore {
-    run_shapes(gpu, gpu.profile(), optimizer, &SHAPES, 91)
+    run_shapes(gpu, gpu.profile(), optimizer, &SHAPES, &[91])
 }
 
-/// The same for parameters of these shapes, laid out for this profile.
-fn run_shapes(gpu: &Rc<Gpu>, profile: &Profile, optimizer: &Optimizer, shapes: &[(usize, usize, bool)], seed: u64) -> ParamStore {
+/// The same for parameters of these shapes, laid out for this profile: for each seed those of all shapes, one after the other like layers.
+fn run_shapes(gpu: &Rc<Gpu>, profile: &Profile, optimizer: &Optimizer, shapes: &[(usize, usize, bool)], seeds: &[u64]) -> ParamStore {
+    let shapes = &shapes.repeat(seeds.len())[..];
     let params = params(shapes);
     let role = |rows: usize| if rows == 1 { Role::Vector } else { Role::Matrix };
     let states = |index: usize| optimizer.states(shapes[index].0 * shapes[index].1, role(shapes[index].0));
@@ -75,18 +76,19 @@ fn run_shapes(gpu: &Rc<Gpu>, profile: &Profile, optimizer: &Optimizer, shapes: &
     assert!(bound.abs_diff(planned) <= 16 * ends.len() as u64, "what the plan counts, {planned}, is what the kernels bind, {bound}");
     let mut runner = block_on(Runner::new(gpu.clone(), store.clone())).expect("memory for a small test");
     let prepared = block_on(runner.bind(&program)).expect("the device takes the kernels");
-    let mut random = Random::new(seed);
+    let mut randoms: Vec<Random> = seeds.iter().map(|seed| Random::new(*seed)).collect();
+    let each = shapes.len() / seeds.len();
     let vector = |random: &mut Random, (rows, cols, _): (usize, usize, bool), scale: f32| -> Vec<f32> {
         random.vector(rows * cols).iter().map(|v| *v as f32 * scale).collect()
     };
     for (i, shape) in shapes.iter().copied().enumerate() {
-        store.upload(gpu, Part::Weights, ParamId(i as u32), 0, &vector(&mut random, shape, 1.0));
+        store.upload(gpu, Part::Weights, ParamId(i as u32), 0, &vector(&mut randoms[i / each], shape, 1.0));
     }
     runner.clear_stats();
     for t in 1..=STEPS {
         let scale = 10f64.powi(-((t - 1) % 7)) as f32;
         for (i, shape) in shapes.iter().copied().enumerate() {
-            store.upload(gpu, Part::Gradients, ParamId(i as u32), 0, &vector(&mut random, shape, scale));
+            store.upload(gpu, Part::Gradients, ParamId(i as u32), 0, &vector(&mut randoms[i / each], shape, scale));
         }
         let step = StepValues {
             learning_rate: RATE as f32,
@@ -193,12 +195,38 @@ fn adafactor_and_muon() {
         [("adafactor", Optimizer::Adafactor(Adafactor { weight_decay: DECAY })), ("muon", Optimizer::Muon(Muon { adamw }))]
     {
         for profile in [gpu.profile(), &cut] {
-            let store = run_shapes(&gpu, profile, &optimizer, &MATRICES, 92);
+            let store = run_shapes(&gpu, profile, &optimizer, &MATRICES, &[92]);
             for (i, (rows, _, _)) in MATRICES.into_iter().enumerate() {
                 let got = block_on(store.download(&gpu, Part::Weights, ParamId(i as u32), 0..rows)).expect("it can be read");
                 let want = floats(&file, &format!("{name}.{i}"));
                 let worst = got.iter().zip(&want).map(|(got, want)| (got - want).abs()).fold(0.0, f32::max);
                 assert!(worst <= 2e-5 && got.len() == want.len(), "{name}, parameter {i}: off by {worst:e}");
+            }
+        }
+    }
+}
+
+/// Matrices of one shape in several layers are one dispatch: each gets what it gets alone, to the same bits.
+#[test]
+fn matrices_that_are_alike_do_not_mix() {
+    const SEEDS: [u64; 3] = [92, 93, 94];
+    let gpu = gpu();
+    let adamw = AdamW { beta1: BETAS.0, beta2: BETAS.1, epsilon: EPSILON, weight_decay: DECAY };
+    for optimizer in [Optimizer::Adafactor(Adafactor { weight_decay: DECAY }), Optimizer::Muon(Muon { adamw })] {
+        let read = |store: &ParamStore, part: Part, i: usize| {
+            let rows = MATRICES[i % MATRICES.len()].0;
+            block_on(store.download(&gpu, part, ParamId(i as u32), 0..rows)).expect("it can be read")
+        };
+        let together = run_shapes(&gpu, gpu.profile(), &optimizer, &MATRICES, &SEEDS);
+        for (layer, seed) in SEEDS.into_iter().enumerate() {
+            let alone = run_shapes(&gpu, gpu.profile(), &optimizer, &MATRICES, &[seed]);
+            for i in 0..MATRICES.len() {
+                let j = layer * MATRICES.len() + i;
+                assert_eq!(read(&together, Part::Weights, j), read(&alone, Part::Weights, i), "{optimizer:?}, layer {layer}, {i}");
+                for state in 0..together.layout.states(ParamId(j as u32)).len() as u8 {
+                    let state_of = |store: &ParamStore, i: usize| block_on(store.download_state(&gpu, state, ParamId(i as u32)));
+                    assert_eq!(state_of(&together, j).expect("it can be read"), state_of(&alone, i).expect("it can be read"));
+                }
             }
         }
     }

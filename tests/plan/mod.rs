@@ -2,6 +2,7 @@
 
 mod products;
 mod side_by_side;
+mod updates;
 mod variants;
 
 use std::collections::BTreeSet;
