@@ -264,6 +264,11 @@ impl<'a> Emit<'a> {
         self.dispatches.pop()
     }
 
+    /// Takes the last dispatch back if it is as it should be.
+    pub fn take_last_if(&mut self, is_it: impl FnOnce(&Dispatch) -> bool) -> Option<Dispatch> {
+        if is_it(self.dispatches.last()?) { self.dispatches.pop() } else { None }
+    }
+
     /// Whether one node of the graph alone reads this activation, or is handed this gradient.
     pub fn has_one_reader(&self, value: ValueId) -> bool {
         let v = self.origin(value);

@@ -1,5 +1,6 @@
 //! The middle of a feed-forward block: act(gate) · up, or act(x) where there is no gate.
 
+use super::matmul::gated as in_product;
 use crate::graph::{Emit, Graph, Op, ValueId};
 use crate::kernels::{Activation, activation_backward, activation_forward, gated_backward, gated_forward, workgroups};
 
@@ -48,6 +49,9 @@ impl Op for Gated {
     }
 
     fn forward(&self, e: &mut Emit<'_>, x: &[ValueId], y: &[ValueId]) -> Vec<ValueId> {
+        if in_product::forward(e, x[0], x[1], y[0], number(self.activation)) {
+            return Vec::new();
+        }
         let params = gated_forward::Params { count: count(e, y[0]) };
         let constants = gated_forward::Constants { ACTIVATION: number(self.activation), ..Default::default() };
         let bindings = gated_forward::Bindings { gate: e.bind(x[0]), up: e.bind(x[1]), h: e.bind(y[0]) };
@@ -59,6 +63,11 @@ impl Op for Gated {
     fn backward(&self, e: &mut Emit<'_>, x: &[ValueId], y: &[ValueId], _saved: &[ValueId]) {
         let Some(dh) = e.grad(y[0]) else { return };
         if !e.needs_grad(x[0]) && !e.needs_grad(x[1]) {
+            return;
+        }
+        if let Some([dgate, dup]) = in_product::backward(e, dh, x[0], x[1], number(self.activation)) {
+            e.give_grad(x[0], dgate);
+            e.give_grad(x[1], dup);
             return;
         }
         // Each projection feeds this op only, so fresh buffers, handed over as the gradients.

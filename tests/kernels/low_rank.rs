@@ -2,13 +2,13 @@
 //! embedding.
 
 use rootstock::graph::WeightType;
-use rootstock::kernels::StepValues;
+use rootstock::kernels::{DeviceClass, StepValues};
 
 use super::embedding::{VOCABULARY, batch};
 use super::single::{Case, LowRankCase, Matrix, assert_close};
 use super::{gpu, profiles};
 use crate::reference::low_rank::Layer;
-use crate::reference::{Random, linear};
+use crate::reference::{Random, linear, rms_norm};
 
 /// Sums of up to 600 products, twice one after the other. Measured on lavapipe: 3e-6.
 const TOLERANCE: f64 = 2e-5;
@@ -159,6 +159,57 @@ fn adapted_linear_maps_side_by_side() {
                 let twice: Vec<f64> = factor.iter().map(|v| 2.0 * v).collect();
                 assert_close(&format!("factor {i} {what}"), &out.weights[i], &twice, TOLERANCE);
             }
+        }
+    }
+}
+
+/// A norm after an adapted map: on GPUs it makes dy·B of the map along with its own gradient, where B is narrow enough.
+#[test]
+fn an_adapted_map_before_a_norm() {
+    const EPS: f64 = 1e-5;
+    let gpu = gpu();
+    let mut random = Random::new(84);
+    for (m, n, k, rank) in [(70, 577, 64, 8), (9, 65, 66, 3), (33, 1030, 33, 5), (40, 12, 30, 1), (20, 64, 64, 9)] {
+        let eighths = |v: Vec<f64>| v.iter().map(|v| (v * 8.0).round().clamp(-16.0, 16.0) / 8.0).collect::<Vec<_>>();
+        let layer = Layer {
+            k,
+            rank,
+            w: eighths(random.vector(n * k)),
+            a: random.vector(rank * k),
+            b: random.vector(n * rank),
+            bias: None,
+            magnitude: None,
+            scale: f64::from(SCALE),
+            mask: vec![1.0; m * k],
+        };
+        let (x, dz, w) = (random.vector(m * k), random.vector(m * n), eighths(random.vector(n)));
+        let inverse = layer.inverse_norms();
+        let y = layer.forward(&x, &inverse);
+        let (z, _) = rms_norm::forward(&y, &w, 0.0, EPS);
+        let (dy, _) = rms_norm::backward(&dz, &y, &w, 0.0, EPS);
+        let want = layer.backward(&dy, &x, &inverse);
+        let factors = [Matrix::new(k, layer.a.clone()), Matrix::new(rank, layer.b.clone())];
+        for profile in profiles(&gpu) {
+            let case = Case {
+                tokens: m,
+                inputs: vec![Matrix::new(k, x.clone())],
+                weights: [vec![Matrix::new(k, layer.w.clone()), Matrix::new(n, w.clone())], factors.to_vec()].concat(),
+                frozen: Some(WeightType::F32),
+                low_rank: Some(LowRankCase { adapted: &[true, false], scale: SCALE, dropout: 0.0, dora: false }),
+                gradients: vec![Matrix::new(n, dz.clone())],
+                ..Case::default()
+            };
+            let out = case.run(&gpu, &profile, |g, x, w| {
+                let y = g.linear(x[0], w[0], None);
+                vec![g.rms_norm(y, w[1], EPS as f32, 0.0)]
+            });
+            let what = format!("of ({m}, {n}, {k}), rank {rank}, on {:?} {:?}", profile.class, profile.subgroup);
+            let along = out.kernels.contains(&"rms_norm_backward_input.narrow");
+            assert_eq!(along, profile.class == DeviceClass::Gpu && rank <= 8, "{what}");
+            assert_close(&format!("z {what}"), &out.outputs[0], &z, TOLERANCE);
+            assert_close(&format!("dx {what}"), &out.inputs[0], &want.x, TOLERANCE);
+            assert_close(&format!("dA {what}"), &out.weights[0], &want.a, TOLERANCE);
+            assert_close(&format!("dB {what}"), &out.weights[1], &want.b, TOLERANCE);
         }
     }
 }

@@ -71,6 +71,8 @@ pub(crate) struct Outcome {
     pub(crate) inputs: Vec<Vec<f32>>,
     /// Gradients of the weights that are not frozen.
     pub(crate) weights: Vec<Vec<f32>>,
+    /// The names of the kernels that were run.
+    pub(crate) kernels: Vec<&'static str>,
 }
 
 /// Copies a whole activation, padding included, to a parameter's gradient.
@@ -191,6 +193,7 @@ impl Case {
             outputs,
             inputs: inputs.iter().map(read).collect(),
             weights: weights.iter().filter(|w| params[w.0 as usize].trainable).map(read).collect(),
+            kernels: program.dispatches.iter().map(|d| d.shader.name).collect(),
         }
     }
 }

@@ -20,8 +20,8 @@ use rootstock::random::Random;
 const CONFIG: &str = r#"{"model_type": "qwen2", "vocab_size": 300, "hidden_size": 64, "intermediate_size": 192, "num_hidden_layers": 3,
     "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32, "tie_word_embeddings": true}"#;
 
-/// Sums of some hundred products, one after the other through three layers. Measured on lavapipe: 2e-6.
-const TOLERANCE: f64 = 2e-5;
+/// Sums of some hundred products, one after the other through three layers; the worst of 12,288 numbers. Measured on lavapipe: 2.3e-5.
+const TOLERANCE: f64 = 5e-5;
 
 /// Loss and gradient norm, all gradients, and how many products the layers' forward is.
 fn step(family: &str, lora: bool, gradient_checkpointing: bool) -> (Vec<f32>, Vec<Vec<f32>>, usize) {
@@ -62,7 +62,11 @@ fn step(family: &str, lora: bool, gradient_checkpointing: bool) -> (Vec<f32>, Ve
         let stats = engine.stats().await.expect("statistics");
         // Last, for a GPU's dispatches are repeated to be timed, and what they add up is no step's.
         let profile = engine.profile(&batch, values).await.expect("a step");
-        let of_forward = |d: &Dispatch| d.owner.layer.is_some() && d.owner.phase == Phase::Forward && d.shader.name.starts_with("linear_");
+        let of_forward = |d: &Dispatch| {
+            d.owner.layer.is_some()
+                && d.owner.phase == Phase::Forward
+                && (d.shader.name.starts_with("linear_") || d.shader.name.starts_with("gated_linear_"))
+        };
         let products = profile.iter().filter(|(d, _)| of_forward(d)).count();
         (vec![stats.loss_sum, stats.grad_norm], gradients, products)
     })
@@ -74,16 +78,20 @@ fn products_of_a_gpu_give_the_same_step() {
         for checkpointing in [false, true] {
             // On the device's own kernels the adapters' narrow products are counted too.
             let (own, own_gradients, apart) = step("lavapipe", lora, checkpointing);
-            let (gpu, gradients, joined) = step("unknown-gpu", lora, checkpointing);
-            assert_eq!((apart, joined), (3 * if lora { 14 } else { 7 }, 3 * 4));
-            for (a, b) in own.iter().zip(&gpu) {
-                assert!((a - b).abs() <= 1e-5 * a.abs(), "{own:?} against {gpu:?}, lora {lora}, checkpointing {checkpointing}");
-            }
-            assert_eq!(own_gradients.len(), gradients.len());
-            for (i, (a, b)) in own_gradients.iter().zip(&gradients).enumerate() {
-                let want: Vec<f64> = a.iter().map(|v| f64::from(*v)).collect();
-                let error = crate::kernels::error(b, &want, 1e-6);
-                assert!(error < TOLERANCE, "gradient {i} is off by {error:.2e}, lora {lora}, checkpointing {checkpointing}");
+            // With large tiles, as large models have them, gate and up are in one tile.
+            for family in ["unknown-gpu", "unknown-gpu,product_workgroups_least=1"] {
+                let (gpu, gradients, joined) = step(family, lora, checkpointing);
+                let what = format!("{family}, lora {lora}, checkpointing {checkpointing}");
+                assert_eq!((apart, joined), (3 * if lora { 14 } else { 7 }, 3 * 4), "{what}");
+                for (a, b) in own.iter().zip(&gpu) {
+                    assert!((a - b).abs() <= 1e-5 * a.abs(), "{own:?} against {gpu:?}, {what}");
+                }
+                assert_eq!(own_gradients.len(), gradients.len());
+                for (i, (a, b)) in own_gradients.iter().zip(&gradients).enumerate() {
+                    let want: Vec<f64> = a.iter().map(|v| f64::from(*v)).collect();
+                    let error = crate::kernels::error(b, &want, 1e-6);
+                    assert!(error < TOLERANCE, "gradient {i} is off by {error:.2e}, {what}");
+                }
             }
         }
     }

@@ -93,6 +93,11 @@ pub(super) fn narrow_back(e: &mut Emit<'_>, parts: &[Option<&LowRank>], dys: &[V
 /// [`narrow_back`] for one map, with a factor of its own.
 pub(super) fn narrow_back_one(e: &mut Emit<'_>, low_rank: &LowRank, scale: f32, dy: ValueId, when: When) -> ValueId {
     if e.tuning.products == Version::Tiled
+        && let Some(t) = skinny::narrow_back_in_norm(e, low_rank, scale, dy)
+    {
+        return t;
+    }
+    if e.tuning.products == Version::Tiled
         && let Some((dispatch, ts)) = skinny::narrow_back(e, &[Some((low_rank, scale))], &[dy])
         && let Some(t) = ts[0]
     {

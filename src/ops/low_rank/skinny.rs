@@ -2,7 +2,9 @@
 
 use super::Made;
 use crate::graph::{Emit, LowRank, ParamId, Shape, ValueId};
-use crate::kernels::{Bind, Dispatch, low_rank_backward, low_rank_backward_weight, low_rank_forward};
+use crate::kernels::{
+    Bind, Dispatch, low_rank_backward, low_rank_backward_weight, low_rank_forward, rms_norm_backward_input, rms_norm_backward_input_narrow,
+};
 use crate::ops::matmul::tiled::{SIDES, union};
 
 /// One map's low-rank part: its parameters and a factor; `None` for a map without one.
@@ -132,6 +134,24 @@ pub(super) fn narrow_back(e: &mut Emit<'_>, parts: &[Part<'_>], dys: &[ValueId])
     let bindings = low_rank_backward::Bindings { dy, b: all, t };
     let dispatch = low_rank_backward::dispatch(params, constants, bindings, [groups, columns as u32, parts.len() as u32]);
     Some((dispatch.flops(flops), ts))
+}
+
+/// t = factor · dy·B along with the norm's gradient that made dy, if that was emitted last and B has at most eight columns.
+pub(super) fn narrow_back_in_norm(e: &mut Emit<'_>, l: &LowRank, factor: f32, dy: ValueId) -> Option<ValueId> {
+    let (shape, rank) = (e.shape(dy), rank(e, l));
+    let norm = e.last(&rms_norm_backward_input::SHADER, dy)?;
+    let params: rms_norm_backward_input::Params = bytemuck::pod_read_unaligned(&norm.params);
+    if rank > 8 || params.groups != 1 || params.dx_stride != shape.stride4() {
+        return None;
+    }
+    let norm = e.take_last(&rms_norm_backward_input::SHADER, dy)?;
+    let t = e.matrix(shape.rows, rank);
+    let own = [("SCALE", f64::from(factor)), ("RANK4", rank.div_ceil(4) as f64)];
+    let constants = norm.constants.iter().copied().chain(own).collect();
+    let binds = norm.binds.iter().copied().chain([e.piece(l.b).weight, e.bind(t)]).collect();
+    let flops = norm.flops + 2 * (shape.rows * rank * shape.cols) as u64;
+    e.run(Dispatch { shader: &rms_norm_backward_input_narrow::SHADER, constants, binds, flops, ..norm });
+    Some(t)
 }
 
 /// Which of the two gradients a dispatch makes.

@@ -11,6 +11,7 @@ use crate::kernels::{
     linear_forward_vector_subgroup, workgroups,
 };
 
+pub mod gated;
 pub mod tiled;
 
 use tiled::{Output, Weights};
