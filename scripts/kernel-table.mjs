@@ -1,15 +1,16 @@
 #!/usr/bin/env node
 // Writes the table of docs/kernel-statistics.md anew: what GPU compilers make of every variant that a class of GPUs can choose.
 //   node scripts/kernel-table.mjs COMPILER      (or KERNEL_COMPILER=… in the environment)
-//   node scripts/kernel-table.mjs COMPILER --missing      (keeps the rows that are there and adds new variants)
+//   node scripts/kernel-table.mjs COMPILER --missing      (keeps the rows whose kernel has the code that they were made of)
 // COMPILER is a program that compiles WGSL for GPUs without having one, called as `COMPILER --json FILE.wgsl NAME=VALUE …`. It answers
 // with a list of one entry, `{driver, targets: {NAME: {registers, spills, occupancy, unit, instructions}}}`. NAME=VALUE sets override
 // constants; FILE.wgsl is one version of a kernel with all that it uses. The list of variants is written by UPDATE_VARIANTS=1 cargo test --test all variants.
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { root } from "./lib/host.mjs";
+import { kernelSource } from "./lib/kernel-source.mjs";
 
 const compiler = process.argv[2] ?? process.env["KERNEL_COMPILER"];
 if (compiler === undefined) {
@@ -34,9 +35,10 @@ let driver = "";
 const rows = variants.map((variant, index) => {
   if (index % 20 === 0) console.error(`${index} of ${variants.length}`);
   const key = `| \`${variant.kernel}\` | ${variant.constants.join(" ")}`;
+  const { text, hash } = kernelSource(variant.kernel);
   const row = known.get(key)?.split(" | ");
-  if (keep && row) return [...row.slice(0, 2), variant.families.join(", "), ...row.slice(3)].join(" | ");
-  const { targets, driver: by } = compile(variant);
+  if (keep && row?.at(-1) === `${hash} |`) return [...row.slice(0, 2), variant.families.join(", "), ...row.slice(3)].join(" | ");
+  const { targets, driver: by } = compile(variant, text);
   driver = by;
   if (names.length === 0) names = Object.keys(targets);
   const cells = names.map((name) => {
@@ -46,59 +48,34 @@ const rows = variants.map((variant, index) => {
     const spilled = target.spills > 0 ? `, ${target.spills} spills` : "";
     return `${target.registers} · ${target.occupancy} · ${target.instructions}${spilled}`;
   });
-  return `${key} | ${variant.families.join(", ")} | ${cells.join(" | ")} |`;
+  return `${key} | ${variant.families.join(", ")} | ${cells.join(" | ")} | ${hash} |`;
 });
 
-if (driver === "") process.exit(0); // nothing is missing
-const heads = names.map((name) => `${name} (registers · ${units.get(name) ?? ""} · instructions)`);
-const table = [`| kernel | constants | chosen by | ${heads.join(" | ")} |`, `|${" --- |".repeat(3 + names.length)}`, ...rows];
-const head = readFileSync(page, "utf8").split("\n| kernel |")[0]?.replace(/^Compiled .*$/m, `Compiled on ${new Date().toISOString().slice(0, 10)} by ${driver}.`);
-writeFileSync(page, `${head ?? ""}\n${table.join("\n")}\n`);
+/** @param {string} name */
+const unit = (name) => units.get(name) ?? new RegExp(` ${name} \\(registers · ([^·]*) · `).exec(old)?.[1] ?? "";
+const heads = names.map((name) => `${name} (registers · ${unit(name)} · instructions)`);
+const table = [`| kernel | constants | chosen by | ${heads.join(" | ")} | code |`, `|${" --- |".repeat(4 + names.length)}`, ...rows];
+const compiled = `Compiled on ${new Date().toISOString().slice(0, 10)} by ${driver}.`;
+const before = readFileSync(page, "utf8").split("\n| kernel |")[0] ?? "";
+// Where nothing was compiled, rows may still have gone, or have other families.
+const head = driver === "" ? before : before.replace(/^Compiled .*$/m, compiled);
+writeFileSync(page, `${head}\n${table.join("\n")}\n`);
 
 /**
  * Compiles one variant.
  *
  * @param {Variant} variant
+ * @param {string} text
  * @returns {{ driver: string, targets: Record<string, Target> }}
  */
-function compile({ kernel, constants }) {
-  // The last part of a permuted kernel's name is its axis, such as the weights' type.
-  const whole = join(root, "shaders", `${kernel}.wgsl`);
-  const file = existsSync(whole) ? whole : join(root, "shaders", `${kernel.slice(0, kernel.lastIndexOf("."))}.wgsl`);
-  const axis = /^\/\/ permute (\w+):/m.exec(readFileSync(file, "utf8"))?.[1];
-  const value = file === whole || axis === undefined ? "" : kernel.slice(kernel.lastIndexOf(".") + 1);
+function compile({ kernel, constants }, text) {
   const folder = mkdtempSync(join(tmpdir(), "kernel-"));
   const flat = join(folder, `${kernel}.wgsl`);
-  writeFileSync(flat, expanded(file, basename(file, ".wgsl"), `{${axis ?? ""}}`, value, new Set()));
+  writeFileSync(flat, text);
   const { status, stdout, stderr } = spawnSync(compiler ?? "", ["--json", flat, ...constants], { encoding: "utf8", maxBuffer: 1e8 });
   rmSync(folder, { recursive: true });
   if (status !== 0) throw new Error(`${kernel} ${constants.join(" ")}: ${stderr}`);
   const [first] = /** @type {{ driver: string, targets: Record<string, Target> }[]} */ (JSON.parse(stdout));
   if (!first) throw new Error(`${kernel}: the compiler says nothing`);
   return first;
-}
-
-/**
- * A file with all that it uses in front of it, as build.rs puts them together.
- *
- * @param {string} file
- * @param {string} stem the kernel's, which ends with its version
- * @param {string} axis
- * @param {string} value
- * @param {Set<string>} seen
- * @returns {string}
- */
-function expanded(file, stem, axis, value, seen) {
-  const text = readFileSync(file, "utf8");
-  const uses = [...text.matchAll(/^\/\/ use: (.*)$/gm)].map(([, name]) => {
-    const used = (name ?? "").trim().replace(axis, value);
-    const ofVersion = stem.includes(".") ? used.replace(".wgsl", `.${stem.slice(stem.lastIndexOf(".") + 1)}.wgsl`) : used;
-    return existsSync(join(root, "shaders", ofVersion)) ? ofVersion : used;
-  });
-  const parts = uses.map((used) => {
-    if (seen.has(used)) return "";
-    seen.add(used);
-    return expanded(join(root, "shaders", used), stem, axis, value, seen);
-  });
-  return `${parts.join("")}${text.replace(/^\/\/ (use|permute).*$/gm, "")}\n`;
 }

@@ -70,6 +70,12 @@ fn dispatches(family: Family) -> Vec<Dispatch> {
             let head = |d: &Dispatch| d.shader.name == "preference" || d.shader.name == "cross_entropy_forward";
             all.extend(compile(&graph, &layout, &profile, Options::default()).dispatches.into_iter().filter(head));
         }
+        // What an evaluation adds that counts the targets it would have guessed is in the head, too.
+        let layout = ParamLayout::new(&trained, &profile);
+        let objective = Objective { accuracy: true, ..Objective::default() };
+        let graph = forward::build_for(&config, trained.clone(), 256, Purpose::Evaluate, 1024, objective);
+        let counts = |d: &Dispatch| d.shader.name == "loss_sum" || d.shader.name == "cross_entropy_forward";
+        all.extend(compile(&graph, &layout, &profile, Options::default()).dispatches.into_iter().filter(counts));
         let params = Rc::new(forward::graph_params(&params(&config), false, |_| WeightType::Bf16));
         let layout = ParamLayout::new(&params, &profile);
         for tokens in [1, profile.tuning.prompt_tokens] {
