@@ -128,13 +128,19 @@ impl Session {
         Ok(all)
     }
 
-    /// Tokenises data for the base, or returns the cached result if the settings are the same.
+    /// Tokenises data for the base, or returns the cached result if the settings are the same. These are the session's data from then on.
     pub(super) async fn prepare_data(
         &self,
         data: &DataSource,
         evaluation: Option<&DataSource>,
         settings: &Settings,
     ) -> Result<Rc<PreparedData>> {
+        let prepared = self.tokenised(data, evaluation, settings).await?;
+        *self.prepared.borrow_mut() = Some(prepared.clone());
+        Ok(prepared)
+    }
+
+    async fn tokenised(&self, data: &DataSource, evaluation: Option<&DataSource>, settings: &Settings) -> Result<Rc<PreparedData>> {
         let base = self.base()?;
         let model = base.model.clone()?;
         let files = self.data_files(data, evaluation).await?;
@@ -156,16 +162,19 @@ impl Session {
         } else {
             longest(&prepared)
         };
-        let prepared = PreparedData { data: data.clone(), evaluation: evaluation.cloned(), key, prepared, needs, notices };
-        let prepared = Rc::new(prepared);
-        *self.prepared.borrow_mut() = Some(prepared.clone());
-        Ok(prepared)
+        Ok(Rc::new(PreparedData { data: data.clone(), evaluation: evaluation.cloned(), key, prepared, needs, notices }))
     }
 
     /// The data that was previewed last, prepared with these settings.
     pub(super) async fn prepared_again(&self, settings: &Settings) -> Result<Rc<PreparedData>> {
         let known = self.prepared.borrow().clone().ok_or_else(|| Error::out_of_turn("no data is chosen yet; prepare some first"))?;
-        self.prepare_data(&known.data, known.evaluation.as_ref(), settings).await
+        let again = self.tokenised(&known.data, known.evaluation.as_ref(), settings).await?;
+        // Where other data were chosen meanwhile, that choice stays.
+        let mut present = self.prepared.borrow_mut();
+        if present.as_ref().is_some_and(|present| Rc::ptr_eq(present, &known)) {
+            *present = Some(again.clone());
+        }
+        Ok(again)
     }
 
     /// Builds the preview of prepared data.

@@ -11,6 +11,9 @@ import { English } from "./English.js";
 import { Notice } from "./Notice.js";
 import { text } from "../text/index.js";
 
+/** What is kept beside a result that has no snapshots: its description and log, in bytes at most. */
+const DESCRIPTION = 64 * 1024;
+
 /** Downloading, as a folder or as one file for other programs, and merging. */
 export function TakeHome({ run }: { run: Run }) {
   const progress = useSignal<Progress | null>(null);
@@ -41,7 +44,7 @@ export function TakeHome({ run }: { run: Run }) {
           </div>
           <small>
             {bytes(run.result_bytes)}
-            {run.bytes > run.result_bytes && words.snapshotsStay(bytes(run.bytes - run.result_bytes))}
+            {run.bytes - run.result_bytes > DESCRIPTION && words.snapshotsStay(bytes(run.bytes - run.result_bytes))}
           </small>
         </div>
         <Gguf

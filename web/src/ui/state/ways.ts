@@ -2,6 +2,7 @@
 // activations.
 import { effect, signal } from "@preact/signals";
 import type { Settings } from "rootstock";
+import { dataName, preview } from "./data.js";
 import { ask } from "./engine.js";
 import { estimate, estimating } from "./estimate.js";
 import { active } from "./phase.js";
@@ -88,7 +89,8 @@ export function followWays(): () => void {
     }
   };
   const stop = effect(() => {
-    const wanted = JSON.stringify([others(), estimate.value?.parameters ?? null]);
+    const { samples, longest } = preview.value ?? {};
+    const wanted = JSON.stringify([others(), estimate.value?.parameters ?? null, dataName.value, samples, longest]);
     if (estimate.value === null || estimating.value || active.value || wanted === planned) return;
     planned = wanted;
     void plan();
