@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::code::{Code, Group, Severity};
+use super::code::{Code, Severity};
+use super::group::Group;
 
 /// All faults as Markdown. A test compares it with the committed page.
 pub fn markdown() -> String {
