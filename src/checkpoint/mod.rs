@@ -4,6 +4,7 @@
 mod carry;
 mod composed;
 mod convert;
+mod distributed;
 mod header;
 mod made;
 mod new_directory;
@@ -23,6 +24,7 @@ pub(crate) use carry::SAMPLING_SETTINGS;
 pub use composed::{ComposedDirectory, TensorSource};
 pub use convert::dtype_name;
 pub use header::{Header, MAX_HEADER, TensorEntry};
+pub use distributed::DistributedShards;
 pub use made::{MadeBlocks, MadeDirectory, MadeTensor, MadeWeights};
 pub use new_directory::NewDirectory;
 pub(crate) use open::{HEAD, INDEX, WEIGHTS, is_buffer, is_other_head, open_files};

@@ -10,8 +10,8 @@ use super::report::{Finding, Kind, Report, Verdict};
 use super::subdirectory::Subdirectory;
 use super::view::{Tensor, View};
 use super::{
-    adapter, architecture, compare, config, directory, files, fresh, json, layout, names, numbers, quantised, rope, tensors, tokenizer,
-    zero,
+    adapter, architecture, compare, config, directory, files, fresh, fsdp, json, layout, names, numbers, quantised, rope, tensors,
+    tokenizer, zero,
 };
 use crate::adapter::ADAPTER_CONFIG;
 use crate::data::Tokenizer;
@@ -122,7 +122,8 @@ impl Case {
 
     /// Whether there is a model to judge, also one that had to be gathered.
     fn holds_a_model(&self) -> bool {
-        matches!(self.kind, Kind::Model | Kind::ModelAndAdapter) || self.kind == Kind::Zero && !self.view.tensors.is_empty()
+        matches!(self.kind, Kind::Model | Kind::ModelAndAdapter)
+            || matches!(self.kind, Kind::Zero | Kind::Fsdp) && !self.view.tensors.is_empty()
     }
 
     fn has(&self, code: Code) -> bool {
@@ -178,7 +179,8 @@ impl Case {
             Kind::Zero => zero::gather(&self.dir, &self.entries, &mut self.view, &mut self.findings).await,
             _ => files::open(&self.dir, &self.entries, &mut self.view, &mut self.findings).await,
         }
-        if self.kind == Kind::Zero && self.view.tensors.is_empty() {
+            Kind::Fsdp => fsdp::gather(&self.dir, &self.entries, &mut self.view, &mut self.findings).await,
+        if matches!(self.kind, Kind::Zero | Kind::Fsdp) && self.view.tensors.is_empty() {
             return Ok(());
         }
         let complete = self.findings[before..].iter().all(|finding| finding.repair.is_some() || finding.code == Code::TwoWeightSets)

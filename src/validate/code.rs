@@ -122,7 +122,8 @@ faults! {
         FsdpShards "fsdp_shards" Error:
             "Sharded FSDP state (.distcp).",
             "“Error no file named model.safetensors, or pytorch_model.bin, found in directory”",
-            "Run accelerate merge-weights on the folder with the .distcp files, then validate again.";
+            "rootstock adopt DIR --out OUT (and --fix) puts the weights of all processes together, as accelerate merge-weights does; config.json \
+             and tokenizer come from the directory or from --base.";
     }
     Files {
         NoWeights "no_weights" Error:

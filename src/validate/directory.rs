@@ -92,8 +92,6 @@ pub(super) fn parent(label: &str, child: &str) -> Finding {
 
 /// The finding for a directory that is not a model in the Hugging Face layout. `None` means that the other rules apply.
 pub(super) async fn refuse(dir: &dyn Directory, entries: &[Entry], kind: Kind) -> Option<Finding> {
-    let has = |name: &str| entries.iter().any(|entry| entry.name == name);
-    let without_config = if has(CONFIG) { "" } else { " There is no config.json either: copy it from the base model." };
     let find = |wanted: &dyn Fn(&str) -> bool| entries.iter().map(|entry| entry.name.as_str()).find(|name| wanted(name));
     Some(match kind {
         Kind::Adapter => {
@@ -112,19 +110,6 @@ pub(super) async fn refuse(dir: &dyn Directory, entries: &[Entry], kind: Kind) -
             );
             Finding::new(code, message).file(ADAPTER_CONFIG)
         }
-        Kind::Fsdp => {
-            let shard = find(&|name| name.ends_with(".distcp")).unwrap_or_default();
-            let folder = shard.rsplit_once('/').map_or(".", |(folder, _)| folder);
-            Finding::new(
-                Code::FsdpShards,
-                said!(
-                    "the weights are sharded FSDP state; run `accelerate merge-weights {}/{folder} OUT`, copy config.json and the \
-                     tokenizer into OUT, and validate that.{without_config}",
-                    dir.label()
-                ),
-            )
-            .file(shard)
-        }
         Kind::Meta => {
             let file = find(&|name| name == "params.json" || name.starts_with("consolidated.")).unwrap_or_default();
             Finding::new(
@@ -142,6 +127,6 @@ pub(super) async fn refuse(dir: &dyn Directory, entries: &[Entry], kind: Kind) -
             Code::NotAModel,
             said!("this is not a model directory: it has no config.json and no weights (it has {} files)", entries.len()),
         ),
-        Kind::Model | Kind::ModelAndAdapter | Kind::Run | Kind::Zero => return None,
+        Kind::Model | Kind::ModelAndAdapter | Kind::Run | Kind::Zero | Kind::Fsdp => return None,
     })
 }

@@ -65,6 +65,74 @@ fn shards_become_what_deepspeed_makes_of_them() {
     assert_eq!(cases, 5);
 }
 
+fn fsdp(case: &str) -> Rc<dyn Directory> {
+    Rc::new(open_directory(std::path::Path::new(&format!("tests/fixtures/fsdp/{case}"))).expect("the fixture is there"))
+}
+
+/// Every number of every parameter, to the bit.
+#[test]
+fn shards_of_fsdp_become_what_torch_makes_of_them() {
+    for (case, processes) in [("fsdp1", 2), ("fsdp2", 3)] {
+        let report = block_on(validate(fsdp(case), &Options::default(), &mut |_| {})).expect("a report");
+        assert_eq!((report.verdict, report.kind), (Verdict::Repairable, Kind::Fsdp), "{case}: {report:?}");
+        let (fixed, dir) = adopted(fsdp(case), &Options::default());
+        assert_eq!(fixed.after.map(|after| after.verdict), Some(Verdict::Ready), "{case}");
+        let words = format!("pieces of {processes} processes in pytorch_model_fsdp_0/");
+        assert!(fixed.steps.iter().any(|step| step.contains(&words)), "{case}: {:?}", fixed.steps);
+        let expected = block_on(TensorFile::open(fsdp(""), &format!("{case}.safetensors"))).expect("it opens");
+        let found = block_on(TensorFile::open(dir.clone(), "model.safetensors")).expect("it opens");
+        assert!(expected.tensors().len() >= 21, "{case}: {}", expected.tensors().len());
+        for tensor in expected.tensors() {
+            assert_eq!(found.get(&tensor.name).map(|found| found.shape.clone()), Some(tensor.shape.clone()), "{case}: {}", tensor.name);
+            assert_eq!(numbers(&found, &tensor.name), numbers(&expected, &tensor.name), "{case}: {}", tensor.name);
+        }
+        block_on(Checkpoint::open(dir)).unwrap_or_else(|e| panic!("{case}: {e}"));
+    }
+    // Of a run the newest checkpoint, with what the base gives.
+    let mut run = MemoryDirectory::new("run");
+    for (step, case) in [(9, "fsdp1"), (10, "fsdp2")] {
+        let dir = fsdp(case);
+        for entry in block_on(dir.list()).expect("it lists").iter().filter(|entry| entry.name.contains("fsdp_0/")) {
+            run = run.with(&format!("checkpoint-{step}/{}", entry.name), block_on(dir.read(&entry.name)).expect("it reads"));
+        }
+    }
+    let (fixed, _) = adopted(Rc::new(run), &base());
+    assert_eq!(fixed.after.map(|after| after.verdict), Some(Verdict::Ready), "{:?}", fixed.before);
+    assert!(fixed.steps.iter().any(|step| step.contains("3 processes in checkpoint-10/pytorch_model_fsdp_0/")), "{:?}", fixed.steps);
+}
+
+/// Files that are missing, cut short or changed anywhere: a sentence, and nothing is written.
+#[test]
+fn damaged_shards_of_fsdp_are_refused() {
+    let refused = |dir: Rc<dyn Directory>, words: &str| {
+        let (fixed, _) = adopted(dir, &Options::default());
+        assert!(fixed.after.is_none() && fixed.before.verdict == Verdict::Unusable, "{words}: {:?}", fixed.steps);
+        let said: Vec<&str> = fixed.before.errors().map(|finding| finding.message.as_str()).collect();
+        assert!(said.iter().any(|said| said.contains(words) && said.contains("accelerate merge-weights")), "{words}: {said:?}");
+    };
+    let changed = |part: &'static str, change: fn(Vec<u8>) -> Option<Vec<u8>>| {
+        in_memory(&fsdp("fsdp1"), move |name, bytes| if name.ends_with(part) { change(bytes) } else { Some(bytes) })
+    };
+    refused(changed("fsdp_0/__1_0.distcp", |_| None), "this piece of the weights is missing");
+    refused(changed("fsdp_0/__1_0.distcp", |bytes| Some(bytes[..bytes.len() / 2].to_vec())), "cut short");
+    refused(changed("fsdp_0/.metadata", |_| None), "there is no file .metadata");
+    refused(changed("fsdp_0/.metadata", |bytes| Some(bytes[..bytes.len() / 2].to_vec())), "cut short");
+    refused(changed("fsdp_0/.metadata", |_| Some(b"\x80\x02}.".to_vec())), "it lists no tensors");
+    refused(changed("fsdp_0/.metadata", |_| Some(b"cos\nsystem\n(S'true'\ntR.".to_vec())), "os.system");
+    // Whatever byte of the pickle is another one: a report, never a panic.
+    let metadata = block_on(fsdp("fsdp1").read("pytorch_model_fsdp_0/.metadata")).expect("it reads");
+    for at in (0..metadata.len()).step_by(3) {
+        let dir = in_memory(&fsdp("fsdp1"), |name, mut bytes| {
+            if name.ends_with("fsdp_0/.metadata") {
+                bytes[at] = bytes[at].wrapping_add(1 + (at % 200) as u8);
+            }
+            Some(bytes)
+        });
+        let options = Options { quick: true, ..Options::default() };
+        block_on(validate(dir, &options, &mut |_| {})).expect("whatever comes there is a report");
+    }
+}
+
 /// A run's folder with nothing of its own: its newest checkpoint's shards, with what lies beside them.
 #[test]
 fn shards_within_a_runs_folder_are_found() {

@@ -27,6 +27,8 @@ pub(super) struct Machine {
     texts: Vec<String>,
     lists: Vec<Vec<Value>>,
     dicts: Vec<Vec<(Value, Value)>>,
+    /// Of each object the dictionary of its attributes, once it has one.
+    objects: Vec<Option<usize>>,
     storages: Vec<StorageRef>,
     tensors: Vec<TensorRef>,
     stack: Vec<Value>,
@@ -91,10 +93,11 @@ impl Machine {
         }
     }
 
-    /// The entries of a dictionary.
+    /// The entries of a dictionary, or the attributes of an object.
     pub(super) fn dict(&self, value: Value) -> Option<&[(Value, Value)]> {
         match value {
             Value::Dict(at) => self.dicts.get(at).map(Vec::as_slice),
+            Value::Object(at) => self.dicts.get((*self.objects.get(at)?)?).map(Vec::as_slice),
             _ => None,
         }
     }
@@ -369,11 +372,13 @@ impl Machine {
                 let result = self.call(function, arguments)?;
                 self.stack.push(result);
             }
-            // The state of an object: only dictionaries (`_metadata`) and unused values have one.
+            // The state of an object: of a known class its attributes; dictionaries (`_metadata`) and unused values have one that is not used.
             b'b' => {
-                self.pop()?;
-                if !matches!(self.stack.last(), Some(Value::Dict(_) | Value::Other)) {
-                    return Err(broken());
+                let state = self.pop()?;
+                match (self.stack.last(), state) {
+                    (Some(Value::Object(at)), Value::Dict(attributes)) => *self.objects.get_mut(*at).ok_or_else(broken)? = Some(attributes),
+                    (Some(Value::Object(_) | Value::Dict(_) | Value::Other), _) => {}
+                    _ => return Err(broken()),
                 }
             }
             opcode => {
@@ -471,6 +476,10 @@ impl Machine {
                 &[function @ Value::Function(Call::RebuildTensor | Call::RebuildTensor3 | Call::RebuildParameter), _, arguments, _],
             ) => self.call(function, arguments),
             (Call::Argument, &[argument @ (Value::Tuple(_) | Value::Int(_))]) => Ok(argument),
+            (Call::Object, []) => {
+                self.objects.push(None);
+                Ok(Value::Object(self.objects.len() - 1))
+            }
             (Call::Useless, _) => Ok(Value::Other),
             _ => Err(broken()),
         }

@@ -100,6 +100,23 @@ impl Saved {
         Ok(Saved { file: name.to_string(), found })
     }
 
+    /// Reads a file that is a pickle alone, as `pickle.dump` writes it; its tensors have no bytes.
+    ///
+    /// # Errors
+    /// As [`TorchFile::open`].
+    pub(super) async fn bare(dir: &Rc<dyn Directory>, name: &str) -> Result<Saved> {
+        let size = dir.size(name).await?.unwrap_or(0);
+        if size > MAX_PICKLE {
+            return Err(Error::file(name, format!("this pickle has more than {} MB, which is not read", MAX_PICKLE >> 20)));
+        }
+        let bytes = dir.read(name).await?;
+        let mut machine = Machine::default();
+        let Some((root, _)) = run(name, &mut machine, &bytes)? else {
+            return Err(Error::file(name, "the file is cut short; get it again").because(Cause::Truncated));
+        };
+        Ok(Saved { file: name.to_string(), found: Found { machine, root, places: HashMap::new() } })
+    }
+
     /// The whole object.
     pub(super) fn root(&self) -> Node<'_> {
         Node { machine: &self.found.machine, value: self.found.root }
@@ -151,7 +168,7 @@ pub(super) struct Node<'a> {
 }
 
 impl<'a> Node<'a> {
-    /// The value under a key of a dictionary; the last one, as in Python. A key that holds None counts as absent.
+    /// The value under a key of a dictionary or an attribute of an object; the last one, as in Python. A key that holds None counts as absent.
     pub(super) fn get(self, key: &str) -> Option<Node<'a>> {
         let entries = self.machine.dict(self.value)?;
         let found = entries.iter().rev().find(|(name, _)| self.machine.text(*name) == Some(key));
@@ -162,6 +179,12 @@ impl<'a> Node<'a> {
     pub(super) fn entries(self) -> Option<impl Iterator<Item = (&'a str, Node<'a>)>> {
         let entries = self.machine.dict(self.value)?;
         Some(entries.iter().filter_map(move |(key, value)| Some((self.machine.text(*key)?, Node { value: *value, ..self }))))
+    }
+
+    /// The entries of a dictionary with keys of any kind.
+    pub(super) fn pairs(self) -> Option<impl Iterator<Item = (Node<'a>, Node<'a>)>> {
+        let entries = self.machine.dict(self.value)?;
+        Some(entries.iter().map(move |(key, value)| (Node { value: *key, ..self }, Node { value: *value, ..self })))
     }
 
     /// The items of a list or tuple.

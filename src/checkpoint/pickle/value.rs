@@ -13,6 +13,8 @@ pub(super) enum Value {
     Tuple(usize),
     List(usize),
     Dict(usize),
+    /// An object of one of the known classes, with its attributes.
+    Object(usize),
     Storage(usize),
     Tensor(usize),
     /// One of the names in [`CALLS`].
@@ -56,12 +58,14 @@ pub(super) enum Call {
     RebuildFromType,
     /// `torch.Size`, or an enum of numbers: returns its argument.
     Argument,
+    /// A class of plain data, whose attributes are read.
+    Object,
     /// Returns an unused value, whatever its arguments.
     Useless,
 }
 
 /// The functions, by module and name.
-const CALLS: [(&str, &str, Call); 21] = [
+const CALLS: [(&str, &str, Call); 32] = [
     ("collections", "OrderedDict", Call::OrderedDict),
     ("torch._utils", "_rebuild_tensor", Call::RebuildTensor),
     ("torch._utils", "_rebuild_tensor_v2", Call::RebuildTensor),
@@ -84,6 +88,18 @@ const CALLS: [(&str, &str, Call); 21] = [
     ("deepspeed.runtime.fp16.loss_scaler", "LossScaler", Call::Useless),
     ("deepspeed.runtime.fp16.loss_scaler", "DynamicLossScaler", Call::Useless),
     ("deepspeed.utils.tensor_fragment", "fragment_address", Call::Useless),
+    // `.metadata` of torch.distributed.checkpoint.
+    ("torch.distributed.checkpoint.metadata", "Metadata", Call::Object),
+    ("torch.distributed.checkpoint.metadata", "TensorStorageMetadata", Call::Object),
+    ("torch.distributed.checkpoint.metadata", "BytesStorageMetadata", Call::Object),
+    ("torch.distributed.checkpoint.metadata", "ChunkStorageMetadata", Call::Object),
+    ("torch.distributed.checkpoint.metadata", "MetadataIndex", Call::Object),
+    ("torch.distributed.checkpoint.filesystem", "_StorageInfo", Call::Object),
+    ("torch.distributed.checkpoint.metadata", "StorageMeta", Call::Object),
+    ("torch.distributed.checkpoint.metadata", "TensorProperties", Call::Object),
+    ("torch.distributed.checkpoint.metadata", "_MEM_FORMAT_ENCODING", Call::Argument),
+    ("pathlib", "PosixPath", Call::Useless),
+    ("pathlib._local", "PosixPath", Call::Useless),
 ];
 
 /// The element types, by the names of torch's storage classes and dtypes.
