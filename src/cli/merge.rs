@@ -177,8 +177,9 @@ async fn wanted(args: &MergeArgs, console: Console) -> Result<Wanted> {
         return Err(Error::recipe("export_dir", "this key is missing; write the directory that the merged model goes to, or give --out"));
     };
     if recipe.quantization.bits.is_some() {
-        let reason = "merging into quantised weights would round the adapter away; leave it out, and the adapter is merged into the weights as \
-                      they are stored";
+        let reason = "an adapter cannot be merged into quantised weights, whose rounding would take most of it away (LLaMA-Factory refuses it \
+                      as well); remove this key, or write quantization_bit=null behind the recipe: the adapter is then merged into the model's \
+                      weights as they are stored";
         return Err(Error::recipe("quantization_bit", reason));
     }
     let stored = match recipe.export_dtype {

@@ -3,7 +3,7 @@
 use super::keys;
 use super::recipe::Recipe;
 use super::settings::Settings;
-use super::types::{FinetuningType, Half, Interval, SchedulerType, Stage, Strategy};
+use super::types::{FinetuningType, Half, Interval, OptimizerName, SchedulerType, Stage, Strategy};
 use super::using::Generating;
 
 impl Recipe {
@@ -12,6 +12,11 @@ impl Recipe {
         let optim = s.word("optim");
         if keys::STORED_OTHERWISE.contains(&optim.as_str()) {
             s.notices.push(format!("optim: {optim}: AdamW's moments are kept in f32 here; adamw_8bit keeps them in 8 bits"));
+        }
+        if self.use_muon && self.optim != OptimizerName::Adamw {
+            s.notices.push(format!(
+                "optim: {optim}: without effect, as in LLaMA-Factory: use_muon takes Muon for matrices and AdamW for all else"
+            ));
         }
         let halves: Vec<&str> = ["bf16", "fp16", "pure_bf16"].into_iter().filter(|name| s.bool(name)).collect();
         if let Some(half) = self.activations {
@@ -180,8 +185,10 @@ impl Recipe {
             s.refuse("train_from_scratch", &["finetuning_type"], reason);
         }
         if self.vocabulary.grows() && self.quantization.bits.is_some() {
-            let reason = "a quantised model's embedding does not grow; leave it out, or grow the model first in a run without it";
-            s.refuse("quantization_bit", &[], reason);
+            let reason =
+                "a quantised model's embedding does not grow; leave quantization_bit out, or grow the model first in a run without it";
+            let key = ["add_tokens", "add_special_tokens"].into_iter().find(|name| s.has(name)).unwrap_or("resize_vocab");
+            s.refuse(key, &[], reason);
         }
         if self.vocabulary.grows() && !self.adapter_name_or_path.is_empty() {
             let reason = "the adapters belong to a model of another vocabulary; take the base that their run wrote (output_dir/base) as the model, \

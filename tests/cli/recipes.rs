@@ -80,6 +80,12 @@ fn recipes_of_llamafactory_s_other_commands_work_with_ours() {
         .good();
     assert!(said.stderr.contains("names no adapter"), "{}", said.stderr);
     assert!(ws.path("again/model.safetensors.index.json").is_file(), "several files of 50 KB");
+    let fault = ws.run(&["merge", "export.yaml", "export_dir=never", "quantization_bit=4"]).fault();
+    assert!(fault.contains("quantization_bit: an adapter cannot be merged") && fault.contains("quantization_bit=null behind"), "{fault}");
+    ws.write("export4.yaml", &format!("{export}quantization_bit: 4\n"));
+    let said = ws.run(&["merge", "export4.yaml", "export_dir=from4", "quantization_bit=null"]).good();
+    assert!(said.stdout.contains("merged 1 adapter into from4"), "{}", said.stdout);
+    assert_eq!(ws.read("from4/model.safetensors"), ws.read("merged/model.safetensors"), "the weights as they are stored");
     let fault = ws.run(&["merge", "export.yaml", "export_dir=null"]).fault();
     assert!(fault.contains("export_dir: this key is missing"), "{fault}");
     assert!(ws.run(&["train", "export.yaml"]).fault().contains("`rootstock merge export.yaml`"));

@@ -183,6 +183,15 @@ fn what_is_not_supported_is_refused_with_the_reason() {
     ] {
         assert!(beside(&overrides).is_err_and(|error| error.contains(words)), "{overrides:?}");
     }
+    // Each fault of a key is said, not only the first.
+    let both = fault("quantization_bit: 4\nadd_tokens: [a]\nlerning: 1\n");
+    for words in
+        ["3 faults", "line 5: quantization_bit: quantised weights cannot be trained", "line 6: add_tokens: a quantised model's embedding"]
+    {
+        assert!(both.contains(words), "{words}: {both}");
+    }
+    let grown = beside(&["quantization_bit=4", "resize_vocab=true", "pissa_init=true"]).expect_err("two faults");
+    assert!(grown.contains("resize_vocab: a quantised") && grown.contains("quantization_bit: pissa_init"), "{grown}");
     assert!(fault("optim: muon\n").contains("adamw_8bit"));
     assert!(fault("optim: adamw8bit\n").ends_with("did you mean adamw_8bit?"));
     assert!(parse("optim: adamw_torch\nreport_to: [none]\nuse_galore: false\nlabel_smoothing_factor: 0.0\n").is_ok());
@@ -214,7 +223,8 @@ fn what_asks_for_other_means_to_the_same_result_is_a_remark() {
         ("use_kt: true\nkt_config:\n  kt_backend: AMXBF16\n", "use_kt: the kernels are this program's own"),
         ("fp8: true\nfp8_backend: torchao\n", "fp8: the arithmetic is f32"),
         ("tensor_model_parallel_size: 4\n", "ignored: tensor_model_parallel_size"),
-        ("pref_beta: 0.1\n", "without effect, as they belong to preference training: pref_beta"),
+        ("pref_beta: 0.1\n", "without effect, as they belong to stages dpo and kto: pref_beta"),
+        ("use_muon: true\noptim: adafactor\n", "optim: adafactor: without effect, as in LLaMA-Factory: use_muon takes Muon"),
         ("apollo_rank: 128\n", "without effect, as they belong to use_apollo: apollo_rank"),
         ("temperature: 0.5\n", "temperature: for `rootstock chat` and prediction"),
     ] {
