@@ -25,6 +25,10 @@ pub(crate) async fn fingerprint_of(base: &dyn ModelSource, counts: impl Fn(usize
     let mut hash = Sha256::new();
     hash.update(base.config().architecture.model_type());
     for (index, param) in base.params().iter().enumerate() {
+        // A value head belongs to what is trained, also where all else is frozen.
+        if param.in_value_head() {
+            continue;
+        }
         hash.update(format!("\n{} {} {} ", param.name, param.rows, param.cols));
         if !counts(index) {
             continue;

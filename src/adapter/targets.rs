@@ -245,7 +245,7 @@ pub fn default_targets(architecture: Architecture) -> Result<TargetModules> {
 /// The modules that have a weight, by name.
 fn modules(declarations: &[ParamDecl]) -> Vec<Module<'_>> {
     let mut modules: Vec<Module<'_>> = Vec::new();
-    for (param, decl) in declarations.iter().enumerate() {
+    for (param, decl) in declarations.iter().enumerate().filter(|(_, decl)| !decl.in_value_head()) {
         let Some(name) = decl.name.strip_suffix(".weight") else { continue };
         let kind = match decl.kind {
             ParamKind::Linear => Some(TargetKind::Linear),
@@ -285,7 +285,7 @@ fn saved<'a>(config: &'a AdapterConfig, declarations: &[ParamDecl], modules: &[M
     let mut saved: Vec<SavedParam> = declarations
         .iter()
         .enumerate()
-        .filter(|(_, decl)| decl.name.rsplit_once('.').is_some_and(|(module, _)| wanted(module)))
+        .filter(|(_, decl)| !decl.in_value_head() && decl.name.rsplit_once('.').is_some_and(|(module, _)| wanted(module)))
         .map(|(param, decl)| SavedParam { param, name: decl.name.clone() })
         .collect();
     if let Some(head) = modules.iter().find(|m| m.name == HEAD_MODULE && declarations[m.param].kind == ParamKind::Embedding)

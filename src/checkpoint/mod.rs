@@ -11,6 +11,7 @@ mod new_directory;
 mod open;
 mod pickle;
 mod tensor_file;
+mod value_head;
 mod write;
 mod zero;
 
@@ -23,14 +24,15 @@ pub use carry::Carry;
 pub(crate) use carry::SAMPLING_SETTINGS;
 pub use composed::{ComposedDirectory, TensorSource};
 pub use convert::dtype_name;
-pub use header::{Header, MAX_HEADER, TensorEntry};
 pub use distributed::DistributedShards;
+pub use header::{Header, MAX_HEADER, TensorEntry};
 pub use made::{MadeBlocks, MadeDirectory, MadeTensor, MadeWeights};
 pub use new_directory::NewDirectory;
 pub(crate) use open::{HEAD, INDEX, WEIGHTS, is_buffer, is_other_head, open_files};
 pub use pickle::{TorchFile, is_pickle_name};
 pub use safetensors::Dtype;
 pub use tensor_file::{TensorFile, TensorFileWriter, TensorInfo};
+pub use value_head::{VALUE_HEAD, ValueHead, write_value_head};
 pub(crate) use write::write_params;
 pub use write::{ParamSource, WriteOptions, write_checkpoint};
 pub use zero::{Gathered, Piece, ZeroShards};
@@ -277,9 +279,10 @@ pub trait ModelSource: ParamSource {
         None
     }
 
-    /// The dtype in which all parameters are stored, and in which a result is written by default: BF16 or F16; F32 where they differ.
+    /// The dtype in which all parameters are stored, and in which a result is written by default: BF16 or F16; F32 where they differ. A value head,
+    /// which is always written in F32, does not count.
     fn common_dtype(&self) -> Dtype {
-        let mut dtypes = self.params().iter().map(|param| self.dtype(param));
+        let mut dtypes = self.params().iter().filter(|param| !param.in_value_head()).map(|param| self.dtype(param));
         match dtypes.next() {
             Some(first @ (Dtype::BF16 | Dtype::F16)) if dtypes.all(|dtype| dtype == first) => first,
             _ => Dtype::F32,

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::carry::{Carry, to_bytes};
 use super::convert;
 use super::tensor_file::{TensorFileWriter, TensorInfo};
+use super::value_head::write_value_head;
 use crate::error::{Error, Result};
 use crate::kernels::WeightType;
 use crate::model::config::CONFIG_FILE;
@@ -52,7 +53,7 @@ pub trait ParamSource {
     }
 }
 
-/// Writes a complete directory into `out`, in pieces. To publish it atomically, the caller passes a temporary sub-directory and renames it
+/// Writes a complete directory into `out`, in pieces; a value head goes into a file of its own. To publish it atomically, the caller passes a temporary sub-directory and renames it
 /// afterwards.
 ///
 /// # Errors
@@ -70,6 +71,9 @@ pub async fn write_checkpoint(
         let dtype = options.dtype;
         return Err(Error::file(out.label(), format!("weights are written as F32, F16 or BF16, not as {dtype}")));
     };
+    write_value_head(out, params, source).await?;
+    // A value head's parameters are the last ones.
+    let params = &params[..params.iter().position(ParamDecl::in_value_head).unwrap_or(params.len())];
     let shards = split(params, options);
     let mut weight_map = Map::new();
     let mut total_size = 0;

@@ -1,4 +1,5 @@
-//! Prediction (`do_predict`): the model answers the prompts of the evaluation samples, and the answers are compared with the expected ones.
+//! Prediction (`do_predict`): the model answers the prompts of the evaluation samples, and the answers are compared with the expected ones; or
+//! a reward model judges the samples' answers.
 
 use std::rc::Rc;
 use std::time::Instant;
@@ -79,6 +80,68 @@ pub(super) async fn predict(model: &Model, recipe: &Recipe, samples: &[Sample], 
         write_json(&out, name, &results).await?;
     }
     Ok(predicted)
+}
+
+/// What a reward model makes of pairs of answers.
+#[derive(Debug, Serialize)]
+pub(super) struct JudgedPairs {
+    /// The mean of −ln σ(preferred − rejected).
+    loss: f64,
+    /// The share of pairs whose preferred answer has the higher value.
+    accuracy: f64,
+    samples: usize,
+    runtime: f64,
+}
+
+/// Lets a reward model judge the answers of samples and writes what it gives them into the recipe's output_dir: a line a pair, rounded to two
+/// digits, as LLaMA-Factory writes it.
+///
+/// # Errors
+/// What judging and writing fail with.
+pub(super) async fn judge(model: &Model, recipe: &Recipe, samples: &[Sample], gpu: &Rc<Gpu>) -> Result<JudgedPairs> {
+    #[derive(Serialize)]
+    struct Line {
+        chosen: f64,
+        rejected: f64,
+    }
+    let started = Instant::now();
+    let values = model.judge(gpu, samples, recipe).await?;
+    let rounded = |value: f32| (f64::from(value) * 100.0).round() / 100.0;
+    let mut lines = String::new();
+    for [chosen, rejected] in &values {
+        lines += &json_line(ANSWERS, &Line { chosen: rounded(*chosen), rejected: rounded(*rejected) })?;
+        lines.push('\n');
+    }
+    let count = values.len().max(1) as f64;
+    let margin = |[chosen, rejected]: &[f32; 2]| f64::from(*chosen) - f64::from(*rejected);
+    let judged = JudgedPairs {
+        loss: values.iter().map(|pair| (-margin(pair)).max(0.0) + (-margin(pair).abs()).exp().ln_1p()).sum::<f64>() / count,
+        accuracy: values.iter().filter(|[chosen, rejected]| chosen > rejected).count() as f64 / count,
+        samples: values.len(),
+        runtime: started.elapsed().as_secs_f64(),
+    };
+    let out = NativeDirectory::new(&recipe.output_dir);
+    write_file(&out, ANSWERS, lines.as_bytes()).await?;
+    let results = json!({
+        "predict_loss": judged.loss,
+        "predict_accuracy": judged.accuracy,
+        "predict_runtime": judged.runtime,
+        "predict_samples_per_second": count / judged.runtime.max(1e-9),
+    });
+    for name in ["predict_results.json", "all_results.json"] {
+        write_json(&out, name, &results).await?;
+    }
+    Ok(judged)
+}
+
+/// Shows what a reward model made of pairs.
+///
+/// # Errors
+/// When stdout cannot be written.
+pub(super) fn show_judged(judged: &JudgedPairs, output_dir: &str) -> Result<()> {
+    let row = |name: &str, value: f64| vec![name.to_string(), format!("{value:.4}")];
+    console::print(&console::table(&[row("predict_loss", judged.loss), row("predict_accuracy", judged.accuracy)]))?;
+    console::print(&format!("{} in {output_dir}/{ANSWERS}", count(judged.samples, "pair")))
 }
 
 /// The scores under the names that LLaMA-Factory gives them.

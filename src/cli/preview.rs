@@ -154,7 +154,7 @@ impl Shown {
         let tokens = tokens.map(|((id, text), label)| Token { id: *id, text, learned: *label != IGNORE }).collect();
         let names = match sample.feedback {
             None => [""; 2],
-            Some(Feedback::Pair) => ["preferred", "rejected"],
+            Some(Feedback::Pair | Feedback::Judged) => ["preferred", "rejected"],
             Some(Feedback::Good) => ["good", "for comparison, an answer to another prompt"],
             Some(Feedback::Bad) => ["bad", "for comparison, an answer to another prompt"],
         };
@@ -255,7 +255,8 @@ pub(super) fn first_sample(encoded: &Encoded, tokenizer: &Tokenizer) -> Result<O
         name + &runs(part).map(|(learned, text)| if learned { format!("⟦{text}⟧") } else { text }).collect::<String>()
     };
     // Of an answer that is good or bad on its own, the other one is no news.
-    let shown_parts = if sample.feedback.is_none_or(|feedback| feedback == Feedback::Pair) { 2 } else { 1 };
+    let alone = matches!(sample.feedback, Some(Feedback::Good | Feedback::Bad));
+    let shown_parts = if alone { 1 } else { 2 };
     let line = shown.parts().into_iter().take(shown_parts).map(part).collect::<Vec<_>>().join(" │ ");
     let line = line.replace('\n', "⏎");
     Ok(Some(match line.char_indices().nth(LONGEST) {

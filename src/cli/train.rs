@@ -7,16 +7,15 @@ use std::rc::Rc;
 use clap::Args;
 use rootstock::config::{Recipe, Resume};
 use rootstock::gpu::{Gpu, human_bytes};
-use rootstock::platform::{DirectoryLock, NativeDirectory, write_json};
+use rootstock::platform::{DirectoryLock, NativeDirectory};
 use rootstock::train::{Outcome, check_output};
 use rootstock::workflow::{Paths, Run};
 use rootstock::{Error, Result};
-use serde_json::{Map, json};
 
 use super::console::{self, count, duration, thousands};
-use super::predict::{self, for_prediction, predict};
+use super::eval::evaluate_only;
 use super::progress::Progress;
-use super::setup::{load_recipe, open_adapters, open_beginning, open_run, prepare, run_on};
+use super::setup::{load_recipe, open_beginning, run_on};
 use super::{Global, tuning};
 
 /// Trains a model as a recipe says
@@ -115,77 +114,6 @@ pub(super) fn files(path: &Path) -> String {
     }
     rows.sort();
     format!("{}\n{}", path.display(), console::table(&rows))
-}
-
-/// Scores a recipe's model and adapters on its evaluation data (`do_eval`), and lets them answer its prompts (`do_predict`).
-///
-/// # Errors
-/// The first thing that is wrong with model or data; what the device fails with.
-pub(super) async fn evaluate_only(recipe: Recipe, global: &Global, json: bool) -> Result<()> {
-    let console = global.console();
-    let (scores, predicts) = (recipe.do_eval, recipe.do_predict);
-    let Run { mut model, input } = open_run(if scores { recipe.clone() } else { for_prediction(recipe.clone()) }, console).await?;
-    model.adapters = Rc::new(open_adapters(&model.checkpoint, &recipe.adapter_name_or_path, console).await?);
-    let gpu = Rc::new(global.gpu().await?);
-    let mut document = Map::new();
-    if scores && recipe.stage.compares_answers() {
-        let reference = input.reference.as_ref();
-        let score = model.score_preferences(&gpu, &input.data.eval.samples, &recipe, reference).await?;
-        let mut results = Map::new();
-        results.insert("eval_loss".into(), score.loss.into());
-        results.extend(score.figures.iter().map(|(name, figure)| (format!("eval_{name}"), json!(figure))));
-        if json {
-            document.extend(results.clone());
-            document.insert("samples".into(), score.samples.into());
-        } else {
-            let figures = score.figures.iter().map(|(name, figure)| vec![name.clone(), format!("{:.4}", figure.unwrap_or(f64::NAN))]);
-            let rows = std::iter::once(vec!["eval_loss".to_string(), format!("{:.6}", score.loss)]).chain(figures);
-            console::print(&console::table(&rows.chain([vec!["samples".into(), thousands(score.samples as u64)]]).collect::<Vec<_>>()))?;
-        }
-        if !recipe.output_dir.is_empty() {
-            let out = NativeDirectory::new(&recipe.output_dir);
-            for name in ["eval_results.json", "all_results.json"] {
-                write_json(&out, name, &results).await?;
-            }
-        }
-    } else if scores {
-        let score = match recipe.compute_accuracy {
-            true => model.score_accuracy(&gpu, &input.data.eval.samples).await?,
-            false => model.score(&gpu, &input.data.eval.samples, recipe.per_device_eval_batch_size).await?,
-        };
-        if json {
-            let score = serde_json::to_value(score).map_err(|e| Error::file("the standard output", e.to_string()))?;
-            document.extend(score.as_object().cloned().unwrap_or_default());
-        } else {
-            let tokens = count(score.tokens, "token");
-            let accuracy = score.accuracy.map_or(String::new(), |accuracy| format!(", eval_accuracy {accuracy:.4}"));
-            console::print(&format!("eval_loss {:.6} (perplexity {:.4}){accuracy} over {tokens}", score.loss, score.perplexity))?;
-        }
-        if !recipe.output_dir.is_empty() {
-            let out = NativeDirectory::new(&recipe.output_dir);
-            let mut results = json!({ "eval_loss": score.loss, "perplexity": score.perplexity });
-            if let Some(accuracy) = score.accuracy {
-                results["eval_accuracy"] = accuracy.into();
-            }
-            for name in ["eval_results.json", "all_results.json"] {
-                write_json(&out, name, &results).await?;
-            }
-        }
-    }
-    if predicts {
-        let data = match scores {
-            true => prepare(&model, &for_prediction(recipe.clone()), &Paths, console).await?.eval,
-            false => input.data.eval.clone(),
-        };
-        let predicted = predict(&model, &recipe, &data.samples, &gpu, console).await?;
-        if json {
-            let predicted = serde_json::to_value(&predicted).map_err(|e| Error::file("the standard output", e.to_string()))?;
-            document.insert("predict".into(), predicted);
-        } else {
-            predict::show(&predicted, &recipe.output_dir)?;
-        }
-    }
-    if json { console::print_json(&document) } else { Ok(()) }
 }
 
 /// An output directory, locked for this run.

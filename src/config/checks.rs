@@ -46,6 +46,9 @@ impl Recipe {
                 "do_predict: after training, `rootstock eval RECIPE` with the result as its model or adapter answers the prompts".into(),
             );
         }
+        if self.do_predict && self.do_train {
+            s.notices.push("do_predict: after training, `rootstock eval RECIPE` with the result as its model or adapter predicts".into());
+        }
         let sampling: Vec<&str> = Generating::KEYS.iter().copied().filter(|name| s.has(name)).collect();
         if !sampling.is_empty() && !self.do_predict {
             s.notices.push(format!("{}: for `rootstock chat` and prediction; training draws no answers", sampling.join(", ")));
@@ -64,7 +67,9 @@ impl Recipe {
         }
         self.give_preference_notices(s);
         if self.compute_accuracy && self.stage != Stage::Sft {
-            s.notices.push("compute_accuracy: in stage sft alone; stages dpo and kto tell rewards/accuracies".into());
+            s.notices.push(
+                "compute_accuracy: in stage sft alone; stage dpo tells rewards/accuracies and stage rm accuracy by themselves".into(),
+            );
         }
         if self.stage == Stage::Pt && (self.train_on_prompt || self.mask_history || self.neat_packing) {
             s.notices.push("train_on_prompt, mask_history and neat_packing have no effect in stage pt: every token is learned".into());
@@ -105,7 +110,7 @@ impl Recipe {
             let sources = ["val_size", "eval_dataset"];
             s.refuse(name, &sources, "there is nothing to evaluate on; give eval_dataset, or val_size (a share such as 0.1)");
         }
-        if self.do_predict && !self.predict_with_generate {
+        if self.do_predict && !self.predict_with_generate && self.stage != Stage::Rm {
             s.refuse("do_predict", &["predict_with_generate"], "give predict_with_generate: true as well, as for LLaMA-Factory");
         }
         if self.load_best_model_at_end {

@@ -186,7 +186,7 @@ const MODEL: &[Key] = &[
     free("Model and method", "model_name_or_path", Kind::Text, "", "The model to train: a Hugging Face directory on this machine, a GGUF file (gguf.md), or its name on Hugging Face's hub (org/name, org/name@revision), which is looked for in the cache of its programs and else downloaded into it. Required."),
     free("Model and method", "model_revision", Kind::Text, "main", "The branch, tag or commit of a model that is named as on the hub."),
     free("Model and method", "adapter_name_or_path", Kind::List, "", "An adapter's directory to go on from; its rank, targets and the like are kept. Of several, comma-separated, those before the last are added to the model first."),
-    fixed("Model and method", "stage", Kind::OneOf(&["sft", "pt", "dpo", "kto"]), "sft", "sft: conversations, loss on the answers. pt: plain text, loss on every token. dpo: pairs of answers, the better one preferred; kto: answers that are marked as good or bad (preference.md)."),
+    fixed("Model and method", "stage", Kind::OneOf(&["sft", "pt", "dpo", "kto", "rm"]), "sft", "sft: conversations, loss on the answers. pt: plain text, loss on every token. dpo: pairs of answers, the better one preferred; kto: answers that are marked as good or bad; rm: a reward model that judges answers, from pairs (preference.md)."),
     fixed("Model and method", "finetuning_type", Kind::OneOf(&["lora", "full", "freeze"]), "lora", "Which parameters are trained: an adapter, all, or some layers."),
     free("Model and method", "do_train", Kind::Bool, "true", "Train. (LLaMA-Factory wants it written; here `train` trains unless it is false.)"),
     free("Model and method", "do_eval", Kind::Bool, "false", "Evaluate after training; set by eval_strategy as well."),

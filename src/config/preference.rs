@@ -1,4 +1,4 @@
-//! What is said of the keys of stages dpo and kto, and of keys that mean nothing or something else in them.
+//! What is said of the keys of stages dpo, kto and rm, and of keys that mean nothing or something else in them.
 
 use super::recipe::Recipe;
 use super::settings::Settings;
@@ -21,7 +21,7 @@ impl Recipe {
             names.iter().filter(on).map(ToString::to_string).collect()
         };
         let (without, why) = match self.stage {
-            Stage::Sft | Stage::Pt => (given(&[&BOTH[..], &DPO, &KTO].concat()), "preference training"),
+            Stage::Sft | Stage::Pt | Stage::Rm => (given(&[&BOTH[..], &DPO, &KTO].concat()), "stages dpo and kto"),
             Stage::Dpo => (given(&KTO), "stage kto"),
             Stage::Kto => (given(&DPO), "stage dpo"),
         };
@@ -35,10 +35,10 @@ impl Recipe {
             if !others.is_empty() {
                 notices.push(format!("without effect in stage {stage}: {}", others.join(", ")));
             }
-            if self.lora.dropout > 0.0 {
+            if self.lora.dropout > 0.0 && self.stage != Stage::Rm {
                 notices.push(format!("lora_dropout: stage {stage} trains without dropout, as in LLaMA-Factory"));
             }
-            if s.has("ref_model") && !self.needs_reference() {
+            if s.has("ref_model") && !self.needs_reference() && self.stage == Stage::Dpo {
                 notices.push(format!("ref_model: without effect, as pref_loss: {} needs no reference", s.word("pref_loss")));
             }
             if self.stage == Stage::Kto && self.per_device_train_batch_size == 1 && self.do_train {
@@ -69,14 +69,18 @@ impl Recipe {
                 format!("stage {stage} compares with the model as it is, and pissa_init takes its weights apart; leave pissa_init out");
             s.refuse("pissa_init", &["finetuning_type"], reason);
         }
-        if self.neftune_noise_alpha.is_some() {
+        if self.neftune_noise_alpha.is_some() && self.stage != Stage::Rm {
             s.refuse(
                 "neftune_noise_alpha",
                 &[],
                 format!("noise would make the comparison of answers in stage {stage} random; leave it out"),
             );
         }
-        if self.do_predict {
+        if self.stage == Stage::Rm && self.predict_with_generate {
+            let reason = "stage rm judges given answers and draws none; leave it out: do_predict: true alone writes what they are worth";
+            s.refuse("predict_with_generate", &["stage"], reason);
+        }
+        if self.do_predict && self.stage != Stage::Rm {
             s.refuse(
                 "do_predict",
                 &["stage"],

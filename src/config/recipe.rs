@@ -193,7 +193,7 @@ impl Recipe {
             "pissa_iter" => lora && self.lora.pissa_init,
             "quantization_type" | "double_quantization" => self.quantization.bits == Some(4),
             "dequantize" => self.finetuning_type != FinetuningType::Full,
-            _ if key.group == keys::PREFERENCES_GROUP => self.stage.compares_answers(),
+            _ if key.group == keys::PREFERENCES_GROUP => matches!(self.stage, Stage::Dpo | Stage::Kto),
             name if name.starts_with("freeze_") || name == "use_llama_pro" => self.finetuning_type == FinetuningType::Freeze,
             // An adapter that is trained on has its own.
             _ if key.group == "LoRA" => lora && (self.adapter_name_or_path.is_empty() || self.lora.create_new_adapter),

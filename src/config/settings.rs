@@ -50,9 +50,9 @@ pub(super) struct Settings {
 const ELSEWHERE: &[(&str, &[&str], &str)] = &[
     (
         "stage",
-        &["rm", "ppo"],
-        "not supported: reward models and PPO are not built in; stage: dpo learns from the same pairs of answers without a reward model, or \
-         take this recipe to LLaMA-Factory",
+        &["ppo"],
+        "not supported: PPO draws answers while it trains and has a reward model judge them, which is not built in; stage: dpo learns from the \
+         pairs that a reward model (stage: rm) learns from, or take this recipe to LLaMA-Factory",
     ),
     (
         "pref_loss",
@@ -138,7 +138,7 @@ impl Settings {
         ignored.extend(with.into_iter().flat_map(|(_, names)| names));
         let mut notices: Vec<String> = remarks.into_iter().map(|(why, names)| format!("{}: {why}", names.join(", "))).collect();
         for (feature, names) in without {
-            let feature = if feature == "stage" { "reward models and PPO" } else { feature };
+            let feature = if feature == "stage" { "stage ppo" } else { feature };
             notices.push(format!("without effect, as they belong to {feature}: {}", names.join(", ")));
         }
         if !ignored.is_empty() {

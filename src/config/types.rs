@@ -14,12 +14,14 @@ pub enum Stage {
     Dpo,
     /// Answers that are marked as good or bad.
     Kto,
+    /// Pairs of answers, from which a reward model learns to judge.
+    Rm,
 }
 
 impl Stage {
-    /// Whether answers are compared with each other and with a reference.
+    /// Whether answers are compared with each other, rather than their tokens learned.
     pub fn compares_answers(self) -> bool {
-        matches!(self, Stage::Dpo | Stage::Kto)
+        matches!(self, Stage::Dpo | Stage::Kto | Stage::Rm)
     }
 }
 

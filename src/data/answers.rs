@@ -44,7 +44,7 @@ impl Answers {
     /// What the records are, and what to do.
     pub(super) fn check_stage(&self, stage: Stage) -> Result<(), String> {
         let reason = match (stage, self) {
-            (Stage::Sft, Answers::One) | (Stage::Pt, Answers::One) | (Stage::Dpo, Answers::Ranked { .. }) | (Stage::Kto, Answers::Rated(_)) => {
+            (Stage::Sft | Stage::Pt, Answers::One) | (Stage::Dpo | Stage::Rm, Answers::Ranked { .. }) | (Stage::Kto, Answers::Rated(_)) => {
                 return Ok(());
             }
             (Stage::Sft | Stage::Pt, Answers::Ranked { chosen, .. }) => format!(
@@ -61,6 +61,15 @@ impl Answers {
             (Stage::Dpo, Answers::One) => {
                 "stage dpo compares two answers to a question: give \"chosen\" and \"rejected\" (in dataset_info.json \"ranking\": true and \
                  their columns); records of one answer are for stage: sft"
+                    .into()
+            }
+            (Stage::Rm, Answers::Rated(tag)) => format!(
+                "stage rm learns from two answers to a question, of which one is better, and here \"{tag}\" marks single ones as good or bad \
+                 (records for stage: kto)"
+            ),
+            (Stage::Rm, Answers::One) => {
+                "stage rm learns from two answers to a question, of which one is better: give \"chosen\" and \"rejected\" (in \
+                 dataset_info.json \"ranking\": true and their columns); records of one answer are for stage: sft"
                     .into()
             }
             (Stage::Kto, Answers::Ranked { .. }) => {

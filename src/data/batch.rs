@@ -1,6 +1,6 @@
 //! A batch as the kernels see it: sequences one after the other in one row of tokens, no padding between them.
 
-use super::sample::{IGNORE, Role, Sample};
+use super::sample::{Feedback, IGNORE, Role, Sample};
 
 /// What one micro-batch feeds to the model. All vectors but the answers have one entry per token. (T)
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -65,7 +65,10 @@ impl Batch {
             for (ids, labels) in sample.sequences() {
                 batch.push_sequence(ids, labels);
                 if let Some(role) = roles.as_mut().and_then(Iterator::next) {
-                    let targets = labels.iter().skip(1).filter(|label| **label != IGNORE).count();
+                    let targets = match sample.feedback {
+                        Some(Feedback::Judged) => batch.judge_last(ids),
+                        _ => labels.iter().skip(1).filter(|label| **label != IGNORE).count(),
+                    };
                     batch.answers.push(Answer { role, targets, reference: 0.0 });
                 }
             }
@@ -102,6 +105,16 @@ impl Batch {
         if !ids.is_empty() {
             self.targets.push(IGNORE);
         }
+    }
+
+    /// Makes the last token of the sequence that was pushed last its only target, and returns their number. The label is that token: a value
+    /// head reads none.
+    fn judge_last(&mut self, ids: &[u32]) -> usize {
+        let Some(last) = ids.last() else { return 0 };
+        let end = self.targets.len();
+        self.targets[end - ids.len()..].fill(IGNORE);
+        self.targets[end - 1] = *last as i32;
+        1
     }
 
     /// Appends filler until the length is a multiple of `multiple`, so that fewer plans need compiling. A filler token is a

@@ -1,4 +1,4 @@
-//! Samples of stages dpo and kto: two sequences each, of which the last answer is compared and all before it is read, as LLaMA-Factory
+//! Samples of stages dpo, rm and kto: two sequences each, of which the last answer is compared and all before it is read, as LLaMA-Factory
 //! cuts them (`data/processor/pairwise.py` and `feedback.py`).
 
 use super::conversation::{Earlier, encode_conversation};
@@ -16,11 +16,12 @@ const GROUP: usize = 1000;
 /// A prompt and the answer to it, in tokens.
 type Exchange = (Vec<u32>, Vec<u32>);
 
-/// Stage dpo: the preferred answer and the rejected one, cut to the same lengths.
+/// Stages dpo and rm: the preferred answer and the rejected one, cut to the same lengths.
 pub(super) fn encode_pair(chosen: &Conversation, rejected: &Conversation, tokenizer: &Tokenizer, how: &Encoding) -> Result<RecordTokens> {
     let exchanges = [last_exchange(chosen, tokenizer)?, last_exchange(rejected, tokenizer)?];
     let answer = exchanges.iter().map(|(_, answer)| answer.len()).max().unwrap_or(0);
-    let mut tokens = RecordTokens { conversation: true, feedback: Some(Feedback::Pair), ..Default::default() };
+    let feedback = if how.stage == Stage::Rm { Feedback::Judged } else { Feedback::Pair };
+    let mut tokens = RecordTokens { conversation: true, feedback: Some(feedback), ..Default::default() };
     for (prompt, own) in exchanges {
         let (source, target) = share_length(prompt.len(), answer, how.cutoff_len);
         let target = target.min(own.len());
@@ -100,7 +101,7 @@ impl Encoded {
                 continue;
             }
             match feedback {
-                Feedback::Pair => {}
+                Feedback::Pair | Feedback::Judged => {}
                 Feedback::Good => good += 1,
                 Feedback::Bad => bad += 1,
             }

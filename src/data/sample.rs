@@ -8,6 +8,8 @@ pub const IGNORE: i32 = -100;
 pub enum Feedback {
     /// The preferred answer to a prompt, and the rejected one.
     Pair,
+    /// The same for a reward model, which judges each by its last token.
+    Judged,
     /// A good answer to a prompt, and an answer to another prompt in its place.
     Good,
     /// A bad answer to a prompt, and an answer to another prompt in its place.
@@ -30,7 +32,7 @@ impl Feedback {
     /// What a sample's two answers are.
     pub fn roles(self) -> [Role; 2] {
         match self {
-            Feedback::Pair => [Role::Chosen, Role::Rejected],
+            Feedback::Pair | Feedback::Judged => [Role::Chosen, Role::Rejected],
             Feedback::Good => [Role::Chosen, Role::Unrelated],
             Feedback::Bad => [Role::Rejected, Role::Unrelated],
         }
@@ -47,7 +49,7 @@ pub struct Sample {
     /// Where the sequences inside end, ascending, the last one `ids.len()`. An ordinary sample is one sequence;
     /// `neat_packing` puts several into one sample; none attends to another.
     pub ends: Vec<usize>,
-    /// What its answers are, in stages dpo and kto.
+    /// What its answers are, in stages dpo, kto and rm.
     pub feedback: Option<Feedback>,
     /// The line of the dataset file that it began at, for messages.
     pub line: usize,

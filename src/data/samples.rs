@@ -100,7 +100,7 @@ pub(super) struct RecordTokens {
     /// Whether it was cut at `cutoff_len`.
     pub(super) truncated: bool,
     pub(super) conversation: bool,
-    /// What its answers are, in stages dpo and kto.
+    /// What its answers are, in stages dpo, kto and rm.
     pub(super) feedback: Option<Feedback>,
 }
 
@@ -126,7 +126,7 @@ pub(super) fn encode_record(record: &Record, tokenizer: &Tokenizer, how: &Encodi
         (Stage::Sft, Content::Conversation(conversation)) => encode_answers(conversation, tokenizer, how),
         (_, Content::Pair(chosen, rejected)) => preference::encode_pair(chosen, rejected, tokenizer, how),
         (_, Content::Rated(conversation, good)) => preference::encode_rated(conversation, *good, tokenizer),
-        (Stage::Dpo | Stage::Kto, Content::Text(_) | Content::Conversation(_)) => Ok(RecordTokens::default()),
+        (Stage::Dpo | Stage::Rm | Stage::Kto, Content::Text(_) | Content::Conversation(_)) => Ok(RecordTokens::default()),
     };
     encoded.map(|tokens| RecordTokens { line: record.line, ..tokens }).map_err(|e| at_line(record, e))
 }
@@ -160,7 +160,7 @@ pub(super) fn assemble(name: &str, records: Vec<RecordTokens>, tokenizer: &Token
     match how.stage {
         Stage::Pt if how.packing => encoded.cut_blocks(records, tokenizer, how),
         Stage::Pt | Stage::Sft => encoded.take_samples(records, tokenizer, how),
-        Stage::Dpo | Stage::Kto => encoded.take_preferences(records),
+        Stage::Dpo | Stage::Rm | Stage::Kto => encoded.take_preferences(records),
     }
     if encoded.samples.is_empty() {
         return Err(Error::dataset(

@@ -109,15 +109,13 @@ pub(super) async fn save(dir: &dyn OutputDirectory, key: &str, records: &[Record
     file.finish().await
 }
 
+/// What is known of a record's answers, by the number that is packed for it.
+const FEEDBACK: [Option<Feedback>; 5] = [None, Some(Feedback::Pair), Some(Feedback::Good), Some(Feedback::Bad), Some(Feedback::Judged)];
+
 /// Appends a record: flags, line, sequences, each with its ids and, where not every token is learned, its labels.
 fn pack(record: &RecordTokens, out: &mut Vec<u8>) {
     let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_le_bytes();
-    let feedback = match record.feedback {
-        None => 0,
-        Some(Feedback::Pair) => 1,
-        Some(Feedback::Good) => 2,
-        Some(Feedback::Bad) => 3,
-    };
+    let feedback = FEEDBACK.iter().position(|known| *known == record.feedback).unwrap_or(0) as u8;
     out.push(u8::from(record.truncated) | u8::from(record.conversation) << 1 | feedback << 2);
     out.extend(number(record.line));
     out.extend(number(record.sequences.len()));
@@ -149,7 +147,7 @@ fn unpack(mut block: &[u8], records: &mut Vec<RecordTokens>) -> bool {
     fn record(block: &mut &[u8]) -> Option<RecordTokens> {
         let flags = byte(block)?;
         let line = number(block)?;
-        let feedback = [None, Some(Feedback::Pair), Some(Feedback::Good), Some(Feedback::Bad)][usize::from(flags >> 2 & 3)];
+        let feedback = *FEEDBACK.get(usize::from(flags >> 2))?;
         let mut record = RecordTokens { line, truncated: flags & 1 != 0, conversation: flags & 2 != 0, feedback, ..Default::default() };
         for _ in 0..number(block)? {
             let count = number(block)?;
@@ -180,7 +178,7 @@ mod tests {
             line: i + 1,
             truncated: i.is_multiple_of(2),
             conversation: i.is_multiple_of(3),
-            feedback: [None, Some(Feedback::Pair), Some(Feedback::Good), Some(Feedback::Bad)][i % 4],
+            feedback: FEEDBACK[i % FEEDBACK.len()],
         };
         (0..200_000).map(record).collect()
     }

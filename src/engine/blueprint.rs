@@ -47,13 +47,14 @@ impl Blueprint {
         let base_count = declarations.len();
         let training = options.method.trains();
         let (declarations, mut params) = parameters(declarations, &options.method, frozen);
-        if options.objective.preference.is_some() {
+        if options.objective.preference.is_some() && !options.objective.gives_values() {
             params.iter_mut().for_each(without_dropout);
         }
         let params = Rc::new(params);
         let states = |index: usize| match declarations.get(index) {
             Some(decl) => {
                 let role = match decl.kind {
+                    ParamKind::ValueHead => Role::Matrix,
                     _ if decl.rows == 1 => Role::Vector,
                     ParamKind::Embedding | ParamKind::PositionEmbedding => Role::Embedding,
                     ParamKind::Head => Role::Head,
@@ -129,7 +130,7 @@ pub(super) fn graph(config: &ModelConfig, params: &Rc<Vec<Param>>, options: &Eng
     forward::build_for(config, params, tokens, kind.purpose(), options.sequence, objective)
 }
 
-/// Preferences are trained without dropout, as LLaMA-Factory does it: an answer's log-probability is one number, for the loss and its
+/// Preferences (but for a reward model's) are trained without dropout, as LLaMA-Factory does it: an answer's log-probability is one number, for the loss and its
 /// gradient.
 fn without_dropout(param: &mut Param) {
     for change in [&mut param.adapted.matrix, &mut param.adapted.table] {

@@ -344,6 +344,20 @@ impl Engine {
     /// [`crate::Error::Gpu`] when the device failed.
     pub async fn reference(&mut self, batch: &Batch) -> Result<Vec<[f32; 2]>> {
         self.run(Kind::Reference, batch, StepValues::default()).await?;
+        self.answers(batch).await
+    }
+
+    /// The values that a reward model gives a batch's answers, two for each sample. Waits for them.
+    ///
+    /// # Errors
+    /// [`crate::Error::Gpu`] when the device failed.
+    pub async fn values(&mut self, batch: &Batch) -> Result<Vec<[f32; 2]>> {
+        self.run(Kind::Evaluate, batch, StepValues { loss_scale: 1.0, ..StepValues::default() }).await?;
+        self.answers(batch).await
+    }
+
+    /// Minus the sums of the losses of each answer's targets, as the last program left them; two for each sample.
+    async fn answers(&self, batch: &Batch) -> Result<Vec<[f32; 2]>> {
         let losses = self.runner.read_losses(batch.target_count()).await?;
         let mut rest = losses.as_slice();
         let sums = batch.answers.iter().map(|answer| {

@@ -49,14 +49,25 @@ impl Method {
             Method::Inference(_) | Method::Adapter { .. } => false,
         }
     }
+
+    /// Which parameters of the base are trained. A reward model's value head always is, and its output head never: nothing asks for it.
+    fn trained_of_base(&self, base: &[ParamDecl]) -> Vec<bool> {
+        let gives_values = base.iter().any(ParamDecl::in_value_head);
+        let trained = |(index, decl): (usize, &ParamDecl)| match decl.kind {
+            _ if decl.in_value_head() => self.trains(),
+            ParamKind::Head if gives_values => false,
+            _ => self.trains_base(index),
+        };
+        base.iter().enumerate().map(trained).collect()
+    }
 }
 
 /// The base's declarations followed by the adapter's, and the same as graph parameters; these may have a few more at their end, which
 /// are computed and never stored. `frozen` says how a parameter of the base that is not trained is kept.
 pub fn parameters(base: &[ParamDecl], method: &Method, frozen: impl Fn(&ParamDecl) -> WeightType) -> (Vec<ParamDecl>, Vec<Param>) {
     let mut params = Vec::with_capacity(base.len());
-    for (index, decl) in base.iter().enumerate() {
-        params.push(forward::graph_param(decl, method.trains_base(index), &frozen));
+    for (decl, trained) in base.iter().zip(method.trained_of_base(base)) {
+        params.push(forward::graph_param(decl, trained, &frozen));
     }
     let mut declarations = base.to_vec();
     if let Some(resolved) = method.adapter() {
@@ -69,9 +80,15 @@ pub fn parameters(base: &[ParamDecl], method: &Method, frozen: impl Fn(&ParamDec
 /// Adds an adapter's parameters and says on the base's what becomes of them.
 fn adapt(resolved: &ResolvedAdapter, base: &[ParamDecl], trained: bool, b_rate: f32, decls: &mut Vec<ParamDecl>, params: &mut Vec<Param>) {
     let mut ids: HashMap<AdapterRole, ParamId> = HashMap::new();
+    let gives_values = base.iter().any(ParamDecl::in_value_head);
     for AdapterParam { decl, role } in resolved.declarations(base) {
         ids.insert(role, ParamId(params.len() as u32));
-        let mut param = forward::graph_param(&decl, trained, |_| WeightType::F32);
+        // Nothing asks for the output head of a reward model: what is on it stays as it is.
+        let on_head = match role {
+            AdapterRole::A(i) | AdapterRole::B(i) | AdapterRole::Magnitude(i) => resolved.targets[i].kind == TargetKind::Head,
+            AdapterRole::Saved(i) => decl.kind == ParamKind::Head || resolved.saved[i].is_head(),
+        };
+        let mut param = forward::graph_param(&decl, trained && !(gives_values && on_head), |_| WeightType::F32);
         // As PEFT's LoRA+ does: B and all vectors. The embedding's adapter learns at the recipe's rate, not at a rate of its own.
         let is_b = matches!(role, AdapterRole::B(i) if resolved.targets[i].kind != TargetKind::Embedding);
         if is_b || decl.rows == 1 && !matches!(role, AdapterRole::A(_) | AdapterRole::B(_)) {

@@ -27,7 +27,7 @@ pub struct Preference {
     pub ftx: f32,
 }
 
-/// The losses, in the order in which `shaders/preference.wgsl` numbers them. With c and r the log-probabilities of the preferred and the
+/// The losses. With c and r the log-probabilities of the preferred and the
 /// rejected answer, and c₀ and r₀ those of the reference:
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum PreferenceLoss {
@@ -47,6 +47,8 @@ pub enum PreferenceLoss {
         /// The margin γ.
         gamma: f32,
     },
+    /// −ln σ(c − r) of the values that a reward model's head gives the last tokens of the two answers (Ouyang et al., "InstructGPT", 2022).
+    Reward,
     /// Answers that are good or bad on their own: w·(1 − σ(β·(c − c₀ − k))) and v·(1 − σ(β·(k − r + r₀))), with k ≥ 0 the mean of what
     /// answers to other prompts gained, which counts as a constant (Ethayarajh et al., "KTO", 2024).
     Kto {
@@ -57,9 +59,16 @@ pub enum PreferenceLoss {
     },
 }
 
+impl Objective {
+    /// Whether the model gives an answer a number (a reward model's value head) instead of giving tokens probabilities.
+    pub fn gives_values(&self) -> bool {
+        matches!(self.preference, Some(Preference { loss: PreferenceLoss::Reward, .. }))
+    }
+}
+
 impl Preference {
     /// Whether answers are compared with what a reference model gives them.
     pub fn needs_reference(&self) -> bool {
-        !matches!(self.loss, PreferenceLoss::Orpo | PreferenceLoss::Simpo { .. })
+        !matches!(self.loss, PreferenceLoss::Orpo | PreferenceLoss::Simpo { .. } | PreferenceLoss::Reward)
     }
 }

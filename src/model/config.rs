@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::Architecture;
 use super::fields::{Fields, limits};
 use super::rope::Rope;
+use super::value_head::ValueHeadConfig;
 use crate::error::{Cause, Error, Result};
 use crate::kernels::Activation;
 use crate::platform::{is_lfs_pointer, without_byte_order_mark};
@@ -71,6 +72,8 @@ pub struct ModelConfig {
     pub logits_scale: f32,
     /// c in c · tanh(logits / c).
     pub final_logit_softcapping: Option<f32>,
+    /// A value head beside the output head: in reward models.
+    pub value_head: Option<ValueHeadConfig>,
     /// End-of-text tokens.
     pub eos_token_ids: Vec<u32>,
     /// Beginning-of-text token.
@@ -235,6 +238,7 @@ impl ModelConfig {
             residual_scale: 1.0,
             logits_scale: 1.0,
             final_logit_softcapping: None,
+            value_head: None,
             eos_token_ids: Vec::new(),
             bos_token_id: None,
             pad_token_id: None,

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::{Architecture, ModelConfig, ParamDecl, ParamKind, RopeKind};
+use super::{Architecture, ModelConfig, ParamDecl, ParamKind, RopeKind, value_head};
 use crate::graph::{Adapted, Graph, Objective, Param, ParamId, Purpose, Shape, TableId, ValueId, WeightType};
 use crate::ops::attention::AttentionParams;
 
@@ -194,12 +194,21 @@ impl Forward<'_> {
         self.graph.add(a, b)
     }
 
-    /// The output head: its own matrix, or the token embedding when tied.
+    /// The end of the graph: the output head, its own matrix or the token embedding when tied; or, for an objective of values, the value head.
     pub(super) fn head(&mut self, x: ValueId) {
         self.prefix.clear();
+        if self.graph.objective.gives_values() {
+            return self.value_head(x);
+        }
         let x = self.graph.scale(x, self.config.logits_scale);
         let tied = self.config.architecture.declaration().tensors.embedding;
         let weight = self.param(if self.config.tie_word_embeddings { tied } else { "lm_head.weight" });
         self.graph.lm_head(x, weight, self.config.final_logit_softcapping);
+    }
+
+    fn value_head(&mut self, x: ValueId) {
+        let x = self.graph.dropout(x, self.config.value_head.map_or(0.0, |head| head.dropout));
+        let values = self.linear(x, value_head::MODULE);
+        self.graph.values(values);
     }
 }

@@ -21,11 +21,13 @@ mod qwen3;
 pub mod rope;
 mod rope_config;
 mod smollm3;
+mod value_head;
 
 pub use config::{LayerConfig, ModelConfig};
 pub(crate) use fields::Fields;
 pub use params::{Layout, ParamDecl, ParamKind};
 pub use rope::{Rope, RopeKind};
+pub use value_head::{ValueHeadConfig, value_head_params};
 
 use declaration::Declaration;
 
@@ -103,7 +105,12 @@ impl Architecture {
     }
 }
 
-/// All parameters of a model, in transformers' order. A tied model has no `lm_head.weight`: the forward pass uses the embedding.
+/// All parameters of a model, in transformers' order; those of a value head, if it has one, come last. A tied model has no `lm_head.weight`: the
+/// forward pass uses the embedding.
 pub fn params(config: &ModelConfig) -> Vec<ParamDecl> {
-    (config.architecture.declaration().params)(config)
+    let mut params = (config.architecture.declaration().params)(config);
+    if config.value_head.is_some() {
+        params.extend(value_head_params(config.hidden_size));
+    }
+    params
 }

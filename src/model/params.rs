@@ -14,6 +14,8 @@ pub enum ParamKind {
     Linear,
     /// Untied output head, (vocab_size, hidden_size).
     Head,
+    /// Weight of a reward model's value head, (1, hidden_size).
+    ValueHead,
     /// Weight of a normalisation (RMSNorm or LayerNorm), 1 × n.
     Norm,
     /// Bias of a linear map or of a LayerNorm, 1 × n.

@@ -7,11 +7,12 @@
 //! A preference loss depends on the log-probabilities of whole answers: the losses of all chunks come first, a kernel turns them into
 //! what each counts, and the chunks' logits are computed once more for the gradients, unless there is but one chunk.
 
+use super::compare::compare;
 use super::dropout;
 use super::low_rank::{self, Made};
 use super::matmul::{self, Operand, Product};
-use crate::graph::{Emit, Graph, LowRank, Op, ParamId, Piece, Preference, PreferenceLoss, Purpose, Shape, ValueId};
-use crate::kernels::{Bind, Input, Resource, When, cross_entropy_forward, gather_rows, loss_sum, preference, scatter_rows, workgroups};
+use crate::graph::{Emit, Graph, LowRank, Op, ParamId, Piece, Purpose, Shape, ValueId};
+use crate::kernels::{Bind, Input, Resource, When, cross_entropy_forward, gather_rows, loss_sum, scatter_rows, workgroups};
 
 /// Bytes that a chunk's logits may always take. With a large vocabulary that is few rows, for each of which all of the weight is read; so they take more
 /// where the device has memory enough (`Tuning::head_bytes`).
@@ -59,31 +60,6 @@ impl Graph {
         let id = self.nodes.len() as u32;
         self.push(LmHead { weight, low_rank, softcap, id }, &[x], &[]);
     }
-}
-
-/// Turns the losses of all targets into what each counts in a preference loss, and adds that loss to the statistics.
-fn compare(e: &mut Emit<'_>, loss: Preference) {
-    let tokens = e.tokens();
-    let (kind, first, second) = match loss.loss {
-        PreferenceLoss::Sigmoid { label_smoothing } => (0, label_smoothing, 0.0),
-        PreferenceLoss::Hinge => (1, 0.0, 0.0),
-        PreferenceLoss::Ipo => (2, 0.0, 0.0),
-        PreferenceLoss::Orpo => (3, 0.0, 0.0),
-        PreferenceLoss::Simpo { gamma } => (4, gamma, 0.0),
-        PreferenceLoss::Kto { chosen_weight, rejected_weight } => (5, chosen_weight, rejected_weight),
-    };
-    let answers = e.vector(tokens);
-    let params = preference::Params { capacity: tokens as u32, beta: loss.beta, first, second, ftx: loss.ftx };
-    let constants = preference::Constants { WORKGROUP: e.tuning.long_threads, LOSS: kind, GRADIENT: e.training() };
-    let bindings = preference::Bindings {
-        offsets: e.input(Input::AnswerOffsets),
-        references: e.input(Input::AnswerReferences),
-        roles: e.input(Input::AnswerRoles),
-        losses: e.losses(0, tokens),
-        answers: e.bind(answers),
-        stats: e.stats(),
-    };
-    e.run(preference::dispatch(params, constants, bindings, [1, 1, 1]));
 }
 
 /// Whether targets that are the likeliest token are counted.

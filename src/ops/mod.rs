@@ -12,6 +12,7 @@
 //! Nothing needs to be freed, ordered or pruned by hand: `plan` derives from the dispatches which values are read and written when.
 
 pub mod attention;
+mod compare;
 pub mod dora;
 mod dropout;
 mod embedding;
@@ -29,3 +30,4 @@ mod rope;
 mod scale;
 mod split;
 mod sums;
+mod values;

@@ -81,7 +81,8 @@ impl Run<'_> {
             let measured = evaluate(&mut self.engine, part, references, self.job.recipe.per_device_eval_batch_size).await?;
             if !name.is_empty() {
                 each.insert(format!("eval_{name}_loss"), Some(measured.loss()).filter(|loss| loss.is_finite()));
-                each.extend(measured.accuracy().map(|accuracy| (format!("eval_{name}_accuracy"), Some(accuracy))));
+                let accuracy = measured.accuracy().or_else(|| measured.rewards.accuracy(self.job.recipe.stage));
+                each.extend(accuracy.map(|accuracy| (format!("eval_{name}_accuracy"), Some(accuracy))));
             }
             all.add(&measured);
             done += samples;

@@ -26,6 +26,7 @@ mod saver;
 mod schedule;
 mod score;
 mod state;
+mod value_head;
 
 pub use checkpoints::newest_checkpoint;
 pub use device::RecordedDevice;
@@ -39,5 +40,6 @@ pub use plan::{PlannedRun, PlannedShape, largest_micro_batches, plan_shape};
 pub use quantised::quantised_type;
 pub use rewards::{Figures, RewardSums};
 pub use schedule::{Plateau, Schedule};
-pub use score::{PreferenceScore, Score, score, score_adapted, score_preferences};
+pub use score::{PreferenceScore, Score, judge, score, score_adapted, score_preferences};
 pub use state::{SavedState, Unlogged, began_at};
+pub use value_head::with_value_head;

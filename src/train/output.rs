@@ -84,7 +84,7 @@ impl Aside {
             [STATE_FILE, LOG_FILE, "training_loss.png", "train_results.json", "eval_results.json", "all_results.json", events::FOLDER];
         const RESULT: [&str; 5] = ["config.json", "adapter_config.json", "generation_config.json", "training_args.bin", OPTIMIZER_FILE];
         let has = |starts: &[&str], ends: &[&str]| starts.iter().any(|s| name.starts_with(s)) && ends.iter().any(|e| name.ends_with(e));
-        let weights = has(&["model", "pytorch_model", "adapter_model"], &[".safetensors", ".bin", ".index.json"]);
+        let weights = has(&["model", "pytorch_model", "adapter_model", "value_head"], &[".safetensors", ".bin", ".index.json"]);
         let result = weights || RESULT.contains(&name) || Carry::is_carried(name) || name == "additional_chat_templates";
         match self {
             Aside::Result => result,

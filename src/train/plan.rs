@@ -146,6 +146,7 @@ pub(super) fn preference(recipe: &Recipe) -> Option<Preference> {
     let pref = &recipe.pref;
     let loss = match (recipe.stage, pref.loss) {
         (Stage::Sft | Stage::Pt, _) => return None,
+        (Stage::Rm, _) => return Some(Preference { loss: PreferenceLoss::Reward, beta: 1.0, ftx: 0.0 }),
         (Stage::Kto, _) => {
             PreferenceLoss::Kto { chosen_weight: pref.kto_chosen_weight as f32, rejected_weight: pref.kto_rejected_weight as f32 }
         }

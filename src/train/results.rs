@@ -48,6 +48,7 @@ pub(super) async fn write(job: &Job<'_>, outcome: &Outcome, state: &SavedState, 
             job.recipe.compute_accuracy.then_some(("accuracy", "Right tokens, mean over samples", "share of tokens")),
         ),
         Stage::Dpo => ("loss per pair", Some(("rewards/accuracies", "Pairs whose preferred answer leads", "share of pairs"))),
+        Stage::Rm => ("loss per pair", Some(("accuracy", "Pairs whose preferred answer leads", "share of pairs"))),
         Stage::Kto => ("loss per answer", Some(("rewards/chosen", "Reward of good answers", "reward"))),
     };
     let (train, eval) = (history.losses(), history.eval_losses());

@@ -1,4 +1,4 @@
-//! What stages dpo and kto tell about answers: rewards, their margin, how often the preferred answer leads; under TRL's names.
+//! What stages dpo, kto and rm tell about answers: rewards, their margin, how often the preferred answer leads; under TRL's names.
 
 use std::collections::BTreeMap;
 
@@ -61,6 +61,11 @@ impl RewardSums {
         self.kl += other.kl;
     }
 
+    /// The share of pairs whose preferred answer a reward model gives the higher value (LLaMA-Factory's `accuracy`).
+    pub(super) fn accuracy(&self, stage: Stage) -> Option<f64> {
+        (stage == Stage::Rm && self.chosen > 0.0).then(|| self.correct / self.chosen)
+    }
+
     /// Their means, each name behind `prefix`.
     pub(super) fn figures(&self, stage: Stage, prefix: &str) -> Figures {
         if !stage.compares_answers() {
@@ -68,15 +73,16 @@ impl RewardSums {
         }
         let mean = |sum: f64, count: f64| (count > 0.0).then(|| sum / count);
         let (chosen, rejected) = (mean(self.chosen_reward, self.chosen), mean(self.rejected_reward, self.rejected));
-        let pairs = stage == Stage::Dpo;
+        let of_stage = |stages: &[Stage]| stages.contains(&stage);
         let figures = [
             ("rewards/chosen", chosen),
             ("rewards/rejected", rejected),
             ("rewards/margins", chosen.zip(rejected).map(|(chosen, rejected)| chosen - rejected)),
-            ("rewards/accuracies", mean(self.correct, self.chosen).filter(|_| pairs)),
-            ("logps/chosen", mean(self.chosen_logp, self.chosen)),
-            ("logps/rejected", mean(self.rejected_logp, self.rejected)),
-            ("kl", mean(self.kl, self.chosen + self.rejected).filter(|_| !pairs)),
+            ("rewards/accuracies", mean(self.correct, self.chosen).filter(|_| of_stage(&[Stage::Dpo]))),
+            ("accuracy", self.accuracy(stage)),
+            ("logps/chosen", mean(self.chosen_logp, self.chosen).filter(|_| of_stage(&[Stage::Dpo, Stage::Kto]))),
+            ("logps/rejected", mean(self.rejected_logp, self.rejected).filter(|_| of_stage(&[Stage::Dpo, Stage::Kto]))),
+            ("kl", mean(self.kl, self.chosen + self.rejected).filter(|_| of_stage(&[Stage::Kto]))),
         ];
         let present = figures.into_iter().filter_map(|(name, figure)| Some((format!("{prefix}{name}"), figure?)));
         present.map(|(name, figure)| (name, Some(figure).filter(|figure| figure.is_finite()))).collect()

@@ -16,9 +16,10 @@ use super::job::Job;
 use super::names::{STATE_FILE, checkpoint_name};
 use super::optimizer_file;
 use super::state::SavedState;
+use super::value_head;
 use crate::adapter::pissa::{Converted, Principal, Residual, TrainedHalf};
 use crate::adapter::{self, Adapter, AdapterFiles, write_adapter};
-use crate::checkpoint::{Checkpoint, ModelSource, NewDirectory, WriteOptions, write_checkpoint};
+use crate::checkpoint::{Checkpoint, ModelSource, NewDirectory, WriteOptions, write_checkpoint, write_value_head};
 use crate::config::{ExportDtype, Recipe, Strategy};
 use crate::engine::{Engine, Method, Shifted};
 use crate::error::Result;
@@ -105,6 +106,7 @@ impl<'a> Saver<'a> {
             let files =
                 AdapterFiles { config: &written.config, resolved: &written.resolved, base, fingerprint: &self.base_fingerprint, carry };
             let trained = Shifted { source: &weights, by: engine.base_count };
+            write_value_head(out, &engine.declarations, &weights).await?;
             let Some(principal) = &self.principal else { return write_adapter(out, &files, &trained).await };
             let converted = Converted { trained: &trained, params: adapter.resolved.declarations(base), principal };
             return write_adapter(out, &files, &converted).await;
@@ -121,6 +123,7 @@ impl<'a> Saver<'a> {
     /// Brings only the trained weights of a checkpoint back, at full precision where it has them.
     pub(super) async fn load_weights(&self, engine: &Engine, dir: Rc<dyn Directory>) -> Result<()> {
         if self.finetuning.adapter.is_some() {
+            value_head::load(engine, &dir).await?;
             let saved = Adapter::open(dir, self.base).await?;
             return match self.principal {
                 Some(_) => engine.load_adapter(&TrainedHalf(&saved)).await,
@@ -130,7 +133,9 @@ impl<'a> Saver<'a> {
         if optimizer_file::restore_master(engine, dir.clone()).await? {
             return Ok(());
         }
+        let head = value_head::of(engine, &dir).await?;
         let checkpoint = Checkpoint::open(dir).await?;
+        let checkpoint = if let Some(head) = head { checkpoint.with_value_head(&head)? } else { checkpoint };
         engine.load_trained(Part::Weights, &checkpoint).await
     }
 }

@@ -9,7 +9,7 @@ use super::rewards::Figures;
 use crate::adapter::ResolvedAdapter;
 use crate::checkpoint::{ModelSource, ParamSource};
 use crate::config::Recipe;
-use crate::data::Sample;
+use crate::data::{Batch, Sample};
 use crate::engine::{Blueprint, Engine, EngineOptions, Method, Objective, stored_type};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
@@ -76,7 +76,7 @@ pub struct PreferenceScore {
     pub figures: Figures,
 }
 
-/// Scores samples of stages dpo and kto as the recipe's loss compares them; the reference is `reference`, else the model without its adapter.
+/// Scores samples of stages dpo, kto and rm as the recipe's loss compares them; the reference is `reference`, else the model without its adapter.
 ///
 /// # Errors
 /// [`Error::Recipe`] without a reference where the loss needs one; as [`score`].
@@ -112,6 +112,27 @@ pub async fn score_preferences(
     check_finite(measured.loss(), model, &format!("{} samples", samples.len()))?;
     let figures = measured.rewards.figures(recipe.stage, "");
     Ok(PreferenceScore { loss: measured.loss(), samples: samples.len(), figures })
+}
+
+/// What a reward model gives the two answers of each sample, the preferred one first.
+///
+/// # Errors
+/// As [`score`]; [`Error::File`] for a value that is not finite.
+pub async fn judge(
+    gpu: &Rc<Gpu>,
+    model: &dyn ModelSource,
+    adapter: Option<(Rc<ResolvedAdapter>, &dyn ParamSource)>,
+    samples: &[Sample],
+    recipe: &Recipe,
+) -> Result<Vec<[f32; 2]>> {
+    let objective = Objective { preference: preference(recipe), ..Objective::default() };
+    let (mut engine, batch) = open(gpu, model, adapter, samples, recipe.per_device_eval_batch_size, objective, false).await?;
+    let mut values = Vec::with_capacity(samples.len());
+    for chunk in samples.chunks(batch) {
+        values.extend(engine.values(&Batch::of(&chunk.iter().collect::<Vec<_>>())).await?);
+    }
+    check_finite(values.iter().flatten().map(|value| f64::from(*value)).sum(), model, &format!("{} answers", 2 * samples.len()))?;
+    Ok(values)
 }
 
 /// Tokens of the largest of the batches that samples are taken in.

@@ -11,7 +11,7 @@ use super::subdirectory::Subdirectory;
 use super::view::{Tensor, View};
 use super::{
     adapter, architecture, compare, config, directory, files, fresh, fsdp, json, layout, names, numbers, quantised, rope, tensors,
-    tokenizer, zero,
+    tokenizer, value_head, zero,
 };
 use crate::adapter::ADAPTER_CONFIG;
 use crate::data::Tokenizer;
@@ -98,6 +98,8 @@ impl Case {
         if self.kind == Kind::Adapter {
             adapter::check(&self.dir, &self.entries, base, options.as_adapter, &mut self.findings).await;
         }
+        let known = self.config.as_ref().or(base.and_then(|base| base.config.as_ref()));
+        value_head::check(&self.dir, &self.entries, self.kind, known.map(|config| config.hidden_size), &mut self.findings).await;
         if !self.holds_a_model() {
             return Ok(());
         }
@@ -177,9 +179,9 @@ impl Case {
         let before = self.findings.len();
         match self.kind {
             Kind::Zero => zero::gather(&self.dir, &self.entries, &mut self.view, &mut self.findings).await,
+            Kind::Fsdp => fsdp::gather(&self.dir, &self.entries, &mut self.view, &mut self.findings).await,
             _ => files::open(&self.dir, &self.entries, &mut self.view, &mut self.findings).await,
         }
-            Kind::Fsdp => fsdp::gather(&self.dir, &self.entries, &mut self.view, &mut self.findings).await,
         if matches!(self.kind, Kind::Zero | Kind::Fsdp) && self.view.tensors.is_empty() {
             return Ok(());
         }

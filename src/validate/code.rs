@@ -280,7 +280,8 @@ faults! {
         ValueHead "value_head" Warning:
             "A reward or value head beside the language model.",
             "“Some weights of the model checkpoint … were not used”",
-            "It is ignored. --fix leaves it out.";
+            "Among the model's weights it is ignored, and --fix leaves it out. In value_head.safetensors it makes a reward model: stage rm reads it, \
+             and --fix and adopt take it along.";
         MissingHead "missing_head" Error:
             "No lm_head, and config.json does not say that the embedding is the head.",
             "“Some weights … were not initialized …: ['lm_head.weight']”: a random head, loss near ln(vocabulary)",

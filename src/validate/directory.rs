@@ -8,6 +8,7 @@ use super::repair::Repair;
 use super::report::{Finding, Kind};
 use super::said::said;
 use crate::adapter::ADAPTER_CONFIG;
+use crate::checkpoint::VALUE_HEAD;
 use crate::model::config::CONFIG_FILE as CONFIG;
 use crate::platform::{Directory, Entry};
 
@@ -15,12 +16,18 @@ use crate::platform::{Directory, Entry};
 pub(super) fn is_weight_file(name: &str) -> bool {
     !name.contains('/')
         && !is_adapter_file(name)
+        && !is_value_head(name)
         && !is_training_state(name)
         && [".safetensors", ".bin", ".pt", ".pth", ".safetensors.index.json", ".bin.index.json"].iter().any(|ending| name.ends_with(ending))
 }
 
 pub(super) fn is_adapter_file(name: &str) -> bool {
     name.starts_with("adapter_model")
+}
+
+/// Whether a name is that of a reward model's value head.
+pub(super) fn is_value_head(name: &str) -> bool {
+    name == VALUE_HEAD || name == "value_head.bin"
 }
 
 /// Whether a name is that of a file that trainers write beside the weights.

@@ -39,14 +39,15 @@ mod source;
 mod subdirectory;
 mod tensors;
 mod tokenizer;
+mod value_head;
 mod view;
 mod zero;
 
 pub use case::{Validation, examine, validate};
 pub use code::{Code, Fault, Severity};
 pub use docs::markdown;
-pub use open::{Opened, open, open_checkpoint};
 pub use group::Group;
+pub use open::{Opened, open, open_checkpoint};
 pub use options::{Options, Progress};
 pub use repair::{Candidate, Fixed, Repair, adopt, fix};
 pub use report::{Finding, Kind, Report, Verdict};

@@ -1,8 +1,9 @@
 //! Base and adapters as one model on disk.
 
 use crate::adapter::{Adapter, Merged};
-use crate::checkpoint::{Carry, Checkpoint, Dtype, ModelSource, WriteOptions, write_checkpoint};
+use crate::checkpoint::{Carry, Checkpoint, Dtype, ModelSource, ValueHead, WriteOptions, write_checkpoint, write_value_head};
 use crate::error::Result;
+use crate::model::value_head_params;
 use crate::platform::OutputDirectory;
 
 /// Writes a complete model whose weights are the base's with the adapters' changes added, in f32 with one rounding at the end. Tokenizer
@@ -27,5 +28,13 @@ pub async fn write_merged_as(base: &Checkpoint, adapters: &[Adapter], options: W
     for adapter in adapters {
         carry.replace_by(Carry::load(&**adapter.directory()).await?);
     }
-    write_checkpoint(out, &options, merged.config(), merged.params(), &merged, &carry).await
+    write_checkpoint(out, &options, merged.config(), merged.params(), &merged, &carry).await?;
+    // A reward model's value head goes along: the last adapter's that has one, else the base's.
+    let directories = adapters.iter().rev().map(Adapter::directory).chain([base.directory()]);
+    for directory in directories {
+        if let Some(head) = ValueHead::find(directory, base.config().hidden_size).await? {
+            return write_value_head(out, &value_head_params(base.config().hidden_size), &head).await;
+        }
+    }
+    Ok(())
 }

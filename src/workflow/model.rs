@@ -12,7 +12,7 @@ use crate::generate::{Generator, GeneratorOptions};
 use crate::gpu::Gpu;
 use crate::model::ModelConfig;
 use crate::platform::{Directory, OutputDirectory, as_directory};
-use crate::train::{PreferenceScore, Score, began_at, newest_checkpoint, quantised_type, score_adapted, score_preferences};
+use crate::train::{PreferenceScore, Score, began_at, judge, newest_checkpoint, quantised_type, score_adapted, score_preferences};
 use crate::validate::{self, Opened};
 
 use super::Places;
@@ -170,7 +170,7 @@ impl Model {
         score_adapted(gpu, adapted.model(), adapted.apart(), samples, 1, true).await
     }
 
-    /// How well it tells preferred answers from rejected ones, by the loss of a recipe of stage dpo or kto. The reference is `reference`, else
+    /// How well it tells preferred answers from rejected ones, by the loss of a recipe of stage dpo, kto or rm. The reference is `reference`, else
     /// the model without its adapters.
     ///
     /// # Errors
@@ -185,6 +185,15 @@ impl Model {
         let adapted = self.adapted()?;
         let reference = reference.map(|checkpoint| checkpoint as &dyn ModelSource);
         score_preferences(gpu, adapted.model(), adapted.apart(), reference, samples, recipe).await
+    }
+
+    /// What a reward model gives the two answers of each sample of stage rm, the preferred one first. Its checkpoint is that of a [`super::Run`].
+    ///
+    /// # Errors
+    /// As [`Model::score`].
+    pub async fn judge(&self, gpu: &Rc<Gpu>, samples: &[Sample], recipe: &Recipe) -> Result<Vec<[f32; 2]>> {
+        let adapted = self.adapted()?;
+        judge(gpu, adapted.model(), adapted.apart(), samples, recipe).await
     }
 
     /// Loads the model to generate with, adapters included.

@@ -4,13 +4,13 @@ use std::rc::Rc;
 
 use super::{Model, Places};
 use crate::checkpoint::{ModelSource, NewDirectory, WriteOptions, write_checkpoint};
-use crate::config::{FinetuningType, Recipe, Resume};
+use crate::config::{FinetuningType, Recipe, Resume, Stage};
 use crate::data::Prepared;
 use crate::error::Result;
 use crate::gpu::{Gpu, Profile};
 use crate::model::{ParamDecl, ParamKind};
 use crate::platform::OutputDirectory;
-use crate::train::{Observer, Outcome, PlannedRun, RunInput, carried_files};
+use crate::train::{Observer, Outcome, PlannedRun, RunInput, carried_files, with_value_head};
 
 /// A run whose model, data, adapters and checkpoint to resume from are open. Nothing is on the GPU yet, and nothing is written.
 #[derive(Clone)]
@@ -59,7 +59,10 @@ impl Run {
             Resume::From(name) => Some(places.directory(name).await?),
             Resume::No | Resume::Newest => None,
         };
-        let checkpoint = model.checkpoint.clone();
+        let mut checkpoint = model.checkpoint.clone();
+        if recipe.stage == Stage::Rm {
+            checkpoint = with_value_head(checkpoint, &adapters, &recipe).await?;
+        }
         if has_own_base(&recipe) {
             recipe.model_name_or_path = own_base(&recipe);
             if recipe.lora.additional_target.is_empty() {
@@ -92,7 +95,7 @@ impl Run {
 
     /// Writes the model that the run's adapter belongs to, where no stored one is the same.
     async fn write_base(&self, out: &dyn OutputDirectory) -> Result<()> {
-        let RunInput { checkpoint, carry, .. } = &self.input;
+        let (checkpoint, carry) = (&self.model.checkpoint, &self.input.carry);
         let new = NewDirectory::replacing(out, OWN_BASE).await?;
         let options = WriteOptions { dtype: checkpoint.common_dtype(), ..WriteOptions::default() };
         let directory = new.directory();

@@ -17,6 +17,7 @@ mod handover;
 mod hub;
 mod interruption;
 mod recipes;
+mod rewards;
 mod serve;
 mod tuning;
 mod validate;

@@ -5,10 +5,10 @@ use super::{Workspace, questions};
 #[test]
 fn a_recipe_comes_from_the_standard_input_and_keys_with_dashes_win_over_it() {
     let ws = Workspace::new();
-    let recipe = "model_name_or_path: model\nfinetuning_type: full\ndataset: train.jsonl\noutput_dir: out\nstage: rm\nmax_steps: 9\n\
+    let recipe = "model_name_or_path: model\nfinetuning_type: full\ndataset: train.jsonl\noutput_dir: out\nstage: ppo\nmax_steps: 9\n\
                   cutoff_len: 64\ntrust_remote_code: true\ndeepspeed: ds_z3.json\nreport_to: wandb\n";
     let said = ws.input(&["train", "-"], recipe);
-    assert!(said.fault().contains("the standard input, line 5: stage: rm: not supported"));
+    assert!(said.fault().contains("the standard input, line 5: stage: ppo: not supported"));
     let said = ws.input(&["train", "-", "stage=sft", "--max_steps", "2", "--logging-steps", "1", "--json"], recipe).good();
     for remark in ["trust_remote_code: code from a checkpoint", "deepspeed: one device", "report_to: nothing is sent"] {
         assert!(said.stderr.contains(remark), "{remark}: {}", said.stderr);
@@ -21,11 +21,11 @@ fn a_recipe_comes_from_the_standard_input_and_keys_with_dashes_win_over_it() {
     let outcome = events.last().expect("an end");
     assert_eq!((&outcome["event"], &outcome["steps"]), (&"end".into(), &2.into()));
     assert!(outcome["train_loss"].as_f64().is_some_and(f64::is_finite) && outcome["eval_loss"].is_null(), "{outcome}");
-    let fault = ws.input(&["train", "-"], "stage: rm\nlerning_rate: 1\n");
+    let fault = ws.input(&["train", "-"], "stage: ppo\nlerning_rate: 1\n");
     assert_eq!(fault.code, Some(1));
     let lines: Vec<&str> = fault.stderr.lines().collect();
     assert_eq!(lines[0], "error: the standard input: 5 faults, nothing was done:");
-    assert!(lines[1].starts_with("  - line 1: stage: rm") && lines[2].starts_with("  - line 2: lerning_rate"), "{lines:?}");
+    assert!(lines[1].starts_with("  - line 1: stage: ppo") && lines[2].starts_with("  - line 2: lerning_rate"), "{lines:?}");
 }
 
 #[test]

@@ -1,3 +1,4 @@
 //! Recipes: parsing, defaults, contradictions, and the page that documents them.
 
+mod preferences;
 mod recipe;

@@ -14,6 +14,7 @@ mod rope;
 mod single;
 mod sums;
 mod update;
+mod values;
 
 use std::rc::Rc;
 

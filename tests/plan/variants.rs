@@ -76,6 +76,17 @@ fn dispatches(family: Family) -> Vec<Dispatch> {
         let graph = forward::build_for(&config, trained.clone(), 256, Purpose::Evaluate, 1024, objective);
         let counts = |d: &Dispatch| d.shader.name == "loss_sum" || d.shader.name == "cross_entropy_forward";
         all.extend(compile(&graph, &layout, &profile, Options::default()).dispatches.into_iter().filter(counts));
+        // A reward model ends with another head.
+        let judge = config.clone().with_value_head().expect("a probability");
+        let trained = Rc::new(forward::graph_params(&params(&judge), true, |_| WeightType::F32));
+        let reward = Preference { loss: PreferenceLoss::Reward, beta: 1.0, ftx: 0.0 };
+        for purpose in [Purpose::Train, Purpose::Evaluate] {
+            let objective = Objective { preference: Some(reward), ..Objective::default() };
+            let graph = forward::build_for(&judge, trained.clone(), 256, purpose, 1024, objective);
+            let head = |d: &Dispatch| d.owner.layer.is_none();
+            let layout = ParamLayout::new(&trained, &profile);
+            all.extend(compile(&graph, &layout, &profile, Options::default()).dispatches.into_iter().filter(head));
+        }
         let params = Rc::new(forward::graph_params(&params(&config), false, |_| WeightType::Bf16));
         let layout = ParamLayout::new(&params, &profile);
         for tokens in [1, profile.tuning.prompt_tokens] {

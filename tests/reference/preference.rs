@@ -51,6 +51,7 @@ fn with_kl(p: &Preference, answers: &Answers, logps: &[f64], kl: f64) -> f64 {
             }
             PreferenceLoss::Orpo => -mean(a) - beta * ln_sigmoid(odds(mean(a)) - odds(mean(b))),
             PreferenceLoss::Simpo { gamma } => -ln_sigmoid(beta * (mean(a) - mean(b)) - f64::from(gamma)),
+            PreferenceLoss::Reward => -ln_sigmoid(logps[a] - logps[b]),
             PreferenceLoss::Kto { chosen_weight, rejected_weight } => {
                 let gain = logps[a] - answers.references[a];
                 return if answers.good[s] {
@@ -97,6 +98,10 @@ pub(crate) fn backward(p: &Preference, answers: &Answers, logps: &[f64]) -> Vec<
                 let lead = beta * sigmoid(-off);
                 [-lead / a_tokens, lead / b_tokens]
             }
+            PreferenceLoss::Reward => {
+                let lead = sigmoid(logps[b] - logps[a]);
+                [-lead, lead]
+            }
             PreferenceLoss::Kto { chosen_weight, rejected_weight } => {
                 let gain = logps[a] - answers.references[a];
                 let bell = |x: f64| beta * sigmoid(x) * sigmoid(-x);
@@ -127,11 +132,16 @@ pub(crate) fn all() -> Vec<Preference> {
     ]
 }
 
+/// A reward model's loss, of values in the place of log-probabilities.
+pub(crate) fn reward() -> Preference {
+    Preference { loss: PreferenceLoss::Reward, beta: 1.0, ftx: 0.0 }
+}
+
 #[test]
 fn every_loss_has_its_derivative() {
     let answers =
         Answers { tokens: vec![4, 3, 1, 6, 5, 2], references: vec![-9.0, -7.5, -2.0, -11.0, -12.0, -4.5], good: vec![true, false, true] };
-    for p in all() {
+    for p in all().into_iter().chain([reward()]) {
         for logps in [[-8.5, -7.0, -2.5, -9.0, -11.0, -6.0], [-3.0, -9.5, -0.5, -13.0, -14.0, -2.0]] {
             let kl = kl(&answers, &logps);
             let gradient = backward(&p, &answers, &logps);

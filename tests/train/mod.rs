@@ -6,4 +6,5 @@ mod keeping;
 mod kept;
 mod objectives;
 mod preference;
+mod reward;
 mod schedule;

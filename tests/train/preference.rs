@@ -23,11 +23,11 @@ fn fixture() -> Value {
     serde_json::from_slice(&text).expect("JSON")
 }
 
-fn number(value: &Value) -> f64 {
+pub(super) fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
 }
 
-fn list(value: &Value) -> &[Value] {
+pub(super) fn list(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
@@ -41,7 +41,7 @@ struct Case {
     reference: Option<Checkpoint>,
 }
 
-fn directory(path: String) -> Rc<dyn Directory> {
+pub(super) fn directory(path: String) -> Rc<dyn Directory> {
     Rc::new(NativeDirectory::new(path))
 }
 
@@ -121,7 +121,7 @@ impl Case {
     }
 }
 
-fn log(out: &MemoryDirectory) -> Vec<Value> {
+pub(super) fn log(out: &MemoryDirectory) -> Vec<Value> {
     let bytes = block_on(out.read("trainer_log.jsonl")).expect("a log");
     String::from_utf8(bytes).expect("text").lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
@@ -216,7 +216,7 @@ fn a_resumed_run_ends_with_the_same_bits() {
 }
 
 /// Ends a run after so many steps.
-struct Stop(u64);
+pub(super) struct Stop(pub(super) u64);
 
 #[async_trait::async_trait(?Send)]
 impl Observer for Stop {

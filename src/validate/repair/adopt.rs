@@ -10,7 +10,7 @@ use super::super::report::{Finding, Kind, Verdict};
 use super::super::subdirectory::Subdirectory;
 use super::super::view::{Source, Tensor, View};
 use super::super::zero;
-use super::fix::{Fixed, check, left_behind, written};
+use super::fix::{Fixed, check, left_behind, take_value_head, written};
 use super::patched::Patched;
 use crate::adapter::format::read_config;
 use crate::adapter::{ADAPTER_CONFIG, ADAPTER_WEIGHTS, Adapter, AdapterFiles, fingerprint, write_adapter};
@@ -123,6 +123,7 @@ async fn complete(dir: &Rc<dyn Directory>, base: &Rc<dyn Directory>, out: &dyn O
     let files =
         AdapterFiles { config: &config, resolved: &adapter.resolved, base: checkpoint.params(), fingerprint: &fingerprint, carry: &carry };
     write_adapter(out, &files, &adapter).await?;
+    take_value_head(dir, checkpoint.config().hidden_size, out).await?;
     out.sync().await?;
     steps.extend(left_behind(&**dir, out, "an adapter", |_| false).await?);
     Ok(())

@@ -14,10 +14,12 @@ use super::super::source::ViewParams;
 use super::Repair;
 use super::patched::Patched;
 use crate::adapter::{Adapter, Merged};
-use crate::checkpoint::{Carry, Checkpoint, Dtype, ModelSource, NewDirectory, WriteOptions, dtype_name, write_checkpoint};
+use crate::checkpoint::{
+    Carry, Checkpoint, Dtype, ModelSource, NewDirectory, ValueHead, WriteOptions, dtype_name, write_checkpoint, write_value_head,
+};
 use crate::error::{Error, Result};
 use crate::model::config::CONFIG_FILE;
-use crate::model::{ModelConfig, ParamDecl};
+use crate::model::{ModelConfig, ParamDecl, value_head_params};
 use crate::platform::{Directory, OutputDirectory, as_directory, without_byte_order_mark};
 
 const GENERATION_CONFIG: &str = "generation_config.json";
@@ -127,12 +129,21 @@ async fn write(validation: &Validation, out: &dyn OutputDirectory, options: &Opt
     let carry = Carry::load(&files).await?;
     let write_options = WriteOptions { dtype: dtype.0, ..WriteOptions::default() };
     write_checkpoint(out, &write_options, &config, &source.params, &source, &carry).await?;
+    take_value_head(dir, config.hidden_size, out).await?;
     out.sync().await?;
     let is_weights = |name: &str| {
         validation.view.files.iter().any(|file| file.name() == name) || name.ends_with(".index.json") || name == GENERATION_CONFIG
     };
     steps.extend(left_behind(&*files.dir, out, "a model", is_weights).await?);
     Ok(steps)
+}
+
+/// Writes the value head of a reward model, if the directory holds one that can be used.
+pub(super) async fn take_value_head(dir: &Rc<dyn Directory>, hidden_size: usize, out: &dyn OutputDirectory) -> Result<()> {
+    match ValueHead::find(dir, hidden_size).await {
+        Ok(Some(head)) => write_value_head(out, &value_head_params(hidden_size), &head).await,
+        Ok(None) | Err(_) => Ok(()), // the report says what is wrong with it
+    }
 }
 
 /// Adds an adapter to its base.
@@ -144,6 +155,7 @@ async fn merge(adapter: &Rc<dyn Directory>, base: &Rc<dyn Directory>, out: &dyn 
     carry.replace_by(Carry::load(&**adapter).await?);
     let options = WriteOptions { dtype: merged.base_dtype(), ..WriteOptions::default() };
     write_checkpoint(out, &options, merged.config(), merged.params(), &merged, &carry).await?;
+    take_value_head(adapter, checkpoint.config().hidden_size, out).await?;
     out.sync().await?;
     let mut steps =
         vec![format!("merge the adapter into {}: the change is added in f32 and rounded once to {}", base.label(), options.dtype)];

@@ -266,7 +266,7 @@ fn show(sample: &Sample, tokenizer: &Tokenizer, cutoff: usize) -> Result<Preview
     let tokens = texts.into_iter().zip(&sample.labels).map(|(text, label)| PreviewToken { text, trained: *label != IGNORE });
     let roles = match sample.feedback {
         None => [""; 2],
-        Some(Feedback::Pair) => ["preferred", "rejected"],
+        Some(Feedback::Pair | Feedback::Judged) => ["preferred", "rejected"],
         Some(Feedback::Good) => ["good", "other"],
         Some(Feedback::Bad) => ["bad", "other"],
     };
