@@ -33,17 +33,17 @@ impl Recipe {
         if s.has("warmup_ratio") && s.number("warmup_steps") > 0.0 {
             s.notices.push("warmup_steps and warmup_ratio are both given: warmup_steps is used".into());
         }
-        let known = ["none", "[]", "tensorboard"];
+        let known = ["none", "[]", "tensorboard", "wandb"];
         let trackers: Vec<String> = s.list("report_to").into_iter().filter(|tracker| !known.contains(&tracker.as_str())).collect();
         if !trackers.is_empty() {
             s.notices.push(format!(
-                "report_to: nothing is sent to a tracker ({}); trainer_log.jsonl holds the same, report_to: tensorboard writes event files",
+                "report_to: nothing is sent to a tracker ({}); trainer_log.jsonl holds the same, tensorboard and wandb (offline) write files of their own",
                 trackers.join(", ")
             ));
         }
-        if self.do_predict && self.do_train {
+        if self.report_to_wandb {
             s.notices.push(
-                "do_predict: after training, `rootstock eval RECIPE` with the result as its model or adapter answers the prompts".into(),
+                "report_to: wandb: an offline run is written into output_dir/wandb and nothing is sent; `wandb sync` on its folder uploads it".into(),
             );
         }
         if self.do_predict && self.do_train {

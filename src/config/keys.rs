@@ -299,7 +299,7 @@ const OUTPUT: &[Key] = &[
     free("Output", "save_total_limit", Kind::Integer, "", "Keep only so many checkpoints, the newest and the best."),
     free("Output", "save_only_model", Kind::Bool, "false", "Leave optimiser state out of checkpoint-N: smaller, but the run cannot be resumed from it."),
     free("Output", "plot_loss", Kind::Bool, "true", "Draw training_loss.png. LLaMA-Factory does so only when asked."),
-    free("Output", "report_to", Kind::List, "none", "tensorboard writes event files into output_dir/runs, which TensorBoard reads. Nothing is sent to other trackers; trainer_log.jsonl holds the same."),
+    free("Output", "report_to", Kind::List, "none", "tensorboard writes event files into output_dir/runs, which TensorBoard reads; wandb an offline run into output_dir/wandb, which `wandb sync` uploads. Nothing is sent anywhere; trainer_log.jsonl holds the same."),
     free("Output", "export_dtype", Kind::OneOf(DTYPES), "auto", "The number type of the written weights; auto keeps the model's. Also written infer_dtype."),
     free("Output", "max_shard_size", Kind::Size, "5GB", "The largest weights file, as 5GB or 500MB; a bare number counts GB. Also written export_size."),
 ];

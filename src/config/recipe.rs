@@ -120,6 +120,8 @@ pub struct Recipe {
     pub plot_loss: bool,
     /// Whether event files for TensorBoard are written.
     pub report_to_tensorboard: bool,
+    /// Whether an offline run of Weights & Biases is written.
+    pub report_to_wandb: bool,
     pub export_dtype: ExportDtype,
     /// Bytes.
     pub max_shard_size: u64,
@@ -343,6 +345,7 @@ impl Recipe {
             save_total_limit: s.integer_if_given("save_total_limit").and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0),
             save_only_model: s.bool("save_only_model"),
             plot_loss: s.bool("plot_loss"),
+            report_to_wandb: s.list("report_to").iter().any(|tracker| tracker == "wandb"),
             report_to_tensorboard: s.list("report_to").iter().any(|tracker| tracker == "tensorboard" || tracker == "all"),
             export_dtype: s.one_of("export_dtype"),
             max_shard_size: s.bytes("max_shard_size"),

@@ -47,6 +47,7 @@ pub use record::{Content, Conversation, Record};
 pub use sample::{Feedback, IGNORE, Role, Sample};
 pub use samples::{Encoded, Encoding, encode_records};
 pub use table::column_names;
+pub(crate) use template::time_stamp;
 pub use template::{ChatTemplate, Message};
 pub use tokenizer::{AddedTokens, ByteRange, TextStream, Tokenizer, add_tokens};
 pub use tools::read_calls as read_tool_calls;

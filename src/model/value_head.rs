@@ -29,7 +29,8 @@ impl ModelConfig {
             Some(value) => match value.as_f64().filter(|p| (0.0..1.0).contains(p)) {
                 Some(p) => p as f32,
                 None => {
-                    let reason = format!("summary_dropout_prob is {value}; the dropout before the value head must be a number from 0 to below 1");
+                    let reason =
+                        format!("summary_dropout_prob is {value}; the dropout before the value head must be a number from 0 to below 1");
                     return Err(Error::config(super::config::CONFIG_FILE, "summary_dropout_prob", reason));
                 }
             },

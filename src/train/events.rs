@@ -6,6 +6,7 @@
 use web_time::{SystemTime, UNIX_EPOCH};
 
 use super::history::{History, LogEntry};
+use super::protobuf::{field_bytes, field_f32, field_f64, field_number};
 use crate::error::Result;
 use crate::platform::{OutputDirectory, write_file};
 
@@ -34,9 +35,9 @@ fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
 }
 
-/// An `Event` with a line's numbers.
-fn scalars(entry: &LogEntry, time: f64) -> Vec<u8> {
-    let (step, values): (u64, Vec<(String, f64)>) = match entry {
+/// A line's step, and its numbers under the names that Trainer gives them in trackers.
+pub(super) fn named(entry: &LogEntry) -> (u64, Vec<(String, f64)>) {
+    match entry {
         LogEntry::Step(line) => {
             let values = [("loss", line.loss), ("grad_norm", line.grad_norm), ("learning_rate", line.lr), ("epoch", line.epoch)];
             let more = line.more.iter().filter_map(|(name, number)| Some((format!("train/{name}"), (*number)?)));
@@ -46,33 +47,15 @@ fn scalars(entry: &LogEntry, time: f64) -> Vec<u8> {
             let each = line.each.iter().filter_map(|(name, loss)| Some((name.replacen('_', "/", 1), (*loss)?)));
             (line.current_steps, [("eval/loss".to_string(), line.eval_loss)].into_iter().chain(each).collect())
         }
-    };
+    }
+}
+
+/// An `Event` with a line's numbers.
+fn scalars(entry: &LogEntry, time: f64) -> Vec<u8> {
+    let (step, values) = named(entry);
     let value = |(tag, number): (String, f64)| field_bytes(1, &[field_bytes(1, tag.as_bytes()), field_f32(2, number as f32)].concat());
     let summary: Vec<u8> = values.into_iter().flat_map(value).collect();
-    [field_f64(1, time), [vec![2 << 3], varint(step)].concat(), field_bytes(5, &summary)].concat()
-}
-
-fn varint(mut number: u64) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while number >= 0x80 {
-        bytes.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    bytes.push(number as u8);
-    bytes
-}
-
-/// Fields of a protocol buffer: their number, the kind of what follows (1: 8 bytes, 2: a length and bytes, 5: 4 bytes), the value.
-fn field_f64(number: u8, value: f64) -> Vec<u8> {
-    [&[number << 3 | 1][..], &value.to_le_bytes()].concat()
-}
-
-fn field_f32(number: u8, value: f32) -> Vec<u8> {
-    [&[number << 3 | 5][..], &value.to_le_bytes()].concat()
-}
-
-fn field_bytes(number: u8, value: &[u8]) -> Vec<u8> {
-    [&[number << 3 | 2][..], &varint(value.len() as u64), value].concat()
+    [field_f64(1, time), field_number(2, step), field_bytes(5, &summary)].concat()
 }
 
 /// A record: length and data, each with its checksum.

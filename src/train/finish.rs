@@ -9,6 +9,7 @@ use super::names::{STATE_FILE, checkpoint_name};
 use super::output::{self, Aside};
 use super::run::Run;
 use super::state::SavedState;
+use super::wandb::Offline;
 use crate::config::Strategy;
 use crate::error::{Error, Result};
 use crate::platform::{Directory, as_directory, read_small};
@@ -55,6 +56,9 @@ impl Run<'_> {
             best,
             stopped_early: self.stopped_early,
         };
+        if recipe.report_to_wandb {
+            Offline::of(self.job).finish(self.job.out, &self.history, seconds).await?;
+        }
         super::results::write(self.job, &outcome, &self.state, &self.history).await?;
         self.job.out.sync().await?;
         output::remove_aside(self.job.out).await?;

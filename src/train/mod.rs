@@ -16,6 +16,7 @@ mod names;
 mod optimizer_file;
 mod output;
 mod plan;
+mod protobuf;
 mod quantised;
 mod references;
 mod results;
@@ -27,6 +28,7 @@ mod schedule;
 mod score;
 mod state;
 mod value_head;
+mod wandb;
 
 pub use checkpoints::newest_checkpoint;
 pub use device::RecordedDevice;

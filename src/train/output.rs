@@ -4,6 +4,7 @@ use super::checkpoints::checkpoints;
 use super::events;
 use super::history::LOG_FILE;
 use super::names::{OPTIMIZER_FILE, STATE_FILE, checkpoint_name, checkpoint_step};
+use super::wandb;
 use crate::checkpoint::Carry;
 use crate::config::{Recipe, Resume};
 use crate::error::{Error, Result};
@@ -80,8 +81,16 @@ pub(super) enum Aside {
 impl Aside {
     /// Whether a file or directory is of that kind. Everything else in an output directory is the user's and stays where it is.
     fn takes(self, name: &str) -> bool {
-        const RUN: [&str; 7] =
-            [STATE_FILE, LOG_FILE, "training_loss.png", "train_results.json", "eval_results.json", "all_results.json", events::FOLDER];
+        const RUN: [&str; 8] = [
+            STATE_FILE,
+            LOG_FILE,
+            "training_loss.png",
+            "train_results.json",
+            "eval_results.json",
+            "all_results.json",
+            events::FOLDER,
+            wandb::FOLDER,
+        ];
         const RESULT: [&str; 5] = ["config.json", "adapter_config.json", "generation_config.json", "training_args.bin", OPTIMIZER_FILE];
         let has = |starts: &[&str], ends: &[&str]| starts.iter().any(|s| name.starts_with(s)) && ends.iter().any(|e| name.ends_with(e));
         let weights = has(&["model", "pytorch_model", "adapter_model", "value_head"], &[".safetensors", ".bin", ".index.json"]);

@@ -17,6 +17,7 @@ use super::resume::{self, Earlier};
 use super::saver::{self, Saver};
 use super::schedule::{Plateau, Schedule};
 use super::state::{SavedState, Unlogged};
+use super::wandb::Offline;
 use crate::config::{Resume, Strategy};
 use crate::data::Loader;
 use crate::engine::Engine;
@@ -85,6 +86,9 @@ async fn train_into(planned: &PlannedRun, job: &Job<'_>, observer: &mut dyn Obse
     run.history.rewrite(job.out).await?;
     if job.recipe.report_to_tensorboard {
         events::rewrite(job.out, &run.history).await?;
+    }
+    if job.recipe.report_to_wandb {
+        Offline::of(job).rewrite(job.out, &run.history).await?;
     }
     let start = Start {
         parameters,
@@ -389,10 +393,13 @@ impl<'a> Run<'a> {
         self.note(LogEntry::Step(line)).await
     }
 
-    /// Adds a line to the log, and to the event file if there is one.
+    /// Adds a line to the log, and to the files of trackers if there are any.
     pub(super) async fn note(&mut self, entry: LogEntry) -> Result<()> {
         if self.job.recipe.report_to_tensorboard {
             events::add(self.job.out, &entry).await?;
+        }
+        if self.job.recipe.report_to_wandb {
+            Offline::of(self.job).add(self.job.out, self.history.entries.len(), &entry).await?;
         }
         self.history.add(self.job.out, entry).await
     }

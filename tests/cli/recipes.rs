@@ -10,7 +10,7 @@ fn a_recipe_comes_from_the_standard_input_and_keys_with_dashes_win_over_it() {
     let said = ws.input(&["train", "-"], recipe);
     assert!(said.fault().contains("the standard input, line 5: stage: ppo: not supported"));
     let said = ws.input(&["train", "-", "stage=sft", "--max_steps", "2", "--logging-steps", "1", "--json"], recipe).good();
-    for remark in ["trust_remote_code: code from a checkpoint", "deepspeed: one device", "report_to: nothing is sent"] {
+    for remark in ["trust_remote_code: code from a checkpoint", "deepspeed: one device", "report_to: wandb: an offline run is written"] {
         assert!(said.stderr.contains(remark), "{remark}: {}", said.stderr);
     }
     let events = said.events();

@@ -218,7 +218,8 @@ fn what_asks_for_other_means_to_the_same_result_is_a_remark() {
     for (extra, remark) in [
         ("trust_remote_code: true\n", "trust_remote_code: code from a checkpoint is never run here"),
         ("deepspeed: examples/deepspeed/ds_z3_config.json\nfsdp: full_shard\n", "deepspeed, fsdp: one device holds the whole run here"),
-        ("report_to: wandb\n", "report_to: nothing is sent to a tracker"),
+        ("report_to: wandb\n", "report_to: wandb: an offline run is written"),
+        ("report_to: comet_ml\n", "report_to: nothing is sent to a tracker (comet_ml)"),
         ("optim: adamw_torch_4bit\n", "optim: adamw_torch_4bit: AdamW's moments are kept in f32 here"),
         ("use_kt: true\nkt_config:\n  kt_backend: AMXBF16\n", "use_kt: the kernels are this program's own"),
         ("fp8: true\nfp8_backend: torchao\n", "fp8: the arithmetic is f32"),

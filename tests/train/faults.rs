@@ -227,3 +227,34 @@ fn memory_stays_flat_over_a_thousand_steps() {
     assert!(at.iter().filter(|(step, _)| *step >= 50).all(|(_, bytes)| *bytes == flat), "{at:?}");
     assert!(outcome.peak_bytes >= flat && outcome.peak_bytes as f64 <= flat as f64 * 1.1, "{} {flat}", outcome.peak_bytes);
 }
+
+/// A run with gradient accumulation and samples of many lengths knows the device's speed from its first results on, and fills its submissions
+/// by it: a plan for the mean length of a step is looked up nowhere.
+#[test]
+fn a_run_with_accumulation_and_varied_lengths_paces_its_submissions() {
+    struct Paces(Vec<(u64, u64)>);
+    #[async_trait::async_trait(?Send)]
+    impl Observer for Paces {
+        fn event(&mut self, _event: Event<'_>) {}
+
+        async fn before_first_step(&mut self, engine: &rootstock::engine::Engine, done: u64) -> Result<()> {
+            self.0.push((done, engine.runner.submission_work()));
+            Ok(())
+        }
+
+        async fn between_steps(&mut self, engine: &rootstock::engine::Engine, done: u64) -> Result<rootstock::train::Wish> {
+            self.0.push((done, engine.runner.submission_work()));
+            Ok(rootstock::train::Wish::GoOn)
+        }
+    }
+    let (setup, out) = (Setup::new(), MemoryDirectory::new("out"));
+    let lengths: std::collections::BTreeSet<usize> = setup.samples.iter().map(|sample| sample.ids.len()).collect();
+    assert!(lengths.len() > 4, "{lengths:?}");
+    let mut paces = Paces(Vec::new());
+    setup
+        .train("max_steps: 4\nlogging_steps: 1\ngradient_accumulation_steps: 3\nsave_strategy: \"no\"", &out, &mut paces)
+        .expect("it trains");
+    let [(0, unknown), later @ ..] = paces.0.as_slice() else { panic!("{:?}", paces.0) };
+    assert_eq!(later.len(), 4, "{:?}", paces.0);
+    assert!(later.iter().all(|(_, work)| work != unknown), "measured from the first step on: {:?}", paces.0);
+}

@@ -40,6 +40,11 @@ pub(in crate::data) fn strftime(format: &str, now: i64) -> Result<String, miniji
     Ok(out)
 }
 
+/// A time in seconds since 1970 as `20261130_160102`.
+pub fn time_stamp(time: i64) -> String {
+    strftime("%Y%m%d_%H%M%S", time).unwrap_or_default()
+}
+
 /// Year, month and day of a number of days since 1970-01-01 (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
 fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468; // days since 0000-03-01

@@ -19,6 +19,7 @@ use serde_json::{Map, Value as Json};
 
 use self::abilities::Abilities;
 pub(super) use self::date::strftime;
+pub(crate) use self::date::time_stamp;
 pub(super) use self::json::dumps;
 use self::json::tojson;
 use crate::data::record::Conversation;
