@@ -46,6 +46,7 @@ pub const READERS: [(&str, Reader); 13] = [
     ("card", card),
     ("recipe", recipe),
     ("zero", zero),
+    ("fsdp", fsdp),
 ];
 
 /// A directory that fails when it is asked for anything outside.
@@ -387,5 +388,23 @@ pub fn zero(data: &[u8]) {
         file!("zero_pp_rank_0_mp_rank_00_optim_states.pt"),
         ("global_step2/zero_pp_rank_1_mp_rank_00_optim_states.pt".to_string(), changed),
     ]);
+    bounded(files, AT_LEAST, |directory| judge(directory, false));
+}
+
+/// A checkpoint of FSDP: (from protocol 2 on) its `.metadata`, or the whole file of the second process.
+pub fn fsdp(data: &[u8]) {
+    macro_rules! file {
+        ($name:literal) => {
+            (
+                concat!("pytorch_model_fsdp_0/", $name).to_string(),
+                include_bytes!(concat!("../../tests/fixtures/fsdp/fsdp1/pytorch_model_fsdp_0/", $name)).to_vec(),
+            )
+        };
+    }
+    let mut files = healthy();
+    files.remove("model.safetensors");
+    files.extend([file!(".metadata"), file!("__0_0.distcp"), file!("__1_0.distcp")]);
+    let changed = if data.starts_with(b"\x80") { ".metadata" } else { "__1_0.distcp" };
+    files.insert(format!("pytorch_model_fsdp_0/{changed}"), data.to_vec());
     bounded(files, AT_LEAST, |directory| judge(directory, false));
 }

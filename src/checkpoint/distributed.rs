@@ -16,8 +16,8 @@ use crate::platform::{Directory, Entry};
 
 const METADATA: &str = ".metadata";
 const SHARD: &str = ".distcp";
-/// The most pieces of all parameters together: each is an archive that is opened.
-const MAX_PIECES: usize = 1_000_000;
+/// The most pieces of all parameters together: a thousand parameters of a hundred processes. Each is an archive that is opened.
+const MAX_PIECES: usize = 100_000;
 
 /// The parameters of such a checkpoint.
 pub struct DistributedShards {
@@ -61,7 +61,8 @@ impl DistributedShards {
         let stored = places(root).ok_or_else(|| damaged("it does not say where its tensors lie"))?;
         let paths = root.get("planner_data");
         let there: HashSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
-        let mut shards = Shards { dir, folder: &folder, there, entries: BTreeMap::new() };
+        let shard_bytes = entries.iter().filter(|entry| entry.name.ends_with(SHARD)).map(|entry| entry.size).sum();
+        let mut shards = Shards { dir, folder: &folder, there, entries: BTreeMap::new(), unread: shard_bytes };
         let (mut found, mut pieces) = (Vec::new(), 0);
         for (key, tensor) in tensors {
             let (Some(shape), Some(chunks)) = (tensor.get("size").and_then(Node::shape), tensor.get("chunks").and_then(Node::items)) else {
@@ -69,7 +70,7 @@ impl DistributedShards {
             };
             pieces += chunks.len();
             if pieces > MAX_PIECES {
-                return Err(Error::file(&name, "it has more than a million pieces, which is more than is put together here"));
+                return Err(Error::file(&name, "it has more than 100,000 pieces, which is more than is put together here"));
             }
             let mut rows = Vec::with_capacity(chunks.len());
             for chunk in chunks {
@@ -166,6 +167,8 @@ struct Shards<'a> {
     folder: &'a str,
     there: HashSet<&'a str>,
     entries: BTreeMap<String, Vec<TensorEntry>>,
+    /// Bytes of the files that no piece was opened in yet: pieces do not overlap, so that opening all takes no longer than the files are.
+    unread: u64,
 }
 
 impl Shards<'_> {
@@ -182,6 +185,8 @@ impl Shards<'_> {
         if stored.bytes.end > size {
             return Err(Error::tensor(&path, key, "lies beyond the end of this file; it is cut short, get it again"));
         }
+        let unread = self.unread.checked_sub(stored.bytes.end - stored.bytes.start);
+        self.unread = unread.ok_or_else(|| Error::tensor(&path, key, "lies where other pieces lie; the file .metadata is damaged"))?;
         let window: Rc<dyn Directory> = Rc::new(Window { dir: self.dir.clone(), path: path.clone(), bytes: stored.bytes.clone() });
         let saved = Saved::open(&window, &path).await?;
         let name = format!("{key}, from byte {}", stored.bytes.start);

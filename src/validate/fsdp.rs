@@ -28,7 +28,7 @@ pub(super) async fn gather(dir: &Rc<dyn Directory>, entries: &[Entry], view: &mu
     let message = said!(
         "the weights are sharded FSDP state ({}) that nobody gathered; `rootstock adopt DIR --out OUT` puts them together, as `accelerate \
          merge-weights` does",
-        if shards.processes == 1 { "one file".to_string() } else { format!("{} files", shards.processes) }
+        if shards.processes == 1 { "one process".to_string() } else { format!("{} processes", shards.processes) }
     );
     let repair = Repair::GatherShards { folder, processes: shards.processes };
     findings.push(Finding::new(Code::FsdpShards, message).file(shards.folder).repair(repair));

@@ -127,8 +127,16 @@ export const sentences: Record<string, Sentence> = {
   "the weights are DeepSpeed ZeRO shards that nobody gathered, and they cannot be put together here: {reason}. Where DeepSpeed is installed, `python zero_to_fp32.py . OUT` in this directory may do it.{config}":
     (reason = "", config = "") =>
       `权重是没有汇总的 DeepSpeed ZeRO 分片，在这里无法拼合：${reason}。在装有 DeepSpeed 的电脑上，可以试试在这个文件夹里运行 \`python zero_to_fp32.py . OUT\`。${config === "" ? "" : "这里也没有 config.json：请给出基座模型。"}`,
-  "the weights are sharded FSDP state; run `accelerate merge-weights {}/{folder} OUT`, copy config.json and the tokenizer into OUT, and validate that.{without_config}":
-    (folder = "", inner = "") => `权重是分片保存的 FSDP 状态。请运行 \`accelerate merge-weights ${folder}/${inner} OUT\`，把 config.json 和分词器复制到 OUT，然后检查 OUT。`,
+  "the weights are sharded FSDP state ({}) that nobody gathered; `rootstock adopt DIR --out OUT` puts them together, as `accelerate merge-weights` does": (
+    files = "",
+  ) => `权重是没有汇总的 FSDP 分片（${p(files)}）；修复会像 \`accelerate merge-weights\` 那样把它们拼合起来。`,
+  "the weights are sharded FSDP state, and they cannot be put together here: {reason}. Where torch is installed, `accelerate merge-weights {}/{folder} OUT` may do it; copy config.json and the tokenizer into OUT, and validate that":
+    (reason = "", directory = "", folder = "") =>
+      `权重是没有汇总的 FSDP 分片，在这里无法拼合：${reason}。在装有 torch 的电脑上，可以试试运行 \`accelerate merge-weights ${directory}/${folder} OUT\`，把 config.json 和分词器复制到 OUT，然后检查 OUT。`,
+  "makes this a reward model: it turns the {what}'s last hidden state into the value of an answer. Recipes of stage: rm judge by it (do_eval, do_predict) or train it on; in every other use the {what} is an ordinary one and this file is not read":
+    () => "这个文件使它成为奖励模型：它把最后一层隐藏状态变成对回答的评分。stage: rm 的训练配方用它评分（do_eval、do_predict）或继续训练它；在其他用途中，这是普通的模型或适配器，不读取这个文件。",
+  "the value head of a reward model cannot be used ({error}); the {what} itself is as if it were not there": (error = "") =>
+    `奖励模型的价值头无法使用（${error}）；模型或适配器本身不受影响。`,
   "this is not a model directory: it has no config.json and no weights (it has {} files)": (files = "") => `这不是模型文件夹：没有 config.json，也没有权重（共有 ${files} 个文件）。`,
   "this is a model in Meta's own format; convert it to the Hugging Face layout with transformers' convert_llama_weights_to_hf.py, or download the -hf version": () =>
     "这是 Meta 自有格式的模型。请用 transformers 的 convert_llama_weights_to_hf.py 转换，或下载带 -hf 的版本。",
