@@ -2,10 +2,7 @@
 
 use rootstock::Error;
 use rootstock::config::keys::{OnResume, Support, keys};
-use rootstock::config::{
-    ExportDtype, FinetuningType, Half, Interval, PrefLoss, Recipe, Resume, SchedulerType, Stage, Strategy, Using, markdown,
-};
-use rootstock::config::{ExportDtype, FinetuningType, Interval, Recipe, Resume, SchedulerType, Stage, Strategy, Using, markdown};
+use rootstock::config::{ExportDtype, FinetuningType, Half, Interval, Recipe, Resume, SchedulerType, Stage, Strategy, Using, markdown};
 
 pub(super) const MINIMAL: &str = "model_name_or_path: base\noutput_dir: out\ndataset: facts\nfinetuning_type: full\n";
 

@@ -156,6 +156,7 @@ fn gradients_of_a_micro_batch_equal_llama_factory() {
             let options = EngineOptions {
                 method,
                 gradient_checkpointing: false,
+                kept: None,
                 sequence: 32,
                 optimizer: Optimizer::default(),
                 objective: Objective {

@@ -41,7 +41,7 @@ pub(in crate::data) fn strftime(format: &str, now: i64) -> Result<String, miniji
 }
 
 /// A time in seconds since 1970 as `20261130_160102`.
-pub fn time_stamp(time: i64) -> String {
+pub(crate) fn time_stamp(time: i64) -> String {
     strftime("%Y%m%d_%H%M%S", time).unwrap_or_default()
 }
 
