@@ -32,7 +32,7 @@ const RENDERED: usize = 512 << 20;
 pub type Reader = fn(&[u8]);
 
 /// Every reader by its name, which is also its target's and its corpus's.
-pub const READERS: [(&str, Reader); 13] = [
+pub const READERS: [(&str, Reader); 14] = [
     ("header", header),
     ("index", index),
     ("config", config),
