@@ -61,8 +61,7 @@ impl DistributedShards {
         let stored = places(root).ok_or_else(|| damaged("it does not say where its tensors lie"))?;
         let paths = root.get("planner_data");
         let there: HashSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
-        let shard_bytes = entries.iter().filter(|entry| entry.name.ends_with(SHARD)).map(|entry| entry.size).sum();
-        let mut shards = Shards { dir, folder: &folder, there, entries: BTreeMap::new(), unread: shard_bytes };
+        let mut shards = Shards { dir, folder: &folder, there, entries: BTreeMap::new(), opened: HashMap::new() };
         let (mut found, mut pieces) = (Vec::new(), 0);
         for (key, tensor) in tensors {
             let (Some(shape), Some(chunks)) = (tensor.get("size").and_then(Node::shape), tensor.get("chunks").and_then(Node::items)) else {
@@ -167,8 +166,8 @@ struct Shards<'a> {
     folder: &'a str,
     there: HashSet<&'a str>,
     entries: BTreeMap<String, Vec<TensorEntry>>,
-    /// Bytes of the files that no piece was opened in yet: pieces do not overlap, so that opening all takes no longer than the files are.
-    unread: u64,
+    /// Bytes of each file that pieces lie in so far: they do not overlap, so that opening all takes no longer than the files are.
+    opened: HashMap<String, u64>,
 }
 
 impl Shards<'_> {
@@ -185,8 +184,11 @@ impl Shards<'_> {
         if stored.bytes.end > size {
             return Err(Error::tensor(&path, key, "lies beyond the end of this file; it is cut short, get it again"));
         }
-        let unread = self.unread.checked_sub(stored.bytes.end - stored.bytes.start);
-        self.unread = unread.ok_or_else(|| Error::tensor(&path, key, "lies where other pieces lie; the file .metadata is damaged"))?;
+        let opened = self.opened.entry(path.clone()).or_default();
+        *opened += stored.bytes.end - stored.bytes.start;
+        if *opened > size {
+            return Err(Error::tensor(&path, key, "lies where other pieces lie; the file .metadata is damaged"));
+        }
         let window: Rc<dyn Directory> = Rc::new(Window { dir: self.dir.clone(), path: path.clone(), bytes: stored.bytes.clone() });
         let saved = Saved::open(&window, &path).await?;
         let name = format!("{key}, from byte {}", stored.bytes.start);
