@@ -2,6 +2,7 @@
 
 use super::entries::{Entry, Origin};
 use super::value::Value;
+use crate::platform;
 
 /// Keys that only recipes of version 1 have.
 const MARKS: &[&str] = &[
@@ -142,6 +143,15 @@ pub(super) fn translate(list: Vec<Entry>) -> Translated {
                 entry.value = Value::Bool(true);
                 to.entries.push(entry);
             }
+            "train_dataset" | "eval_dataset" if entry.value.as_text().is_ok_and(|name| is_hub_name(&name)) => {
+                let name = entry.value.as_text().unwrap_or_default();
+                to.notices.push(format!(
+                    "{}: nothing on this machine is called {name}, so the data set of Hugging Face's hub is taken",
+                    entry.shown
+                ));
+                entry.value = Value::Text(format!("hf://datasets/{name}"));
+                to.renamed(entry);
+            }
             "model" | "trust_remote_code" => to.renamed(entry),
             name if MEANS.contains(&name) => {
                 if !off {
@@ -165,6 +175,15 @@ pub(super) fn translate(list: Vec<Entry>) -> Translated {
         to.notices.push(format!("{}: one device holds the whole run here and computes the same", means.join(", ")));
     }
     to
+}
+
+/// Whether a dataset's name is one of the hub (`org/name`): as in version 1, where nothing on this machine has it.
+fn is_hub_name(name: &str) -> bool {
+    let plain =
+        |part: &str| !part.is_empty() && !part.starts_with('.') && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    let is_file = [".yaml", ".yml", ".json", ".jsonl", ".csv", ".tsv", ".txt", ".parquet", ".arrow", ".gz", ".zst"];
+    let two = name.split_once('/').is_some_and(|(org, name)| plain(org) && plain(name));
+    two && !is_file.iter().any(|end| name.ends_with(end)) && !platform::exists(name)
 }
 
 impl Translated {

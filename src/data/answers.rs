@@ -2,7 +2,8 @@
 
 use serde_json::Value as Json;
 
-use super::layout::{checked, kind_of, missing};
+use super::layout::{kind_of, missing};
+use super::reading::checked;
 use super::record::{Content, Conversation};
 use super::template::Message;
 use crate::config::Stage;

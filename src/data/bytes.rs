@@ -9,8 +9,10 @@ use super::formats::lfs_pointer;
 use crate::error::{Cause, Error, Result};
 use crate::platform::{Directory, is_lfs_pointer, without_byte_order_mark};
 
-/// How much of a file is read at once.
-const CHUNK: u64 = 1 << 20;
+/// How much of a file is read at once: little enough that a page which gives the reading up is heard soon.
+const CHUNK: u64 = 256 << 10;
+/// The same of a packed file, whose pieces may become a thousand times as large.
+const PACKED_CHUNK: u64 = 32 << 10;
 
 /// How a file is packed.
 enum Packing {
@@ -58,7 +60,8 @@ impl<'a> Bytes<'a> {
     pub(super) async fn next(&mut self) -> Result<Option<Vec<u8>>> {
         loop {
             let mut bytes = if self.at < self.size {
-                let end = (self.at + CHUNK).min(self.size);
+                let chunk = if matches!(self.packing, Packing::None) { CHUNK } else { PACKED_CHUNK };
+                let end = (self.at + chunk).min(self.size);
                 let raw = self.dir.read_range(self.name, self.at..end).await?;
                 self.at = end;
                 self.unpack(&raw)?

@@ -45,6 +45,13 @@ pub(super) struct Turns {
     pub(super) eos: Option<u32>,
 }
 
+impl Turns {
+    /// How many tokens there are.
+    pub(super) fn tokens(&self) -> usize {
+        self.turns.iter().map(|turn| turn.source.len() + turn.target.len()).sum::<usize>() + usize::from(self.eos.is_some())
+    }
+}
+
 /// One answer in the text of its conversation so far.
 struct Answer {
     /// The conversation up to and with this answer.

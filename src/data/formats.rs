@@ -1,4 +1,4 @@
-//! Dataset files: plain text, tables, Parquet, and JSON or JSON lines with `text`, alpaca's columns, or conversations. A file is read a piece
+//! Dataset files: plain text, tables, Parquet and Arrow, and JSON or JSON lines with `text`, alpaca's columns, or conversations. A file is read a piece
 //! at a time. Every record is read, or an error names its line.
 
 use std::collections::BTreeSet;
@@ -7,13 +7,14 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use super::bytes::Bytes;
-use super::layout::{EXPECTED, Layout, ReadContent};
+use super::layout::{EXPECTED, Layout};
+use super::reading::ReadContent;
 use super::record::{Content, Record};
 use super::scan::{Lines, List, Scanner};
 use super::table::{self, Table};
 use crate::config::Stage;
 use crate::error::{Error, Result};
-use crate::platform::{Directory, is_lfs_pointer, parquet_rows, without_byte_order_mark};
+use crate::platform::{Directory, RowTaker, arrow_rows, is_lfs_pointer, parquet_rows, without_byte_order_mark};
 
 /// What a file's records look like, as far as that is known before it is opened.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -117,14 +118,17 @@ pub(super) fn kind_of_file(name: &str) -> String {
 
 /// Whether a file's name is that of a dataset.
 pub(super) fn is_dataset_file(name: &str) -> bool {
-    matches!(kind_of_file(name).as_str(), "json" | "jsonl" | "txt" | "csv" | "tsv" | "parquet")
+    matches!(kind_of_file(name).as_str(), "json" | "jsonl" | "txt" | "csv" | "tsv" | "parquet" | "arrow")
 }
 
 /// Whether a path in a folder is that of data, and not of what is said about them.
 pub(super) fn is_data(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or_default();
     let hidden = path.starts_with('.') || path.contains("/.");
-    is_dataset_file(path) && !hidden && !matches!(name, "dataset_info.json" | "dataset_infos.json")
+    // What `datasets` writes beside the data that it saves or computes.
+    let beside = matches!(name, "dataset_info.json" | "dataset_infos.json" | "dataset_dict.json")
+        || name.starts_with("cache-") && name.ends_with(".arrow");
+    is_dataset_file(path) && !hidden && !beside
 }
 
 /// Reads a dataset file, which messages call `shown`; returns what the user should be told.
@@ -140,15 +144,8 @@ pub(super) async fn read_file(
     take: &mut PieceTaker<'_>,
 ) -> Result<Vec<String>> {
     let mut reader = FileReader::new(name, shown, expected)?;
-    if reader.kind == "parquet" {
-        if !name.to_lowercase().ends_with(".parquet") {
-            return Err(Error::dataset(shown, "Parquet files are packed by themselves; unpack this one first"));
-        }
-        let size = dir.size(name).await?.unwrap_or(0);
-        if size < 1024 && is_lfs_pointer(&dir.read_range(name, 0..size).await?) {
-            return Err(lfs_pointer(shown));
-        }
-        parquet_rows(dir, name, shown, &mut |row, share, record| take(reader.row(row, record)?, share)).await?;
+    if is_columnar(&reader.kind) {
+        rows_of_file(dir, name, shown, &mut |row, share, record| take(reader.row(row, record)?, share)).await?;
         return reader.finish(take);
     }
     let mut bytes = Bytes::open(dir, name, shown).await?;
@@ -158,6 +155,28 @@ pub(super) async fn read_file(
         }
     }
     reader.finish(take)
+}
+
+/// Whether a file of this kind holds columns and not records one after the other.
+pub(super) fn is_columnar(kind: &str) -> bool {
+    matches!(kind, "parquet" | "arrow")
+}
+
+/// Gives the rows of a Parquet or Arrow file to `take`.
+///
+/// # Errors
+/// As [`parquet_rows`]; [`Error::Dataset`] for a file that is packed once more, or only a pointer to one.
+pub(super) async fn rows_of_file(dir: &dyn Directory, name: &str, shown: &str, take: &mut RowTaker<'_>) -> Result<()> {
+    let lower = name.to_lowercase();
+    let is_arrow = lower.ends_with(".arrow");
+    if !is_arrow && !lower.ends_with(".parquet") {
+        return Err(Error::dataset(shown, "Parquet and Arrow files are not read packed; unpack this one first"));
+    }
+    let size = dir.size(name).await?.unwrap_or(0);
+    if size < 1024 && is_lfs_pointer(&dir.read_range(name, 0..size).await?) {
+        return Err(lfs_pointer(shown));
+    }
+    if is_arrow { arrow_rows(dir, name, shown, take).await } else { parquet_rows(dir, name, shown, take).await }
 }
 
 /// Reads the bytes of a dataset file whose name is `path`. Without a layout, the first record decides.
@@ -172,8 +191,8 @@ pub fn read_records(path: &str, bytes: &[u8], layout: Option<&Layout>) -> Result
         Ok(true)
     };
     let mut reader = FileReader::new(path, path, &expected)?;
-    if reader.kind == "parquet" {
-        return Err(Error::dataset(path, "Parquet files are read from a directory only, by `load_datasets`"));
+    if is_columnar(&reader.kind) {
+        return Err(Error::dataset(path, "Parquet and Arrow files are read from a directory only, by `load_datasets`"));
     }
     let bytes = without_byte_order_mark(bytes);
     if is_lfs_pointer(bytes) {
@@ -205,7 +224,7 @@ enum Cutter {
 impl<'a> FileReader<'a> {
     fn new(name: &str, shown: &str, expected: &'a Expected) -> Result<FileReader<'a>> {
         let kind = kind_of_file(name);
-        if matches!(kind.as_str(), "arrow" | "xlsx" | "zip" | "7z" | "rar" | "bz2" | "xz") {
+        if matches!(kind.as_str(), "xlsx" | "zip" | "7z" | "rar" | "bz2" | "xz") {
             return Err(Error::dataset(shown, format!(".{kind} files are not read; convert it to JSON lines (.jsonl)")));
         }
         Ok(FileReader { path: shown.into(), kind, expected, cutter: None, layout: None, count: 0, notices: Vec::new() })
@@ -339,8 +358,10 @@ pub(super) fn lfs_pointer(path: &str) -> Error {
 /// Why a file is one JSON object over several lines and not one on each line, if it is.
 fn one_object(kind: &str, beginning: &[u8]) -> Option<String> {
     let first = beginning.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii();
-    let several_lines =
-        first == b"{" || kind == "json" && serde_json::from_slice::<serde::de::IgnoredAny>(first).is_err_and(|e| e.is_eof());
+    let several_lines = first == b"{"
+        || kind == "json"
+            && beginning.contains(&b'\n')
+            && serde_json::from_slice::<serde::de::IgnoredAny>(first).is_err_and(|e| e.is_eof());
     if !beginning.starts_with(b"{") || !several_lines {
         return None;
     }

@@ -7,7 +7,7 @@ use super::card::Card;
 use super::formats::{is_data, kind_of_file};
 
 /// How paths into a data set of the hub begin, as in Hugging Face's own programs.
-const SCHEME: &str = "hf://datasets/";
+pub(super) const SCHEME: &str = "hf://datasets/";
 
 /// A data set of the hub, and which part of it is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]

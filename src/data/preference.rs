@@ -25,6 +25,7 @@ pub(super) fn encode_pair(chosen: &Conversation, rejected: &Conversation, tokeni
     for (prompt, own) in exchanges {
         let (source, target) = share_length(prompt.len(), answer, how.cutoff_len);
         let target = target.min(own.len());
+        tokens.needs = tokens.needs.max(prompt.len() + answer);
         tokens.truncated |= source < prompt.len() || target < own.len();
         tokens.sequences.push(sequence(&prompt[..source], &own[..target]));
     }
@@ -35,7 +36,8 @@ pub(super) fn encode_pair(chosen: &Conversation, rejected: &Conversation, tokeni
 pub(super) fn encode_rated(conversation: &Conversation, good: bool, tokenizer: &Tokenizer) -> Result<RecordTokens> {
     let (prompt, answer) = last_exchange(conversation, tokenizer)?;
     let feedback = Some(if good { Feedback::Good } else { Feedback::Bad });
-    Ok(RecordTokens { sequences: vec![sequence(&prompt, &answer)], conversation: true, feedback, ..Default::default() })
+    let needs = prompt.len() + answer.len();
+    Ok(RecordTokens { sequences: vec![sequence(&prompt, &answer)], needs, conversation: true, feedback, ..Default::default() })
 }
 
 /// All before the last answer, and that answer with what ends its turn.

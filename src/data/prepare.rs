@@ -4,7 +4,7 @@ use std::mem;
 
 use sha2::{Digest, Sha256};
 
-use super::dataset_info::{OpenPath, Wanted, hash_datasets, read_datasets};
+use super::datasets::{OpenPath, Wanted, hash_datasets, read_datasets};
 use super::faults::Faults;
 use super::formats::{Piece, ReadRecord};
 use super::interleave::interleave;
@@ -18,10 +18,8 @@ use super::unread::Unread;
 use crate::config::{MixStrategy, OnBadRecord, Recipe, Stage};
 use crate::error::{Error, Result};
 use crate::model::ModelConfig;
-use crate::platform::{OutputDirectory, in_parallel};
+use crate::platform::{OutputDirectory, WORK_TOGETHER, in_parallel};
 
-/// Records are tokenised together when there are so many bytes of them: enough work for every core, and not much memory.
-const TOGETHER: usize = 4 << 20;
 /// So many are tokenised together, however short they are.
 const TOGETHER_RECORDS: usize = 4096;
 
@@ -163,10 +161,37 @@ async fn tokenize(
         records = mix(records, &ends, recipe);
     }
     if let Some(cache) = cache {
-        token_cache::save(cache, &key, &records, &notices).await?;
+        match token_cache::save(cache, &key, &records, &notices).await {
+            Err(Error::NoSpace { .. }) => notices.push(format!("there is no space in {} to keep the tokens", cache.label())),
+            other => other?,
+        }
     }
     preference::add_unrelated(&mut records, &how);
     Ok((records, notices))
+}
+
+/// Reads and tokenises datasets of `dataset_dir`, named as in [`super::load_datasets`], piece by piece as [`Encoding`] says; what is read is not kept.
+/// `watch` is told how far it is; an error of it ends the reading.
+///
+/// # Errors
+/// What [`super::load_datasets`] and [`super::encode_records`] fail with, and `watch`.
+pub async fn encode_datasets(
+    names: &[String],
+    dataset_dir: &str,
+    tokenizer: &Tokenizer,
+    how: &Encoding,
+    open: &OpenPath<'_>,
+    watch: &mut dyn FnMut(PrepareProgress) -> Result<()>,
+) -> Result<Encoded> {
+    let wanted = Wanted { names, dataset_dir, max_samples: None, evaluation: true, stage: None };
+    let mut pool = Pool::new(tokenizer, *how, watch);
+    let mut notices = read_datasets(&wanted, open, &mut |piece, share| pool.take(piece, share).map(|()| true)).await?;
+    let name = names.join(", ");
+    let mut records = pool.finish(&name, OnBadRecord::Stop, &mut notices)?;
+    preference::add_unrelated(&mut records, how);
+    let mut encoded = assemble(&name, records, tokenizer, how)?;
+    encoded.notices.splice(0..0, notices);
+    Ok(encoded)
 }
 
 /// Puts the records of several datasets together as `mix_strategy` says; `ends` are where each dataset's records end.
@@ -209,7 +234,7 @@ impl<'a> Pool<'a> {
         self.waiting_bytes += piece.bytes();
         self.waiting.push(piece);
         self.progress.share = share;
-        if self.waiting_bytes >= TOGETHER || self.waiting.len() >= TOGETHER_RECORDS { self.work() } else { Ok(()) }
+        if self.waiting_bytes >= WORK_TOGETHER || self.waiting.len() >= TOGETHER_RECORDS { self.work() } else { Ok(()) }
     }
 
     fn work(&mut self) -> Result<()> {

@@ -60,6 +60,8 @@ pub struct Encoded {
     pub conversations: usize,
     /// How many of them were cut at `cutoff_len`.
     pub truncated: usize,
+    /// The `cutoff_len` at which none of them is cut; 0 where texts are cut into blocks.
+    pub needs: usize,
     /// How many of them had no target left, and were dropped.
     pub dropped: usize,
     /// Tokens that stage pt dropped because they fill no block.
@@ -75,6 +77,7 @@ impl Encoded {
         self.records += other.records;
         self.conversations += other.conversations;
         self.truncated += other.truncated;
+        self.needs = self.needs.max(other.needs);
         self.dropped += other.dropped;
         self.remainder += other.remainder;
         self.notices.extend(other.notices);
@@ -99,6 +102,8 @@ pub(super) struct RecordTokens {
     pub(super) line: usize,
     /// Whether it was cut at `cutoff_len`.
     pub(super) truncated: bool,
+    /// The `cutoff_len` at which it is not cut; 0 where texts are cut into blocks.
+    pub(super) needs: usize,
     pub(super) conversation: bool,
     /// What its answers are, in stages dpo, kto and rm.
     pub(super) feedback: Option<Feedback>,
@@ -156,6 +161,7 @@ pub fn encode_records(name: &str, records: &[Record], tokenizer: &Tokenizer, how
 pub(super) fn assemble(name: &str, records: Vec<RecordTokens>, tokenizer: &Tokenizer, how: &Encoding) -> Result<Encoded> {
     let mut encoded = Encoded { records: records.len(), ..Default::default() };
     encoded.truncated = records.iter().filter(|record| record.truncated).count();
+    encoded.needs = records.iter().map(|record| record.needs).max().unwrap_or(0);
     encoded.conversations = records.iter().filter(|record| record.conversation).count();
     match how.stage {
         Stage::Pt if how.packing => encoded.cut_blocks(records, tokenizer, how),
@@ -194,9 +200,9 @@ impl Encoded {
 fn encode_text(text: &str, tokenizer: &Tokenizer, how: &Encoding) -> Result<RecordTokens> {
     let mut ids = tokenizer.encode(text, true)?;
     close(&mut ids, tokenizer);
-    let truncated = ids.len() > how.cutoff_len;
+    let needs = ids.len();
     ids.truncate(how.cutoff_len);
-    Ok(RecordTokens { sequences: vec![(ids, Vec::new())], truncated, ..Default::default() })
+    Ok(RecordTokens { truncated: needs > how.cutoff_len, needs, sequences: vec![(ids, Vec::new())], ..Default::default() })
 }
 
 /// Stage sft, conversations: the answers are learned.
@@ -207,6 +213,7 @@ fn encode_answers(conversation: &Conversation, tokenizer: &Tokenizer, how: &Enco
     }
     let mut tokens = RecordTokens { conversation: true, ..Default::default() };
     for turns in sequences {
+        tokens.needs = tokens.needs.max(turns.tokens());
         let (sequence, cut) = sequence_of(turns, how);
         tokens.truncated |= cut;
         tokens.sequences.push(sequence);
@@ -268,15 +275,15 @@ fn sequence_of(Turns { mut turns, eos }: Turns, how: &Encoding) -> ((Vec<u32>, V
 fn encode_pretraining(text: &str, tokenizer: &Tokenizer, how: &Encoding) -> Result<RecordTokens> {
     let mut ids = tokenizer.encode(text, false)?;
     close(&mut ids, tokenizer);
-    let mut truncated = false;
+    let mut needs = 0;
     if !how.packing {
         if let Some(bos) = tokenizer.bos().filter(|_| tokenizer.adds_bos()) {
             ids.insert(0, bos);
         }
-        truncated = ids.len() > how.cutoff_len;
+        needs = ids.len();
         ids.truncate(how.cutoff_len);
     }
-    Ok(RecordTokens { sequences: vec![(ids, Vec::new())], truncated, ..Default::default() })
+    Ok(RecordTokens { truncated: needs > how.cutoff_len, needs, sequences: vec![(ids, Vec::new())], ..Default::default() })
 }
 
 impl Encoded {

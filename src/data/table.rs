@@ -36,7 +36,7 @@ pub(super) fn delimiter(usual: u8, beginning: &[u8]) -> u8 {
 ///
 /// # Errors
 /// A first row that cannot be read.
-pub fn column_names(path: &str, usual: u8, bytes: &[u8]) -> Result<Vec<String>> {
+pub(super) fn column_names(path: &str, usual: u8, bytes: &[u8]) -> Result<Vec<String>> {
     let mut table = Table::new(delimiter(usual, bytes));
     // A row after the first ends the reading.
     table.push(path, bytes, &mut |_, _| Ok(false))?;

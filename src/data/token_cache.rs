@@ -9,7 +9,7 @@ use super::samples::RecordTokens;
 use crate::error::{Cause, Error, Result};
 use crate::platform::{Directory, OutputDirectory};
 
-const MAGIC: &[u8] = b"RSTOKEN2";
+const MAGIC: &[u8] = b"RSTOKEN3";
 /// Records are written together until there are so many bytes of them.
 const BLOCK: usize = 1 << 22;
 
@@ -112,12 +112,13 @@ pub(super) async fn save(dir: &dyn OutputDirectory, key: &str, records: &[Record
 /// What is known of a record's answers, by the number that is packed for it.
 const FEEDBACK: [Option<Feedback>; 5] = [None, Some(Feedback::Pair), Some(Feedback::Good), Some(Feedback::Bad), Some(Feedback::Judged)];
 
-/// Appends a record: flags, line, sequences, each with its ids and, where not every token is learned, its labels.
+/// Appends a record: flags, line, the length that it needs, sequences, each with its ids and, where not every token is learned, its labels.
 fn pack(record: &RecordTokens, out: &mut Vec<u8>) {
     let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_le_bytes();
     let feedback = FEEDBACK.iter().position(|known| *known == record.feedback).unwrap_or(0) as u8;
     out.push(u8::from(record.truncated) | u8::from(record.conversation) << 1 | feedback << 2);
     out.extend(number(record.line));
+    out.extend(number(record.needs));
     out.extend(number(record.sequences.len()));
     for (ids, labels) in &record.sequences {
         out.extend(number(ids.len()));
@@ -146,9 +147,10 @@ fn unpack(mut block: &[u8], records: &mut Vec<RecordTokens>) -> bool {
     }
     fn record(block: &mut &[u8]) -> Option<RecordTokens> {
         let flags = byte(block)?;
-        let line = number(block)?;
+        let (line, needs) = (number(block)?, number(block)?);
         let feedback = *FEEDBACK.get(usize::from(flags >> 2))?;
-        let mut record = RecordTokens { line, truncated: flags & 1 != 0, conversation: flags & 2 != 0, feedback, ..Default::default() };
+        let (truncated, conversation) = (flags & 1 != 0, flags & 2 != 0);
+        let mut record = RecordTokens { line, truncated, needs, conversation, feedback, ..Default::default() };
         for _ in 0..number(block)? {
             let count = number(block)?;
             let labelled = byte(block)? != 0;
@@ -177,6 +179,7 @@ mod tests {
             sequences: vec![(vec![i as u32, 7, 300], vec![-100, 7, 300]), (vec![5; i % 4], Vec::new())],
             line: i + 1,
             truncated: i.is_multiple_of(2),
+            needs: i % 9,
             conversation: i.is_multiple_of(3),
             feedback: FEEDBACK[i % FEEDBACK.len()],
         };

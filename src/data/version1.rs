@@ -24,7 +24,7 @@ pub(super) struct Described {
 /// Reads a description; paths in it are relative to the working directory, as in LLaMA-Factory.
 ///
 /// # Errors
-/// [`Error::Line`] for broken YAML, [`Error::Dataset`] for what is not on this machine or not supported.
+/// [`Error::Line`] for broken YAML, [`Error::Dataset`] for what is not supported.
 pub(super) fn read(path: &str, text: &str) -> Result<Vec<Described>> {
     let description: Json = serde_saphyr::from_str(text).map_err(|error| {
         let line = error.location().map_or(1, |location| location.line() as usize);
@@ -38,19 +38,22 @@ pub(super) fn read(path: &str, text: &str) -> Result<Vec<Described>> {
 fn describe(path: &str, name: &str, fields: &Json) -> Result<Described> {
     let fault = |reason: &str| Error::dataset(name, format!("{reason} (in {path})"));
     let file = fields["path"].as_str().ok_or_else(|| fault("it has no path"))?;
-    if fields["source"] != "local" {
-        return Err(fault(&format!(
-            "it lies on a hub ({file}), and data is read from files on this machine; download it and write source: local"
-        )));
-    }
+    let on_hub = match fields["source"].as_str() {
+        Some("local") => false,
+        None | Some("hf_hub") => true,
+        Some(other) => return Err(fault(&format!("source is '{other}'; expected local (a file or a folder) or hf_hub"))),
+    };
     if fields["converter"] == "pair" {
         return Err(fault("it holds preferences (converter: pair), for preference training; conversations or texts are trained"));
     }
     if !fields["weight"].is_null() && fields["weight"].as_f64() != Some(1.0) {
         return Err(fault("weight draws records more than once, which is not supported; leave it out"));
     }
-    let (directory, file_name) = file.rsplit_once(['/', '\\']).unwrap_or((".", file));
-    let mut entry = json!({ "file_name": file_name });
+    let (directory, file_name) = file.rsplit_once(['/', '\\']).filter(|_| !on_hub).unwrap_or((".", file));
+    let mut entry = if on_hub { json!({ "hf_hub_url": file }) } else { json!({ "file_name": file_name }) };
+    if !fields["split"].is_null() {
+        entry["split"] = fields["split"].clone();
+    }
     if let Some(converter) = fields["converter"].as_str() {
         entry["formatting"] = converter.into();
     }
@@ -76,12 +79,16 @@ mod tests {
         assert_eq!(described[1].entry, json!({"file_name": "own.jsonl", "num_samples": 5}));
         assert_eq!(described[1].directory, ".");
         assert!(described[1].notice.as_deref().is_some_and(|notice| notice.contains("first 5 records")));
+        for text in ["a: {path: garden/talks, split: \"train[:5]\"}\n", "a: {path: garden/talks, source: hf_hub, split: \"train[:5]\"}\n"] {
+            let described = read("d.yaml", text).expect("fine");
+            assert_eq!(described[0].entry, json!({"hf_hub_url": "garden/talks", "split": "train[:5]"}), "{text}");
+        }
     }
 
     #[test]
-    fn what_is_not_here_or_wrong_is_said() {
+    fn what_is_wrong_is_said() {
         for (text, expected) in [
-            ("a: {path: org/data}\n", "lies on a hub (org/data)"),
+            ("a: {path: org/data, source: own_plugin}\n", "source is 'own_plugin'"),
             ("a: {path: d.jsonl, source: local, converter: pair}\n", "preferences"),
             ("a: {path: d.jsonl, source: local, weight: 2.0}\n", "weight"),
             ("a: {path: d.jsonl, source: local, size: some}\n", "size is no number"),

@@ -11,6 +11,8 @@ use async_trait::async_trait;
 
 use crate::error::Result;
 
+#[cfg(not(target_arch = "wasm32"))]
+mod arrow;
 #[cfg(target_arch = "wasm32")]
 mod browser;
 mod graphics;
@@ -23,6 +25,7 @@ mod memory;
 mod native;
 #[cfg(not(target_arch = "wasm32"))]
 mod parquet;
+mod parquet_footer;
 #[cfg(all(feature = "plot", not(target_arch = "wasm32")))]
 mod plot;
 mod small;
@@ -188,6 +191,11 @@ pub fn open_beside(path: &str) -> Result<(Box<dyn Directory>, String)> {
     Err(crate::Error::file(path, "a browser has no paths; give the file itself"))
 }
 
+/// Whether there is a file or a directory of that path; never in the browser.
+pub fn exists(path: &str) -> bool {
+    !cfg!(target_arch = "wasm32") && std::path::Path::new(path).exists()
+}
+
 /// Opens a data set of Hugging Face's hub that the cache of its programs holds; never in the browser.
 ///
 /// # Errors
@@ -242,6 +250,10 @@ pub async fn storage(persist: bool) -> StorageState {
     #[cfg(target_arch = "wasm32")]
     browser::storage(persist).await
 }
+
+/// Work is done together when it is about so many bytes: natively enough for every core, in a browser little enough that the worker hears what
+/// the page says meanwhile.
+pub const WORK_TOGETHER: usize = if cfg!(target_arch = "wasm32") { 256 << 10 } else { 4 << 20 };
 
 /// Does the same with each of some items, on all processor cores where the platform has threads; the results keep the items' order.
 pub fn in_parallel<T: Send, R: Send>(items: Vec<T>, run: impl Fn(T) -> R + Sync) -> Vec<R> {
@@ -309,19 +321,38 @@ pub async fn write_json(dir: &dyn OutputDirectory, name: &str, value: &impl serd
 /// Takes a row's number (from 1), how much of its file was read (0 to 1), and the row as a JSON object; false: no more are wanted.
 pub(crate) type RowTaker<'a> = dyn FnMut(usize, f64, serde_json::Value) -> Result<bool> + 'a;
 
-/// Reads the rows of a Parquet file, which messages call `shown`, with one row group in memory at a time. The browser build does not read
-/// them: the reader would make the page a tenth larger.
+/// Reads the rows of a Parquet file, which messages call `shown`, with one row group in memory at a time. In the browser another reader decodes
+/// them: this one would make the page a tenth larger.
 ///
 /// # Errors
 /// [`crate::Error::File`] when there is no such file, [`crate::Error::Dataset`] when it is damaged, encrypted, or packed by a method that
-/// is not read, and what `take` fails with. In the browser always.
+/// is not read, and what `take` fails with.
 pub(crate) async fn parquet_rows(dir: &dyn Directory, name: &str, shown: &str, take: &mut RowTaker<'_>) -> Result<()> {
     #[cfg(not(target_arch = "wasm32"))]
     return parquet::parquet_rows(dir, name, shown, take).await;
     #[cfg(target_arch = "wasm32")]
+    browser::parquet_rows(dir, name, shown, take).await
+}
+
+/// Sets how a worker loads what decodes Parquet files: a function that returns a promise of the module `parquet.ts`.
+#[cfg(target_arch = "wasm32")]
+pub(crate) fn read_parquet_by(load: js_sys::Function) {
+    browser::read_parquet_by(load);
+}
+
+/// Reads the rows of an Arrow file, a stream or one with a footer, with one batch of records in memory at a time. The browser build does not read
+/// them.
+///
+/// # Errors
+/// As [`parquet_rows`].
+pub(crate) async fn arrow_rows(dir: &dyn Directory, name: &str, shown: &str, take: &mut RowTaker<'_>) -> Result<()> {
+    #[cfg(not(target_arch = "wasm32"))]
+    return arrow::arrow_rows(dir, name, shown, take).await;
+    #[cfg(target_arch = "wasm32")]
     {
         let _ = (dir, name, take);
-        Err(crate::Error::dataset(shown, "Parquet files are read by the program only; save the data as JSON lines (.jsonl) for the page"))
+        let way_out = "save the data set as Parquet (`to_parquet`) or JSON lines (`to_json`) for the page";
+        Err(crate::Error::dataset(shown, format!("Arrow files are read by the program only; {way_out}")))
     }
 }
 

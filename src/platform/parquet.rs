@@ -11,19 +11,18 @@ use parquet::record::reader::RowIter;
 use parquet::record::{Field, Row};
 use serde_json::{Map, Value as Json, json};
 
+use super::parquet_footer::{self, damaged};
 use super::{Directory, RowTaker, guard};
-use crate::error::{Cause, Error, Result};
+use crate::error::Result;
 
-/// What ends a file: the length of the metadata before it, and `PAR1`.
-const TAIL: u64 = 8;
-/// The most metadata that is read.
-const MAX_METADATA: u64 = 64 << 20;
+/// Bytes behind the metadata: their length, and `PAR1`.
+const TAIL: usize = 8;
 /// The most bytes that a row group may take in the file: they are held at once.
 const MAX_ROW_GROUP: u64 = 1 << 30;
 
 pub(super) async fn parquet_rows(dir: &dyn Directory, name: &str, shown: &str, take: &mut RowTaker<'_>) -> Result<()> {
-    let size = dir.size(name).await?.ok_or_else(|| Error::file(shown, "there is no such file").because(Cause::NotFound))?;
-    let metadata = metadata(dir, name, shown, size).await?;
+    let (size, footer) = parquet_footer::read(dir, name, shown).await?;
+    let metadata = metadata(&footer, shown)?;
     let rows: usize = metadata.row_groups().iter().map(|group| usize::try_from(group.num_rows()).unwrap_or(0)).sum();
     let mut row = 0;
     for (index, group) in metadata.row_groups().iter().enumerate() {
@@ -47,24 +46,10 @@ pub(super) async fn parquet_rows(dir: &dyn Directory, name: &str, shown: &str, t
     Ok(())
 }
 
-async fn metadata(dir: &dyn Directory, name: &str, shown: &str, size: u64) -> Result<ParquetMetaData> {
-    let tail = if size < TAIL { Vec::new() } else { dir.read_range(name, size - TAIL..size).await? };
-    let length = match tail.split_first_chunk::<4>() {
-        Some((length, b"PAR1")) => u64::from(u32::from_le_bytes(*length)),
-        Some((_, b"PARE")) => return Err(Error::dataset(shown, "this Parquet file is encrypted; save it without encryption")),
-        _ => return Err(damaged(shown, "it does not end as a Parquet file does")),
-    };
-    if length > MAX_METADATA || length > size - TAIL {
-        return Err(damaged(shown, &format!("its metadata are said to take {length} bytes")));
-    }
-    let bytes = dir.read_range(name, size - TAIL - length..size - TAIL).await?;
-    let read = guard(|| ParquetMetaDataReader::decode_metadata(&bytes)).and_then(|read| read.map_err(|e| e.to_string()));
+fn metadata(footer: &[u8], shown: &str) -> Result<ParquetMetaData> {
+    let metadata = &footer[..footer.len().saturating_sub(TAIL)];
+    let read = guard(|| ParquetMetaDataReader::decode_metadata(metadata)).and_then(|read| read.map_err(|e| e.to_string()));
     read.map_err(|reason| damaged(shown, &reason))
-}
-
-fn damaged(shown: &str, reason: &str) -> Error {
-    let end = if reason.contains("brotli") { "write it with compression=\"zstd\"" } else { "the file seems to be damaged or cut off" };
-    Error::dataset(shown, format!("this Parquet file cannot be read ({reason}); {end}"))
 }
 
 /// The bytes of a row group.

@@ -278,6 +278,32 @@ fn a_data_set_of_the_hub_is_fetched_as_far_as_it_is_meant() {
     assert!(online.contains("no data in a folder it"), "{online}");
 }
 
+/// Version 1 of LLaMA-Factory names data sets of the hub in its descriptions, and in a recipe where nothing on the machine has that name.
+#[test]
+fn recipes_of_version_1_name_data_sets_of_the_hub() {
+    let ws = Workspace::new();
+    let hub = Hub::of(&ws);
+    let chat = include_bytes!("../fixtures/parquet/chat.parquet").to_vec();
+    hub.state.lock().expect("no panic").talks =
+        [("train-00000.parquet".to_string(), chat), ("README.md".to_string(), b"# Talks".to_vec())].into_iter().collect();
+    ws.write("sets.yaml", "talks:\n  path: garden/talks\n  split: \"train[:5]\"\n");
+    ws.write("v1.yaml", "model: model\ntrain_dataset: sets.yaml\noutput_dir: out\nmicro_batch_size: 2\ncutoff_len: 64\nmax_steps: 1\n");
+    let said = hub.run(&ws, &["train", "v1.yaml"]).good();
+    assert!(said.stderr.contains("fetching garden/talks (1 file") && said.stderr.contains("5 records"), "{}", said.stderr);
+    let said = hub.run(&ws, &["train", "v1.yaml", "train_dataset=garden/talks", "output_dir=o"]).good();
+    assert!(
+        said.stderr.contains("nothing on this machine is called garden/talks") && said.stderr.contains("40 records"),
+        "{}",
+        said.stderr
+    );
+    let fault = hub.run(&ws, &["train", "v1.yaml", "train_dataset=garden/silence", "output_dir=p"]).fault();
+    assert!(fault.contains("garden/silence") && fault.contains("has no such data set"), "{fault}");
+    std::fs::create_dir_all(ws.path("garden/talks")).expect("the directory is writable");
+    ws.write("garden/talks/train.jsonl", "{\"text\": \"a tree\"}\n");
+    let said = ws.run(&["train", "v1.yaml", "train_dataset=garden/talks", "output_dir=q"]).good();
+    assert!(!said.stderr.contains("nothing on this machine"), "{}", said.stderr);
+}
+
 /// The card says which files a configuration and its splits are, whatever their names.
 #[test]
 fn a_data_sets_card_chooses_its_files() {

@@ -1,5 +1,6 @@
 //! Datasets, tokenizer, chat template, masks and batches.
 
+mod arrow;
 mod batch;
 mod formats;
 mod hostile;

@@ -4,6 +4,7 @@ mod files;
 mod http;
 mod locks;
 mod opfs;
+mod parquet;
 pub(super) mod webgpu;
 
 use js_sys::{Error as JsFault, Promise, Reflect};
@@ -14,6 +15,7 @@ pub use files::FileDirectory;
 pub use http::HttpDirectory;
 pub use opfs::OpfsDirectory;
 pub(super) use opfs::storage;
+pub(super) use parquet::{read_by as read_parquet_by, rows as parquet_rows};
 
 use crate::error::{Cause, Error};
 
@@ -25,6 +27,11 @@ async fn wait<T: JsCast>(promise: Promise) -> Result<T, JsValue> {
 /// The name of a DOM exception, such as `QuotaExceededError`.
 fn name_of(fault: &JsValue) -> String {
     Reflect::get(fault, &"name".into()).ok().and_then(|name| name.as_string()).unwrap_or_default()
+}
+
+/// What an exception says.
+fn words_of(fault: &JsValue) -> String {
+    fault.dyn_ref::<JsFault>().map_or_else(|| format!("{fault:?}"), |fault| String::from(fault.message()))
 }
 
 /// Converts a browser's exception about a file into an error.
@@ -39,10 +46,7 @@ fn file_error(path: String, fault: &JsValue) -> Error {
         "SecurityError" => {
             (Cause::PermissionDenied, "this browser does not allow it here (a private window, or a frame of another site, perhaps)")
         }
-        _ => {
-            let words = fault.dyn_ref::<JsFault>().map_or_else(|| format!("{fault:?}"), |fault| String::from(fault.message()));
-            return Error::file(path, words);
-        }
+        _ => return Error::file(path, words_of(fault)),
     };
     Error::file(path, reason).because(cause)
 }
