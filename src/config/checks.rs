@@ -3,7 +3,7 @@
 use super::keys;
 use super::recipe::Recipe;
 use super::settings::Settings;
-use super::types::{FinetuningType, Half, Interval, OptimizerName, SchedulerType, Stage, Strategy};
+use super::types::{FinetuningType, Half, Interval, NewRows, OptimizerName, SchedulerType, Stage, Strategy};
 use super::using::Generating;
 
 impl Recipe {
@@ -64,6 +64,13 @@ impl Recipe {
         }
         if self.lora.pissa_init && self.do_train && goes_on {
             s.notices.push("pissa_init has nothing to do: the adapter that is trained exists (create_new_adapter makes a new one)".into());
+        }
+        if self.vocabulary.rows != NewRows::Noise && self.vocabulary.described.is_none() {
+            s.notices
+                .push("init_special_tokens: no token is described (new_special_tokens_config), so new rows begin as by noise_init".into());
+        }
+        if self.vocabulary.described.is_some() && !self.vocabulary.special_tokens.is_empty() {
+            s.notices.push("add_special_tokens is not used: new_special_tokens_config names the special tokens".into());
         }
         self.give_preference_notices(s);
         if self.compute_accuracy && self.stage != Stage::Sft {

@@ -265,6 +265,8 @@ impl Recipe {
                 resize: s.bool("resize_vocab"),
                 tokens: s.list("add_tokens"),
                 special_tokens: s.list("add_special_tokens"),
+                described: s.described_tokens(),
+                rows: s.one_of("init_special_tokens"),
             },
             freeze: Freeze {
                 trainable_layers: s.integer("freeze_trainable_layers"),

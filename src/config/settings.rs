@@ -10,6 +10,7 @@ use serde::de::{DeserializeOwned, IntoDeserializer};
 
 use super::entries::{self, Entry, Origin};
 use super::keys::{self, Key, Support};
+use super::types::DescribedTokens;
 use super::value::{Kind, Value};
 use super::version1;
 use crate::error::{Error, Result};
@@ -304,6 +305,17 @@ impl Settings {
     /// A mapping; empty when it was not given.
     pub(super) fn map(&self, name: &str) -> Vec<(String, Value)> {
         self.if_given(name, Value::as_map).unwrap_or_default()
+    }
+
+    /// `new_special_tokens_config`: a file's path, or the mapping itself.
+    pub(super) fn described_tokens(&self) -> Option<DescribedTokens> {
+        self.if_given("new_special_tokens_config", |value| match value.as_map() {
+            Ok(entries) => {
+                let entry = |(token, description): (String, Value)| (token, description.as_text().unwrap_or_default());
+                Ok(DescribedTokens::Inline(entries.into_iter().map(entry).collect()))
+            }
+            Err(_) => value.as_text().map(DescribedTokens::File),
+        })
     }
 
     pub(super) fn bytes(&self, name: &str) -> u64 {

@@ -352,11 +352,52 @@ pub struct Vocabulary {
     /// Special tokens to add.
     #[serde(rename = "add_special_tokens")]
     pub special_tokens: Vec<String>,
+    /// Special tokens to add in place of those, with descriptions.
+    #[serde(rename = "new_special_tokens_config")]
+    pub described: Option<DescribedTokens>,
+    /// How the rows of new tokens begin.
+    #[serde(rename = "init_special_tokens", serialize_with = "NewRows::unless_noise")]
+    pub rows: NewRows,
+}
+
+/// Special tokens, each with a description.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum DescribedTokens {
+    /// A YAML or JSON file that maps tokens to descriptions.
+    File(String),
+    /// The same in the recipe itself.
+    Inline(Vec<(String, String)>),
+}
+
+/// How the rows of new tokens begin (LLaMA-Factory's `init_special_tokens`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NewRows {
+    /// The mean of the other rows, with noise.
+    #[default]
+    #[serde(rename = "noise_init")]
+    Noise,
+    /// Those of described tokens: the mean of the rows of their descriptions' tokens.
+    #[serde(rename = "desc_init")]
+    Description,
+    /// The same with noise.
+    #[serde(rename = "desc_init_w_noise")]
+    DescriptionWithNoise,
+}
+
+impl NewRows {
+    /// The default is nothing, so that a run from before there was a choice can be resumed.
+    fn unless_noise<S: serde::Serializer>(rows: &NewRows, serializer: S) -> Result<S::Ok, S::Error> {
+        match rows {
+            NewRows::Noise => serializer.serialize_none(),
+            other => other.serialize(serializer),
+        }
+    }
 }
 
 impl Vocabulary {
     /// Whether the tokenizer or the embedding may grow.
     pub fn grows(&self) -> bool {
-        self.resize || !self.tokens.is_empty() || !self.special_tokens.is_empty()
+        self.resize || !self.tokens.is_empty() || !self.special_tokens.is_empty() || self.described.is_some()
     }
 }

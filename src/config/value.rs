@@ -51,6 +51,8 @@ pub enum Kind {
     List,
     /// A mapping of names to numbers or words, or such a JSON object as text.
     Map,
+    /// Text, or a mapping of names to values.
+    TextOrMap,
     /// A file size: `5GB`, `500MB`, or a number of GB.
     Size,
     /// Anything: a key that is not used.
@@ -213,6 +215,7 @@ impl Kind {
             }
             Kind::List => value.as_list().map(drop),
             Kind::Map => value.as_map().map(drop),
+            Kind::TextOrMap => value.as_text().map(drop).or_else(|_| value.as_map().map(drop)),
             Kind::Size => value.as_bytes().map(drop),
             Kind::Any => Ok(()),
         }
@@ -241,6 +244,7 @@ impl Kind {
             Kind::OneOf(words) => words.join(", "),
             Kind::List => "list".into(),
             Kind::Map => "mapping".into(),
+            Kind::TextOrMap => "text or mapping".into(),
             Kind::Size => "size".into(),
             Kind::Any => String::new(),
         }

@@ -38,7 +38,7 @@ pub fn to_yaml(key: &str, value: &Value) -> String {
             if list.iter().all(|word| text(word) == *word) { joined } else { text(&joined) }
         }),
         Kind::OneOf(_) => Kind::word(value).ok().map(|word| text(&word)),
-        Kind::Map => value.as_map().ok().map(|map| flow(&Value::Map(map))),
+        Kind::Map | Kind::TextOrMap => value.as_map().ok().map(|map| flow(&Value::Map(map))),
         Kind::Text | Kind::BoolOrText | Kind::Size | Kind::Any => None,
     };
     typed.unwrap_or_else(|| match value {

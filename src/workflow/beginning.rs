@@ -1,5 +1,5 @@
 //! What a run begins with where that is not the stored model: weights at random (`train_from_scratch`), and rows for more tokens
-//! (`resize_vocab`, `add_tokens`, `add_special_tokens`). Both are the model's directory seen through another one, whose weights are computed while they are
+//! (`resize_vocab`, `add_tokens`, `add_special_tokens`, `new_special_tokens_config`). Both are the model's directory seen through another one, whose weights are computed while they are
 //! read, so everything else takes it for an ordinary model.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use crate::checkpoint::{Checkpoint, ComposedDirectory, Dtype, ModelSource, TensorInfo, TensorSource};
-use crate::config::{Recipe, Vocabulary};
+use crate::config::{NewRows, Recipe, Vocabulary};
 use crate::data::add_tokens;
 use crate::error::{Error, Result};
 use crate::model::config::{CONFIG_FILE, parse_object};
@@ -18,6 +18,8 @@ use crate::model::{ModelConfig, ParamDecl, ParamKind, params};
 use crate::platform::{Directory, read_small};
 use crate::random::Random;
 use crate::validate;
+
+use super::descriptions;
 
 /// Keeps these numbers apart from those of adapters and of the samples' order.
 const STREAM: u64 = 0x7261_6e64 << 32;
@@ -48,12 +50,30 @@ pub async fn beginning(directory: Rc<dyn Directory>, recipe: &Recipe) -> Result<
 enum Numbers {
     /// The parameter of the stored model with this index.
     Stored(usize),
-    /// Its rows, then rows that are `mean` with normal noise of this standard deviation.
-    Grown { param: usize, rows: usize, mean: Vec<f32>, std: f64 },
+    /// Its rows, then new ones.
+    Grown { param: usize, rows: usize, new: NewNumbers },
     /// Normal, of this standard deviation; the row of the padding token is zero.
     Normal { std: f64, padding: Option<u64> },
     /// One number.
     Constant(f32),
+}
+
+/// Numbers of new rows: those of a row that is described, with noise of the standard deviation `described_std`; of others `mean`, with noise of `std`.
+struct NewNumbers {
+    mean: Vec<f32>,
+    std: f64,
+    described: Rc<BTreeMap<u64, Option<Vec<f32>>>>,
+    described_std: f64,
+}
+
+impl NewNumbers {
+    fn number(&self, row: u64, column: usize, random: &mut Random) -> f32 {
+        let (begin, std) = match self.described.get(&row) {
+            Some(numbers) => (numbers.as_ref().unwrap_or(&self.mean)[column], self.described_std),
+            None => (self.mean[column], self.std),
+        };
+        begin + (random.normal() * std) as f32
+    }
 }
 
 struct Numbered {
@@ -102,14 +122,14 @@ impl TensorSource for Numbered {
                 let number = (random.normal() * std) as f32;
                 if *padding == Some(row) { 0.0 } else { number }
             })),
-            Numbers::Grown { param, rows, mean, std } => {
+            Numbers::Grown { param, rows, new } => {
                 let there = *rows as u64 * width;
                 let mut out = match elements.start < there {
                     true => stored(*param, elements.start..elements.end.min(there)).await?,
                     false => Vec::new(),
                 };
                 let rest = elements.start.max(there)..elements.end.max(there);
-                out.extend(self.drawn(tensor, rest, |_, column, random| mean[column as usize] + (random.normal() * std) as f32));
+                out.extend(self.drawn(tensor, rest, |row, column, random| new.number(row, column as usize, random)));
                 Ok(out)
             }
         }
@@ -146,14 +166,26 @@ async fn at_random(directory: Rc<dyn Directory>, seed: u64) -> Result<(Rc<dyn Di
 
 /// A tokenizer with more tokens, and rows for all tokens that have none.
 async fn with_tokens(directory: Rc<dyn Directory>, wanted: &Vocabulary, seed: u64) -> Result<(Rc<dyn Directory>, Option<String>)> {
-    let added = add_tokens(&*directory, &wanted.tokens, &wanted.special_tokens).await?;
+    let descriptions = match &wanted.described {
+        Some(described) => descriptions::read(described).await?,
+        None => Vec::new(),
+    };
+    let described: Vec<String> = descriptions.iter().map(|(token, _)| token.clone()).collect();
+    let special = if descriptions.is_empty() { &wanted.special_tokens } else { &described };
+    let added = add_tokens(&*directory, &wanted.tokens, special).await?;
     let checkpoint = validate::open_checkpoint(directory.clone()).await?;
     let rows = checkpoint.config().vocab_size;
     let new_rows = if added.tokens > rows { added.tokens.next_multiple_of(ROWS_MULTIPLE) } else { rows };
-    let mut files = added.files;
-    if new_rows == rows && files.is_empty() {
+    if new_rows == rows && added.files.is_empty() {
         return Ok((directory, None));
     }
+    let by_description = !descriptions.is_empty() && wanted.rows != NewRows::Noise;
+    let described = match by_description {
+        true => descriptions::rows(&*directory, &checkpoint, &added, &descriptions, new_rows).await?,
+        false => BTreeMap::new(),
+    };
+    let described = Rc::new(described);
+    let mut files = added.files;
     let mut config = parse_object(CONFIG_FILE, &read_small(&*directory, CONFIG_FILE).await?)?;
     config.insert("vocab_size".into(), new_rows.into());
     files.insert(CONFIG_FILE.into(), format!("{:#}\n", Value::Object(config)).into_bytes());
@@ -165,15 +197,22 @@ async fn with_tokens(directory: Rc<dyn Directory>, wanted: &Vocabulary, seed: u6
             true => {
                 shape[0] = new_rows;
                 let mean = mean_row(&checkpoint, param).await?;
-                Numbers::Grown { param: index, rows, mean, std: 1.0 / (param.cols as f64).sqrt() }
+                let noise = 1.0 / (param.cols as f64).sqrt();
+                let std = if by_description { 0.0 } else { noise };
+                let described_std = if wanted.rows == NewRows::DescriptionWithNoise { noise } else { 0.0 };
+                Numbers::Grown { param: index, rows, new: NewNumbers { mean, std, described: described.clone(), described_std } }
             }
             false => Numbers::Stored(index),
         };
         infos.push(info(param, shape, checkpoint.stored_dtype(param)?));
         tensors.push((numbers, width(param)));
     }
+    let begin = match described.len() {
+        0 if !by_description => "new rows are the mean of the others with noise".to_string(),
+        count => format!("{count} new rows begin with the tokens of their descriptions, all others with the mean"),
+    };
     let notice = format!(
-        "the tokenizer has {} tokens ({} of them new), the embedding {new_rows} rows ({rows} before): new rows are the mean of the others with noise",
+        "the tokenizer has {} tokens ({} of them new), the embedding {new_rows} rows ({rows} before): {begin}",
         added.tokens, added.new
     );
     let source = Numbered { stored: Some(checkpoint), tensors, seed };

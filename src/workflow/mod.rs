@@ -5,6 +5,7 @@
 //! directories.
 
 mod beginning;
+mod descriptions;
 mod merge;
 mod model;
 mod places;

@@ -168,6 +168,71 @@ fn new_rows_are_the_mean_with_noise() {
     }
 }
 
+/// Rows of described tokens, in embedding and head, are those that LLaMA-Factory makes (scripts/fixtures/make_descriptions.py).
+#[test]
+fn described_tokens_begin_as_llamafactory_makes_them() {
+    let text = std::fs::read_to_string(format!("{FIXTURES}/descriptions/rows.json")).expect("committed");
+    let fixture: Value = serde_json::from_str(&text).expect("JSON");
+    let stored = directory("descriptions");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("tokens.yaml");
+    let descriptions = fixture["descriptions"].as_object().expect("an object");
+    let lines = descriptions.iter().map(|(token, description)| format!("{token:?}: {description}\n"));
+    std::fs::write(&file, lines.collect::<String>()).expect("it is written");
+    let inline = format!("new_special_tokens_config: {}", fixture["descriptions"]);
+    for given in [inline.clone(), format!("new_special_tokens_config: {}", file.display())] {
+        let dir = begun(stored.clone(), &format!("{given}\ninit_special_tokens: desc_init"));
+        let tokenizer = block_on(Tokenizer::load(&*dir)).unwrap_or_else(|e| panic!("{e}"));
+        for (index, token) in descriptions.keys().enumerate() {
+            let id = tokenizer.token_to_id(token).unwrap_or_else(|| panic!("{token}"));
+            assert!(
+                id as u64 == fixture["before"].as_u64().expect("a number") + index as u64 && tokenizer.is_special(id),
+                "{token} is {id}"
+            );
+        }
+        for name in ["model.embed_tokens.weight", "lm_head.weight"] {
+            let (old, new) = (numbers(&stored, name), numbers(&dir, name));
+            assert_eq!(new[..old.len()], old, "{name}");
+            let expected: Vec<Vec<f32>> = serde_json::from_value(fixture["rows"][name].clone()).expect("rows");
+            let width = expected[0].len();
+            let found: Vec<&[f32]> = new[old.len()..].chunks_exact(width).collect();
+            assert_eq!(found.len(), expected.len(), "{name}");
+            for (row, (found, expected)) in found.iter().zip(&expected).enumerate() {
+                // Rows that only fill up are transformers': the mean, give or take a thousandth of a standard deviation.
+                let tolerance = if row < descriptions.len() { 1e-6 } else { 1e-4 };
+                let worst = found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                assert!(worst <= tolerance, "{name}, new row {row}: {worst}");
+            }
+        }
+    }
+    // With noise, described rows scatter around those by 1 / √width.
+    let name = "model.embed_tokens.weight";
+    let calm = numbers(&begun(stored.clone(), &format!("{inline}\ninit_special_tokens: desc_init")), name);
+    let from = numbers(&stored, name).len();
+    let width = block_on(Checkpoint::open(stored.clone())).expect("it opens").config().hidden_size;
+    let to = from + descriptions.len() * width;
+    let mut noise = Vec::new();
+    for seed in 0..20 {
+        let noisy = numbers(&begun(stored.clone(), &format!("{inline}\ninit_special_tokens: desc_init_w_noise\nseed: {seed}")), name);
+        noise.extend(noisy[from..to].iter().zip(&calm[from..to]).map(|(a, b)| a - b));
+        assert_eq!(noisy[to..], calm[to..], "others have none");
+    }
+    let (mean, std) = mean_and_std(&noise);
+    let expected = 1.0 / (width as f64).sqrt();
+    let error = 5.0 * expected / (noise.len() as f64).sqrt();
+    assert!(mean.abs() < error && (std - expected).abs() < error, "{mean}, {std}, {expected}");
+
+    let fault = |given: &str| match block_on(beginning(stored.clone(), &recipe(&format!("new_special_tokens_config: {given}")))) {
+        Ok(_) => panic!("{given}"),
+        Err(error) => error.to_string(),
+    };
+    assert!(fault("nowhere.yaml").contains("nowhere.yaml"));
+    std::fs::write(&file, "- <a>\n").expect("it is written");
+    assert!(fault(&file.display().to_string()).contains("a mapping of tokens to descriptions"));
+    std::fs::write(&file, "a: [\n").expect("it is written");
+    assert!(fault(&file.display().to_string()).contains("no YAML"));
+}
+
 #[test]
 fn nothing_asked_changes_nothing() {
     let stored = model_with_tokenizer("llama");
@@ -183,5 +248,6 @@ fn nothing_asked_changes_nothing() {
     assert!(error("finetuning_type: lora\ntrain_from_scratch: true").contains("this needs finetuning_type: full"));
     assert!(error("add_tokens: a\nquantization_bit: 4").contains("embedding does not grow"));
     assert!(error("resize_vocab: true\nadapter_name_or_path: x").contains("output_dir/base"));
-    assert!(error("resize_vocab: true\ninit_special_tokens: desc_init").contains("init_special_tokens"));
+    let told = recipe("resize_vocab: true\ninit_special_tokens: desc_init").notices.join("\n");
+    assert!(told.contains("no token is described"), "{told}");
 }

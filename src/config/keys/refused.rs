@@ -21,8 +21,6 @@ pub(super) const REFUSED: &[Key] = &[
     refused("rope_scaling", "the model's config.json decides about RoPE; change it there"),
     refused("shift_attn", "attention is the model's own"),
     refused("mixture_of_depths", "the architecture is the model's own"),
-    only("init_special_tokens", &["noise_init"], &[], "new rows begin as the mean of the others with noise"),
-    refused("new_special_tokens_config", "tokens are not described; name them in add_special_tokens"),
     refused("split_special_tokens", "special tokens are never split"),
     refused("adapter_folder", "give the adapter's directory in adapter_name_or_path"),
     refused("module_dropout", "OFT is not supported; use finetuning_type: lora"),
