@@ -3,16 +3,38 @@
 // scripts/package.mjs api` writes web/package/API.md from the types, and `api --check` says whether it is what they say.
 import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { build as bundle } from "vite";
 import { root, run } from "./lib/host.mjs";
 
 const [command, folder] = process.argv.slice(2);
 const home = join(root, "web/package");
 const dist = join(home, "dist");
 
-function build() {
+/** Puts the libraries that read Parquet files into the module that uses them: the package has no dependency. */
+async function bundleParquet() {
+  const entry = join(dist, "parquet.js");
+  const banner = "/*! with hyparquet and hyparquet-compressors, (c) Hyperparam, MIT licence: https://github.com/hyparam */";
+  await bundle({
+    configFile: false,
+    root: home,
+    publicDir: false,
+    logLevel: "warn",
+    build: {
+      target: "es2023",
+      outDir: dist,
+      emptyOutDir: false,
+      reportCompressedSize: false,
+      lib: { entry, formats: ["es"], fileName: () => "parquet.js" },
+      rolldownOptions: { output: { banner } },
+    },
+  });
+}
+
+async function build() {
   if (!run("node", ["scripts/wasm.mjs", "build"])) process.exit(1);
   rmSync(dist, { recursive: true, force: true });
   if (!run(join(root, "node_modules/.bin/tsc"), ["--project", "web/package"])) process.exit(1);
+  await bundleParquet();
   mkdirSync(join(dist, "wasm"), { recursive: true });
   for (const file of ["rootstock.js", "rootstock_bg.wasm", "rootstock_deferred.wasm"]) cpSync(join(root, "target/web", file), join(dist, "wasm", file));
   for (const file of ["LICENSE-MIT", "LICENSE-APACHE"]) cpSync(join(root, file), join(dist, file));
@@ -53,9 +75,9 @@ function api(check) {
 }
 
 if (command === "build" && folder === undefined) {
-  build();
+  await build();
 } else if (command === "pack" && folder !== undefined) {
-  build();
+  await build();
   const target = resolve(folder);
   mkdirSync(target, { recursive: true });
   if (!run("npm", ["pack", home, "--pack-destination", target])) process.exit(1);

@@ -38,6 +38,12 @@ pub fn load_deferred() {
     load_deferred_part();
 }
 
+/// Sets how the worker loads the module that decodes Parquet files: a function that returns a promise of it, called with the first such file.
+#[wasm_bindgen]
+pub fn parquet_by(load: js_sys::Function) {
+    crate::platform::read_parquet_by(load);
+}
+
 /// What a worker does for a page.
 #[wasm_bindgen]
 pub struct Session(Rc<session::Session>);
@@ -98,13 +104,17 @@ impl Session {
 
 /// The files sent with a request, as a directory.
 fn given(request: &Request, files: &js_sys::Array) -> Option<Rc<dyn Directory>> {
-    let (Request::Open { source: BaseSource::Files { name } } | Request::Adopt { name }) = request else { return None };
+    let label = match request {
+        Request::Open { source: BaseSource::Files { name } } | Request::Adopt { name } => name,
+        _ if files.length() == 0 => return None,
+        _ => "the given files",
+    };
     let file = |entry: JsValue| {
         let path = Reflect::get(&entry, &"path".into()).ok()?.as_string()?;
         let file: web_sys::File = Reflect::get(&entry, &"file".into()).ok()?.dyn_into().ok()?;
         Some((path, file))
     };
-    Some(Rc::new(FileDirectory::new(name, files.iter().filter_map(file).collect())))
+    Some(Rc::new(FileDirectory::new(label, files.iter().filter_map(file).collect())))
 }
 
 /// An error as a page gets it.

@@ -72,7 +72,7 @@ fn a_broken_folder_is_repaired() {
 fn columns_with_names_of_their_own_are_mapped() {
     let page = Page::new();
     page.open();
-    let table = |columns| DataFile { name: "t.csv".into(), text: "frage,antwort\nWho sings?,Mira does.\n".into(), columns };
+    let table = |columns| DataFile { columns, ..typed("t.csv", "frage,antwort\nWho sings?,Mira does.\n") };
     let Reply::Columns(names) = page.call(Request::Columns { file: table(None) }) else { panic!("no columns") };
     assert_eq!(names, ["frage", "antwort"]);
     let prepare = |columns| Request::Prepare {

@@ -2,7 +2,9 @@
 
 mod answers;
 mod bases;
+mod begun;
 mod beside;
+mod files;
 mod lessons;
 mod store;
 mod tabs;
@@ -49,13 +51,23 @@ impl Page {
     }
 
     fn try_call(&self, request: Request, on: impl Fn(&Event) + 'static) -> Result<(Reply, Vec<Event>), String> {
+        self.try_call_with(request, None, on)
+    }
+
+    /// The same with files beside the request.
+    fn try_call_with(
+        &self,
+        request: Request,
+        files: Option<Rc<dyn Directory>>,
+        on: impl Fn(&Event) + 'static,
+    ) -> Result<(Reply, Vec<Event>), String> {
         let heard: Rc<RefCell<Vec<Event>>> = Rc::default();
         let ears = heard.clone();
         let emit = Rc::new(move |event: Event| {
             on(&event);
             ears.borrow_mut().push(event);
         });
-        let reply = block_on(self.session.handle(request, Call::new(1, None, emit))).map_err(|e| e.to_string())?;
+        let reply = block_on(self.session.handle(request, Call::new(1, files, emit))).map_err(|e| e.to_string())?;
         Ok((reply, heard.borrow().clone()))
     }
 
@@ -88,6 +100,11 @@ impl Page {
     }
 }
 
+/// A data file whose text is in the request.
+fn typed(name: &str, text: &str) -> DataFile {
+    DataFile { name: name.into(), text: Some(text.into()), ..DataFile::default() }
+}
+
 fn conversations() -> DataSource {
     let line = |question: &str, answer: &str| {
         format!(
@@ -100,7 +117,7 @@ fn conversations() -> DataSource {
         line("Who sings?", "Mira does."),
         line("Who fishes?", "Paul does."),
     ];
-    DataSource::Files { files: vec![DataFile { name: "talk.jsonl".into(), text: text.concat(), columns: None }] }
+    DataSource::Files { files: vec![typed("talk.jsonl", &text.concat())] }
 }
 
 fn recipe(more: &[(&str, f64)]) -> Settings {
@@ -415,8 +432,7 @@ fn what_is_wrong_is_said() {
     assert!(page.fault(Request::Pause).contains("no run goes on"));
     page.open();
     assert!(page.fault(Request::Estimate { recipe: recipe(&[]), samples: None }).contains("no data is chosen"));
-    let broken =
-        DataSource::Files { files: vec![DataFile { name: "a.jsonl".into(), text: "{\"text\": \"a\"}\n{\"text\"".into(), columns: None }] };
+    let broken = DataSource::Files { files: vec![typed("a.jsonl", "{\"text\": \"a\"}\n{\"text\"")] };
     let fault = page.fault(prepare(broken));
     assert!(fault.contains("a.jsonl, line 2"), "{fault}");
     assert!(page.fault(prepare(DataSource::Example { name: "../village".into() })).contains("no such example"));

@@ -37,14 +37,21 @@ pub enum DataSource {
     },
 }
 
-/// A dataset file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// A dataset file: its text, or the path of a file that travels beside the request.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(TS))]
 pub struct DataFile {
     /// Its name; the ending says how it is read.
     pub name: String,
-    /// What it holds.
-    pub text: String,
+    /// What it holds, where that was typed or pasted.
+    #[serde(default)]
+    #[cfg_attr(test, ts(optional = nullable))]
+    pub text: Option<String>,
+    /// Where there is no text: the path of the file among those beside the request. It is read a piece at a time, and packed files are unpacked. What is prepared
+    /// is known by this path, so another content has another one.
+    #[serde(default)]
+    #[cfg_attr(test, ts(optional = nullable))]
+    pub file: Option<String>,
     /// Which of its columns are learned; without it its first record says.
     #[serde(default)]
     #[cfg_attr(test, ts(optional = nullable))]

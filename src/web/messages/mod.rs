@@ -61,12 +61,12 @@ pub enum Request {
     Repair,
     /// The datasets that come with the page.
     Examples,
-    /// The names of a file's columns, by its first record; none for plain text.
+    /// The names of a file's columns, by its first record; none for plain text. A file without a text travels beside the request.
     Columns {
         /// The file.
         file: DataFile,
     },
-    /// Reads and tokenises data for the open base, and shows some of it.
+    /// Reads and tokenises data for the open base, and shows some of it. Files without a text travel beside the request; the worker reads them as often as it needs.
     Prepare {
         /// What is trained on.
         data: DataSource,
@@ -174,7 +174,7 @@ pub enum Request {
         /// The text.
         text: String,
     },
-    /// How well a model predicts data.
+    /// How well a model predicts data. Files without a text travel beside the request.
     Evaluate {
         /// Which model: the base or the tuned one.
         which: Which,

@@ -65,7 +65,7 @@ impl Session {
         let (base, shown) = call.unless_cancelled("opening the base", judge(name, source, directory, call)).await?;
         let shown = Base { village: self.is_village(&base).await, ..shown };
         *self.base.borrow_mut() = Some(Rc::new(base));
-        self.prepared.borrow_mut().take();
+        self.forget_data();
         self.forget_talkers();
         Ok(shown)
     }

@@ -2,20 +2,16 @@
 
 use std::rc::Rc;
 
-use async_trait::async_trait;
-
-use super::super::messages::{Columns, DataSource, Example, Exchange, Preview, PreviewAnswer, PreviewSample, PreviewToken, Settings};
-use super::{Session, columns, settings};
+use super::super::messages::{Example, Exchange, Preview, PreviewAnswer, PreviewSample, PreviewToken, SettingValue, Settings, Unit};
+use super::given::{DEMO, DataFiles, GivenData};
+use super::{Boxed, Call, Session, begun, settings, tokens};
 use crate::config::Recipe;
-use crate::data::{Encoding, Feedback, IGNORE, Prepared, Record, Sample, Tokenizer, read_records};
+use crate::data::{Encoding, Feedback, IGNORE, PrepareProgress, Prepared, Record, Sample, Tokenizer, read_records};
 use crate::error::{Error, Result};
-use crate::platform::{Directory, MemoryDirectory};
-use crate::workflow::Places;
+use crate::workflow::Model;
 
-/// Folder of the example datasets among the page's files.
-const DEMO: &str = "demo";
-/// The file that says how datasets with columns of their own are read.
-const REGISTRY: &str = "dataset_info.json";
+/// What is told while data is read.
+pub(super) const READING: &str = "Reading the data";
 
 /// (name, description, evaluation dataset).
 const EXAMPLES: [(&str, &str, Option<&str>); 3] = [
@@ -29,37 +25,15 @@ const ASKED: usize = 3;
 
 /// Prepared samples and their source.
 pub(super) struct PreparedData {
-    pub(super) data: DataSource,
-    pub(super) evaluation: Option<DataSource>,
+    pub(super) given: GivenData,
     /// The settings that affect the samples, as a cache key.
     key: String,
+    /// The model that a run with these settings begins with.
+    pub(super) model: Model,
     pub(super) prepared: Rc<Prepared>,
     /// Tokens of the longest sample before it is cut.
     needs: usize,
     notices: Vec<String>,
-}
-
-/// Dataset files in memory, and their names in a recipe.
-pub(super) struct DataFiles {
-    files: MemoryDirectory,
-    names: Vec<String>,
-    eval_names: Vec<String>,
-}
-
-impl DataFiles {
-    /// The files to learn from.
-    pub(super) fn names(&self) -> &[String] {
-        &self.names
-    }
-
-    /// The recipe entries that refer to these files.
-    pub(super) fn places(&self) -> Vec<(&'static str, String)> {
-        let mut places = vec![("dataset_dir", ".".to_string()), ("dataset", self.names.join(","))];
-        if !self.eval_names.is_empty() {
-            places.push(("eval_dataset", self.eval_names.join(",")));
-        }
-        places
-    }
 }
 
 impl Session {
@@ -84,105 +58,69 @@ impl Session {
         Ok(list)
     }
 
-    /// Reads data into memory under names that are valid in a recipe.
-    pub(super) async fn data_files(&self, data: &DataSource, evaluation: Option<&DataSource>) -> Result<DataFiles> {
-        let mut all = DataFiles { files: MemoryDirectory::new("data"), names: Vec::new(), eval_names: Vec::new() };
-        let mut mapped = serde_json::Map::new();
-        for (source, evaluated) in [(Some(data), false), (evaluation, true)] {
-            let files: Vec<(String, Vec<u8>, Option<&Columns>)> = match source {
-                None => Vec::new(),
-                Some(DataSource::Example { name }) => {
-                    let file = format!("{name}.jsonl");
-                    if !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-                        return Err(Error::dataset(name, "the page has no such example"));
-                    }
-                    let bytes = self.assets.read(&format!("{DEMO}/{file}")).await?;
-                    vec![(file, bytes, None)]
-                }
-                Some(DataSource::Files { files }) => {
-                    files.iter().map(|f| (f.name.clone(), f.text.clone().into_bytes(), f.columns.as_ref())).collect()
-                }
-            };
-            for (name, bytes, columns) in files {
-                // In a recipe a comma separates names, and a slash separates folders.
-                let mut plain = name.replace([',', '/', '\\'], "_");
-                if !plain.contains('.') {
-                    plain.push_str(".txt");
-                }
-                while all.files.size(&plain).await?.is_some() {
-                    plain.insert(0, '_');
-                }
-                all.files = all.files.with(&plain, bytes);
-                if let Some(columns) = columns {
-                    mapped.insert(plain.clone(), columns::entry(&plain, columns));
-                }
-                if evaluated { all.eval_names.push(plain) } else { all.names.push(plain) }
+    /// Tokenises data for the base, or returns the cached result if data and settings are the same. These are the session's data from then on; without
+    /// data, those that are. One preparation goes on at a time: who wants the same waits for it.
+    fn tokenised<'a>(&'a self, given: Option<&'a GivenData>, settings: &'a Settings, call: &'a Call) -> Boxed<'a, Rc<PreparedData>> {
+        Box::pin(async move {
+            let _inside = self.preparing.enter().await;
+            // Looked up only now: what was chosen while this waited counts.
+            let present = self.given.borrow().clone();
+            let given = given.or(present.as_ref()).ok_or_else(|| Error::out_of_turn("no data is chosen yet; prepare some first"))?;
+            let base = self.base()?;
+            let files = self.data_files(given).await?;
+            let recipe = recipe_for(settings, &base.reference(), &files)?;
+            let key = key(&recipe);
+            if let Some(known) = self.prepared.borrow().as_ref()
+                && known.key == key
+                && known.given.is(given)
+            {
+                return Ok(known.clone());
             }
-        }
-        if !mapped.is_empty() {
-            all.files = all.files.with(REGISTRY, serde_json::Value::Object(mapped).to_string().into_bytes());
-        }
-        if all.names.is_empty() {
-            return Err(Error::dataset("data", "nothing was given to learn from"));
-        }
-        Ok(all)
+            // The tokens of two large data sets at once are too many.
+            self.prepared.borrow_mut().take();
+            let model = self.begun(&base, &recipe).await?;
+            call.reading(&files, PrepareProgress { share: 0.0, records: 0, tokens: 0 })?;
+            let prepared = Rc::new(model.prepare_watched(&recipe, &files, &mut |at| call.reading(&files, at)).await?);
+            if recipe.tokenized_path.is_some() {
+                self.forget_oldest_tokens().await?;
+            }
+            let notices = [model.remarks.clone(), prepared.train.notices.clone(), recipe.notices.clone()].concat();
+            let needs = match prepared.train.truncated {
+                0 => longest(&prepared),
+                _ => prepared.train.needs.min(model.config().max_position_embeddings),
+            };
+            if !self.base.borrow().as_ref().is_some_and(|open| Rc::ptr_eq(open, &base)) {
+                return Err(Error::Interrupted { reason: "another base was opened while the data was read".into() });
+            }
+            let prepared = Rc::new(PreparedData { given: given.clone(), key, model, prepared, needs, notices });
+            *self.prepared.borrow_mut() = Some(prepared.clone());
+            *self.given.borrow_mut() = Some(given.clone());
+            Ok(prepared)
+        })
     }
 
-    /// Tokenises data for the base, or returns the cached result if the settings are the same. These are the session's data from then on.
-    pub(super) async fn prepare_data(
-        &self,
-        data: &DataSource,
-        evaluation: Option<&DataSource>,
-        settings: &Settings,
-    ) -> Result<Rc<PreparedData>> {
-        let prepared = self.tokenised(data, evaluation, settings).await?;
-        *self.prepared.borrow_mut() = Some(prepared.clone());
-        Ok(prepared)
+    /// Forgets what was prepared, and the model for it: it belongs to a base that is no longer open.
+    pub(super) fn forget_data(&self) {
+        self.given.borrow_mut().take();
+        self.prepared.borrow_mut().take();
+        self.begun_model.borrow_mut().take();
     }
 
-    async fn tokenised(&self, data: &DataSource, evaluation: Option<&DataSource>, settings: &Settings) -> Result<Rc<PreparedData>> {
-        let base = self.base()?;
-        let model = base.model.clone()?;
-        let files = self.data_files(data, evaluation).await?;
-        let recipe = recipe_for(settings, &base.reference(), &files)?;
-        let key = key(&recipe);
-        if let Some(known) = self.prepared.borrow().as_ref()
-            && known.key == key
-            && known.data == *data
-            && known.evaluation.as_ref() == evaluation
-        {
-            return Ok(known.clone());
-        }
-        let prepared = Rc::new(model.prepare(&recipe, &files).await?);
-        let notices = [prepared.train.notices.clone(), recipe.notices.clone()].concat();
-        let needs = if prepared.train.truncated > 0 {
-            // Only where something is cut: the whole data is tokenised again.
-            let recipe = Recipe { cutoff_len: model.config().max_position_embeddings, ..recipe };
-            longest(&model.prepare(&recipe, &files).await?)
-        } else {
-            longest(&prepared)
-        };
-        Ok(Rc::new(PreparedData { data: data.clone(), evaluation: evaluation.cloned(), key, prepared, needs, notices }))
+    /// Tokenises data for the base: they are the session's from then on.
+    pub(super) fn prepare_data<'a>(&'a self, given: &'a GivenData, settings: &'a Settings, call: &'a Call) -> Boxed<'a, Rc<PreparedData>> {
+        self.tokenised(Some(given), settings, call)
     }
 
-    /// The data that was previewed last, prepared with these settings.
-    pub(super) async fn prepared_again(&self, settings: &Settings) -> Result<Rc<PreparedData>> {
-        let known = self.prepared.borrow().clone().ok_or_else(|| Error::out_of_turn("no data is chosen yet; prepare some first"))?;
-        let again = self.tokenised(&known.data, known.evaluation.as_ref(), settings).await?;
-        // Where other data were chosen meanwhile, that choice stays.
-        let mut present = self.prepared.borrow_mut();
-        if present.as_ref().is_some_and(|present| Rc::ptr_eq(present, &known)) {
-            *present = Some(again.clone());
-        }
-        Ok(again)
+    /// The data that was prepared last, prepared with these settings.
+    pub(super) fn prepared_again<'a>(&'a self, settings: &'a Settings, call: &'a Call) -> Boxed<'a, Rc<PreparedData>> {
+        self.tokenised(None, settings, call)
     }
 
     /// Builds the preview of prepared data.
     pub(super) fn preview(&self, data: &PreparedData, settings: &Settings, first: usize, count: usize) -> Result<Preview> {
-        let model = self.base()?.model.clone()?;
         let train = &data.prepared.train;
         let cutoff = settings::resolve(settings, &settings::nowhere()).map_or(usize::MAX, |recipe| recipe.cutoff_len);
-        let shown = train.samples.iter().skip(first).take(count).map(|sample| show(sample, &model.tokenizer, cutoff));
+        let shown = train.samples.iter().skip(first).take(count).map(|sample| show(sample, &data.model.tokenizer, cutoff));
         Ok(Preview {
             records: train.records,
             samples: train.samples.len(),
@@ -199,45 +137,28 @@ impl Session {
     }
 }
 
-/// The recipe for data in memory. Evaluation without evaluation data is switched off instead of being an error, since the page has
+/// The recipe for data of the page. Evaluation without evaluation data is switched off instead of being an error, since the page has
 /// settings before it has data.
 pub(super) fn recipe_for(settings: &Settings, base: &str, files: &DataFiles) -> Result<Recipe> {
     let mut places = vec![("model_name_or_path", base.to_string()), ("output_dir", "run".into()), ("overwrite_output_dir", "true".into())];
     places.extend(files.places());
-    let held_out = settings.get("val_size").is_some_and(|v| *v != super::super::messages::SettingValue::Number(0.0));
-    if files.eval_names.is_empty() && !held_out {
+    let held_out = settings.get("val_size").is_some_and(|v| *v != SettingValue::Number(0.0));
+    // Tokens are found by the content of whole files, of which `max_samples` wants to read no more than it must.
+    if files.bytes() >= tokens::LARGE && !settings.contains_key("max_samples") {
+        places.push(("tokenized_path", tokens::TOKENS.into()));
+    }
+    if files.eval_names().is_empty() && !held_out {
         places.extend([("eval_strategy", "no".to_string()), ("do_eval", "false".into())]);
     }
     settings::resolve(settings, &places)
 }
 
-/// What a recipe of the page names: dataset files in memory, and stored adapters by their ids.
-pub(super) struct PagePlaces<'a> {
-    pub(super) session: &'a Session,
-    pub(super) files: &'a DataFiles,
-}
-
-#[async_trait(?Send)]
-impl Places for PagePlaces<'_> {
-    /// The session opens the model and checkpoints itself, so only adapters are asked for here.
-    async fn directory(&self, name: &str) -> Result<Rc<dyn Directory>> {
-        self.session.kept_model(name).await
-    }
-
-    fn dataset(&self, path: &str) -> Result<(Box<dyn Directory>, String)> {
-        self.files.dataset(path)
-    }
-}
-
-#[async_trait(?Send)]
-impl Places for DataFiles {
-    /// Always fails: data names no directory.
-    async fn directory(&self, name: &str) -> Result<Rc<dyn Directory>> {
-        Err(Error::file(name, "a browser has no paths; choose the run from the list"))
-    }
-
-    fn dataset(&self, path: &str) -> Result<(Box<dyn Directory>, String)> {
-        Ok((Box::new(self.files.clone()), path.to_string()))
+impl Call {
+    /// Reports how much of the data was read; an error once the request is cancelled.
+    pub(super) fn reading(&self, files: &DataFiles, at: PrepareProgress) -> Result<()> {
+        let total = files.bytes();
+        self.progress(READING, (at.share * total as f64) as u64, Some(total), Unit::Bytes);
+        if self.is_cancelled() { Err(Error::Interrupted { reason: "reading the data was cancelled".into() }) } else { Ok(()) }
     }
 }
 
@@ -257,8 +178,9 @@ fn exchange(record: &Record) -> Option<Exchange> {
 fn key(recipe: &Recipe) -> String {
     let encoding = Encoding::training(recipe);
     let template = (&recipe.template, &recipe.tool_format, &recipe.default_system, recipe.enable_thinking, recipe.preserve_thinking);
-    let eval = (!recipe.eval_dataset.is_empty(), recipe.val_size, recipe.do_eval, recipe.seed);
-    format!("{encoding:?} {template:?} {eval:?} {:?} {:?} {:?}", recipe.on_bad_record, recipe.max_samples, recipe.dataset)
+    let eval = (&recipe.eval_dataset, recipe.val_size, recipe.do_train, recipe.do_eval, recipe.eval_on_each_dataset, recipe.seed);
+    let read = (&recipe.dataset, recipe.max_samples, recipe.on_bad_record, recipe.mix_strategy, &recipe.interleave_probs);
+    format!("{encoding:?} {template:?} {eval:?} {read:?} {:?}", begun::key(recipe))
 }
 
 fn show(sample: &Sample, tokenizer: &Tokenizer, cutoff: usize) -> Result<PreviewSample> {

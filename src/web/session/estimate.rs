@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use super::super::messages::{Estimate, EstimateMemory, Samples, SettingValue, Settings, Suggestion};
-use super::data::PagePlaces;
-use super::{Session, data};
+use super::given::PagePlaces;
+use super::{Boxed, Call, Session, data};
 use crate::bench;
 use crate::config::{FinetuningType, Recipe};
 use crate::error::{Error, Result};
@@ -15,50 +15,52 @@ use crate::workflow::Run;
 
 impl Session {
     /// Estimates a run of the prepared data with these settings, which answers `samples` on the way.
-    pub(super) async fn estimate(&self, settings: &Settings, samples: Option<&Samples>) -> Result<Estimate> {
-        let base = self.base()?;
-        let model = base.model.clone()?;
-        let prepared = self.prepared_again(settings).await?;
-        let files = self.data_files(&prepared.data, prepared.evaluation.as_ref()).await?;
-        let recipe = data::recipe_for(settings, &base.reference(), &files)?;
-        let gpu = self.gpu().await?;
-        let profile = gpu.profile();
-        let run = Run::with(model, prepared.prepared.clone(), recipe, &PagePlaces { session: self, files: &files }).await?;
-        let planned = run.plan(profile).await?;
-        let (recipe, loader, memory) = (&run.input.recipe, &planned.loader, &planned.memory);
-        let obstacle = match memory.check(profile, Some(planned.plan_options())) {
-            Err(error @ Error::TooLittleMemory { .. }) => Some(error.to_string()),
-            other => other.map(|()| None)?,
-        };
-        let parameters = run.model.parameters();
-        let (_, trainable) = planned.finetuning.count();
-        let suggestions = memory.remedies(Some(planned.plan_options()));
-        let snapshots = recipe.save_total_limit.unwrap_or(1).max(1) as u64 + 1;
-        let tokens = prepared.prepared.train.samples.iter().map(|s| s.ids.len() as u64).sum::<u64>();
-        let epochs = loader.epoch_after(loader.total_steps());
-        let flops = flops_per_token(recipe, planned.checkpointing(), parameters, trainable) * tokens as f64 * epochs;
-        let answers = samples.map_or(0, |samples| samples.answers(loader.total_steps()));
-        let answer_flops = samples.map_or(0.0, |samples| answers as f64 * samples.max_new_tokens as f64 * 2.0 * parameters as f64);
-        let answer_speed = self.kept_speed(&self.answer_speed, &format!("{}{ANSWERING}", profile.name)).await;
-        Ok(Estimate {
-            trainable,
-            parameters,
-            memory: EstimateMemory::from(memory),
-            available: profile.usable_memory(),
-            fits: obstacle.is_none(),
-            suggestions: if obstacle.is_some() {
-                suggestions.iter().map(|r| suggestion(r, recipe, settings)).collect()
-            } else {
-                Vec::new()
-            },
-            obstacle,
-            steps: loader.total_steps(),
-            // A snapshot holds the weights and both Adam moments; the result holds the weights.
-            storage_bytes: 4 * trainable * (3 * snapshots + 1),
-            answers,
-            answer_seconds: answer_speed.map(|speed| answer_flops / speed),
-            seconds: self.speed_of(&profile.name).await.map(|speed| flops / speed),
-            notices: [&recipe.notices[..], &planned.notices].concat(),
+    pub(super) fn estimate<'a>(&'a self, settings: &'a Settings, samples: Option<&'a Samples>, call: &'a Call) -> Boxed<'a, Estimate> {
+        Box::pin(async move {
+            let base = self.base()?;
+            let prepared = self.prepared_again(settings, call).await?;
+            let files = self.data_files(&prepared.given).await?;
+            let recipe = data::recipe_for(settings, &base.reference(), &files)?;
+            let gpu = self.gpu().await?;
+            let profile = gpu.profile();
+            let run =
+                Run::with(prepared.model.clone(), prepared.prepared.clone(), recipe, &PagePlaces { session: self, files: &files }).await?;
+            let planned = run.plan(profile).await?;
+            let (recipe, loader, memory) = (&run.input.recipe, &planned.loader, &planned.memory);
+            let obstacle = match memory.check(profile, Some(planned.plan_options())) {
+                Err(error @ Error::TooLittleMemory { .. }) => Some(error.to_string()),
+                other => other.map(|()| None)?,
+            };
+            let parameters = run.model.parameters();
+            let (_, trainable) = planned.finetuning.count();
+            let suggestions = memory.remedies(Some(planned.plan_options()));
+            let snapshots = recipe.save_total_limit.unwrap_or(1).max(1) as u64 + 1;
+            let tokens = prepared.prepared.train.samples.iter().map(|s| s.ids.len() as u64).sum::<u64>();
+            let epochs = loader.epoch_after(loader.total_steps());
+            let flops = flops_per_token(recipe, planned.checkpointing(), parameters, trainable) * tokens as f64 * epochs;
+            let answers = samples.map_or(0, |samples| samples.answers(loader.total_steps()));
+            let answer_flops = samples.map_or(0.0, |samples| answers as f64 * samples.max_new_tokens as f64 * 2.0 * parameters as f64);
+            let answer_speed = self.kept_speed(&self.answer_speed, &format!("{}{ANSWERING}", profile.name)).await;
+            Ok(Estimate {
+                trainable,
+                parameters,
+                memory: EstimateMemory::from(memory),
+                available: profile.usable_memory(),
+                fits: obstacle.is_none(),
+                suggestions: if obstacle.is_some() {
+                    suggestions.iter().map(|r| suggestion(r, recipe, settings)).collect()
+                } else {
+                    Vec::new()
+                },
+                obstacle,
+                steps: loader.total_steps(),
+                // A snapshot holds the weights and both Adam moments; the result holds the weights.
+                storage_bytes: 4 * trainable * (3 * snapshots + 1),
+                answers,
+                answer_seconds: answer_speed.map(|speed| answer_flops / speed),
+                seconds: self.speed_of(&profile.name).await.map(|speed| flops / speed),
+                notices: [&recipe.notices[..], &planned.notices].concat(),
+            })
         })
     }
 }

@@ -68,7 +68,7 @@ impl Session {
     pub(super) async fn repair(&self, call: &Call) -> Result<Repaired> {
         let base = self.base()?;
         let about = about(format!("{}, repaired", base.name), RunMethod::Repair, base.name.clone(), base.source.clone());
-        let claim = self.keep(&about, None).await?;
+        let claim = self.keep(&about, None, call).await?;
         let parent = self.kept(&claim.id)?;
         let options = Options { gpu: self.gpu().await.ok(), ..Options::default() };
         let mut progress = |at: crate::validate::Progress<'_>| call.progress(at.what, at.done, Some(at.total), Unit::Bytes);
@@ -121,7 +121,7 @@ impl Session {
         what: &str,
         write: impl AsyncFnOnce(&dyn OutputDirectory) -> Result<()>,
     ) -> Result<String> {
-        let claim = self.keep(&about, None).await?;
+        let claim = self.keep(&about, None, call).await?;
         let folder = self.kept(&claim.id)?;
         let new = NewDirectory::begin(&*folder, OUT).await?;
         let written = call.unless_cancelled(what, write(&*new.directory())).await;

@@ -2,13 +2,14 @@
 //! `out/`, which holds the same files as that of a native run. Writing or deleting an item requires its lock.
 
 use std::any::Any;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::messages::{BaseSource, DataSource, EvalLine, Run, RunLog, RunMethod, SampleLine, Samples, Settings, StoredFile};
-use super::Session;
+use super::super::messages::{BaseSource, DataSource, EvalLine, Run, RunLog, RunMethod, SampleLine, Samples, Settings, StoredFile, Unit};
+use super::given::GivenData;
+use super::{Boxed, Call, Session};
 use crate::error::{Error, Result};
 use crate::platform::{Directory, Entry, OutputDirectory, as_directory, write_json};
 use crate::train::{LogEntry, newest_checkpoint};
@@ -16,6 +17,10 @@ use crate::train::{LogEntry, newest_checkpoint};
 pub(super) const KEPT: &str = "kept";
 const ABOUT: &str = "about.json";
 const DATA: &str = "data.json";
+/// The files that the data was given as.
+const DATA_FILES: &str = "data";
+/// Bytes copied per chunk.
+const PIECE: u64 = 4 << 20;
 /// The output directory.
 pub(super) const OUT: &str = "out";
 const LOG: &str = "trainer_log.jsonl";
@@ -67,11 +72,11 @@ fn lock_name(id: &str) -> String {
     format!(".{id}.lock")
 }
 
-/// The data of a run, stored so that the run can be resumed after a reload.
+/// The data of a run, stored so that the run can be resumed after a reload. Files without a text lie in the folder [`DATA_FILES`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct KeptData {
-    pub(super) data: DataSource,
-    pub(super) evaluation: Option<DataSource>,
+struct KeptData {
+    data: DataSource,
+    evaluation: Option<DataSource>,
 }
 
 /// Milliseconds since 1970.
@@ -96,23 +101,59 @@ impl Session {
     }
 
     /// Creates a new stored item.
-    pub(super) async fn keep(&self, about: &About, data: Option<&KeptData>) -> Result<Claim> {
-        let word = serde_json::to_value(about.method).ok().and_then(|v| v.as_str().map(str::to_string)).unwrap_or_default();
-        let mut id = format!("{word}-{}", about.created);
-        // Another tab may create one in the same millisecond.
-        let claim = loop {
-            if let Some(claim) = self.try_claim(&id).await?
-                && self.kept(&id)?.size(ABOUT).await?.is_none()
-            {
-                break claim;
+    pub(super) fn keep<'a>(&'a self, about: &'a About, data: Option<&'a GivenData>, call: &'a Call) -> Boxed<'a, Claim> {
+        Box::pin(async move {
+            let word = serde_json::to_value(about.method).ok().and_then(|v| v.as_str().map(str::to_string)).unwrap_or_default();
+            let mut id = format!("{word}-{}", about.created);
+            // Another tab may create one in the same millisecond.
+            let claim = loop {
+                if let Some(claim) = self.try_claim(&id).await?
+                    && self.kept(&id)?.size(ABOUT).await?.is_none()
+                {
+                    break claim;
+                }
+                id.push_str("-2");
+            };
+            let kept = async {
+                if let Some(data) = data {
+                    self.keep_data(&id, data, call).await?;
+                }
+                self.write_about(&id, about).await
+            };
+            match call.unless_cancelled("keeping the data", kept).await {
+                Ok(()) => Ok(claim),
+                Err(error) => {
+                    self.discard(claim).await?;
+                    Err(error)
+                }
             }
-            id.push_str("-2");
-        };
-        if let Some(data) = data {
-            write_json(&*self.kept(&id)?, DATA, data).await?;
+        })
+    }
+
+    /// Stores the data of a run, its files copied a piece at a time.
+    async fn keep_data(&self, id: &str, given: &GivenData, call: &Call) -> Result<()> {
+        let folder = self.kept(id)?;
+        let mut kept = KeptData { data: given.data.clone(), evaluation: given.evaluation.clone() };
+        let mut copied: BTreeMap<String, String> = BTreeMap::new();
+        let sources = std::iter::once(&mut kept.data).chain(&mut kept.evaluation);
+        let files = sources.flat_map(|source| match source {
+            DataSource::Files { files } => files.as_mut_slice(),
+            DataSource::Example { .. } => &mut [],
+        });
+        for file in files.filter(|file| file.text.is_none()) {
+            let (Some(path), Some(from)) = (&file.file, &given.files) else { continue };
+            let name = match copied.get(path) {
+                Some(name) => name.clone(),
+                None => {
+                    let name = format!("{}-{}", copied.len(), folder_name(&file.name));
+                    copy_file(&**from, path, &*folder.subdirectory(DATA_FILES), &name, call).await?;
+                    copied.insert(path.clone(), name.clone());
+                    name
+                }
+            };
+            file.file = Some(name);
         }
-        self.write_about(&id, about).await?;
-        Ok(claim)
+        write_json(&*folder, DATA, &kept).await
     }
 
     /// Claims a stored item for writing or deleting.
@@ -188,9 +229,12 @@ impl Session {
         write_json(&*self.kept(id)?, ANSWERS, &answers).await
     }
 
-    pub(super) async fn kept_data(&self, id: &str) -> Result<KeptData> {
-        let bytes = self.kept(id)?.read(DATA).await?;
-        serde_json::from_slice(&bytes).map_err(|e| Error::line(format!("{id}/{DATA}"), e.line(), e.to_string()))
+    pub(super) async fn kept_data(&self, id: &str) -> Result<GivenData> {
+        let folder = self.kept(id)?;
+        let bytes = folder.read(DATA).await?;
+        let KeptData { data, evaluation } =
+            serde_json::from_slice(&bytes).map_err(|e| Error::line(format!("{id}/{DATA}"), e.line(), e.to_string()))?;
+        Ok(GivenData { data, evaluation, files: Some(Rc::from(as_directory(folder.subdirectory(DATA_FILES)))) })
     }
 
     pub(super) async fn kept_name(&self, id: &str) -> Result<String> {
@@ -353,7 +397,7 @@ impl Session {
         }
         if self.base.borrow().as_ref().is_some_and(|base| base.source == BaseSource::Run { id: id.into() }) {
             self.base.borrow_mut().take();
-            self.prepared.borrow_mut().take();
+            self.forget_data();
         }
         self.forget_talkers();
         self.store.subdirectory(KEPT).remove(id).await
@@ -377,6 +421,18 @@ impl Session {
         };
         Ok(entries.map(file).collect())
     }
+}
+
+/// Copies a file in pieces.
+async fn copy_file(from: &dyn Directory, path: &str, to: &dyn OutputDirectory, name: &str, call: &Call) -> Result<()> {
+    let size = from.size(path).await?.ok_or_else(|| Error::file(path, "there is no such file"))?;
+    let mut file = to.create(name).await?;
+    for first in (0..size).step_by(PIECE as usize) {
+        let last = (first + PIECE).min(size);
+        file.write(&from.read_range(path, first..last).await?).await?;
+        call.progress("Keeping the data in this browser", last, Some(size), Unit::Bytes);
+    }
+    file.finish().await
 }
 
 /// Whether a file of a result belongs to what is taken home: snapshots and the optimiser's state do not.

@@ -5,12 +5,15 @@
 
 mod adapted;
 mod base;
+mod begun;
 mod cancel;
 mod columns;
 mod data;
 mod delta;
 mod estimate;
 mod evaluate;
+mod gate;
+mod given;
 mod home;
 mod keep;
 mod kept;
@@ -20,17 +23,22 @@ mod settings;
 mod speed;
 mod steer;
 mod talk;
+mod tokens;
 mod train;
 mod watch;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::rc::Rc;
 
 use adapted::AdaptedModel;
 use base::OpenBase;
+use begun::BegunModel;
 use cancel::Cancelled;
 use data::PreparedData;
+use gate::Gate;
+use given::GivenData;
 use steer::Steering;
 use talk::Talkers;
 
@@ -43,6 +51,10 @@ use crate::platform::{Directory, OutputDirectory, write_json};
 
 /// The file of measured tunings.
 const TUNINGS: &str = "tunings.json";
+
+/// Work on the heap, so that the future of all requests, and the stack that polls it, do not grow with each: in a debug build a request within a run is
+/// deep enough already.
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + 'a>>;
 
 /// Receives the events of a request.
 pub type Emit = Rc<dyn Fn(Event)>;
@@ -77,7 +89,11 @@ pub struct Session {
     gpu: RefCell<Option<Rc<Gpu>>>,
     embedded: RefCell<Option<Rc<dyn Directory>>>,
     base: RefCell<Option<Rc<OpenBase>>>,
+    begun_model: RefCell<Option<BegunModel>>,
+    /// The data that was prepared last; its tokens are in `prepared` unless they were given up for others.
+    given: RefCell<Option<GivenData>>,
     prepared: RefCell<Option<Rc<PreparedData>>>,
+    preparing: Gate,
     /// The run in progress; several, if they take their steps in turn.
     running: RefCell<Vec<Rc<Steering>>>,
     /// The stored run that `chat`, `losses`, `deltas` and `merge` use.
@@ -106,7 +122,10 @@ impl Session {
             gpu: RefCell::default(),
             embedded: RefCell::default(),
             base: RefCell::default(),
+            begun_model: RefCell::default(),
+            given: RefCell::default(),
             prepared: RefCell::default(),
+            preparing: Gate::default(),
             running: RefCell::default(),
             tuned: RefCell::default(),
             adapted: RefCell::default(),
@@ -160,13 +179,17 @@ impl Session {
             Request::Validate => Reply::Report(Box::new(self.validate_base(call).await?)),
             Request::Repair => Reply::Repaired(Box::new(self.repair(call).await?)),
             Request::Examples => Reply::Examples(self.examples().await?),
-            Request::Columns { file } => Reply::Columns(columns::names(&file)?),
+            Request::Columns { file } => Reply::Columns(self.column_names(&file, call.files.clone()).await?),
             Request::Prepare { data, evaluation, recipe, first, count } => {
-                let work = self.prepare_data(&data, evaluation.as_ref(), &recipe);
+                let given = GivenData { data, evaluation, files: call.files.clone() };
+                let work = self.prepare_data(&given, &recipe, call);
                 let prepared = call.unless_cancelled("reading the data", work).await?;
                 Reply::Preview(self.preview(&prepared, &recipe, first, count)?)
             }
-            Request::Estimate { recipe, samples } => Reply::Estimate(self.estimate(&recipe, samples.as_ref()).await?),
+            Request::Estimate { recipe, samples } => {
+                let work = self.estimate(&recipe, samples.as_ref(), call);
+                Reply::Estimate(call.unless_cancelled("the estimate", work).await?)
+            }
             Request::Measure => {
                 self.measure_speed().await?;
                 Reply::Nothing

@@ -6,7 +6,7 @@ use super::super::messages::{ReadRecipe, RecipeKey, SettingValue, Settings};
 use crate::config::keys::{Support, USING_GROUP, keys};
 use crate::config::value::Value;
 use crate::config::{Recipe, read_keys};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// The file name that messages use for a recipe of the page.
 const NAME: &str = "recipe.yaml";
@@ -15,7 +15,7 @@ const NAME: &str = "recipe.yaml";
 const ADAPTER: &str = "adapter_name_or_path";
 
 /// Keys that hold paths. The page does not offer them: the worker sets them itself.
-const PLACES: [&str; 10] = [
+const PLACES: [&str; 11] = [
     "model_name_or_path",
     "model_revision",
     ADAPTER,
@@ -23,19 +23,15 @@ const PLACES: [&str; 10] = [
     "dataset",
     "eval_dataset",
     "dataset_dir",
+    "tokenized_path",
     "output_dir",
     "resume_from_checkpoint",
     "overwrite_output_dir",
 ];
 
-/// Keys that change the model before a run; the page's base stays as it is.
-const PROGRAM_ONLY: [&str; 4] = ["train_from_scratch", "resize_vocab", "add_tokens", "add_special_tokens"];
-
 /// Every key that has an effect on training, with its help text.
 pub(super) fn recipe_keys() -> Vec<RecipeKey> {
-    let used = keys().filter(|key| {
-        key.support == Support::Used && key.group != USING_GROUP && !PLACES.contains(&key.name) && !PROGRAM_ONLY.contains(&key.name)
-    });
+    let used = keys().filter(|key| key.support == Support::Used && key.group != USING_GROUP && !PLACES.contains(&key.name));
     let describe = |key: &crate::config::keys::Key| RecipeKey {
         name: key.name.into(),
         group: key.group.into(),
@@ -52,9 +48,6 @@ pub(super) fn recipe_keys() -> Vec<RecipeKey> {
 /// As [`read_keys`].
 pub(super) fn read(yaml: &str) -> Result<ReadRecipe> {
     let (given, mut notes) = read_keys(NAME, yaml)?;
-    if let Some((name, _)) = given.iter().find(|(name, value)| PROGRAM_ONLY.contains(&name.as_str()) && !value.is_off()) {
-        return Err(Error::recipe(name, "this changes the model before the run, which `rootstock train` does and the page does not"));
-    }
     let (places, others): (Vec<_>, Vec<_>) = given.into_iter().partition(|(name, _)| PLACES.contains(&name.as_str()));
     if !places.is_empty() {
         let names: Vec<String> = places.into_iter().map(|(name, _)| name).collect();

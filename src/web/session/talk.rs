@@ -8,6 +8,7 @@ use futures_channel::oneshot;
 
 use super::super::messages::{Answered, BaseSource, ChatMessage, Event, Run, Sampling, TokenLoss, Unit, Which};
 use super::adapted::AdaptedModel;
+use super::begun::began_with;
 use super::steer::Question;
 use super::{Call, Session};
 use crate::adapter::is_adapter;
@@ -62,14 +63,17 @@ impl Session {
             (Which::Base, Some(id)) => {
                 let about = self.about(&id).await?;
                 let open = self.base.borrow().clone();
-                match open.filter(|open| open.source == about.base) {
-                    Some(open) => Ok(open.directory.clone()),
-                    None if matches!(about.base, BaseSource::Files { .. }) => Err(Error::file(
-                        &about.base_name,
-                        "the run was trained on this folder, which is not kept here: choose it again as the base",
-                    )),
-                    None => self.base_directory(&about.base, call).await,
-                }
+                let directory = match open.filter(|open| open.source == about.base) {
+                    Some(open) => open.directory.clone(),
+                    None if matches!(about.base, BaseSource::Files { .. }) => {
+                        return Err(Error::file(
+                            &about.base_name,
+                            "the run was trained on this folder, which is not kept here: choose it again as the base",
+                        ));
+                    }
+                    None => self.base_directory(&about.base, call).await?,
+                };
+                began_with(directory, &about.recipe).await
             }
         }
     }

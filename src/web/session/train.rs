@@ -7,11 +7,13 @@ use web_time::Instant;
 
 use super::super::messages::{self, DataSource, Ended, Event, RunMethod, Samples, SettingValue, Settings, Unit};
 use super::base::OpenBase;
-use super::data::PagePlaces;
-use super::kept::{About, Claim, KeptData, now};
+use super::begun::began_with;
+use super::data::{PreparedData, READING};
+use super::given::{GivenData, PagePlaces};
+use super::kept::{About, Claim, now};
 use super::steer::{Steering, Turn};
 use super::watch::Watch;
-use super::{Call, Session, data};
+use super::{Boxed, Call, Session, data};
 use crate::config::{FinetuningType, Resume};
 use crate::data::Loader;
 use crate::error::{Error, Result};
@@ -22,6 +24,8 @@ use crate::workflow::{Model, Run};
 
 /// What is told while kernels are compiled.
 const COMPILING: &str = "Compiling kernels for this device";
+/// What is cancelled where a run is given up before its first step.
+const READ: &str = "reading the data";
 /// How many lost devices a run survives before it fails.
 const LOST_DEVICES: usize = 3;
 
@@ -30,11 +34,11 @@ impl Session {
     pub(super) async fn train_new(self: &Rc<Self>, settings: Settings, samples: Samples, beside: bool, call: &Call) -> Result<Ended> {
         let turn = Turn::begin(self, beside, call)?;
         let base = self.base()?;
-        call.progress("Reading the data", 0, None, Unit::Samples);
-        let known = self.prepared_again(&settings).await?;
+        call.progress(READING, 0, None, Unit::Bytes);
+        let known = call.unless_cancelled(READ, self.prepared_again(&settings, call)).await?;
         turn.check()?;
-        let kept_data = KeptData { data: known.data.clone(), evaluation: known.evaluation.clone() };
-        let run = self.open_run(&base, &settings, &kept_data, None).await?;
+        let given = &known.given;
+        let run = self.open_run(&base, &settings, &known).await?;
         let method = match run.input.recipe.finetuning_type {
             FinetuningType::Full => RunMethod::Full,
             FinetuningType::Lora => RunMethod::Lora,
@@ -42,7 +46,7 @@ impl Session {
         };
         let source = if method == RunMethod::Lora { self.lasting(&base, call).await? } else { base.source.clone() };
         let about = About {
-            name: run_name(&settings, &base.name, &kept_data, method),
+            name: run_name(&settings, &base.name, &given.data, method),
             method,
             base_name: base.name.clone(),
             base: source,
@@ -51,14 +55,15 @@ impl Session {
             created: now(),
             finished: false,
             samples: Some(samples.clone()),
-            data: Some(data_name(&kept_data.data)),
+            data: Some(data_name(&given.data)),
             seconds: None,
             notes: String::new(),
         };
         // Request persistent storage now that there is data worth keeping; browsers decide silently or ask the user.
         crate::platform::storage(true).await;
         turn.check()?;
-        let claim = self.keep(&about, Some(&kept_data)).await?;
+        let claim = self.keep(&about, Some(given), call).await?;
+        turn.check()?;
         let ended = self.run_to_its_end(&claim.id, about, run, samples, &turn, call).await;
         if ended.is_err() {
             self.remove_if_empty(claim).await;
@@ -76,38 +81,62 @@ impl Session {
         // Held until the run has ended, so that another tab can neither resume nor delete it.
         let claim = self.claim(id).await?;
         self.complete(&claim).await?;
-        call.progress("Reading the data", 0, None, Unit::Samples);
-        let kept_data = self.kept_data(id).await?;
+        call.progress(READING, 0, None, Unit::Bytes);
+        let given = self.kept_data(id).await?;
         let samples = about.samples.clone().unwrap_or(Samples { every: 0, prompts: Vec::new(), max_new_tokens: 1 });
         let base = self.base_of(id, &about, call).await?;
-        let run = self.open_run(&base, &about.recipe, &kept_data, Some(&*self.kept_out(id).await?)).await?;
+        let run = call.unless_cancelled(READ, self.reopen_run(id, &base, &about.recipe, &given, &turn, call)).await?;
         turn.check()?;
         self.run_to_its_end(id, about, run, samples, &turn, call).await
     }
 
-    /// The base that a stored run was started from. Unless it trains an adapter, its newest snapshot contains the whole model.
-    pub(super) async fn base_of(&self, id: &str, about: &About, call: &Call) -> Result<Rc<OpenBase>> {
-        let open = self.base.borrow().clone();
-        if let Some(open) = open.filter(|open| open.source == about.base) {
-            return Ok(open);
-        }
-        let own_weights = about.method != RunMethod::Lora && newest_checkpoint(&*self.kept_out(id).await?).await?.is_some();
-        let directory = if own_weights { self.kept_model(id).await? } else { self.base_directory(&about.base, call).await? };
-        let model = Model::open(directory.clone()).await;
-        Ok(Rc::new(OpenBase { name: about.base_name.clone(), source: about.base.clone(), directory, model }))
+    /// The model that a stored run began with, with its base. Unless the run trains an adapter, its newest snapshot contains the whole model.
+    pub(super) fn base_of<'a>(&'a self, id: &'a str, about: &'a About, call: &'a Call) -> Boxed<'a, Rc<OpenBase>> {
+        Box::pin(async move {
+            let open = self.base.borrow().clone().filter(|open| open.source == about.base);
+            let own_weights = about.method != RunMethod::Lora && newest_checkpoint(&*self.kept_out(id).await?).await?.is_some();
+            let directory = match &open {
+                Some(open) => began_with(open.directory.clone(), &about.recipe).await?,
+                None if own_weights => self.kept_model(id).await?,
+                None => began_with(self.base_directory(&about.base, call).await?, &about.recipe).await?,
+            };
+            if let Some(open) = open.filter(|open| Rc::ptr_eq(&open.directory, &directory)) {
+                return Ok(open);
+            }
+            let model = Model::open(directory.clone()).await;
+            Ok(Rc::new(OpenBase { name: about.base_name.clone(), source: about.base.clone(), directory, model }))
+        })
     }
 
-    /// Opens a run; `resumed` is the output directory of a run to resume.
-    async fn open_run(&self, base: &OpenBase, settings: &Settings, kept: &KeptData, resumed: Option<&dyn OutputDirectory>) -> Result<Run> {
-        let mut model = base.model.clone()?;
-        let files = self.data_files(&kept.data, kept.evaluation.as_ref()).await?;
-        let mut recipe = data::recipe_for(settings, &base.reference(), &files)?;
-        let places = PagePlaces { session: self, files: &files };
-        if let Some(out) = resumed {
+    /// Opens a new run of data that is prepared.
+    fn open_run<'a>(&'a self, base: &'a OpenBase, settings: &'a Settings, known: &'a PreparedData) -> Boxed<'a, Run> {
+        Box::pin(async move {
+            let files = self.data_files(&known.given).await?;
+            let recipe = data::recipe_for(settings, &base.reference(), &files)?;
+            Run::with(known.model.clone(), known.prepared.clone(), recipe, &PagePlaces { session: self, files: &files }).await
+        })
+    }
+
+    /// Opens a stored run to go on with it.
+    fn reopen_run<'a>(
+        &'a self,
+        id: &'a str,
+        base: &'a OpenBase,
+        settings: &'a Settings,
+        given: &'a GivenData,
+        turn: &'a Turn<'a>,
+        call: &'a Call,
+    ) -> Boxed<'a, Run> {
+        Box::pin(async move {
+            let files = self.data_files(given).await?;
+            let mut recipe = data::recipe_for(settings, &base.reference(), &files)?;
             recipe.resume_from_checkpoint = Resume::Newest;
-            model = model.as_begun(&recipe, &places, out).await?;
-        }
-        Run::on(model, recipe, &places).await
+            let places = PagePlaces { session: self, files: &files };
+            let model = base.model.clone()?.as_begun(&recipe, &places, &*self.kept_out(id).await?).await?;
+            let mut watch = |at| turn.check().and_then(|()| call.reading(&files, at));
+            let prepared = model.prepare_watched(&recipe, &places, &mut watch).await?;
+            Run::with(model, Rc::new(prepared), recipe, &places).await
+        })
     }
 
     async fn run_to_its_end(
@@ -217,11 +246,11 @@ fn data_name(data: &DataSource) -> String {
 }
 
 /// A name that distinguishes a run from others in a list.
-fn run_name(settings: &Settings, base: &str, data: &KeptData, method: RunMethod) -> String {
+fn run_name(settings: &Settings, base: &str, data: &DataSource, method: RunMethod) -> String {
     if let Some(SettingValue::Text(name)) = settings.get("run_name") {
         return name.clone();
     }
-    let learnt = data_name(&data.data);
+    let learnt = data_name(data);
     let how = match method {
         RunMethod::Lora => "adapter",
         RunMethod::Freeze => "some layers",

@@ -56,11 +56,11 @@ const answers: Answers = {
     { name: "pirate", about: "The same answers in a pirate's voice.", records: 375, held_out: "pirate_held_out", asked: [{ question: "Who likes fish best?", answer: "Arr, that be Otto." }] },
     { name: "newcomers", about: "Two people who have just moved in.", records: 100, held_out: "newcomers_held_out", asked: [] },
   ],
-  columns: ({ file }) => (file.name.endsWith(".txt") ? [] : (file.text.split("\n", 1)[0] ?? "").split(",")),
+  columns: ({ file }) => (file.name.endsWith(".txt") ? [] : ((file.text ?? "").split("\n", 1)[0] ?? "").split(",")),
   prepare: ({ data, first, count, recipe }): Preview => {
-    const odd = data.kind === "files" ? data.files.find(({ text, columns }) => text.startsWith("frage,") && !columns) : undefined;
+    const odd = data.kind === "files" ? data.files.find(({ text, columns }) => text?.startsWith("frage,") && !columns) : undefined;
     if (odd) throw new Error(`${odd.name}: found the fields frage, antwort; expected instruction and output.`);
-    const wrong = data.kind === "files" ? data.files.find(({ text }) => text.includes("{broken")) : undefined;
+    const wrong = data.kind === "files" ? data.files.find(({ text }) => text?.includes("{broken")) : undefined;
     if (wrong) throw new Fault("not_json", `${wrong.name}, line 1: this is not JSON (expected a string at column 2).`, { file: wrong.name, line: 1 });
     if (asked.get("data") === "long") {
       const long = Array.from({ length: 128 }, (_, index) => ({ text: `token${index}`, trained: index > 9 }));

@@ -19,7 +19,7 @@ export interface RootstockOptions {
 
 /** What may go with a request. */
 export interface CallOptions {
-  /** The files of `open` with `source: files`, and of `adopt`. */
+  /** The files of `open` with `source: files`, of `adopt`, and of data whose files have no text. */
   files?: GivenFile[];
   /** Receives the request's events. */
   on?: (event: Event) => void;

@@ -1,5 +1,4 @@
 // What a page gives (files, text, bytes), as the worker takes it.
-import { Fault } from "./fault.js";
 import type { BaseSource, Columns, DataFile, DataSource } from "./messages.js";
 import type { GivenFile } from "./protocol.js";
 import { recognise } from "./recognise.js";
@@ -28,8 +27,8 @@ export type Data =
   | { text: string; name?: string; columns?: Columns }
   /** Records: `{instruction, output}`, `{messages: [{role, content}]}`, `{text}` and the other forms of docs/datasets.md. */
   | { records: readonly object[] }
-  /** Files of these kinds, one after the other. */
-  | { files: Iterable<File> }
+  /** Files of these kinds, one after the other, also packed (`.gz`, `.zst`). The worker reads them a piece at a time, whatever their size. */
+  | { files: Iterable<File>; columns?: Columns }
   /** An example, from `assets`. */
   | { example: string };
 
@@ -76,28 +75,40 @@ export function modelFolder(files: GivenFile[]): { name: string; files: GivenFil
   return { name, files: inside.map(({ path, file }) => ({ path: path.slice(prefix.length), file })) };
 }
 
-/** Data as a request takes it. */
-export async function dataRequest(given: Data): Promise<DataSource> {
-  if ("example" in given) return { kind: "example", name: given.example };
+/** Data as a request takes it, and the files that travel beside the request. */
+export interface DataRequest {
+  source: DataSource;
+  files: GivenFile[];
+}
+
+export function dataRequest(given: Data): DataRequest {
+  if ("example" in given) return { source: { kind: "example", name: given.example }, files: [] };
   if ("records" in given) {
     const text = given.records.map((record) => `${JSON.stringify(record)}\n`).join("");
-    return { kind: "files", files: [{ name: "records.jsonl", text }] };
+    return { source: { kind: "files", files: [{ name: "records.jsonl", text }] }, files: [] };
   }
   if ("text" in given) {
     const { text, name = `text.${recognise(text) ?? "txt"}`, columns } = given;
     const file: DataFile = columns ? { name, text, columns } : { name, text };
-    return { kind: "files", files: [file] };
+    return { source: { kind: "files", files: [file] }, files: [] };
   }
-  const files = await Promise.all(Array.from(given.files, async (file) => ({ name: file.name, text: await textOf(file) })));
-  return { kind: "files", files };
+  const { columns = null } = given;
+  const files = Array.from(given.files, besideRequest);
+  return { source: { kind: "files", files: files.map(({ path, file }) => ({ name: file.name, file: path, columns })) }, files };
 }
 
-async function textOf(file: File): Promise<string> {
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer());
-  } catch {
-    throw new Fault("dataset", `${file.name}: this is not UTF-8 text; save it as UTF-8.`, { dataset: file.name });
+const paths = new WeakMap<File, string>();
+let numbered = 0;
+
+/** A data file as it travels beside a request. Its path is the same in every request, and no other file has it: the worker knows by it what it has read. */
+export function besideRequest(file: File): GivenFile {
+  let path = paths.get(file);
+  if (path === undefined) {
+    numbered += 1;
+    path = `${numbered}/${file.name}`;
+    paths.set(file, path);
   }
+  return { path, file };
 }
 
 function fileOf(content: Bytes | string, name: string): File {

@@ -2,7 +2,7 @@
 export { Answer } from "./answer.js";
 export type { CallOptions, RootstockOptions } from "./connection.js";
 export { Fault, WorkerLost, type FaultCode } from "./fault.js";
-export { modelFolder, type Bytes, type Data, type ModelSource } from "./given.js";
+export { besideRequest, modelFolder, type Bytes, type Data, type ModelSource } from "./given.js";
 export type * from "./messages.js";
 export type { GivenFile } from "./protocol.js";
 export { recognise, type Pasted } from "./recognise.js";

@@ -76,12 +76,17 @@ export type Columns = {
   response: string | null
 };
 
-/** A dataset file. */
+/** A dataset file: its text, or the path of a file that travels beside the request. */
 export type DataFile = {
   /** Its name; the ending says how it is read. */
   name: string,
-  /** What it holds. */
-  text: string,
+  /** What it holds, where that was typed or pasted. */
+  text?: string | null,
+  /**
+ * Where there is no text: the path of the file among those beside the request. It is read a piece at a time, and packed files are unpacked. What is prepared
+ * is known by this path, so another content has another one.
+ */
+  file?: string | null,
   /** Which of its columns are learned; without it its first record says. */
   columns?: Columns | null
 };

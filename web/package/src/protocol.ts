@@ -14,7 +14,7 @@ export type ToWorker =
   | {
       id: number;
       request: Request;
-      /** The files of `open` with `source: files`, and of `adopt`. */
+      /** The files of `open` with `source: files`, of `adopt`, and of data whose files have no text. */
       files?: GivenFile[];
     }
   /** Asks for a stored file, by the path of `StoredFile`; the reply is its bytes. */

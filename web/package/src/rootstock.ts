@@ -134,13 +134,15 @@ export class Rootstock {
   }
 
   /**
-   * Reads and tokenises data for the open base; `train` learns from what was prepared last. The answer tells how many samples there are and
+   * Reads and tokenises data for the open base, files a piece at a time; `train` learns from what was prepared last. The answer tells how many samples there are and
    * shows some, token by token.
    */
   async prepare(data: Data, recipe: Settings, options: PrepareOptions = {}): Promise<Preview> {
     const { evaluation, first = 0, count = 3 } = options;
-    const [what, held] = await Promise.all([dataRequest(data), evaluation === undefined ? null : dataRequest(evaluation)]);
-    return this.#ask({ kind: "prepare", data: what, evaluation: held, recipe, first, count }, options);
+    const what = dataRequest(data);
+    const held = evaluation === undefined ? null : dataRequest(evaluation);
+    const files = [...what.files, ...(held?.files ?? [])];
+    return this.#ask({ kind: "prepare", data: what.source, evaluation: held?.source ?? null, recipe, first, count }, options, files);
   }
 
   /** What a run of the prepared data would need and do: memory by part, steps, seconds, whether it fits. Nothing is allocated. */
@@ -177,7 +179,8 @@ export class Rootstock {
   /** How well a model predicts data: the mean loss over the tokens that count, and the perplexity. */
   async evaluate(data: Data, options: EvaluateOptions = {}): Promise<Score> {
     const { model, cutoffLen = null } = options;
-    return this.#ask({ kind: "evaluate", which: this.#which(model), data: await dataRequest(data), cutoff_len: cutoffLen }, options);
+    const { source, files } = dataRequest(data);
+    return this.#ask({ kind: "evaluate", which: this.#which(model), data: source, cutoff_len: cutoffLen }, options, files);
   }
 
   /** How well a model predicts each token of a text. */

@@ -1,5 +1,5 @@
 // The worker: owns the wasm build, the GPU device and the stored runs. Its logic is in src/web of the Rust library.
-import init, { deferred, Session } from "./wasm/rootstock.js";
+import init, { deferred, parquet_by, Session } from "./wasm/rootstock.js";
 import type { Event, Request } from "./messages.js";
 import type { FromWorker, ToldFault, ToWorker } from "./protocol.js";
 
@@ -31,6 +31,7 @@ self.addEventListener("message", ({ data }: MessageEvent<ToWorker>) => {
 
 async function open(assets: string | null): Promise<Session> {
   await init();
+  parquet_by(() => import("./parquet.js"));
   return Session.open(assets ?? undefined);
 }
 

@@ -8,6 +8,9 @@ export default function init(): Promise<unknown>;
 /** Loads the second part of the program, once: what a first visit does not need is in it. */
 export function deferred(): Promise<void>;
 
+/** Sets how the module that decodes Parquet files is loaded: called with the first such file. */
+export function parquet_by(load: () => Promise<unknown>): void;
+
 export class Session {
   private constructor();
   /** `assets` is the address of the folder that holds the embedded model and the examples. */

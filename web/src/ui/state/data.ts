@@ -1,6 +1,6 @@
 // The training data: its source, and its preview as tokens.
-import { computed, effect, signal } from "@preact/signals";
-import type { ChatMessage, Columns, DataFile, DataSource, Example, Preview, Settings } from "rootstock";
+import { batch, computed, effect, signal } from "@preact/signals";
+import { besideRequest, type ChatMessage, type Columns, type DataFile, type DataSource, type Event, type Example, type GivenFile, type Preview, type Progress, type Settings } from "rootstock";
 import { base, ready } from "./base.js";
 import { dataWords } from "../names.js";
 import { ask } from "./engine.js";
@@ -30,9 +30,28 @@ export const examples = signal<Example[]>([]);
 export const example = signal("village");
 export const pasted = signal("");
 export const pastedFormat = signal<"jsonl" | "json" | "csv" | "txt">("jsonl");
-export const files = signal<{ name: string; text: string }[]>([]);
+/** A file of data: given, of which only `begin` is read here, or made by the page. */
+export type OwnFile = { name: string; file: File; begin: string } | { name: string; text: string };
+
+export const files = signal<OwnFile[]>([]);
 /** Evaluation files. */
-export const heldOut = signal<{ name: string; text: string }[]>([]);
+export const heldOut = signal<OwnFile[]>([]);
+
+/** How much of a file the page itself reads, for the questions that it proposes. */
+const BEGIN = 65_536;
+
+/** A file that was dropped or picked. */
+export async function ownFile(name: string, file: File): Promise<OwnFile> {
+  const begin = /\.(gz|zst|parquet)$/i.test(name) ? "" : await file.slice(0, BEGIN).text();
+  return { name, file, begin };
+}
+
+/** What a file begins with. */
+export const beginOf = (file: OwnFile | undefined): string => (file === undefined ? "" : "text" in file ? file.text : file.begin);
+
+/** Its size in bytes. */
+export const sizeOf = (file: OwnFile): number => ("text" in file ? file.text.length : file.file.size);
+
 export const written = signal<ChatMessage[][]>([
   [
     { role: "user", content: "" },
@@ -45,7 +64,17 @@ export const mapping = signal<Columns | null>(null);
 /** The columns that the first file names; empty for plain text. */
 export const columns = signal<string[]>([]);
 
-const mapped = (list: { name: string; text: string }[]): DataFile[] => list.map((file) => ({ ...file, columns: mapping.value }));
+const mapped = (list: OwnFile[]): DataFile[] =>
+  list.map((own) => {
+    const { name } = own;
+    return "text" in own ? { name, text: own.text, columns: mapping.value } : { name, file: besideRequest(own.file).path, columns: mapping.value };
+  });
+
+/** The files that travel beside a request about the data. */
+export function filesBeside(): GivenFile[] {
+  const given = [...(way.value === "files" ? files.peek() : []), ...heldOut.peek()];
+  return given.flatMap((own) => ("file" in own ? [besideRequest(own.file)] : []));
+}
 
 /** The current data, or `null` if there is none yet. */
 export const data = computed<DataSource | null>(() => {
@@ -92,6 +121,29 @@ export const dataName = computed<string | null>(() => {
 export const preview = signal<Preview | null>(null);
 export const dataFault = signal<Said | null>(null);
 export const preparing = signal(false);
+/** How much of the data was read. */
+export const reading = signal<Progress | null>(null);
+/** Whether the user ended the reading. */
+export const readingStopped = signal(false);
+/** Changed to read the data once more. */
+const again = signal(0);
+
+let endReading: () => void = () => undefined;
+
+/** Ends the reading of the data: there is no preview then. */
+export function stopReading(): void {
+  endReading();
+  batch(() => {
+    preparing.value = false;
+    reading.value = null;
+    readingStopped.value = true;
+  });
+}
+
+/** Reads the data after its reading was ended. */
+export function readAgain(): void {
+  again.value += 1;
+}
 
 /** Number of samples shown at first, and added by "show more". */
 const SHOWN = 5;
@@ -114,7 +166,7 @@ export async function showMore(): Promise<void> {
   const [given, shown] = [data.peek(), preview.peek()];
   if (!given || !shown) return;
   const wanted: Wanted = { data: given, evaluation: evaluation.peek(), recipe: concerning.peek() };
-  const more = await ask({ kind: "prepare", ...wanted, first: shown.shown.length, count: SHOWN });
+  const more = await ask({ kind: "prepare", ...wanted, first: shown.shown.length, count: SHOWN }, { files: filesBeside() });
   if (preview.peek() === shown) preview.value = { ...shown, shown: [...shown.shown, ...more.shown] };
 }
 
@@ -122,7 +174,8 @@ export async function showMore(): Promise<void> {
 export async function prepareNow(): Promise<void> {
   const given = data.peek();
   if (!given) throw new Error(text.data.chooseSome);
-  preview.value = await ask({ kind: "prepare", data: given, evaluation: evaluation.peek(), recipe: concerning.peek(), first: 0, count: SHOWN });
+  const wanted: Wanted = { data: given, evaluation: evaluation.peek(), recipe: concerning.peek() };
+  preview.value = await ask({ kind: "prepare", ...wanted, first: 0, count: SHOWN }, { files: filesBeside() });
   dataFault.value = null;
 }
 
@@ -136,7 +189,7 @@ function followPairs(found: string[]): void {
 
 /** Keeps the names of the columns in sync with the data. A mapping whose columns are gone is forgotten. */
 function followColumns(): void {
-  const names = latest(300, (file: DataFile) => ask({ kind: "columns", file }));
+  const names = latest(300, (file: DataFile) => ask({ kind: "columns", file }, { files: filesBeside() }));
   const show = (found: string[]) => {
     columns.value = found;
     followPairs(found);
@@ -147,6 +200,7 @@ function followColumns(): void {
     const given = data.value;
     const [first] = given?.kind === "files" && way.value !== "write" ? given.files : [];
     if (!first) {
+      names.cancel();
       columns.value = [];
       return;
     }
@@ -158,28 +212,40 @@ function followColumns(): void {
 /** Keeps the preview in sync with base, data and settings. */
 export function followData(): void {
   followColumns();
-  const previews = latest(300, (wanted: Wanted) => ask({ kind: "prepare", ...wanted, first: 0, count: SHOWN }));
+  const previews = latest(300, (wanted: Wanted, signal) => {
+    const on = (event: Event) => event.kind === "progress" && !signal.aborted && (reading.value = event.progress);
+    return ask({ kind: "prepare", ...wanted, first: 0, count: SHOWN }, { files: filesBeside(), signal, on });
+  });
+  endReading = previews.cancel;
   effect(() => {
     const given = data.value;
     const held = evaluation.value;
     const recipe = concerning.value;
+    void again.value; // tracked
     if (active.value) return; // no previews during a run; changes are picked up after it
+    readingStopped.value = false;
     if (!given || !ready.value) {
+      previews.cancel();
+      preparing.value = false;
+      reading.value = null;
       preview.value = null;
       dataFault.value = null;
       return;
     }
     preparing.value = true;
+    reading.value = null;
     previews({ data: given, evaluation: held, recipe }, {
       done: (found) => {
         preview.value = found;
         dataFault.value = null;
         preparing.value = false;
+        reading.value = null;
       },
       failed: (error) => {
         preview.value = null;
         dataFault.value = saidOf(error);
         preparing.value = false;
+        reading.value = null;
       },
     });
   });

@@ -33,7 +33,7 @@ async function measure(): Promise<void> {
 
 /** Keeps the estimate in sync with base, data and settings. */
 export function followEstimate(): void {
-  const estimates = latest(200, (wanted: { recipe: Settings; samples: Samples }) => ask({ kind: "estimate", ...wanted }));
+  const estimates = latest(200, (wanted: { recipe: Settings; samples: Samples }, signal) => ask({ kind: "estimate", ...wanted }, { signal }));
   effect(() => {
     const wanted = { recipe: settled.value, samples: prompted() };
     if (active.value) return;

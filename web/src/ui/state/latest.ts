@@ -5,34 +5,48 @@ interface Outcome<T> {
   failed: (error: unknown) => void;
 }
 
+export interface Latest<A, T> {
+  (argument: A, outcome: Outcome<T>): void;
+  /** Ends what goes on, without an outcome. */
+  cancel: () => void;
+}
+
 /**
- * Debounces a request until nothing changed for `quiet` milliseconds, never runs it twice at the same time, and uses only the newest
- * answer.
+ * Debounces a request until nothing changed for `quiet` milliseconds and never runs it twice at the same time. A newer one aborts the signal
+ * of the one before, and only the newest has an outcome.
  */
-export function latest<A, T>(quiet: number, question: (argument: A) => Promise<T>): (argument: A, outcome: Outcome<T>) => void {
+export function latest<A, T>(quiet: number, question: (argument: A, signal: AbortSignal) => Promise<T>): Latest<A, T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
-  let running = false;
+  let running: AbortController | null = null;
   let next: (() => void) | null = null;
   const start = async (argument: A, outcome: Outcome<T>) => {
-    running = true;
+    const controller = new AbortController();
+    running = controller;
     try {
-      const value = await question(argument);
-      if (!next) outcome.done(value);
+      const value = await question(argument, controller.signal);
+      if (!controller.signal.aborted) outcome.done(value);
     } catch (error) {
-      if (!next) outcome.failed(error);
+      if (!controller.signal.aborted) outcome.failed(error);
     } finally {
-      running = false;
+      running = null;
       const waiting: (() => void) | null = next;
       next = null;
       waiting?.();
     }
   };
-  return (argument, outcome) => {
+  const ask = (argument: A, outcome: Outcome<T>) => {
     clearTimeout(timer);
     timer = setTimeout(() => {
       const go = () => void start(argument, outcome);
-      if (running) next = go;
-      else go();
+      if (running === null) return go();
+      next = go;
+      running.abort();
     }, quiet);
   };
+  const cancel = () => {
+    clearTimeout(timer);
+    next = null;
+    running?.abort();
+  };
+  return Object.assign(ask, { cancel });
 }

@@ -1,6 +1,6 @@
 // Questions about the data: the default prompts during training, and the default text for the loss per token.
 import { computed } from "@preact/signals";
-import { data, examples, heldOut } from "./data.js";
+import { beginOf, data, examples, files, heldOut, way } from "./data.js";
 
 /** A question, and its right answer where the data has one. */
 export interface Asked {
@@ -15,8 +15,8 @@ export const asked = computed<Asked[]>(() => {
   const given = data.value;
   if (!given) return [];
   if (given.kind === "example") return (examples.value.find(({ name }) => name === given.name)?.asked ?? []).slice(0, FIRST);
-  const aside = firstQuestions(heldOut.value[0]?.text ?? "");
-  return aside.length > 0 ? aside : firstQuestions(given.files[0]?.text ?? "");
+  const aside = firstQuestions(beginOf(heldOut.value[0]));
+  return aside.length > 0 ? aside : firstQuestions(way.value === "files" ? beginOf(files.value[0]) : (given.files[0]?.text ?? ""));
 });
 
 /** Default prompts during training. */

@@ -24,8 +24,6 @@ interface Kept {
   example: string;
   pasted: string;
   pastedFormat: typeof pastedFormat.value;
-  files: typeof files.value;
-  heldOut: typeof heldOut.value;
   mapping: Columns | null;
   written: ChatMessage[][];
   recipe: Settings;
@@ -39,6 +37,12 @@ interface Kept {
   tuned: string | null;
 }
 
+/** The files of a visit. They are kept apart, so that they are written when they change and not with every setting. */
+interface KeptFiles {
+  files: typeof files.value;
+  heldOut: typeof heldOut.value;
+}
+
 /** The step of the last visit to go on with; `null` if there is none. */
 export const restored = signal<Place | null>(null);
 /** Whether there are changes that are not written yet, or that this browser refuses to keep. */
@@ -47,6 +51,7 @@ export const unsaved = signal(false);
 /** Milliseconds without a change before it is written. */
 const QUIET = 400;
 const KEY = "last";
+const FILES = "files";
 
 function now(): Kept {
   const place = route.value;
@@ -58,8 +63,6 @@ function now(): Kept {
     example: example.value,
     pasted: pasted.value,
     pastedFormat: pastedFormat.value,
-    files: files.value,
-    heldOut: heldOut.value,
     mapping: mapping.value,
     written: written.value,
     recipe: recipe.value,
@@ -75,39 +78,54 @@ function now(): Kept {
 /** Restores the last visit, then keeps what changes. Without a database the page works, and asks before it is left. */
 export async function followSession(): Promise<void> {
   try {
-    const kept = (await within("readonly", (store) => store.get(KEY))) as Kept | undefined;
-    if (kept?.version === 1) await restore(kept);
+    const kept = (await within("readonly", (store) => store.get(KEY))) as (Kept & Partial<KeptFiles>) | undefined;
+    const own = (await within("readonly", (store) => store.get(FILES))) as KeptFiles | undefined;
+    // Earlier versions kept the files with the rest.
+    if (kept?.version === 1) await restore(kept, own ?? { files: kept.files ?? [], heldOut: kept.heldOut ?? [] });
   } catch (error) {
     console.warn("The last visit cannot be restored:", error);
   }
+  keep(KEY, now);
+  keep(FILES, (): KeptFiles => ({ files: files.value, heldOut: heldOut.value }));
+}
+
+/** What is not written yet. */
+const waiting = new Set<string>();
+
+/** Keeps a state whenever it changes. */
+function keep(key: string, state: () => unknown): void {
   let first = true;
   let timer: ReturnType<typeof setTimeout> | undefined;
   effect(() => {
-    const state = now();
+    const changed = state();
     if (first) {
       first = false;
       return;
     }
+    waiting.add(key);
     unsaved.value = true;
     clearTimeout(timer);
     timer = setTimeout(() => {
-      within("readwrite", (store) => store.put(state, KEY)).then(
-        () => (unsaved.value = false),
+      within("readwrite", (store) => store.put(changed, key)).then(
+        () => {
+          waiting.delete(key);
+          unsaved.value = waiting.size > 0;
+        },
         (error: unknown) => console.warn("The visit cannot be kept:", error),
       );
     }, QUIET);
   });
 }
 
-async function restore(kept: Kept): Promise<void> {
+async function restore(kept: Kept, own: KeptFiles): Promise<void> {
   // What the user did while this was read is newer.
   if (baseSource.peek() === null && !active.peek()) {
     way.value = kept.way;
     example.value = kept.example;
     pasted.value = kept.pasted;
     pastedFormat.value = kept.pastedFormat;
-    files.value = kept.files;
-    heldOut.value = kept.heldOut;
+    files.value = own.files;
+    heldOut.value = own.heldOut;
     mapping.value = kept.mapping;
     written.value = kept.written;
     recipe.value = kept.recipe;

@@ -1,4 +1,5 @@
 import type { Signal } from "@preact/signals";
+import { Busy } from "../parts/Busy.js";
 import { Choice } from "../parts/Choice.js";
 import { Drop } from "../parts/Drop.js";
 import { NumberField, SelectField, SwitchField } from "../parts/Field.js";
@@ -12,7 +13,28 @@ import { bytes, counted } from "../numbers.js";
 import { recognise } from "rootstock";
 import { Button } from "../parts/Button.js";
 import { ready } from "../state/base.js";
-import { data, dataFault, example, examples, files, heldOut, pasted, pastedFormat, preparing, preview, suitsVillage, way, type Way } from "../state/data.js";
+import {
+  data,
+  dataFault,
+  example,
+  examples,
+  files,
+  heldOut,
+  ownFile,
+  pasted,
+  pastedFormat,
+  preparing,
+  preview,
+  readAgain,
+  reading,
+  readingStopped,
+  sizeOf,
+  stopReading,
+  suitsVillage,
+  way,
+  type OwnFile,
+  type Way,
+} from "../state/data.js";
 import { compares, flagOf, numberOf, set, stage, textOf } from "../state/recipe.js";
 import { wrongOn } from "../state/wrong.js";
 import { FaultWords } from "../parts/English.js";
@@ -113,29 +135,22 @@ const RECORDS = {
   csv: "instruction,output\nWho lives in the red house?,Anna lives in the red house.",
 };
 
-function Files({ list }: { list: Signal<{ name: string; text: string }[]> }) {
+function Files({ list }: { list: Signal<OwnFile[]> }) {
   return (
     <div class="stack tight">
       <Drop
-        accept=".jsonl,.json,.csv,.tsv,.txt"
-        onFiles={async (given) => {
-          const read = given.map(async ({ path, file }) => ({ name: path, text: await file.text() }));
-          list.value = await Promise.all(read);
-        }}
+        accept=".jsonl,.json,.csv,.tsv,.txt,.gz,.zst,.parquet"
+        onFiles={async (given) => (list.value = await Promise.all(given.map(({ path, file }) => ownFile(path, file))))}
       >
         <span>{text.data.dropFiles}</span>
       </Drop>
       {list.value.length > 0 && (
         <ul class="stack tight">
-          {list.value.map(({ name, text: content }) => (
-            <li class="row" key={name}>
-              <code>{name}</code>
-              <small>{bytes(content.length)}</small>
-              <Button
-                kind="danger"
-                label={text.data.removeFile(name)}
-                onPress={() => (list.value = list.value.filter((file) => file.name !== name))}
-              >
+          {list.value.map((own) => (
+            <li class="row" key={own.name}>
+              <code>{own.name}</code>
+              <small>{bytes(sizeOf(own))}</small>
+              <Button kind="danger" label={text.data.removeFile(own.name)} onPress={() => (list.value = list.value.filter((file) => file !== own))}>
                 {text.data.remove}
               </Button>
             </li>
@@ -146,6 +161,9 @@ function Files({ list }: { list: Signal<{ name: string; text: string }[]> }) {
   );
 }
 
+/** Bytes of data whose reading is over before a bar is seen. */
+const WORTH_A_BAR = 1_000_000;
+
 const capital = (words: string) => words.charAt(0).toUpperCase() + words.slice(1);
 
 function Shown() {
@@ -155,8 +173,31 @@ function Shown() {
         <FaultWords of={dataFault.value} />
       </Notice>
     );
-  if (!preview.value) return <p class="soft">{preparing.value ? text.data.reading : text.data.nothingYet}</p>;
-  return <Preview preview={preview.value} busy={preparing.value} />;
+  if (readingStopped.value)
+    return (
+      <div class="row">
+        <p class="soft grow">{text.data.readingStopped}</p>
+        <Button onPress={readAgain}>{text.data.readAgain}</Button>
+      </div>
+    );
+  const progress = preparing.value && (reading.value?.total ?? 0) > WORTH_A_BAR ? reading.value : null;
+  return (
+    <>
+      {progress && (
+        <div class="row">
+          <div class="grow">
+            <Busy progress={progress} />
+          </div>
+          <Button onPress={stopReading}>{text.data.stopReading}</Button>
+        </div>
+      )}
+      {preview.value ? (
+        <Preview preview={preview.value} busy={preparing.value} />
+      ) : (
+        !progress && <p class="soft">{preparing.value ? text.data.reading : text.data.nothingYet}</p>
+      )}
+    </>
+  );
 }
 
 /** Offers the length that the data needs, where some of it is cut. */

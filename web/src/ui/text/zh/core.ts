@@ -50,6 +50,7 @@ export const core: NonNullable<typeof english> = {
     "Cutting the change": "正在截断更新",
     Merging: "正在合并",
     "Keeping a copy in this browser": "正在把副本存入浏览器",
+    "Keeping the data in this browser": "正在把数据存入浏览器",
     "Reading the data": "正在读取数据",
     Evaluating: "正在评估",
     "Loading the village model": "正在加载村庄模型",

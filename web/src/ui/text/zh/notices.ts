@@ -125,6 +125,22 @@ const NOTICES: readonly (readonly [RegExp, string])[] = [
     /^template: (\S+) is LLaMA-Factory's, and differs from the checkpoint's own: (.+?)(; it is saved with the trained model)?; leave template out to use the checkpoint's own$/,
     "template: $1 采用 LLaMA-Factory 的模板，与模型自带的不同：$2$3。不写 template 就会使用模型自带的模板。",
   ],
+  [/^the tokens of (.+) are those that (.+) kept$/, "$1 的词元取自浏览器中保存的词元。"],
+  [/^there is no space in (.+) to keep the tokens$/, "浏览器里没有空间保存词元；下次要重新切分。"],
+  [
+    /^the tokenizer has (\d+) tokens \((\d+) of them new\), the embedding (\d+) rows \((\d+) before\): new rows are the mean of the others with noise$/,
+    "分词器有 $1 个词元（其中 $2 个是新的），词嵌入有 $3 行（原来 $4 行）：新的行取其余各行的平均值并加噪声。",
+  ],
+  [
+    /^the tokenizer has (\d+) tokens \((\d+) of them new\), the embedding (\d+) rows \((\d+) before\): (\d+) new rows begin with the tokens of their descriptions, all others with the mean$/,
+    "分词器有 $1 个词元（其中 $2 个是新的），词嵌入有 $3 行（原来 $4 行）：$5 个新的行取其描述中词元的平均值，其余新行取所有行的平均值。",
+  ],
+  [
+    /^train_from_scratch: the (\d+) weights begin at random \(standard deviation (\S+), seed (\d+)\)$/,
+    "train_from_scratch：$1 个权重从随机值开始（标准差 $2，种子 $3）。",
+  ],
+  [/^init_special_tokens: no token is described \(new_special_tokens_config\), so new rows begin as by noise_init$/, "init_special_tokens：没有带描述的词元（new_special_tokens_config），新的行按 noise_init 开始。"],
+  [/^add_special_tokens is not used: new_special_tokens_config names the special tokens$/, "没有使用 add_special_tokens：特殊词元由 new_special_tokens_config 给出。"],
   // Runs
   [/^looking for the principal directions of (\d+) matrices …$/, "正在寻找 $1 个矩阵的主方向…"],
   [/^the earlier result in (.+) is kept in (.+) until the new one is whole$/, "$1 中先前的结果保存在 $2，直到新的结果完整为止。"],
