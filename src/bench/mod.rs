@@ -1,7 +1,9 @@
 //! `rootstock bench`: measures the device's peaks, and every kernel, whole training steps and writing as a share of them, in one run.
 
 mod generation;
+mod loading;
 mod peaks;
+mod products;
 mod steps;
 mod text;
 mod tuning;
@@ -14,7 +16,9 @@ use crate::error::Result;
 use crate::gpu::Gpu;
 
 pub use generation::GenerationResult;
+pub use loading::{LoadingResult, load};
 pub use peaks::{Peaks, measure as measure_peaks};
+pub use products::ProductResult;
 pub use steps::{Shape, Tuned, speed};
 pub use text::text;
 pub use tuning::{BUDGET, tune};
@@ -84,6 +88,8 @@ pub struct Report {
     pub steps: Vec<StepResult>,
     /// Answers.
     pub generation: Vec<GenerationResult>,
+    /// Products with weights of every type.
+    pub products: Vec<ProductResult>,
 }
 
 /// What can be measured of a shape.
@@ -93,11 +99,13 @@ pub enum Measured {
     Step(Tuned),
     /// An answer and its kernels.
     Generation,
+    /// The products of a layer with weights of every type, whatever the shape.
+    Products,
 }
 
 impl Measured {
-    /// What is measured on request only: the same steps beside quantised weights.
-    pub const MORE: [Measured; 2] = [Measured::Step(Tuned::Lora8), Measured::Step(Tuned::Lora4)];
+    /// What is measured on request only: the same steps beside quantised weights, and products.
+    pub const MORE: [Measured; 3] = [Measured::Step(Tuned::Lora8), Measured::Step(Tuned::Lora4), Measured::Products];
 
     /// Everything else.
     pub const ALL: [Measured; 3] = [Measured::Step(Tuned::Full), Measured::Step(Tuned::Lora), Measured::Generation];
@@ -107,6 +115,7 @@ impl Measured {
         match self {
             Measured::Step(tuned) => tuned.name(),
             Measured::Generation => "generation",
+            Measured::Products => "products",
         }
     }
 }
@@ -126,7 +135,12 @@ pub async fn run(gpu: &Rc<Gpu>, shapes: &[Shape], what: &[Measured], progress: &
         kernels: Vec::new(),
         steps: Vec::new(),
         generation: Vec::new(),
+        products: Vec::new(),
     };
+    if what.contains(&Measured::Products) {
+        progress("the products of a layer with weights of every type");
+        report.products = products::measure(gpu).await?;
+    }
     for shape in shapes {
         for measured in what {
             match measured {
@@ -141,6 +155,7 @@ pub async fn run(gpu: &Rc<Gpu>, shapes: &[Shape], what: &[Measured], progress: &
                     progress(&format!("an answer of {}", shape.name));
                     report.generation.push(generation::measure(gpu, shape).await?);
                 }
+                Measured::Products => {}
             }
         }
         // Other programs come and go: the peaks are the best of what was seen between the measurements.

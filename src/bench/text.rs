@@ -1,6 +1,6 @@
 //! The report as text, for a terminal and for the clipboard.
 
-use super::{KernelResult, Report};
+use super::{KernelResult, ProductResult, Report};
 use crate::gpu::human_bytes;
 
 fn giga(value: f64) -> String {
@@ -45,7 +45,31 @@ pub fn text(report: &Report, lines: usize) -> String {
         );
         out += &kernels(&g.kernels.iter().collect::<Vec<_>>(), lines);
     }
+    if !report.products.is_empty() {
+        out += &format!(
+            "\nthe products of a layer of Qwen3-0.6B, 256 tokens beside an adapter, or one token\n\n{}",
+            products(&report.products)
+        );
+    }
     out.trim_end().to_string()
+}
+
+/// What the products of each type take.
+fn products(results: &[ProductResult]) -> String {
+    let head = ["weights", "MiB", "products", "ms", "over bf16", "processor ms", "over bf16"].map(str::to_string).to_vec();
+    let or_none = |value: Option<f64>, text: &dyn Fn(f64) -> String| value.map_or("–".into(), text);
+    let rows = results.iter().map(|r| {
+        vec![
+            r.weights.to_string(),
+            format!("{:.1}", r.bytes as f64 / f64::from(1 << 20)),
+            r.product.to_string(),
+            format!("{:.2}", r.seconds * 1e3),
+            format!("{:.2}", r.over_bf16),
+            or_none(r.processor_seconds, &|seconds| format!("{:.2}", seconds * 1e3)),
+            or_none(r.processor_over_bf16, &|ratio| format!("{ratio:.2}")),
+        ]
+    });
+    table(&std::iter::once(head).chain(rows).collect::<Vec<_>>())
 }
 
 /// The slowest kernels as a table.

@@ -4,10 +4,13 @@ use std::rc::Rc;
 
 use clap::Args;
 use rootstock::bench::{self, Measured, Shape};
+use rootstock::config::Quantization;
+use rootstock::gpu::human_bytes;
 use rootstock::{Error, Result};
 
 use super::Global;
 use super::console;
+use super::setup::open_model;
 
 /// Measures kernels, whole training steps and answers against this device's own peaks
 #[derive(Debug, Args)]
@@ -19,14 +22,22 @@ Examples:
   rootstock bench                          the embedded model and SmolLM2-135M (about 2.2 GiB of GPU memory)
   rootstock bench --model embedded         only the small one
   rootstock bench --only generation        how fast answers are written
+  rootstock bench --only products          how fast weights of each type are multiplied
+  rootstock bench --load models/Qwen3-1.7B --quantization-bit 4    how soon a model's weights are on the device
   rootstock bench --json > bench.json")]
 pub(super) struct BenchArgs {
     /// Only the shape of this name: embedded or SmolLM2-135M
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
-    /// Only this: full, lora, lora-8bit or lora-4bit (training steps), or generation (answers)
+    /// Only this: full, lora, lora-8bit or lora-4bit (training steps), generation (answers), or products (of weights in every type)
     #[arg(long, value_name = "WHAT")]
     only: Option<String>,
+    /// Load the weights of this model, and say how long that takes; nothing else is measured
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "only"])]
+    load: Option<String>,
+    /// Quantise them meanwhile, to so many bits (4: NF4)
+    #[arg(long, value_name = "BITS", value_parser = ["8", "4"], requires = "load")]
+    quantization_bit: Option<String>,
     /// Print every figure as JSON
     #[arg(long)]
     json: bool,
@@ -36,6 +47,9 @@ pub(super) struct BenchArgs {
 }
 
 pub(super) async fn run(args: &BenchArgs, global: &Global) -> Result<()> {
+    if let Some(path) = &args.load {
+        return load(path, args, global).await;
+    }
     let all = [Shape::EMBEDDED, Shape::SMOLLM2_135M];
     let shapes: Vec<Shape> = match &args.model {
         None => all.to_vec(),
@@ -61,4 +75,23 @@ pub(super) async fn run(args: &BenchArgs, global: &Global) -> Result<()> {
         return console::print_json(&report);
     }
     console::print(&bench::text(&report, args.kernels))
+}
+
+async fn load(path: &str, args: &BenchArgs, global: &Global) -> Result<()> {
+    let console = global.console();
+    let bits = args.quantization_bit.as_ref().and_then(|bits| bits.parse().ok());
+    let model = open_model(path, console).await?.quantised(Quantization { bits, ..Quantization::default() });
+    let gpu = Rc::new(global.gpu().await?);
+    let result = bench::load(&gpu, &model.checkpoint).await?;
+    if args.json {
+        return console::print_json(&result);
+    }
+    let worked = result.processor_seconds.map_or(String::new(), |seconds| format!(", {seconds:.2} s of work for the processor's cores"));
+    console::print(&format!(
+        "{path}: {} of weights were on {} after {:.2} s, {} there{worked}",
+        human_bytes(result.stored_bytes),
+        gpu.profile().name,
+        result.seconds,
+        human_bytes(result.device_bytes)
+    ))
 }

@@ -263,6 +263,14 @@ pub fn in_parallel<T: Send, R: Send>(items: Vec<T>, run: impl Fn(T) -> R + Sync)
     items.into_iter().map(run).collect()
 }
 
+/// Seconds that all processor cores together have worked for this program; `None` where the platform does not tell.
+pub fn processor_seconds() -> Option<f64> {
+    #[cfg(unix)]
+    return native::processor_seconds();
+    #[cfg(not(unix))]
+    None
+}
+
 thread_local! {
     static GUARDED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }

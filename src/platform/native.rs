@@ -162,6 +162,16 @@ pub fn report_file_size_limit() {
     }
 }
 
+/// As [`super::processor_seconds`].
+#[cfg(unix)]
+#[expect(unsafe_code, reason = "the standard library has no clock of a process")]
+pub(super) fn processor_seconds() -> Option<f64> {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the call writes the timespec that it is given, and nothing else.
+    let done = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
+    (done == 0).then_some(time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9)
+}
+
 /// As [`super::in_parallel`].
 pub(super) fn in_parallel<T: Send, R: Send>(items: Vec<T>, run: impl Fn(T) -> R + Sync) -> Vec<R> {
     /// Portions for each thread: what takes long in one is made up for by the others.
