@@ -66,16 +66,16 @@ pub struct Checkpoint {
     /// How linear maps are kept on the GPU, where not as they are stored.
     quantised: Option<WeightType>,
     /// The matrices that are stored in blocks and kept in them.
-    blocks: Option<Blocks>,
+    blocks: Option<StoredBlocks>,
     /// [`READ_PIECE`]; tests make it small.
     piece: u64,
 }
 
 /// Matrices that a directory holds in blocks as well as decoded.
 #[derive(Clone)]
-struct Blocks {
+pub struct StoredBlocks {
     file: TensorFile,
-    /// Their types, by the parameters' names.
+    /// Their types, by the tensors' names.
     types: Rc<HashMap<String, WeightType>>,
 }
 
@@ -85,30 +85,38 @@ struct Blocks {
 /// What reading the header of their file fails with.
 pub async fn block_types(directory: &Rc<dyn Directory>) -> Result<BTreeMap<&'static str, usize>> {
     let mut count = BTreeMap::new();
-    for weight_type in Blocks::of(directory).await?.iter().flat_map(|blocks| blocks.types.values()) {
+    for weight_type in StoredBlocks::of(directory).await?.iter().flat_map(|blocks| blocks.types.values()) {
         *count.entry(weight_type.name()).or_default() += 1;
     }
     Ok(count)
 }
 
-impl Blocks {
+impl StoredBlocks {
     /// Those of a directory, if it has any.
-    async fn of(directory: &Rc<dyn Directory>) -> Result<Option<Blocks>> {
+    ///
+    /// # Errors
+    /// What reading the header of their file fails with.
+    pub async fn of(directory: &Rc<dyn Directory>) -> Result<Option<StoredBlocks>> {
         let Some(name) = directory.blocks() else { return Ok(None) };
         let file = TensorFile::open(directory.clone(), name).await?;
         let of = |tensor: &TensorEntry| Some((tensor.name.clone(), WeightType::of_name(file.metadata(&tensor.name)?)?));
         let types = Rc::new(file.tensors().iter().filter_map(of).collect());
-        Ok(Some(Blocks { file, types }))
+        Ok(Some(StoredBlocks { file, types }))
     }
 
-    fn weight_type(&self, param: &ParamDecl) -> Option<WeightType> {
-        self.types.get(&param.name).copied()
+    /// The type of the blocks of this tensor, if it has some.
+    pub fn weight_type(&self, tensor: &str) -> Option<WeightType> {
+        self.types.get(tensor).copied()
     }
 
-    async fn read(&self, param: &ParamDecl, weight_type: WeightType, rows: Range<usize>) -> Result<Vec<u8>> {
-        let row_bytes = weight_type.row_bytes(param.cols) as u64;
-        self.file.expect(&param.name, Dtype::U8, &[param.rows as u64, row_bytes])?;
-        self.file.read_bytes(&param.name, rows.start as u64 * row_bytes..rows.end as u64 * row_bytes).await
+    /// Rows of a tensor, which is a matrix of so many rows and columns in blocks of this type, as `quant` packs them.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] when it has other sizes, [`Error::File`] when reading fails.
+    pub async fn read(&self, tensor: &str, sizes: [usize; 2], weight_type: WeightType, rows: Range<usize>) -> Result<Vec<u8>> {
+        let row_bytes = weight_type.row_bytes(sizes[1]) as u64;
+        self.file.expect(tensor, Dtype::U8, &[sizes[0] as u64, row_bytes])?;
+        self.file.read_bytes(tensor, rows.start as u64 * row_bytes..rows.end as u64 * row_bytes).await
     }
 }
 
@@ -124,7 +132,7 @@ impl Checkpoint {
         files: Vec<TensorFile>,
         places: HashMap<String, Place>,
     ) -> Result<Checkpoint> {
-        let (params, blocks) = (params(&config), Blocks::of(&directory).await?);
+        let (params, blocks) = (params(&config), StoredBlocks::of(&directory).await?);
         Ok(Checkpoint { directory, config, params, files, places, quantised: None, blocks, piece: READ_PIECE })
     }
 
@@ -328,7 +336,7 @@ impl ModelSource for Checkpoint {
     /// Where the model is quantised, embeddings and the output head stay as they are stored, as bitsandbytes leaves them; so does a map whose rows
     /// are no whole blocks.
     fn kept(&self, param: &ParamDecl) -> Option<WeightType> {
-        self.kept_changed(param).or_else(|| self.blocks.as_ref()?.weight_type(param))
+        self.kept_changed(param).or_else(|| self.blocks.as_ref()?.weight_type(&param.name))
     }
 
     async fn read_stored(&self, param: usize, elements: Range<u64>) -> Result<Vec<f32>> {
@@ -350,7 +358,9 @@ impl ParamSource for Checkpoint {
     async fn read_blocks(&self, param: usize, kept: WeightType, rows: Range<usize>) -> Result<Option<Vec<u8>>> {
         let param = &self.params[param];
         match &self.blocks {
-            Some(blocks) if blocks.weight_type(param) == Some(kept) => blocks.read(param, kept, rows).await.map(Some),
+            Some(blocks) if blocks.weight_type(&param.name) == Some(kept) => {
+                blocks.read(&param.name, [param.rows, param.cols], kept, rows).await.map(Some)
+            }
             _ => Ok(None),
         }
     }

@@ -106,7 +106,7 @@ impl<'a> SelfTest<'a> {
             optimizer: Optimizer::default(),
             objective: Objective::default(),
         };
-        let (source, profile) = (ViewParams::new(view, config), self.gpu.profile());
+        let (source, profile) = (ViewParams::in_blocks(view, config).await?, self.gpu.profile());
         let frozen = |param: &ParamDecl| source.stored_type(param);
         let blueprint = Blueprint::new(config, &source.params, frozen, profile, &options, [0, 0]);
         let reading = GeneratorOptions { context: Some(self.ids.len()), chunk: None };

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use async_trait::async_trait;
 
 use super::view::{Source, Tensor, View};
-use crate::checkpoint::{Dtype, ParamSource};
+use crate::checkpoint::{Dtype, ParamSource, StoredBlocks};
 use crate::error::{Error, Result};
 use crate::graph::WeightType;
 use crate::model::{Layout, ModelConfig, ParamDecl, params};
@@ -140,16 +140,47 @@ pub struct ViewParams<'a> {
     pub view: &'a View,
     /// The model's parameters.
     pub params: Vec<ParamDecl>,
+    /// The tensors that are stored in blocks of few bits, as they are.
+    blocks: Option<StoredBlocks>,
 }
 
 impl<'a> ViewParams<'a> {
     /// The parameters that this configuration declares.
     pub fn new(view: &'a View, config: &ModelConfig) -> Self {
-        ViewParams { view, params: params(config) }
+        ViewParams { view, params: params(config), blocks: None }
     }
 
-    /// The type of a parameter on the GPU: half precision if all of its numbers are stored in it and none is computed.
+    /// The same, matrices that are stored in blocks of few bits in these.
+    ///
+    /// # Errors
+    /// What reading the header of their file fails with.
+    pub async fn in_blocks(view: &'a View, config: &ModelConfig) -> Result<Self> {
+        let blocks = match view.files.first() {
+            Some(file) => StoredBlocks::of(file.directory()).await?,
+            None => None,
+        };
+        Ok(ViewParams { view, params: params(config), blocks })
+    }
+
+    /// The blocks that a parameter is stored in, and the tensor's name there, unless the view changes it.
+    fn kept(&self, param: &ParamDecl) -> Option<(&StoredBlocks, &str, WeightType)> {
+        let tensor = self.view.get(&param.name)?;
+        let Source::Stored { tensor: name, .. } = &tensor.source else { return None };
+        let stored = match param.layout {
+            Layout::AsStored => [param.rows, param.cols],
+            Layout::Transposed => [param.cols, param.rows],
+        };
+        let blocks = self.blocks.as_ref()?;
+        let same_shape = tensor.shape == stored.map(|size| size as u64);
+        Some((blocks, name.as_str(), blocks.weight_type(name)?)).filter(|_| same_shape)
+    }
+
+    /// The type of a parameter on the GPU: the blocks that it is stored in; half precision if all of its numbers are stored in it and none is
+    /// computed.
     pub fn stored_type(&self, param: &ParamDecl) -> WeightType {
+        if let Some((.., kept)) = self.kept(param) {
+            return kept;
+        }
         let dtype = self.view.get(&param.name).and_then(|tensor| self.view.dtype(tensor));
         match dtype {
             Some(Dtype::BF16) => WeightType::Bf16,
@@ -205,5 +236,13 @@ impl ParamSource for ViewParams<'_> {
             WeightType::F16 => numbers.into_iter().map(|x| half::f16::from_f32(x).to_bits()).collect(),
             _ => numbers.into_iter().map(|x| half::bf16::from_f32(x).to_bits()).collect(),
         })
+    }
+
+    async fn read_blocks(&self, param: usize, kept: WeightType, rows: Range<usize>) -> Result<Option<Vec<u8>>> {
+        let param = &self.params[param];
+        match self.kept(param) {
+            Some((blocks, tensor, stored)) if stored == kept => blocks.read(tensor, [param.rows, param.cols], kept, rows).await.map(Some),
+            _ => Ok(None),
+        }
     }
 }

@@ -15,6 +15,7 @@ use rootstock::optim::Optimizer;
 use rootstock::plan::Part;
 use rootstock::platform::{Directory, NativeDirectory, block_on};
 use rootstock::quant::unpack_row;
+use rootstock::validate::{Options, validate};
 use serde_json::Value;
 
 use crate::golden::difference;
@@ -167,4 +168,17 @@ fn memory_is_planned_to_the_byte_and_kept_blocks_save_it() {
     }
     let (reached, planned) = (own.peak_bytes(), kept.memory().peak_bytes());
     assert!(reached <= planned && reached as f64 >= 0.98 * planned as f64, "{planned} bytes were planned and {reached} reached");
+}
+
+/// The validator runs the model in its blocks, too: in less memory than the decoded weights alone would take.
+#[test]
+fn the_self_test_runs_on_the_blocks() {
+    let gpu = Rc::new(block_on(Gpu::open(&DeviceChoice::default())).expect("a device"));
+    let directory = block_on(open(directory(""), "llama.gguf")).expect("the fixture opens");
+    let options = Options { gpu: Some(gpu.clone()), ..Options::default() };
+    let mut ran = false;
+    let report = block_on(validate(directory, &options, &mut |progress| ran |= progress.what.contains("the model"))).expect("a report");
+    let decoded: u64 = base().params().iter().map(|param| 4 * param.elements()).sum();
+    let peak = gpu.peak_bytes();
+    assert!(ran && peak > 0 && peak < decoded, "{peak} bytes of {decoded}, {:?}", report.findings);
 }
