@@ -8,7 +8,7 @@ use std::rc::Rc;
 use clap::{Args, ValueEnum};
 use rootstock::adapter::{Adapted, Adapter, Merged};
 use rootstock::checkpoint::{Checkpoint, Dtype, ModelSource, NewDirectory, WriteOptions};
-use rootstock::config::{ExportDtype, Quantization};
+use rootstock::config::{ExportDtype, FinetuningType, Quantization, Recipe, Using};
 use rootstock::data::Sample;
 use rootstock::error::on_one_line;
 use rootstock::generate::{Generator, GeneratorOptions};
@@ -25,7 +25,7 @@ use super::Global;
 use super::console::{self, Console, count, thousands};
 use super::held_out::HeldOutArgs;
 use super::hub;
-use super::setup::{load_using, open_adapters};
+use super::setup::{self, open_adapters, recipe_text};
 
 /// Adds LoRA adapters to their base and writes one complete model (LLaMA-Factory's export)
 ///
@@ -37,9 +37,11 @@ use super::setup::{load_using, open_adapters};
 Examples:
   rootstock merge --model models/SmolLM2-135M --adapter out --out merged
   rootstock merge recipe.yaml                     # a recipe of llamafactory-cli export
+  rootstock merge train.yaml --out merged         # the recipe of the run that made the adapter: its output_dir is merged, and the losses
+                                                  # before and after are those on what it held out
   rootstock merge --model base --adapter style --adapter facts --out merged --dtype f32")]
 pub(super) struct MergeArgs {
-    /// A recipe that names model, adapters and export_dir (LLaMA-Factory's keys); options win over it
+    /// A recipe that names model, adapters and export_dir (LLaMA-Factory's keys), or that of a run with LoRA; options win over it
     #[arg(required_unless_present = "model", conflicts_with_all = ["model", "adapters"])]
     recipe: Option<PathBuf>,
     /// Settings that win over the recipe's
@@ -100,7 +102,7 @@ fn rounding(dtype: Dtype) -> f32 {
 
 pub(super) async fn run(args: &MergeArgs, global: &Global) -> Result<()> {
     let console = global.console();
-    let Wanted { model, adapters, out, dtype, max_shard_size } = wanted(args, console).await?;
+    let Wanted { model, adapters, out, dtype, max_shard_size, of_run } = wanted(args, console).await?;
     let place = Place::of(&out)?;
     hub::ensure(&model, console)?;
     let base = open_checkpoint(Paths.directory(&model).await?).await?;
@@ -112,26 +114,44 @@ pub(super) async fn run(args: &MergeArgs, global: &Global) -> Result<()> {
         ));
     }
     let adapters = open_adapters(&base, &adapters, console).await?;
-    let held_out = &args.held_out;
     // Before the work: what is wrong with the data is no surprise after it.
-    let samples = if held_out.dataset.is_empty() {
-        Vec::new()
-    } else {
-        held_out.samples(&Model::open(base.directory().clone()).await?, console).await?
-    };
+    let samples = samples(&base, &args.held_out, of_run.as_ref(), console).await?;
     let gpu = Rc::new(global.gpu().await?);
     let merge = Merge { base: &base, adapters: &adapters, dtype, max_shard_size };
     let agreement = merge.write(&gpu, &place, &[random_ids(base.config())], console).await?;
     let (count, out) = (count(adapters.len(), "adapter"), place.path.display());
     console::print(&format!("merged {count} into {out} ({}, {}); {agreement}", human_bytes(agreement.bytes), agreement.dtype))?;
-    if held_out.dataset.is_empty() {
+    if samples.is_empty() {
         return Ok(());
     }
     let before = Model { adapters: Rc::new(adapters), ..Model::open(base.directory().clone()).await? };
     let bits = args.quantization_bit.as_ref().and_then(|bits| bits.parse().ok());
-    let before = before.quantised(Quantization { bits, ..Quantization::default() });
+    let before = before.quantised(of_run.map_or(Quantization { bits, ..Quantization::default() }, |recipe| recipe.quantization));
     let after = Model::open(Rc::new(open_directory(&place.path)?)).await?;
     console::print(&losses(&samples, &gpu, &before, &after).await?)
+}
+
+/// The samples that the losses are shown on: those of the options, else what the run held out; none where there are none.
+async fn samples(base: &Checkpoint, held_out: &HeldOutArgs, of_run: Option<&Recipe>, console: Console) -> Result<Vec<Sample>> {
+    let model = || Model::open(base.directory().clone());
+    let Some(recipe) = of_run.filter(|_| held_out.dataset.is_empty()) else {
+        if held_out.dataset.is_empty() {
+            return Ok(Vec::new());
+        }
+        return held_out.samples(&model().await?, console).await;
+    };
+    if recipe.stage.compares_answers() {
+        console.say("note: the run learned from preferences, which say nothing of a text's loss; --dataset names texts to show it on");
+        return Ok(Vec::new());
+    }
+    let eval = setup::prepare(&model().await?, recipe, &Paths, console).await?.eval;
+    match eval.samples.len() {
+        0 => {
+            console.say("note: the run held nothing out (val_size, eval_dataset), so that no loss is shown; --dataset names samples for it")
+        }
+        samples => console.say(&format!("eval     {} of the run ({})", count(samples, "sample"), count(eval.tokens(), "token"))),
+    }
+    Ok(eval.samples)
 }
 
 /// The types of few bits in which a model is kept on the GPU; none where it is not.
@@ -162,6 +182,8 @@ struct Wanted {
     out: PathBuf,
     dtype: Option<Dtype>,
     max_shard_size: u64,
+    /// The recipe of the run that made the adapter.
+    of_run: Option<Recipe>,
 }
 
 async fn wanted(args: &MergeArgs, console: Console) -> Result<Wanted> {
@@ -169,14 +191,20 @@ async fn wanted(args: &MergeArgs, console: Console) -> Result<Wanted> {
     let Some(path) = &args.recipe else {
         let out = args.out.clone().unwrap_or_default();
         let max_shard_size = WriteOptions::default().max_shard_size;
-        return Ok(Wanted { model: args.model.clone().unwrap_or_default(), adapters: args.adapters.clone(), out, dtype, max_shard_size });
+        let (model, adapters) = (args.model.clone().unwrap_or_default(), args.adapters.clone());
+        return Ok(Wanted { model, adapters, out, dtype, max_shard_size, of_run: None });
     };
-    let recipe = load_using(path, &args.overrides).await?;
+    let (name, text) = recipe_text(path).await?;
+    let mut recipe = Using::parse(&name, &text, &args.overrides)?;
+    let of_run = match recipe.has_data {
+        true => Some(run_of(Recipe::parse(&name, &text, &args.overrides)?, &mut recipe)?),
+        false => None,
+    };
     console.notes(&recipe.notices);
     let Some(out) = args.out.clone().or(recipe.export_dir.map(PathBuf::from)) else {
         return Err(Error::recipe("export_dir", "this key is missing; write the directory that the merged model goes to, or give --out"));
     };
-    if recipe.quantization.bits.is_some() {
+    if recipe.quantization.bits.is_some() && of_run.is_none() {
         let reason = "an adapter cannot be merged into quantised weights, whose rounding would take most of it away (LLaMA-Factory refuses it \
                       as well); remove this key, or write quantization_bit=null behind the recipe: the adapter is then merged into the model's \
                       weights as they are stored";
@@ -197,7 +225,23 @@ async fn wanted(args: &MergeArgs, console: Console) -> Result<Wanted> {
         out,
         dtype: dtype.or(stored),
         max_shard_size: recipe.max_shard_size,
+        of_run,
     })
+}
+
+/// Takes a recipe for that of the run that made an adapter, which is in its `output_dir` unless adapters are named.
+///
+/// # Errors
+/// [`Error::Recipe`] for a run that makes no adapter.
+fn run_of(recipe: Recipe, using: &mut Using) -> Result<Recipe> {
+    if recipe.finetuning_type != FinetuningType::Lora {
+        let reason = format!("this run makes no adapter: what it leaves in output_dir ({}) is a whole model already", recipe.output_dir);
+        return Err(Error::recipe("finetuning_type", reason));
+    }
+    if using.adapter_name_or_path.is_empty() {
+        using.adapter_name_or_path.push(recipe.output_dir.clone());
+    }
+    Ok(recipe)
 }
 
 /// Token ids for the comparison when the caller has no texts.

@@ -49,6 +49,8 @@ pub struct Using {
     pub export_dtype: ExportDtype,
     /// Bytes.
     pub max_shard_size: u64,
+    /// Whether it names data: then it is the recipe of a run.
+    pub has_data: bool,
     /// Remarks to show first.
     pub notices: Vec<String>,
 }
@@ -80,6 +82,7 @@ impl Using {
             export_dir: s.text_if_given("export_dir"),
             export_dtype: s.one_of("export_dtype"),
             max_shard_size: s.bytes("max_shard_size"),
+            has_data: !s.list("dataset").is_empty(),
             notices: std::mem::take(&mut s.notices),
         }
     }

@@ -90,6 +90,21 @@ fn recipes_of_llamafactory_s_other_commands_work_with_ours() {
     assert!(fault.contains("export_dir: this key is missing"), "{fault}");
     assert!(ws.run(&["train", "export.yaml"]).fault().contains("`rootstock merge export.yaml`"));
 
+    // From the recipe of the run: its adapter, and the losses on what it held out.
+    let said = ws.run(&["merge", "recipe.yaml", "quantization_bit=8", "--out", "from-run"]).good();
+    assert!(said.stderr.contains("lora     style (") && said.stderr.contains("eval     3 samples of the run"), "{}", said.stderr);
+    assert!(ws.path("from-run/model.safetensors").is_file());
+    let shown = said.stdout.lines().find_map(|line| line.trim_start().strip_prefix("merged  ")).expect("a row");
+    let shown: f64 = shown.split_whitespace().next().expect("a loss").parse().expect("a number");
+    let score = ws.run(&["eval", "recipe.yaml", "model_name_or_path=from-run", "--json"]).good().json();
+    assert!((score["loss"].as_f64().expect("a number") - shown).abs() < 1e-5, "{score} {}", said.stdout);
+    assert!(said.stdout.contains("base + adapter (base in LLM.int8)"), "{}", said.stdout);
+    let said = ws.run(&["merge", "recipe.yaml", "val_size=0", "--out", "unscored"]).good();
+    assert!(said.stderr.contains("the run held nothing out") && !said.stdout.contains("perplexity"), "{said:?}");
+    let fault = ws.run(&["merge", "recipe.yaml", "finetuning_type=full", "--out", "none"]).fault();
+    assert!(fault.contains("finetuning_type") && fault.contains("a whole model already"), "{fault}");
+    assert!(ws.run(&["merge", "recipe.yaml"]).fault().contains("export_dir: this key is missing"));
+
     // Talking.
     ws.write(
         "chat.yaml",
