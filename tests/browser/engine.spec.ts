@@ -49,9 +49,9 @@ const recipe: Settings = {
 const tolerance = 1e-4;
 
 /** Losses of the native program on the browser's own software device. */
-function nativeLosses(): [number, number][] {
+function nativeLosses(what: Settings): [number, number][] {
   const out = mkdtempSync(join(tmpdir(), "rootstock-"));
-  const keys = { ...recipe, model_name_or_path: "assets/embedded-model", dataset_dir: "assets/demo", dataset: "village", output_dir: join(out, "run") };
+  const keys = { ...what, output_dir: join(out, "run") };
   writeFileSync(join(out, "recipe.yaml"), Object.entries(keys).map(([key, value]) => `${key}: ${String(value)}\n`).join(""));
   const driver = join(findChromium()?.startsWith("/usr/bin/") ? "/usr/lib/chromium" : "", "vk_swiftshader_icd.json");
   const env = { ...process.env, VK_DRIVER_FILES: driver };
@@ -61,7 +61,7 @@ function nativeLosses(): [number, number][] {
 }
 
 test("twenty steps as the native program takes them, also when held, reloaded and killed", async ({ engine }) => {
-  const native = nativeLosses();
+  const native = nativeLosses({ ...recipe, model_name_or_path: "assets/embedded-model", dataset_dir: "assets/demo", dataset: "village" });
   expect(native).toHaveLength(steps);
 
   await engine.prepare(recipe);
@@ -129,6 +129,38 @@ for (const name of readdirSync(join(root, "tests/fixtures/validate/healthy")).fi
     await engine.call({ kind: "remove", id: reply.run.id });
   });
 }
+
+test("a GGUF file in blocks of eight types is opened, and an adapter learns beside its blocks as natively", async ({ shared: engine }) => {
+  const opened = await engine.openFolder("ggml", ["llama.gguf"]);
+  expect(opened.report.verdict).toBe("ready");
+  const learned: Settings = {
+    stage: "pt",
+    finetuning_type: "lora",
+    lora_rank: 4,
+    cutoff_len: 32,
+    per_device_train_batch_size: 1,
+    max_steps: 4,
+    logging_steps: 1,
+    learning_rate: 1e-2,
+    disable_shuffling: true,
+  };
+  // The file's tokens are characters, without a space.
+  const text = `${"abacus,abdomen;able(about)".repeat(8)}\n`;
+  const data = { kind: "files" as const, files: [{ name: "text.txt", text }] };
+  await engine.call({ kind: "prepare", data, evaluation: null, recipe: learned, first: 0, count: 1 });
+  const { reply, events } = await engine.call({ kind: "train", recipe: learned, samples });
+  const said = events.flatMap((event) => (event.kind === "notice" ? [event.words] : []));
+  for (const type of ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K"]) expect(said.join(" ")).toContain(`in ${type}`);
+  const place = mkdtempSync(join(tmpdir(), "rootstock-"));
+  writeFileSync(join(place, "text.txt"), text);
+  const native = nativeLosses({ ...learned, model_name_or_path: "tests/fixtures/ggml/llama.gguf", dataset: join(place, "text.txt") });
+  const here = losses(events);
+  expect(here.map(([step]) => step)).toEqual(native.map(([step]) => step));
+  const worst = Math.max(...here.map(([, loss], index) => Math.abs(loss - (native[index]?.[1] ?? NaN))));
+  console.log(`  losses ${here.map(([, loss]) => loss.toFixed(4)).join(", ")}, within ${worst.toExponential(1)} of the native program's`);
+  expect(worst).toBeLessThanOrEqual(tolerance);
+  await engine.call({ kind: "remove", id: reply.run.id });
+});
 
 test("a folder behind a host that compresses what it sends is opened", async ({ engine }) => {
   const folder = join(root, "tests/fixtures/validate/healthy/llama-v5");

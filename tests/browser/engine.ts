@@ -32,9 +32,8 @@ export class Engine {
     return done as Done<R>;
   }
 
-  /** Opens a folder of tests/fixtures as a person would give it: as files. */
-  async openFolder(folder: string): Promise<Replies["open"]> {
-    const names = readdirSync(join(root, "tests/fixtures", folder));
+  /** Opens a folder of tests/fixtures, or some of its files, as a person would give it: as files. */
+  async openFolder(folder: string, names = readdirSync(join(root, "tests/fixtures", folder))): Promise<Replies["open"]> {
     return this.page.evaluate(
       async ({ folder, names }) => {
         const read = names.map(async (path) => {
