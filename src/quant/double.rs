@@ -33,7 +33,7 @@ impl DoubleScales {
         let (mut codes, mut groups) = (Vec::with_capacity(scales.len()), Vec::new());
         for group in scales.chunks(GROUP) {
             let rest: Vec<f32> = group.iter().map(|scale| scale - offset).collect();
-            let largest = super::largest(rest.iter().copied());
+            let largest = super::largest(&rest);
             let inverse = 1.0 / largest.max(1e-38);
             groups.push(largest);
             codes.extend(rest.iter().map(|value| nearest(&middles, (value * inverse).clamp(-1.0, 1.0))));

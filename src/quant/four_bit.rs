@@ -31,13 +31,14 @@ pub const FP4: [f32; 16] = {
     values
 };
 
+/// Parts of the numbers from -1 to 1 that have at most one middle between two values each.
+const PARTS: usize = 1024;
+
 /// How numbers between -1 and 1 become codes.
 #[derive(Debug)]
 pub struct FourBit {
-    /// The middles between neighbouring values, ascending.
-    bounds: [f32; 15],
-    /// The codes by their values, ascending.
-    order: [u8; 16],
+    /// For each part the code below its middle, the code above, and the middle; as many as eleven bits can ask for.
+    parts: Box<[(u8, u8, f32); 2 * PARTS]>,
 }
 
 impl FourBit {
@@ -57,40 +58,46 @@ impl FourBit {
         let mut order: [u8; 16] = std::array::from_fn(|code| code as u8);
         // Zero comes before minus zero, as it has the lower code.
         order.sort_by(|a, b| values[*a as usize].partial_cmp(&values[*b as usize]).unwrap_or(std::cmp::Ordering::Equal));
-        let bounds = std::array::from_fn(|i| (values[order[i] as usize] + values[order[i + 1] as usize]) / 2.0);
-        FourBit { bounds, order }
+        let middles: [f32; 15] = std::array::from_fn(|i| (values[order[i] as usize] + values[order[i + 1] as usize]) / 2.0);
+        // The part of a number never falls as the number grows: middles in lower parts are below it, those in higher ones above.
+        let parts = std::array::from_fn(|at| {
+            let rank = middles.iter().filter(|middle| part(**middle) < at).count();
+            match middles.get(rank).filter(|middle| part(**middle) == at) {
+                Some(middle) => (order[rank], order[rank + 1], *middle),
+                None => (order[rank], order[rank], 0.0),
+            }
+        });
+        FourBit { parts: Box::new(parts) }
     }
 
     /// The scale and the codes of a block.
     pub fn quantise(&self, block: &[f32; BLOCK]) -> (f32, [u8; BLOCK]) {
-        let (scale, codes) = self.ranks(block);
-        (scale, codes.map(|rank| self.order[rank as usize]))
-    }
-
-    fn ranks(&self, block: &[f32; BLOCK]) -> (f32, [u8; BLOCK]) {
-        let scale = super::largest(block.iter().copied());
+        let scale = super::largest(block);
         let inverse = 1.0 / scale.max(1e-38);
         let scaled = block.map(|value| (value * inverse).clamp(-1.0, 1.0));
-        let mut ranks = [0u8; BLOCK];
-        // How many middles are below: counted, not searched, since that runs over many numbers at once.
-        for bound in self.bounds {
-            for (rank, value) in ranks.iter_mut().zip(&scaled) {
-                *rank += u8::from(bound < *value);
-            }
-        }
-        (scale, ranks)
+        let codes = scaled.map(|value| {
+            let (below, above, middle) = self.parts[part(value)];
+            if middle < value { above } else { below }
+        });
+        (scale, codes)
     }
 
     /// Appends a row of whole blocks.
     pub(super) fn pack_row(&self, row: &[f32], out: &mut Vec<u8>) {
         for block in row.as_chunks::<BLOCK>().0 {
-            let (scale, ranks) = self.ranks(block);
+            let (scale, codes) = self.quantise(block);
             out.extend(scale.to_le_bytes());
-            out.extend(
-                ranks.as_chunks::<2>().0.iter().map(|[first, second]| self.order[*first as usize] << 4 | self.order[*second as usize]),
-            );
+            out.extend(codes.as_chunks::<2>().0.iter().map(|[first, second]| first << 4 | second));
         }
     }
+}
+
+/// The part of a number from -1 to 1: rounded to a multiple of 2 / [`PARTS`] by an addition after which the lowest bits count those. What is no number
+/// is in one of the parts, too.
+fn part(value: f32) -> usize {
+    const COUNTING: f32 = (3 << 22) as f32;
+    let half = (PARTS / 2) as f32;
+    ((value * half + (COUNTING + half)).to_bits() as usize) % (2 * PARTS)
 }
 
 /// Appends a block of codes that are packed already.
@@ -120,5 +127,28 @@ pub(super) fn scales(packed: &[u8]) -> impl Iterator<Item = f32> {
 pub(super) fn set_scales(packed: &mut [u8], scales: &[f32]) {
     for (block, scale) in packed.as_chunks_mut::<BYTES>().0.iter_mut().zip(scales) {
         block[..4].copy_from_slice(&scale.to_le_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// In every part there is at most one middle: a number gets the value that is nearest, and in the middle of two the lower one.
+    #[test]
+    fn the_nearest_value_is_taken() {
+        for (quantiser, values) in [(FourBit::nf4(), &NF4), (FourBit::fp4(), &FP4)] {
+            let mut sorted = *values;
+            sorted.sort_by(f32::total_cmp);
+            let middles = sorted.windows(2).map(|pair| (pair[0] + pair[1]) / 2.0);
+            let beside = middles.flat_map(|middle| [middle.next_down(), middle, middle.next_up()]);
+            for x in beside.chain((-4096..=4096).map(|i| i as f32 / 4096.0)) {
+                let mut block = [0.0; BLOCK];
+                (block[0], block[1]) = (1.0, x);
+                let (scale, codes) = quantiser.quantise(&block);
+                let nearest = sorted.windows(2).take_while(|pair| (pair[0] + pair[1]) / 2.0 < x).count();
+                assert_eq!((scale, values[codes[1] as usize]), (1.0, sorted[nearest]), "{x}");
+            }
+        }
     }
 }

@@ -15,7 +15,7 @@ pub(super) fn pack_row(row: &[f32], out: &mut Vec<u8>) {
     halves.convert_from_f32_slice(row);
     let mut values = vec![0f32; row.len()];
     halves.convert_to_f32_slice(&mut values);
-    let scale = super::largest(values.iter().copied());
+    let scale = super::largest(&values);
     // As torch divides a number by a tensor.
     let factor = 1.0 / scale * MOST;
     out.extend(scale.to_le_bytes());

@@ -15,6 +15,7 @@ pub use four_bit::{BLOCK, FP4, FourBit, NF4, append_block};
 pub use int8::append_row;
 
 use crate::kernels::WeightType;
+use crate::platform::in_parallel;
 
 /// Packs a matrix that comes in runs of whole rows.
 #[derive(Debug)]
@@ -24,6 +25,9 @@ pub struct Packer {
     bytes: Vec<u8>,
 }
 
+/// Numbers that a processor core packs at a time.
+const PORTION: usize = 1 << 16;
+
 impl Packer {
     /// A matrix of so many rows and columns, which are a multiple of the type's [`block`](WeightType::block).
     pub fn new(weight_type: WeightType, rows: usize, cols: usize) -> Packer {
@@ -31,16 +35,16 @@ impl Packer {
         Packer { weight_type, cols, bytes: Vec::with_capacity(rows * weight_type.row_bytes(cols)) }
     }
 
-    /// Packs the next rows. Nothing is packed into the blocks of GGUF files, which come from there.
+    /// Packs the next rows, on all processor cores where there are threads. Nothing is packed into the blocks of GGUF files, which come from there.
     pub fn push(&mut self, values: &[f32]) {
-        for row in values.chunks_exact(self.cols.max(1)) {
-            match self.weight_type {
-                WeightType::Nf4 { .. } => FourBit::nf4().pack_row(row, &mut self.bytes),
-                WeightType::Fp4 { .. } => FourBit::fp4().pack_row(row, &mut self.bytes),
-                WeightType::Int8 => int8::pack_row(row, &mut self.bytes),
-                WeightType::F32 | WeightType::Bf16 | WeightType::F16 | WeightType::Ggml(_) => {}
-            }
-        }
+        let (cols, weight_type) = (self.cols.max(1), self.weight_type);
+        let portions: Vec<&[f32]> = values.chunks((PORTION / cols).max(1) * cols).collect();
+        let packed = in_parallel(portions, |portion| {
+            let mut bytes = Vec::with_capacity(portion.len() / cols * weight_type.row_bytes(cols));
+            portion.chunks_exact(cols).for_each(|row| pack_row(weight_type, row, &mut bytes));
+            bytes
+        });
+        packed.iter().for_each(|bytes| self.bytes.extend(bytes));
     }
 
     /// The packed rows, [`row_bytes`](WeightType::row_bytes) each.
@@ -51,6 +55,16 @@ impl Packer {
             four_bit::set_scales(&mut self.bytes, &scales);
         }
         self.bytes
+    }
+}
+
+/// Appends a packed row, with scales in f32.
+fn pack_row(weight_type: WeightType, row: &[f32], out: &mut Vec<u8>) {
+    match weight_type {
+        WeightType::Nf4 { .. } => FourBit::nf4().pack_row(row, out),
+        WeightType::Fp4 { .. } => FourBit::fp4().pack_row(row, out),
+        WeightType::Int8 => int8::pack_row(row, out),
+        WeightType::F32 | WeightType::Bf16 | WeightType::F16 | WeightType::Ggml(_) => {}
     }
 }
 
@@ -66,6 +80,8 @@ pub fn unpack_row(weight_type: WeightType, row: &[u8], cols: usize, out: &mut Ve
 }
 
 /// The largest magnitude; a number that is none is the largest, so that it does not disappear.
-fn largest(values: impl Iterator<Item = f32>) -> f32 {
-    values.map(f32::abs).fold(0.0, |largest, value| if largest.is_nan() || value <= largest { largest } else { value })
+fn largest(values: &[f32]) -> f32 {
+    // Without their signs floats are ordered as their bits are, those of what is no number last; as whole numbers many are compared at once.
+    let bits = values.iter().map(|value| value.to_bits() & 0x7fff_ffff).fold(0, u32::max);
+    f32::from_bits(bits)
 }
