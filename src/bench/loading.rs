@@ -33,6 +33,7 @@ pub async fn load(gpu: &Rc<Gpu>, model: &Checkpoint) -> Result<LoadingResult> {
     let options = EngineOptions {
         method: Method::Inference(None),
         gradient_checkpointing: false,
+        kept: None,
         sequence: 1,
         optimizer: Optimizer::default(),
         objective: Objective::default(),

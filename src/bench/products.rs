@@ -65,8 +65,8 @@ struct Turn {
 
 /// Times the products of each type in turns.
 pub(super) async fn measure(gpu: &Rc<Gpu>) -> Result<Vec<ProductResult>> {
-    let four_bits = [false, true].map(|double| [WeightType::Nf4 { double }, WeightType::Fp4 { double }]);
-    let others = four_bits.into_iter().flatten().chain([WeightType::Int8]).chain(GgmlType::ALL.map(WeightType::Ggml));
+    let packed = [WeightType::Nf4 { double: false }, WeightType::Fp4 { double: false }, WeightType::Int8];
+    let others = packed.into_iter().chain(GgmlType::ALL.map(WeightType::Ggml));
     let mut turns = Vec::new();
     for weights in [WeightType::Bf16, WeightType::F16].into_iter().chain(others) {
         turns.extend(prepare(gpu, weights).await?);
@@ -121,7 +121,8 @@ async fn prepare(gpu: &Rc<Gpu>, weights: WeightType) -> Result<Vec<Turn>> {
 
 /// Leaves of a program the products of this kernel with the layers' frozen weights: those of adapters are in f32.
 fn retain(program: &mut Program, kernel: &str) {
-    let of_base = |name: &str| name.starts_with(kernel) && !name.ends_with(".f32");
+    // A gate may be made within them (gated_linear_…).
+    let of_base = |name: &str| name.trim_start_matches("gated_").starts_with(kernel) && !name.ends_with(".f32");
     program.dispatches.retain(|d| d.owner.layer.is_some() && of_base(d.shader.name));
 }
 
