@@ -1,7 +1,7 @@
 // inverse[i] = 1 / |W[i] + scale * B[i] * A|, the length of each output row: DoRA divides by it (Liu et al., "DoRA", 2024, eq. 5).
 // A row of B * A is made four numbers at a time and never stored; once an optimiser step costs rank/tokens of a product with W.
 // One row a thread: no sums across threads, the same order of additions everywhere.
-// permute WEIGHT: f32 bf16 f16 nf4 fp4 int8 q4_0 q4_1 q5_0 q5_1 q8_0 q4_k q5_k q6_k
+// permute WEIGHT: f32 bf16 f16 nf4 nf4_double fp4 fp4_double int8 q4_0 q4_1 q5_0 q5_1 q8_0 q4_k q5_k q6_k
 // use: shared/weight_{WEIGHT}.wgsl
 
 /// Threads of a workgroup.

@@ -1,7 +1,7 @@
 // x[i] = W[index[i]] * scale, or += it: token embeddings, then learned positions (gpt2) on top.
 // W may be a stretch of rows of a split matrix: tokens of other stretches are untouched.
 // The lanes of a row copy it together; rows are far apart in W but contiguous in themselves.
-// permute WEIGHT: f32 bf16 f16 nf4 fp4 int8 q4_0 q4_1 q5_0 q5_1 q8_0 q4_k q5_k q6_k
+// permute WEIGHT: f32 bf16 f16 nf4 nf4_double fp4 fp4_double int8 q4_0 q4_1 q5_0 q5_1 q8_0 q4_k q5_k q6_k
 // use: shared/weight_{WEIGHT}.wgsl
 
 /// Lanes that copy one row together.

@@ -1,7 +1,7 @@
 // dgate = dh · up · act'(gate) and dup = dh · act(gate) with dh = dy·W + x2·W2 for GPUs, the product as in linear_backward_input.tiled: back through a gated MLP.
 // Saves a pass over dh, which is neither written nor read: it is turned into both gradients in the registers in which it was summed.
 // gate and up lie one after the other, and so do their gradients. n is whole.
-// permute WEIGHT: f32 bf16 f16 nf4 fp4 int8 q4_0 q4_1 q5_0 q5_1 q8_0 q4_k q5_k q6_k
+// permute WEIGHT: f32 bf16 f16 nf4 nf4_double fp4 fp4_double int8 q4_0 q4_1 q5_0 q5_1 q8_0 q4_k q5_k q6_k
 // use: shared/weight_{WEIGHT}.wgsl
 // use: shared/backward_tiles.wgsl
 // use: shared/activation.wgsl

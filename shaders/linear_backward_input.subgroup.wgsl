@@ -1,7 +1,7 @@
 // dx = dy·W + x2·W2 for devices with subgroups of exactly 8 lanes, one subgroup a workgroup (the CPU device lavapipe).
 // Saves loads, each one a loop over the lanes there: 12 loads feed 1024 vector FMAs, the rest are broadcasts from constant lanes.
 // A lane owns 4 rows of dx and keeps 4 x 64 sums; a row of W lies spread over the lanes and is broadcast. Neighbouring workgroups share columns of W.
-// permute WEIGHT: f32 bf16 f16 nf4 fp4 int8 q4_0 q4_1 q5_0 q5_1 q8_0 q4_k q5_k q6_k
+// permute WEIGHT: f32 bf16 f16 nf4 nf4_double fp4 fp4_double int8 q4_0 q4_1 q5_0 q5_1 q8_0 q4_k q5_k q6_k
 // use: shared/weight_{WEIGHT}.wgsl
 // use: shared/linear_backward_input.wgsl
 // use: shared/outer_product.subgroup.wgsl

@@ -1,7 +1,7 @@
 // y = x·Wᵀ + bias + x2·W2ᵀ for devices with subgroups of exactly 8 lanes, one subgroup a workgroup (the CPU device lavapipe).
 // Saves loads: there each one is a loop over the lanes, as dear as 50 multiply-adds, while a broadcast from a constant lane is a shuffle.
 // A lane owns 4 rows and keeps 4 x 64 sums in registers; the columns of W lie spread over the lanes and are broadcast: 12 loads feed 1024 vector FMAs.
-// permute WEIGHT: f32 bf16 f16 nf4 fp4 int8 q4_0 q4_1 q5_0 q5_1 q8_0 q4_k q5_k q6_k
+// permute WEIGHT: f32 bf16 f16 nf4 nf4_double fp4 fp4_double int8 q4_0 q4_1 q5_0 q5_1 q8_0 q4_k q5_k q6_k
 // use: shared/weight_{WEIGHT}.wgsl
 // use: shared/linear_forward.wgsl
 

@@ -1,7 +1,7 @@
 // y = x·Wᵀ + bias + x2·W2ᵀ for one row of x, as when text is generated token by token.
 // Saves loads, which are what costs on a processor: each brings as many weights as one can, and x is loaded once for eight lanes and broadcast.
 // A lane makes columns of y that lie together, one after the other: it reads W from one place on, as a processor likes, and nothing is added across lanes.
-// permute WEIGHT: f32 bf16 f16 nf4 fp4 int8 q4_0 q4_1 q5_0 q5_1 q8_0 q4_k q5_k q6_k
+// permute WEIGHT: f32 bf16 f16 nf4 nf4_double fp4 fp4_double int8 q4_0 q4_1 q5_0 q5_1 q8_0 q4_k q5_k q6_k
 // use: shared/wide_{WEIGHT}.wgsl
 // use: shared/linear_forward.wgsl
 // use: shared/broadcast.wgsl

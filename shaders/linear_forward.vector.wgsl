@@ -2,7 +2,7 @@
 // Saves memory traffic: the weights are what costs, and each is read once, by neighbouring threads from neighbouring addresses.
 // LANES threads make four columns of y: they share the contraction, each keeps its part of the sums, and the parts are added as a tree. With one lane,
 // for processors, a thread makes four columns alone: no workgroup memory and no barrier, which are slow there.
-// permute WEIGHT: f32 bf16 f16 nf4 fp4 int8 q4_0 q4_1 q5_0 q5_1 q8_0 q4_k q5_k q6_k
+// permute WEIGHT: f32 bf16 f16 nf4 nf4_double fp4 fp4_double int8 q4_0 q4_1 q5_0 q5_1 q8_0 q4_k q5_k q6_k
 // use: shared/weight_{WEIGHT}.wgsl
 // use: shared/linear_forward.wgsl
 

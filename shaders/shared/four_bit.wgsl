@@ -1,3 +1,8 @@
+/// What kernels of subgroups and of tiles call first.
+fn begin(thread: u32) {
+    begin_values(thread);
+}
+
 /// An element of an array of weights: a word. Blocks of 64 weights in 9 words: the scale as f32, then 4 bits each, the first weight in the
 /// high half of the first byte (src/quant/four_bit.rs packs them).
 alias Weight = u32;
@@ -22,3 +27,6 @@ fn weight8(row: u32, k: u32) -> mat2x4<f32> {
     let codes = w[block + 1u + k % 16u / 2u];
     return bitcast<f32>(w[block]) * mat2x4<f32>(four(codes), four(codes >> 16u));
 }
+
+/// Whether tiles store the weights before they load the inputs, rather than load both side by side: less speed in waiting, fewer registers.
+const WEIGHTS_FIRST: bool = false;

@@ -2,7 +2,7 @@
 var<private> table: vec2<f32>;
 
 /// To be called by every lane first.
-fn begin(lane: u32) {
+fn begin_values(lane: u32) {
     table = decoded(vec4<u32>(lane % 8u, lane % 8u + 8u, 0u, 0u)).xy;
 }
 

@@ -2,7 +2,7 @@
 var<workgroup> table: array<f32, 16>;
 
 /// To be called by every thread first.
-fn begin(thread: u32) {
+fn begin_values(thread: u32) {
     if (thread < 4u) {
         let four = decoded(4u * thread + vec4<u32>(0u, 1u, 2u, 3u));
         table[4u * thread] = four.x;
@@ -17,6 +17,3 @@ fn begin(thread: u32) {
 fn values(codes: vec4<u32>) -> vec4<f32> {
     return vec4<f32>(table[codes.x & 15u], table[codes.y & 15u], table[codes.z & 15u], table[codes.w & 15u]);
 }
-
-/// Whether tiles store the weights before they load the inputs, rather than load both side by side: less speed in waiting, fewer registers.
-const WEIGHTS_FIRST: bool = false;

@@ -85,12 +85,13 @@ impl Matrix {
         let [rows, cols] = self.size()?;
         let weight_type = match self {
             Matrix::Plain { .. } => return None,
-            // In rows of whole blocks; the scales are kept decoded.
-            Matrix::Four { state, .. } => match (state.is_nf4()?, state.block == BLOCK as u64 && cols.is_multiple_of(BLOCK as u64)) {
-                (true, true) => WeightType::Nf4 { double: false },
-                (false, true) => WeightType::Fp4 { double: false },
-                (_, false) => return None,
-            },
+            Matrix::Four { state, .. } => {
+                if state.block != BLOCK as u64 || !cols.is_multiple_of(BLOCK as u64) {
+                    return None; // its rows are no whole blocks
+                }
+                let double = state.scales.double().is_some();
+                if state.is_nf4()? { WeightType::Nf4 { double } } else { WeightType::Fp4 { double } }
+            }
             Matrix::Eight { .. } => WeightType::Int8,
         };
         Some(MadeBlocks { weight_type, rows, cols: cols as usize })
@@ -155,8 +156,16 @@ impl MadeWeights for Matrices {
         match (matrix, matrix.size()) {
             (Matrix::Four { state, .. }, Some([_, cols])) => {
                 let blocks = rows.start * cols / state.block..rows.end * cols / state.block;
-                let scales = state.scales.read(blocks).await?;
                 let codes = matrix.codes(rows.start * cols / 2..rows.end * cols / 2).await?;
+                if let Some(double) = state.scales.double() {
+                    let (first, row_blocks) = (blocks.start as usize, cols as usize / BLOCK);
+                    let scales = state.scales.read_codes(blocks).await?;
+                    for (row, (scales, codes)) in scales.chunks(row_blocks).zip(codes.chunks(row_blocks * BLOCK / 2)).enumerate() {
+                        double.append_row(first + row * row_blocks, scales, codes, &mut out);
+                    }
+                    return Ok(out);
+                }
+                let scales = state.scales.read(blocks).await?;
                 for (scale, codes) in scales.iter().zip(codes.chunks_exact(BLOCK / 2)) {
                     quant::append_block(*scale, codes, &mut out);
                 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::checkpoint::TensorFile;
 use crate::error::{Error, Result};
 use crate::model::config::parse_object;
-use crate::quant::{FP4, NF4};
+use crate::quant::{DoubleScales, FP4, GROUP, NF4, dynamic_map};
 
 /// The endings of the names of a map's parts, after its weight's name.
 const PARTS: [&str; 6] =
@@ -44,10 +44,10 @@ pub(super) struct Scales {
 struct Nested {
     /// What the 256 codes stand for.
     map: Vec<f32>,
-    /// A scale for each group of so many.
-    groups: Vec<f32>,
+    /// The codes of all scales are not in memory; a scale for each group, and what is added.
+    scales: DoubleScales,
+    /// Scales of a group.
     group: usize,
-    offset: f32,
 }
 
 impl Scales {
@@ -56,8 +56,20 @@ impl Scales {
         let Some(nested) = &self.nested else { return self.file.read_f32(&self.name, blocks).await };
         let first = blocks.start as usize;
         let codes = self.file.read_bytes(&self.name, blocks).await?;
-        let decode = |(at, code): (usize, &u8)| nested.map[*code as usize] * nested.groups[(first + at) / nested.group] + nested.offset;
+        let DoubleScales { groups, offset, .. } = &nested.scales;
+        let decode = |(at, code): (usize, &u8)| nested.map[*code as usize] * groups[(first + at) / nested.group] + offset;
         Ok(codes.iter().enumerate().map(decode).collect())
+    }
+
+    /// What is common to all of them, where they can be kept in 8 bits.
+    pub(super) fn double(&self) -> Option<&DoubleScales> {
+        let kept = |nested: &&Nested| nested.group == GROUP && nested.map == dynamic_map(true);
+        self.nested.as_ref().filter(kept).map(|nested| &nested.scales)
+    }
+
+    /// The codes of the scales of these blocks, where they have 8 bits.
+    pub(super) async fn read_codes(&self, blocks: std::ops::Range<u64>) -> Result<Vec<u8>> {
+        self.file.read_bytes(&self.name, blocks).await
     }
 }
 
@@ -124,7 +136,7 @@ impl State {
                     let reason = format!("{} scales in groups of {group} need 256 values and a scale for each group", count);
                     return Err(fail(&format!("{weight}.nested_absmax"), reason));
                 }
-                Some(Nested { map, groups, group, offset })
+                Some(Nested { map, scales: DoubleScales { codes: Vec::new(), groups, offset }, group })
             }
             (found, ..) => {
                 let found = found.map_or(0, |(found, _)| found);

@@ -199,7 +199,7 @@ const MODEL: &[Key] = &[
     fixed("Model and method", "init_special_tokens", Kind::OneOf(&["noise_init", "desc_init", "desc_init_w_noise"]), "noise_init", "How the rows of new tokens begin. noise_init: the mean of the others with noise. desc_init: those of described tokens as the mean of the embedding's rows of their descriptions' tokens, all other new rows as the mean; desc_init_w_noise: with noise on described ones."),
     fixed("Model and method", "quantization_bit", Kind::Integer, "", "lora: keep the linear maps of the frozen model in 8 or 4 bits (quantization.md). Embeddings and output head stay as they are stored. Also for chat."),
     fixed("Model and method", "quantization_type", Kind::OneOf(&["nf4", "fp4"]), "nf4", "4 bits: which values the codes stand for."),
-    fixed("Model and method", "double_quantization", Kind::Bool, "true", "4 bits: round the blocks' scales as bitsandbytes does where it quantises them too. They are kept in f32 all the same."),
+    fixed("Model and method", "double_quantization", Kind::Bool, "true", "4 bits: keep the blocks' scales in 8 bits, as bitsandbytes does."),
     fixed("Model and method", "dequantize", Kind::Bool, "false", "lora, freeze: decode a base that is stored in blocks of few bits (a GGUF file, a directory that bitsandbytes quantised) to f32 while it is loaded. By default what is not trained is kept in its blocks (quantization.md). Also for chat."),
     fixed("Model and method", "freeze_trainable_layers", Kind::Integer, "2", "freeze: train the last n layers, or the first n when negative."),
     fixed("Model and method", "freeze_trainable_modules", Kind::List, "all", "freeze: train these modules of those layers, comma-separated."),

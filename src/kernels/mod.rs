@@ -41,8 +41,10 @@ impl From<WeightType> for Weight {
             WeightType::F32 => Weight::F32,
             WeightType::Bf16 => Weight::Bf16,
             WeightType::F16 => Weight::F16,
-            WeightType::Nf4 { .. } => Weight::Nf4,
-            WeightType::Fp4 { .. } => Weight::Fp4,
+            WeightType::Nf4 { double: false } => Weight::Nf4,
+            WeightType::Nf4 { double: true } => Weight::Nf4Double,
+            WeightType::Fp4 { double: false } => Weight::Fp4,
+            WeightType::Fp4 { double: true } => Weight::Fp4Double,
             WeightType::Int8 => Weight::Int8,
             WeightType::Ggml(blocks) => match blocks {
                 GgmlType::Q4_0 => Weight::Q40,

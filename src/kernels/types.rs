@@ -40,12 +40,12 @@ pub enum WeightType {
     F16,
     /// 4 bits a number and a scale for each block of 64: bitsandbytes' NF4.
     Nf4 {
-        /// Whether the scales are rounded by its double quantisation.
+        /// Whether the scales are quantised as well, to 8 bits.
         double: bool,
     },
     /// 4 bits a number and a scale for each block of 64: bitsandbytes' FP4.
     Fp4 {
-        /// Whether the scales are rounded by its double quantisation.
+        /// Whether the scales are quantised as well, to 8 bits.
         double: bool,
     },
     /// 8 bits a number and a scale for each row, as bitsandbytes' LLM.int8.
@@ -53,6 +53,10 @@ pub enum WeightType {
     /// The blocks of a GGUF file.
     Ggml(GgmlType),
 }
+
+/// Bytes of an element of the kernels' arrays where the scales of blocks of 4 bits are quantised as well: a block is two of them, the scales of 16
+/// blocks one, and each 256 blocks of a row have one of their own (`quant` says what it holds).
+const DOUBLE_ELEMENT: usize = 16;
 
 /// The blocks of GGUF files that products decode: a few scales and whole numbers of few bits. A number is `d · q`, or `d · q + m` where a block
 /// has a minimum.
@@ -149,7 +153,11 @@ impl WeightType {
         match self {
             WeightType::F32 => 4 * padded,
             WeightType::Bf16 | WeightType::F16 => 2 * padded,
-            WeightType::Nf4 { .. } | WeightType::Fp4 { .. } => cols.div_ceil(64) * 36,
+            WeightType::Nf4 { double: false } | WeightType::Fp4 { double: false } => cols.div_ceil(64) * 36,
+            WeightType::Nf4 { double: true } | WeightType::Fp4 { double: true } => {
+                let blocks = cols.div_ceil(64);
+                (2 * blocks + blocks.div_ceil(16) + blocks.div_ceil(256)) * DOUBLE_ELEMENT
+            }
             WeightType::Int8 => 4 + padded,
             WeightType::Ggml(blocks) => cols.div_ceil(blocks.unit()) * blocks.unit_words() * 4,
         }
@@ -159,15 +167,17 @@ impl WeightType {
     pub fn row_stride(self, cols: usize) -> u32 {
         match self {
             WeightType::Ggml(blocks) => (self.row_bytes(cols) / blocks.element()) as u32,
+            WeightType::Nf4 { double: true } | WeightType::Fp4 { double: true } => (self.row_bytes(cols) / DOUBLE_ELEMENT) as u32,
             packed if packed.is_packed() => self.row_bytes(cols) as u32 / 4,
             _ => cols.div_ceil(4) as u32,
         }
     }
 
-    /// The packed type of this [`name`](WeightType::name), its scales as they are.
+    /// The packed type of this [`name`](WeightType::name).
     pub fn of_name(name: &str) -> Option<WeightType> {
-        let own = [WeightType::Nf4 { double: false }, WeightType::Fp4 { double: false }, WeightType::Int8];
-        let mut all = own.into_iter().chain(GgmlType::ALL.map(WeightType::Ggml));
+        let four_bits = [false, true].map(|double| [WeightType::Nf4 { double }, WeightType::Fp4 { double }]);
+        let own = four_bits.into_iter().flatten().chain([WeightType::Int8]);
+        let mut all = own.chain(GgmlType::ALL.map(WeightType::Ggml));
         all.find(|known| known.name() == name)
     }
 
@@ -177,8 +187,10 @@ impl WeightType {
             WeightType::F32 => "F32",
             WeightType::Bf16 => "BF16",
             WeightType::F16 => "F16",
-            WeightType::Nf4 { .. } => "NF4",
-            WeightType::Fp4 { .. } => "FP4",
+            WeightType::Nf4 { double: false } => "NF4",
+            WeightType::Nf4 { double: true } => "double-quantised NF4",
+            WeightType::Fp4 { double: false } => "FP4",
+            WeightType::Fp4 { double: true } => "double-quantised FP4",
             WeightType::Int8 => "LLM.int8",
             WeightType::Ggml(blocks) => blocks.name(),
         }

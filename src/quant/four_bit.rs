@@ -1,15 +1,21 @@
 //! NF4 and FP4 as bitsandbytes quantises them on its CPU backend: each block of 64 numbers of the matrix, row after row, has its largest magnitude
 //! as scale; each number becomes the code whose value is nearest to number / scale.
 //!
-//! Packed, a block is 36 bytes: the scale as f32, then the codes as bitsandbytes packs them, the first of two in the high half of a byte.
+//! Packed, a block is 36 bytes: the scale as f32, then the codes as bitsandbytes packs them, the first of two in the high half of a byte. With double
+//! quantisation the scales are elsewhere ([`super::double`]).
 
 use std::sync::LazyLock;
+
+use super::double::DoubleScales;
 
 /// Numbers that share a scale.
 pub const BLOCK: usize = 64;
 
+/// Bytes of a block's codes.
+pub(super) const CODE_BYTES: usize = BLOCK / 2;
+
 /// Bytes of a packed block.
-const BYTES: usize = 4 + BLOCK / 2;
+const BYTES: usize = 4 + CODE_BYTES;
 
 /// What the codes of NF4 stand for: quantiles of a normal distribution (Dettmers et al., "QLoRA", 2023, appendix E), as bitsandbytes has them.
 #[rustfmt::skip]
@@ -109,24 +115,54 @@ pub fn append_block(scale: f32, codes: &[u8], out: &mut Vec<u8>) {
 /// Appends the numbers of a packed row.
 pub(super) fn unpack_row(values: &[f32; 16], row: &[u8], out: &mut Vec<f32>) {
     for block in row.as_chunks::<BYTES>().0 {
-        let scale = scale(block);
-        out.extend(block[4..].iter().flat_map(|codes| [values[(codes >> 4) as usize] * scale, values[(codes & 15) as usize] * scale]));
+        unpack_block(values, scale(block), &block[4..], out);
     }
+}
+
+/// Appends the numbers of a block.
+pub(super) fn unpack_block(values: &[f32; 16], scale: f32, codes: &[u8], out: &mut Vec<f32>) {
+    out.extend(codes.iter().flat_map(|codes| [values[(codes >> 4) as usize] * scale, values[(codes & 15) as usize] * scale]));
 }
 
 fn scale(block: &[u8; BYTES]) -> f32 {
     f32::from_le_bytes([block[0], block[1], block[2], block[3]])
 }
 
-/// The scales of all packed blocks.
-pub(super) fn scales(packed: &[u8]) -> impl Iterator<Item = f32> {
-    packed.as_chunks::<BYTES>().0.iter().map(scale)
+/// Packed rows of so many blocks with their scales quantised as well.
+pub(super) fn with_double_scales(packed: &[u8], row_blocks: usize, row_bytes: usize) -> Vec<u8> {
+    let blocks = packed.as_chunks::<BYTES>().0;
+    let scales = DoubleScales::of(&blocks.iter().map(scale).collect::<Vec<_>>());
+    let mut out = Vec::with_capacity(blocks.len() / row_blocks.max(1) * row_bytes);
+    let mut codes = Vec::with_capacity(row_blocks * CODE_BYTES);
+    for (row, blocks) in blocks.chunks(row_blocks.max(1)).enumerate() {
+        codes.clear();
+        blocks.iter().for_each(|block| codes.extend(&block[4..]));
+        let first = row * row_blocks;
+        scales.append_row(first, &scales.codes[first..first + blocks.len()], &codes, &mut out);
+    }
+    out
 }
 
-/// Gives the packed blocks other scales.
-pub(super) fn set_scales(packed: &mut [u8], scales: &[f32]) {
-    for (block, scale) in packed.as_chunks_mut::<BYTES>().0.iter_mut().zip(scales) {
-        block[..4].copy_from_slice(&scale.to_le_bytes());
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// In every part there is at most one middle: a number gets the value that is nearest, and in the middle of two the lower one.
+    #[test]
+    fn the_nearest_value_is_taken() {
+        for (quantiser, values) in [(FourBit::nf4(), &NF4), (FourBit::fp4(), &FP4)] {
+            let mut sorted = *values;
+            sorted.sort_by(f32::total_cmp);
+            let middles = sorted.windows(2).map(|pair| (pair[0] + pair[1]) / 2.0);
+            let beside = middles.flat_map(|middle| [middle.next_down(), middle, middle.next_up()]);
+            for x in beside.chain((-4096..=4096).map(|i| i as f32 / 4096.0)) {
+                let mut block = [0.0; BLOCK];
+                (block[0], block[1]) = (1.0, x);
+                let (scale, codes) = quantiser.quantise(&block);
+                let nearest = sorted.windows(2).take_while(|pair| (pair[0] + pair[1]) / 2.0 < x).count();
+                assert_eq!((scale, values[codes[1] as usize]), (1.0, sorted[nearest]), "{x}");
+            }
+        }
     }
 }
 

@@ -48,13 +48,23 @@ impl Packer {
     }
 
     /// The packed rows, [`row_bytes`](WeightType::row_bytes) each.
-    pub fn finish(mut self) -> Vec<u8> {
-        if let WeightType::Nf4 { double: true } | WeightType::Fp4 { double: true } = self.weight_type {
-            let mut scales: Vec<f32> = four_bit::scales(&self.bytes).collect();
-            DoubleScales::of(&scales).decode(&mut scales);
-            four_bit::set_scales(&mut self.bytes, &scales);
+    pub fn finish(self) -> Vec<u8> {
+        match self.weight_type {
+            WeightType::Nf4 { double: true } | WeightType::Fp4 { double: true } => {
+                four_bit::with_double_scales(&self.bytes, self.cols / BLOCK, self.weight_type.row_bytes(self.cols))
+            }
+            _ => self.bytes,
         }
-        self.bytes
+    }
+}
+
+/// Appends a packed row, with scales in f32.
+fn pack_row(weight_type: WeightType, row: &[f32], out: &mut Vec<u8>) {
+    match weight_type {
+        WeightType::Nf4 { .. } => FourBit::nf4().pack_row(row, out),
+        WeightType::Fp4 { .. } => FourBit::fp4().pack_row(row, out),
+        WeightType::Int8 => int8::pack_row(row, out),
+        WeightType::F32 | WeightType::Bf16 | WeightType::F16 | WeightType::Ggml(_) => {}
     }
 }
 
@@ -71,8 +81,10 @@ fn pack_row(weight_type: WeightType, row: &[f32], out: &mut Vec<u8>) {
 /// Appends the numbers that a packed row stands for, as the kernels decode it.
 pub fn unpack_row(weight_type: WeightType, row: &[u8], cols: usize, out: &mut Vec<f32>) {
     match weight_type {
-        WeightType::Nf4 { .. } => four_bit::unpack_row(&NF4, row, out),
-        WeightType::Fp4 { .. } => four_bit::unpack_row(&FP4, row, out),
+        WeightType::Nf4 { double: false } => four_bit::unpack_row(&NF4, row, out),
+        WeightType::Nf4 { double: true } => double::unpack_row(&NF4, row, out),
+        WeightType::Fp4 { double: false } => four_bit::unpack_row(&FP4, row, out),
+        WeightType::Fp4 { double: true } => double::unpack_row(&FP4, row, out),
         WeightType::Int8 => int8::unpack_row(row, cols, out),
         WeightType::Ggml(blocks) => ggml::unpack_row(blocks, row, cols, out),
         WeightType::F32 | WeightType::Bf16 | WeightType::F16 => {}

@@ -6,7 +6,7 @@ use rootstock::gpu::{Gpu, Profile};
 use rootstock::graph::{Emit, Graph, Op, ParamId, Piece, Shape, ValueId, WeightType};
 use rootstock::kernels::{Bind, Family, GgmlType, Tuning};
 use rootstock::ops::matmul::{self, Operand, Product, Second};
-use rootstock::quant::{Packer, ggml, unpack_row};
+use rootstock::quant::{BLOCK, DoubleScales, Packer, ggml, unpack_row};
 
 use super::single::{Case, Matrix, assert_close};
 use super::{gpu, profiles};
@@ -168,7 +168,13 @@ fn linear_with_frozen_half_precision_weights() {
 }
 
 /// The types in blocks.
-const PACKED: [WeightType; 3] = [WeightType::Nf4 { double: false }, WeightType::Fp4 { double: false }, WeightType::Int8];
+const PACKED: [WeightType; 5] = [
+    WeightType::Nf4 { double: false },
+    WeightType::Nf4 { double: true },
+    WeightType::Fp4 { double: false },
+    WeightType::Fp4 { double: true },
+    WeightType::Int8,
+];
 
 #[test]
 fn linear_with_frozen_weights_in_blocks() {
@@ -193,6 +199,40 @@ fn linear_with_frozen_weights_in_blocks() {
                 assert_close(&format!("y {what}"), &out.outputs[0], &linear::forward(&x, &w, None, k), TOLERANCE);
                 assert_close(&format!("dx {what}"), &out.inputs[0], &linear::backward(&dy, &x, &w, k).0, TOLERANCE);
             }
+        }
+    }
+}
+
+/// Every code of a scale in 8 bits, decoded by each kernel: the numbers of the map to the bit. Nothing is added to them here, since a device may add in the same
+/// instruction and then rounds once.
+#[test]
+fn scales_in_eight_bits_decode_to_the_bit() {
+    let gpu = gpu();
+    let (rows, blocks, weight_type) = (8, 32, WeightType::Nf4 { double: true });
+    let k = blocks * BLOCK;
+    let scales = DoubleScales { codes: (0..=255).collect(), groups: vec![0.37], offset: 0.0 };
+    let (mut packed, mut values) = (Vec::new(), Vec::new());
+    for first in (0..rows * blocks).step_by(blocks) {
+        // Each number is the scale itself.
+        scales.append_row(first, &scales.codes[first..first + blocks], &vec![0xff; k / 2], &mut packed);
+    }
+    packed.chunks(weight_type.row_bytes(k)).for_each(|row| unpack_row(weight_type, row, k, &mut values));
+    for profile in profiles(&gpu) {
+        for tokens in [blocks, 1] {
+            // Token t takes the first number of block t.
+            let mut x = vec![0.0; tokens * k];
+            (0..tokens).for_each(|t| x[t * k + t * BLOCK] = 1.0);
+            let case = Case {
+                tokens,
+                inputs: vec![Matrix::new(k, x)],
+                weights: vec![Matrix { packed: Some(packed.clone()), ..Matrix::new(k, vec![0.0; rows * k]) }],
+                frozen: Some(weight_type),
+                gradients: vec![Matrix::new(rows, vec![0.0; tokens * rows])],
+                ..Case::default()
+            };
+            let out = case.run(&gpu, &profile, |g, x, w| vec![g.linear(x[0], w[0], None)]);
+            let wanted: Vec<f32> = (0..tokens * rows).map(|at| values[at % rows * k + at / rows * BLOCK]).collect();
+            assert_eq!(out.outputs[0], wanted, "{tokens} tokens on {:?} {:?}", profile.class, profile.subgroup);
         }
     }
 }

@@ -162,7 +162,7 @@ impl Case {
                     WeightType::F16 => {
                         store.upload_half(gpu, *id, 0, &data.iter().map(|v| half::f16::from_f32(*v).to_bits()).collect::<Vec<_>>())
                     }
-                    WeightType::Ggml(_) => store.upload_packed(gpu, *id, 0, m.packed.as_ref().expect("packed")),
+                    _ if m.packed.is_some() => store.upload_packed(gpu, *id, 0, m.packed.as_ref().expect("packed")),
                     packed => {
                         let mut packer = Packer::new(packed, m.rows(), m.cols);
                         packer.push(&data);

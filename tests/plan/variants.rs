@@ -24,7 +24,13 @@ const GPT2: &str =
     r#"{"model_type": "gpt2", "vocab_size": 50257, "n_embd": 768, "n_layer": 2, "n_head": 12, "n_positions": 1024, "n_ctx": 1024}"#;
 
 /// The types that a base is quantised to.
-const QUANTISED: [WeightType; 3] = [WeightType::Nf4 { double: true }, WeightType::Fp4 { double: true }, WeightType::Int8];
+const QUANTISED: [WeightType; 5] = [
+    WeightType::Nf4 { double: false },
+    WeightType::Nf4 { double: true },
+    WeightType::Fp4 { double: false },
+    WeightType::Fp4 { double: true },
+    WeightType::Int8,
+];
 
 /// The list from which scripts/kernel-table.mjs makes the table.
 const LIST: &str = "scripts/kernel-variants.json";

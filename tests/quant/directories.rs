@@ -26,7 +26,7 @@ const TOLERANCE: f64 = 2e-5;
 const NF4: WeightType = WeightType::Nf4 { double: false };
 /// The directory, the model whose adapter is put on it, and what its maps are kept in.
 const DIRECTORIES: [(&str, &str, WeightType); 5] = [
-    ("llama-nf4-double", "llama", NF4),
+    ("llama-nf4-double", "llama", WeightType::Nf4 { double: true }),
     ("llama-fp4", "llama", WeightType::Fp4 { double: false }),
     ("llama-nf4-bf16-storage", "llama", NF4),
     ("llama-int8", "llama", WeightType::Int8),
