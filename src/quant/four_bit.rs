@@ -165,26 +165,3 @@ mod tests {
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// In every part there is at most one middle: a number gets the value that is nearest, and in the middle of two the lower one.
-    #[test]
-    fn the_nearest_value_is_taken() {
-        for (quantiser, values) in [(FourBit::nf4(), &NF4), (FourBit::fp4(), &FP4)] {
-            let mut sorted = *values;
-            sorted.sort_by(f32::total_cmp);
-            let middles = sorted.windows(2).map(|pair| (pair[0] + pair[1]) / 2.0);
-            let beside = middles.flat_map(|middle| [middle.next_down(), middle, middle.next_up()]);
-            for x in beside.chain((-4096..=4096).map(|i| i as f32 / 4096.0)) {
-                let mut block = [0.0; BLOCK];
-                (block[0], block[1]) = (1.0, x);
-                let (scale, codes) = quantiser.quantise(&block);
-                let nearest = sorted.windows(2).take_while(|pair| (pair[0] + pair[1]) / 2.0 < x).count();
-                assert_eq!((scale, values[codes[1] as usize]), (1.0, sorted[nearest]), "{x}");
-            }
-        }
-    }
-}

@@ -68,16 +68,6 @@ fn pack_row(weight_type: WeightType, row: &[f32], out: &mut Vec<u8>) {
     }
 }
 
-/// Appends a packed row, with scales in f32.
-fn pack_row(weight_type: WeightType, row: &[f32], out: &mut Vec<u8>) {
-    match weight_type {
-        WeightType::Nf4 { .. } => FourBit::nf4().pack_row(row, out),
-        WeightType::Fp4 { .. } => FourBit::fp4().pack_row(row, out),
-        WeightType::Int8 => int8::pack_row(row, out),
-        WeightType::F32 | WeightType::Bf16 | WeightType::F16 | WeightType::Ggml(_) => {}
-    }
-}
-
 /// Appends the numbers that a packed row stands for, as the kernels decode it.
 pub fn unpack_row(weight_type: WeightType, row: &[u8], cols: usize, out: &mut Vec<f32>) {
     match weight_type {
