@@ -5,7 +5,7 @@
 const WITHIN: readonly (readonly [RegExp, string])[] = [
   [/^all$/, "全部"],
   [/^preference training$/, "偏好训练"],
-  [/^stage (kto|dpo)$/, "阶段 $1"],
+  [/^stage (kto|dpo|rm)$/, "阶段 $1"],
   [/^reward models and PPO$/, "奖励模型和 PPO"],
   [/^one piece of (.+)$/, "一块 $1"],
   [/^pieces of at most (.+)$/, "每块最多 $1"],
@@ -36,12 +36,20 @@ const NOTICES: readonly (readonly [RegExp, string])[] = [
   ],
   [/^warmup_steps and warmup_ratio are both given: warmup_steps is used$/, "同时给出了 warmup_steps 和 warmup_ratio：采用 warmup_steps。"],
   [
-    /^report_to: nothing is sent to a tracker \((.+)\); trainer_log\.jsonl holds the same, report_to: tensorboard writes event files$/,
-    "report_to：不会向跟踪服务（$1）发送任何内容；同样的数据在 trainer_log.jsonl 里，report_to: tensorboard 会写出事件文件。",
+    /^optim: (\S+): without effect, as in LLaMA-Factory: use_muon takes Muon for matrices and AdamW for all else$/,
+    "optim: $1：不起作用，与 LLaMA-Factory 相同：use_muon 对矩阵使用 Muon，对其余参数使用 AdamW。",
   ],
   [
-    /^do_predict: after training, `rootstock eval RECIPE` with the result as its model or adapter answers the prompts$/,
-    "do_predict：训练之后，用 `rootstock eval RECIPE`（以结果作为其模型或适配器）来回答提示。",
+    /^report_to: nothing is sent to a tracker \((.+)\); trainer_log\.jsonl holds the same, tensorboard and wandb \(offline\) write files of their own$/,
+    "report_to：不会向跟踪服务（$1）发送任何内容；同样的数据在 trainer_log.jsonl 里，tensorboard 和 wandb（离线）会写出各自的文件。",
+  ],
+  [
+    /^report_to: wandb: an offline run is written into output_dir\/wandb and nothing is sent; `wandb sync` on its folder uploads it$/,
+    "report_to: wandb：离线记录写入 output_dir/wandb，不发送任何内容；对该文件夹执行 `wandb sync` 即可上传。",
+  ],
+  [
+    /^do_predict: after training, `rootstock eval RECIPE` with the result as its model or adapter predicts$/,
+    "do_predict：训练之后，用 `rootstock eval RECIPE`（以结果作为其模型或适配器）来预测。",
   ],
   [/^(.+): for `rootstock chat` and prediction; training draws no answers$/, "$1：只用于 `rootstock chat` 和预测；训练时不生成回答。"],
   [
@@ -52,7 +60,14 @@ const NOTICES: readonly (readonly [RegExp, string])[] = [
     /^pissa_init has nothing to do: the adapter that is trained exists \(create_new_adapter makes a new one\)$/,
     "pissa_init 不起作用：要训练的适配器已经存在（create_new_adapter 会新建一个）。",
   ],
-  [/^compute_accuracy: in stage sft alone; stages dpo and kto tell rewards\/accuracies$/, "compute_accuracy：只用于阶段 sft；阶段 dpo 和 kto 给出 rewards/accuracies。"],
+  [
+    /^compute_accuracy: in stage sft alone; stage dpo tells rewards\/accuracies and stage rm accuracy by themselves$/,
+    "compute_accuracy：只用于阶段 sft；阶段 dpo 自己给出 rewards/accuracies，阶段 rm 自己给出 accuracy。",
+  ],
+  [
+    /^(.+): nothing on this machine is called (.+), so the data set of Hugging Face's hub is taken$/,
+    "$1：本机没有名为 $2 的文件，因此采用 Hugging Face Hub 上的数据集。",
+  ],
   [
     /^train_on_prompt, mask_history and neat_packing have no effect in stage pt: every token is learned$/,
     "train_on_prompt、mask_history 和 neat_packing 在阶段 pt 中不起作用：每个词元都参与学习。",
