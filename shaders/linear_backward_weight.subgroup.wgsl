@@ -1,4 +1,4 @@
-// dW = dyᵀ·x for devices with subgroups of exactly 8 lanes, one subgroup a workgroup (the CPU device lavapipe).
+// dW = dyᵀ·x for devices with subgroups of exactly 8 or 16 lanes, one subgroup a workgroup (the CPU device lavapipe).
 // Saves loads, each one a loop over the lanes there: 12 loads feed 1024 vector FMAs, the rest are broadcasts from constant lanes.
 // A lane owns 4 neighbouring rows of dW (one vec4 of dy) and keeps 4 x 64 sums; a row of x lies spread over the lanes and is broadcast.
 // use: shared/step.wgsl
@@ -11,8 +11,8 @@ override COLUMNS: u32 = 64u;
 /// Whether dW is written transposed, (k, n): the gradient of a few rows is made as that of a few columns, dy and x changing places. With 8 columns only.
 override TRANSPOSED: bool = false;
 
-/// Rows of a workgroup, four a lane.
-const ROWS: u32 = 32u;
+/// Rows of a lane.
+const ROWS: u32 = 4u;
 
 fn put(row: u32, at: u32, value: vec4<f32>, add: bool) {
     if (row < params.n) {
@@ -81,9 +81,9 @@ fn input(m: u32, column: u32) -> vec4<f32> {
     return x[(params.row + min(m, params.m - 1u)) * params.x_stride + column];
 }
 
-@compute @workgroup_size(8)
+@compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id) lane: u32) {
-    let row = tile.y * ROWS + lane * 4u;
+    let row = tile.y * (ROWS * LANES) + lane * 4u;
     let rows = params.dy_column + min(row, params.n - 1u) / 4u;
     let first = tile.x * (COLUMNS / 4u);
     let left = params.x_column + min(first + lane, params.k4 - 1u);
@@ -99,7 +99,11 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id)
             s0 = outer_products(s0, a, input(m, left), input(m + 1u, left), input(m + 2u, left), input(m + 3u, left));
         }
         if (COLUMNS > 32u) {
-            s1 = outer_products(s1, a, input(m, right), input(m + 1u, right), input(m + 2u, right), input(m + 3u, right));
+            if (LANES == 16u) {
+                s1 = outer_products8(s1, a, input(m, left), input(m + 1u, left), input(m + 2u, left), input(m + 3u, left));
+            } else {
+                s1 = outer_products(s1, a, input(m, right), input(m + 1u, right), input(m + 2u, right), input(m + 3u, right));
+            }
         }
     }
     let add = adds_to_output(params.accumulate);

@@ -6,8 +6,8 @@
 // use: shared/linear_forward.wgsl
 // use: shared/broadcast.wgsl
 
-/// Lanes of a workgroup; each makes as many columns of y as there are fours for it.
-const LANES: u32 = 8u;
+/// Lanes of a subgroup, which is a workgroup: 8 or 16.
+override LANES: u32 = 8u;
 /// Most workgroups of a dispatch: enough for the cores, few enough that a lane reads long stretches of W.
 const GROUPS: u32 = 24u;
 
@@ -61,7 +61,7 @@ fn product(n: u32, lane: u32) -> f32 {
     return (s.x + s.y + s.z + s.w) * SCALE;
 }
 
-@compute @workgroup_size(8)
+@compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     begin(lane);
     let width = (params.n + 3u) / 4u;

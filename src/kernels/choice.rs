@@ -128,6 +128,7 @@ impl Tuning {
             ("vector_rows", self.vector_rows, self.vector_rows <= 8, "at most 8"),
             ("product_workgroups", self.product_workgroups, self.product_workgroups > 0, "at least 1"),
             ("product_part", self.product_part, self.product_part >= 16, "at least 16"),
+            ("product_lanes", self.product_lanes as usize, [8, 16].contains(&self.product_lanes), "8 or 16"),
             ("product_steps", self.product_steps as usize, [8, 16].contains(&self.product_steps), "8 or 16"),
             ("attention_rows", self.attention_rows as usize, [4, 8].contains(&self.attention_rows), "4 or 8"),
             ("attention_kept", self.attention_kept, [64, 128].contains(&self.attention_kept), "64 or 128"),
@@ -151,8 +152,12 @@ impl Tuning {
     /// [`Error::Recipe`] with the first of them.
     pub fn check_subgroups(&self, subgroup: Option<u32>) -> Result<()> {
         let has = subgroup.map_or("offers none of one size".to_string(), |lanes| format!("has subgroups of {lanes}"));
-        if self.products == Version::Subgroup && subgroup != Some(8) {
-            return Err(Error::recipe(PLACE, format!("products=subgroup needs subgroups of 8 lanes, and this device {has}")));
+        if self.products == Version::Subgroup && subgroup != Some(self.product_lanes) {
+            let lanes = self.product_lanes;
+            return Err(Error::recipe(
+                PLACE,
+                format!("products=subgroup with product_lanes={lanes} needs subgroups of {lanes} lanes, and this device {has}"),
+            ));
         }
         if self.attention == Version::Subgroup && subgroup.is_none_or(|lanes| lanes < 8) {
             return Err(Error::recipe(PLACE, format!("attention=subgroup needs subgroups of at least 8 lanes, and this device {has}")));
@@ -204,7 +209,7 @@ mod tests {
         contains("long_threads=0", "a power of two up to 256");
         let tuning = TuningChoice::parse("products=subgroup").and_then(|choice| choice.apply(&Tuning::of(Family::UnknownGpu, None)));
         let said = tuning.and_then(|tuning| tuning.check_subgroups(Some(32))).map_or_else(|e| e.to_string(), |()| "taken".into());
-        assert!(said.contains("products=subgroup needs subgroups of 8 lanes, and this device has subgroups of 32"), "{said}");
+        assert!(said.contains("product_lanes=8 needs subgroups of 8 lanes, and this device has subgroups of 32"), "{said}");
     }
 
     #[test]

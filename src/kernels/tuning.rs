@@ -97,8 +97,11 @@ pub enum Version {
 /// devices with the same tuning run the same dispatches.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Tuning {
-    /// The matrix products' version. `Subgroup` needs subgroups of exactly 8 lanes.
+    /// The matrix products' version. `Subgroup` needs subgroups of exactly 8 or 16 lanes.
     pub products: Version,
+    /// Lanes of those subgroups: 8 or 16. Runs that began before there were 16 have 8.
+    #[serde(default = "eight_lanes")]
+    pub product_lanes: u32,
     /// A forward product with at most this many rows streams the weight once instead of making tiles.
     pub vector_rows: usize,
     /// Most threads that share a row of the weight there, a power of two; 1 where workgroup memory is slow.
@@ -146,6 +149,10 @@ pub struct Tuning {
     pub prompt_tokens: usize,
 }
 
+fn eight_lanes() -> u32 {
+    8
+}
+
 impl Tuning {
     /// The tuning for a family of devices; `subgroup` is the size of every subgroup, where subgroup operations may be used.
     pub fn of(family: Family, subgroup: Option<u32>) -> Tuning {
@@ -153,7 +160,8 @@ impl Tuning {
             // Few threads to feed, and a barrier costs more than the lanes save: a row goes to one subgroup, which is one workgroup, whose
             // lanes load side by side. On lavapipe that is 1.5 to 5 times faster than a lane a row or several rows a workgroup.
             Family::Lavapipe | Family::OtherProcessor => Tuning {
-                products: if subgroup == Some(8) { Version::Subgroup } else { Version::Registers },
+                products: if matches!(subgroup, Some(8 | 16)) { Version::Subgroup } else { Version::Registers },
+                product_lanes: subgroup.filter(|lanes| *lanes == 16).unwrap_or(8),
                 vector_rows: 8,
                 vector_lanes: 1,
                 product_workgroups: 512,
@@ -182,6 +190,7 @@ impl Tuning {
             // No family of GPUs was measured yet: all get the same.
             Family::NvidiaLike | Family::Amd | Family::Apple | Family::IntelSimd8 | Family::IntelXe2 | Family::UnknownGpu => Tuning {
                 products: Version::Tiled,
+                product_lanes: 8,
                 vector_rows: 8,
                 vector_lanes: 64,
                 product_workgroups: 512,
@@ -243,7 +252,9 @@ mod tests {
             (tuning.products, tuning.attention)
         };
         assert_eq!(versions(Family::Lavapipe, Some(8)), (Version::Subgroup, Version::Subgroup));
-        assert_eq!(versions(Family::Lavapipe, Some(16)), (Version::Registers, Version::Subgroup));
+        assert_eq!(versions(Family::Lavapipe, Some(16)), (Version::Subgroup, Version::Subgroup));
+        assert_eq!(Tuning::of(Family::Lavapipe, Some(16)).product_lanes, 16);
+        assert_eq!(versions(Family::Lavapipe, Some(32)), (Version::Registers, Version::Subgroup));
         assert_eq!(versions(Family::Lavapipe, Some(4)), (Version::Registers, Version::Registers));
         assert_eq!(versions(Family::Lavapipe, None), (Version::Registers, Version::Registers));
         assert_eq!(versions(Family::NvidiaLike, Some(32)), (Version::Tiled, Version::Tiled));

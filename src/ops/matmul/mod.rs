@@ -91,6 +91,9 @@ const NARROW_TIME: usize = 33;
 /// Columns of a tile of the subgroup kernels for the gradients, and the time a column.
 const WIDE_OR_NARROW: &[(u32, usize)] = &[(64, 20), (32, 26), (8, NARROW_TIME)];
 
+/// Rows of a workgroup of 8 lanes.
+const SUBGROUP_ROWS: u32 = 32;
+
 /// Threads of a workgroup of the register kernels.
 const BLOCK_THREADS: u32 = 8;
 
@@ -136,10 +139,11 @@ pub fn forward(e: &mut Emit<'_>, x: Operand, param: ParamId, piece: &Piece, prod
     }
     let streams = m == 1 && e.tuning.products == Version::Subgroup;
     let dispatch = if streams && (p.weight_type == WeightType::F32 || p.shape.stride4().is_multiple_of(2)) {
-        use linear_forward_vector_subgroup::{GROUPS, LANES};
-        let fours = n.div_ceil(4).div_ceil(LANES as usize);
+        use linear_forward_vector_subgroup::GROUPS;
+        let lanes = e.tuning.product_lanes;
+        let fours = n.div_ceil(4).div_ceil(lanes as usize);
         let groups = [fours.div_ceil(fours.div_ceil(GROUPS as usize)) as u32, 1, 1];
-        kernel!(linear_forward_vector_subgroup, groups, {})
+        kernel!(linear_forward_vector_subgroup, groups, { LANES: lanes })
     } else if m <= e.tuning.vector_rows {
         let rows = m.next_power_of_two() as u32;
         // As many lanes as have four steps each; a lane alone needs no workgroup memory.
@@ -151,11 +155,12 @@ pub fn forward(e: &mut Emit<'_>, x: Operand, param: ParamId, piece: &Piece, prod
     } else {
         match e.tuning.products {
             Version::Subgroup => {
-                let columns = columns(m, n, &[(64, 20), (32, 21), (16, 26), (8, NARROW_TIME)]);
-                kernel!(linear_forward_subgroup, tiles(n, columns, m, linear_forward_subgroup::ROWS, 1), { COLUMNS: columns })
+                let (lanes, rows) = subgroup_rows(e);
+                let columns = columns(m, n, rows, &[(64, 20), (32, 21), (16, 26), (8, NARROW_TIME)]);
+                kernel!(linear_forward_subgroup, tiles(n, columns, m, rows, 1), { LANES: lanes, COLUMNS: columns })
             }
             Version::Registers | Version::Tiled => {
-                let columns = columns(m, n, BLOCK_COLUMNS);
+                let columns = columns(m, n, SUBGROUP_ROWS, BLOCK_COLUMNS);
                 let [x, y] = block_threads(n, columns);
                 let groups = tiles(n, x * columns, m, y * linear_forward_registers::THREAD_ROWS, 1);
                 kernel!(linear_forward_registers, groups, { THREADS_X: x, THREADS_Y: y, COLUMNS: columns })
@@ -171,6 +176,7 @@ pub fn backward_input(e: &mut Emit<'_>, dy: Operand, param: ParamId, piece: &Pie
     let Product { scale, second, accumulate, .. } = product;
     let p = e.param(param);
     let variant = e.tuning.products;
+    let (lanes, rows) = subgroup_rows(e);
     if variant == Version::Tiled {
         return tiled::backward_input(e, &[Output { y: dy, columns: piece.rows, second }], Weights::of(e, param, piece), product, dx);
     }
@@ -210,11 +216,11 @@ pub fn backward_input(e: &mut Emit<'_>, dy: Operand, param: ParamId, piece: &Pie
         // Tiles are numbered down the rows first: neighbours then share columns of W, the larger factor.
         let dispatch = match variant {
             Version::Subgroup => {
-                let columns = columns(m, k, WIDE_OR_NARROW);
-                kernel!(linear_backward_input_subgroup, tiles(m, linear_backward_input_subgroup::ROWS, k, columns, 1), { COLUMNS: columns })
+                let columns = columns(m, k, rows, WIDE_OR_NARROW);
+                kernel!(linear_backward_input_subgroup, tiles(m, rows, k, columns, 1), { LANES: lanes, COLUMNS: columns })
             }
             Version::Registers | Version::Tiled => {
-                let columns = columns(m, k, BLOCK_COLUMNS);
+                let columns = columns(m, k, SUBGROUP_ROWS, BLOCK_COLUMNS);
                 let [x, y] = block_threads(k, columns);
                 let groups = tiles(k, x * columns, m, y * linear_backward_input_registers::THREAD_ROWS, 1);
                 kernel!(linear_backward_input_registers, groups, { THREADS_X: x, THREADS_Y: y, COLUMNS: columns })
@@ -238,10 +244,11 @@ pub fn backward_weight(e: &mut Emit<'_>, dy: Operand, x: Operand, n: usize, k: u
     if variant == Version::Tiled {
         return tiled::backward_weight(e, &[(dy, n)], x, k, dw, mode);
     }
+    let (lanes, tile_rows) = subgroup_rows(e);
     // A gradient of a few rows is made as that of a few columns and written transposed, where that is faster.
     let time = |rows: usize, width: usize, widths: &[(u32, usize)]| {
         let width = widths.iter().map(|(w, t)| width.next_multiple_of(*w as usize) * t).min().unwrap_or(0);
-        width * rows.next_multiple_of(linear_backward_weight_subgroup::ROWS as usize)
+        width * rows.next_multiple_of(tile_rows as usize)
     };
     let transposed = variant == Version::Subgroup && time(k, n, &[(8, NARROW_TIME)]) < time(n, k, WIDE_OR_NARROW);
     let stride4 = k.div_ceil(4) as u32;
@@ -269,12 +276,12 @@ pub fn backward_weight(e: &mut Emit<'_>, dy: Operand, x: Operand, n: usize, k: u
         }
         let dispatch = match variant {
             Version::Subgroup => {
-                let columns = if transposed { 8 } else { columns(n, k, WIDE_OR_NARROW) };
-                let groups = tiles(k, columns, n, linear_backward_weight_subgroup::ROWS, 1);
-                kernel!(linear_backward_weight_subgroup, groups, { COLUMNS: columns, TRANSPOSED: transposed })
+                let columns = if transposed { 8 } else { columns(n, k, tile_rows, WIDE_OR_NARROW) };
+                let groups = tiles(k, columns, n, tile_rows, 1);
+                kernel!(linear_backward_weight_subgroup, groups, { LANES: lanes, COLUMNS: columns, TRANSPOSED: transposed })
             }
             Version::Registers | Version::Tiled => {
-                let columns = columns(n, k, BLOCK_COLUMNS);
+                let columns = columns(n, k, SUBGROUP_ROWS, BLOCK_COLUMNS);
                 let [x, y] = block_threads(k, columns);
                 let groups = tiles(k, x * columns, n, y * linear_backward_weight_registers::THREAD_ROWS, 1);
                 kernel!(linear_backward_weight_registers, groups, { THREADS_X: x, THREADS_Y: y, COLUMNS: columns })
@@ -292,6 +299,11 @@ impl Weights {
         let p = e.param(param);
         Weights { bind: piece.weight, weight_type: p.weight_type, columns: p.shape.cols }
     }
+}
+
+/// Lanes of the subgroups that the subgroup kernels are for, and rows of their workgroups.
+fn subgroup_rows(e: &Emit<'_>) -> (u32, u32) {
+    (e.tuning.product_lanes, linear_forward_subgroup::ROWS * e.tuning.product_lanes)
 }
 
 /// Workgroups for `x` of `per_x` in the first direction, `y` of `per_y` in the second and `z` in the third.
@@ -314,8 +326,8 @@ fn block_threads(width: usize, columns: u32) -> [u32; 2] {
 
 /// Columns of a tile or block, from (columns, time a column): the fastest for the width, and narrow where the matrix
 /// would otherwise give too few workgroups for the cores.
-fn columns(rows: usize, cols: usize, widths: &[(u32, usize)]) -> u32 {
-    let few = rows.div_ceil(linear_forward_subgroup::ROWS as usize) * cols.div_ceil(64) < 8;
+fn columns(rows: usize, cols: usize, tile_rows: u32, widths: &[(u32, usize)]) -> u32 {
+    let few = rows.div_ceil(tile_rows as usize) * cols.div_ceil(64) < 8;
     let widths = widths.iter().filter(|(width, _)| !few || *width <= 32);
     widths.min_by_key(|(width, time)| cols.next_multiple_of(*width as usize) * time).map_or(64, |(width, _)| *width)
 }
