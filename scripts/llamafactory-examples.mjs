@@ -46,7 +46,9 @@ const registry = /** @type {Record<string, { file_name?: string }>} */ (
 function rootstock(command, ...args) {
   const options = /** @type {const} */ ({ cwd: checkout, encoding: "utf8", input: "Who are you?\n", timeout: 900_000, maxBuffer: 1e8 });
   const { status, stderr, error } = spawnSync(program, [command, ...args], options);
-  return { status, stderr: error === undefined ? stderr : String(error) };
+  // A program that refuses may end before its input is written.
+  const early = /** @type {NodeJS.ErrnoException | undefined} */ (error)?.code === "EPIPE" && status !== null;
+  return { status, stderr: error === undefined || early ? stderr : String(error) };
 }
 
 /**

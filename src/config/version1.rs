@@ -126,10 +126,7 @@ pub(super) fn translate(list: Vec<Entry>) -> Translated {
                 }
             }
             "quant_config" if off => {}
-            "quant_config" => {
-                let reason = "not supported: training on quantised weights; quant_config=null trains on the weights as they are";
-                to.fault(entry, reason);
-            }
+            "quant_config" => to.quantised(&entry),
             "optim_config" if off => {}
             "optim_config" => to.fault(entry, "not supported: write the optimiser as optim; optim_config=null asks for AdamW"),
             "lr_scheduler_config" if off => {}
@@ -206,6 +203,32 @@ impl Translated {
     fn renamed(&mut self, entry: Entry) {
         let key = RENAMED.iter().find(|(old, _)| *old == entry.key).map_or(entry.key.as_str(), |(_, new)| *new).to_string();
         self.entries.push(Entry { key, ..entry });
+    }
+
+    /// `quant_config`: a mapping whose `name` says by what. Both of them are bitsandbytes' (`plugins/model_plugins/quantization.py` there); its
+    /// `compute_dtype` is what products are computed in, which is f32 here.
+    fn quantised(&mut self, entry: &Entry) {
+        let Ok(fields) = entry.value.as_map() else {
+            return self.fault(entry.clone(), "this must be a mapping such as {name: bnb, quantization_bit: 4}");
+        };
+        let of = |name: &str| fields.iter().find(|(field, value)| field == name && !value.is_off()).map(|(_, value)| value.clone());
+        let bits = match of("name").map_or(Ok("bnb".into()), |name| name.as_text()).as_deref() {
+            Ok("bnb") => of("quantization_bit").or(Some(Value::Integer(4))),
+            Ok("auto") => of("quantization_bit"),
+            _ => return self.fault(entry.clone(), "its name must be bnb or auto"),
+        };
+        let known = ["name", "quantization_bit", "quantization_type", "double_quantization", "compute_dtype"];
+        if let Some((field, _)) = fields.iter().find(|(field, _)| !known.contains(&field.as_str())) {
+            return self.fault(entry.clone(), &format!("{field} is not known in it; there are {}", known.join(", ")));
+        }
+        let Some(bits) = bits else { return };
+        let four = bits.as_integer() == Ok(4);
+        self.push(entry, "quantization_bit", bits);
+        if four {
+            self.push(entry, "quantization_type", of("quantization_type").unwrap_or_else(|| Value::Text("nf4".into())));
+            let double = fields.iter().find(|(field, _)| field == "double_quantization").map(|(_, value)| value.clone());
+            self.push(entry, "double_quantization", double.unwrap_or(Value::Bool(true)));
+        }
     }
 
     /// `peft_config`: a mapping whose `name` says the method.

@@ -324,7 +324,19 @@ max_new_tokens: 128
     let full = "model: m\ntrain_dataset: d\noutput_dir: o\nsave_steps: 5\nlearning_rate: 1.0e-5\nquant_config: null\n";
     let r = Recipe::parse("r.yaml", full, &[]).expect("version 1");
     assert_eq!((r.finetuning_type, r.learning_rate, r.save_strategy), (FinetuningType::Full, 1e-5, Strategy::Steps));
+    let lora = "model: m\ntrain_dataset: d\noutput_dir: o\npeft_config: {name: lora}\nquant_config: ";
+    for (written, bits, double) in [
+        ("{name: bnb}", Some(4), true),
+        ("{name: bnb, double_quantization: false}", Some(4), false),
+        ("{name: auto, quantization_bit: 8}", Some(8), true),
+        ("{name: auto}", None, true),
+    ] {
+        let r = Recipe::parse("r.yaml", &format!("{lora}{written}\n"), &[]).expect("version 1");
+        assert_eq!((r.quantization.bits, r.quantization.double), (bits, double), "{written}");
+    }
     let error = |extra: &str| Recipe::parse("r.yaml", &format!("{full}{extra}"), &[]).expect_err("refused").to_string();
+    let said = Recipe::parse("r.yaml", &format!("{lora}{{name: gptq}}\n"), &[]).expect_err("refused").to_string();
+    assert!(said.contains("r.yaml, line 5: quant_config: its name must be bnb or auto"), "{said}");
     for (extra, expected) in [
         ("optim_config: {name: muon}\n", "r.yaml, line 7: optim_config: not supported: write the optimiser as optim"),
         ("peft_config: {name: lora, rank: 3}\n", "r.yaml, line 7: peft_config.rank: unknown key; did you mean r?"),
