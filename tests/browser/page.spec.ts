@@ -215,6 +215,7 @@ test("activations in 16 bits are a setting, and the plan shows what they save", 
   await expect(memory).toContainText("46.0 MB");
   await page.getByLabel("Activations in 16 bits").check();
   await expect(memory).toContainText("32.0 MB");
+  await page.waitForTimeout(1000); // the visit is kept when nothing has changed for a while
   await page.reload();
   await step(page, "Method");
   await expect(page.getByLabel("Activations in 16 bits")).toBeChecked();
