@@ -353,12 +353,12 @@ mod tests {
     #[test]
     fn narrow_matrices_get_narrow_tiles() {
         let forward = &[(64, 20), (32, 21), (16, 26), (8, NARROW_TIME)];
-        assert_eq!(columns(256, 576, forward), 64);
-        assert_eq!(columns(4096, 96, forward), 32);
-        assert_eq!(columns(4096, 16, forward), 16);
-        assert_eq!(columns(4096, 8, forward), 8);
+        assert_eq!(columns(256, 576, SUBGROUP_ROWS, forward), 64);
+        assert_eq!(columns(4096, 96, SUBGROUP_ROWS, forward), 32);
+        assert_eq!(columns(4096, 16, SUBGROUP_ROWS, forward), 16);
+        assert_eq!(columns(4096, 8, SUBGROUP_ROWS, forward), 8);
         assert_eq!(block_threads(8, 4), [2, 4]);
         assert_eq!(block_threads(576, 16), [8, 1]);
-        assert_eq!(columns(32, 64, forward), 32);
+        assert_eq!(columns(32, 64, SUBGROUP_ROWS, forward), 32);
     }
 }
