@@ -99,8 +99,7 @@ pub enum Version {
 pub struct Tuning {
     /// The matrix products' version. `Subgroup` needs subgroups of exactly 8 or 16 lanes.
     pub products: Version,
-    /// Lanes of those subgroups: 8 or 16. Runs that began before there were 16 have 8.
-    #[serde(default = "eight_lanes")]
+    /// Lanes of those subgroups: 8 or 16.
     pub product_lanes: u32,
     /// A forward product with at most this many rows streams the weight once instead of making tiles.
     pub vector_rows: usize,
@@ -147,10 +146,6 @@ pub struct Tuning {
     pub norm_items: u32,
     /// Tokens of a prompt that are computed at once in generation.
     pub prompt_tokens: usize,
-}
-
-fn eight_lanes() -> u32 {
-    8
 }
 
 impl Tuning {

@@ -18,8 +18,10 @@ use super::{Directory, Entry, FileWriter, OutputDirectory};
 use crate::error::{Cause, Error, Result};
 
 mod graphics;
+mod writer;
 
 pub(super) use graphics::{adapter_facts, device_memory, wait_for_gpu};
+use writer::NativeWriter;
 
 /// Runs a future to completion on this thread.
 pub fn block_on<F: Future>(future: F) -> F::Output {
@@ -369,7 +371,7 @@ impl OutputDirectory for NativeDirectory {
             _ => {}
         }
         let file = File::create_new(&partial).map_err(fault)?;
-        Ok(Box::new(NativeWriter { file, partial, path, finished: false }))
+        Ok(Box::new(NativeWriter::new(file, partial, path)))
     }
 
     async fn append(&self, name: &str, bytes: &[u8]) -> Result<()> {
@@ -432,38 +434,6 @@ fn sync_directory(path: &Path) -> Result<()> {
         let _ = dir.sync_all();
     }
     Ok(())
-}
-
-struct NativeWriter {
-    file: File,
-    partial: PathBuf,
-    path: PathBuf,
-    /// Whether the file has been renamed to its final name.
-    finished: bool,
-}
-
-#[async_trait(?Send)]
-impl FileWriter for NativeWriter {
-    async fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file.write_all(bytes).map_err(|e| io_error(&self.path.display().to_string(), &e))
-    }
-
-    async fn finish(mut self: Box<Self>) -> Result<()> {
-        let shown = self.path.display().to_string();
-        self.file.sync_all().map_err(|e| io_error(&shown, &e))?;
-        fs::rename(&self.partial, &self.path).map_err(|e| io_error(&shown, &e))?;
-        self.finished = true;
-        sync_directory(&parent_and_name(&self.path).0)
-    }
-}
-
-impl Drop for NativeWriter {
-    /// An abandoned or failed writer (at a write, the flush or the rename) leaves no file behind.
-    fn drop(&mut self) {
-        if !self.finished {
-            let _ = fs::remove_file(&self.partial);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -2,3 +2,4 @@
 
 mod preferences;
 mod recipe;
+mod version1;

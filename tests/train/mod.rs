@@ -6,5 +6,6 @@ mod keeping;
 mod kept;
 mod objectives;
 mod preference;
+mod references;
 mod reward;
 mod schedule;

@@ -7,28 +7,18 @@ use rootstock::Result;
 use rootstock::checkpoint::{Carry, Checkpoint, TensorFile};
 use rootstock::config::Recipe;
 use rootstock::data::{Feedback, Prepared, Sample};
-use rootstock::platform::{Directory, MemoryDirectory, NativeDirectory, OutputDirectory, block_on};
+use rootstock::platform::{Directory, MemoryDirectory, OutputDirectory, block_on};
 use rootstock::train::{Observer, Outcome, PlannedRun, RunInput, Silent};
 use serde_json::Value;
 
 use super::faults::Watch;
+use super::references::{Distance, TOLERANCE, answers, directory, list, log, off, recipe};
 use crate::golden::difference;
 use crate::kernels::gpu;
-
-/// Of a loss or a weight after ten steps, as the golden fixtures allow.
-const TOLERANCE: f64 = 1e-4;
 
 fn fixture() -> Value {
     let text = std::fs::read("tests/fixtures/preference/preference.json").expect("the fixture is part of the repository");
     serde_json::from_slice(&text).expect("JSON")
-}
-
-pub(super) fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
-}
-
-pub(super) fn list(value: &Value) -> &[Value] {
-    value.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
 /// A case of the fixture as a run's input.
@@ -41,49 +31,24 @@ struct Case {
     reference: Option<Checkpoint>,
 }
 
-pub(super) fn directory(path: String) -> Rc<dyn Directory> {
-    Rc::new(NativeDirectory::new(path))
-}
-
 fn open(model: &str) -> Checkpoint {
     block_on(Checkpoint::open(directory(format!("tests/fixtures/golden/{model}")))).expect("the fixture opens")
 }
 
 impl Case {
     fn of(case: &Value, arguments: &Value) -> Case {
-        let integers = |value: &Value| list(value).iter().map(|v| v.as_i64().expect("an integer")).collect::<Vec<_>>();
         let samples = list(&case["samples"]).iter().enumerate().map(|(i, sample)| {
-            let sequence = |at: usize| {
-                let one = &sample["sequences"][at];
-                let ids = integers(&one["input_ids"]).into_iter().map(|id| id as u32).collect();
-                (ids, integers(&one["labels"]).into_iter().map(|label| label as i32).collect())
-            };
             let feedback = match sample["good"].as_bool() {
                 None => Feedback::Pair,
                 Some(true) => Feedback::Good,
                 Some(false) => Feedback::Bad,
             };
-            Sample::of_answers(feedback, [sequence(0), sequence(1)], i + 1)
+            Sample::of_answers(feedback, answers(sample), i + 1)
         });
         let samples = samples.collect();
         let adapter = case["adapter"].as_str();
         let adapters = adapter.map(|name| directory(format!("tests/fixtures/peft/{name}"))).into_iter().collect();
-        let mut recipe = format!(
-            "model_name_or_path: model\nstage: {}\nfinetuning_type: {}\ndataset: data\noutput_dir: out\ndisable_shuffling: true\n\
-             lr_scheduler_type: cosine\nlogging_steps: 1\n",
-            case["stage"].as_str().expect("a stage"),
-            if adapter.is_some() { "lora\nadapter_name_or_path: adapter" } else { "full" }
-        );
-        for (theirs, ours) in [
-            ("steps", "max_steps"),
-            ("batch_size", "per_device_train_batch_size"),
-            ("accumulation", "gradient_accumulation_steps"),
-            ("learning_rate", "learning_rate"),
-            ("warmup_steps", "warmup_steps"),
-            ("weight_decay", "weight_decay"),
-        ] {
-            recipe += &format!("{ours}: {}\n", arguments[theirs]);
-        }
+        let mut recipe = recipe(case["stage"].as_str().expect("a stage"), adapter.is_some(), arguments);
         for (key, value) in case["keys"].as_object().expect("keys") {
             recipe += &format!("{key}: {}\n", value.to_string().trim_matches('"'));
         }
@@ -121,11 +86,6 @@ impl Case {
     }
 }
 
-pub(super) fn log(out: &MemoryDirectory) -> Vec<Value> {
-    let bytes = block_on(out.read("trainer_log.jsonl")).expect("a log");
-    String::from_utf8(bytes).expect("text").lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
-}
-
 fn weights(out: &MemoryDirectory) -> Vec<u8> {
     let name = if block_on(out.size("model.safetensors")).expect("memory").is_some() { "model" } else { "adapter_model" };
     block_on(out.read(&format!("{name}.safetensors"))).expect("weights")
@@ -142,23 +102,12 @@ fn ten_steps_equal_llama_factory_and_trl() {
         let (planned, outcome) =
             Case::of(case, &fixture["arguments"]).train("", &out, &mut Silent).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert!(outcome.peak_bytes <= planned, "{name}: {} bytes instead of at most {planned}", outcome.peak_bytes);
-        let mut worst = [0.0f64; 4];
-        let mut check = |at: usize, what: String, off: f64, tolerance: f64| {
-            worst[at] = worst[at].max(off);
-            if off.is_nan() || off > tolerance {
-                failures.push(format!("{name}: {what}: off by {off:.2e}"));
-            }
-        };
+        let mut distance = Distance::new(name, &mut failures);
         let lines = log(&out);
         assert_eq!(lines.len(), list(&case["log"]).len(), "{name}");
         for (step, (line, want)) in lines.iter().zip(list(&case["log"])).enumerate() {
-            let off = |ours: &str, theirs: &str, least: f64| {
-                let (got, want) = (number(&line[ours]), number(&want[theirs]));
-                (got - want).abs() / want.abs().max(least)
-            };
-            check(0, format!("loss of step {step}"), off("loss", "loss", 0.1), TOLERANCE);
-            check(1, format!("gradient norm of step {step}"), off("grad_norm", "grad_norm", 0.1), 5.0 * TOLERANCE);
-            assert!(off("lr", "learning_rate", 1e-9) < 1e-6, "{name}: the learning rate of step {step}");
+            distance.check_step(step, line, want);
+            assert!(off(line, "lr", want, "learning_rate", 1e-9) < 1e-6, "{name}: the learning rate of step {step}");
             // Means over pairs here, of micro-batches there: the same where these are of one size. KTO's are over the group in both.
             if step % 2 == 0 || case["stage"] == "kto" {
                 for figure in
@@ -167,7 +116,7 @@ fn ten_steps_equal_llama_factory_and_trl() {
                     // Before the first update a reward is 0 but for rounding, and nobody leads.
                     let undecided = figure == "rewards/accuracies" && want["rewards/margins"] == 0.0;
                     if !want[figure].is_null() && !undecided {
-                        check(2, format!("{figure} of step {step}"), off(figure, figure, 1.0), 3.0 * TOLERANCE);
+                        distance.check(2, &format!("{figure} of step {step}"), off(line, figure, want, figure, 1.0), 3.0 * TOLERANCE);
                     }
                 }
             }
@@ -183,8 +132,14 @@ fn ten_steps_equal_llama_factory_and_trl() {
                 let elements = file.get(tensor).unwrap_or_else(|| panic!("{name}: {tensor}")).shape.iter().product::<u64>();
                 block_on(file.read_f32(tensor, 0..elements)).unwrap_or_else(|e| panic!("{name}: {e}"))
             };
-            check(3, format!("{tensor} after ten steps"), difference(&read(&trained, tensor), &read(&kept, &stored)), 2.0 * TOLERANCE);
+            distance.check(
+                3,
+                &format!("{tensor} after ten steps"),
+                difference(&read(&trained, tensor), &read(&kept, &stored)),
+                2.0 * TOLERANCE,
+            );
         }
+        let worst = distance.worst;
         println!("{name}: loss {:.1e}, gradient norm {:.1e}, figures {:.1e}, weights {:.1e}", worst[0], worst[1], worst[2], worst[3]);
     }
     assert!(failures.is_empty(), "{} differences:\n{}", failures.len(), failures.join("\n"));

@@ -17,12 +17,10 @@ use rootstock::platform::{Directory, MemoryDirectory, NativeDirectory, OutputDir
 use rootstock::train::{Observer, Outcome, PlannedRun, RunInput, Silent, judge, score_preferences, with_value_head};
 use serde_json::Value;
 
-use super::preference::{Stop, directory, list, log, number};
+use super::preference::Stop;
+use super::references::{Distance, TOLERANCE, answers, directory, list, log, number, recipe};
 use crate::golden::difference;
 use crate::kernels::gpu;
-
-/// Of a loss, a gradient or a weight after ten steps, as the golden fixtures allow.
-const TOLERANCE: f64 = 1e-4;
 
 fn fixture() -> Value {
     let text = std::fs::read("tests/fixtures/reward/reward.json").expect("the fixture is part of the repository");
@@ -55,33 +53,12 @@ impl Case {
     }
 
     fn with_dropout(case: &Value, arguments: &Value, dropout: f64) -> Case {
-        let integers = |value: &Value| list(value).iter().map(|v| v.as_i64().expect("an integer")).collect::<Vec<_>>();
-        let samples = list(&case["samples"]).iter().enumerate().map(|(i, sample)| {
-            let sequence = |at: usize| {
-                let one = &sample["sequences"][at];
-                let ids = integers(&one["input_ids"]).into_iter().map(|id| id as u32).collect();
-                (ids, integers(&one["labels"]).into_iter().map(|label| label as i32).collect())
-            };
-            Sample::of_answers(Feedback::Judged, [sequence(0), sequence(1)], i + 1)
-        });
+        let samples = list(&case["samples"]).iter().enumerate();
+        let samples = samples.map(|(i, sample)| Sample::of_answers(Feedback::Judged, answers(sample), i + 1));
         let name = case["name"].as_str().expect("a name").to_string();
         let adapters =
             case["adapter"].as_str().map(|name| directory(format!("tests/fixtures/peft/{name}"))).into_iter().collect::<Vec<_>>();
-        let mut recipe = format!(
-            "model_name_or_path: model\nstage: rm\nfinetuning_type: {}\ndataset: data\noutput_dir: out\ndisable_shuffling: true\n\
-             lr_scheduler_type: cosine\nlogging_steps: 1\n",
-            if adapters.is_empty() { "full" } else { "lora\nadapter_name_or_path: adapter" }
-        );
-        for (theirs, ours) in [
-            ("steps", "max_steps"),
-            ("batch_size", "per_device_train_batch_size"),
-            ("accumulation", "gradient_accumulation_steps"),
-            ("learning_rate", "learning_rate"),
-            ("warmup_steps", "warmup_steps"),
-            ("weight_decay", "weight_decay"),
-        ] {
-            recipe += &format!("{ours}: {}\n", arguments[theirs]);
-        }
+        let recipe = recipe("rm", !adapters.is_empty(), arguments);
         let tensors = block_on(TensorFile::open(directory("tests/fixtures/reward".into()), "reward.safetensors")).expect("tensors");
         let begin = |part: &str| all(&tensors, &format!("{name}/begin/v_head.summary.{part}"));
         let head = block_on(ValueHead::of(&begin("weight"), begin("bias")[0])).expect("memory");
@@ -201,22 +178,11 @@ fn ten_steps_equal_llama_factory() {
         let out = MemoryDirectory::new("out");
         let (planned, outcome) = ours.train("", &out, &mut Silent).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert!(outcome.peak_bytes <= planned, "{name}: {} bytes instead of at most {planned}", outcome.peak_bytes);
-        let mut worst = [0.0f64; 4];
-        let mut check = |at: usize, what: String, off: f64, tolerance: f64| {
-            worst[at] = worst[at].max(off);
-            if off.is_nan() || off > tolerance {
-                failures.push(format!("{name}: {what}: off by {off:.2e}"));
-            }
-        };
+        let mut distance = Distance::new(name, &mut failures);
         let lines = log(&out);
         assert_eq!(lines.len(), list(&case["log"]).len(), "{name}");
         for (step, (line, want)) in lines.iter().zip(list(&case["log"])).enumerate() {
-            let off = |ours: &str, theirs: &str, least: f64| {
-                let (got, want) = (number(&line[ours]), number(&want[theirs]));
-                (got - want).abs() / want.abs().max(least)
-            };
-            check(0, format!("loss of step {step}"), off("loss", "loss", 0.1), TOLERANCE);
-            check(1, format!("gradient norm of step {step}"), off("grad_norm", "grad_norm", 0.1), 5.0 * TOLERANCE);
+            distance.check_step(step, line, want);
             assert!(line["accuracy"].is_number() && line["rewards/margins"].is_number() && line["logps/chosen"].is_null(), "{line}");
         }
         let file = if ours.adapters.is_empty() { "model.safetensors" } else { "adapter_model.safetensors" };
@@ -234,7 +200,7 @@ fn ten_steps_equal_llama_factory() {
                 // Its gradient is rounding, which Adam divides by itself: it stays about where it began.
                 continue;
             }
-            check(2, format!("{tensor} after ten steps"), difference(&got, &want), 2.0 * TOLERANCE);
+            distance.check(2, &format!("{tensor} after ten steps"), difference(&got, &want), 2.0 * TOLERANCE);
             if tensor == "lm_head.weight" {
                 assert!(got == want, "{name}: the output head stays as it is");
             }
@@ -245,13 +211,14 @@ fn ten_steps_equal_llama_factory() {
         let recipe = ours.recipe("do_train=false do_eval=true eval_dataset=held");
         let score = block_on(score_preferences(&gpu(), adapted.model(), adapted.apart(), None, &ours.samples, &recipe)).expect("a score");
         let want = number(&case["eval"]["eval_loss"]);
-        check(3, "loss of the evaluation".into(), (score.loss - want).abs() / want.max(0.1), 5.0 * TOLERANCE);
+        distance.check(3, "loss of the evaluation", (score.loss - want).abs() / want.max(0.1), 5.0 * TOLERANCE);
         assert_eq!(score.figures["accuracy"], case["eval"]["eval_accuracy"].as_f64(), "{name}");
         let values = block_on(judge(&gpu(), adapted.model(), adapted.apart(), &ours.samples, &recipe)).expect("values");
         for (pair, want) in values.iter().zip(list(&case["values"])) {
             let margin = number(&want[0]) - number(&want[1]);
-            check(3, "a margin".into(), (f64::from(pair[0] - pair[1]) - margin).abs() / margin.abs().max(1.0), 5.0 * TOLERANCE);
+            distance.check(3, "a margin", (f64::from(pair[0] - pair[1]) - margin).abs() / margin.abs().max(1.0), 5.0 * TOLERANCE);
         }
+        let worst = distance.worst;
         println!("{name}: loss {:.1e}, gradient norm {:.1e}, weights {:.1e}, judgement {:.1e}", worst[0], worst[1], worst[2], worst[3]);
     }
     assert!(failures.is_empty(), "{} differences:\n{}", failures.len(), failures.join("\n"));

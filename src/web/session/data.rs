@@ -99,13 +99,6 @@ impl Session {
         })
     }
 
-    /// Forgets what was prepared, and the model for it: it belongs to a base that is no longer open.
-    pub(super) fn forget_data(&self) {
-        self.given.borrow_mut().take();
-        self.prepared.borrow_mut().take();
-        self.begun_model.borrow_mut().take();
-    }
-
     /// Tokenises data for the base: they are the session's from then on.
     pub(super) fn prepare_data<'a>(&'a self, given: &'a GivenData, settings: &'a Settings, call: &'a Call) -> Boxed<'a, Rc<PreparedData>> {
         self.tokenised(Some(given), settings, call)

@@ -287,6 +287,13 @@ impl Session {
         }
     }
 
+    /// Forgets what was prepared, and the model for it: it belongs to a base that is no longer open.
+    fn forget_data(&self) {
+        self.given.borrow_mut().take();
+        self.prepared.borrow_mut().take();
+        self.begun_model.borrow_mut().take();
+    }
+
     /// Drops a lost device and everything allocated on it.
     fn drop_lost_device(&self) {
         let lost = self.gpu.borrow().as_ref().is_some_and(|gpu| gpu.check().is_err());
