@@ -285,3 +285,13 @@ test("a stored run is deleted only when asked twice", async ({ page }) => {
   await page.getByRole("button", { name: "Really delete pirate-1" }).click();
   await expect(page.getByRole("rowheader", { name: /pirate-1/ })).toBeHidden();
 });
+
+test("the list of parts of the last step names what is there, in its order", async ({ page }) => {
+  for (const query of ["?runs=none", ""]) {
+    await openVillage(page, query);
+    await step(page, "Use");
+    const parts = page.getByRole("navigation", { name: "On this step" }).getByRole("link");
+    await expect(parts.first()).toBeVisible();
+    await expect(page.getByRole("main").getByRole("heading", { level: 2 })).toHaveText(await parts.allInnerTexts());
+  }
+});

@@ -16,6 +16,7 @@ import { TakeHome } from "../parts/TakeHome.js";
 import { device } from "../state/device.js";
 import { ready } from "../state/base.js";
 import { graft, trainFurther } from "../state/further.js";
+import { adapters } from "../state/stack.js";
 import { adopt, choose, tuned } from "../state/tuned.js";
 import { text } from "../text/index.js";
 
@@ -33,7 +34,8 @@ function partsOf(result: boolean, base: boolean): (readonly [string, string])[] 
     ["prefer", results.prefer.title],
     ["heat", use.surprised],
     ...(result ? [["deltas", use.update] as const] : []),
-    ...(base ? [["stack", results.stack.title] as const, ["back", use.bringBack] as const] : []),
+    ...(base && adapters.value.length > 0 ? [["stack", results.stack.title] as const] : []),
+    ...(base ? [["back", use.bringBack] as const] : []),
     ["others", use.otherRuns],
   ];
 }
