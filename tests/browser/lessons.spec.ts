@@ -288,7 +288,16 @@ test("presenting shows one thing at a time, in large type, by the arrow keys", a
   await page.keyboard.press("ArrowRight");
   await expect(page.getByRole("checkbox").first()).toBeVisible();
   await expect(page.getByRole("group", { name: /Somebody fine-tuned/ })).toBeHidden();
+  const parts = page.getByRole("navigation", { name: "Parts of the lesson" });
+  await expect(parts.getByRole("button", { name: "Do" }), "the part that is shown").toHaveAttribute("aria-current", "step");
   await page.keyboard.press("PageUp");
+  await expect(page.getByRole("group", { name: /Somebody fine-tuned/ })).toBeVisible();
+  // Where there are no arrow keys.
+  await expect(page.getByRole("button", { name: "The one before" })).toBeDisabled();
+  await page.getByRole("button", { name: "The next one" }).click();
+  await expect(parts).toContainText(/2 of \d/);
+  await expect(page.getByRole("checkbox").first()).toBeVisible();
+  await page.getByRole("button", { name: "The one before" }).click();
   await expect(page.getByRole("group", { name: /Somebody fine-tuned/ })).toBeVisible();
   await room.wellMade("present");
   await page.setViewportSize({ width: 1280, height: 800 });

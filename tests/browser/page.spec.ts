@@ -105,6 +105,7 @@ test("wrong inputs are said where they are", async ({ page }) => {
   await page.getByText("Paste", { exact: true }).click();
   await page.getByLabel("Records").fill("{broken");
   await expect(page.getByRole("alert")).toHaveText(/line 1: this is not JSON/);
+  await expect(page.getByText("The data cannot be read: the red notice above says where.")).toBeInViewport();
 
   await step(page, "Method");
   const rate = page.getByLabel("Learning rate");

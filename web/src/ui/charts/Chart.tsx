@@ -2,7 +2,7 @@ import { useLayoutEffect, useRef } from "preact/hooks";
 import { effect, type ReadonlySignal } from "@preact/signals";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import { figures } from "../numbers.js";
+import { count, figures } from "../numbers.js";
 import { colour, repaint } from "../theme.js";
 import { thin, type Points } from "./points.js";
 import { leave, takeTurn } from "./turns.js";
@@ -73,6 +73,9 @@ export function Chart({ label, lines, points, height = 140, log = false, x = "st
   return <div class="chart" data-lines={lines.length} ref={box} role="img" aria-label={label} style={{ minBlockSize: `${height}px` }} />;
 }
 
+/** The width of a digit or comma in the axes' font, in pixels. */
+const DIGIT = 6.5;
+
 /** Tick distances for steps and ranks, which are integers. */
 const WHOLE = [1, 2, 5].flatMap((first) => Array.from({ length: 9 }, (_, power) => first * 10 ** power)).sort((a, b) => a - b);
 
@@ -96,13 +99,14 @@ function options(lines: readonly Line[], { width, height, log, x, most, fromZero
   return {
     width,
     height,
-    padding: [8, 8, 0, 0],
+    // The last number of the x axis stands under the last point: half of it reaches beyond.
+    padding: [8, (plot) => Math.max(8, 2 + (DIGIT * count(plot.scales["x"]?.max ?? 0).length) / 2), 0, 0],
     hooks: { setCursor: [({ cursor, data }) => point(cursor.idx === null || cursor.idx === undefined ? null : (data[0][cursor.idx] ?? null))] },
     cursor: { y: false, points: { size: 6 } },
     legend: { live: true },
     scales: { x: { time: false, range: (_, low, high) => range(low ?? 0, high ?? 1) }, y: log ? { distr: 3 } : fromZero ? { range: (_, __, high) => [0, (high ?? 1) * 1.1] } : {} },
     axes: [
-      { ...axis, size: 24, gap: 2, incrs: WHOLE },
+      { ...axis, size: 24, gap: 2, space: 40, incrs: WHOLE, values: (_, values) => values.map(count) },
       { ...axis, size: 54, gap: 4, values: (_, values) => ticks(values) },
     ],
     series: [

@@ -1,7 +1,7 @@
 // What every lesson is made of: a prediction, something to do, what it shows, and the explanation; one below the other, or one at a time.
 import type { ComponentChildren } from "preact";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
-import { signal, useSignal } from "@preact/signals";
+import { signal, useSignal, type ReadonlySignal } from "@preact/signals";
 import { Button } from "../parts/Button.js";
 import { say } from "../state/faults.js";
 import { text } from "../text/index.js";
@@ -46,8 +46,10 @@ export function LessonFrame({ prediction, doing, seeing, explaining }: LessonPro
   const at = STAGES.indexOf(stageNow());
   const present = textAt("present", "") === "1";
   const place = useRef<HTMLDivElement>(null);
-  usePresenting(present, place);
+  const shown = usePresenting(present, place);
   const words = lessonText.frame;
+  // While presenting, the part that is current is that of the scene.
+  const current = present && shown.value ? STAGES.indexOf(shown.value.stage) : at;
   const parts: Record<Stage, ComponentChildren> = {
     predict: <Prediction {...prediction} />,
     do: doing,
@@ -68,7 +70,7 @@ export function LessonFrame({ prediction, doing, seeing, explaining }: LessonPro
             <li key={stage} data-reached={index <= at || undefined}>
               <button
                 type="button"
-                aria-current={index === at ? "step" : undefined}
+                aria-current={index === current ? "step" : undefined}
                 onClick={() => {
                   goTo(stage);
                   focusOn(stage);
@@ -82,6 +84,7 @@ export function LessonFrame({ prediction, doing, seeing, explaining }: LessonPro
             </li>
           ))}
         </ol>
+        {present && shown.value && <Turns {...shown.value} />}
         <Tools present={present} />
       </nav>
       {STAGES.slice(0, at + 1).map((stage, index) => (
@@ -123,6 +126,30 @@ export function focusOn(stage: Stage): void {
   });
 }
 
+/** Which scene of how many is shown, and the ways to those beside it: for hands that have no arrow keys. */
+function Turns({ scene, all }: Presented) {
+  const words = lessonText.frame;
+  return (
+    <div class="row turns" role="group" aria-label={words.present}>
+      <Button label={words.sceneBefore} disabled={scene === 0} onPress={() => show(scene - 1, all)}>
+        ←
+      </Button>
+      <span class="number">{words.sceneOf(scene + 1, all)}</span>
+      <Button label={words.sceneAfter} disabled={scene === all - 1} onPress={() => show(scene + 1, all)}>
+        →
+      </Button>
+    </div>
+  );
+}
+
+/** Shows a scene of the presentation, if there is one of this number. */
+function show(scene: number, all: number): void {
+  const to = Math.max(0, Math.min(all - 1, scene));
+  change({ scene: String(to) });
+  say(lessonText.frame.sceneOf(to + 1, all));
+  scrollTo(0, 0);
+}
+
 function Tools({ present }: { present: boolean }) {
   const copied = useSignal(false);
   const words = lessonText.frame;
@@ -162,9 +189,17 @@ export function Why({ paragraphs }: { paragraphs: readonly ComponentChildren[] }
   );
 }
 
-/** While presenting, shows one scene at a time; arrows, page keys (as presenters have) and Escape. */
-function usePresenting(present: boolean, place: { current: HTMLDivElement | null }): void {
+/** What a presentation shows: the scene, of how many, and the part of the lesson that it is of. */
+interface Presented {
+  scene: number;
+  all: number;
+  stage: Stage;
+}
+
+/** While presenting, shows one scene at a time; arrows, page keys (as presenters have) and Escape. Tells what is shown. */
+function usePresenting(present: boolean, place: { current: HTMLDivElement | null }): ReadonlySignal<Presented | null> {
   const scene = numberAt("scene", 0, 0, 999);
+  const shown = useSignal<Presented | null>(null);
   useLayoutEffect(() => {
     const root = document.documentElement;
     if (present) root.dataset["present"] = "1";
@@ -179,16 +214,15 @@ function usePresenting(present: boolean, place: { current: HTMLDivElement | null
     for (const part of place.current?.querySelectorAll<HTMLElement>(".stage") ?? []) {
       part.toggleAttribute("data-off", present && !scenes.some((one, index) => index === current && part.contains(one)));
     }
+    const stage = STAGES.find((one) => one === scenes[current]?.closest<HTMLElement>(".stage")?.dataset["stage"]);
+    const now = stage ? { scene: current, all: scenes.length, stage } : null;
+    if (JSON.stringify(now) !== JSON.stringify(shown.peek())) shown.value = now;
   });
   useEffect(() => {
     if (!present) return;
     const move = (by: number) => {
       const scenes = scenesOf(place.current);
-      const from = Math.min(numberAt("scene", 0, 0, 999), scenes.length - 1);
-      const to = Math.max(0, Math.min(scenes.length - 1, from + by));
-      change({ scene: String(to) });
-      say(lessonText.frame.sceneOf(to + 1, scenes.length));
-      scrollTo(0, 0);
+      show(Math.min(numberAt("scene", 0, 0, 999), scenes.length - 1) + by, scenes.length);
     };
     const press = (event: KeyboardEvent) => {
       if (event.altKey || event.ctrlKey || event.metaKey) return;
@@ -204,6 +238,7 @@ function usePresenting(present: boolean, place: { current: HTMLDivElement | null
     addEventListener("keydown", press);
     return () => removeEventListener("keydown", press);
   }, [present, place]);
+  return shown;
 }
 
 function scenesOf(place: HTMLElement | null): HTMLElement[] {

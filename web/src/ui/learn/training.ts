@@ -2,7 +2,7 @@
 import { batch, computed, signal } from "@preact/signals";
 import { WorkerLost, type BaseSource, type DataSource, type Ended, type Event, type Progress, type Run, type SampleLine, type Samples, type Settings, type StepLine } from "rootstock";
 import type { Points } from "../charts/points.js";
-import { say } from "../state/faults.js";
+import { saidOf, say, type Said } from "../state/faults.js";
 import { lessonText } from "../text/lessons.js";
 import { Result } from "./kept.js";
 import { ask, inTurn, isTuned, open, tuned } from "./room.js";
@@ -25,8 +25,8 @@ interface KeptRun {
   id: string;
   /** How it ended; `null` while it goes on. */
   ended: Ended | null;
-  /** Why it failed. */
-  fault: string | null;
+  /** Why it failed; earlier builds kept the sentence alone. */
+  fault: Said | string | null;
   /** The steps of a run that failed, which leaves no log. */
   lines: StepLine[];
 }
@@ -42,7 +42,7 @@ export class Training {
   /** What it answered on the way, oldest first. */
   readonly answers = signal<readonly SampleLine[]>([]);
   readonly ended = signal<Ended | null>(null);
-  readonly fault = signal<string | null>(null);
+  readonly fault = signal<Said | null>(null);
   /** Steps and losses, for a chart. */
   readonly points = computed<Points>(() => [this.lines.value.map((line) => line.current_steps), this.lines.value.map(({ loss }) => loss)]);
   /** What the lesson calls it, in the language that is shown. */
@@ -76,7 +76,7 @@ export class Training {
 
   async #restore(kept: KeptRun, task: string): Promise<void> {
     if (kept.fault !== null) {
-      this.#show("failed", kept.lines, null, kept.fault);
+      this.#show("failed", kept.lines, null, typeof kept.fault === "string" ? saidOf(kept.fault) : kept.fault);
       return;
     }
     try {
@@ -94,7 +94,7 @@ export class Training {
     }
   }
 
-  #show(phase: Phase, lines: readonly StepLine[], ended: Ended | null, fault: string | null): void {
+  #show(phase: Phase, lines: readonly StepLine[], ended: Ended | null, fault: Said | null): void {
     batch(() => {
       this.lines.value = lines;
       this.ended.value = ended;
@@ -170,10 +170,10 @@ export class Training {
 
   /** Shows why it failed. */
   failed(task: Task, error: unknown): void {
-    const fault = error instanceof Error ? error.message : String(error);
+    const fault = saidOf(error);
     this.#kept.set(task, { id: "", ended: null, fault, lines: [...this.lines.peek()] });
     this.#show("failed", this.lines.peek(), null, fault);
-    say(fault);
+    say(fault.sentence);
   }
 
   #hear(event: Event, task: Task): void {

@@ -17,18 +17,20 @@ function Field(props: Named & { fault?: string | null; unit?: string; control: (
   const id = useId();
   const ids = { id, "aria-describedby": `${id}-help${props.fault ? ` ${id}-fault` : ""}` };
   return (
-    <div class="field">
-      <label for={id}>{props.name}</label>
-      <small id={`${id}-help`}>{props.help}</small>
-      <div class="control">
-        {props.control(ids)}
-        {props.unit && <span class="unit">{props.unit}</span>}
+    <div class="setting">
+      <div class="field">
+        <label for={id}>{props.name}</label>
+        <small id={`${id}-help`}>{props.help}</small>
+        <div class="control">
+          {props.control(ids)}
+          {props.unit && <span class="unit">{props.unit}</span>}
+        </div>
+        {props.fault && (
+          <p class="fault" id={`${id}-fault`}>
+            {props.fault}
+          </p>
+        )}
       </div>
-      {props.fault && (
-        <p class="fault" id={`${id}-fault`}>
-          {props.fault}
-        </p>
-      )}
     </div>
   );
 }

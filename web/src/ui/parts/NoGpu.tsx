@@ -4,8 +4,8 @@ import { Notice } from "./Notice.js";
 import { Replay } from "./Recorded.js";
 import { text } from "../text/index.js";
 
-/** Explains why nothing can be trained here, what works all the same, and what to do. */
-export function NoGpu() {
+/** Explains why nothing can be trained here, what works all the same, and what to do; with the way to a recorded run, unless another place has it. */
+export function NoGpu({ replay = true }: { replay?: boolean }) {
   if (device.value !== null) return null;
   const { what, why } = obstacle();
   return (
@@ -14,7 +14,7 @@ export function NoGpu() {
         <strong>{what}</strong>
         {text.device.soNothing}
         <small>{why}</small>
-        <Replay />
+        {replay && <Replay />}
       </Notice>
     </div>
   );

@@ -41,12 +41,14 @@ export function RecordedMark() {
 }
 
 /** Replays the page's own recorded run, or one from a file. */
-export function Replay() {
+export function Replay({ first = false }: { first?: boolean }) {
   const files = useRef<HTMLInputElement>(null);
   const words = text.results.recorded;
   return (
     <div class="row">
-      <Button onPress={replayOwn}>{words.replay}</Button>
+      <Button kind={first ? "first" : "plain"} onPress={replayOwn}>
+        {words.replay}
+      </Button>
       <Button kind="quiet" onPress={() => files.current?.click()}>
         {words.open}
       </Button>

@@ -81,7 +81,7 @@ export function Outcome({ run, together = false }: { run: Run; together?: boolea
       <td class="number" data-name={text.runs.narrow.time}>
         {run.seconds === null ? "–" : duration(run.seconds)}
         {together && (
-          <small class="line" title={sizeWords(run)}>
+          <small class="line" title={sizeWords(run)} data-name={text.runs.narrow.size}>
             {bytes(run.bytes)}
           </small>
         )}

@@ -66,6 +66,8 @@ function Measuring() {
 function Figures({ speed }: { speed: Speed }) {
   const copied = useSignal(false);
   const words = text.device;
+  // The report as `rootstock bench` prints it, English in every language: it is made to be laid beside others' and to be sent to whoever works on the kernels.
+  // Figures of the two are compared line by line, and a line has one spelling. The button says so where the page is not English.
   const copy = async () => {
     await navigator.clipboard.writeText(`${speed.text}\n${navigator.userAgent}\n`);
     copied.value = true;
@@ -74,12 +76,12 @@ function Figures({ speed }: { speed: Speed }) {
     <>
       <p>{words.peaks(speed.device, figures(speed.peak_flops / 1e9, 3), figures(speed.peak_bandwidth / 1e9, 3))}</p>
       <div class="wide" role="region" aria-label={words.stepsAndAnswers} tabIndex={0}>
-        <table>
+        <table class="measured">
           <thead>
             <tr>
               <th>{words.what}</th>
-              <th>{words.tokensPerSecond}</th>
-              <th>{words.ofThePeak}</th>
+              <th class="number">{words.tokensPerSecond}</th>
+              <th class="number">{words.ofThePeak}</th>
             </tr>
           </thead>
           <tbody>
@@ -106,9 +108,9 @@ function Figures({ speed }: { speed: Speed }) {
             <tr>
               <th>{words.kernel}</th>
               <th>{words.shape}</th>
-              <th>{words.times}</th>
-              <th>{words.ofTheStep}</th>
-              <th>{words.ofThePeak}</th>
+              <th class="number">{words.times}</th>
+              <th class="number">{words.ofTheStep}</th>
+              <th class="number">{words.ofThePeak}</th>
             </tr>
           </thead>
           <tbody>

@@ -1,6 +1,6 @@
 // Collects the facts that the rail shows.
 import { computed } from "@preact/signals";
-import { counted, short } from "../numbers.js";
+import { count, counted, short } from "../numbers.js";
 import { device } from "./device.js";
 import { base, opening } from "./base.js";
 import { dataFault, dataName, preview } from "./data.js";
@@ -62,7 +62,7 @@ function methodWords(): string {
 
 function run() {
   const words = text.state;
-  const at = last.value ? words.stepOf(last.value.current_steps, last.value.total_steps) : words.startingNow;
+  const at = last.value ? words.stepOf(count(last.value.current_steps), count(last.value.total_steps)) : words.startingNow;
   switch (phase.value) {
     case "none":
       return null;

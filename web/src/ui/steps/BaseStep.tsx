@@ -210,7 +210,7 @@ function Hub() {
         </label>
         <input
           id="hub-id"
-          class="grow"
+          class="hub-id"
           type="text"
           autocomplete="off"
           spellcheck={false}

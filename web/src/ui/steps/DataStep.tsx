@@ -69,7 +69,7 @@ export function DataStep() {
           <Settings />
         </aside>
       </div>
-      <Onward to="method" missing={data.value ? null : words.noData} wrong={wrongOn("data")} />
+      <Onward to="method" missing={!data.value ? words.noData : dataFault.value !== null ? words.faulty : null} wrong={wrongOn("data")} />
     </>
   );
 }

@@ -3,6 +3,7 @@ import { counted, short } from "../numbers.js";
 import { Button } from "../parts/Button.js";
 import { NoGpu } from "../parts/NoGpu.js";
 import { Notice } from "../parts/Notice.js";
+import { Replay } from "../parts/Recorded.js";
 import { href } from "../route.js";
 import { base, interrupted, runs } from "../state/base.js";
 import { dataName } from "../state/data.js";
@@ -19,17 +20,21 @@ export function Home() {
   const kept = runs.value.filter((run) => run.steps > 0).length;
   return (
     <>
-      <NoGpu />
+      <NoGpu replay={false} />
       <div class="ways">
         <section class="sheet stack" aria-labelledby="see">
           <h2 id="see">{words.see}</h2>
           <p>{words.seeText}</p>
-          <p class="soft">{words.seeMore}</p>
-          <div class="row foot">
-            <Button kind="first" disabled={!device.value} onPress={seeItLearn}>
-              {active.value ? words.toTheRun : words.see}
-            </Button>
-          </div>
+          <p class="soft">{device.value === null ? words.seeRecorded : words.seeMore}</p>
+          {device.value === null ? (
+            <Replay first />
+          ) : (
+            <div class="row foot">
+              <Button kind="first" disabled={!device.value} onPress={seeItLearn}>
+                {active.value ? words.toTheRun : words.see}
+              </Button>
+            </div>
+          )}
         </section>
         <section class="sheet stack" aria-labelledby="learn">
           <h2 id="learn">{words.learn}</h2>
@@ -46,7 +51,7 @@ export function Home() {
           <p>{words.ownText}</p>
           <p class="soft">{words.ownMore}</p>
           <div class="row foot">
-            <a class="button" data-kind={device.value === null ? "first" : "plain"} href={href("base")}>
+            <a class="button" href={href("base")}>
               {words.chooseABase}
             </a>
           </div>

@@ -5,10 +5,10 @@ import type { SeenToken, Settings } from "rootstock";
 import { count, percent } from "../../numbers.js";
 import { Button } from "../../parts/Button.js";
 import { NumberField } from "../../parts/Field.js";
-import { Notice } from "../../parts/Notice.js";
+import { FaultNotice } from "../../parts/FaultNotice.js";
 import { Scale } from "../../parts/Scale.js";
 import { device } from "../../state/device.js";
-import { failed } from "../../state/faults.js";
+import { failed, saidOf, type Said } from "../../state/faults.js";
 import { lessonText } from "../../text/lessons.js";
 import { change, numberAt, textAt } from "../address.js";
 import { goTo, LessonFrame, Scene, Why } from "../frame.js";
@@ -45,7 +45,7 @@ function settings() {
 export function Learned() {
   const { question, answer, steps, ...tasks } = settings();
   const chosen = useSignal<number | null>(null);
-  const fault = useSignal<string | null>(null);
+  const fault = useSignal<Said | null>(null);
   right.follow(tasks.right);
   wrong.follow(tasks.wrong);
   const inputs = { question, answer };
@@ -59,7 +59,7 @@ export function Learned() {
         await bare(EMBEDDED);
         looks.before.set(inputs, await look("adapted", exchange(question, answer), tasks.right.recipe, LIKELIEST));
         fault.value = null;
-      }).catch((error: unknown) => (fault.value = error instanceof Error ? error.message : String(error)));
+      }).catch((error: unknown) => (fault.value = saidOf(error)));
     }, 300);
     return () => clearTimeout(timer);
   }, [question, answer, device.value]);
@@ -126,7 +126,7 @@ export function Learned() {
                 <input id="learned-a" type="text" autocomplete="off" value={answer} onInput={({ currentTarget }) => change({ a: currentTarget.value })} />
               </div>
             </div>
-            {fault.value !== null && <Notice kind="error">{fault.value}</Notice>}
+            {fault.value !== null && <FaultNotice of={fault.value} />}
             {before ? (
               <Strip view={{ name: words.counts(count(before.length), count(learned.length)), tokens: before }} chosen={chosen} heat={false} />
             ) : (

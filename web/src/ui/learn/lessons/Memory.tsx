@@ -5,8 +5,9 @@ import type { EstimateMemory, Settings, ShapeMemory } from "rootstock";
 import { bytes, count, percent, short } from "../../numbers.js";
 import { Button } from "../../parts/Button.js";
 import { NumberField, SelectField, SwitchField } from "../../parts/Field.js";
-import { Notice } from "../../parts/Notice.js";
+import { FaultNotice } from "../../parts/FaultNotice.js";
 import { device } from "../../state/device.js";
+import { saidOf, type Said } from "../../state/faults.js";
 import { lessonText } from "../../text/lessons.js";
 import { change, numberAt, oneAt, textAt } from "../address.js";
 import { goTo, LessonFrame, Scene, Why } from "../frame.js";
@@ -66,7 +67,7 @@ function settings() {
 export function Memory() {
   const { method, batch, tokens, optim, bits, checkpointing, half, own, task } = settings();
   const plans = useSignal<Partial<Record<Shape, ShapeMemory>>>({});
-  const fault = useSignal<string | null>(null);
+  const fault = useSignal<Said | null>(null);
   measured.follow(task);
   const key = JSON.stringify([own, tokens]);
   useEffect(() => {
@@ -80,7 +81,7 @@ export function Memory() {
           if (current) plans.value = { ...plans.peek(), [shape]: found };
         }
         fault.value = null;
-      }).catch((error: unknown) => (fault.value = error instanceof Error ? error.message : String(error)));
+      }).catch((error: unknown) => (fault.value = saidOf(error)));
     }, 200);
     return () => {
       current = false;
@@ -110,7 +111,7 @@ export function Memory() {
             <SwitchField name={words.checkpointing} help={words.checkpointingHelp} value={checkpointing} onChange={(value) => change({ checkpointing: value ? "1" : null })} />
             <SwitchField name={words.half} help={words.halfHelp} value={half} onChange={(value) => change({ half: value ? "1" : null })} />
           </div>
-          {fault.value !== null && <Notice kind="error">{fault.value}</Notice>}
+          {fault.value !== null && <FaultNotice of={fault.value} />}
           <Bars plans={plans.value} />
         </Scene>
       }
@@ -130,7 +131,7 @@ export function Memory() {
                 await measured.train(task);
                 goTo("explain");
               } catch (error) {
-                fault.value = error instanceof Error ? error.message : String(error);
+                fault.value = saidOf(error);
               }
             }}>
               {words.measure}

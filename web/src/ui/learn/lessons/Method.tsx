@@ -8,8 +8,9 @@ import { dataWords } from "../../names.js";
 import { bytes, count, duration, percent } from "../../numbers.js";
 import { Button } from "../../parts/Button.js";
 import { NumberField, SelectField } from "../../parts/Field.js";
-import { Notice } from "../../parts/Notice.js";
+import { FaultNotice } from "../../parts/FaultNotice.js";
 import { device } from "../../state/device.js";
+import { saidOf, type Said } from "../../state/faults.js";
 import { lessonText } from "../../text/lessons.js";
 import { change, numberAt, oneAt } from "../address.js";
 import { DATA, heldOut, source, STORY, type Asked, type Data } from "../data.js";
@@ -86,7 +87,7 @@ async function judge(which: "adapted" | "tuned", data: Data, asked: number, reci
 export function Method() {
   const { steps, rank, data, asked, tasks } = settings();
   const asking = useSignal<string | null>(null);
-  const fault = useSignal<string | null>(null);
+  const fault = useSignal<Said | null>(null);
   for (const method of METHODS) runs[method].follow(tasks[method]);
   const results = {
     base: judged.base.of({ data, asked }),
@@ -125,7 +126,7 @@ export function Method() {
       }
       goTo("see");
     } catch (error) {
-      fault.value = error instanceof Error ? error.message : String(error);
+      fault.value = saidOf(error);
     } finally {
       asking.value = null;
     }
@@ -134,7 +135,7 @@ export function Method() {
   useEffect(() => {
     heldOut(data, asked).then(
       (found) => (questions.value = found),
-      (error: unknown) => (fault.value = String(error)),
+      (error: unknown) => (fault.value = saidOf(error)),
     );
   }, [data, asked]);
   const train = async () => {
@@ -197,7 +198,7 @@ export function Method() {
           )}
           <Live questions={questions.value} trainable={{ full: results.full?.trainable, lora: results.lora?.trainable }} />
           {asking.value !== null && <p class="soft">{lessonText.parts.doing(asking.value)}</p>}
-          {fault.value !== null && <Notice kind="error">{fault.value}</Notice>}
+          {fault.value !== null && <FaultNotice of={fault.value} />}
           <Loss points={points} steps={steps} />
         </Scene>
       }

@@ -7,8 +7,9 @@ import type { Points } from "../../charts/points.js";
 import { bytes, count, figures, percent } from "../../numbers.js";
 import { Button } from "../../parts/Button.js";
 import { NumberField } from "../../parts/Field.js";
-import { Notice } from "../../parts/Notice.js";
+import { FaultNotice } from "../../parts/FaultNotice.js";
 import { device } from "../../state/device.js";
+import { saidOf, type Said } from "../../state/faults.js";
 import { lessonText } from "../../text/lessons.js";
 import { change, numberAt } from "../address.js";
 import { heldOut } from "../data.js";
@@ -77,7 +78,7 @@ async function heldOutLoss(which: "adapted" | "tuned", asked: number, recipe: Se
 export function Rank() {
   const { steps, asked, recipe, lora, full: whole } = settings();
   const busyWith = useSignal<string | null>(null);
-  const fault = useSignal<string | null>(null);
+  const fault = useSignal<Said | null>(null);
   RANKS.forEach((rank, index) => loras[index]?.follow(lora(rank)));
   full.follow(whole);
   const base = bases.of({ asked });
@@ -95,7 +96,7 @@ export function Rank() {
     try {
       await work();
     } catch (error) {
-      fault.value = error instanceof Error ? error.message : String(error);
+      fault.value = saidOf(error);
     } finally {
       busyWith.value = null;
     }
@@ -188,7 +189,7 @@ export function Rank() {
           })}
           <Watch name={words.allParameters} run={full} steps={steps} />
           {busyWith.value !== null && <p class="soft">{lessonText.parts.doing(busyWith.value)}</p>}
-          {fault.value !== null && <Notice kind="error">{fault.value}</Notice>}
+          {fault.value !== null && <FaultNotice of={fault.value} />}
         </Scene>
       }
       seeing={

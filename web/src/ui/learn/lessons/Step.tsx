@@ -8,9 +8,10 @@ import { bytes, count, figures, percent } from "../../numbers.js";
 import { Button } from "../../parts/Button.js";
 import { Choice } from "../../parts/Choice.js";
 import { NumberField } from "../../parts/Field.js";
-import { Notice } from "../../parts/Notice.js";
+import { FaultNotice } from "../../parts/FaultNotice.js";
 import { Scale } from "../../parts/Scale.js";
 import { device } from "../../state/device.js";
+import { saidOf, type Said } from "../../state/faults.js";
 import { lessonText } from "../../text/lessons.js";
 import { change, numberAt, oneAt } from "../address.js";
 import { goTo, LessonFrame, Scene, Why } from "../frame.js";
@@ -69,7 +70,7 @@ function settings() {
 
 export function Step() {
   const { steps, batch, clip, rate, one, loop, cut } = settings();
-  const fault = useSignal<string | null>(null);
+  const fault = useSignal<Said | null>(null);
   const chosen = useSignal<number | null>(null);
   single.follow(one);
   for (const rate of RATES) loops[rate].follow(loop(rate));
@@ -105,7 +106,7 @@ export function Step() {
         change({ shown: String(Math.min(PARTS.length, shown + 1)) });
       }
     } catch (error) {
-      fault.value = error instanceof Error ? error.message : String(error);
+      fault.value = saidOf(error);
     }
   };
   return (
@@ -134,7 +135,7 @@ export function Step() {
               </Button>
             </div>
             <Watch name={words.oneStep} run={single} steps={1} />
-            {fault.value !== null && <Notice kind="error">{fault.value}</Notice>}
+            {fault.value !== null && <FaultNotice of={fault.value} />}
             {result && line && (
               <ol class="step-parts">
                 <li>

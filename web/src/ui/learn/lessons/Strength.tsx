@@ -7,8 +7,10 @@ import type { Points } from "../../charts/points.js";
 import { count, figures } from "../../numbers.js";
 import { Button } from "../../parts/Button.js";
 import { NumberField } from "../../parts/Field.js";
+import { FaultNotice } from "../../parts/FaultNotice.js";
 import { Notice } from "../../parts/Notice.js";
 import { device } from "../../state/device.js";
+import { saidOf, type Said as Fault } from "../../state/faults.js";
 import { lessonText } from "../../text/lessons.js";
 import { change, numberAt, textAt } from "../address.js";
 import { asTransformers, broken, given, intact } from "../broken.js";
@@ -75,7 +77,7 @@ const asking = signal(false);
 
 export function Strength() {
   const { steps, tasks, recipe, question, first, second } = settings();
-  const fault = useSignal<string | null>(null);
+  const fault = useSignal<Fault | null>(null);
   const doing = useSignal<string | null>(null);
   pirate.follow(tasks.pirate);
   newcomers.follow(tasks.newcomers);
@@ -98,7 +100,7 @@ export function Strength() {
     try {
       await inTurn(work);
     } catch (error) {
-      fault.value = error instanceof Error ? error.message : String(error);
+      fault.value = saidOf(error);
     } finally {
       doing.value = null;
       asking.value = false;
@@ -173,7 +175,7 @@ export function Strength() {
                 {now ? now.said.trim() || lessonText.parts.empty : "…"}
               </p>
               {doing.value !== null && <p class="soft">{lessonText.parts.doing(doing.value)}</p>}
-              {fault.value !== null && <Notice kind="error">{fault.value}</Notice>}
+              {fault.value !== null && <FaultNotice of={fault.value} />}
               <div class="row">
                 <Button disabled={asking.value} onPress={async () => {
                   for (const strength of [0, 0.5, 1, 1.5, 2]) {

@@ -3,10 +3,11 @@ import { useSignal } from "@preact/signals";
 import type { Finding, Verdict } from "rootstock";
 import { count, percent } from "../../numbers.js";
 import { Button } from "../../parts/Button.js";
-import { FindingWords, RepairWords } from "../../parts/English.js";
+import { English, FindingWords, RepairWords } from "../../parts/English.js";
+import { FaultNotice } from "../../parts/FaultNotice.js";
 import { Notice, Tag } from "../../parts/Notice.js";
 import { device } from "../../state/device.js";
-import { say } from "../../state/faults.js";
+import { say, saidOf, type Said } from "../../state/faults.js";
 import { lessonText } from "../../text/lessons.js";
 import { address, change, textAt } from "../address.js";
 import { asTransformers, BREAKS, broken, given, intact, vocabularyOf, type Break } from "../broken.js";
@@ -113,7 +114,7 @@ async function examine(breaks: readonly Break[], guess: string, tell: (what: str
 export function Whole() {
   const words = lessonText.whole;
   const doing = useSignal<string | null>(null);
-  const fault = useSignal<string | null>(null);
+  const fault = useSignal<Said | null>(null);
   const chosen = textAt("broken", "keys").split(",");
   const breaks = BREAKS.filter((name) => chosen.includes(name));
   const key = breaks.join(",");
@@ -132,7 +133,7 @@ export function Whole() {
       goTo("see");
       focusOn("see");
     } catch (error) {
-      fault.value = error instanceof Error ? error.message : String(error);
+      fault.value = saidOf(error);
     } finally {
       doing.value = null;
     }
@@ -174,7 +175,7 @@ export function Whole() {
             </Button>
             {doing.value !== null && <span class="soft">{lessonText.parts.doing(doing.value)}</span>}
           </div>
-          {fault.value !== null && <Notice kind="error">{fault.value}</Notice>}
+          {fault.value !== null && <FaultNotice of={fault.value} />}
         </Scene>
       }
       seeing={
@@ -221,7 +222,7 @@ export function Whole() {
                   {found.repaired !== null && <small>{words.itsLoss(found.repaired.toFixed(3), found.whole.toFixed(3))}</small>}
                 </Notice>
               )}
-              {found.noRepair !== null && <Notice kind="info">{found.noRepair}</Notice>}
+              {found.noRepair !== null && <Notice kind="info">{found.verdict === "unusable" ? words.cannotBeRepaired : <English>{found.noRepair}</English>}</Notice>}
             </Scene>
             {tried.length > 1 && (
               <Scene>

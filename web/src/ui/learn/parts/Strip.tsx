@@ -67,6 +67,9 @@ function spoken(text: string): string {
   return text === "\n" ? lineEnd : text.trim() === "" ? space : text;
 }
 
+/** What a token is decoded to that is a byte of a character with several. */
+const PIECE = "\ufffd";
+
 /** What each model expected at the chosen token. */
 export function Expected({ views, at }: { views: readonly View[]; at: number }) {
   const token = views[0]?.tokens[at];
@@ -89,7 +92,7 @@ export function Expected({ views, at }: { views: readonly View[]; at: number }) 
               {rows.map(({ text, probability }, index) => (
                 <tr key={index} data-right={text === here?.text || undefined}>
                   <th scope="row">
-                    <code>{visible(text)}</code>
+                    {text === PIECE ? <small>{words.pieceOfLetter}</small> : <code>{visible(text)}</code>}
                     {text === here?.text && <span class="unseen">{words.theOne}</span>}
                   </th>
                   <td class="number">{percent(probability)}</td>

@@ -1,6 +1,7 @@
 // A lesson's run while it goes on: how far it is, and a way to end it.
 import { Busy } from "../../parts/Busy.js";
 import { Button } from "../../parts/Button.js";
+import { FaultWords } from "../../parts/English.js";
 import { Notice } from "../../parts/Notice.js";
 import { lessonText } from "../../text/lessons.js";
 import { counted, duration } from "../../numbers.js";
@@ -15,10 +16,15 @@ export function Watch({ name, run, steps, stops = true }: { name: string; run: T
   const last = lines.at(-1);
   if (phase === "none") return null;
   // Where its snapshot lies in the browser's storage is of no use here.
-  if (phase === "failed") return <Notice kind="error">
+  const fault = run.fault.value;
+  if (phase === "failed" && fault !== null) {
+    return (
+      <Notice kind="error">
         {words.failed(name)}
-        <span lang="en">{run.fault.value?.replace(/ in kept\/[\w/-]+/, "")}</span>
-      </Notice>;
+        <FaultWords of={{ ...fault, sentence: fault.sentence.replace(/ in kept\/[\w/-]+/, "") }} />
+      </Notice>
+    );
+  }
   if (phase === "waiting") return <p class="soft">{words.waits(name)}</p>;
   if (phase === "interrupted") {
     return <Notice kind="info">{words.interrupted(name, counted(last?.current_steps ?? 0, "step"))}</Notice>;

@@ -54,14 +54,18 @@ export function Live() {
           <figcaption>
             <RecordedMark /> {line?.rewards ? words.preferenceCaption : words.lossCaption}
           </figcaption>
-          <Chart
-            label={line ? words.lossNow(line.loss.toFixed(3)) : words.lossNoStep}
-            lines={chartLines.value.loss}
-            x={words.lines.step}
-            points={curves.loss}
-            height={260}
-            {...(line ? { most: line.total_steps } : {})}
-          />
+          {line ? (
+            <Chart
+              label={words.lossNow(line.loss.toFixed(3))}
+              lines={chartLines.value.loss}
+              x={words.lines.step}
+              points={curves.loss}
+              height={260}
+              most={line.total_steps}
+            />
+          ) : (
+            <p class="soft no-curve">{words.lossNoStep}</p>
+          )}
         </figure>
         {speaks && (
           <div class="says stack">

@@ -47,6 +47,7 @@ export const data = {
   howUsedLabel: "How the data is used",
   howUsed: "How it is used",
   noData: "There is no data yet.",
+  faulty: "The data cannot be read: the red notice above says where.",
   examplesLabel: "Examples",
   exampleLine: (about: string, records: string, heldOut: boolean) => `${about} ${records}${heldOut ? ", others held out to evaluate on" : ""}.`,
   format: "Format",

@@ -3,6 +3,7 @@ export const home = {
   seeText:
     "A model of a million parameters has read stories of one village, and cannot answer a question yet. Watch it learn to: it answers before the first step, and again every few steps.",
   seeMore: "One click. The answers change within the first minute, without a graphics card, too.",
+  seeRecorded: "It cannot train here, for the reason above. A recorded run shows what it looks like: the steps and answers of a real run, in forty seconds.",
   toTheRun: "To the run",
   learn: "Learn",
   learnText:

@@ -20,7 +20,7 @@ export const state = {
   dataAndSamples: (data: string, samples: string) => `${data}: ${samples}`,
   cannotRun: "Cannot run as set",
   doesNotFit: "Does not fit",
-  stepOf: (step: number, total: number) => `Step ${step} of ${total}`,
+  stepOf: (step: string, total: string) => `Step ${step} of ${total}`,
   startingNow: "Starting …",
   inAnotherTab: (at: string) => `In another tab. ${at}`,
   paused: (at: string) => `Paused. ${at}`,

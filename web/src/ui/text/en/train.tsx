@@ -96,7 +96,7 @@ export const train = {
   lossCaption: "Loss per token, in nats: how much the right answers surprise it",
   preferenceCaption: "Loss: how far the answers are from being told apart",
   lossNow: (loss: string) => `Loss over the steps, now ${loss}`,
-  lossNoStep: "Loss over the steps; no step is done yet",
+  lossNoStep: "The curve begins with the first step.",
   answersLabel: "The answers",
   preferred: "Preferred",
   rejected: "Rejected",

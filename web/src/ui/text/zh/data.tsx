@@ -25,6 +25,7 @@ export const data: typeof english = {
   howUsedLabel: "怎样使用数据",
   howUsed: "怎样使用",
   noData: "还没有数据。",
+  faulty: "数据无法读取：上面的红色提示说明了在哪里。",
   examplesLabel: "示例",
   exampleLine: (about, records, heldOut) => `${about}${records}${heldOut ? "，另有留出的记录用于评估" : ""}。`,
   format: "格式",

@@ -30,6 +30,6 @@ export const device: typeof english = {
   shape: "形状",
   times: "次数",
   ofTheStep: "占一步",
-  copy: "复制为文本",
+  copy: "复制为文本（英文）",
   copied: "已复制",
 };

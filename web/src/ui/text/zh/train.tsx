@@ -80,7 +80,7 @@ export const train: typeof english = {
   lossCaption: "每个词元的损失（奈特）：正确答案让它有多意外",
   preferenceCaption: "损失：离分清两种回答还有多远",
   lossNow: (loss) => `损失随步数的变化，当前 ${loss}`,
-  lossNoStep: "损失随步数的变化；还没有完成任何一步",
+  lossNoStep: "走完第一步后，曲线从这里开始。",
   answersLabel: "两种回答",
   preferred: "偏好",
   rejected: "拒绝",

@@ -20,6 +20,8 @@ export const frame = {
   copyTheLink: "Copy the link",
   leavePresentation: "Leave the presentation",
   present: "Present",
+  sceneBefore: "The one before",
+  sceneAfter: "The next one",
   sceneOf: (scene: number, all: number) => `${scene} of ${all}`,
   goOnWithoutGuess: "Go on without a guess",
   thatIsMyGuess: "That is my guess",

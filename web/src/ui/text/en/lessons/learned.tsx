@@ -1,5 +1,5 @@
 export const learned = {
-  predict: (question: string, answer: string) => `The model is trained with this example: “${question}” – “${answer}”. It reads all of it. On which part is it graded, so that its weights change?`,
+  predict: (question: string, answer: string) => `The model is trained with this example: “${question}” – “${answer}”${/[.!?]$/.test(answer) ? "" : "."} It reads all of it. On which part is it graded, so that its weights change?`,
   options: {
     all: "On every token: question, answer, and the marks between them",
     question: "On the question",

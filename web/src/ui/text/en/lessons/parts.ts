@@ -38,6 +38,7 @@ export const parts = {
     tokens: (name: string) => `${name}: tokens`,
     learned: "learned",
     onlyRead: "only read",
+    pieceOfLetter: "piece of a letter",
     spoken: (token: string, learned: boolean, loss: string | null) => `${token}, ${learned ? "learned" : "only read"}${loss === null ? "" : `, loss ${loss}`}`,
     firstToken: "the first token is not predicted",
     lossAnd: (loss: string, probability: string) => `loss ${loss}: probability ${probability}`,

@@ -1,11 +1,11 @@
 export const step = {
   predict: (steps: string) => `A step moves every weight against its gradient, and the learning rate says how far. The same ${steps} steps with different rates: after which one is the loss lowest?`,
   options: {
-    "1e-6": "0.000001",
-    "1e-4": "0.0001",
-    "1e-3": "0.001",
-    "1e-2": "0.01",
-    "1e-1": "0.1",
+    "1e-6": "0.000001 (1e-6)",
+    "1e-4": "0.0001 (1e-4)",
+    "1e-3": "0.001 (1e-3)",
+    "1e-2": "0.01 (1e-2)",
+    "1e-1": "0.1 (1e-1)",
     "1": "1: the further the faster",
   },
   apart: "One step, taken apart",

@@ -39,6 +39,7 @@ export const whole = {
   loads: (random: string | null, of: string) =>
     random === null ? "It loads. Every tensor is found." : `It loads. ${random} of ${of} tensors are not found under the names it looks for, and it makes them up at random.`,
   prints: "It prints: ",
+  cannotBeRepaired: "Nothing in the folder can take the place of what is missing, so it cannot be repaired.",
   validator: "What the validator of this page says",
   repairedCopy: (done: string) => `The repaired copy: ${done}`,
   itsLoss: (repaired: string, whole: string) => `Its loss is ${repaired}; that of the whole model is ${whole}.`,

@@ -15,6 +15,8 @@ export const frame: typeof english = {
   copyTheLink: "复制链接",
   leavePresentation: "退出演示",
   present: "演示",
+  sceneBefore: "上一页",
+  sceneAfter: "下一页",
   sceneOf: (scene, all) => `第 ${scene} 页，共 ${all} 页`,
   goOnWithoutGuess: "不预测，直接继续",
   thatIsMyGuess: "这就是我的预测",

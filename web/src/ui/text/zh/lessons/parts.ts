@@ -38,6 +38,7 @@ export const parts: typeof english = {
     tokens: (name) => `${name}：词元`,
     learned: "参与学习",
     onlyRead: "只是读过",
+    pieceOfLetter: "一个字符的一部分",
     spoken: (token, learned, loss) => `${token}，${learned ? "参与学习" : "只是读过"}${loss === null ? "" : `，损失 ${loss}`}`,
     firstToken: "第一个词元没有可预测的依据",
     lossAnd: (loss, probability) => `损失 ${loss}：概率 ${probability}`,

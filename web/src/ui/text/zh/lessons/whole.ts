@@ -33,6 +33,7 @@ export const whole: typeof english = {
   goodCase: "这是好的情况：没有人会在它上面训练。",
   loads: (random, of) => (random === null ? "它能加载，每个张量都找到了。" : `它能加载。${of} 个张量中有 ${random} 个在它要找的名字下找不到，于是它随机编造了这些张量。`),
   prints: "它输出：",
+  cannotBeRepaired: "缺少的内容在这个文件夹里无从补起，因此无法修复。",
   validator: "本页检查器的判断",
   repairedCopy: (done) => `修复后的副本：${done}`,
   itsLoss: (repaired, whole) => `它的损失是 ${repaired}；完整模型的损失是 ${whole}。`,
