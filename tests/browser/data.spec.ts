@@ -107,12 +107,30 @@ test("Parquet files and packed files hold what they hold for the program", async
   expect(await fault("a.arrow", Buffer.from("x").toString("base64"))).toMatch(/program only.*to_parquet/);
 });
 
-test("a file is given, its columns are mapped, and the next visit has it again", async ({ page }) => {
+test("a large file's reading is stopped; a file is given, its columns are mapped, and the next visit has it again", async ({ page }) => {
   await openVillage(page);
   await next(page, "Data");
   await page.getByText("Files", { exact: true }).click();
   const table = `frage;antwort\n${"Who sings?;Mira does.\n".repeat(30)}`;
   const files = page.locator("input[type=file]").first();
+  // Two gigabytes, so that nothing can read them before the button is pressed: a blob that refers to one megabyte again and again.
+  await files.evaluate((input: HTMLInputElement) => {
+    const record = `${JSON.stringify({ instruction: "Who sings?", output: "Mira does.", note: "not learned ".repeat(8333) })}\n`;
+    const part = new Blob([record.repeat(10)]);
+    const chosen = new DataTransfer();
+    chosen.items.add(new File(Array<Blob>(2000).fill(part), "large.jsonl"));
+    input.files = chosen.files;
+    input.dispatchEvent(new Event("change", { bubbles: true }));
+  });
+  const stopped = page.getByText("The reading was stopped; there is nothing to train on yet.");
+  for (const again of [false, true]) {
+    if (again) await page.getByRole("button", { name: "Read it again" }).click();
+    await page.getByRole("button", { name: "Stop reading" }).click(patient);
+    await expect(stopped).toBeVisible();
+    await expect(page.getByText("The data is not read yet.")).toBeVisible();
+  }
+  await page.getByRole("button", { name: "Remove large.jsonl" }).click();
+  await expect(stopped).toBeHidden();
   await files.setInputFiles({ name: "lieder.csv.gz", mimeType: "application/gzip", buffer: gzipSync(table) });
   await expect(page.getByText("lieder.csv.gz").first()).toBeVisible();
   await page.getByLabel("Question", { exact: true }).selectOption("frage", patient);

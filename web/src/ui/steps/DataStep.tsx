@@ -69,9 +69,17 @@ export function DataStep() {
           <Settings />
         </aside>
       </div>
-      <Onward to="method" missing={!data.value ? words.noData : dataFault.value !== null ? words.faulty : null} wrong={wrongOn("data")} />
+      <Onward to="method" missing={missing()} wrong={wrongOn("data")} />
     </>
   );
+}
+
+/** Why there is nothing to learn from yet, in a sentence. */
+function missing(): string | null {
+  const words = text.data;
+  if (!data.value) return words.noData;
+  if (dataFault.value !== null) return words.faulty;
+  return readingStopped.value ? words.notRead : null;
 }
 
 function Given() {

@@ -60,6 +60,7 @@ export const data = {
   reading: "Reading …",
   stopReading: "Stop reading",
   readingStopped: "The reading was stopped; there is nothing to train on yet.",
+  notRead: "The data is not read yet.",
   readAgain: "Read it again",
   nothingYet: "Nothing to show yet.",
   samplesCut: (samples: string, one: boolean, longest: number) => `${samples} ${one ? "is" : "are"} cut; the longest has ${longest} tokens.`,

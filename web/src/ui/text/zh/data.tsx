@@ -38,6 +38,7 @@ export const data: typeof english = {
   reading: "正在读取…",
   stopReading: "停止读取",
   readingStopped: "读取已停止，还没有可训练的数据。",
+  notRead: "数据还没有读完。",
   readAgain: "重新读取",
   nothingYet: "还没有可显示的内容。",
   samplesCut: (samples, _one, longest) => `${samples}被截断；最长的有 ${longest} 个词元。`,
