@@ -49,9 +49,9 @@ async function latin(page: Page): Promise<string[]> {
 /** What the core remarks on recipes, data and runs, as its sources write it: values are in braces. */
 function remarks(): string[] {
   const literal = String.raw`"((?:[^"\\]|\\[\s\S])*)"`;
-  const before = String.raw`(?:notices\s*\.push\(\s*(?:format!\(\s*)?|Event::Notice\(\s*(?:format!\(\s*)?)`;
+  const before = String.raw`(?:(?:notices|self\.notes)\s*\.push\(\s*(?:format!\(\s*)?|Event::Notice\(\s*(?:format!\(\s*)?)`;
   const found: string[] = [];
-  for (const folder of ["config", "data", "train", "plan"]) {
+  for (const folder of ["adapter", "config", "data", "train", "plan"]) {
     const files = readdirSync(join(root, "src", folder), { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".rs"));
     for (const name of files) {
       const code = readFileSync(join(root, "src", folder, name), "utf8").split("#[cfg(test)]")[0] ?? "";
@@ -74,6 +74,9 @@ test("every remark of the core is known in Chinese", () => {
   const filled = (remark: string) => ["7", "good", "tabs", "; it is saved with the trained model"].map((word) => fill(remark, word));
   expect(all.filter((remark) => !filled(remark).some((words) => notice(words) !== null))).toEqual([]);
   expect(notice("12 of 40 records are longer than cutoff_len (128) and were cut")).toBe("40 条记录中有 12 条超过 cutoff_len（128），已被截断。");
+  expect(notice("pirate-1 was made on other weights than those of village (it names village-model): the shapes fit, the numbers do not; expect wrong answers unless you know better")).toMatch(
+    /^pirate-1 是在与 village 不同的权重上训练的/,
+  );
   expect(notice("without effect, as they belong to stage kto: kto_chosen_weight")).toBe("不起作用，因为它们属于阶段 kto：kto_chosen_weight。");
 });
 

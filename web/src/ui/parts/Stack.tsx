@@ -4,6 +4,7 @@ import type { Run } from "rootstock";
 import { adapters, isPut, mergeStack, putOn, stacked, strengths, takeOff } from "../state/stack.js";
 import { text } from "../text/index.js";
 import { Button } from "./Button.js";
+import { RemarkWords } from "./English.js";
 import { Notice } from "./Notice.js";
 
 export function Stack() {
@@ -48,8 +49,8 @@ export function Stack() {
         <Notice kind={now.notes.length > 0 ? "warning" : "info"}>
           {words.now(now.name)}
           {now.notes.map((note) => (
-            <small key={note} lang="en">
-              {note}
+            <small key={note}>
+              <RemarkWords>{note}</RemarkWords>
             </small>
           ))}
         </Notice>

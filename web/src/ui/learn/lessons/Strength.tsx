@@ -7,6 +7,7 @@ import type { Points } from "../../charts/points.js";
 import { count, figures } from "../../numbers.js";
 import { Button } from "../../parts/Button.js";
 import { NumberField } from "../../parts/Field.js";
+import { RemarkWords } from "../../parts/English.js";
 import { FaultNotice } from "../../parts/FaultNotice.js";
 import { Notice } from "../../parts/Notice.js";
 import { device } from "../../state/device.js";
@@ -242,8 +243,8 @@ export function Strength() {
                 <Notice kind="warning">
                   {words.wrongSays(elsewhere.said.trim(), elsewhere.loss.toFixed(3))}
                   {elsewhere.notes.map((note) => (
-                    <small key={note} lang="en">
-                      {note}
+                    <small key={note}>
+                      <RemarkWords>{note}</RemarkWords>
                     </small>
                   ))}
                 </Notice>

@@ -28,6 +28,13 @@ const WITHIN: readonly (readonly [RegExp, string])[] = [
 ];
 
 const NOTICES: readonly (readonly [RegExp, string])[] = [
+  // Adapters on a base
+  [
+    /^(?:warning: )?(.+) was made on other weights than those of (.+) \(it names (.+)\): the shapes fit, the numbers do not; expect wrong answers unless you know better$/,
+    "$1 是在与 $2 不同的权重上训练的（它写明的基座是 $3）：形状相符，数值对不上；除非你清楚自己在做什么，否则会得到错误的回答。",
+  ],
+  [/^(.+): (\d+) names in (\S+) are no modules of this base; the first are$/, "$1：$3 里有 $2 个名称不是这个基座模型的模块；前几个是："],
+  [/^(.+): "(.+)" in (\S+) is not a module of this base; PEFT ignores it as well$/, "$1：$3 里的“$2”不是这个基座模型的模块；PEFT 也会忽略它。"],
   // Recipes
   [/^optim: (\S+): AdamW's moments are kept in f32 here; adamw_8bit keeps them in 8 bits$/, "optim: $1：这里 AdamW 的状态以 f32 保存；adamw_8bit 则以 8 位保存。"],
   [
