@@ -12,21 +12,32 @@ const browser = await chromium.launch({
 });
 const page = await browser.newPage({ viewport: { width: 1280, height: 1800 }, reducedMotion: "reduce" });
 page.setDefaultTimeout(1_800_000);
-/** @type {(name: string, locator: import("@playwright/test").Locator) => Promise<Buffer>} */
-const picture = (name, locator) => locator.screenshot({ path: join(root, "docs/images", name) });
+const AROUND = 16;
+/** A part of the page with some of what is around it, without a pointer or a cursor in it. @type {(name: string, part: import("@playwright/test").Locator) => Promise<void>} */
+const picture = async (name, part) => {
+  await page.mouse.move(0, 0);
+  await page.evaluate(() => document.activeElement instanceof HTMLElement && document.activeElement.blur());
+  const box = await part.boundingBox();
+  if (!box) throw new Error(`${name}: there is nothing to take a picture of`);
+  const clip = { x: box.x - AROUND, y: box.y, width: box.width + 2 * AROUND, height: box.height + AROUND };
+  await page.screenshot({ path: join(root, "docs/images", name), clip });
+};
 
 await page.goto(server.origin);
 await page.getByRole("button", { name: "See it learn" }).and(page.locator(":enabled")).click();
 await page.getByText("Your model is ready:").waitFor();
 await page.getByLabel("The run in figures").waitFor();
-// As a window shows it, with the foot where it stays: in a picture of the whole element it would lie across the curves.
-await page.setViewportSize({ width: 1280, height: 960 });
-await page.getByLabel("The run in figures").evaluate((figures) => figures.scrollIntoView({ block: "start" }));
+// As a window shows it that is as high as the run's figures, with the foot where it stays: in a picture of the whole element it would lie across the curves.
+const run = page.getByLabel("The run in figures");
+const heights = await Promise.all([run, page.locator(".onward")].map(async (part) => (await part.boundingBox())?.height ?? 0));
+await page.setViewportSize({ width: 1280, height: Math.ceil(heights.reduce((sum, height) => sum + height, AROUND)) });
+await run.evaluate((figures) => figures.scrollIntoView({ block: "start" }));
+await page.mouse.move(0, 0);
 await page.screenshot({ path: join(root, "docs/images/page_train.png") });
 await page.setViewportSize({ width: 1280, height: 1800 });
 
 await page.getByRole("link", { name: "Next: Use" }).click();
-for (const question of ["Who lives in the red house?", "What does the hen say?", "Where does Hugo work?"]) {
+for (const question of ["What does the hen say?", "Where does Hugo work?"]) {
   await page.getByLabel("Question", { exact: true }).fill(question);
   await page.keyboard.press("Enter");
   await page.getByRole("button", { name: "Ask", exact: true }).waitFor();
