@@ -149,6 +149,13 @@ test("the client: faults, signals, streams, results, closing", async ({ page, fo
     );
     const second = new Rootstock();
     const copy = await second.open({ bytes: Object.fromEntries(files), name: "a copy" });
+    const byFiles = await second.open({ files: files.map(([name, bytes]) => new File([bytes], name)) });
+    const byAddress = await second.open({ url: new URL(`${assets}/embedded-model`, location.href).href });
+    const incomplete = JSON.parse(new TextDecoder().decode(files[0]?.[1])) as { architectures?: string[] };
+    delete incomplete.architectures;
+    const odd = await second.open({ bytes: { ...Object.fromEntries(files), "config.json": JSON.stringify(incomplete) } });
+    const repair = await second.repair();
+    await second.remove(repair.id);
     const broken = await second.open({ bytes: { "config.json": "{}" } });
     const data = {
       json: await fault(session.prepare({ text: '{"instruction": "a", "output": "b"}\n{"instruction"', name: "data.jsonl" }, recipe)),
@@ -174,6 +181,12 @@ test("the client: faults, signals, streams, results, closing", async ({ page, fo
     const listed = await session.files(ended.run.id);
     const config = listed.find(({ name }) => name === "adapter_config.json");
     const adapter = JSON.parse(new TextDecoder().decode(await config?.bytes())) as { peft_type: string };
+
+    const { file: gguf } = await session.gguf(ended.run.id, { type: "q8_0" });
+    const third = new Rootstock();
+    const byGguf = await third.open({ gguf: await gguf.bytes(), name: gguf.name });
+    third.close();
+    await session.dropGguf(ended.run.id);
 
     const answer = session.generate("Who rows?", { maxNewTokens: 6 });
     let text = "";
@@ -217,6 +230,7 @@ test("the client: faults, signals, streams, results, closing", async ({ page, fo
     return {
       faults,
       base: [base.report.verdict, copy.name, copy.report.verdict, broken.report.verdict],
+      ways: [byFiles, byAddress, odd, repair.base, byGguf].map(({ report }) => report.verdict),
       data,
       closed,
       preview: [preview.samples, preview.shown.length],
@@ -242,6 +256,7 @@ test("the client: faults, signals, streams, results, closing", async ({ page, fo
   expect.soft(seen.faults.missing).toMatchObject({ code: "worker_lost", sentence: expect.stringContaining("could not be loaded") });
   expect.soft(seen.faults.noAssets).toMatchObject({ sentence: expect.stringMatching(/could not start: .*files\.json/) });
   expect.soft(seen.base).toEqual(["ready", "a copy", "ready", "unusable"]);
+  expect.soft(seen.ways, "files, an address, without its architecture, repaired, a GGUF file").toEqual(["ready", "ready", "repairable", "ready", "ready"]);
   expect.soft(seen.data.json).toMatchObject({ code: "line", sentence: expect.stringContaining("data.jsonl, line 2"), place: { file: "data.jsonl", line: 2 } });
   expect.soft(seen.data.key).toMatchObject({ code: "recipe", sentence: expect.stringContaining("learning_rate") });
   expect.soft(seen.closed).toMatchObject({ code: "closed" });

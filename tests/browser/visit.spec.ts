@@ -62,31 +62,46 @@ test("a run that is held can be asked as it is now", async ({ page }) => {
   await expect(page.getByRole("region", { name: "Ask the learning model" })).toContainText("Anna lives in the red house. (1)");
 });
 
-test("what was chosen, typed and trained is there after a reload", async ({ page }) => {
+test("the whole way with a reload on every step: what was chosen, typed and trained is there again", async ({ page }) => {
+  const reload = async () => {
+    await page.waitForTimeout(600); // what changes is written a moment later
+    await page.reload();
+  };
   await openVillage(page);
+  await reload();
+  await title(page, "Check the base");
+  await expect(page.getByText("Ready.", { exact: true })).toBeVisible();
+
   await step(page, "Data");
   await page.getByText("Write", { exact: true }).click();
   await page.getByLabel("Question", { exact: true }).fill("Who sings?");
   await page.getByLabel("Answer", { exact: true }).fill("Mira does.");
-  await step(page, "Method");
-  await page.getByLabel("Learning rate").fill("3e-4");
-  await step(page, "Train");
-  await page.getByText("Ask it while it learns").click();
-  await page.getByLabel("Prompts, one a line").fill("Who bakes?");
-  await page.getByRole("button", { name: "Start training" }).click();
-  await expect(page.getByText("Done. Step 60 of 60")).toBeVisible();
-  // The scripted worker forgets its runs: what it lists after a reload stands for what was stored.
-  await page.waitForTimeout(600); // what changes is written a moment later
-
-  await page.reload();
-  await expect(page.getByText("village, 1.05 M")).toBeVisible();
-  await page.getByText("Ask it while it learns").click();
-  await expect(page.getByLabel("Prompts, one a line")).toHaveValue("Who bakes?");
-  await step(page, "Method");
-  await expect(page.getByLabel("Learning rate")).toHaveValue("0.0003");
-  await step(page, "Data");
+  await reload();
   await expect(page.getByLabel("Question", { exact: true })).toHaveValue("Who sings?");
   await expect(page.getByLabel("Answer", { exact: true })).toHaveValue("Mira does.");
+
+  await page.getByRole("link", { name: "Next: Method" }).click();
+  await page.getByLabel("Learning rate").fill("3e-4");
+  await reload();
+  await expect(page.getByLabel("Learning rate")).toHaveValue("0.0003");
+
+  await page.getByRole("link", { name: "Next: Train" }).click();
+  const prompts = page.getByLabel("Prompts, one a line");
+  await page.getByText("Ask it while it learns").click();
+  await prompts.fill("Who bakes?");
+  await reload();
+  await page.getByText("Ask it while it learns").click();
+  await expect(prompts).toHaveValue("Who bakes?");
+  await page.getByRole("button", { name: "Start training" }).click();
+  await expect(page.getByText("Done. Step 60 of 60")).toBeVisible();
+
+  // The scripted worker forgets its runs: what it lists after a reload stands for what was stored.
+  await reload();
+  await expect(page.getByText("village, 1.05 M")).toBeVisible();
+  await step(page, "Use");
+  await reload();
+  await title(page, "Use the result");
+  await expect(page.getByLabel("Question", { exact: true })).toBeVisible();
   await page.goto("./#/");
   await expect(page.locator(".notice", { hasText: "Your last visit is as you left it" })).toContainText("village");
 });
