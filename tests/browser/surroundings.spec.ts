@@ -1,6 +1,8 @@
 // What the browser does around a run: it lets the screen sleep, slows a hidden tab, refuses to store, shows the page inside another
-// site's page. All but the last with a worker by script.
+// site's page, or at an address that is not secure. All but the last two with a worker by script.
+import { join } from "node:path";
 import type { Page } from "@playwright/test";
+import { root } from "../../scripts/lib/host.mjs";
 import { serve } from "../../scripts/lib/serve.mjs";
 import { expect, openVillage, step, test, title } from "./ui/test.js";
 
@@ -123,4 +125,23 @@ test("inside another site's page the built page opens a model and finds its devi
   await expect(frame.getByText(/a frame of another site/)).toBeVisible();
   built.close();
   outside.close();
+});
+
+test("at an address that is not secure the built page says so, and models are checked, repaired and shown as tokens all the same", async ({ page }) => {
+  // To browsers plain http on another host is not secure. This host is nowhere: what is asked of it comes from the build.
+  await page.route("http://school.example/**", (route) => route.fulfill({ path: join(root, "web/dist", new URL(route.request().url()).pathname) }));
+  await page.goto("http://school.example/index.html");
+  await expect(page.getByText("The address http://school.example is not secure")).toBeVisible({ timeout: 60_000 });
+  expect(await page.evaluate(() => isSecureContext)).toBe(false);
+  await page.getByRole("link", { name: "Choose a base" }).click();
+  await page.locator("input[webkitdirectory]").setInputFiles(join(root, "tests/fixtures/validate/broken/12-no-architectures"));
+  await page.getByRole("button", { name: /Make a repaired copy/ }).click({ timeout: 60_000 });
+  await expect(page.getByText("Ready.", { exact: true })).toBeVisible({ timeout: 60_000 });
+  await page.getByRole("link", { name: /^Base/ }).click();
+  await expect(page.getByText("This browser stores nothing for this page")).toBeVisible();
+  await page.getByRole("button", { name: "Use the village model" }).click();
+  await expect(page.getByText("Ready.", { exact: true })).toBeVisible({ timeout: 60_000 });
+  await page.getByRole("link", { name: "Next: Data" }).click();
+  await expect(page.getByText("812", { exact: true }).first()).toBeVisible({ timeout: 60_000 });
+  await expect(page.getByRole("alert")).toHaveCount(0);
 });

@@ -51,8 +51,10 @@ pub struct OpfsDirectory {
     label: String,
 }
 
+/// The origin's storage; `None` where browsers leave it out, as they do on an address that is not secure.
 fn manager() -> Option<StorageManager> {
-    js_sys::global().dyn_into::<WorkerGlobalScope>().ok().map(|scope| scope.navigator().storage())
+    let manager = js_sys::global().dyn_into::<WorkerGlobalScope>().ok()?.navigator().storage();
+    (!manager.is_undefined()).then_some(manager)
 }
 
 /// The origin's storage usage and quota; with `ask`, first asks the browser not to evict its data when space gets short.
@@ -84,7 +86,7 @@ impl OpfsDirectory {
     /// [`Error::File`] where the browser offers no file storage (some private windows).
     pub async fn open() -> Result<OpfsDirectory> {
         let missing = || "this browser's storage".to_string();
-        let Some(manager) = manager() else { return Err(Error::file(missing(), "there is none here")) };
+        let Some(manager) = manager() else { return Err(Error::file(missing(), "it is offered only over https, or on the machine itself")) };
         let root = wait(manager.get_directory()).await.map_err(|e| file_error(missing(), &e))?;
         Ok(OpfsDirectory { root, prefix: String::new(), label: missing() })
     }

@@ -2,6 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { signal, useSignal, type ReadonlySignal } from "@preact/signals";
+import { copy } from "../copy.js";
 import { Button } from "../parts/Button.js";
 import { say } from "../state/faults.js";
 import { text } from "../text/index.js";
@@ -158,7 +159,7 @@ function Tools({ present }: { present: boolean }) {
       <Button
         kind="quiet"
         onPress={async () => {
-          await navigator.clipboard.writeText(addressToSend());
+          await copy(addressToSend());
           copied.value = true;
           say(words.linkCopied);
           setTimeout(() => (copied.value = false), 3000);

@@ -1,6 +1,7 @@
 import { useRef } from "preact/hooks";
 import { useSignal } from "@preact/signals";
 import type { Speed } from "rootstock";
+import { copy as copyText } from "../copy.js";
 import { count, figures, percent } from "../numbers.js";
 import { device } from "../state/device.js";
 import { measureSpeed, speed, speedFault, speedProgress, stopMeasuring } from "../state/speed.js";
@@ -69,7 +70,7 @@ function Figures({ speed }: { speed: Speed }) {
   // The report as `rootstock bench` prints it, English in every language: it is made to be laid beside others' and to be sent to whoever works on the kernels.
   // Figures of the two are compared line by line, and a line has one spelling. The button says so where the page is not English.
   const copy = async () => {
-    await navigator.clipboard.writeText(`${speed.text}\n${navigator.userAgent}\n`);
+    await copyText(`${speed.text}\n${navigator.userAgent}\n`);
     copied.value = true;
   };
   return (

@@ -39,6 +39,7 @@ export const shell = {
   cancel: "Cancel",
   stop: "Stop",
   loading: "Loading …",
+  noClipboard: "Browsers let a page copy only where its address is secure. The link is in the address bar: copy it there.",
   next: (step: string) => `Next: ${step}`,
   to: (step: string) => `To ${step}`,
 };

@@ -1,9 +1,10 @@
 import type { results as english } from "../en/results.js";
+import { spaced } from "./units.js";
 
 export const results: typeof english = {
   prefer: {
     title: "哪个回答更好？",
-    about: (model) => `${model}会回答两次，点一下更好的那个，就得到一条偏好数据。训练可以从这样的成对数据中学习（dpo 阶段）；几十对就能看出效果。`,
+    about: (model) => `${spaced(model, "会回答两次")}，点一下更好的那个，就得到一条偏好数据。训练可以从这样的成对数据中学习（dpo 阶段）；几十对就能看出效果。`,
     theBase: "基座模型",
     question: "要回答两次的问题",
     twice: "回答两次",

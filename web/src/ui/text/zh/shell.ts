@@ -29,6 +29,7 @@ export const shell: typeof english = {
   close: "关闭",
   cancel: "取消",
   stop: "停止",
+  noClipboard: "浏览器只允许安全网址的页面使用剪贴板。链接就在地址栏里，请从那里复制。",
   loading: "正在加载…",
   next: (step) => `下一步：${step}`,
   to: (step) => `前往“${step}”`,

@@ -1,7 +1,7 @@
 import type { units as english } from "../en/units.js";
 
 /** A count before its noun: a space after a digit, none after 万 or 亿. */
-export const spaced = (count: string, noun: string) => (/\d$/.test(count) ? `${count} ${noun}` : `${count}${noun}`);
+export const spaced = (count: string, noun: string) => (/[A-Za-z\d]$/.test(count) ? `${count} ${noun}` : `${count}${noun}`);
 
 const compact = new Intl.NumberFormat("zh-CN", { notation: "compact", maximumSignificantDigits: 3 });
 
