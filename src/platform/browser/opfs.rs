@@ -86,7 +86,9 @@ impl OpfsDirectory {
     /// [`Error::File`] where the browser offers no file storage (some private windows).
     pub async fn open() -> Result<OpfsDirectory> {
         let missing = || "this browser's storage".to_string();
-        let Some(manager) = manager() else { return Err(Error::file(missing(), "it is offered only over https, or on the machine itself")) };
+        let Some(manager) = manager() else {
+            return Err(Error::file(missing(), "it is offered only over https, or on the machine itself"));
+        };
         let root = wait(manager.get_directory()).await.map_err(|e| file_error(missing(), &e))?;
         Ok(OpfsDirectory { root, prefix: String::new(), label: missing() })
     }
