@@ -11,6 +11,7 @@ import { lessonList } from "../../web/src/ui/text/zh/lessonList.js";
 import { notice } from "../../web/src/ui/text/zh/notices.js";
 import { phrase, repair } from "../../web/src/ui/text/zh/sentences.js";
 import { expect, test } from "./ui/test.js";
+import { picture } from "./well-made.js";
 
 /** Names and what has no other word in Chinese texts of the field, by lower case. */
 const NAMES = new Set(
@@ -117,32 +118,33 @@ async function allSteps(page: Page, at: (name: string) => Promise<void>): Promis
   await at("runs");
 }
 
-const WIDTHS = { phone: { width: 390, height: 844 }, laptop: { width: 1280, height: 800 }, projector: { width: 1920, height: 1080 } };
+const WIDTHS = { phone: { width: 390, height: 844 }, projector: { width: 1920, height: 1080 }, laptop: { width: 1280, height: 800 } };
 
-for (const [name, size] of Object.entries(WIDTHS)) {
-  test(`every step is in Chinese on a ${name}, in both schemes`, async ({ page }) => {
-    await page.setViewportSize(size);
-    // Colours change at once, not over a moment that the contrast would be measured in.
-    await page.emulateMedia({ colorScheme: "light", reducedMotion: "reduce" });
-    await allSteps(page, async (step) => {
-      expect(await latin(page), `English words on ${step}`).toEqual([]);
-      await expect(page.locator("html")).toHaveAttribute("lang", "zh-CN");
-      const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-      expect(overflow, `${step} is no wider than the window`).toBeLessThanOrEqual(0);
-      for (const colorScheme of ["light", "dark"] as const) {
-        await page.emulateMedia({ colorScheme });
-        // The dark colours differ in contrast only.
-        const axe = new AxeBuilder({ page });
-        const { violations } = await (colorScheme === "dark" ? axe.withRules(["color-contrast"]) : axe).analyze();
-        const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" | ").slice(0, 400)}`);
-        expect(found, `${step}, ${colorScheme}`).toEqual([]);
-        await page.evaluate(() => scrollTo(0, 0));
-        await page.screenshot({ path: join(root, `target/screenshots/zh-${step}-${name}-${colorScheme}.png`), fullPage: true });
-      }
-      await page.emulateMedia({ colorScheme: "light" });
-    });
+test("every step is in Chinese on a phone, a laptop and a projector, in both schemes", async ({ page }) => {
+  // Colours change at once, not over a moment that the contrast would be measured in.
+  await page.emulateMedia({ colorScheme: "light", reducedMotion: "reduce" });
+  await allSteps(page, async (step) => {
+    await expect(page.locator("html")).toHaveAttribute("lang", "zh-CN");
+    for (const [name, size] of Object.entries(WIDTHS)) {
+      await page.setViewportSize(size);
+      expect(await latin(page), `English words on ${step}, ${name}`).toEqual([]);
+      // A plot takes the new width a moment later.
+      const overflow = () => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      await expect.poll(overflow, `${step} is no wider than the window, ${name}`).toBeLessThanOrEqual(0);
+      await picture(page, `zh-${step}-${name}-light`);
+    }
+    for (const colorScheme of ["light", "dark"] as const) {
+      await page.emulateMedia({ colorScheme });
+      // The dark colours differ in contrast only.
+      const axe = new AxeBuilder({ page });
+      const { violations } = await (colorScheme === "dark" ? axe.withRules(["color-contrast"]) : axe).analyze();
+      const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" | ").slice(0, 400)}`);
+      expect(found, `${step}, ${colorScheme}`).toEqual([]);
+    }
+    await picture(page, `zh-${step}-laptop-dark`);
+    await page.emulateMedia({ colorScheme: "light" });
   });
-}
+});
 
 /** What the lessons name, and the words of their examples, which are English as the model is. */
 const OF_LESSONS = "adamw sgd qlora distributeddataparallel module ln false png svg where is emma at work works the studio".split(" ");
@@ -162,7 +164,7 @@ test("every lesson is in Chinese, from its prediction to its explanation", async
     await page.setViewportSize({ width: 320, height: 800 });
     const overflow = () => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
     await expect.poll(overflow, `${slug} is no wider than a phone`).toBeLessThanOrEqual(0);
-    await page.screenshot({ path: join(root, `target/screenshots/zh-lesson-${slug}.png`), fullPage: true });
+    await picture(page, `zh-lesson-${slug}`);
     await page.setViewportSize({ width: 1280, height: 800 });
   }
   await page.goto("./?lang=zh#/learn/method?at=do&asked=2");
