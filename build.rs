@@ -4,7 +4,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "it runs natively also when it builds for the browser, where there are no files")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -57,7 +57,7 @@ fn main() {
             let known = permutations.entry(name.clone()).or_insert_with(|| values.clone());
             assert_eq!(known, values, "{}: `permute {name}` must list the same values in every file", file.display());
         }
-        for variant in &kernel.variants {
+        for variant in kernel.variants.iter().chain(kernel.also.iter().flat_map(|(_, variants)| variants)) {
             writeln!(sources, "    &{}::{},", kernel.module, variant.constant()).expect("a string");
         }
         out += &kernel.rust();
@@ -83,10 +83,15 @@ struct Kernel {
     unchecked: bool,
     permute: Option<(String, Vec<String>)>,
     variants: Vec<Variant>,
+    /// `also VERSION: LANES, vectors, maxima`: the constant that says how many lanes share a sum, which kinds of sums there are, and the variants once more
+    /// with that version's shared files.
+    also: Option<(Vec<String>, Vec<Variant>)>,
 }
 
 struct Variant {
     value: Option<String>,
+    /// What the name of its static begins with.
+    prefix: &'static str,
     name: String,
     /// The files that it is made of.
     parts: Vec<String>,
@@ -95,7 +100,7 @@ struct Variant {
 
 impl Variant {
     fn constant(&self) -> String {
-        self.value.as_ref().map_or("SHADER".into(), |v| format!("SHADER_{}", v.to_uppercase()))
+        self.value.as_ref().map_or(self.prefix.into(), |v| format!("{}_{}", self.prefix, v.to_uppercase()))
     }
 }
 
@@ -111,32 +116,38 @@ impl Kernel {
             Some((_, values)) => values.iter().cloned().map(Some).collect(),
             None => vec![None],
         };
-        let variants = values
-            .into_iter()
-            .map(|value| {
+        let read = |also: Option<&str>, prefix: &'static str| -> Vec<Variant> {
+            let variants = values.iter().cloned().map(|value| {
                 let chosen = permute.as_ref().map(|(key, _)| format!("{{{key}}}")).zip(value.clone());
                 let mut parts = Vec::new();
-                used(root, file, &text, chosen.as_ref(), &mut parts);
+                let versions: Vec<&str> = also.into_iter().chain(stem.rsplit_once('.').map(|(_, version)| version)).collect();
+                used(root, file, &text, &versions, chosen.as_ref(), &mut parts);
                 let texts: Vec<&str> = parts.iter().map(|(_, text)| text.as_str()).chain([text.as_str()]).collect();
                 let naga = parse(&texts.concat(), file);
-                let name = value.as_ref().map_or(stem.clone(), |v| format!("{stem}.{v}"));
+                let name = [Some(stem.as_str()), also, value.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(".");
                 let parts = parts.into_iter().map(|(name, _)| name).chain([format!("{stem}.wgsl")]).collect();
-                Variant { value, name, parts, naga }
-            })
-            .collect();
+                Variant { value, prefix, name, parts, naga }
+            });
+            variants.collect()
+        };
+        let variants = read(None, "SHADER");
+        let also = text.lines().find_map(|l| l.strip_prefix("// also ")).map(|rest| {
+            let (version, sums) = rest.split_once(':').expect("`// also VERSION: LANES`");
+            (sums.split(',').map(|word| word.trim().to_string()).collect(), read(Some(version.trim()), "ACROSS"))
+        });
         let opening = text
             .lines()
             .take_while(|l| l.starts_with("//"))
-            .filter(|l| !["// use:", "// permute", "// unchecked"].iter().any(|word| l.starts_with(word)));
+            .filter(|l| !["// use:", "// permute", "// unchecked", "// also"].iter().any(|word| l.starts_with(word)));
         let opening = opening.map(|l| format!("/// {}\n", l.trim_start_matches('/').trim())).collect();
         let unchecked = text.lines().any(|l| l.starts_with("// unchecked: "));
-        Kernel { module: stem.replace('.', "_"), opening, unchecked, permute, variants }
+        Kernel { module: stem.replace('.', "_"), opening, unchecked, permute, variants, also }
     }
 
     fn rust(&self) -> String {
         let first = &self.variants[0];
         let bindings = bindings(first);
-        for other in &self.variants[1..] {
+        for other in self.all().skip(1) {
             assert_eq!(bindings, self::bindings(other), "{}: versions must bind the same buffers", other.name);
         }
         let mut out = String::new();
@@ -145,9 +156,21 @@ impl Kernel {
         write!(o, "{opening}pub mod {} {{\n    #[allow(unused_imports)]\n    use super::*;\n\n", self.module).expect("a string");
         let names: Vec<&str> = bindings.iter().map(|b| b.name.as_str()).collect();
         let access: Vec<String> = bindings.iter().map(|b| format!("Access::{}", b.access)).collect();
-        for v in &self.variants {
+        for v in self.all() {
             let parts: Vec<String> = v.parts.iter().map(|part| text_name(part)).collect();
-            writeln!(o, "    /// The shader module `{}`.\n    pub static {}: Shader = Shader {{ name: {:?}, parts: &[{}], bindings: &[{}], uses_step: {}, unchecked: {} }};\n",
+            let across = match &self.also {
+                Some((sums, variants)) if v.prefix == "SHADER" => {
+                    let twin = variants.iter().find(|twin| twin.value == v.value).expect("one for each");
+                    let (missing, added) =
+                        (overrides(v).difference(&overrides(twin)).count(), overrides(twin).difference(&overrides(v)).count());
+                    assert!(missing == 0 && added == 3, "{}: it has the kernel's constants, LEAST, MOST and SHUFFLES", twin.name);
+                    let [vectors, maxima] = ["vectors", "maxima"].map(|kind| sums.iter().any(|word| word == kind));
+                    let lanes = &sums[0];
+                    format!("Some(Across {{ shader: &{}, lanes: {lanes:?}, vectors: {vectors}, maxima: {maxima} }})", twin.constant())
+                }
+                _ => "None".to_string(),
+            };
+            writeln!(o, "    /// The shader module `{}`.\n    pub static {}: Shader = Shader {{ name: {:?}, parts: &[{}], bindings: &[{}], uses_step: {}, unchecked: {}, across: {across} }};\n",
                 v.name, v.constant(), v.name, parts.join(", "), access.join(", "), uses_step(v), self.unchecked).expect("a string");
         }
         self.params(o, first);
@@ -170,6 +193,11 @@ impl Kernel {
         writeln!(o, "    /// The kernel as an entry of a plan.\n    pub fn dispatch({argument}params: Params, constants: Constants, bindings: Bindings, workgroups: [u32; 3]) -> Dispatch {{\n        let shader: &'static Shader = {shader};\n        Dispatch::new(shader, bytemuck::bytes_of(&params), constants.list(), &[{}], workgroups)\n    }}\n}}\n",
             names.iter().map(|n| format!("bindings.{n}")).collect::<Vec<_>>().join(", ")).expect("a string");
         out
+    }
+
+    /// All shader modules.
+    fn all(&self) -> impl Iterator<Item = &Variant> {
+        self.variants.iter().chain(self.also.iter().flat_map(|(_, variants)| variants))
     }
 
     fn params(&self, o: &mut String, variant: &Variant) {
@@ -225,22 +253,27 @@ impl Kernel {
     }
 }
 
-/// The files that a text uses, those that they use themselves before them, each once; of a file
-/// that exists for the kernel's version, that one. `chosen` is what stands for the version, and the version.
-fn used(root: &Path, file: &Path, text: &str, chosen: Option<&(String, String)>, parts: &mut Vec<(String, String)>) {
+/// The names of a module's override constants.
+fn overrides(variant: &Variant) -> BTreeSet<&str> {
+    variant.naga.overrides.iter().filter_map(|(_, c)| c.name.as_deref()).collect()
+}
+
+/// The files that a text uses, those that they use themselves before them, each once; of a file that exists for one of the
+/// kernel's versions, the first such. `chosen` is what stands for the permutation, and the permutation.
+fn used(root: &Path, file: &Path, text: &str, versions: &[&str], chosen: Option<&(String, String)>, parts: &mut Vec<(String, String)>) {
     for line in text.lines().filter_map(|l| l.strip_prefix("// use: ")) {
         let mut name = line.trim().to_string();
         if let Some((key, value)) = chosen {
             name = name.replace(key, value);
         }
-        let version = file.file_stem().and_then(|stem| stem.to_str()?.rsplit_once('.')).map(|(_, version)| version);
-        let of_version = version.map(|version| name.replace(".wgsl", &format!(".{version}.wgsl")));
-        name = of_version.filter(|name| root.join(name).exists()).unwrap_or(name);
+        let of_version =
+            versions.iter().map(|version| name.replace(".wgsl", &format!(".{version}.wgsl"))).find(|name| root.join(name).exists());
+        name = of_version.unwrap_or(name);
         if parts.iter().any(|(known, _)| *known == name) {
             continue;
         }
         let part = fs::read_to_string(root.join(&name)).unwrap_or_else(|e| panic!("{}: use: {name}: {e}", file.display())) + "\n";
-        used(root, file, &part, chosen, parts);
+        used(root, file, &part, versions, chosen, parts);
         parts.push((name, part));
     }
 }

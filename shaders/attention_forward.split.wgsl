@@ -3,6 +3,8 @@
 // For GPUs: scores with four threads a key, the average with a thread for each vec4 of a head and part of the keys; four heads at a time share what is read.
 // use: shared/step.wgsl
 // use: shared/attention.wgsl
+// also lanes: LANES, vectors, maxima
+// use: shared/block_sums.wgsl
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<uniform> step: Step;
@@ -16,6 +18,8 @@
 
 /// Keys of a block, a thread for each.
 const BLOCK: u32 = 64u;
+/// Threads of a workgroup: BLOCK.
+override LANES: u32 = 64u;
 
 /// The scores, then exp(score - largest), of each key for four heads.
 var<workgroup> scores: array<vec4<f32>, 64>;
@@ -36,7 +40,7 @@ fn queries(head: vec4<u32>, c: u32) -> Queries {
 }
 
 // Dispatch: (blocks of the cache, kv_heads, 1). A head has at most 256 floats.
-@compute @workgroup_size(64)
+@compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     let first_key = window_start(step.position);
     let block0 = workgroup.x * BLOCK;
@@ -70,24 +74,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
         let score = select(vec4<f32>(MASKED), scores4(products), seen);
         workgroupBarrier();
 
-        // The largest, as a tree.
-        parts[thread] = score;
-        for (var half = BLOCK / 2u; half > 0u; half /= 2u) {
-            workgroupBarrier();
-            if (thread < half) {
-                parts[thread] = max(parts[thread], parts[thread + half]);
-            }
-        }
-        workgroupBarrier();
-        let largest = parts[0];
+        let largest = block_max(thread, score);
         scores[thread] = exp(score - largest);
-        workgroupBarrier();
-
-        // Every thread adds all weights up, in the same order.
-        var sum = vec4<f32>(0.0);
-        for (var n = 0u; n < BLOCK; n++) {
-            sum += scores[n];
-        }
+        let sum = block_sum(thread);
         let share = thread / width;
         if (share < shares) {
             let c = thread % width;

@@ -3,6 +3,8 @@
 // A workgroup makes one head: its threads look for the largest score together, then each adds a vec4 of the head over a part of the blocks.
 // use: shared/step.wgsl
 // use: shared/attention.wgsl
+// also lanes: LANES, maxima
+// use: shared/row_sum.wgsl
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<uniform> step: Step;
@@ -12,18 +14,14 @@
 @group(0) @binding(3) var<storage, read> weights: array<vec2<f32>>;
 @group(0) @binding(4) var<storage, read_write> o: array<vec4<f32>>;
 
-/// Threads of a workgroup.
-override THREADS: u32 = 64u;
 /// Keys of a block.
 override BLOCK: u32 = 64u;
 
-/// Parts of the maximum, then of the sum of the weights.
-var<workgroup> numbers: array<f32, 64>;
 /// Parts of the averages.
 var<workgroup> parts: array<vec4<f32>, 64>;
 
-// Dispatch: (heads, 1, 1). THREADS is a power of two, at most 64, and at least head_dim / 4.
-@compute @workgroup_size(THREADS)
+// Dispatch: (heads, 1, 1). ROWS is 1; LANES is a power of two, at most 64, and at least head_dim / 4.
+@compute @workgroup_size(LANES * ROWS)
 fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_index) thread: u32) {
     let heads = params.kv_heads * params.group;
     let head = workgroup.x;
@@ -31,37 +29,20 @@ fn main(@builtin(workgroup_id) workgroup: vec3<u32>, @builtin(local_invocation_i
     let end = min(step.position, params.key_rows - 1u) / BLOCK + 1u;
 
     var largest = LOWEST;
-    for (var block = first + thread; block < end; block += THREADS) {
+    for (var block = first + thread; block < end; block += LANES) {
         largest = max(largest, weights[block * heads + head].x);
     }
-    numbers[thread] = largest;
-    for (var half = THREADS / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if (thread < half) {
-            numbers[thread] = max(numbers[thread], numbers[thread + half]);
-        }
-    }
-    workgroupBarrier();
-    largest = numbers[0];
-    workgroupBarrier();
+    largest = row_max(0u, thread, largest);
 
     var sum = 0.0;
-    for (var block = first + thread; block < end; block += THREADS) {
+    for (var block = first + thread; block < end; block += LANES) {
         let weight = weights[block * heads + head];
         sum += weight.y * exp(weight.x - largest);
     }
-    numbers[thread] = sum;
-    for (var half = THREADS / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if (thread < half) {
-            numbers[thread] += numbers[thread + half];
-        }
-    }
-    workgroupBarrier();
-    sum = numbers[0];
+    sum = row_sum(0u, thread, sum);
 
     let width = params.head_dim4;
-    let shares = THREADS / width;
+    let shares = LANES / width;
     let share = thread / width;
     let c = thread % width;
     var part = vec4<f32>(0.0);

@@ -2,6 +2,7 @@
 // In place and a chunk of rows at a time, so [tokens x vocabulary] never exists; one read for max and sum together, one pass to rewrite.
 // The sum is kept relative to a running maximum that is checked once per 16 logits, and in short chains for accuracy.
 // use: shared/step.wgsl
+// also lanes: LANES, maxima
 // use: shared/row_sum.wgsl
 
 /// Whether the logits are overwritten by their gradient; off for evaluation.
@@ -54,50 +55,34 @@ fn capped(logit: vec4<f32>) -> vec4<f32> {
     return logit;
 }
 
-/// Largest `value` of the lanes of a row, for every lane of it; called by all threads alike.
-fn row_max(slot: u32, lane: u32, value: f32) -> f32 {
-    if (LANES == 1u) {
-        return value;
-    }
-    let own = slot * LANES + lane;
-    workgroupBarrier();
-    lane_values[own] = value;
-    for (var half = LANES / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if (lane < half) {
-            lane_values[own] = max(lane_values[own], lane_values[own + half]);
-        }
-    }
-    workgroupBarrier();
-    return lane_values[slot * LANES];
-}
-
 /// The last vec4 of a row where it holds padding: LOWEST in the padding.
 fn tail(at: u32) -> vec4<f32> {
     let inside = vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.vocab % 4u);
     return select(vec4<f32>(LOWEST), capped(logits[at]), inside);
 }
 
-@compute @workgroup_size(LANES, ROWS)
+@compute @workgroup_size(LANES * ROWS)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_id) local: vec3<u32>,
+    @builtin(local_invocation_index) index: u32,
 ) {
-    let row = (workgroup.y * workgroups.x + workgroup.x) * ROWS + local.y;
+    let lane = index % LANES;
+    let slot = index / LANES;
+    let row = (workgroup.y * workgroups.x + workgroup.x) * ROWS + slot;
     let exists = row < params.rows;
     let live = exists && params.first + row < step.targets;
     let row_first = row * params.logits_stride;
     let full = params.vocab / 4u; // vec4 without padding
     let end = select(0u, full, live);
-    let has_tail = live && params.vocab % 4u != 0u && full % LANES == local.x;
+    let has_tail = live && params.vocab % 4u != 0u && full % LANES == lane;
 
     // Four vec4 at a time: their maximum, and only if that is a new one are the sums rescaled.
     var largest = LOWEST;
     var total = vec4<f32>(0.0);
     var part = vec4<f32>(0.0);
     var parts = 0u;
-    var i = local.x;
+    var i = lane;
     while (i + 3u * LANES < end) {
         let a = capped(logits[row_first + i]);
         let b = capped(logits[row_first + i + LANES]);
@@ -139,8 +124,8 @@ fn main(
     }
     total += part;
     let lane_total = (total.x + total.y) + (total.z + total.w);
-    let maximum = row_max(local.y, local.x, largest);
-    let sum = row_sum(local.y, local.x, lane_total * exp(largest - maximum));
+    let maximum = row_max(slot, lane, largest);
+    let sum = row_sum(slot, lane, lane_total * exp(largest - maximum));
 
     // All lanes have read the label's logit before one of them overwrites it.
     let label = labels[min(params.first + row, arrayLength(&labels) - 1u)];
@@ -154,7 +139,7 @@ fn main(
         var all = vec4<f32>(0.0);
         var some = vec4<f32>(0.0);
         var count = 0u;
-        for (var j = local.x; j < end; j += LANES) {
+        for (var j = lane; j < end; j += LANES) {
             some += capped(logits[row_first + j]) - maximum;
             count += 1u;
             if (count % 64u == 0u) {
@@ -167,7 +152,7 @@ fn main(
             some += select(vec4<f32>(0.0), capped(logits[row_first + full]) - maximum, inside);
         }
         all += some;
-        let mean = row_sum(local.y, local.x, (all.x + all.y) + (all.z + all.w)) / f32(params.vocab);
+        let mean = row_sum(slot, lane, (all.x + all.y) + (all.z + all.w)) / f32(params.vocab);
         loss += params.smoothing * ((label_logit - maximum) - mean);
     }
     var weight = 1.0;
@@ -177,7 +162,7 @@ fn main(
     var scale = step.loss_scale * weight;
     if (COUNTED) {
         scale = losses[min(params.first + row, arrayLength(&losses) - 1u)];
-    } else if (live && local.x == 0u) {
+    } else if (live && lane == 0u) {
         var told = loss * weight;
         if (ACCURACY) {
             // A loss is never below 0, and 0 only where the target has all the probability.
@@ -193,7 +178,7 @@ fn main(
     }
     let inverse = 1.0 / sum;
     let width = (params.vocab + 3u) / 4u;
-    for (var j = local.x; j < select(0u, width, exists); j += LANES) {
+    for (var j = lane; j < select(0u, width, exists); j += LANES) {
         var gradient = vec4<f32>(0.0);
         if (live) {
             var z = capped(logits[row_first + j]);

@@ -1,6 +1,7 @@
 // dx = rstd * (g - mean(g) - xhat * mean(g * xhat)) with g = dy * w and xhat = (x - mean) * rstd, written or added in place.
 // Reads x again instead of a stored xhat; adding into the residual's gradient saves a separate addition and its buffer.
 // Both sums in one walk, the gradient in a second one. The padding is written as zeros.
+// also lanes: LANES
 // use: shared/row_sum.wgsl
 
 struct Params {
@@ -32,13 +33,15 @@ struct Params {
 /// (rows, cols)
 @group(0) @binding(6) var<storage, read_write> dx: array<vec4<f32>>;
 
-@compute @workgroup_size(LANES, ROWS)
+@compute @workgroup_size(LANES * ROWS)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_id) local: vec3<u32>,
+    @builtin(local_invocation_index) index: u32,
 ) {
-    let row = (workgroup.y * workgroups.x + workgroup.x) * ROWS + local.y;
+    let lane = index % LANES;
+    let slot = index / LANES;
+    let row = (workgroup.y * workgroups.x + workgroup.x) * ROWS + slot;
     let live = row < params.rows;
     let width = (params.cols + 3u) / 4u;
     let end = select(0u, width, live);
@@ -51,16 +54,16 @@ fn main(
 
     var sum_g = vec4<f32>(0.0);
     var sum_product = vec4<f32>(0.0);
-    for (var i = local.x; i < end; i += LANES) {
+    for (var i = lane; i < end; i += LANES) {
         // dy and the weight are zero in the padding, and so is g.
         let g = dy[dy_first + i] * weight[i];
         sum_g += g;
         sum_product += g * ((x[x_first + i] - m) * r);
     }
-    let mean_g = row_sum(local.y, local.x, dot(sum_g, ones)) / f32(params.cols);
-    let mean_product = row_sum(local.y, local.x, dot(sum_product, ones)) / f32(params.cols);
+    let mean_g = row_sum(slot, lane, dot(sum_g, ones)) / f32(params.cols);
+    let mean_product = row_sum(slot, lane, dot(sum_product, ones)) / f32(params.cols);
 
-    for (var i = local.x; i < end; i += LANES) {
+    for (var i = lane; i < end; i += LANES) {
         let g = dy[dy_first + i] * weight[i];
         let xhat = (x[x_first + i] - m) * r;
         var value = r * (g - mean_g - xhat * mean_product);

@@ -1,6 +1,7 @@
 // y = (x - mean) / sqrt(variance + eps) * w + b for every row, in f32, with the biased variance.
 // Keeps the mean and 1/sqrt of each row, so that the backward pass reads x once more instead of a normalised copy.
 // The variance is summed from the differences in a second walk: the row is in the cache, and E[x^2] - E[x]^2 cancels.
+// also lanes: LANES
 // use: shared/row_sum.wgsl
 
 struct Params {
@@ -30,13 +31,15 @@ struct Params {
 /// 1/sqrt(variance + eps), (rows)
 @group(0) @binding(6) var<storage, read_write> rstd: array<f32>;
 
-@compute @workgroup_size(LANES, ROWS)
+@compute @workgroup_size(LANES * ROWS)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_id) local: vec3<u32>,
+    @builtin(local_invocation_index) index: u32,
 ) {
-    let row = (workgroup.y * workgroups.x + workgroup.x) * ROWS + local.y;
+    let lane = index % LANES;
+    let slot = index / LANES;
+    let row = (workgroup.y * workgroups.x + workgroup.x) * ROWS + slot;
     let live = row < params.rows;
     let width = (params.cols + 3u) / 4u;
     let end = select(0u, width, live);
@@ -45,30 +48,30 @@ fn main(
     let ones = vec4<f32>(1.0);
 
     var sum = vec4<f32>(0.0);
-    for (var i = local.x; i < end; i += LANES) {
+    for (var i = lane; i < end; i += LANES) {
         sum += x[x_first + i];
     }
-    let m = row_sum(local.y, local.x, dot(sum, ones)) / f32(params.cols);
+    let m = row_sum(slot, lane, dot(sum, ones)) / f32(params.cols);
 
     var squares = vec4<f32>(0.0);
-    for (var i = local.x; i < select(0u, params.cols / 4u, live); i += LANES) {
+    for (var i = lane; i < select(0u, params.cols / 4u, live); i += LANES) {
         let difference = x[x_first + i] - m;
         squares += difference * difference;
     }
     // The last vec4, where it holds padding: zero minus the mean must not count.
-    if (live && params.cols % 4u != 0u && (width - 1u) % LANES == local.x) {
+    if (live && params.cols % 4u != 0u && (width - 1u) % LANES == lane) {
         let inside = vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.cols % 4u);
         let difference = select(vec4<f32>(0.0), x[x_first + width - 1u] - m, inside);
         squares += difference * difference;
     }
-    let variance = row_sum(local.y, local.x, dot(squares, ones)) / f32(params.cols);
+    let variance = row_sum(slot, lane, dot(squares, ones)) / f32(params.cols);
     let r = inverseSqrt(variance + params.eps);
 
-    for (var i = local.x; i < end; i += LANES) {
+    for (var i = lane; i < end; i += LANES) {
         // Weight and bias are zero in the padding, and so is y.
         y[y_first + i] = (x[x_first + i] - m) * r * weight[i] + bias[i];
     }
-    if (live && local.x == 0u) {
+    if (live && lane == 0u) {
         mean[row] = m;
         rstd[row] = r;
     }

@@ -1,10 +1,12 @@
 // y = x·Wᵀ + bias + x2·W2ᵀ for a few rows of x (up to ROWS a workgroup), as when text is generated token by token.
 // Saves memory traffic: the weights are what costs, and each is read once, by neighbouring threads from neighbouring addresses.
-// LANES threads make four columns of y: they share the contraction, each keeps its part of the sums, and the parts are added as a tree. With one lane,
+// LANES threads make four columns of y: they share the contraction, each keeps its part of the sums, and the parts are added in a fixed order. With one lane,
 // for processors, a thread makes four columns alone: no workgroup memory and no barrier, which are slow there.
 // permute WEIGHT: f32 bf16 f16 nf4 nf4_double fp4 fp4_double int8 q4_0 q4_1 q5_0 q5_1 q8_0 q4_k q5_k q6_k
 // use: shared/weight_{WEIGHT}.wgsl
 // use: shared/linear_forward.wgsl
+// also lanes: LANES, vectors
+// use: shared/lane_total.wgsl
 
 /// Threads of a workgroup, a multiple of LANES.
 override THREADS: u32 = 64u;
@@ -15,33 +17,12 @@ override ROWS: u32 = 1u;
 /// Elements of workgroup memory: THREADS, or 1 with one lane.
 override PARTS: u32 = 64u;
 
-/// The parts of a row's sums: for each thread four columns of y.
-var<workgroup> parts: array<vec4<f32>, PARTS>;
-
 fn input(row: u32, k: u32) -> vec4<f32> {
     return x[min(row, params.m - 1u) * params.x_stride + params.x_column + k];
 }
 
 fn input_second(row: u32, k: u32) -> vec4<f32> {
     return x2[min(row, params.m - 1u) * params.x2_stride + k];
-}
-
-/// The sum of `part` over the lanes that share a contraction, for all of them, in a fixed order. To be called by all threads of the workgroup alike.
-fn total(thread: u32, part: vec4<f32>) -> vec4<f32> {
-    if (LANES == 1u) {
-        return part;
-    }
-    let lane = thread % LANES;
-    workgroupBarrier(); // what an earlier call left has been read
-    parts[thread] = part;
-    for (var half = LANES / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if (lane < half) {
-            parts[thread] += parts[thread + half];
-        }
-    }
-    workgroupBarrier();
-    return parts[thread - lane];
 }
 
 /// Writes four columns of a row.

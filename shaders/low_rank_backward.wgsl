@@ -1,6 +1,7 @@
 // t = scale · dy·B for the low-rank parts of up to three linear maps, on GPUs: the gradient of x·Aᵀ.
 // Saves idle threads: B has a handful of columns, of which tiles would use an eighth. The lanes of a row share its contraction instead, with all of B's columns each.
 // dy is read from neighbouring addresses; B stays in the cache. z counts the maps, y eight columns of B.
+// also lanes: LANES, vectors
 // use: shared/low_rank.wgsl
 // unchecked: every index into lane_sums is below 128 x ROWS, its size
 
@@ -122,12 +123,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             s.r3[1] += b1 * d3;
         }
     }
-    add_lanes(index, lane, s);
+    let step = add_lanes(index, lane, s);
     // Each of the first lanes writes one vec4: of row lane / 2 the first or the second four columns. B's padding is zero, and so is t's.
     let own_row = row + lane / 2u;
     let own_column = column + lane % 2u * 4u;
     if (lane >= 2u * ROWS || own_row >= params.m || own_column >= map.rank) {
         return;
     }
-    t[map.t + own_row * ((map.rank + 3u) / 4u) + own_column / 4u] = map.scale * lane_sums[index - lane + lane * THREADS];
+    t[map.t + own_row * ((map.rank + 3u) / 4u) + own_column / 4u] = map.scale * added(index, lane, step);
 }

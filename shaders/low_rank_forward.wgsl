@@ -1,6 +1,7 @@
 // u = scale · x·Aᵀ for the low-rank parts of up to three linear maps of one x, on GPUs.
 // Saves idle threads: A has a handful of rows, of which tiles would use an eighth. The lanes of a row share its contraction instead, with all of A's rows each.
 // x is read from neighbouring addresses; A stays in the cache. z counts the maps, y eight rows of A.
+// also lanes: LANES, vectors
 // use: shared/low_rank.wgsl
 // unchecked: every index into lane_sums is below 128 x ROWS, its size
 
@@ -101,14 +102,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             s.r3[1] += x3 * b1;
         }
     }
-    add_lanes(index, lane, s);
+    let step = add_lanes(index, lane, s);
     // Each of the first lanes writes one vec4: of row lane / 2 the first or the second four columns.
     let own_row = row + lane / 2u;
     let own_column = column + lane % 2u * 4u;
     if (lane >= 2u * ROWS || own_row >= params.m || own_column >= map.rank) {
         return;
     }
-    let sum = map.scale * lane_sums[index - lane + lane * THREADS];
+    let sum = map.scale * added(index, lane, step);
     let left = map.rank - own_column;
     let stride = (map.rank + 3u) / 4u;
     u[map.u + own_row * stride + own_column / 4u] = select(vec4<f32>(0.0), sum, vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(left));

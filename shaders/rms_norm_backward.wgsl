@@ -2,6 +2,7 @@
 // Saves a dispatch, and reading dy and x once more for the weight's gradient, which column_sum makes of the blocks' sums.
 // Where dy is a product whose contraction was split, it is added up here, in the order of sum_parts.wgsl.
 // For GPUs: a workgroup takes the ROWS rows side by side of its block in turn; a lane has at most four vec4 of the columns, and keeps their sums.
+// also lanes: LANES
 // use: shared/row_sum.wgsl
 
 /// Whether dy is the sum of several matrices.
@@ -101,21 +102,23 @@ fn write_sums(block: u32, lane: u32, slot: u32, column: u32, width: u32, sums: v
 }
 
 // Dispatch: (blocks over x and y).
-@compute @workgroup_size(LANES, ROWS)
+@compute @workgroup_size(LANES * ROWS)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_id) local: vec3<u32>,
+    @builtin(local_invocation_index) index: u32,
 ) {
+    let lane = index % LANES;
+    let slot = index / LANES;
     let block = workgroup.y * workgroups.x + workgroup.x;
     let width = (params.cols + 3u) / 4u;
-    let i = local.x;
+    let i = lane;
     var s0 = vec4<f32>(0.0);
     var s1 = vec4<f32>(0.0);
     var s2 = vec4<f32>(0.0);
     var s3 = vec4<f32>(0.0);
     for (var n = 0u; n < params.block_rows; n += ROWS) {
-        let row = block * params.block_rows + n + local.y;
+        let row = block * params.block_rows + n + slot;
         // A thread past the last row takes part in the barriers with nothing to add.
         let end = select(0u, width, row < params.rows);
         let r = rstd[min(row, params.rows - 1u)];
@@ -128,20 +131,20 @@ fn main(
         s2 += p2.gradient;
         s3 += p3.gradient;
         let sum = p0.mean + p1.mean + p2.mean + p3.mean;
-        let mean = row_sum(local.y, local.x, dot(sum, vec4<f32>(1.0))) * r / f32(params.cols);
+        let mean = row_sum(slot, lane, dot(sum, vec4<f32>(1.0))) * r / f32(params.cols);
         write(row, i, end, r, mean);
         write(row, i + LANES, end, r, mean);
         write(row, i + 2u * LANES, end, r, mean);
         write(row, i + 3u * LANES, end, r, mean);
     }
-    write_sums(block, local.x, local.y, i, width, s0);
+    write_sums(block, lane, slot, i, width, s0);
     if (LANES < width) {
-        write_sums(block, local.x, local.y, i + LANES, width, s1);
+        write_sums(block, lane, slot, i + LANES, width, s1);
     }
     if (2u * LANES < width) {
-        write_sums(block, local.x, local.y, i + 2u * LANES, width, s2);
+        write_sums(block, lane, slot, i + 2u * LANES, width, s2);
     }
     if (3u * LANES < width) {
-        write_sums(block, local.x, local.y, i + 3u * LANES, width, s3);
+        write_sums(block, lane, slot, i + 3u * LANES, width, s3);
     }
 }

@@ -1,7 +1,9 @@
 // dx as in rms_norm_backward_input.wgsl, and t = scale * dx·B of the whole row: what an adapter of the map before the norm needs of its output's gradient.
 // Saves a dispatch and a walk over dx: its lanes multiply what they write with their rows of B, of at most eight columns.
-// The sums of a row's lanes are added as a tree, in a fixed order, so the same bits every run. One group a row.
+// The sums of a row's lanes are added in a fixed order, so the same bits every run. One group a row.
+// also lanes: LANES, vectors
 // use: shared/norm_gradient.wgsl
+// use: shared/vector_sums.wgsl
 
 /// Factor of t.
 override SCALE: f32 = 1.0;
@@ -13,20 +15,19 @@ override RANK4: u32 = 2u;
 /// (rows, RANK4)
 @group(0) @binding(7) var<storage, read_write> t: array<vec4<f32>>;
 
-/// For each thread its sums of the first four columns, then of the others.
-var<workgroup> lane_vectors: array<vec4<f32>, 512>;
-
-@compute @workgroup_size(LANES, ROWS)
+@compute @workgroup_size(LANES * ROWS)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_id) local: vec3<u32>,
+    @builtin(local_invocation_index) index: u32,
 ) {
-    let unit = (workgroup.y * workgroups.x + workgroup.x) * ROWS + local.y;
-    let w = walk(unit, local.y, local.x);
+    let lane = index % LANES;
+    let slot = index / LANES;
+    let unit = (workgroup.y * workgroups.x + workgroup.x) * ROWS + slot;
+    let w = walk(unit, slot, lane);
     var low = vec4<f32>(0.0);
     var high = vec4<f32>(0.0);
-    for (var i = local.x; i < w.end; i += LANES) {
+    for (var i = lane; i < w.end; i += LANES) {
         let value = gradient_at(w, i);
         dx[w.dx + i] = value;
         for (var c = 0u; c < 4u; c++) {
@@ -38,22 +39,11 @@ fn main(
             }
         }
     }
-    let own = local.y * LANES + local.x;
-    lane_vectors[own] = low;
-    lane_vectors[own + 256u] = high;
-    for (var half = LANES / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if (local.x < half) {
-            lane_vectors[own] += lane_vectors[own + half];
-            if (RANK4 > 1u) {
-                lane_vectors[own + 256u] += lane_vectors[own + 256u + half];
-            }
-        }
-    }
-    if (local.x == 0u && unit < params.rows) {
-        t[unit * RANK4] = SCALE * lane_vectors[own];
+    let sums = vector_sums(slot * LANES + lane, lane, Vectors(low, high));
+    if (lane == 0u && unit < params.rows) {
+        t[unit * RANK4] = SCALE * sums.low;
         if (RANK4 > 1u) {
-            t[unit * RANK4 + 1u] = SCALE * lane_vectors[own + 256u];
+            t[unit * RANK4 + 1u] = SCALE * sums.high;
         }
     }
 }

@@ -2,6 +2,7 @@
 // Saves a dispatch and a walk over x: the sum's squares are added while it is made. Where b is a product whose contraction was split, it is added up here,
 // in the order of sum_parts.wgsl.
 // Otherwise rms_norm_forward.wgsl, in the same order, so that the bits are the same.
+// also lanes: LANES
 // use: shared/row_sum.wgsl
 
 /// Whether b is the sum of several matrices.
@@ -38,20 +39,22 @@ struct Params {
 /// 1/rms, (rows)
 @group(0) @binding(6) var<storage, read_write> rstd: array<f32>;
 
-@compute @workgroup_size(LANES, ROWS)
+@compute @workgroup_size(LANES * ROWS)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_id) local: vec3<u32>,
+    @builtin(local_invocation_index) index: u32,
 ) {
-    let row = (workgroup.y * workgroups.x + workgroup.x) * ROWS + local.y;
+    let lane = index % LANES;
+    let slot = index / LANES;
+    let row = (workgroup.y * workgroups.x + workgroup.x) * ROWS + slot;
     let live = row < params.rows;
     // A thread past the last row takes part in the barriers with nothing to add.
     let end = select(0u, (params.cols + 3u) / 4u, live);
     let first = row * params.stride;
 
     var squares = vec4<f32>(0.0);
-    for (var i = local.x; i < end; i += LANES) {
+    for (var i = lane; i < end; i += LANES) {
         var sum = b[first + i];
         if (IN_PARTS) {
             for (var part = 1u; part < params.parts; part++) {
@@ -62,13 +65,13 @@ fn main(
         x[first + i] = v;
         squares += v * v;
     }
-    let mean_square = row_sum(local.y, local.x, dot(squares, vec4<f32>(1.0))) / f32(params.cols);
+    let mean_square = row_sum(slot, lane, dot(squares, vec4<f32>(1.0))) / f32(params.cols);
     let r = inverseSqrt(mean_square + params.eps);
 
-    for (var i = local.x; i < end; i += LANES) {
+    for (var i = lane; i < end; i += LANES) {
         y[first + i] = x[first + i] * r * (weight[i] + params.weight_offset);
     }
-    if (live && local.x == 0u) {
+    if (live && lane == 0u) {
         rstd[row] = r;
     }
 }

@@ -1,6 +1,7 @@
 // y = x / rms(x) * (weight_offset + w) for every group of columns of every row, in f32.
 // Keeps only 1/rms of each group, so that the backward pass reads x once more instead of a stored normalised copy.
 // The lanes of a row walk it together (one subgroup on CPU devices); zero padding adds nothing to the sum and stays zero.
+// also lanes: LANES
 // use: shared/row_sum.wgsl
 
 struct Params {
@@ -30,13 +31,15 @@ struct Params {
 /// 1/rms, (rows * groups)
 @group(0) @binding(4) var<storage, read_write> rstd: array<f32>;
 
-@compute @workgroup_size(LANES, ROWS)
+@compute @workgroup_size(LANES * ROWS)
 fn main(
     @builtin(workgroup_id) workgroup: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_id) local: vec3<u32>,
+    @builtin(local_invocation_index) index: u32,
 ) {
-    let unit = (workgroup.y * workgroups.x + workgroup.x) * ROWS + local.y;
+    let lane = index % LANES;
+    let slot = index / LANES;
+    let unit = (workgroup.y * workgroups.x + workgroup.x) * ROWS + slot;
     let live = unit < params.rows * params.groups;
     let row = unit / params.groups;
     let group = unit % params.groups;
@@ -47,17 +50,17 @@ fn main(
     let y_first = row * params.y_stride + group * width;
 
     var squares = vec4<f32>(0.0);
-    for (var i = local.x; i < end; i += LANES) {
+    for (var i = lane; i < end; i += LANES) {
         let v = x[x_first + i];
         squares += v * v;
     }
-    let mean_square = row_sum(local.y, local.x, dot(squares, vec4<f32>(1.0))) / f32(params.cols);
+    let mean_square = row_sum(slot, lane, dot(squares, vec4<f32>(1.0))) / f32(params.cols);
     let r = inverseSqrt(mean_square + params.eps);
 
-    for (var i = local.x; i < end; i += LANES) {
+    for (var i = lane; i < end; i += LANES) {
         y[y_first + i] = x[x_first + i] * r * (weight[i] + params.weight_offset);
     }
-    if (live && local.x == 0u) {
+    if (live && lane == 0u) {
         rstd[unit] = r;
     }
 }

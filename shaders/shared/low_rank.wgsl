@@ -1,3 +1,4 @@
+// use: shared/add_lanes.wgsl
 /// Lanes that share a row's contraction: 16, 32 or 64 of a workgroup's 64 threads.
 override LANES: u32 = 16u;
 /// Rows that a thread makes: 1 or 4.
@@ -21,8 +22,8 @@ struct Sums {
     r3: array<vec4<f32>, 2>,
 }
 
-/// Adds the sums of a row's lanes up, in a fixed order, and leaves them where the first lane's were.
-fn add_lanes(index: u32, lane: u32, s: Sums) {
+/// Leaves the sums of a thread where it stands.
+fn leave(index: u32, s: Sums) {
     lane_sums[index] = s.r0[0];
     lane_sums[index + THREADS] = s.r0[1];
     if (ROWS > 1u) {
@@ -33,13 +34,14 @@ fn add_lanes(index: u32, lane: u32, s: Sums) {
         lane_sums[index + 6u * THREADS] = s.r3[0];
         lane_sums[index + 7u * THREADS] = s.r3[1];
     }
-    for (var half = LANES / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if (lane < half) {
-            for (var i = index; i < SUMS_MEMORY; i += THREADS) {
-                lane_sums[i] += lane_sums[i + half];
-            }
-        }
+}
+
+/// Number `lane` of the sums of a row's lanes: of the row lane / 2 the first or the second four columns. `step` is what add_lanes answered.
+fn added(index: u32, lane: u32, step: u32) -> vec4<f32> {
+    let first = index - lane + lane * THREADS;
+    var sum = lane_sums[first];
+    for (var next = step; next < LANES; next += step) {
+        sum += lane_sums[first + next];
     }
-    workgroupBarrier();
+    return sum;
 }

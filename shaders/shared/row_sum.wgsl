@@ -34,3 +34,21 @@ fn row_sum(slot: u32, lane: u32, value: f32) -> f32 {
     workgroupBarrier();
     return lane_values[slot * LANES];
 }
+
+/// Largest `value` of the lanes of row slot `slot`, for every lane. To be called by all threads of the workgroup alike.
+fn row_max(slot: u32, lane: u32, value: f32) -> f32 {
+    if (LANES == 1u) {
+        return value;
+    }
+    let own = slot * LANES + lane;
+    workgroupBarrier();
+    lane_values[own] = value;
+    for (var half = LANES / 2u; half > 0u; half /= 2u) {
+        workgroupBarrier();
+        if (lane < half) {
+            lane_values[own] = max(lane_values[own], lane_values[own + half]);
+        }
+    }
+    workgroupBarrier();
+    return lane_values[slot * LANES];
+}

@@ -45,9 +45,13 @@ const TRIED: &[(Probe, &str, &[&str])] = &[
     (Probe::Step, "attention_rows", &["8", "4"]),
     (Probe::Step, "attention_key_kept", &["2", "1", "0"]),
     (Probe::Step, "row_lanes", &["none", "32", "64"]),
+    (Probe::Step, "sums_in_subgroups", &["true", "false"]),
+    (Probe::Step, "maxima_in_subgroups", &["true", "false"]),
+    (Probe::Step, "subgroup_shuffles", &["true", "false"]),
     (Probe::Step, "sum_rows", &["16", "64", "128"]),
     (Probe::Update, "norm_items", &["8", "64"]),
     (Probe::Token, "long_threads", &["32", "128"]),
+    (Probe::Token, "vectors_in_subgroups", &["true", "false"]),
     (Probe::Token, "vector_rows", &["1", "4"]),
 ];
 
@@ -130,7 +134,7 @@ impl Trial {
                     told.push(format!("{name}={value}: not tried, it takes more registers than a thread of this family has"));
                     continue;
                 }
-                if candidate == best || candidate.check_subgroups(self.gpu.profile().subgroup).is_err() {
+                if candidate == best || candidate.check_subgroups(self.gpu.profile().subgroups).is_err() {
                     continue;
                 }
                 if start.elapsed() > budget {

@@ -89,7 +89,7 @@ fn tuning_text(device: &Described<'_>) -> String {
         profile.name,
         device.recognised
     );
-    let seed = Tuning::of(profile.family, profile.subgroup).fields();
+    let seed = Tuning::of(profile.family, profile.subgroups).fields();
     let mut rows = vec![["name", "value", "the family's"].map(str::to_string).to_vec()];
     for (name, value) in device.tuning.fields() {
         let other = seed.get(&name).filter(|seed| **seed != value).map_or(String::new(), shown);
@@ -111,6 +111,6 @@ fn row(a: &DeviceSummary) -> Vec<String> {
         p.backend.clone(),
         p.usable_memory().map_or("unknown".into(), human_bytes),
         human_bytes(p.max_binding),
-        p.subgroup.map_or("no".into(), |n| format!("of {n}")),
+        p.subgroups.map_or("no".into(), |sizes| format!("of {sizes}")),
     ]
 }

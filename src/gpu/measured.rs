@@ -50,7 +50,7 @@ impl Measured {
     /// The tuning of this device with what was measured; `None` where nothing was, or nothing was faster.
     pub fn tuning(&self, profile: &Profile) -> Option<Tuning> {
         let measured = self.of(profile).filter(|measured| !measured.changes.is_empty())?;
-        profile.tuning.with_fields(&measured.changes).filter(|tuning| tuning.check_subgroups(profile.subgroup).is_ok())
+        profile.tuning.with_fields(&measured.changes).filter(|tuning| tuning.check_subgroups(profile.subgroups).is_ok())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::DeviceChoice;
 use crate::error::Result;
-use crate::kernels::{DeviceClass, Family, Tuning};
+use crate::kernels::{DeviceClass, Family, Subgroups, Tuning};
 use crate::platform;
 
 /// A device in plain data.
@@ -16,8 +16,8 @@ pub struct Profile {
     pub driver: String,
     /// CPU or GPU.
     pub class: DeviceClass,
-    /// The subgroup size when subgroup operations may be used in compute shaders and every subgroup has this size.
-    pub subgroup: Option<u32>,
+    /// The sizes of subgroups when their operations may be used in compute shaders.
+    pub subgroups: Option<Subgroups>,
     /// Whether shaders could compute in half precision. The kernels need it nowhere.
     pub shader_f16: bool,
     /// Largest storage binding in bytes.
@@ -69,8 +69,8 @@ impl Profile {
         let facts = platform::adapter_facts(adapter);
         // Browsers do not tell the device type; Chromium's software device is known by its name.
         let software = info.device_type == wgpu::DeviceType::Cpu || info.name.to_lowercase().contains("swiftshader");
-        let same_size = info.subgroup_min_size == info.subgroup_max_size && info.subgroup_max_size > 0;
-        let subgroup = (facts.subgroups && same_size && !choice.without_subgroups).then_some(info.subgroup_max_size);
+        let sizes = Subgroups::new(info.subgroup_min_size, info.subgroup_max_size);
+        let subgroups = sizes.filter(|_| facts.subgroups && !choice.without_subgroups);
         let words = format!("{} {} {}", facts.vendor, facts.architecture, info.name);
         let (family, recognised) = match choice.tuning.family {
             Some(family) => (family, "asked for".to_string()),
@@ -81,7 +81,7 @@ impl Profile {
             driver: facts.driver,
             class: family.class(),
             shader_f16: adapter.features().contains(wgpu::Features::SHADER_F16),
-            subgroup,
+            subgroups,
             max_binding: choice.largest_binding.unwrap_or(u64::MAX).min(limits.max_storage_buffer_binding_size).min(limits.max_buffer_size),
             max_buffer: limits.max_buffer_size,
             memory: platform::device_memory(adapter),
@@ -90,7 +90,7 @@ impl Profile {
             architecture: facts.architecture,
             family,
             recognised,
-            tuning: Tuning::of(family, subgroup),
+            tuning: Tuning::of(family, subgroups),
             tuning_source: TuningSource::Family,
             // Many browsers keep the name to themselves.
             name: match info.name.as_str() {
@@ -104,7 +104,7 @@ impl Profile {
         }
         if choice.tuning != Default::default() {
             let tuning = choice.tuning.apply(&profile.tuning)?;
-            tuning.check_subgroups(subgroup)?;
+            tuning.check_subgroups(subgroups)?;
             profile = Profile { tuning, tuning_source: TuningSource::Given, ..profile };
         }
         Ok(profile)
@@ -117,7 +117,7 @@ impl Profile {
             backend: "vulkan".into(),
             driver: "Mesa".into(),
             class: DeviceClass::Cpu,
-            subgroup: Some(8),
+            subgroups: Some(Subgroups::of(8)),
             shader_f16: true,
             max_binding: 128 << 20,
             max_buffer: (2 << 30) - 1,
@@ -127,14 +127,14 @@ impl Profile {
             architecture: String::new(),
             family: Family::Lavapipe,
             recognised: "its name".into(),
-            tuning: Tuning::of(Family::Lavapipe, Some(8)),
+            tuning: Tuning::of(Family::Lavapipe, Some(Subgroups::of(8))),
             tuning_source: TuningSource::Family,
         }
     }
 
     /// The same device as if it were of this family and offered such subgroups: it gets their kernels.
-    pub fn as_if(self, family: Family, subgroup: Option<u32>) -> Profile {
-        Profile { class: family.class(), family, subgroup, tuning: Tuning::of(family, subgroup), ..self }
+    pub fn as_if(self, family: Family, subgroups: Option<Subgroups>) -> Profile {
+        Profile { class: family.class(), family, subgroups, tuning: Tuning::of(family, subgroups), ..self }
     }
 
     /// Bytes that a run may use in all: the user's limit, else what the driver reports.

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::Subgroups;
 use super::tuning::{Family, Tuning, Version};
 use crate::error::{Error, Result};
 
@@ -146,12 +147,13 @@ impl Tuning {
         }
     }
 
-    /// Refuses versions of kernels that need other subgroups than the device has (`subgroup`: the size of all of them, where they may be used).
+    /// Refuses versions of kernels that need other subgroups than the device has (`subgroups`: their sizes, where they may be used).
     ///
     /// # Errors
     /// [`Error::Recipe`] with the first of them.
-    pub fn check_subgroups(&self, subgroup: Option<u32>) -> Result<()> {
-        let has = subgroup.map_or("offers none of one size".to_string(), |lanes| format!("has subgroups of {lanes}"));
+    pub fn check_subgroups(&self, subgroups: Option<Subgroups>) -> Result<()> {
+        let has = subgroups.map_or("offers none".to_string(), |sizes| format!("has subgroups of {sizes}"));
+        let subgroup = subgroups.and_then(Subgroups::same);
         if self.products == Version::Subgroup && subgroup != Some(self.product_lanes) {
             let lanes = self.product_lanes;
             return Err(Error::recipe(
@@ -160,7 +162,14 @@ impl Tuning {
             ));
         }
         if self.attention == Version::Subgroup && subgroup.is_none_or(|lanes| lanes < 8) {
-            return Err(Error::recipe(PLACE, format!("attention=subgroup needs subgroups of at least 8 lanes, and this device {has}")));
+            return Err(Error::recipe(
+                PLACE,
+                format!("attention=subgroup needs subgroups of at least 8 lanes, all of one size, and this device {has}"),
+            ));
+        }
+        let across = [("sums", self.sums_in_subgroups), ("vectors", self.vectors_in_subgroups), ("maxima", self.maxima_in_subgroups)];
+        if let Some((name, _)) = across.into_iter().find(|(_, chosen)| *chosen && subgroups.is_none()) {
+            return Err(Error::recipe(PLACE, format!("{name}_in_subgroups=true needs subgroups, and this device {has}")));
         }
         Ok(())
     }
@@ -191,7 +200,8 @@ mod tests {
         assert_eq!((tuning.vector_rows, tuning.row_lanes), (4, Some(64)));
         assert_eq!(tuning.differences(&Tuning::of(Family::Amd, None)), ["vector_rows=4", "row_lanes=64"]);
         assert_eq!(TuningChoice::parse("").unwrap_or_else(|e| panic!("{e}")), TuningChoice::default());
-        let none = TuningChoice::parse("row_lanes=none").and_then(|choice| choice.apply(&Tuning::of(Family::Lavapipe, Some(8))));
+        let none =
+            TuningChoice::parse("row_lanes=none").and_then(|choice| choice.apply(&Tuning::of(Family::Lavapipe, Some(Subgroups::of(8)))));
         assert_eq!(none.map(|tuning| tuning.row_lanes).ok(), Some(None));
     }
 
@@ -208,8 +218,12 @@ mod tests {
         contains("vector_rows=9", "vector_rows=9 is not possible: it is at most 8");
         contains("long_threads=0", "a power of two up to 256");
         let tuning = TuningChoice::parse("products=subgroup").and_then(|choice| choice.apply(&Tuning::of(Family::UnknownGpu, None)));
-        let said = tuning.and_then(|tuning| tuning.check_subgroups(Some(32))).map_or_else(|e| e.to_string(), |()| "taken".into());
+        let said =
+            tuning.and_then(|tuning| tuning.check_subgroups(Some(Subgroups::of(32)))).map_or_else(|e| e.to_string(), |()| "taken".into());
         assert!(said.contains("product_lanes=8 needs subgroups of 8 lanes, and this device has subgroups of 32"), "{said}");
+        let tuning = TuningChoice::parse("sums_in_subgroups=true").and_then(|choice| choice.apply(&Tuning::of(Family::UnknownGpu, None)));
+        let said = tuning.and_then(|tuning| tuning.check_subgroups(None)).map_or_else(|e| e.to_string(), |()| "taken".into());
+        assert!(said.contains("needs subgroups, and this device offers none"), "{said}");
     }
 
     #[test]

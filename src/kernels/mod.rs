@@ -8,6 +8,7 @@ mod dispatch;
 pub mod elementwise;
 mod shader;
 mod stats;
+mod subgroups;
 mod tuning;
 mod types;
 
@@ -20,7 +21,7 @@ mod generated {
         rustdoc::broken_intra_doc_links,
         reason = "generated; the shaders carry the comments"
     )]
-    use super::{Access, Bind, Dispatch, Shader};
+    use super::{Access, Across, Bind, Dispatch, Shader};
     include!(concat!(env!("OUT_DIR"), "/kernels.rs"));
 }
 
@@ -31,7 +32,8 @@ pub use generated::*;
 
 /// Bytes of the statistics buffer.
 pub const STATS_BYTES: u64 = size_of::<Stats>() as u64;
-pub use shader::{Access, Shader};
+pub use shader::{Access, Across, Shader};
+pub use subgroups::Subgroups;
 pub use tuning::{DeviceClass, Family, Tuning, Version, row_groups};
 pub use types::{Activation, GgmlType, Shape, TableId, ValueId, WeightType};
 

@@ -22,6 +22,22 @@ pub struct Shader {
     pub uses_step: bool,
     /// Whether all indices into its workgroup memory are known to be within bounds, so that native devices need not check them.
     pub unchecked: bool,
+    /// The same kernel with its sums across lanes by subgroup operations.
+    pub across: Option<Across>,
+}
+
+/// A kernel whose sums across lanes are made by subgroup operations and one exchange in workgroup memory, in place of a tree with a barrier for each
+/// halving (shaders/shared/across.wgsl).
+#[derive(Debug)]
+pub struct Across {
+    /// The shader. Beside the constants of the other it takes those of shaders/shared/across.wgsl.
+    pub shader: &'static Shader,
+    /// The constant that says how many lanes share a sum.
+    pub lanes: &'static str,
+    /// Whether it adds four numbers at a time.
+    pub vectors: bool,
+    /// Whether it looks for the largest number too.
+    pub maxima: bool,
 }
 
 impl Shader {
@@ -30,8 +46,8 @@ impl Shader {
         self.parts.concat()
     }
 
-    /// Whether it uses subgroup operations; such files are called so.
+    /// Whether it uses subgroup operations; such versions are called so.
     pub fn uses_subgroups(&self) -> bool {
-        self.name.contains(".subgroup")
+        self.name.contains(".subgroup") || self.name.contains(".lanes")
     }
 }

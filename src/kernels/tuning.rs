@@ -1,6 +1,6 @@
 //! Which version of each kernel a device gets, and how it cuts the work: the only place that decides it.
 
-use super::workgroups;
+use super::{Subgroups, workgroups};
 
 /// Which kind of processor runs the shaders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
@@ -136,6 +136,14 @@ pub struct Tuning {
     /// Lanes that share a row in kernels that work row by row, where each workgroup takes one row; `None`: lanes by the row's width, and as
     /// many rows as fill a workgroup of 256.
     pub row_lanes: Option<u32>,
+    /// Whether sums across the lanes of a row are made by subgroup operations, where the sizes of the device's subgroups allow it.
+    pub sums_in_subgroups: bool,
+    /// The same of sums of four numbers at a time.
+    pub vectors_in_subgroups: bool,
+    /// Whether that is done also where the largest number is looked for.
+    pub maxima_in_subgroups: bool,
+    /// Whether subgroups that all have one size are added up by shuffles instead of the device's own operation.
+    pub subgroup_shuffles: bool,
     /// Fewest rows of a block in sums over rows.
     pub sum_rows: usize,
     /// Threads of a workgroup in kernels in which every thread walks a long row or list by itself.
@@ -149,8 +157,9 @@ pub struct Tuning {
 }
 
 impl Tuning {
-    /// The tuning for a family of devices; `subgroup` is the size of every subgroup, where subgroup operations may be used.
-    pub fn of(family: Family, subgroup: Option<u32>) -> Tuning {
+    /// The tuning for a family of devices; `subgroups` are the sizes of its subgroups, where their operations may be used.
+    pub fn of(family: Family, subgroups: Option<Subgroups>) -> Tuning {
+        let subgroup = subgroups.and_then(Subgroups::same);
         match family {
             // Few threads to feed, and a barrier costs more than the lanes save: a row goes to one subgroup, which is one workgroup, whose
             // lanes load side by side. On lavapipe that is 1.5 to 5 times faster than a lane a row or several rows a workgroup.
@@ -175,6 +184,10 @@ impl Tuning {
                 attention_key_workgroups: 512,
                 // Elsewhere than on lavapipe only 8 was measured, and Chromium's software device has subgroups of 4.
                 row_lanes: Some(subgroup.filter(|_| family == Family::Lavapipe).unwrap_or(8).clamp(4, 64)),
+                sums_in_subgroups: false,
+                vectors_in_subgroups: false,
+                maxima_in_subgroups: false,
+                subgroup_shuffles: false,
                 sum_rows: 512,
                 long_threads: 8,
                 norm_threads: 8,
@@ -204,6 +217,11 @@ impl Tuning {
                 attention_key_kept: if matches!(family, Family::NvidiaLike | Family::Amd | Family::Apple) { 2 } else { 1 },
                 attention_key_workgroups: 512,
                 row_lanes: None,
+                // Where the compilers' statistics show fewer instructions than for a tree with a barrier for each halving (docs/performance.md).
+                sums_in_subgroups: subgroups.is_some(),
+                vectors_in_subgroups: subgroups.is_some() && !matches!(family, Family::IntelXe2 | Family::UnknownGpu),
+                maxima_in_subgroups: subgroups.is_some() && !matches!(family, Family::Apple | Family::UnknownGpu),
+                subgroup_shuffles: family == Family::NvidiaLike,
                 sum_rows: 32,
                 long_threads: 64,
                 norm_threads: 256,
@@ -242,13 +260,13 @@ mod tests {
 
     #[test]
     fn a_device_gets_its_versions() {
-        let versions = |family, subgroup| {
-            let tuning = Tuning::of(family, subgroup);
+        let versions = |family, subgroup: Option<u32>| {
+            let tuning = Tuning::of(family, subgroup.map(Subgroups::of));
             (tuning.products, tuning.attention)
         };
         assert_eq!(versions(Family::Lavapipe, Some(8)), (Version::Subgroup, Version::Subgroup));
         assert_eq!(versions(Family::Lavapipe, Some(16)), (Version::Subgroup, Version::Subgroup));
-        assert_eq!(Tuning::of(Family::Lavapipe, Some(16)).product_lanes, 16);
+        assert_eq!(Tuning::of(Family::Lavapipe, Some(Subgroups::of(16))).product_lanes, 16);
         assert_eq!(versions(Family::Lavapipe, Some(32)), (Version::Registers, Version::Subgroup));
         assert_eq!(versions(Family::Lavapipe, Some(4)), (Version::Registers, Version::Registers));
         assert_eq!(versions(Family::Lavapipe, None), (Version::Registers, Version::Registers));

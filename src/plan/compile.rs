@@ -31,7 +31,10 @@ pub fn compile(graph: &Graph, layout: &ParamLayout, profile: &Profile, options: 
     let gradients = e.gradients();
     let losses_bytes = (graph.tokens as u64 * 4).next_multiple_of(256);
     let mut program = Program {
-        dispatches: e.dispatches,
+        dispatches: match profile.subgroups {
+            Some(subgroups) => e.dispatches.into_iter().map(|d| d.in_subgroups(subgroups, &profile.tuning)).collect(),
+            None => e.dispatches,
+        },
         values: e.values,
         slots: Vec::new(),
         tokens: graph.tokens,

@@ -40,8 +40,15 @@ impl RecordedDevice {
         if self.family != profile.family {
             return others(&format!("the run began on {} and goes on with the kernels of {}", self.name, profile.name));
         }
-        let recorded = Tuning::of(profile.family, profile.subgroup).with_fields(&self.tuning);
-        let Some(recorded) = recorded.filter(|tuning| tuning.check_subgroups(profile.subgroup).is_ok()) else {
+        // A run that does not say so began before sums were made in subgroups.
+        let began = Tuning {
+            sums_in_subgroups: false,
+            vectors_in_subgroups: false,
+            maxima_in_subgroups: false,
+            ..Tuning::of(profile.family, profile.subgroups)
+        };
+        let recorded = began.with_fields(&self.tuning);
+        let Some(recorded) = recorded.filter(|tuning| tuning.check_subgroups(profile.subgroups).is_ok()) else {
             return others(&format!("{} cannot run the kernels that the run began with, so it goes on with its own", profile.name));
         };
         if recorded == profile.tuning {
@@ -61,7 +68,7 @@ mod tests {
 
     #[test]
     fn the_kernels_of_the_beginning_are_kept_on_the_same_family() {
-        let began = Profile::lavapipe().as_if(Family::Amd, Some(64));
+        let began = Profile::lavapipe().as_if(Family::Amd, Some(crate::kernels::Subgroups::of(64)));
         let recorded = RecordedDevice::of(&began);
         assert_eq!(recorded.kernels_on(&began), Kernels::AsNow);
         let faster = Tuning { sum_rows: 64, ..began.tuning.clone() };
@@ -70,6 +77,9 @@ mod tests {
         let given = Profile { tuning: faster, tuning_source: TuningSource::Given, ..began.clone() };
         let Kernels::Others(said) = recorded.kernels_on(&given) else { panic!("they are others") };
         assert!(said.contains("(sum_rows=64), as was asked for"), "{said}");
+        let before = RecordedDevice { tuning: Map::from_iter([("sum_rows".to_string(), Value::from(32))]), ..recorded.clone() };
+        let Kernels::Recorded(tuning) = before.kernels_on(&began) else { panic!("it began with trees") };
+        assert!(!tuning.sums_in_subgroups && began.tuning.sums_in_subgroups);
         let elsewhere = began.clone().as_if(Family::Apple, None);
         assert!(matches!(recorded.kernels_on(&elsewhere), Kernels::Others(said) if said.contains("began on")));
         let damaged = RecordedDevice { tuning: Map::from_iter([("sum_rows".to_string(), Value::from("x"))]), ..recorded };

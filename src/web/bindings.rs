@@ -12,7 +12,7 @@ use crate::data::{Batch, Sample};
 use crate::engine::{Engine, EngineOptions, Method, Objective};
 use crate::error::Error;
 use crate::gpu::{DeviceChoice, Gpu};
-use crate::kernels::{self, StepValues};
+use crate::kernels::{self, StepValues, TuningChoice};
 use crate::optim::Optimizer;
 use crate::plan::Part;
 use crate::platform::{Directory, FileDirectory, HttpDirectory, MemoryDirectory, OpfsDirectory};
@@ -151,12 +151,12 @@ struct LabelledIds {
 ///
 /// `files` is a model's directory, name → `Uint8Array`; `samples` are `{"input_ids", "labels"}` as JSON. The answer is
 /// `{loss, grad_norm, gradients}`: the mean loss over the targets, the norm of all gradients, and each gradient by its
-/// parameter's name as a `Float32Array` (out, in).
+/// parameter's name as a `Float32Array` (out, in). `tuning` changes the choice of kernels, as `--tuning` does.
 ///
 /// # Errors
 /// When reading the directory, opening the device or the step fails, and for samples that do not fit the model.
 #[wasm_bindgen]
-pub async fn loss_and_gradients(files: Object, samples: String) -> Result<JsValue, JsError> {
+pub async fn loss_and_gradients(files: Object, samples: String, tuning: Option<String>) -> Result<JsValue, JsError> {
     let mut directory = MemoryDirectory::new("the given files");
     for entry in Object::entries(&files) {
         let entry = js_sys::Array::from(&entry);
@@ -167,7 +167,8 @@ pub async fn loss_and_gradients(files: Object, samples: String) -> Result<JsValu
     let samples = read_samples(&samples, checkpoint.config().vocab_size)?;
     let batch = Batch::of(&samples.iter().collect::<Vec<_>>());
 
-    let gpu = Rc::new(Gpu::open(&DeviceChoice::default()).await?);
+    let tuning = TuningChoice::parse(&tuning.unwrap_or_default())?;
+    let gpu = Rc::new(Gpu::open(&DeviceChoice { tuning, ..DeviceChoice::default() }).await?);
     let sequence = samples.iter().map(|s| s.ids.len()).max().unwrap_or(1);
     let options = EngineOptions {
         method: Method::Full,

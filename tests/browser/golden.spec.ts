@@ -45,6 +45,23 @@ for (const architecture of ["llama", "gemma3"]) {
   });
 }
 
+test("sums across lanes by subgroup operations: the same loss and gradients", async ({ rootstock }) => {
+  const folder = "golden/llama";
+  const golden = JSON.parse(read(folder, "golden.json").toString()) as Golden;
+  const samples = JSON.stringify(golden.batch.sequences.map((index) => golden.sequences[index]));
+  // A browser's software device gets them only when it is asked to; without subgroups it would refuse.
+  const run = (tuning: string) => rootstock.call("loss_and_gradients", { files: { folder, names: model }, args: [samples, tuning] }) as Promise<Answer>;
+  const trees = await run("row_lanes=16");
+  const subgroups = await run("row_lanes=16,sums_in_subgroups=true,maxima_in_subgroups=true,vectors_in_subgroups=true");
+  expect(Math.abs(subgroups.loss / golden.batch.loss - 1)).toBeLessThanOrEqual(tolerance);
+  let sameBits = true;
+  for (const [name, want] of goldenGradients(folder)) {
+    expect(difference(subgroups.gradients[name], want), name).toBeLessThanOrEqual(tolerance);
+    sameBits &&= trees.gradients[name]?.every((value, i) => value === subgroups.gradients[name]?.[i]) ?? false;
+  }
+  expect(sameBits, "the sums were made in another order").toBe(false);
+});
+
 test("what is wrong with a model or a sample is said", async ({ rootstock }) => {
   const folder = "golden/llama";
   const call = (names: string[], samples: unknown) =>

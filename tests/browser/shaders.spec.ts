@@ -11,8 +11,8 @@ interface Shader {
   wgsl: string;
 }
 
-/** Subgroup operations: these shaders run natively only, and Tint wants the `enable` line that naga refuses. */
-const needsSubgroups = (shader: Shader) => shader.name.includes(".subgroup");
+/** Subgroup operations: Tint wants the `enable` line that naga refuses. */
+const needsSubgroups = (shader: Shader) => /\.(subgroup|lanes)(\.|$)/.test(shader.name);
 
 // Tint reads and checks a module when it is made. What a pipeline needs beyond that, workgroup memory and bindings within WebGPU's default limits, wgpu
 // checks by the same rules in every native test (gpu/mod.rs asks for no higher ones), with the constants that are really chosen; and a

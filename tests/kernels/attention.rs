@@ -10,7 +10,7 @@ use rootstock::kernels::{Family, Input, InputLayout, StepValues};
 use rootstock::ops::attention::AttentionParams;
 use rootstock::plan::{Options, ParamStore, Part, Runner, compile};
 
-use super::{Ends, batch, error, gpu, param, profiles};
+use super::{Ends, batch, error, gpu, param, profiles, profiles_by_lanes};
 use crate::reference::Random;
 use crate::reference::attention::Attention;
 use crate::reference::rope;
@@ -88,8 +88,8 @@ fn all_profiles(gpu: &Gpu, layer: Layer) -> Vec<Profile> {
         return profiles(gpu);
     }
     let real = gpu.profile().clone();
-    let eight_rows = real.clone().as_if(Family::NvidiaLike, real.subgroup);
-    let mut four_rows = real.clone().as_if(Family::Apple, real.subgroup);
+    let eight_rows = real.clone().as_if(Family::NvidiaLike, real.subgroups);
+    let mut four_rows = real.clone().as_if(Family::Apple, real.subgroups);
     four_rows.tuning.attention_key_workgroups = 0;
     profiles(gpu).into_iter().chain([eight_rows, four_rows]).collect()
 }
@@ -159,7 +159,7 @@ fn check_training(gpu: &Rc<Gpu>, layer: Layer, rotary: usize, sequences: &[usize
         {
             let got = block_on(store.download(gpu, Part::Gradients, at, 0..tokens)).expect("a readback");
             let error = error(&got, want, floor);
-            let version = (profile.family, profile.subgroup);
+            let version = (profile.family, profile.subgroups);
             assert!(error < TOLERANCE, "{name} is off by {error:.1e}: {layer:?}, sequences {sequences:?} + {filling}, {version:?}");
         }
     }
@@ -269,7 +269,7 @@ fn check_generation(gpu: &Rc<Gpu>, profile: &Profile, layer: Layer, rotary: usiz
         runner.run(prepared, &values, &batch).expect("a run");
         let got = block_on(runner.read_logits(0, rows.len() * layer.q_cols())).expect("a readback");
         let error = error(&got, &want[rows.start * layer.q_cols()..rows.end * layer.q_cols()], 0.0);
-        let version = (profile.family, profile.subgroup);
+        let version = (profile.family, profile.subgroups);
         assert!(error < TOLERANCE, "o of tokens {rows:?} is off by {error:.1e}: {layer:?}, {version:?}");
     };
     step(0, 0..prompt);
@@ -293,7 +293,7 @@ fn generation_from_caches() {
         (layer(2, 1, 128), 20, 128, 0, 1),
         (layer(4, 2, 96), 96, 5, 1, 2),
     ] {
-        for profile in all_profiles(&gpu, layer) {
+        for profile in all_profiles(&gpu, layer).into_iter().chain(profiles_by_lanes(&gpu).split_off(profiles(&gpu).len())) {
             check_generation(&gpu, &profile, layer, rotary, prompt, spare, more);
         }
     }

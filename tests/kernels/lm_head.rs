@@ -9,7 +9,7 @@ use rootstock::graph::{Graph, Objective, ParamId, Purpose};
 use rootstock::kernels::{Input, InputLayout, StepValues};
 use rootstock::plan::{Options, ParamStore, Part, Runner, compile};
 
-use super::{Ends, error, gpu, param, profiles};
+use super::{Ends, error, gpu, param, profiles_by_lanes};
 use crate::reference::{Random, cross_entropy};
 
 /// Logits are sums of up to 64 products, and exp is good to a few units in the last place. Measured on lavapipe: 2e-6.
@@ -129,7 +129,7 @@ fn losses_and_gradients() {
         Head::new(&mut random, 40, 20, 50, Some(2.5)).with(0.3, false),
         Head::new(&mut random, 40, 20, 307, Some(2.5)).with(0.0, true),
     ];
-    for profile in profiles(&gpu) {
+    for profile in profiles_by_lanes(&gpu) {
         for head in &heads {
             head.check(&gpu, &profile, Purpose::Train);
             head.check(&gpu, &profile, Purpose::Evaluate);

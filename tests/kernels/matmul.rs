@@ -79,7 +79,7 @@ fn linear_with_trained_weights() {
                     ..Case::default()
                 };
                 let out = case.run(&gpu, &profile, |g, x, w| vec![g.linear(x[0], w[0], w.get(1).copied())]);
-                let what = format!("of ({m}, {n}, {k}), bias {biased}, on {:?} {:?}", profile.class, profile.subgroup);
+                let what = format!("of ({m}, {n}, {k}), bias {biased}, on {:?} {:?}", profile.class, profile.subgroups);
                 assert_close(&format!("y {what}"), &out.outputs[0], &linear::forward(&x, &w, biased.then_some(&b), k), TOLERANCE);
                 assert_close(&format!("dx {what}"), &out.inputs[0], &dx, TOLERANCE);
                 // Two micro-steps: the second is added to the first.
@@ -159,7 +159,7 @@ fn linear_with_frozen_half_precision_weights() {
                     ..Case::default()
                 };
                 let out = case.run(&gpu, &profile, |g, x, w| vec![g.linear(x[0], w[0], None)]);
-                let what = format!("of ({m}, {n}, {k}) with {weight_type:?} on {:?} {:?}", profile.class, profile.subgroup);
+                let what = format!("of ({m}, {n}, {k}) with {weight_type:?} on {:?} {:?}", profile.class, profile.subgroups);
                 assert_close(&format!("y {what}"), &out.outputs[0], &linear::forward(&x, &w, None, k), TOLERANCE);
                 assert_close(&format!("dx {what}"), &out.inputs[0], &linear::backward(&dy, &x, &w, k).0, TOLERANCE);
             }
@@ -232,7 +232,7 @@ fn scales_in_eight_bits_decode_to_the_bit() {
             };
             let out = case.run(&gpu, &profile, |g, x, w| vec![g.linear(x[0], w[0], None)]);
             let wanted: Vec<f32> = (0..tokens * rows).map(|at| values[at % rows * k + at / rows * BLOCK]).collect();
-            assert_eq!(out.outputs[0], wanted, "{tokens} tokens on {:?} {:?}", profile.class, profile.subgroup);
+            assert_eq!(out.outputs[0], wanted, "{tokens} tokens on {:?} {:?}", profile.class, profile.subgroups);
         }
     }
 }
@@ -398,7 +398,7 @@ fn two_products(gpu: &Rc<Gpu>, profile: &Profile, random: &mut Random, (m, n, k,
         let op = TwoProducts { weights: [w[0], w[1], w[2]], cut: 64 };
         vec![g.push_one(op, x, Shape { rows: m, cols: n })]
     });
-    let what = format!("of ({m}, {n}, {k}) and rank {r} on {:?} {:?}", profile.class, profile.subgroup);
+    let what = format!("of ({m}, {n}, {k}) and rank {r} on {:?} {:?}", profile.class, profile.subgroups);
     let mut y = linear::forward(&x, &w, None, k);
     linear::add(&mut y, &linear::times_transposed(&s, &b, r));
     let (mut dx, dw, _) = linear::backward(&dy, &x, &w, k);

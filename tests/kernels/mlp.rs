@@ -100,7 +100,7 @@ fn gated_within_its_products() {
                     }
                 }
                 weights.extend(layers.iter().filter_map(|l| l.bias.as_ref()).map(|b| Matrix::new(f, b.clone())));
-                let mut profile = gpu.profile().clone().as_if(Family::UnknownGpu, gpu.profile().subgroup);
+                let mut profile = gpu.profile().clone().as_if(Family::UnknownGpu, gpu.profile().subgroups);
                 profile.tuning.product_workgroups_least = least;
                 let case = Case {
                     tokens,

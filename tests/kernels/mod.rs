@@ -3,6 +3,7 @@
 mod attention;
 mod embedding;
 mod kept;
+mod lanes;
 mod lm_head;
 mod low_rank;
 mod matmul;
@@ -20,8 +21,8 @@ use std::rc::Rc;
 
 use rootstock::gpu::{DeviceChoice, Gpu, Profile};
 use rootstock::graph::{Emit, Graph, Op, Param, ParamId, Shape, ValueId, WeightType};
-use rootstock::kernels::Family;
 use rootstock::kernels::{Bind, Input, InputLayout, Resource, elementwise};
+use rootstock::kernels::{Family, Subgroups};
 
 /// The device that the tests run on. Without one they fail: a kernel that was not run was not tested.
 pub(crate) fn gpu() -> Rc<Gpu> {
@@ -33,11 +34,30 @@ pub(crate) fn gpu() -> Rc<Gpu> {
 /// The device as it is, as it looks in a browser, and as if it were a GPU: every version of the kernels runs on it.
 pub(crate) fn profiles(gpu: &Gpu) -> Vec<Profile> {
     let real = gpu.profile().clone();
-    let subgroup = real.subgroup;
+    let subgroup = real.subgroups;
     let without_subgroups = real.clone().as_if(Family::OtherProcessor, None);
     let as_gpu = real.clone().as_if(Family::UnknownGpu, subgroup);
     let as_cpu = real.as_if(Family::Lavapipe, subgroup);
     vec![as_cpu, without_subgroups, as_gpu]
+}
+
+/// These, and the device as GPUs that make sums across lanes in other ways than an unknown one: as trees in workgroup memory, by shuffles and by the
+/// device's own operations in subgroups of the size that they have, and by both in subgroups that may be smaller and larger for all that the kernel knows.
+pub(crate) fn profiles_by_lanes(gpu: &Gpu) -> Vec<Profile> {
+    let real = gpu.profile().clone();
+    let mut list = profiles(gpu);
+    list.push(real.clone().as_if(Family::UnknownGpu, None));
+    if let Some(Subgroups { least, most }) = real.subgroups {
+        let varying = Subgroups { least: (least / 2).max(1), most: most * 2 };
+        for (sizes, shuffles) in [(real.subgroups, true), (real.subgroups, false), (Some(varying), false)] {
+            let mut profile = real.clone().as_if(Family::UnknownGpu, sizes);
+            profile.tuning.vectors_in_subgroups = true;
+            profile.tuning.maxima_in_subgroups = true;
+            profile.tuning.subgroup_shuffles = shuffles;
+            list.push(profile);
+        }
+    }
+    list
 }
 
 /// A parameter of f32.

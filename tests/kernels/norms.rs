@@ -1,7 +1,7 @@
 //! RMSNorm and LayerNorm at widths of one vec4, with padding, and wide; also as norms of heads.
 
 use super::single::{Case, Matrix, assert_close};
-use super::{gpu, profiles};
+use super::{gpu, profiles_by_lanes};
 use crate::reference::{Random, layer_norm, rms_norm};
 
 /// Sums of 307 terms of f32 and a reciprocal root. Measured on lavapipe: up to 5e-6.
@@ -17,7 +17,7 @@ const EPS: f32 = 0.03;
 fn rms_norm_of_rows() {
     let gpu = gpu();
     let mut random = Random::new(11);
-    for profile in profiles(&gpu) {
+    for profile in profiles_by_lanes(&gpu) {
         for (tokens, cols) in SHAPES {
             for offset in [0.0, 1.0] {
                 rms_norm_case(&gpu, &profile, &mut random, tokens, 1, cols, offset);
@@ -47,7 +47,11 @@ fn rms_norm_case(
         ..Case::default()
     };
     let out = case.run(gpu, profile, |g, x, w| vec![g.rms_norm(x[0], w[0], EPS, offset)]);
-    let what = format!("({tokens}, {groups} x {cols}) on {:?}", profile.class);
+    let what = format!("({tokens}, {groups} x {cols}) on {:?} {:?}", profile.class, profile.subgroups);
+    let by_subgroups = out.kernels.contains(&"rms_norm_forward.lanes");
+    let (lanes, _) = profile.tuning.lanes(cols.div_ceil(4) as u32);
+    let can = profile.subgroups.is_some_and(|sizes| sizes.can_share(lanes));
+    assert_eq!(by_subgroups, profile.tuning.sums_in_subgroups && can, "{what}: {:?}", out.kernels);
     let (y, _) = rms_norm::forward(&x, &w, f64::from(offset), f64::from(EPS));
     let (dx, dw) = rms_norm::backward(&dy, &x, &w, f64::from(offset), f64::from(EPS));
     assert_close(&format!("y {what}"), &out.outputs[0], &y, TOLERANCE);
@@ -60,7 +64,7 @@ fn rms_norm_case(
 fn layer_norm_of_rows() {
     let gpu = gpu();
     let mut random = Random::new(12);
-    for profile in profiles(&gpu) {
+    for profile in profiles_by_lanes(&gpu) {
         // With one column y is the bias, and the gradients of x and w are zero.
         for (tokens, cols) in SHAPES.into_iter().filter(|(_, cols)| *cols > 1) {
             // A mean larger than the deviation: E[x²] − E[x]² would lose digits.
@@ -94,7 +98,7 @@ fn a_norm_beside_a_residual() {
     let mut random = Random::new(13);
     let (tokens, cols) = (9, 50);
     let (x, w, dy) = (random.vector(tokens * cols), random.vector(cols), random.vector(tokens * cols));
-    for profile in profiles(&gpu) {
+    for profile in profiles_by_lanes(&gpu) {
         let case = Case {
             tokens,
             inputs: vec![Matrix::new(cols, x.clone())],
@@ -121,7 +125,7 @@ fn a_residual_sum_with_its_norm() {
     let gpu = gpu();
     let mut random = Random::new(14);
     let sum = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a + b).collect::<Vec<_>>();
-    for profile in profiles(&gpu) {
+    for profile in profiles_by_lanes(&gpu) {
         for (tokens, cols) in SHAPES.into_iter().filter(|(_, cols)| *cols > 1) {
             let [a, b, dx, dy] = [(); 4].map(|()| random.vector(tokens * cols).iter().map(|v| f64::from(*v as f32)).collect::<Vec<_>>());
             let [w, bias] = [(); 2].map(|()| random.vector(cols));

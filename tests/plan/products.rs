@@ -157,7 +157,8 @@ fn partial_sums_are_bounded_and_planned() {
 fn a_token_takes_few_dispatches() {
     let token = |model: &str, family: Family, subgroup: Option<u32>| {
         let config = ModelConfig::parse("config.json", model.as_bytes()).expect("a configuration");
-        let profile = Profile { max_binding: 1 << 30, ..Profile::lavapipe().as_if(family, subgroup) };
+        let profile =
+            Profile { max_binding: 1 << 30, ..Profile::lavapipe().as_if(family, subgroup.map(rootstock::kernels::Subgroups::of)) };
         let (_, params) = engine::parameters(&params(&config), &Method::Inference(None), |_| WeightType::Bf16);
         let params = Rc::new(params);
         let layout = ParamLayout::new(&params, &profile);

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use rootstock::engine::Half;
 use rootstock::gpu::Profile;
 use rootstock::graph::{Objective, ParamLayout, Preference, PreferenceLoss, Purpose, WeightType};
-use rootstock::kernels::{Dispatch, Family, GgmlType};
+use rootstock::kernels::{Dispatch, Family, GgmlType, Subgroups, Tuning};
 use rootstock::model::{ModelConfig, forward, params};
 use rootstock::optim::{Adafactor, AdamW, Muon, Optimizer, Role, update_program};
 use rootstock::plan::{Options, compile};
@@ -121,11 +121,26 @@ fn variants() -> &'static Variants {
     KNOWN.get_or_init(find)
 }
 
+/// The sizes of subgroups that drivers of a family tell, where they offer them; what Metal tells of Apple's, and the widest range for a GPU that nobody knows.
+fn subgroups(family: Family) -> Subgroups {
+    let (least, most) = match family {
+        Family::NvidiaLike => (32, 32),
+        Family::Amd => (32, 64),
+        Family::Apple => (4, 64),
+        Family::IntelSimd8 => (8, 32),
+        Family::IntelXe2 => (16, 32),
+        _ => (4, 128),
+    };
+    Subgroups::new(least, most).expect("powers of two")
+}
+
 fn find() -> Variants {
     let mut found = Variants::new();
     for family in GPUS {
+        let (sizes, tuning) = (subgroups(family), Tuning::of(family, Some(subgroups(family))));
         for d in dispatches(family) {
             found.entry(variant(&d)).or_default().insert(family.name());
+            found.entry(variant(&d.in_subgroups(sizes, &tuning))).or_default().insert(family.name());
         }
     }
     found

@@ -47,11 +47,11 @@ pub(super) fn forward_split(a: &Attention, e: &mut Emit<'_>, params: Params, q: 
     let rows = blocks as usize * heads;
     let (averages, weights) = (e.matrix(rows, a.0.head_dim), e.vector(2 * rows));
     let (averages, weights) = (e.bind(averages), e.bind(weights));
-    let constants = attention_forward_split::Constants { SOFTCAP: a.softcap() };
+    let constants = attention_forward_split::Constants { SOFTCAP: a.softcap(), LANES: BLOCK };
     let bindings = attention_forward_split::Bindings { q, k, v, averages, weights };
     let split = attention_forward_split::dispatch(bytemuck::cast(params), constants, bindings, [blocks, kv_heads as u32, 1]);
     e.run(split.flops(a.flops(e, 2)));
-    let constants = attention_merge::Constants { SOFTCAP: a.softcap(), THREADS: 64, BLOCK };
+    let constants = attention_merge::Constants { SOFTCAP: a.softcap(), LANES: 64, ROWS: 1, BLOCK };
     let bindings = attention_merge::Bindings { averages, weights, o };
     e.run(attention_merge::dispatch(bytemuck::cast(params), constants, bindings, [heads as u32, 1, 1]));
 }

@@ -342,7 +342,7 @@ fn device(gpu: &Gpu) -> Device {
         software: profile.class == DeviceClass::Cpu,
         family: profile.family.name().into(),
         f16: profile.shader_f16,
-        subgroups: profile.subgroup.is_some(),
+        subgroups: profile.subgroups.is_some(),
         max_buffer_bytes: profile.max_buffer,
         max_binding_bytes: profile.max_binding,
         memory_bytes: profile.usable_memory(),
