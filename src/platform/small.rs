@@ -8,7 +8,7 @@ const MIB: u64 = 1 << 20;
 
 /// Size limits in bytes, by file name or its ending. Each is several times the size in the largest published models; JSON takes up
 /// to a hundred times its size in memory, so no limit is higher than necessary.
-const LIMITS: [(&str, u64); 14] = [
+const LIMITS: [(&str, u64); 13] = [
     ("tokenizer.json", 64 * MIB), // gemma 3 has 33 MB
     ("tokenizer_config.json", 8 * MIB),
     ("generation_config.json", MIB),
@@ -20,7 +20,6 @@ const LIMITS: [(&str, u64); 14] = [
     ("chat_template.json", 2 * MIB),
     (".jinja", MIB),
     ("dataset_info.json", 16 * MIB),
-    ("trainer_state.json", 64 * MIB), // one record for each logged step
     (".yaml", MIB),
     (".yml", MIB),
 ];

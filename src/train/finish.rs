@@ -5,14 +5,14 @@ use std::rc::Rc;
 use super::checksums;
 use super::history::LogEntry;
 use super::job::{Event, Observer, Outcome};
-use super::names::{STATE_FILE, checkpoint_name};
+use super::names::checkpoint_name;
 use super::output::{self, Aside};
 use super::run::Run;
-use super::state::SavedState;
+use super::state;
 use super::wandb::Offline;
 use crate::config::Strategy;
-use crate::error::{Error, Result};
-use crate::platform::{Directory, as_directory, read_small};
+use crate::error::Result;
+use crate::platform::{Directory, as_directory};
 
 impl Run<'_> {
     /// Last evaluation, last checkpoint, the best weights if asked for, the model itself and the results.
@@ -68,11 +68,8 @@ impl Run<'_> {
     /// Brings the weights of the best checkpoint back; false, with a remark, where it is gone or damaged: the last state is the result.
     async fn load_best(&self, name: &str, loss: f64, observer: &mut dyn Observer) -> Result<bool> {
         let directory: Rc<dyn Directory> = Rc::from(as_directory(self.job.out.subdirectory(name)));
-        let whole = match read_small(&*directory, STATE_FILE).await {
-            Ok(bytes) => match serde_json::from_slice::<SavedState>(&bytes) {
-                Ok(state) => checksums::verify(&*directory, &state.files).await,
-                Err(e) => Err(Error::line(format!("{}/{STATE_FILE}", directory.label()), e.line(), e.to_string())),
-            },
+        let whole = match state::checksums(&*directory).await {
+            Ok(sums) => checksums::verify(&*directory, &sums).await,
             Err(error) => Err(error),
         };
         if let Err(error) = whole {

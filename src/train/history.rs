@@ -155,7 +155,7 @@ impl History {
     }
 
     /// The lines as transformers' `log_history` spells them.
-    pub(super) fn log_history(&self) -> Vec<serde_json::Value> {
+    pub(super) fn log_history(&self) -> impl Iterator<Item = serde_json::Value> {
         let one = |e: &LogEntry| match e {
             LogEntry::Step(l) => {
                 let line = serde_json::json!({
@@ -167,7 +167,7 @@ impl History {
                 with(serde_json::json!({ "epoch": l.epoch, "eval_loss": l.eval_loss, "step": l.current_steps }), &l.each)
             }
         };
-        self.entries.iter().map(one).collect()
+        self.entries.iter().map(one)
     }
 }
 

@@ -27,6 +27,7 @@ mod saver;
 mod schedule;
 mod score;
 mod state;
+mod state_file;
 mod value_head;
 mod wandb;
 

@@ -37,7 +37,7 @@ pub(super) async fn write(job: &Job<'_>, outcome: &Outcome, state: &SavedState, 
         write_json(job.out, "eval_results.json", &eval).await?;
     }
     write_json(job.out, "all_results.json", &Value::Object(all)).await?;
-    write_json(job.out, STATE_FILE, &state.to_json(job.recipe, history)?).await?;
+    write_json(job.out, STATE_FILE, &state.with_history(job.recipe, history)).await?;
     if !job.recipe.plot_loss {
         return Ok(());
     }

@@ -13,7 +13,7 @@ use super::state::{self, SavedState};
 use crate::checkpoint::NewDirectory;
 use crate::config::{Recipe, Resume};
 use crate::error::{Error, Result};
-use crate::platform::{Directory, OutputDirectory, as_directory, read_small};
+use crate::platform::{Directory, OutputDirectory, as_directory};
 
 /// Bytes that are copied at once.
 const PIECE: u64 = 8 << 20;
@@ -49,7 +49,7 @@ pub(super) async fn find(saver: &Saver<'_>, total_steps: u64, observer: &mut dyn
     }
     checksums::verify(&*directory, &state.files).await?;
     let own = format!("{}/{STATE_FILE}", checkpoint_name(state.global_step));
-    let from_elsewhere = out.size(&own).await?.is_none() || read_small(out, &own).await? != read_small(&*directory, STATE_FILE).await?;
+    let from_elsewhere = !same_file((out, own.as_str()), (&*directory, STATE_FILE)).await?;
     if from_elsewhere {
         check_free(out, job.recipe).await?;
     }
@@ -100,9 +100,8 @@ impl Earlier {
             false => self.directory.sibling(&name),
         };
         if let Some(source) = source
-            && let Some(bytes) = readable(&*source).await
-            && let Ok(state) = serde_json::from_slice::<SavedState>(&bytes)
-            && checksums::verify(&*source, &state.files).await.is_ok()
+            && let Ok(sums) = state::checksums(&*source).await
+            && checksums::verify(&*source, &sums).await.is_ok()
         {
             return copy(&*source, job, &name).await;
         }
@@ -117,10 +116,19 @@ impl Earlier {
     }
 }
 
-/// The state file of a checkpoint that may not be there.
-async fn readable(directory: &dyn Directory) -> Option<Vec<u8>> {
-    directory.size(STATE_FILE).await.ok()??;
-    read_small(directory, STATE_FILE).await.ok()
+/// Whether two files are there and hold the same bytes.
+async fn same_file((one, name): (&dyn Directory, &str), (other, other_name): (&dyn Directory, &str)) -> Result<bool> {
+    let (Some(size), Some(other_size)) = (one.size(name).await?, other.size(other_name).await?) else { return Ok(false) };
+    if size != other_size {
+        return Ok(false);
+    }
+    for first in (0..size).step_by(PIECE as usize) {
+        let range = first..(first + PIECE).min(size);
+        if one.read_range(name, range.clone()).await? != other.read_range(other_name, range).await? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Copies a checkpoint into the output directory; it appears there when it is whole.

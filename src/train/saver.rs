@@ -158,7 +158,7 @@ async fn write_all(saver: &Saver<'_>, engine: &Engine, state: &SavedState, histo
         optimizer_file::write(saver.writes_rounded(), engine, &summed).await?;
     }
     let state = SavedState { files: summed.sums(), trainer_log: history.entries.clone(), ..state.clone() };
-    write_json(dir, STATE_FILE, &state.to_json(saver.job.recipe, history)?).await
+    write_json(dir, STATE_FILE, &state.with_history(saver.job.recipe, history)).await
 }
 
 /// Brings weights and the optimiser's state of a checkpoint back.

@@ -1,6 +1,6 @@
 //! `trainer_state.json`: what a checkpoint says about the run that it belongs to.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use super::checksums::Checksums;
@@ -10,9 +10,10 @@ use super::history::{History, LogEntry};
 use super::names::{OPTIMIZER_FILE, STATE_FILE, checkpoint_step};
 use super::rewards::RewardSums;
 use super::schedule::Plateau;
+use super::state_file;
 use crate::config::Recipe;
 use crate::error::{Error, Result};
-use crate::platform::{Directory, read_small};
+use crate::platform::Directory;
 
 /// What a run knows about itself at a step.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -75,17 +76,29 @@ pub struct Unlogged {
 
 impl SavedState {
     /// The state with what transformers' `trainer_state.json` holds besides.
-    ///
-    /// # Errors
-    /// [`Error::File`] for a value that JSON cannot express.
-    pub(super) fn to_json(&self, recipe: &Recipe, history: &History) -> Result<Value> {
-        let mut json =
-            serde_json::to_value(self).map_err(|e| Error::file(STATE_FILE, format!("the state cannot be written as JSON: {e}")))?;
-        json["log_history"] = history.log_history().into();
-        json["num_train_epochs"] = recipe.num_train_epochs.into();
-        json["train_batch_size"] = recipe.per_device_train_batch_size.into();
-        Ok(json)
+    pub(super) fn with_history<'a>(&'a self, recipe: &Recipe, history: &'a History) -> impl Serialize + 'a {
+        Written {
+            state: self,
+            log_history: history,
+            num_train_epochs: recipe.num_train_epochs,
+            train_batch_size: recipe.per_device_train_batch_size,
+        }
     }
+}
+
+/// What is written. The log is long, so it is not made a JSON value first.
+#[derive(Serialize)]
+struct Written<'a> {
+    #[serde(flatten)]
+    state: &'a SavedState,
+    #[serde(serialize_with = "log_history")]
+    log_history: &'a History,
+    num_train_epochs: f64,
+    train_batch_size: usize,
+}
+
+fn log_history<S: Serializer>(history: &History, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.collect_seq(history.log_history())
 }
 
 /// What a checkpoint knows about itself, if the run with this fingerprint and number of steps can go on from it. A run may become longer.
@@ -101,7 +114,7 @@ pub(super) async fn read(dir: &dyn Directory, run: &Fingerprint, total_steps: u6
     let place = format!("{label}/{STATE_FILE}");
     let fault =
         |line: usize, reason: String| Error::line(place.clone(), line, format!("this is not a state that this program wrote: {reason}"));
-    let json: Value = serde_json::from_slice(&read_small(dir, STATE_FILE).await?).map_err(|e| fault(e.line(), e.to_string()))?;
+    let json: Value = serde_json::from_slice(&state_file::without_log(dir).await?).map_err(|e| fault(e.line(), e.to_string()))?;
     if json["fingerprint"].is_string() {
         return Err(Error::recipe(
             "resume_from_checkpoint",
@@ -111,7 +124,7 @@ pub(super) async fn read(dir: &dyn Directory, run: &Fingerprint, total_steps: u6
             ),
         ));
     }
-    let state = SavedState::deserialize(json).map_err(|e| fault(1, e.to_string()))?;
+    let mut state = SavedState::deserialize(json).map_err(|e| fault(1, e.to_string()))?;
     if state.global_step > state.max_steps {
         return Err(fault(1, format!("it claims {} steps of {}", state.global_step, state.max_steps)));
     }
@@ -129,7 +142,29 @@ pub(super) async fn read(dir: &dyn Directory, run: &Fingerprint, total_steps: u6
             ),
         ));
     }
+    // Now that it is of this run, its log can be no longer than that.
+    let log: Logged =
+        serde_json::from_slice(&state_file::with_log(dir, state.max_steps).await?).map_err(|e| fault(e.line(), e.to_string()))?;
+    state.trainer_log = log.trainer_log;
     Ok(state)
+}
+
+/// The log in a state.
+#[derive(Deserialize)]
+struct Logged {
+    #[serde(default)]
+    trainer_log: Vec<LogEntry>,
+}
+
+/// The checksums of a checkpoint's files, as it notes them.
+///
+/// # Errors
+/// What reading fails with; [`Error::Line`] for a state that this program did not write.
+pub(super) async fn checksums(checkpoint: &dyn Directory) -> Result<Checksums> {
+    let text = state_file::without_log(checkpoint).await?;
+    let state: SavedState =
+        serde_json::from_slice(&text).map_err(|e| Error::line(format!("{}/{STATE_FILE}", checkpoint.label()), e.line(), e.to_string()))?;
+    Ok(state.files)
 }
 
 /// When the run of a checkpoint began, in seconds since 1970; `None` where it does not say so. A resumed run tells chat templates this
@@ -154,5 +189,5 @@ async fn noted(checkpoint: &dyn Directory) -> Result<Option<Value>> {
     if checkpoint.size(STATE_FILE).await?.is_none() {
         return Ok(None);
     }
-    Ok(serde_json::from_slice(&read_small(checkpoint, STATE_FILE).await?).ok())
+    Ok(serde_json::from_slice(&state_file::without_log(checkpoint).await?).ok())
 }
