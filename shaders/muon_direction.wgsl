@@ -1,4 +1,4 @@
-// Muon's direction before it is orthogonalised: the momentum m = beta m + g, and g + beta m (Nesterov), with sums of its squares.
+// Muon's direction before it is orthogonalised: the momentum m = beta m + g, and g + beta m (Nesterov) or m, with sums of its squares.
 // Saves a pass: the squares are summed where the direction is written.
 // The lanes of a row share its sum in a fixed order, so the same bits every run.
 // use: shared/stats.wgsl
@@ -11,6 +11,10 @@ struct Params {
     stride: u32,
     /// Decay of the momentum.
     beta: f32,
+    /// What the gradient counts in the direction.
+    of_gradient: f32,
+    /// What the momentum counts in it.
+    of_momentum: f32,
     /// Where the first row's sum goes in the scratch memory.
     sums: u32,
     /// Where the first row of the direction goes in the scratch memory.
@@ -44,7 +48,7 @@ fn main(
     for (var i = local.x; i < params.stride; i += LANES) {
         let g = gradient[first + i] * stats.clip;
         let m = params.beta * momentum[first + i] + g;
-        let d = g + params.beta * m;
+        let d = params.of_gradient * g + params.of_momentum * m;
         squares += d * d;
         if (is_row && stats.halt == 0u) {
             momentum[first + i] = m;

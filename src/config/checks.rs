@@ -3,7 +3,7 @@
 use super::keys;
 use super::recipe::Recipe;
 use super::settings::Settings;
-use super::types::{FinetuningType, Half, Interval, NewRows, OptimizerName, SchedulerType, Stage, Strategy};
+use super::types::{Batching, FinetuningType, Half, Interval, NewRows, OptimizerName, SchedulerType, Stage, Strategy};
 use super::using::Generating;
 
 impl Recipe {
@@ -98,6 +98,13 @@ impl Recipe {
         }
         if self.learning_rate == 0.0 && self.do_train {
             s.refuse("learning_rate", &[], "a learning rate of 0 changes nothing; write for example 5e-5");
+        }
+        if self.batching_strategy != Batching::Normal && self.max_steps.is_none() && self.do_train {
+            let reason = "micro-batches of so many tokens make a number of steps that is not known before; write how many: max_steps";
+            s.refuse("batching_strategy", &["max_steps"], reason);
+        }
+        if self.muon.iterations > 100 {
+            s.refuse("muon_ns_steps", &[], "more than 100 steps of the iteration change nothing more; the usual number is 5");
         }
         if s.integer("max_steps") == 0 {
             s.refuse("max_steps", &[], "0 steps train nothing; leave it out to train num_train_epochs");

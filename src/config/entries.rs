@@ -67,6 +67,10 @@ pub(super) fn read(path: &str, text: &str) -> Result<Vec<Entry>> {
     if !entries.0.is_empty() && entries.0.iter().all(|(.., value)| mapping(value)) {
         return Err(Error::file(path, "this describes datasets and is no recipe; name it in a recipe's dataset"));
     }
+    let is_token = |name: &str| name.starts_with('<') && name.ends_with('>');
+    if !entries.0.is_empty() && entries.0.iter().all(|(_, name, _)| is_token(name)) {
+        return Err(Error::file(path, "this describes new tokens and is no recipe; name it in a recipe's new_special_tokens_config"));
+    }
     let entry = |(line, name, value): (usize, String, Value)| Entry {
         key: keys::canonical(&name).to_string(),
         shown: name,

@@ -18,8 +18,8 @@ pub use docs::markdown;
 pub use recipe::Recipe;
 pub use settings::{GivenKeys, read_keys};
 pub use types::{
-    DescribedTokens, ExportDtype, FinetuningType, Freeze, Half, Interval, Lora, MixStrategy, NewRows, OnBadRecord, OptimizerName, Pref,
-    PrefLoss, Quantization, QuantizationType, Resume, SchedulerKwargs, SchedulerType, Stage, Strategy, Vocabulary,
+    Batching, DescribedTokens, ExportDtype, FinetuningType, Freeze, Half, Interval, Lora, MixStrategy, Momentum, NewRows, OnBadRecord,
+    OptimizerName, Pref, PrefLoss, Quantization, QuantizationType, Resume, SchedulerKwargs, SchedulerType, Stage, Strategy, Vocabulary,
 };
 pub use using::{Generating, Using};
 pub use written::{as_written, to_yaml};

@@ -9,8 +9,8 @@ use super::keys::{self, Key, OnResume};
 use super::scheduler_kwargs::scheduler_kwargs;
 use super::settings::Settings;
 use super::types::{
-    ExportDtype, FinetuningType, Freeze, Half, Interval, Lora, MixStrategy, OnBadRecord, OptimizerName, Pref, PrefLoss, Quantization,
-    Resume, SchedulerKwargs, SchedulerType, Stage, Strategy, Vocabulary,
+    Batching, ExportDtype, FinetuningType, Freeze, Half, Interval, Lora, MixStrategy, Momentum, OnBadRecord, OptimizerName, Pref, PrefLoss,
+    Quantization, Resume, SchedulerKwargs, SchedulerType, Stage, Strategy, Vocabulary,
 };
 use super::using::{Generating, Using};
 use super::value::Value;
@@ -70,6 +70,7 @@ pub struct Recipe {
     /// One for each dataset; empty: they take turns.
     pub interleave_probs: Vec<f64>,
     pub group_by_length: bool,
+    pub batching_strategy: Batching,
 
     pub per_device_train_batch_size: usize,
     pub gradient_accumulation_steps: usize,
@@ -85,6 +86,8 @@ pub struct Recipe {
     pub optim: OptimizerName,
     /// Muon in place of `optim`.
     pub use_muon: bool,
+    #[serde(flatten)]
+    pub muon: Momentum,
     pub adam_beta1: f64,
     pub adam_beta2: f64,
     pub adam_epsilon: f64,
@@ -189,6 +192,9 @@ impl Recipe {
         let (lora, evaluates) = (self.finetuning_type == FinetuningType::Lora, self.eval_strategy != Strategy::No);
         match key.name {
             "num_train_epochs" => self.max_steps.is_none(),
+            // Runs before these keys existed had their defaults.
+            name if name.starts_with("muon_") => self.use_muon && self.muon != Momentum::default(),
+            "batching_strategy" => self.batching_strategy != Batching::Normal,
             "eval_steps" => self.eval_strategy == Strategy::Steps,
             "per_device_eval_batch_size" | "load_best_model_at_end" | "early_stopping_steps" => evaluates,
             "loraplus_lr_ratio" | "create_new_adapter" => lora,
@@ -307,6 +313,7 @@ impl Recipe {
             mix_strategy: s.one_of("mix_strategy"),
             interleave_probs: probabilities(s),
             group_by_length: s.bool("group_by_length"),
+            batching_strategy: s.one_of("batching_strategy"),
             data_seed: s.integer_if_given("data_seed").map_or(seed, |n| n as u64),
             per_device_train_batch_size: s.count("per_device_train_batch_size"),
             gradient_accumulation_steps: s.count("gradient_accumulation_steps"),
@@ -319,6 +326,7 @@ impl Recipe {
             weight_decay: s.number("weight_decay"),
             optim: s.one_of("optim"),
             use_muon: s.bool("use_muon"),
+            muon: Momentum { decay: s.number("muon_momentum"), nesterov: s.bool("muon_nesterov"), iterations: s.count("muon_ns_steps") },
             adam_beta1: s.number("adam_beta1"),
             adam_beta2: s.number("adam_beta2"),
             adam_epsilon: s.number("adam_epsilon"),

@@ -90,6 +90,20 @@ pub enum MixStrategy {
     InterleaveOnce,
 }
 
+/// How samples are put into micro-batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Batching {
+    /// So many samples.
+    #[serde(rename = "normal", alias = "padding_free")]
+    Normal,
+    /// As many as have `cutoff_len` tokens for each of `per_device_train_batch_size`, were all padded to the longest of them.
+    #[serde(rename = "dynamic_batching")]
+    Padded,
+    /// As many as have that many tokens.
+    #[serde(rename = "dynamic_padding_free")]
+    Tokens,
+}
+
 /// When something happens during training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -135,6 +149,26 @@ pub enum OptimizerName {
     /// Adafactor.
     #[serde(rename = "adafactor")]
     Adafactor,
+}
+
+/// What Muon does with gradients.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Momentum {
+    /// The decay of the momentum.
+    #[serde(rename = "muon_momentum")]
+    pub decay: f64,
+    /// Whether the direction is a step ahead of the momentum.
+    #[serde(rename = "muon_nesterov")]
+    pub nesterov: bool,
+    /// Steps of the iteration that orthogonalises it.
+    #[serde(rename = "muon_ns_steps")]
+    pub iterations: usize,
+}
+
+impl Default for Momentum {
+    fn default() -> Momentum {
+        Momentum { decay: 0.95, nesterov: true, iterations: 5 }
+    }
 }
 
 /// A number of steps, given as such or as a share of all steps.

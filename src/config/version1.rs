@@ -120,15 +120,10 @@ pub(super) fn translate(list: Vec<Entry>) -> Translated {
                     to.fault(entry, "only language models (llm) are trained");
                 }
             }
-            "batching_strategy" => {
-                if entry.value.as_text().is_ok_and(|word| word.starts_with("dynamic")) {
-                    to.fault(entry, "not supported: a batch holds micro_batch_size samples, however long they are; batching_strategy=normal asks for that");
-                }
-            }
             "quant_config" if off => {}
             "quant_config" => to.quantised(&entry),
             "optim_config" if off => {}
-            "optim_config" => to.fault(entry, "not supported: write the optimiser as optim; optim_config=null asks for AdamW"),
+            "optim_config" => to.optimiser(&entry),
             "lr_scheduler_config" if off => {}
             "lr_scheduler_config" => to.fault(entry, "not known: write the schedule as lr_scheduler_type"),
             "custom_chat_template" if off => {}
@@ -228,6 +223,51 @@ impl Translated {
             self.push(entry, "quantization_type", of("quantization_type").unwrap_or_else(|| Value::Text("nf4".into())));
             let double = fields.iter().find(|(field, _)| field == "double_quantization").map(|(_, value)| value.clone());
             self.push(entry, "double_quantization", double.unwrap_or(Value::Bool(true)));
+        }
+    }
+
+    /// `optim_config`: a mapping whose `name` is muon (`plugins/trainer_plugins/optimizers` there), with that program's defaults.
+    fn optimiser(&mut self, entry: &Entry) {
+        let Ok(fields) = entry.value.as_map() else {
+            return self.fault(entry.clone(), "this must be a mapping such as {name: muon, wd: 0.1}");
+        };
+        let of = |name: &str| fields.iter().find(|(field, value)| field == name && !value.is_off()).map(|(_, value)| value.clone());
+        if of("name").map(|name| name.as_text()) != Some(Ok("muon".into())) {
+            return self
+                .fault(entry.clone(), "its name must be muon; AdamW is what optim_config=null asks for, others are written as optim");
+        }
+        let known = ["name", "lr", "wd", "momentum", "nesterov", "ns_steps", "adamw_betas", "adamw_eps"];
+        if let Some((field, _)) = fields.iter().find(|(field, _)| !known.contains(&field.as_str())) {
+            return self.fault(entry.clone(), &format!("{field} is not known in it; there are {}", known.join(", ")));
+        }
+        if of("lr").is_some() {
+            self.notices.push("optim_config: lr is not used, as in LLaMA-Factory: learning_rate is".into());
+        }
+        let betas = match of("adamw_betas") {
+            None => vec!["0.9".into(), "0.95".into()],
+            Some(betas) => match betas.as_list() {
+                Ok(betas) if betas.len() == 2 => betas,
+                _ => return self.fault(entry.clone(), "adamw_betas must be two numbers, as [0.9, 0.95]"),
+            },
+        };
+        self.push(entry, "use_muon", Value::Bool(true));
+        let mut inner = |field: &str, key: &str, value: Value| {
+            let shown = format!("optim_config.{field}");
+            self.entries.push(Entry { key: key.into(), shown, value, origin: entry.origin });
+        };
+        inner("adamw_betas", "adam_beta1", Value::parse(&betas[0]));
+        inner("adamw_betas", "adam_beta2", Value::parse(&betas[1]));
+        let defaults = [
+            ("wd", "weight_decay", "0.1"),
+            ("adamw_eps", "adam_epsilon", "1e-8"),
+            ("momentum", "muon_momentum", "0.95"),
+            ("nesterov", "muon_nesterov", "true"),
+            ("ns_steps", "muon_ns_steps", "5"),
+        ];
+        for (field, key, default) in defaults {
+            // A value that switches something off is one here.
+            let given = fields.iter().find(|(name, value)| name == field && *value != Value::Null).map(|(_, value)| value.clone());
+            inner(field, key, given.unwrap_or_else(|| Value::parse(default)));
         }
     }
 

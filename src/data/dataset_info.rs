@@ -89,7 +89,7 @@ pub(super) async fn from_entry(name: &str, entry: &Json, wanted: &Wanted<'_>, op
         if !matches!(slice.split.as_str(), "" | "train") {
             return Err(fault(&format!("split is \"{}\", but a file is all one split, which is called train", slice.split)));
         }
-        return Ok(Source { dir, files: vec![(file, path)], expected, slice, limit, notices: Vec::new() });
+        return Ok(Source { dir, files: vec![(file, path)], expected, slice, limit, draw: None, notices: Vec::new() });
     }
     // LLaMA-Factory also takes a folder of files.
     let Some(folder) = open_folder(&path, open).await? else { return Err(fault(&format!("there is no file {path}"))) };

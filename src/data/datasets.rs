@@ -4,6 +4,7 @@ use serde_json::Value as Json;
 use sha2::Sha256;
 
 use super::dataset_info::{REGISTRY, from_entry, join, online, read_registry};
+use super::draw::PythonRandom;
 use super::faults::Faults;
 use super::formats::{Expected, Piece, PieceTaker};
 use super::hub_dataset::HubDataset;
@@ -12,7 +13,7 @@ use super::source::{Source, open_folder};
 use super::split_name::Slice;
 use super::unread::Unread;
 use super::version1::{self, Described};
-use crate::config::{OnBadRecord, Stage};
+use crate::config::{OnBadRecord, Recipe, Stage};
 use crate::error::{Error, Result};
 use crate::platform::{Directory, read_small};
 
@@ -30,7 +31,12 @@ pub(super) struct Wanted<'a> {
     pub(super) evaluation: bool,
     /// What the records are learned in, if that is known.
     pub(super) stage: Option<Stage>,
+    /// What records are drawn by, where a description asks for that.
+    pub(super) seed: u64,
 }
+
+/// The seed where no recipe has one: the recipes' default.
+pub(super) const SEED: u64 = 42;
 
 /// Records, and what the user should be told about their files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -48,7 +54,7 @@ pub struct LoadedRecords {
 /// [`Error::Dataset`] for an unknown name (with the nearest known one), an entry that cannot be used or a file that is none;
 /// [`Error::Line`] or [`Error::Records`] for records that cannot be used.
 pub async fn load_datasets(names: &[String], dataset_dir: &str, max_samples: Option<usize>, open: &OpenPath<'_>) -> Result<LoadedRecords> {
-    let wanted = Wanted { names, dataset_dir, max_samples, evaluation: true, stage: None };
+    let wanted = Wanted { names, dataset_dir, max_samples, evaluation: true, stage: None, seed: SEED };
     let (mut loaded, mut faults, mut unread, mut count) = (LoadedRecords::default(), Faults::default(), Unread::default(), 0);
     let mut take = |piece: Piece, _: f64| {
         count += 1;
@@ -69,21 +75,22 @@ pub async fn load_datasets(names: &[String], dataset_dir: &str, max_samples: Opt
 }
 
 /// Gives the records of one dataset, named as in [`load_datasets`], one after the other to `take`, and what is wrong with a record to
-/// `bad`; `evaluation` as which of a folder's splits is meant. Returns what the user should be told.
+/// `bad`; of `recipe` it takes where datasets lie and how many records are read, `evaluation` says which of a folder's splits is meant. Returns
+/// what the user should be told.
 ///
 /// # Errors
 /// As [`load_datasets`]; what `take` and `bad` fail with.
 pub async fn each_record(
     name: &str,
-    dataset_dir: &str,
-    max_samples: Option<usize>,
+    recipe: &Recipe,
     evaluation: bool,
     open: &OpenPath<'_>,
     take: &mut dyn FnMut(Record) -> Result<()>,
     bad: &mut dyn FnMut(Error) -> Result<()>,
 ) -> Result<Vec<String>> {
     let names = [name.to_string()];
-    let wanted = Wanted { names: &names, dataset_dir, max_samples, evaluation, stage: None };
+    let Recipe { dataset_dir, max_samples, seed, .. } = recipe;
+    let wanted = Wanted { names: &names, dataset_dir, max_samples: *max_samples, evaluation, stage: None, seed: *seed };
     let mut unread = Unread::default();
     let mut each = |piece: Piece, _: f64| {
         match piece.read() {
@@ -109,10 +116,10 @@ pub(super) async fn read_datasets(wanted: &Wanted<'_>, open: &OpenPath<'_>, take
     let mut notices = Vec::new();
     for (i, name) in wanted.names.iter().enumerate() {
         let sources = sources(name, &registry, wanted, open).await?;
-        let count = sources.len();
+        let (count, mut random) = (sources.len(), PythonRandom::new(wanted.seed));
         for (j, source) in sources.into_iter().enumerate() {
             let part = |share: f64| (i as f64 + (j as f64 + share) / count as f64) / wanted.names.len() as f64;
-            notices.extend(source.read(wanted.max_samples, &mut |piece, share| take(piece, part(share))).await?);
+            notices.extend(source.read(wanted.max_samples, &mut random, &mut |piece, share| take(piece, part(share))).await?);
         }
     }
     Ok(notices)
@@ -121,9 +128,11 @@ pub(super) async fn read_datasets(wanted: &Wanted<'_>, open: &OpenPath<'_>, take
 /// The datasets that a description of LLaMA-Factory's version 1 names.
 async fn described(path: &str, wanted: &Wanted<'_>, open: &OpenPath<'_>) -> Result<Vec<Source>> {
     let mut sources = Vec::new();
-    for Described { name, entry, directory, notice } in read_description(path, open).await? {
+    for Described { name, entry, directory, draw } in read_description(path, open).await? {
         let mut source = from_entry(&name, &entry, &Wanted { dataset_dir: &directory, ..*wanted }, open).await?;
-        source.notices.extend(notice);
+        // Without a converter, records have version 1's own form, in which nothing needs a name.
+        source.expected.registered &= !entry["formatting"].is_null();
+        source.draw = draw.is_wanted().then_some((name, draw));
         sources.push(source);
     }
     Ok(sources)
@@ -193,7 +202,15 @@ async fn from_path(name: &str, registry: &Json, wanted: &Wanted<'_>, open: &Open
             && dir.size(&file).await?.is_some()
         {
             let files = vec![(file, path)];
-            return Ok(Source { dir, files, expected: Expected::default(), slice: Slice::ALL, limit: usize::MAX, notices: Vec::new() });
+            return Ok(Source {
+                dir,
+                files,
+                expected: Expected::default(),
+                slice: Slice::ALL,
+                limit: usize::MAX,
+                draw: None,
+                notices: Vec::new(),
+            });
         }
         let splits: &[&str] = if wanted.evaluation { &["validation", "test", "train"] } else { &["train"] };
         if let Some(folder) = open_folder(&path, open).await? {

@@ -28,14 +28,14 @@ pub(super) struct Expected {
 }
 
 /// A record that is not read yet: reading is work that several threads can share.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Piece {
     path: Arc<str>,
     line: usize,
     raw: Raw,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Raw {
     /// A line of plain text.
     Text(Vec<u8>),

@@ -136,13 +136,17 @@ impl Layout {
         let has = |name: &str| record.get(name).is_some();
         let answers = if has("chosen") && has("rejected") {
             Answers::ranked()
+        } else if has("chosen_messages") && has("rejected_messages") {
+            // LLaMA-Factory's version 1.
+            Answers::Ranked { chosen: "chosen_messages".into(), rejected: "rejected_messages".into() }
         } else {
             let tag = ["label", "kto_tag"].into_iter().find(|name| record[*name].is_boolean());
             tag.map_or(Answers::One, |tag| Answers::Rated(tag.into()))
         };
-        let ranked = answers == Answers::ranked();
+        let ranked = matches!(answers, Answers::Ranked { .. });
         // Preferences in the form of TRL's "conversational" datasets have the messages before the answers in `prompt`, or none apart.
-        let lists = if ranked { &["messages", "conversations", "conversation", "prompt", "chosen"][..] } else { &MESSAGES[..] };
+        let lists =
+            if ranked { &["messages", "conversations", "conversation", "prompt", "chosen", "chosen_messages"][..] } else { &MESSAGES[..] };
         for column in lists {
             if let Some(list) = record[*column].as_array() {
                 let sharegpt = list.first().is_some_and(|m| m.get("from").is_some());

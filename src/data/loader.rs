@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use super::budget::Budget;
 use crate::config::Recipe;
 use crate::error::{Error, Result};
 use crate::random::Random;
@@ -22,8 +23,12 @@ pub struct Loader {
     max_steps: Option<u64>,
     /// The samples' lengths, where samples of similar length come together.
     lengths: Option<Rc<[usize]>>,
+    /// Where micro-batches are of so many tokens. The samples of all epochs are one stream then, which is cut without regard to its epochs.
+    budget: Option<Budget>,
+    /// How many samples of that stream come before each step, as far as was asked for.
+    before: RefCell<Vec<u64>>,
     /// The order of the epoch that was asked for last: making one costs a pass over all samples.
-    order: RefCell<Option<(u64, Vec<usize>)>>,
+    order: RefCell<Option<(u64, Rc<[usize]>)>>,
 }
 
 impl Loader {
@@ -44,11 +49,13 @@ impl Loader {
             epochs: recipe.num_train_epochs,
             max_steps: recipe.max_steps,
             lengths: None,
+            budget: None,
+            before: RefCell::new(vec![0]),
             order: RefCell::default(),
         })
     }
 
-    /// The same for samples of known lengths, which `group_by_length` asks for.
+    /// The same for samples of known lengths, which `group_by_length` and batches by number of tokens ask for.
     ///
     /// # Errors
     /// As [`Loader::new`].
@@ -57,6 +64,7 @@ impl Loader {
         if recipe.group_by_length && loader.shuffle {
             loader.lengths = Some(lengths.into());
         }
+        loader.budget = Budget::of(recipe, lengths);
         Ok(loader)
     }
 
@@ -82,6 +90,9 @@ impl Loader {
 
     /// How many epochs are done after `steps` steps; whole at the end of each epoch.
     pub fn epoch_after(&self, steps: u64) -> f64 {
+        if let Some(budget) = &self.budget {
+            return self.samples_before(steps, budget) as f64 / self.samples as f64;
+        }
         let per_epoch = self.steps_per_epoch();
         let (whole, rest) = (steps / per_epoch, steps % per_epoch);
         let micro_batches = (rest * self.accumulation as u64).min(self.micro_batches_per_epoch() as u64);
@@ -90,19 +101,59 @@ impl Loader {
 
     /// Whether an epoch ends with step `step` (counted from 0).
     pub fn ends_epoch(&self, step: u64) -> bool {
+        if let Some(budget) = &self.budget {
+            let epoch = |step| self.samples_before(step, budget) / self.samples as u64;
+            return epoch(step) < epoch(step + 1);
+        }
         (step + 1).is_multiple_of(self.steps_per_epoch())
     }
 
     /// The micro-batches of step `step` (counted from 0), each a list of sample indices. Never empty.
     pub fn group(&self, step: u64) -> Vec<Vec<usize>> {
-        let (epoch, within) = (step / self.steps_per_epoch(), (step % self.steps_per_epoch()) as usize);
-        let mut cached = self.order.borrow_mut();
-        if cached.as_ref().is_none_or(|(of, _)| *of != epoch) {
-            *cached = Some((epoch, self.epoch_order(epoch)));
+        if let Some(budget) = &self.budget {
+            return self.group_from(self.samples_before(step, budget), budget);
         }
-        let order = cached.as_ref().map(|(_, order)| order.as_slice()).unwrap_or_default();
+        let (epoch, within) = (step / self.steps_per_epoch(), (step % self.steps_per_epoch()) as usize);
+        let order = self.order_of(epoch);
         let micro_batches = order.chunks(self.batch_size).skip(within * self.accumulation).take(self.accumulation);
         micro_batches.map(<[usize]>::to_vec).collect()
+    }
+
+    /// The most tokens that a micro-batch can have, where that is known without looking at all of them.
+    pub fn token_limit(&self) -> Option<usize> {
+        self.budget.as_ref().map(Budget::most)
+    }
+
+    /// The micro-batches of a step that begins after so many samples of the stream.
+    fn group_from(&self, first: u64, budget: &Budget) -> Vec<Vec<usize>> {
+        let mut at = first;
+        let samples = self.samples as u64;
+        let micro_batch = |_| {
+            let next = (at..).map(|place| self.order_of(place / samples)[(place % samples) as usize]);
+            let taken = budget.take(next);
+            at += taken.len() as u64;
+            taken
+        };
+        (0..self.accumulation).map(micro_batch).collect()
+    }
+
+    /// How many samples of the stream come before a step.
+    fn samples_before(&self, step: u64, budget: &Budget) -> u64 {
+        let mut before = self.before.borrow_mut();
+        while before.len() as u64 <= step {
+            let first = before.last().copied().unwrap_or(0);
+            let taken: usize = self.group_from(first, budget).iter().map(Vec::len).sum();
+            before.push(first + taken as u64);
+        }
+        before[step as usize]
+    }
+
+    fn order_of(&self, epoch: u64) -> Rc<[usize]> {
+        let mut cached = self.order.borrow_mut();
+        match &*cached {
+            Some((of, order)) if *of == epoch => order.clone(),
+            _ => cached.insert((epoch, self.epoch_order(epoch).into())).1.clone(),
+        }
     }
 
     fn epoch_order(&self, epoch: u64) -> Vec<usize> {

@@ -2,12 +2,14 @@
 
 mod answers;
 mod batch;
+mod budget;
 mod bytes;
 mod card;
 mod chat_request;
 mod conversation;
 mod dataset_info;
 mod datasets;
+mod draw;
 mod faults;
 mod fields;
 mod formats;

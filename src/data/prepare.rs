@@ -4,7 +4,7 @@ use std::mem;
 
 use sha2::{Digest, Sha256};
 
-use super::datasets::{OpenPath, Wanted, hash_datasets, read_datasets};
+use super::datasets::{OpenPath, SEED, Wanted, hash_datasets, read_datasets};
 use super::faults::Faults;
 use super::formats::{Piece, ReadRecord};
 use super::interleave::interleave;
@@ -122,7 +122,7 @@ async fn tokenize(
 ) -> Result<(Vec<RecordTokens>, Vec<String>)> {
     let names = if evaluation { &recipe.eval_dataset } else { &recipe.dataset };
     let stage = Some(recipe.stage);
-    let wanted = Wanted { names, dataset_dir: &recipe.dataset_dir, max_samples: recipe.max_samples, evaluation, stage };
+    let wanted = Wanted { names, dataset_dir: &recipe.dataset_dir, max_samples: recipe.max_samples, evaluation, stage, seed: recipe.seed };
     let how = Encoding::training(recipe);
     let mut key = String::new();
     if let Some(cache) = cache {
@@ -183,7 +183,7 @@ pub async fn encode_datasets(
     open: &OpenPath<'_>,
     watch: &mut dyn FnMut(PrepareProgress) -> Result<()>,
 ) -> Result<Encoded> {
-    let wanted = Wanted { names, dataset_dir, max_samples: None, evaluation: true, stage: None };
+    let wanted = Wanted { names, dataset_dir, max_samples: None, evaluation: true, stage: None, seed: SEED };
     let mut pool = Pool::new(tokenizer, *how, watch);
     let mut notices = read_datasets(&wanted, open, &mut |piece, share| pool.take(piece, share).map(|()| true)).await?;
     let name = names.join(", ");

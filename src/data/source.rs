@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 
 use super::card::{CARD, Card, MAX_CARD};
 use super::datasets::{OpenPath, Wanted};
+use super::draw::{Draw, PythonRandom};
 use super::formats::{Expected, Piece, PieceTaker, is_data, read_file};
 use super::split_name::{Slice, files_of_split};
 use crate::error::{Error, Result};
@@ -20,6 +21,8 @@ pub(super) struct Source {
     pub(super) expected: Expected,
     pub(super) slice: Slice,
     pub(super) limit: usize,
+    /// Whether records are drawn, and what the dataset is called then.
+    pub(super) draw: Option<(String, Draw)>,
     pub(super) notices: Vec<String>,
 }
 
@@ -27,6 +30,9 @@ impl Source {
     /// Adds its bytes, and which of its records are read and how, to a hash.
     pub(super) async fn add_to(&self, wanted: &Wanted<'_>, hash: &mut Sha256) -> Result<()> {
         hash.update(format!("{:?} {:?} {} {:?}", self.expected, self.slice, self.limit, wanted.max_samples));
+        if let Some(draw) = &self.draw {
+            hash.update(format!("{draw:?} {}", wanted.seed));
+        }
         for (file, shown) in &self.files {
             hash.update(format!("{shown:?}"));
             let size = self.dir.size(file).await?.unwrap_or(0);
@@ -39,13 +45,30 @@ impl Source {
         Ok(())
     }
 
-    pub(super) async fn read(self, max_samples: Option<usize>, take: &mut PieceTaker<'_>) -> Result<Vec<String>> {
-        let total = if self.slice.needs_total() { self.each(&mut |_, _| Ok(true)).await?.0 } else { 0 };
+    /// Gives its records to `take`; returns what the user should be told. `random` is what records are drawn by.
+    pub(super) async fn read(
+        self,
+        max_samples: Option<usize>,
+        random: &mut PythonRandom,
+        take: &mut PieceTaker<'_>,
+    ) -> Result<Vec<String>> {
+        let counted = self.slice.needs_total() || self.draw.is_some();
+        let total = if counted { self.each(&mut |_, _| Ok(true)).await?.0 } else { 0 };
         let range = self.slice.range(total);
         let limit = self.limit.min(max_samples.unwrap_or(usize::MAX));
         let range = range.start..range.end.min(range.start.saturating_add(limit));
+        let mut drawn = None;
+        let mut notices = self.notices.clone();
+        if let Some((name, draw)) = &self.draw {
+            let records = range.end.min(total).saturating_sub(range.start);
+            let counts = draw.counts(records, limit, random).map_err(|reason| Error::dataset(name, reason))?;
+            let count: u64 = counts.iter().map(|count| u64::from(*count)).sum();
+            notices
+                .push(format!("{name}: {count} records are drawn from {records}, some of them several times, as LLaMA-Factory draws them"));
+            drawn = Some(counts);
+        }
         let mut at = 0;
-        let (_, notices) = self
+        let (_, more) = self
             .each(&mut |piece, share| {
                 let here = at;
                 at += 1;
@@ -55,10 +78,16 @@ impl Source {
                 if here >= range.end {
                     return Ok(false);
                 }
-                Ok(take(piece, share)? && at < range.end)
+                let times = drawn.as_ref().map_or(1, |counts| counts[here - range.start]);
+                for _ in 1..times {
+                    if !take(piece.clone(), share)? {
+                        return Ok(false);
+                    }
+                }
+                Ok((times == 0 || take(piece, share)?) && at < range.end)
             })
             .await?;
-        Ok([self.notices, notices].concat())
+        Ok([notices, more].concat())
     }
 
     /// The records of all files, until there are enough: how many there were, and what the user should be told.
@@ -143,7 +172,7 @@ impl Folder {
         let path = path.trim_end_matches('/');
         let files = files.into_iter().map(|name| (format!("{}{name}", self.prefix), format!("{path}/{name}"))).collect();
         let (expected, slice) = (Expected::default(), Slice::ALL);
-        Ok(Source { dir: self.dir, files, expected, slice, limit: usize::MAX, notices: notices.into_iter().collect() })
+        Ok(Source { dir: self.dir, files, expected, slice, limit: usize::MAX, draw: None, notices: notices.into_iter().collect() })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
+use super::draw::Draw;
 use crate::error::{Error, Result};
 
 /// Whether a dataset's name is the path of such a description.
@@ -17,8 +18,8 @@ pub(super) struct Described {
     pub(super) entry: Json,
     /// The directory that its file lies in.
     pub(super) directory: String,
-    /// What the user should know.
-    pub(super) notice: Option<String>,
+    /// Whether records are drawn.
+    pub(super) draw: Draw,
 }
 
 /// Reads a description; paths in it are relative to the working directory, as in LLaMA-Factory.
@@ -43,27 +44,44 @@ fn describe(path: &str, name: &str, fields: &Json) -> Result<Described> {
         None | Some("hf_hub") => true,
         Some(other) => return Err(fault(&format!("source is '{other}'; expected local (a file or a folder) or hf_hub"))),
     };
-    if fields["converter"] == "pair" {
-        return Err(fault("it holds preferences (converter: pair), for preference training; conversations or texts are trained"));
-    }
-    if !fields["weight"].is_null() && fields["weight"].as_f64() != Some(1.0) {
-        return Err(fault("weight draws records more than once, which is not supported; leave it out"));
-    }
     let (directory, file_name) = file.rsplit_once(['/', '\\']).filter(|_| !on_hub).unwrap_or((".", file));
     let mut entry = if on_hub { json!({ "hf_hub_url": file }) } else { json!({ "file_name": file_name }) };
     if !fields["split"].is_null() {
         entry["split"] = fields["split"].clone();
     }
-    if let Some(converter) = fields["converter"].as_str() {
-        entry["formatting"] = converter.into();
+    match &fields["converter"] {
+        Json::Null => {}
+        Json::String(converter) => {
+            let Some((formatting, columns)) = columns(converter) else {
+                return Err(fault(&format!("converter is '{converter}'; expected alpaca, sharegpt or pair")));
+            };
+            entry["formatting"] = formatting.into();
+            entry["ranking"] = (converter == "pair").into();
+            entry["columns"] = columns;
+        }
+        _ => return Err(fault("converter is no text; expected alpaca, sharegpt or pair")),
     }
-    let size = &fields["size"];
-    if !size.is_null() {
-        entry["num_samples"] = size.as_u64().ok_or_else(|| fault("size is no number of records"))?.into();
+    // As there, 0 is as if it were not there.
+    let given = |name: &str| Some(&fields[name]).filter(|value| !value.is_null() && value.as_f64() != Some(0.0));
+    let size = match given("size") {
+        Some(size) => Some(size.as_u64().and_then(|size| usize::try_from(size).ok()).ok_or_else(|| fault("size is no number of records"))?),
+        None => None,
+    };
+    let weight = match given("weight") {
+        Some(weight) => Some(weight.as_f64().filter(|weight| *weight > 0.0).ok_or_else(|| fault("weight is no number above 0"))?),
+        None => None,
+    };
+    Ok(Described { name: name.into(), entry, directory: directory.into(), draw: Draw { size, weight } })
+}
+
+/// What dataset_info.json would say of a converter (`plugins/data_plugins/converter.py` there): the form, and which fields hold what.
+fn columns(converter: &str) -> Option<(&'static str, Json)> {
+    match converter {
+        "alpaca" => Some(("alpaca", json!({"prompt": "instruction", "query": "input", "response": "output", "system": "system"}))),
+        "sharegpt" => Some(("sharegpt", json!({"messages": "conversations", "tools": "tools"}))),
+        "pair" => Some(("openai", json!({"messages": "chosen", "chosen": "chosen", "rejected": "rejected", "tools": "tools"}))),
+        _ => None,
     }
-    let notice =
-        (!size.is_null()).then(|| format!("{name}: the first {size} records are taken; LLaMA-Factory draws as many, some of them twice"));
-    Ok(Described { name: name.into(), entry, directory: directory.into(), notice })
 }
 
 #[cfg(test)]
@@ -74,11 +92,14 @@ mod tests {
     fn a_description_becomes_entries_of_a_registry() {
         let text = "identity:\n  path: data/identity.json\n  source: local\n  converter: alpaca\nown:\n  path: own.jsonl\n  source: local\n  size: 5\n";
         let described = read("d.yaml", text).expect("fine");
-        assert_eq!(described[0].entry, json!({"file_name": "identity.json", "formatting": "alpaca"}));
-        assert_eq!((described[0].directory.as_str(), described[0].notice.as_deref()), ("data", None));
-        assert_eq!(described[1].entry, json!({"file_name": "own.jsonl", "num_samples": 5}));
-        assert_eq!(described[1].directory, ".");
-        assert!(described[1].notice.as_deref().is_some_and(|notice| notice.contains("first 5 records")));
+        let columns = json!({"prompt": "instruction", "query": "input", "response": "output", "system": "system"});
+        let entry = json!({"file_name": "identity.json", "formatting": "alpaca", "ranking": false, "columns": columns});
+        assert_eq!((&described[0].entry, described[0].directory.as_str(), described[0].draw), (&entry, "data", Draw::default()));
+        assert_eq!(described[1].entry, json!({"file_name": "own.jsonl"}));
+        assert_eq!((described[1].directory.as_str(), described[1].draw), (".", Draw { size: Some(5), weight: None }));
+        let text = "a: {path: d.jsonl, source: local, converter: pair, weight: 0.5, size: 0}\n";
+        let described = read("d.yaml", text).expect("fine");
+        assert_eq!((described[0].entry["ranking"].as_bool(), described[0].draw), (Some(true), Draw { size: None, weight: Some(0.5) }));
         for text in ["a: {path: garden/talks, split: \"train[:5]\"}\n", "a: {path: garden/talks, source: hf_hub, split: \"train[:5]\"}\n"] {
             let described = read("d.yaml", text).expect("fine");
             assert_eq!(described[0].entry, json!({"hf_hub_url": "garden/talks", "split": "train[:5]"}), "{text}");
@@ -89,8 +110,9 @@ mod tests {
     fn what_is_wrong_is_said() {
         for (text, expected) in [
             ("a: {path: org/data, source: own_plugin}\n", "source is 'own_plugin'"),
-            ("a: {path: d.jsonl, source: local, converter: pair}\n", "preferences"),
-            ("a: {path: d.jsonl, source: local, weight: 2.0}\n", "weight"),
+            ("a: {path: d.jsonl, source: local, converter: own}\n", "converter is 'own'; expected alpaca, sharegpt or pair"),
+            ("a: {path: d.jsonl, source: local, weight: -2.0}\n", "weight is no number above 0"),
+            ("a: {path: d.jsonl, source: local, weight: much}\n", "weight is no number above 0"),
             ("a: {path: d.jsonl, source: local, size: some}\n", "size is no number"),
             ("a: {source: local}\n", "no path"),
             ("- a\n", "expected names of datasets"),

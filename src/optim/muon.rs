@@ -1,4 +1,4 @@
-//! Muon (Jordan et al. 2024; Liu et al. 2025, arXiv 2502.16982) as LLaMA-Factory has it: of matrices in the layers the momentum, orthogonalised by five
+//! Muon (Jordan et al. 2024; Liu et al. 2025, arXiv 2502.16982) as LLaMA-Factory has it: of matrices in the layers the momentum, orthogonalised by a few
 //! steps of a Newton-Schulz iteration, in f32; AdamW for embeddings, the output head, norms and biases. Weight decay is of all parameters.
 
 use super::alike::Alike;
@@ -11,15 +11,25 @@ use crate::kernels::{Bind, Dispatch, Resource, Tuning, muon, muon_direction, muo
 pub struct Muon {
     /// For what is no matrix of a layer; its weight decay is that of all.
     pub adamw: AdamW,
+    /// The decay of the momentum.
+    pub momentum: f64,
+    /// Whether the direction is a step ahead of the momentum (Nesterov), rather than the momentum itself.
+    pub nesterov: bool,
+    /// Steps of the iteration.
+    pub steps: usize,
 }
 
-/// The decay of the momentum.
-const MOMENTUM: f32 = 0.95;
-/// The coefficients of the iteration, and its steps.
+impl Muon {
+    /// With LLaMA-Factory's defaults.
+    pub fn new(adamw: AdamW) -> Muon {
+        Muon { adamw, momentum: 0.95, nesterov: true, steps: 5 }
+    }
+}
+
+/// The coefficients of the iteration.
 const A: f32 = 3.4445;
 const B: f32 = -4.7750;
 const C: f32 = 2.0315;
-const STEPS: usize = 5;
 
 /// The momentum, by its name in LLaMA-Factory's implementation.
 pub(super) const BUFFER: &[State] = &[State { name: "momentum_buffer", encoding: StateEncoding::F32 }];
@@ -82,11 +92,15 @@ fn step(arena: &Trained, matrices: &Alike<'_>, hyper: &Muon) -> Vec<Dispatch> {
     let for_all = |[x, y, _]: [u32; 3]| [x, y, count];
     let scratch = Bind { resource: Resource::Partials, offset: 0, size: (count as usize * place.apart * 4) as u64 };
     let mut list = Vec::new();
+    let beta = hyper.momentum as f32;
+    let (of_gradient, of_momentum) = if hyper.nesterov { (1.0, beta) } else { (0.0, 1.0) };
     for (piece, part) in matrices.pieces().iter().map(|piece| &piece.rows).enumerate() {
         let params = muon_direction::Params {
             rows: part.len() as u32,
             stride,
-            beta: MOMENTUM,
+            beta,
+            of_gradient,
+            of_momentum,
             sums: place.sums + part.start as u32,
             direction: place.x[0] + (part.start * cols) as u32,
             apart,
@@ -110,7 +124,7 @@ fn step(arena: &Trained, matrices: &Alike<'_>, hyper: &Muon) -> Vec<Dispatch> {
         muon_product::dispatch(params, constants, muon_product::Bindings { scratch }, groups)
     };
     let [mut x, mut next] = place.x;
-    for _ in 0..STEPS {
+    for _ in 0..hyper.steps {
         list.push(match tall {
             false => product([small, small, cols], [(x, false), (x, true)], 1.0, (0.0, place.square), place.square),
             true => product([small, small, rows], [(x, true), (x, false)], 1.0, (0.0, place.square), place.square),

@@ -6,7 +6,7 @@ use super::finetuning::Finetuning;
 use super::job::RunInput;
 use super::quantised::quantised_type;
 use crate::checkpoint::ModelSource;
-use crate::config::{self, OptimizerName, PrefLoss, Recipe, Stage};
+use crate::config::{self, Momentum, OptimizerName, PrefLoss, Recipe, Stage};
 use crate::data::{Loader, Sample};
 use crate::engine::{Blueprint, EngineOptions, Half, Method, Objective, Preference, PreferenceLoss, parameters, stored_type};
 use crate::error::{Error, Result};
@@ -235,7 +235,8 @@ fn optimizer(recipe: &Recipe) -> Optimizer {
     let (beta1, beta2, weight_decay) = (recipe.adam_beta1, recipe.adam_beta2, recipe.weight_decay);
     let adamw = AdamW { beta1, beta2, epsilon: recipe.adam_epsilon, weight_decay };
     if recipe.use_muon {
-        return Optimizer::Muon(Muon { adamw });
+        let Momentum { decay, nesterov, iterations } = recipe.muon;
+        return Optimizer::Muon(Muon { adamw, momentum: decay, nesterov, steps: iterations });
     }
     match recipe.optim {
         OptimizerName::Adamw => Optimizer::AdamW(adamw),
@@ -255,6 +256,8 @@ pub fn largest_micro_batches(loader: &Loader, recipe: &Recipe, train: &[Sample],
     let tokens = |group: &[usize]| group.iter().map(|i| train[*i].ids.len()).sum::<usize>();
     let largest = if loader.total_steps() <= STEPS_LOOKED_AT {
         (0..loader.total_steps()).flat_map(|s| loader.group(s)).map(|g| tokens(&g)).max()
+    } else if let Some(limit) = loader.token_limit() {
+        Some(limit)
     } else {
         let mut lengths: Vec<usize> = train.iter().map(|s| s.ids.len()).collect();
         lengths.sort_unstable_by(|a, b| b.cmp(a));

@@ -200,7 +200,7 @@ fn what_is_not_supported_is_refused_with_the_reason() {
     assert!(error.starts_with("finetuning_type: oft: not supported"), "{error}");
     assert_eq!(
         fault("use_galore: true\ngalore_rank: 128\ngalore_scale: 2.0\n"),
-        "r.yaml, line 5: use_galore: not supported: the optimiser is AdamW on whole gradients (galore_rank, galore_scale belong to it)"
+        "r.yaml, line 5: use_galore: not supported: gradients are not projected; use_galore=false trains by AdamW on whole gradients (optim=adamw_8bit or adafactor take less memory) (galore_rank, galore_scale belong to it)"
     );
 }
 
@@ -261,9 +261,9 @@ use_adam_mini: true
             "r.yaml: 7 faults, nothing was done:",
             "  - line 3: learning_rate: 'fast' is not a number; write for example 5e-5 or 0.1",
             "  - line 4: lerning: unknown key; did you mean learning_rate?",
-            "  - line 5: use_galore: not supported: the optimiser is AdamW on whole gradients (galore_rank belongs to it)",
+            "  - line 5: use_galore: not supported: gradients are not projected; use_galore=false trains by AdamW on whole gradients (optim=adamw_8bit or adafactor take less memory) (galore_rank belongs to it)",
             "  - line 7: eval_strategy: 'sometimes' is not one of no, steps, epoch",
-            "  - line 9: use_adam_mini: not supported: the optimiser is AdamW with a second moment for each number",
+            "  - line 9: use_adam_mini: not supported: a second moment for whole blocks is not built in; use_adam_mini=false trains by AdamW (optim=adamw_8bit or adafactor take less memory)",
             "  - cutoff_len: 'none_at_all' is not a whole number",
             "  - output_dir: this key is missing; write the directory that the result goes to",
         ],
@@ -292,6 +292,7 @@ fn files_of_other_kinds_and_recipes_of_other_commands_are_named() {
     assert!(error("compute_environment: LOCAL_MACHINE\ndistributed_type: FSDP\n").contains("a configuration of accelerate"));
     assert!(error("{\"zero_optimization\": {\"stage\": 3}}").contains("a configuration of DeepSpeed"));
     assert!(error("identity:\n  path: data/identity.json\n").contains("describes datasets"));
+    assert!(error("\"<think>\": where a thought begins\n").contains("new_special_tokens_config"));
     let chat = error("model_name_or_path: m\ntemplate: qwen3\ninfer_backend: huggingface\ntrust_remote_code: true\n");
     assert!(chat.contains("`rootstock chat r.yaml`"), "{chat}");
     let merge = error("model_name_or_path: m\nadapter_name_or_path: a\nexport_dir: o\n");

@@ -1,6 +1,6 @@
 //! Recipes of LLaMA-Factory's version 1.
 
-use rootstock::config::{FinetuningType, Interval, Recipe, SchedulerType, Strategy};
+use rootstock::config::{Batching, FinetuningType, Interval, Momentum, Recipe, SchedulerType, Strategy};
 
 #[test]
 fn recipes_of_version_1_are_read() {
@@ -54,12 +54,45 @@ max_new_tokens: 128
     let said = Recipe::parse("r.yaml", &format!("{lora}{{name: gptq}}\n"), &[]).expect_err("refused").to_string();
     assert!(said.contains("r.yaml, line 5: quant_config: its name must be bnb or auto"), "{said}");
     for (extra, expected) in [
-        ("optim_config: {name: muon}\n", "r.yaml, line 7: optim_config: not supported: write the optimiser as optim"),
+        ("optim_config: {name: sgd}\n", "r.yaml, line 7: optim_config: its name must be muon; AdamW is what optim_config=null asks for"),
+        ("optim_config: {name: muon, beta: 1}\n", "r.yaml, line 7: optim_config: beta is not known in it; there are name, lr, wd"),
+        ("optim_config: {name: muon, momentum: 2}\n", "r.yaml, line 7: optim_config.momentum: "),
+        ("optim_config: {name: muon, adamw_betas: 0.9}\n", "r.yaml, line 7: optim_config: adamw_betas must be two numbers"),
         ("peft_config: {name: lora, rank: 3}\n", "r.yaml, line 7: peft_config.rank: unknown key; did you mean r?"),
         ("peft_config: {name: lora, r: many}\n", "r.yaml, line 7: peft_config.r: 'many' is not a whole number"),
-        ("batching_strategy: dynamic_batching\n", "r.yaml, line 7: batching_strategy: not supported"),
+        (
+            "batching_strategy: dynamic_batching\n",
+            "r.yaml, line 7: batching_strategy: micro-batches of so many tokens make a number of steps",
+        ),
+        ("batching_strategy: dynamic\n", "r.yaml, line 7: batching_strategy: "),
         ("micro_batch_size: 3\nglobal_batch_size: 4\n", "line 8: global_batch_size: it must be a multiple of micro_batch_size"),
     ] {
         assert!(error(extra).contains(expected), "{extra:?} says {:?}", error(extra));
     }
+}
+
+#[test]
+fn muon_of_version_1_has_its_defaults() {
+    let recipe = |config: &str| {
+        let text = format!("model: m\ntrain_dataset: d\noutput_dir: o\noptim_config: {config}\n");
+        Recipe::parse("r.yaml", &text, &[]).unwrap_or_else(|e| panic!("{e}"))
+    };
+    let r = recipe("{name: muon}");
+    assert!(r.use_muon && r.muon == Momentum::default());
+    assert_eq!((r.weight_decay, r.adam_beta1, r.adam_beta2, r.adam_epsilon), (0.1, 0.9, 0.95, 1e-8));
+    let r = recipe("{name: muon, lr: 1.0, wd: 0, momentum: 0.8, nesterov: false, ns_steps: 3, adamw_betas: [0.8, 0.9], adamw_eps: 1.0e-6}");
+    assert_eq!(r.muon, Momentum { decay: 0.8, nesterov: false, iterations: 3 });
+    assert_eq!((r.weight_decay, r.adam_beta1, r.adam_beta2, r.adam_epsilon), (0.0, 0.8, 0.9, 1e-6));
+    assert!(r.notices.iter().any(|notice| notice.starts_with("optim_config: lr is not used")), "{:?}", r.notices);
+    assert!(!recipe("null").use_muon);
+}
+
+#[test]
+fn batches_of_version_1_may_be_of_so_many_tokens() {
+    let recipe = |strategy: &str| {
+        let text = format!("model: m\ntrain_dataset: d\noutput_dir: o\nmax_steps: 9\nbatching_strategy: {strategy}\n");
+        Recipe::parse("r.yaml", &text, &[]).unwrap_or_else(|e| panic!("{e}")).batching_strategy
+    };
+    assert_eq!((recipe("normal"), recipe("padding_free")), (Batching::Normal, Batching::Normal));
+    assert_eq!((recipe("dynamic_batching"), recipe("dynamic_padding_free")), (Batching::Padded, Batching::Tokens));
 }

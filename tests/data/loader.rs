@@ -53,7 +53,57 @@ fn the_order_depends_on_seed_and_epoch_only() {
 /// What `Random::new(42, 0)` has drawn since the first version.
 const RANDOM_42: [u64; 2] = [8_391_109_476_377_247_215, 13_780_207_857_033_720_892];
 
+/// The micro-batches that LLaMA-Factory's version 1 makes of these lengths in their order (`_get_dynamic_micro_batch_sizes` and
+/// `_get_dynamic_padding_free_micro_batch_sizes`, two micro-batches a step, over and over).
+#[test]
+fn micro_batches_of_so_many_tokens_are_those_of_version_1() {
+    let lengths = [5, 9, 3, 12, 7, 2, 2, 8];
+    let loader = |strategy: &str| {
+        let text =
+            "per_device_train_batch_size: 2\ncutoff_len: 12\ngradient_accumulation_steps: 2\ndisable_shuffling: true\nmax_steps: 4\n";
+        Loader::of_lengths(&lengths, &recipe(&format!("{text}batching_strategy: {strategy}\n"))).expect("samples")
+    };
+    let groups = |loader: &Loader| (0..3).map(|step| loader.group(step)).collect::<Vec<_>>();
+    // Of 24 tokens, with all samples padded to the longest.
+    let padded = loader("dynamic_batching");
+    assert_eq!(groups(&padded), [[vec![0, 1], vec![2, 3]], [vec![4, 5, 6], vec![7, 0]], [vec![1, 2], vec![3, 4]]]);
+    assert!(!padded.ends_epoch(0) && padded.ends_epoch(1) && !padded.ends_epoch(2));
+    assert_eq!((padded.epoch_after(1), padded.epoch_after(2)), (4.0 / 8.0, 9.0 / 8.0));
+    // The same without padding.
+    let tokens = loader("dynamic_padding_free");
+    assert_eq!(
+        groups(&tokens),
+        [[vec![0, 1, 2], vec![3, 4, 5, 6]], [vec![7, 0, 1], vec![2, 3, 4, 5]], [vec![6, 7, 0, 1], vec![2, 3, 4, 5]]]
+    );
+    assert_eq!((tokens.total_steps(), tokens.token_limit()), (4, Some(24)));
+}
+
 proptest! {
+    #[test]
+    fn micro_batches_of_so_many_tokens_go_through_the_samples_in_turn(
+        lengths in prop::collection::vec(0usize..20, 1..30), batch in 1usize..4, cutoff in 2usize..20, padded: bool, seed in 0u64..9,
+    ) {
+        let strategy = if padded { "dynamic_batching" } else { "dynamic_padding_free" };
+        let r = recipe(&format!(
+            "per_device_train_batch_size: {batch}\ncutoff_len: {cutoff}\nmax_steps: 40\nseed: {seed}\nbatching_strategy: {strategy}\ngradient_accumulation_steps: 2\n"
+        ));
+        let loader = Loader::of_lengths(&lengths, &r).expect("samples");
+        let whole: Vec<Vec<Vec<usize>>> = (0..40).map(|step| loader.group(step)).collect();
+        // A resumed run asks for a step that nobody asked for before.
+        prop_assert_eq!(&Loader::of_lengths(&lengths, &r).expect("samples").group(39), &whole[39]);
+        let stream = whole.concat().concat();
+        for epoch in stream.chunks_exact(lengths.len()) {
+            let mut seen = epoch.to_vec();
+            seen.sort_unstable();
+            prop_assert_eq!(seen, (0..lengths.len()).collect::<Vec<_>>());
+        }
+        for micro_batch in whole.concat() {
+            let tokens: usize = micro_batch.iter().map(|sample| lengths[*sample].max(1)).sum();
+            prop_assert!(tokens <= loader.token_limit().expect("a budget") || micro_batch.len() == 1);
+        }
+        prop_assert_eq!(loader.epoch_after(40), stream.len() as f64 / lengths.len() as f64);
+    }
+
     #[test]
     fn every_sample_comes_once_an_epoch(samples in 1usize..60, batch in 1usize..9, accumulation in 1usize..5, seed in 0u64..99) {
         let r = recipe(&format!("per_device_train_batch_size: {batch}\ngradient_accumulation_steps: {accumulation}\nseed: {seed}\n"));

@@ -15,6 +15,7 @@ mod samples;
 mod template;
 mod tokenizer;
 mod tools;
+mod version1;
 
 use rootstock::data::Tokenizer;
 use rootstock::platform::{block_on, open_directory};

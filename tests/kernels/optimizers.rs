@@ -191,9 +191,12 @@ fn adafactor_and_muon() {
     let adamw = AdamW { beta1: BETAS.0, beta2: BETAS.1, epsilon: EPSILON, weight_decay: DECAY };
     // Matrices in pieces: the numbers of columns and of the whole go over all of them.
     let cut = Profile { max_binding: 64 * 33 * 4, ..gpu.profile().clone() };
-    for (name, optimizer) in
-        [("adafactor", Optimizer::Adafactor(Adafactor { weight_decay: DECAY })), ("muon", Optimizer::Muon(Muon { adamw }))]
-    {
+    let plain = Muon { momentum: 0.8, nesterov: false, steps: 3, ..Muon::new(adamw) };
+    for (name, optimizer) in [
+        ("adafactor", Optimizer::Adafactor(Adafactor { weight_decay: DECAY })),
+        ("muon", Optimizer::Muon(Muon::new(adamw))),
+        ("muon_plain", Optimizer::Muon(plain)),
+    ] {
         for profile in [gpu.profile(), &cut] {
             let store = run_shapes(&gpu, profile, &optimizer, &MATRICES, &[92]);
             for (i, (rows, _, _)) in MATRICES.into_iter().enumerate() {
@@ -212,7 +215,7 @@ fn matrices_that_are_alike_do_not_mix() {
     const SEEDS: [u64; 3] = [92, 93, 94];
     let gpu = gpu();
     let adamw = AdamW { beta1: BETAS.0, beta2: BETAS.1, epsilon: EPSILON, weight_decay: DECAY };
-    for optimizer in [Optimizer::Adafactor(Adafactor { weight_decay: DECAY }), Optimizer::Muon(Muon { adamw })] {
+    for optimizer in [Optimizer::Adafactor(Adafactor { weight_decay: DECAY }), Optimizer::Muon(Muon::new(adamw))] {
         let read = |store: &ParamStore, part: Part, i: usize| {
             let rows = MATRICES[i % MATRICES.len()].0;
             block_on(store.download(&gpu, part, ParamId(i as u32), 0..rows)).expect("it can be read")

@@ -27,7 +27,7 @@ fn update(optimizer: &Optimizer, profile: &Profile) -> Program {
 #[test]
 fn matrices_of_one_shape_fill_a_gpu_together() {
     let adafactor = Optimizer::Adafactor(Adafactor { weight_decay: 0.0 });
-    let muon = Optimizer::Muon(Muon { adamw: AdamW::default() });
+    let muon = Optimizer::Muon(Muon::new(AdamW::default()));
     for family in GPUS {
         let profile = Profile { max_binding: 1 << 30, ..Profile::lavapipe().as_if(family, None) };
         for (optimizer, dispatches) in [(&adafactor, 60), (&muon, 492)] {

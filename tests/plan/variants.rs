@@ -61,7 +61,7 @@ fn dispatches(family: Family) -> Vec<Dispatch> {
             Optimizer::default(),
             Optimizer::AdamW8bit(AdamW::default()),
             Optimizer::Adafactor(Adafactor { weight_decay: 0.0 }),
-            Optimizer::Muon(Muon { adamw: AdamW::default() }),
+            Optimizer::Muon(Muon::new(AdamW::default())),
         ] {
             let layout = ParamLayout::with_states(&trained, &profile, |index| {
                 optimizer.states(1 << 20, if trained[index].shape.rows == 1 { Role::Vector } else { Role::Matrix })

@@ -73,7 +73,7 @@ impl Datasets {
                 OnBadRecord::Stop => Err(error),
             };
             let open = |path: &str| open_beside(path);
-            let notices = each_record(name, &recipe.dataset_dir, recipe.max_samples, evaluation, &open, &mut take, &mut bad).await?;
+            let notices = each_record(name, recipe, evaluation, &open, &mut take, &mut bad).await?;
             file.flush().map_err(|e| fault(&path, e))?;
             datasets.notices.extend(notices);
             if skipped > 0 {

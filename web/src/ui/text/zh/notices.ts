@@ -41,6 +41,11 @@ const NOTICES: readonly (readonly [RegExp, string])[] = [
     /^(.+): activations that the backward pass reads are kept in (.+?) until then; weights, gradients, optimiser and all arithmetic are f32, so that no loss is scaled; export_dtype chooses what is written$/,
     "$1：反向传播要读取的激活值在此之前以 $2 保存；权重、梯度、优化器和全部运算都用 f32，因此不需要损失缩放；写出的类型由 export_dtype 决定。",
   ],
+  [/^optim_config: lr is not used, as in LLaMA-Factory: learning_rate is$/, "optim_config：lr 不起作用，与 LLaMA-Factory 相同：采用 learning_rate。"],
+  [
+    /^(.+): (\d+) records are drawn from (\d+), some of them several times, as LLaMA-Factory draws them$/,
+    "$1：从 $3 条记录中抽取 $2 条，有些会被抽中多次，与 LLaMA-Factory 的抽取方式相同。",
+  ],
   [/^warmup_steps and warmup_ratio are both given: warmup_steps is used$/, "同时给出了 warmup_steps 和 warmup_ratio：采用 warmup_steps。"],
   [
     /^optim: (\S+): without effect, as in LLaMA-Factory: use_muon takes Muon for matrices and AdamW for all else$/,
