@@ -11,10 +11,11 @@ use async_trait::async_trait;
 use rootstock::adapter::Adapter;
 use rootstock::checkpoint::{Checkpoint, TensorFile, TorchFile};
 use rootstock::config::Recipe;
-use rootstock::data::{Card, ChatTemplate, Message, Tokenizer, read_records};
+use rootstock::data::{Card, ChatTemplate, Message, Tokenizer, load_datasets, read_records};
 use rootstock::model::{ModelConfig, params};
 use rootstock::platform::{Directory, Entry, MemoryDirectory, block_on};
 use rootstock::validate::{Options, Verdict, fix, validate};
+use rootstock::workflow::token_descriptions;
 use rootstock::{Error, Result};
 
 use super::counting::peak_of;
@@ -32,7 +33,7 @@ const RENDERED: usize = 512 << 20;
 pub type Reader = fn(&[u8]);
 
 /// Every reader by its name, which is also its target's and its corpus's.
-pub const READERS: [(&str, Reader); 14] = [
+pub const READERS: [(&str, Reader); 17] = [
     ("header", header),
     ("index", index),
     ("config", config),
@@ -43,6 +44,9 @@ pub const READERS: [(&str, Reader); 14] = [
     ("adapter", adapter),
     ("gguf", gguf),
     ("records", records),
+    ("columns", columns),
+    ("packed", packed),
+    ("described", described),
     ("card", card),
     ("recipe", recipe),
     ("zero", zero),
@@ -332,6 +336,57 @@ pub fn records(data: &[u8]) {
         }
     });
     assert!(peak <= PER_BYTE * data.len() + AT_LEAST, "{peak} bytes of memory for {} bytes of records", data.len());
+}
+
+/// Reads a dataset of a directory's files, with the memory that may take; at most a thousand records, since a file of a few bytes may hold
+/// millions that are alike. What is asked for lies in `data`.
+fn read_dataset(files: &[(&str, &[u8])], dataset: &str, at_least: usize) {
+    let bytes: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
+    let dir = files.iter().fold(MemoryDirectory::new("here"), |dir, (name, bytes)| dir.with(name, bytes.to_vec()));
+    let (_, peak) = peak_of(|| {
+        let open = |path: &str| -> Result<(Box<dyn Directory>, String)> { Ok((Box::new(dir.clone()), path.to_string())) };
+        match block_on(load_datasets(&[dataset.into()], "data", Some(1000), &open)) {
+            Ok(loaded) => assert!(loaded.records.iter().all(|record| record.line >= 1)),
+            Err(error) => assert!(!error.to_string().is_empty()),
+        }
+    });
+    assert!(peak <= PER_BYTE * bytes + at_least, "{peak} bytes of memory for {bytes} bytes of data");
+}
+
+/// A Parquet or an Arrow file, by its first byte.
+pub fn columns(data: &[u8]) {
+    let Some((which, data)) = data.split_first() else { return };
+    let name = ["data/d.parquet", "data/d.arrow"][usize::from(which % 2)];
+    // A page of a column may be unpacked to a thousand times its size.
+    const UNPACKED: usize = 256 << 20;
+    read_dataset(&[(name, data)], name, UNPACKED);
+}
+
+/// A packed dataset file, by its first byte.
+pub fn packed(data: &[u8]) {
+    let Some((which, data)) = data.split_first() else { return };
+    let name = ["data/d.jsonl.gz", "data/d.jsonl.zst", "data/d.csv.gz", "data/d.txt.zst"][usize::from(which % 4)];
+    // The longest record, whose place doubles as it grows, and what a piece of the file may be unpacked to.
+    const RECORD: usize = 512 << 20;
+    read_dataset(&[(name, data)], name, RECORD);
+}
+
+/// What says how data or new tokens are meant, by the first byte: dataset_info.json, a description of version 1, descriptions of tokens.
+pub fn described(data: &[u8]) {
+    let Some((which, data)) = data.split_first() else { return };
+    let records = b"{\"instruction\": \"Q\", \"output\": \"A\", \"system\": \"S\"}\n".as_slice();
+    match which % 3 {
+        0 => read_dataset(&[("data/dataset_info.json", data), ("data/d.jsonl", records)], "d", AT_LEAST),
+        // Which records are drawn is counted, for the fifty million that there may be.
+        1 => read_dataset(&[("d.yaml", data), ("d.jsonl", records)], "d.yaml", 512 << 20),
+        _ => {
+            let (_, peak) = peak_of(|| match token_descriptions("tokens.yaml", data) {
+                Ok(entries) => assert!(!entries.is_empty()),
+                Err(error) => assert!(!error.to_string().is_empty()),
+            });
+            assert!(peak <= PER_BYTE * data.len() + AT_LEAST, "{peak} bytes of memory for {} bytes of descriptions", data.len());
+        }
+    }
 }
 
 /// The card of a data set, and which of some files it means.

@@ -30,23 +30,30 @@ pub(super) async fn read(described: &DescribedTokens) -> Result<Vec<(String, Str
                     format!("there is no file {path}; expected a YAML file with lines such as <think>: where a thought begins"),
                 ));
             }
-            let bytes = read_small(&*dir, &name).await?;
-            let text = String::from_utf8(bytes).map_err(|_| Error::file(path, "this is not UTF-8 text"))?;
-            let value: Value = serde_saphyr::from_str(&text).map_err(|error| {
-                let line = error.location().map_or(1, |location| location.line() as usize);
-                Error::line(path, line, format!("this is no YAML: {}", error.without_snippet()))
-            })?;
-            let expected = || Error::line(path, 1, "expected a mapping of tokens to descriptions: <think>: where a thought begins");
-            let entries = value.as_object().ok_or_else(expected)?.iter();
-            entries
-                .map(|(token, description)| Ok((token.clone(), description.as_str().ok_or_else(expected)?.to_string())))
-                .collect::<Result<_>>()?
+            return parse(path, &read_small(&*dir, &name).await?);
         }
     };
-    if entries.is_empty() {
-        return Err(Error::recipe(KEY, "it describes no token"));
-    }
-    Ok(entries)
+    not_empty(entries)
+}
+
+/// The tokens and descriptions of a file, which messages call `path`.
+///
+/// # Errors
+/// As [`read`].
+pub fn parse(path: &str, bytes: &[u8]) -> Result<Vec<(String, String)>> {
+    let text = std::str::from_utf8(bytes).map_err(|_| Error::file(path, "this is not UTF-8 text"))?;
+    let value: Value = serde_saphyr::from_str(text).map_err(|error| {
+        let line = error.location().map_or(1, |location| location.line() as usize);
+        Error::line(path, line, format!("this is no YAML: {}", error.without_snippet()))
+    })?;
+    let expected = || Error::line(path, 1, "expected a mapping of tokens to descriptions: <think>: where a thought begins");
+    let entries = value.as_object().ok_or_else(expected)?.iter();
+    let entry = |(token, description): (&String, &Value)| Ok((token.clone(), description.as_str().ok_or_else(expected)?.to_string()));
+    not_empty(entries.map(entry).collect::<Result<_>>()?)
+}
+
+fn not_empty(entries: Vec<(String, String)>) -> Result<Vec<(String, String)>> {
+    if entries.is_empty() { Err(Error::recipe(KEY, "it describes no token")) } else { Ok(entries) }
 }
 
 /// The rows that described tokens begin with, by their index in the grown embedding. `rows` are those that the embedding had, `new_rows` what it

@@ -13,8 +13,11 @@ mod respond;
 mod run;
 
 pub use beginning::beginning;
+#[doc(hidden)]
+pub use descriptions::parse as token_descriptions;
 pub use merge::{write_merged, write_merged_as};
 pub use model::Model;
 pub use places::{Paths, Places, model_directory};
 pub use respond::{Fitted, Responder};
+pub(crate) use run::OWN_BASE;
 pub use run::Run;

@@ -105,7 +105,7 @@ impl Run {
 }
 
 /// Where an adapter's base goes in `output_dir`, when tokens were added to it.
-const OWN_BASE: &str = "base";
+pub(crate) const OWN_BASE: &str = "base";
 
 /// Whether the run's adapter belongs to a model that is stored nowhere yet.
 fn has_own_base(recipe: &Recipe) -> bool {

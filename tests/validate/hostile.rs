@@ -200,6 +200,38 @@ fn the_fuzz_corpus_is_read_within_its_bounds() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// The same with the readers of data, whose files come in more forms: each of the corpus with one to three random changes.
+#[test]
+fn changed_data_is_read_or_told() {
+    const CHANGED: u64 = 40;
+    let mut wrong = Vec::new();
+    for (name, read) in READERS.into_iter().filter(|(name, _)| matches!(*name, "columns" | "packed" | "described" | "recipe")) {
+        let corpus = std::fs::read_dir(format!("fuzz/corpus/{name}")).expect("every reader has a corpus");
+        let mut files: Vec<_> = corpus.map(|entry| entry.expect("it can be listed").path()).collect();
+        files.sort();
+        for (at, path) in files.iter().enumerate().filter(|(_, path)| std::fs::metadata(path).is_ok_and(|about| about.len() < 20_000)) {
+            let whole = std::fs::read(path).expect("it is part of the repository");
+            for number in 0..CHANGED {
+                let mut random = Random::new(number, at as u64);
+                let mut bytes = whole.clone();
+                for _ in 0..=below(&mut random, 3) {
+                    let place = place_in(&mut random, bytes.len());
+                    match below(&mut random, 4) {
+                        0 => bytes[place] ^= 1 << below(&mut random, 8),
+                        1 => bytes[place] = below(&mut random, 256) as u8,
+                        2 => bytes.truncate(place.max(1)),
+                        _ => bytes.insert(place, below(&mut random, 256) as u8),
+                    }
+                }
+                if catch_unwind(|| read(&bytes)).is_err() {
+                    wrong.push(format!("{} {number}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
 /// The fixture with files replaced or added, judged without a run of the model; and the memory that it took.
 fn judged(changes: &[(&str, Vec<u8>)]) -> (rootstock::validate::Report, usize) {
     let all = load("healthy/llama-v5").into_iter().fold(MemoryDirectory::new("model"), |dir, (name, bytes)| dir.with(&name, bytes));

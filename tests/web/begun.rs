@@ -95,6 +95,35 @@ fn an_adapter_with_new_tokens_goes_on_and_is_merged() {
     assert!(adapted.len() == after.len() && worst < 0.05, "merged it says the same: {worst}");
 }
 
+/// An adapter that has new tokens is gone on from on the base that has them, also after the tab was closed; that base keeps the run.
+#[test]
+fn an_adapter_with_new_tokens_is_trained_further_on_its_base() {
+    let page = Page::new();
+    page.open();
+    let settings = with_tokens("lora", &[("lora_rank", 4.0), ("learning_rate", 1e-2)]);
+    prepare(&page, &settings);
+    let (first, _) = train(&page, &settings, None);
+    let grown = BaseSource::Grown { id: first.run.id.clone() };
+    assert_eq!(first.run.source, grown, "what it belongs to has the tokens");
+
+    let page = Page::over(page.store.clone());
+    let Reply::Base(base) = page.call(Request::Open { source: grown.clone() }) else { panic!("no base") };
+    assert_eq!(base.report.verdict, rootstock::validate::Verdict::Ready, "{:?}", base.report);
+    assert!(base.name.starts_with("village model with the tokens of "), "{}", base.name);
+    let mut further = recipe(&[("learning_rate", 1e-2), ("lora_rank", 4.0)]);
+    further.insert("finetuning_type".into(), SettingValue::Text("lora".into()));
+    further.insert("adapter_name_or_path".into(), SettingValue::Text(first.run.id.clone()));
+    let preview = prepare(&page, &further);
+    let learned: Vec<&str> = preview.shown[0].tokens.iter().filter(|token| token.trained).map(|token| token.text.as_str()).collect();
+    assert!(learned.contains(&"<leaf>") && learned.contains(&"<|twig|>"), "each is one token: {learned:?}");
+    let (second, steps) = train(&page, &further, None);
+    assert!(second.finished && second.run.source == grown, "{second:?}");
+    let (then, now) = (first.train_loss.expect("a loss"), f64::from_bits(steps[0].1));
+    assert!(now < then, "it begins where the first ended: {then}, {now}");
+    assert!(page.fault(Request::Remove { id: first.run.id }).contains("was trained on it"));
+    assert!(!token_losses(&page, Which::Tuned).is_empty());
+}
+
 #[test]
 fn weights_begin_at_random_where_the_settings_say_so() {
     let page = Page::new();

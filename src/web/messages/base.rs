@@ -55,6 +55,11 @@ pub enum BaseSource {
         /// Its id.
         id: String,
     },
+    /// The model that an adapter kept in this browser belongs to, where its run gave the model new tokens.
+    Grown {
+        /// The adapter's id.
+        id: String,
+    },
 }
 
 /// An opened base.

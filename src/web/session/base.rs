@@ -5,12 +5,13 @@ use std::rc::Rc;
 use serde_json::Value as Json;
 
 use super::super::messages::{Base, BaseSource, Event, FileSize, Progress, SettingValue, Unit};
+use super::begun::began_with;
 use super::kept::folder_name;
-use super::{Call, Session};
+use super::{Boxed, Call, Session};
 use crate::error::{Error, Result};
-use crate::platform::{Directory, MemoryDirectory, read_small};
+use crate::platform::{Directory, MemoryDirectory, as_directory, read_small};
 use crate::validate::{Options, Report, validate};
-use crate::workflow::{Model, model_directory};
+use crate::workflow::{Model, OWN_BASE, model_directory};
 
 /// Folder of the model embedded in the page.
 const EMBEDDED: &str = "embedded-model";
@@ -46,7 +47,7 @@ impl OpenBase {
     /// The name used in recipes and adapters: a hub id as it is; for a stored model, the name of its folder when downloaded.
     pub(super) fn reference(&self) -> String {
         match self.source {
-            BaseSource::Embedded | BaseSource::Run { .. } => folder_name(&self.name),
+            BaseSource::Embedded | BaseSource::Run { .. } | BaseSource::Grown { .. } => folder_name(&self.name),
             BaseSource::Files { .. } | BaseSource::Url { .. } => self.name.clone(),
         }
     }
@@ -61,6 +62,10 @@ impl Session {
             BaseSource::Files { name } => name.clone(),
             BaseSource::Url { url } => url.clone(),
             BaseSource::Run { id } => self.kept_name(id).await?,
+            BaseSource::Grown { id } => {
+                let about = self.about(id).await?;
+                format!("{} with the tokens of {}", about.base_name, about.name)
+            }
         };
         let (base, shown) = call.unless_cancelled("opening the base", judge(name, source, directory, call)).await?;
         let shown = Base { village: self.is_village(&base).await, ..shown };
@@ -90,7 +95,20 @@ impl Session {
             },
             BaseSource::Url { url } => model_directory(crate::platform::open_address(url).await?).await,
             BaseSource::Run { id } => self.kept_model(id).await,
+            BaseSource::Grown { id } => self.grown_base(id, call).await,
         }
+    }
+
+    /// The model that a stored adapter belongs to, whose run gave it new tokens: as the finished run wrote it, or made anew.
+    fn grown_base<'a>(&'a self, id: &'a str, call: &'a Call) -> Boxed<'a, Rc<dyn Directory>> {
+        Box::pin(async move {
+            let about = self.about(id).await?;
+            let written = self.kept_out(id).await?.subdirectory(OWN_BASE);
+            if about.finished && written.size("config.json").await?.is_some() {
+                return Ok(Rc::from(as_directory(written)));
+            }
+            began_with(self.base_directory(&about.base, call).await?, &about.recipe).await
+        })
     }
 
     /// The embedded model, read into memory (it is small).

@@ -6,6 +6,7 @@ use super::super::messages::Settings;
 use super::base::OpenBase;
 use super::{Boxed, Session, settings};
 use crate::config::Recipe;
+use crate::error::Result;
 use crate::platform::Directory;
 use crate::workflow::{Model, beginning};
 
@@ -48,12 +49,19 @@ const KEYS: [&str; 8] = [
     "seed",
 ];
 
+/// Whether a run with these settings gave its model new tokens.
+pub(super) fn grows(settings: &Settings) -> bool {
+    resolved(settings).is_ok_and(|recipe| recipe.vocabulary.grows())
+}
+
+/// What settings say about the model that a run begins with.
+fn resolved(settings: &Settings) -> Result<Recipe> {
+    let of_model = settings.iter().filter(|(name, _)| KEYS.contains(&name.as_str()));
+    let settings: Settings = of_model.map(|(name, value)| (name.clone(), value.clone())).collect();
+    settings::resolve(&settings, &settings::nowhere())
+}
+
 /// What a run with these settings began with, by its base's directory. Every number of it is a function of the seed, so it need not be kept.
 pub(super) fn began_with<'a>(directory: Rc<dyn Directory>, settings: &'a Settings) -> Boxed<'a, Rc<dyn Directory>> {
-    Box::pin(async move {
-        let of_model = settings.iter().filter(|(name, _)| KEYS.contains(&name.as_str()));
-        let settings: Settings = of_model.map(|(name, value)| (name.clone(), value.clone())).collect();
-        let recipe = settings::resolve(&settings, &settings::nowhere())?;
-        Ok(beginning(directory, &recipe).await?.0)
-    })
+    Box::pin(async move { Ok(beginning(directory, &resolved(settings)?).await?.0) })
 }

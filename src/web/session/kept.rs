@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::messages::{BaseSource, DataSource, EvalLine, Run, RunLog, RunMethod, SampleLine, Samples, Settings, StoredFile, Unit};
 use super::given::GivenData;
-use super::{Boxed, Call, Session};
+use super::{Boxed, Call, Session, begun};
 use crate::error::{Error, Result};
 use crate::platform::{Directory, Entry, OutputDirectory, as_directory, write_json};
 use crate::train::{LogEntry, newest_checkpoint};
@@ -58,6 +58,12 @@ impl About {
     /// Whether it is a training run, which can be resumed after an interruption; copies and merged models cannot.
     fn is_trained(&self) -> bool {
         matches!(self.method, RunMethod::Full | RunMethod::Lora | RunMethod::Freeze)
+    }
+
+    /// Where the model is that this item, if it is an adapter, belongs to; `id` is the item's. (It was made from `base`.)
+    fn base_of_adapter(&self, id: &str) -> BaseSource {
+        let grown = self.method == RunMethod::Lora && begun::grows(&self.recipe);
+        if grown { BaseSource::Grown { id: id.into() } } else { self.base.clone() }
     }
 }
 
@@ -338,7 +344,7 @@ impl Session {
         Ok(Run {
             id: id.into(),
             name: about.name.clone(),
-            source: about.base.clone(),
+            source: about.base_of_adapter(id),
             folder: folder_name(&about.name),
             method: about.method,
             base: about.base_name.clone(),
@@ -379,7 +385,7 @@ impl Session {
         let claim = self.claim(id).await?;
         let users = self.runs().await?.into_iter().filter(|run| run.id != id && run.method == RunMethod::Lora);
         for user in users {
-            if self.about(&user.id).await?.base == (BaseSource::Run { id: id.into() }) {
+            if is_of(&self.about(&user.id).await?.base, id) {
                 return Err(Error::file(
                     id,
                     format!("the adapter \"{}\" was trained on it and cannot be used without it; delete that one first", user.name),
@@ -395,7 +401,7 @@ impl Session {
         if self.tuned.borrow().as_deref() == Some(id) {
             self.tuned.borrow_mut().take();
         }
-        if self.base.borrow().as_ref().is_some_and(|base| base.source == BaseSource::Run { id: id.into() }) {
+        if self.base.borrow().as_ref().is_some_and(|base| is_of(&base.source, id)) {
             self.base.borrow_mut().take();
             self.forget_data();
         }
@@ -421,6 +427,11 @@ impl Session {
         };
         Ok(entries.map(file).collect())
     }
+}
+
+/// Whether a base is a stored item, or lies within it.
+fn is_of(base: &BaseSource, item: &str) -> bool {
+    matches!(base, BaseSource::Run { id } | BaseSource::Grown { id } if id == item)
 }
 
 /// Copies a file in pieces.

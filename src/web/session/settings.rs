@@ -5,8 +5,8 @@ use std::fmt::Write;
 use super::super::messages::{ReadRecipe, RecipeKey, SettingValue, Settings};
 use crate::config::keys::{Support, USING_GROUP, keys};
 use crate::config::value::Value;
-use crate::config::{Recipe, read_keys};
-use crate::error::Result;
+use crate::config::{Recipe, Stage, read_keys};
+use crate::error::{Error, Result};
 
 /// The file name that messages use for a recipe of the page.
 const NAME: &str = "recipe.yaml";
@@ -45,9 +45,12 @@ pub(super) fn recipe_keys() -> Vec<RecipeKey> {
 /// Reads a LLaMA-Factory recipe for the page.
 ///
 /// # Errors
-/// As [`read_keys`].
+/// As [`read_keys`]; for a reward model.
 pub(super) fn read(yaml: &str) -> Result<ReadRecipe> {
     let (given, mut notes) = read_keys(NAME, yaml)?;
+    if given.iter().any(|(name, value)| name == "stage" && value.as_text().as_deref() == Ok("rm")) {
+        return Err(reward_model());
+    }
     let (places, others): (Vec<_>, Vec<_>) = given.into_iter().partition(|(name, _)| PLACES.contains(&name.as_str()));
     if !places.is_empty() {
         let names: Vec<String> = places.into_iter().map(|(name, _)| name).collect();
@@ -117,15 +120,25 @@ fn scalar(value: &SettingValue) -> String {
     }
 }
 
+/// The page's steps are about answers: those of the model while it learns, and the conversation with the result. A reward model has none.
+fn reward_model() -> Error {
+    Error::recipe(
+        "stage",
+        "rm trains a reward model, which gives an answer a number and writes none, so this page has nothing to show of it: train it by \
+         `rootstock train RECIPE` and let it judge by `rootstock eval RECIPE`; here stage: dpo learns from the same pairs",
+    )
+}
+
 /// Builds the library's recipe from the page's settings and the paths set by the worker.
 ///
 /// # Errors
-/// As [`Recipe::parse`], with the key's name.
+/// As [`Recipe::parse`], with the key's name; for a reward model.
 pub(super) fn resolve(settings: &Settings, places: &[(&str, String)]) -> Result<Recipe> {
     let given = settings.iter().filter(|(name, _)| *name == ADAPTER || !PLACES.contains(&name.as_str()));
     let mut overrides: Vec<String> = given.map(|(name, value)| format!("{name}={}", plain(value))).collect();
     overrides.extend(places.iter().map(|(name, value)| format!("{name}={value}")));
-    Recipe::parse(NAME, "", &overrides)
+    let recipe = Recipe::parse(NAME, "", &overrides)?;
+    if recipe.stage == Stage::Rm { Err(reward_model()) } else { Ok(recipe) }
 }
 
 /// Places for settings that are looked at without a model, data and output.
@@ -165,5 +178,9 @@ mod tests {
         let settings = Settings::from([("lora_rank".to_string(), SettingValue::Text("many".into()))]);
         let fault = resolve(&settings, &[]).map_err(|e| e.to_string()).err().unwrap_or_default();
         assert!(fault.contains("lora_rank"), "{fault}");
+        let fault = read("stage: rm\n").map_err(|e| e.to_string()).err().unwrap_or_default();
+        assert!(fault.contains("`rootstock train RECIPE`"), "{fault}");
+        let settings = Settings::from([("stage".to_string(), SettingValue::Text("rm".into()))]);
+        assert_eq!(resolve(&settings, &nowhere()).map_err(|e| e.to_string()).err(), Some(fault));
     }
 }

@@ -29,7 +29,9 @@ async function begin(id: string): Promise<void> {
 async function beginWith(run: Run): Promise<void> {
   if (run.source.kind === "files") throw new Error(text.use.chooseBaseFirst(run.base));
   await open(run.source);
-  set({ finetuning_type: "lora", learning_rate: null, adapter_name_or_path: run.id });
+  // The adapter's base has the tokens that its run gave it.
+  const grown = { add_tokens: null, add_special_tokens: null, new_special_tokens_config: null, resize_vocab: null };
+  set({ finetuning_type: "lora", learning_rate: null, adapter_name_or_path: run.id, ...grown });
 }
 
 /** Has the next run go on from the model that gave the answers, with the chosen pairs as its data. */

@@ -1,0 +1,3 @@
+#![no_main]
+
+rootstock_fuzz::target!(packed);
