@@ -47,6 +47,29 @@ fn what_is_handed_over_trains_to_the_same_result() {
     assert_eq!(moved.json("cluster/output/all_results.json")["eval_loss"], ws.json("here/all_results.json")["eval_loss"]);
 }
 
+/// A file of descriptions goes along; tokens that stand in the recipe become one, which is the only form that LLaMA-Factory reads.
+#[test]
+fn new_tokens_go_along() {
+    let ws = Workspace::new();
+    fs::create_dir_all(ws.path("far")).expect("it is new");
+    ws.write("far/tokens.yml", "<leaf>: what falls in autumn\n");
+    for (given, file, text) in [
+        ("far/tokens.yml", "new-tokens.yml", "<leaf>: what falls in autumn\n"),
+        ("{<leaf>: 'what \"falls\"'}", "new-tokens.yaml", "\"<leaf>\": \"what \\\"falls\\\"\"\n"),
+    ] {
+        ws.recipe(&format!("new_special_tokens_config: {given}\ninit_special_tokens: desc_init"));
+        ws.run(&["handover", "recipe.yaml", "--out", "cluster"]).good();
+        assert_eq!(String::from_utf8(ws.read(&format!("cluster/{file}"))).expect("text"), text);
+        let recipe = String::from_utf8(ws.read("cluster/recipe.yaml")).expect("text");
+        assert!(recipe.contains(&format!("\nnew_special_tokens_config: {file}\n")), "{recipe}");
+        // The same run from there: the rows begin with what the description says.
+        let inside = Command::new(env!("CARGO_BIN_EXE_rootstock")).args(["train", "recipe.yaml"]).current_dir(ws.path("cluster")).output();
+        let said = String::from_utf8_lossy(&inside.expect("the program starts").stderr).into_owned();
+        assert!(said.contains("1 of them new"), "{said}");
+        fs::remove_dir_all(ws.path("cluster")).expect("it is there");
+    }
+}
+
 #[test]
 fn what_cannot_be_handed_over_is_said_and_nothing_is_left() {
     let ws = Workspace::new();

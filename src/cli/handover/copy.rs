@@ -1,7 +1,8 @@
 //! Copying what a model or an adapter is made of.
 
 use rootstock::Result;
-use rootstock::platform::{Directory, OutputDirectory};
+use rootstock::config::DescribedTokens;
+use rootstock::platform::{Directory, OutputDirectory, open_beside, read_small, write_file};
 
 /// Bytes at a time.
 const PIECE: u64 = 8 << 20;
@@ -23,6 +24,30 @@ pub(super) async fn model(from: &dyn Directory, to: &dyn OutputDirectory) -> Res
         file.finish().await?;
     }
     Ok(())
+}
+
+/// Copies the file of tokens that a recipe names in `new_special_tokens_config`, or writes those that stand there: LLaMA-Factory knows only files.
+/// Returns the name that it has in the directory.
+///
+/// # Errors
+/// As [`model`]; what is wrong with the path.
+pub(super) async fn tokens(described: &DescribedTokens, to: &dyn OutputDirectory) -> Result<String> {
+    let (kind, bytes) = match described {
+        DescribedTokens::File(path) => {
+            let (from, name) = open_beside(path)?;
+            let kind = name.rsplit_once('.').map_or("yaml", |(_, kind)| kind).to_string();
+            (kind, read_small(&*from, &name).await?)
+        }
+        DescribedTokens::Inline(entries) => {
+            // A text in JSON is one in YAML.
+            let quoted = |text: &String| serde_json::Value::from(text.as_str()).to_string();
+            let lines: String = entries.iter().map(|(token, text)| format!("{}: {}\n", quoted(token), quoted(text))).collect();
+            ("yaml".into(), lines.into_bytes())
+        }
+    };
+    let name = format!("new-tokens.{kind}");
+    write_file(to, &name, &bytes).await?;
+    Ok(name)
 }
 
 /// Whether a file is a part of a model rather than of the run that made it.

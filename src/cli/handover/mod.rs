@@ -15,7 +15,7 @@ use rootstock::workflow::{Model, Paths, Places};
 
 use self::dataset::Datasets;
 use self::guide::Guide;
-use self::recipe::HandedOver;
+use self::recipe::{Copied, HandedOver};
 use super::Global;
 use super::console::{self, count};
 use super::hub;
@@ -72,7 +72,11 @@ pub(super) async fn run(args: &HandoverArgs, global: &Global) -> Result<()> {
             copy::model(&*Paths.directory(path).await?, &*out.subdirectory(&name)).await?;
             adapters.push(name);
         }
-        let handed = HandedOver::of(&recipe, &written, &datasets, &adapters);
+        let tokens = match &recipe.vocabulary.described {
+            Some(described) => Some(copy::tokens(described, &*out).await?),
+            None => None,
+        };
+        let handed = HandedOver::of(&recipe, &written, &Copied { datasets: &datasets, adapters: &adapters, tokens: tokens.as_deref() });
         write_file(&*out, "recipe.yaml", handed.yaml.as_bytes()).await?;
         let guide = Guide { recipe: &recipe, handed: &handed, datasets: &datasets };
         for (name, text) in guide.files() {

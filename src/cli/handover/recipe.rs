@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use rootstock::config::value::Value;
-use rootstock::config::{FinetuningType, Recipe, Stage, Strategy, to_yaml};
+use rootstock::config::{FinetuningType, Recipe, Stage, Strategy, keys, to_yaml};
 
 use super::dataset::Datasets;
 
@@ -47,8 +47,17 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("max_shard_size", "`llamafactory-cli export` asks for it (export_size)"),
 ];
 
-/// Keys that only this program reads and that change the result.
-const CHANGES: &[&str] = &["rank_pattern", "alpha_pattern"];
+/// Keys that only this program reads and that change the result, and what becomes of it there.
+const CHANGES: &[(&str, &str)] = &[
+    ("rank_pattern", ONE_RANK),
+    ("alpha_pattern", ONE_RANK),
+    ("batching_strategy", "a micro-batch has per_device_train_batch_size samples, however long they are"),
+    ("muon_momentum", LIKE_THERE),
+    ("muon_nesterov", LIKE_THERE),
+    ("muon_ns_steps", LIKE_THERE),
+];
+const ONE_RANK: &str = "the adapter gets one rank and one alpha for all modules";
+const LIKE_THERE: &str = "Muon runs with its defaults (momentum 0.95, Nesterov, five steps of the iteration)";
 
 /// The recipe, and what to know about it.
 #[derive(Debug, Default, PartialEq)]
@@ -62,8 +71,17 @@ pub(super) struct HandedOver {
     pub(super) remarks: Vec<String>,
 }
 
+/// What was copied into the directory, by its place there.
+pub(super) struct Copied<'a> {
+    pub(super) datasets: &'a Datasets,
+    pub(super) adapters: &'a [String],
+    /// The file of `new_special_tokens_config`, if that is given.
+    pub(super) tokens: Option<&'a str>,
+}
+
 impl HandedOver {
-    pub(super) fn of(recipe: &Recipe, written: &[(String, Value)], datasets: &Datasets, adapters: &[String]) -> HandedOver {
+    pub(super) fn of(recipe: &Recipe, written: &[(String, Value)], copied: &Copied<'_>) -> HandedOver {
+        let Copied { datasets, adapters, tokens } = copied;
         let mut handed = HandedOver::default();
         let known: BTreeSet<&str> = KEYS.lines().filter(|line| !line.starts_with('#')).collect();
         let mut yaml = String::from("# Made by `rootstock handover`. Run it by launch.sh, from this directory.\n");
@@ -87,14 +105,18 @@ impl HandedOver {
                 if matches!(key, "deepspeed" | "fsdp" | "fsdp_config" | "ray_num_workers") && !value.is_off() {
                     handed.left_out.push((key.into(), "launch.sh has a way of its own for it".into()));
                 }
+            } else if let Some(file) = tokens.filter(|_| key == "new_special_tokens_config") {
+                put(key, &to_yaml(key, &Value::Text(file.into())));
             } else if key == "group_by_length" {
                 if value.as_bool().unwrap_or(false) {
                     put("train_sampling_strategy", "group_by_length"); // its name since transformers 5
                 }
             } else if let Some((_, why)) = LEFT_OUT.iter().find(|(name, _)| *name == key) {
                 handed.left_out.push((key.into(), (*why).into()));
-            } else if CHANGES.contains(&key) {
-                handed.changes.push(format!("{key} is not known there: the adapter gets one rank and one alpha for all modules"));
+            } else if let Some((_, becomes)) = CHANGES.iter().find(|(name, _)| *name == key) {
+                if !is_default(key, value) {
+                    handed.changes.push(format!("{key} is not known there: {becomes}"));
+                }
                 handed.left_out.push((key.into(), "LLaMA-Factory does not know it".into()));
             } else if known.contains(key) {
                 put(key, &to_yaml(key, value));
@@ -146,6 +168,12 @@ impl HandedOver {
     }
 }
 
+/// Whether a key has the value that it has where nothing is written.
+fn is_default(key: &str, value: &Value) -> bool {
+    let default = keys::find(key).map_or("", |key| key.default);
+    value.to_string() == default || value.as_number().ok().is_some_and(|number| default.parse() == Ok(number))
+}
+
 #[cfg(test)]
 mod tests {
     use rootstock::config::as_written;
@@ -158,14 +186,20 @@ mod tests {
         let written = as_written("r.yaml", text, &[]).expect("it is YAML");
         let one = |name: &str| Written { name: name.into(), records: 1 };
         let datasets = Datasets { written: vec![one("train"), one("test")], for_training: 1, notices: Vec::new() };
-        HandedOver::of(&recipe, &written, &datasets, adapters)
+        HandedOver::of(&recipe, &written, &Copied { datasets: &datasets, adapters, tokens: Some("new-tokens.yaml") })
+    }
+
+    #[test]
+    fn new_tokens_are_those_of_the_copied_file() {
+        let yaml = handed("model_name_or_path: m\ndataset: d\noutput_dir: o\nnew_special_tokens_config: /far/tokens.yml\n", &[]).yaml;
+        assert!(yaml.contains("\nnew_special_tokens_config: new-tokens.yaml\n"), "{yaml}");
     }
 
     #[test]
     fn places_are_relative_and_what_is_unknown_there_is_named() {
         let text = "model_name_or_path: /far/away\nadapter_name_or_path: /far/lora\ndataset: /data/train.csv\neval_dataset: /data/test.csv\n\
                     output_dir: /out\nlearning_rate: 1e-5\non_bad_record: skip\nrank_pattern: {q_proj: 4}\nflash_attn: fa2\ndeepspeed: z3.json\n\
-                    hf_hub_token: hf_secret\ngroup_by_length: true\ntemplate: qwen\neval_steps: 5\n";
+                    hf_hub_token: hf_secret\ngroup_by_length: true\ntemplate: qwen\neval_steps: 5\nmuon_momentum: 0.95\nbatching_strategy: dynamic_batching\nmax_steps: 3\n";
         let handed = handed(text, &["adapter-1".to_string()]);
         for line in [
             "model_name_or_path: model",
@@ -184,7 +218,8 @@ mod tests {
         }
         assert!(!handed.yaml.contains("/far") && !handed.yaml.contains("secret") && !handed.yaml.contains("z3.json"), "{}", handed.yaml);
         let left: Vec<&str> = handed.left_out.iter().map(|(key, _)| key.as_str()).collect();
-        assert_eq!(left, ["on_bad_record", "rank_pattern", "deepspeed", "hf_hub_token"]);
-        assert!(handed.changes[0].contains("rank_pattern"), "{:?}", handed.changes);
+        assert_eq!(left, ["on_bad_record", "rank_pattern", "deepspeed", "hf_hub_token", "muon_momentum", "batching_strategy"]);
+        let starts = |i: usize, name: &str| handed.changes[i].starts_with(name);
+        assert!(handed.changes.len() == 2 && starts(0, "rank_pattern") && starts(1, "batching_strategy"), "{:?}", handed.changes);
     }
 }
