@@ -46,6 +46,11 @@ pub(super) fn has_zero_shards(entries: &[Entry]) -> bool {
     entries.iter().any(|entry| entry.name.ends_with("_optim_states.pt"))
 }
 
+/// Whether shards of `torch.distributed.checkpoint` are here, as FSDP leaves them.
+pub(super) fn has_fsdp_shards(entries: &[Entry]) -> bool {
+    entries.iter().any(|entry| entry.name.ends_with(".distcp"))
+}
+
 /// Determines the kind of the directory.
 pub(super) fn kind(entries: &[Entry]) -> Kind {
     let has = |name: &str| entries.iter().any(|entry| entry.name == name);
@@ -69,7 +74,7 @@ pub(super) fn kind(entries: &[Entry]) -> Kind {
     if has_part(entries, "global_step") || has_part(entries, "zero_pp_rank") || has("zero_to_fp32.py") {
         return Kind::Zero;
     }
-    if entries.iter().any(|entry| entry.name.ends_with(".distcp")) {
+    if has_fsdp_shards(entries) {
         return Kind::Fsdp;
     }
     if entries.iter().any(|entry| entry.name.ends_with(".gguf")) {

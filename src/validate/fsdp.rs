@@ -7,6 +7,7 @@ use super::repair::Repair;
 use super::report::Finding;
 use super::said::said;
 use super::view::{Source, Tensor, View};
+use crate::adapter::ADAPTER_CONFIG;
 use crate::checkpoint::{DistributedShards, Dtype};
 use crate::error::{Cause, Error};
 use crate::platform::{Directory, Entry};
@@ -17,6 +18,16 @@ pub(super) async fn gather(dir: &Rc<dyn Directory>, entries: &[Entry], view: &mu
         Ok(shards) => shards,
         Err(error) => return findings.push(unreadable(&**dir, entries, &error)),
     };
+    let is_described = entries.iter().any(|entry| entry.name == ADAPTER_CONFIG);
+    if shards.parameters.iter().all(|parameter| parameter.name.contains(".lora_")) && !is_described {
+        // Nothing here says by what their product is scaled.
+        let message = said!(
+            "these are sharded FSDP state of a LoRA adapter, and there is no {ADAPTER_CONFIG}, which says its rank and its scale: copy that of the \
+             run (of an adapter that it went on from) into this directory, then `rootstock adopt {} --out OUT --base BASE`",
+            dir.label()
+        );
+        return findings.push(Finding::new(Code::FsdpShards, message).file(shards.folder));
+    }
     let list = view.tensors.edit();
     for parameter in shards.parameters {
         let first = parameter.pieces.first().and_then(|piece| shards.files[piece.file].get(&piece.tensor));

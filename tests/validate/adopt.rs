@@ -101,6 +101,30 @@ fn shards_of_fsdp_become_what_torch_makes_of_them() {
     assert!(fixed.steps.iter().any(|step| step.contains("3 processes in checkpoint-10/pytorch_model_fsdp_0/")), "{:?}", fixed.steps);
 }
 
+/// An adapter's shards are an adapter again; without the file that says its scale, the sentence says so.
+#[test]
+fn shards_of_an_adapter_of_fsdp_become_the_adapter() {
+    for case in ["lora1", "lora2"] {
+        let (fixed, dir) = adopted(fsdp(case), &base());
+        assert_eq!(fixed.after.map(|after| after.verdict), Some(Verdict::Ready), "{case}: {:?}", fixed.before);
+        assert!(
+            fixed.steps.iter().any(|step| step == "put the adapter's 8 tensors together from FSDP's shards"),
+            "{case}: {:?}",
+            fixed.steps
+        );
+        let expected = block_on(TensorFile::open(fsdp(""), &format!("{case}.safetensors"))).expect("it opens");
+        let found = block_on(TensorFile::open(dir, "adapter_model.safetensors")).expect("it opens");
+        assert_eq!((expected.tensors().len(), found.tensors().len()), (8, 8), "{case}");
+        for tensor in expected.tensors() {
+            assert_eq!(numbers(&found, &tensor.name), numbers(&expected, &tensor.name), "{case}: {}", tensor.name);
+        }
+        let bare = in_memory(&fsdp(case), |name, bytes| (name != "adapter_config.json").then_some(bytes));
+        let (fixed, _) = adopted(bare, &base());
+        let said: Vec<&str> = fixed.before.errors().map(|finding| finding.message.as_str()).collect();
+        assert!(fixed.after.is_none() && said.iter().any(|said| said.contains("copy that of the run")), "{case}: {said:?}");
+    }
+}
+
 /// Files that are missing, cut short or changed anywhere: a sentence, and nothing is written.
 #[test]
 fn damaged_shards_of_fsdp_are_refused() {

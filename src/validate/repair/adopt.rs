@@ -9,7 +9,7 @@ use super::super::options::{Options, Progress};
 use super::super::report::{Finding, Kind, Verdict};
 use super::super::subdirectory::Subdirectory;
 use super::super::view::{Source, Tensor, View};
-use super::super::zero;
+use super::super::{fsdp, zero};
 use super::fix::{Fixed, check, left_behind, take_value_head, written};
 use super::patched::Patched;
 use crate::adapter::format::read_config;
@@ -129,23 +129,24 @@ async fn complete(dir: &Rc<dyn Directory>, base: &Rc<dyn Directory>, out: &dyn O
     Ok(())
 }
 
-/// The directory with the adapter's weights as safetensors: as they are, read from a pickle, or put together from ZeRO's shards.
+/// The directory with the adapter's weights as safetensors: as they are, read from a pickle, or put together from shards.
 async fn with_weights(dir: Rc<dyn Directory>, steps: &mut Vec<String>) -> Result<Rc<dyn Directory>> {
     let entries = dir.list().await?;
     let there = |name: &str| entries.iter().any(|entry| entry.name == name);
-    let sharded = directory::has_zero_shards(&entries);
+    let shards = [("DeepSpeed", directory::has_zero_shards(&entries)), ("FSDP", directory::has_fsdp_shards(&entries))];
+    let sharded = shards.into_iter().find_map(|(by, are)| are.then_some(by));
     // ZeRO 3 without gathering leaves a file without numbers beside its shards.
-    let usable = there(ADAPTER_WEIGHTS) && !(sharded && is_empty(&dir).await);
-    if usable || !(sharded || there(PICKLED_ADAPTER)) {
+    let usable = there(ADAPTER_WEIGHTS) && !(sharded.is_some() && is_empty(&dir).await);
+    if usable || !(sharded.is_some() || there(PICKLED_ADAPTER)) {
         return Ok(dir);
     }
     let view = match sharded {
-        true => {
-            let view = factors_of_shards(&dir, &entries).await?;
-            steps.push(format!("put the adapter's {} tensors together from DeepSpeed's shards", view.tensors.len()));
+        Some(by) => {
+            let view = factors_of_shards(&dir, &entries, by).await?;
+            steps.push(format!("put the adapter's {} tensors together from {by}'s shards", view.tensors.len()));
             view
         }
-        false => {
+        None => {
             let view = factors_of_pickle(&dir).await?;
             steps.push(format!("read {PICKLED_ADAPTER}, a Python pickle, without running it, and write it as safetensors"));
             view
@@ -161,14 +162,17 @@ async fn is_empty(dir: &Rc<dyn Directory>) -> bool {
     TensorFile::open(dir.clone(), ADAPTER_WEIGHTS).await.is_ok_and(|file| file.tensors().iter().all(|tensor| tensor.elements() == 0))
 }
 
-async fn factors_of_shards(dir: &Rc<dyn Directory>, entries: &[Entry]) -> Result<View> {
+async fn factors_of_shards(dir: &Rc<dyn Directory>, entries: &[Entry], by: &str) -> Result<View> {
     let (mut view, mut findings) = (View::default(), Vec::<Finding>::new());
-    zero::gather(dir, entries, &mut view, &mut findings).await;
+    match by {
+        "FSDP" => fsdp::gather(dir, entries, &mut view, &mut findings).await,
+        _ => zero::gather(dir, entries, &mut view, &mut findings).await,
+    }
     let is_part = |name: &str| name.contains(".lora_") || name.contains(".modules_to_save.");
     view.tensors.edit().retain(|tensor| is_part(&tensor.name));
     match findings.first().filter(|_| view.tensors.is_empty()) {
         Some(finding) if finding.repair.is_none() => Err(Error::file(dir.label(), finding.message.to_string())),
-        Some(_) => Err(Error::file(dir.label(), "DeepSpeed's shards hold no factor of an adapter (lora_A, lora_B)")),
+        Some(_) => Err(Error::file(dir.label(), format!("{by}'s shards hold no factor of an adapter (lora_A, lora_B)"))),
         None => Ok(view),
     }
 }

@@ -130,6 +130,9 @@ export const sentences: Record<string, Sentence> = {
   "the weights are sharded FSDP state ({}) that nobody gathered; `rootstock adopt DIR --out OUT` puts them together, as `accelerate merge-weights` does": (
     files = "",
   ) => `权重是没有汇总的 FSDP 分片（${p(files)}）；修复会像 \`accelerate merge-weights\` 那样把它们拼合起来。`,
+  "these are sharded FSDP state of a LoRA adapter, and there is no {ADAPTER_CONFIG}, which says its rank and its scale: copy that of the run (of an adapter that it went on from) into this directory, then `rootstock adopt {} --out OUT --base BASE`":
+    (config = "", directory = "") =>
+      `这是 LoRA 适配器的 FSDP 分片，但缺少说明其秩和缩放的 ${config}：请把那次训练（或它所继续的适配器）的该文件复制到这个目录，然后运行 \`rootstock adopt ${directory} --out OUT --base BASE\`。`,
   "the weights are sharded FSDP state, and they cannot be put together here: {reason}. Where torch is installed, `accelerate merge-weights {}/{folder} OUT` may do it; copy config.json and the tokenizer into OUT, and validate that":
     (reason = "", directory = "", folder = "") =>
       `权重是没有汇总的 FSDP 分片，在这里无法拼合：${reason}。在装有 torch 的电脑上，可以试试运行 \`accelerate merge-weights ${directory}/${folder} OUT\`，把 config.json 和分词器复制到 OUT，然后检查 OUT。`,
