@@ -5,12 +5,12 @@
 //
 // The recipes are what they are but for the model (the embedded one) and the template that belongs to it, an adapter where one is named,
 // places for results, the number of steps and of samples, and a dataset that the checkout only points to on a hub. Exit status 1 when an example neither runs nor ends with one sentence.
-import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { root } from "./lib/host.mjs";
+import { open, refusal, rootstock } from "./lib/llamafactory.mjs";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -21,35 +21,13 @@ const { values, positionals } = parseArgs({
     program: { type: "string", default: join(root, "target/release/rootstock") },
   },
 });
-const checkout = resolve(positionals[0] ?? "");
-const [model, program] = [resolve(values.model), resolve(values.program)];
-if (positionals.length !== 1 || !existsSync(join(checkout, "examples")) || !existsSync(join(checkout, "data/dataset_info.json"))) {
-  console.error("Give the directory of a LLaMA-Factory checkout, which holds examples/ and data/dataset_info.json.");
-  process.exit(2);
-}
-if (!existsSync(program)) {
-  console.error(`${program} is missing; run \`cargo build --release\`, or name the program by --program.`);
-  process.exit(2);
-}
+const place = open(positionals, values.program);
+const { checkout, registry } = place;
+const model = resolve(values.model);
 
 const results = mkdtempSync(join(tmpdir(), "llamafactory-examples-"));
 /** What the recipes' replaced datasets are trained on. */
 const ownData = "identity,alpaca_en_demo";
-const registry = /** @type {Record<string, { file_name?: string }>} */ (
-  JSON.parse(readFileSync(join(checkout, "data/dataset_info.json"), "utf8"))
-);
-
-/**
- * @param {string} command
- * @param {string[]} args
- */
-function rootstock(command, ...args) {
-  const options = /** @type {const} */ ({ cwd: checkout, encoding: "utf8", input: "Who are you?\n", timeout: 900_000, maxBuffer: 1e8 });
-  const { status, stderr, error } = spawnSync(program, [command, ...args], options);
-  // A program that refuses may end before its input is written.
-  const early = /** @type {NodeJS.ErrnoException | undefined} */ (error)?.code === "EPIPE" && status !== null;
-  return { status, stderr: error === undefined || early ? stderr : String(error) };
-}
 
 /**
  * The value of a top-level key, as it is written.
@@ -89,6 +67,11 @@ function plan(text, out) {
     overrides.push("dataset_dir=data");
     replaced.push("dataset_dir (it is on a hub)");
   }
+  // The command says the stage in version 1 (`llamafactory-cli dpo`), and its pairs are described as on a hub, but lie beside.
+  if (version1 && (valueOf(text, "train_dataset") ?? "").includes("dpo")) {
+    overrides.push("stage=dpo", "train_dataset=data/v1_dpo_demo.jsonl");
+    replaced.push("train_dataset (HuggingFaceH4/orca_dpo_pairs is on a hub)");
+  }
   const predicts = valueOf(text, "do_predict") === "true";
   if (!has("dataset") && !has("train_dataset") && !predicts) return { command: "chat", overrides: [...overrides, "max_new_tokens=8"], replaced };
   overrides.push(`output_dir=${out}`, ...(version1 ? [] : ["max_samples=16"]));
@@ -100,7 +83,7 @@ function plan(text, out) {
 const ordinary = /these keys have no meaning here|the arithmetic is f32|activations that the backward pass reads|template: |no code|code from a checkpoint|no chat template|were cut|dropped/;
 
 const adapter = join(results, "adapter");
-const first = rootstock("train", "examples/train_lora/qwen3_lora_sft.yaml", `model_name_or_path=${model}`, `output_dir=${adapter}`, "template=null", "max_steps=1", "max_samples=4");
+const first = rootstock(place, "train", "examples/train_lora/qwen3_lora_sft.yaml", `model_name_or_path=${model}`, `output_dir=${adapter}`, "template=null", "max_steps=1", "max_samples=4");
 if (first.status !== 0) {
   console.error(`The adapter that some examples need could not be trained:\n${first.stderr}`);
   process.exit(1);
@@ -114,9 +97,9 @@ for (const [index, name] of recipes.entries()) {
   const text = readFileSync(join(checkout, "examples", name), "utf8");
   const out = join(results, String(index));
   const { command, overrides, replaced } = plan(text, out);
-  const { status, stderr } = rootstock(command, join("examples", name), ...overrides);
+  const { status, stderr } = rootstock(place, command, join("examples", name), ...overrides);
   const lines = stderr.split("\n");
-  const error = lines.findIndex((line) => line.startsWith("error: "));
+  const reason = refusal({ status, stderr });
   /** @type {keyof typeof counts} */
   let outcome = "broken";
   let remarks = stderr.trim().split("\n").pop() ?? "";
@@ -124,8 +107,8 @@ for (const [index, name] of recipes.entries()) {
     outcome = "runs";
     const notes = lines.filter((line) => line.startsWith("note: ") && !ordinary.test(line)).map((line) => line.slice("note: ".length));
     remarks = [...replaced.map((what) => `replaced: ${what}`), ...notes].join("; ");
-  } else if (status === 1 && error >= 0) {
-    remarks = lines.slice(error).join(" ").replace("error: ", "").trim();
+  } else if (reason !== null) {
+    remarks = reason;
     outcome = /is a configuration of|describes datasets|is no recipe/.test(remarks) ? "no recipe" : "refused";
   } else if (status === 1 && name.includes("multi_tokens")) {
     outcome = "no recipe";
