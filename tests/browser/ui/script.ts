@@ -200,6 +200,7 @@ function nameOf(source: BaseSource): string {
     case "url":
       return source.url;
     case "run":
+    case "grown":
       return source.id;
   }
 }

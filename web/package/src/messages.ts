@@ -58,6 +58,11 @@ export type BaseSource = {
   "kind": "run",
   /** Its id. */
   id: string
+}
+  | {
+  "kind": "grown",
+  /** The adapter's id. */
+  id: string
 };
 
 /** A message of a conversation. */
