@@ -156,6 +156,7 @@ pub(super) fn translate(list: Vec<Entry>) -> Translated {
     if !adapted {
         to.absent("finetuning_type", "full");
     }
+    to.adapter_without_muon();
     if !saves {
         to.absent("save_strategy", "no");
     }
@@ -268,6 +269,15 @@ impl Translated {
             // A value that switches something off is one here.
             let given = fields.iter().find(|(name, value)| name == field && *value != Value::Null).map(|(_, value)| value.clone());
             inner(field, key, given.unwrap_or_else(|| Value::parse(default)));
+        }
+    }
+
+    /// Version 1 gives an adapter's factors to the AdamW beside Muon.
+    fn adapter_without_muon(&mut self) {
+        let has = |key: &str, word: &str| self.entries.iter().any(|entry| entry.key == key && entry.value.as_text().as_deref() == Ok(word));
+        if has("finetuning_type", "lora") && has("use_muon", "true") {
+            self.entries.retain(|entry| !entry.key.starts_with("muon_") && entry.key != "use_muon");
+            self.notices.push("optim_config: an adapter is trained by the AdamW that stands beside Muon, as in LLaMA-Factory's version 1".into());
         }
     }
 

@@ -85,6 +85,10 @@ fn muon_of_version_1_has_its_defaults() {
     assert_eq!((r.weight_decay, r.adam_beta1, r.adam_beta2, r.adam_epsilon), (0.0, 0.8, 0.9, 1e-6));
     assert!(r.notices.iter().any(|notice| notice.starts_with("optim_config: lr is not used")), "{:?}", r.notices);
     assert!(!recipe("null").use_muon);
+    let adapter = "model: m\ntrain_dataset: d\noutput_dir: o\noptim_config: {name: muon}\npeft_config: {name: lora}\n";
+    let r = Recipe::parse("r.yaml", adapter, &[]).expect("version 1");
+    assert!(!r.use_muon && r.weight_decay == 0.1 && r.adam_beta2 == 0.95, "AdamW for an adapter's factors");
+    assert!(r.notices.iter().any(|notice| notice.starts_with("optim_config: an adapter is trained by the AdamW")), "{:?}", r.notices);
 }
 
 #[test]

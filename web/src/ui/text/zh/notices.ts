@@ -41,6 +41,10 @@ const NOTICES: readonly (readonly [RegExp, string])[] = [
     /^(.+): activations that the backward pass reads are kept in (.+?) until then; weights, gradients, optimiser and all arithmetic are f32, so that no loss is scaled; export_dtype chooses what is written$/,
     "$1：反向传播要读取的激活值在此之前以 $2 保存；权重、梯度、优化器和全部运算都用 f32，因此不需要损失缩放；写出的类型由 export_dtype 决定。",
   ],
+  [
+    /^optim_config: an adapter is trained by the AdamW that stands beside Muon, as in LLaMA-Factory's version 1$/,
+    "optim_config：适配器由 Muon 旁边的 AdamW 训练，与 LLaMA-Factory 的版本 1 相同。",
+  ],
   [/^optim_config: lr is not used, as in LLaMA-Factory: learning_rate is$/, "optim_config：lr 不起作用，与 LLaMA-Factory 相同：采用 learning_rate。"],
   [
     /^(.+): (\d+) records are drawn from (\d+), some of them several times, as LLaMA-Factory draws them$/,
