@@ -277,7 +277,8 @@ impl Translated {
         let has = |key: &str, word: &str| self.entries.iter().any(|entry| entry.key == key && entry.value.as_text().as_deref() == Ok(word));
         if has("finetuning_type", "lora") && has("use_muon", "true") {
             self.entries.retain(|entry| !entry.key.starts_with("muon_") && entry.key != "use_muon");
-            self.notices.push("optim_config: an adapter is trained by the AdamW that stands beside Muon, as in LLaMA-Factory's version 1".into());
+            self.notices
+                .push("optim_config: an adapter is trained by the AdamW that stands beside Muon, as in LLaMA-Factory's version 1".into());
         }
     }
 
