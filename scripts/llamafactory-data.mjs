@@ -57,7 +57,8 @@ for (const name of [...here, ...others.map((file) => `data/${file}`)].filter((na
     if (trained.status === 0) {
       outcome = "trained";
       const { records, samples, notices } = /** @type {{ records: number, samples: number, notices: string[] }} */ (JSON.parse(read.stdout));
-      remarks = [`${records} records, ${samples} samples`, ...notices].join("; ");
+      const remarkable = notices.filter((notice) => !notice.startsWith("template: chatml"));
+      remarks = [`${records} records, ${samples} samples`, ...remarkable].join("; ");
     } else if (reason !== null) {
       outcome = "refused";
       remarks = reason;

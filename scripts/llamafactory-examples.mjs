@@ -26,8 +26,12 @@ const { checkout, registry } = place;
 const model = resolve(values.model);
 
 const results = mkdtempSync(join(tmpdir(), "llamafactory-examples-"));
-/** What the recipes' replaced datasets are trained on. */
-const ownData = "identity,alpaca_en_demo";
+/**
+ * What is trained on in place of datasets that are on a hub.
+ *
+ * @param {string} text
+ */
+const ownData = (text) => (valueOf(text, "stage") === "dpo" ? "dpo_en_demo" : "identity,alpaca_en_demo");
 
 /**
  * The value of a top-level key, as it is written.
@@ -59,7 +63,7 @@ function plan(text, out) {
   for (const key of ["dataset", "eval_dataset"]) {
     const names = (valueOf(text, key) ?? "").split(",").map((name) => name.trim());
     if (names.some((name) => name !== "" && registry[name]?.file_name === undefined)) {
-      overrides.push(`${key}=${ownData}`);
+      overrides.push(`${key}=${ownData(text)}`);
       replaced.push(`${key} (${names.join(", ")} is on a hub)`);
     }
   }
