@@ -49,11 +49,6 @@ const KEYS: [&str; 8] = [
     "seed",
 ];
 
-/// Whether a run with these settings gave its model new tokens.
-pub(super) fn grows(settings: &Settings) -> bool {
-    resolved(settings).is_ok_and(|recipe| recipe.vocabulary.grows())
-}
-
 /// What settings say about the model that a run begins with.
 fn resolved(settings: &Settings) -> Result<Recipe> {
     let of_model = settings.iter().filter(|(name, _)| KEYS.contains(&name.as_str()));

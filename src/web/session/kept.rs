@@ -7,9 +7,11 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
-use super::super::messages::{BaseSource, DataSource, EvalLine, Run, RunLog, RunMethod, SampleLine, Samples, Settings, StoredFile, Unit};
+use super::super::messages::{
+    BaseSource, DataSource, EvalLine, Run, RunLog, RunMethod, SampleLine, Samples, SettingValue, Settings, StoredFile, Unit,
+};
 use super::given::GivenData;
-use super::{Boxed, Call, Session, begun};
+use super::{Boxed, Call, Session};
 use crate::error::{Error, Result};
 use crate::platform::{Directory, Entry, OutputDirectory, as_directory, write_json};
 use crate::train::{LogEntry, newest_checkpoint};
@@ -62,7 +64,7 @@ impl About {
 
     /// Where the model is that this item, if it is an adapter, belongs to; `id` is the item's. (It was made from `base`.)
     fn base_of_adapter(&self, id: &str) -> BaseSource {
-        let grown = self.method == RunMethod::Lora && begun::grows(&self.recipe);
+        let grown = self.method == RunMethod::Lora && gives_tokens(&self.recipe);
         if grown { BaseSource::Grown { id: id.into() } } else { self.base.clone() }
     }
 }
@@ -427,6 +429,15 @@ impl Session {
         };
         Ok(entries.map(file).collect())
     }
+}
+
+/// Whether a run with these settings gave its model new tokens. (Asked for every kept run on the first screen, so no recipe is made of them.)
+fn gives_tokens(settings: &Settings) -> bool {
+    ["resize_vocab", "add_tokens", "add_special_tokens", "new_special_tokens_config"].into_iter().any(|key| match settings.get(key) {
+        Some(SettingValue::Flag(flag)) => *flag,
+        Some(SettingValue::Text(text)) => !matches!(text.trim(), "" | "null" | "none" | "false"),
+        Some(SettingValue::Number(_)) | None => false,
+    })
 }
 
 /// Whether a base is a stored item, or lies within it.
