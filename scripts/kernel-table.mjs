@@ -5,10 +5,11 @@
 // COMPILER is a program that compiles WGSL for GPUs without having one, called as `COMPILER --json FILE.wgsl NAME=VALUE …`. It answers
 // with a list of one entry, `{driver, targets: {NAME: {registers, spills, occupancy, unit, instructions}}}`. NAME=VALUE sets override
 // constants; FILE.wgsl is one version of a kernel with all that it uses. The list of variants is written by UPDATE_VARIANTS=1 cargo test --test all variants.
-import { spawnSync } from "node:child_process";
+import { execFile } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { root } from "./lib/host.mjs";
 import { kernelSource } from "./lib/kernel-source.mjs";
 
@@ -32,13 +33,17 @@ let names = [...(/\n\| kernel \|(.*)\n/.exec(old)?.[1] ?? "").matchAll(/ ([\w-]+
 /** @type {Map<string, string>} */
 const units = new Map();
 let driver = "";
-const rows = variants.map((variant, index) => {
-  if (index % 20 === 0) console.error(`${index} of ${variants.length}`);
+/**
+ * The row of a variant: the one that is there, or a new one.
+ *
+ * @param {Variant} variant
+ */
+async function row(variant) {
   const key = `| \`${variant.kernel}\` | ${variant.constants.join(" ")}`;
   const { text, hash } = kernelSource(variant.kernel);
-  const row = known.get(key)?.split(" | ");
-  if (keep && row?.at(-1) === `${hash} |`) return [...row.slice(0, 2), variant.families.join(", "), ...row.slice(3)].join(" | ");
-  const { targets, driver: by } = compile(variant, text);
+  const old = known.get(key)?.split(" | ");
+  if (keep && old?.at(-1) === `${hash} |`) return [...old.slice(0, 2), variant.families.join(", "), ...old.slice(3)].join(" | ");
+  const { targets, driver: by } = await compile(variant, text);
   driver = by;
   if (names.length === 0) names = Object.keys(targets);
   const cells = names.map((name) => {
@@ -49,7 +54,20 @@ const rows = variants.map((variant, index) => {
     return `${target.registers} · ${target.occupancy} · ${target.instructions}${spilled}`;
   });
   return `${key} | ${variant.families.join(", ")} | ${cells.join(" | ")} | ${hash} |`;
-});
+}
+
+/** @type {string[]} */
+const rows = [];
+let next = 0;
+// Several at once: a compiler mostly waits for its processes to start.
+const work = async () => {
+  while (next < variants.length) {
+    const index = next++;
+    if (index % 20 === 0) console.error(`${index} of ${variants.length}`);
+    rows[index] = await row(/** @type {Variant} */ (variants[index]));
+  }
+};
+await Promise.all(Array.from({ length: 2 * availableParallelism() }, work));
 
 /** @param {string} name */
 const unit = (name) => units.get(name) ?? new RegExp(` ${name} \\(registers · ([^·]*) · `).exec(old)?.[1] ?? "";
@@ -66,15 +84,18 @@ writeFileSync(page, `${head}\n${table.join("\n")}\n`);
  *
  * @param {Variant} variant
  * @param {string} text
- * @returns {{ driver: string, targets: Record<string, Target> }}
+ * @returns {Promise<{ driver: string, targets: Record<string, Target> }>}
  */
-function compile({ kernel, constants }, text) {
+async function compile({ kernel, constants }, text) {
   const folder = mkdtempSync(join(tmpdir(), "kernel-"));
   const flat = join(folder, `${kernel}.wgsl`);
   writeFileSync(flat, text);
-  const { status, stdout, stderr } = spawnSync(compiler ?? "", ["--json", flat, ...constants], { encoding: "utf8", maxBuffer: 1e8 });
-  rmSync(folder, { recursive: true });
-  if (status !== 0) throw new Error(`${kernel} ${constants.join(" ")}: ${stderr}`);
+  const run = promisify(execFile)(compiler ?? "", ["--json", flat, ...constants], { encoding: "utf8", maxBuffer: 1e8 });
+  const { stdout } = await run
+    .catch((/** @type {{ stderr: string }} */ { stderr }) => {
+      throw new Error(`${kernel} ${constants.join(" ")}: ${stderr}`);
+    })
+    .finally(() => rmSync(folder, { recursive: true }));
   const [first] = /** @type {{ driver: string, targets: Record<string, Target> }[]} */ (JSON.parse(stdout));
   if (!first) throw new Error(`${kernel}: the compiler says nothing`);
   return first;
