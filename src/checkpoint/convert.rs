@@ -38,6 +38,11 @@ pub(super) fn to_u16(bytes: &[u8]) -> Vec<u16> {
     bytes.as_chunks().0.iter().map(|chunk| u16::from_le_bytes(*chunk)).collect()
 }
 
+/// What was read as little-endian words of 32 bits, as this machine has them: nothing to do on most.
+pub(super) fn from_little_endian(words: &mut [u32]) {
+    words.iter_mut().for_each(|word| *word = u32::from_le(*word));
+}
+
 /// Little-endian bytes as 32-bit words.
 pub(super) fn to_u32(bytes: &[u8]) -> Vec<u32> {
     bytes.as_chunks().0.iter().map(|chunk| u32::from_le_bytes(*chunk)).collect()

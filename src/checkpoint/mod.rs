@@ -182,6 +182,11 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::Tensor`] for rows that do not exist, [`Error::File`] when reading fails.
     pub async fn read_rows(&self, param: &ParamDecl, rows: Range<usize>) -> Result<Vec<f32>> {
+        if param.layout == Layout::AsStored && self.stored_dtype(param)? == Dtype::F32 {
+            let mut numbers: Vec<f32> = self.read_as_stored(param, rows).await?;
+            convert::from_little_endian(bytemuck::cast_slice_mut(&mut numbers));
+            return Ok(numbers);
+        }
         self.read_elements(param, rows, convert::to_f32).await
     }
 
@@ -194,7 +199,34 @@ impl Checkpoint {
         if !matches!(dtype, Dtype::BF16 | Dtype::F16) {
             return Err(self.fail(param, format!("is stored in {dtype}, not in half precision")));
         }
+        if param.layout == Layout::AsStored {
+            let mut numbers: Vec<u16> = self.read_as_stored(param, rows).await?;
+            numbers.iter_mut().for_each(|number| *number = u16::from_le(*number));
+            return Ok(numbers);
+        }
         self.read_elements(param, rows, |_, bytes| convert::to_u16(bytes)).await
+    }
+
+    /// Rows as they lie in the file, whose numbers are as wide as `T`: read into their place at once, since most of a model is.
+    async fn read_as_stored<T: bytemuck::Pod>(&self, param: &ParamDecl, rows: Range<usize>) -> Result<Vec<T>> {
+        let place = self.place(param)?;
+        self.check_rows(param, &rows)?;
+        let mut out = vec![T::zeroed(); rows.len() * param.cols];
+        let per_piece = (self.piece as usize / size_of::<T>()).max(1);
+        let first = (rows.start * param.cols) as u64;
+        for (index, piece) in out.chunks_mut(per_piece).enumerate() {
+            let at = first + (index * per_piece) as u64;
+            let elements = at..at + piece.len() as u64;
+            self.files[place.file].read_into(&place.tensor, elements, bytemuck::cast_slice_mut(piece)).await?;
+        }
+        Ok(out)
+    }
+
+    fn check_rows(&self, param: &ParamDecl, rows: &Range<usize>) -> Result<()> {
+        if rows.start > rows.end || rows.end > param.rows {
+            return Err(self.fail(param, format!("has {} rows, {rows:?} were requested", param.rows)));
+        }
+        Ok(())
     }
 
     /// The dtype at this place; F32 if the tensor is not there.
@@ -229,9 +261,7 @@ impl Checkpoint {
     ) -> Result<Vec<T>> {
         let place = self.place(param)?;
         let (file, dtype) = (&self.files[place.file], self.dtype_of(place));
-        if rows.start > rows.end || rows.end > param.rows {
-            return Err(self.fail(param, format!("has {} rows, {rows:?} were requested", param.rows)));
-        }
+        self.check_rows(param, &rows)?;
         let per_piece = (self.piece / (dtype.bitsize() as u64 / 8)).max(1);
         let cols = param.cols;
         let mut out = Vec::new();

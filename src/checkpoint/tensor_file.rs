@@ -83,14 +83,30 @@ impl TensorFile {
     /// # Errors
     /// [`Error::Tensor`] for an unknown tensor or a range outside it, [`Error::File`] when reading fails.
     pub async fn read_bytes(&self, tensor: &str, elements: Range<u64>) -> Result<Vec<u8>> {
+        self.dir.read_range(&self.name, self.place(tensor, elements)?).await
+    }
+
+    /// The same into `bytes`, which are as many.
+    ///
+    /// # Errors
+    /// As [`TensorFile::read_bytes`]; also when there are more or fewer.
+    pub async fn read_into(&self, tensor: &str, elements: Range<u64>, bytes: &mut [u8]) -> Result<()> {
+        let place = self.place(tensor, elements)?;
+        if place.end - place.start != bytes.len() as u64 {
+            return Err(Error::tensor(&self.name, tensor, format!("{} bytes are no range of its elements", bytes.len())));
+        }
+        self.dir.read_into(&self.name, place.start, bytes).await
+    }
+
+    /// Where elements lie in the file.
+    fn place(&self, tensor: &str, elements: Range<u64>) -> Result<Range<u64>> {
         let entry = self.require(tensor)?;
         if elements.start > elements.end || elements.end > entry.elements() {
             let n = entry.elements();
             return Err(Error::tensor(&self.name, tensor, format!("has {n} elements, {elements:?} were requested")));
         }
         let width = entry.dtype.bitsize() as u64 / 8;
-        let range = entry.offset + elements.start * width..entry.offset + elements.end * width;
-        self.dir.read_range(&self.name, range).await
+        Ok(entry.offset + elements.start * width..entry.offset + elements.end * width)
     }
 
     /// A range of elements of a floating-point tensor as f32.

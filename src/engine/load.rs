@@ -7,8 +7,8 @@ use crate::model::ParamDecl;
 use crate::plan::{Part, Runner};
 use crate::quant::Packer;
 
-/// Rows of parameters that are read from a file and uploaded in one piece, in bytes.
-const UPLOAD_BYTES: usize = 32 << 20;
+/// Rows of parameters that are read from a file and uploaded in one piece, in bytes: few enough that the same memory is taken again for the next ones.
+const UPLOAD_BYTES: usize = 8 << 20;
 
 /// The same of those that are quantised on the way.
 const PACK_BYTES: usize = 8 << 20;

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use async_trait::async_trait;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 #[cfg(not(target_arch = "wasm32"))]
 mod arrow;
@@ -66,6 +66,16 @@ pub trait Directory {
 
     /// Reads the bytes `range` of a file. A file that is too short is an error that names it.
     async fn read_range(&self, name: &str, range: Range<u64>) -> Result<Vec<u8>>;
+
+    /// Reads the bytes from `start` on into `bytes`, as many as it has: where a caller has the room, nothing is copied on the way.
+    async fn read_into(&self, name: &str, start: u64, bytes: &mut [u8]) -> Result<()> {
+        let read = self.read_range(name, start..start + bytes.len() as u64).await?;
+        if read.len() != bytes.len() {
+            return Err(Error::file(name, format!("{} bytes came of {} that were wanted", read.len(), bytes.len())));
+        }
+        bytes.copy_from_slice(&read);
+        Ok(())
+    }
 
     /// Reads a whole file. Configurations and other small files are read by [`read_small`], which has a size limit.
     async fn read(&self, name: &str) -> Result<Vec<u8>>;

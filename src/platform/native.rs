@@ -265,6 +265,20 @@ impl NativeDirectory {
             .because(Cause::OutsideDirectory))
     }
 
+    /// A file at the start of a range of its bytes, all of which it has, and its name in messages.
+    fn open_at(&self, name: &str, range: &Range<u64>) -> Result<(File, String)> {
+        let path = self.join_existing(name)?;
+        let shown = path.display().to_string();
+        let mut file = File::open(&path).map_err(|e| io_error(&shown, &e))?;
+        let size = file.metadata().map_err(|e| io_error(&shown, &e))?.len();
+        if range.start > range.end || range.end > size {
+            return Err(Error::file(shown, format!("the file ends at byte {size}, bytes {} to {} were wanted", range.start, range.end))
+                .because(Cause::Truncated));
+        }
+        file.seek(SeekFrom::Start(range.start)).map_err(|e| io_error(&shown, &e))?;
+        Ok((file, shown))
+    }
+
     fn walk(&self, dir: &Path, prefix: &str, depth: usize, entries: &mut Vec<Entry>) -> Result<()> {
         let listing = fs::read_dir(dir).map_err(|e| io_error(&dir.display().to_string(), &e))?;
         for entry in listing {
@@ -317,18 +331,15 @@ impl Directory for NativeDirectory {
     }
 
     async fn read_range(&self, name: &str, range: Range<u64>) -> Result<Vec<u8>> {
-        let path = self.join_existing(name)?;
-        let shown = path.display().to_string();
-        let mut file = File::open(&path).map_err(|e| io_error(&shown, &e))?;
-        let size = file.metadata().map_err(|e| io_error(&shown, &e))?.len();
-        if range.start > range.end || range.end > size {
-            return Err(Error::file(shown, format!("the file ends at byte {size}, bytes {} to {} were wanted", range.start, range.end))
-                .because(Cause::Truncated));
-        }
+        let (mut file, shown) = self.open_at(name, &range)?;
         let mut bytes = vec![0; (range.end - range.start) as usize];
-        file.seek(SeekFrom::Start(range.start)).map_err(|e| io_error(&shown, &e))?;
         file.read_exact(&mut bytes).map_err(|e| io_error(&shown, &e))?;
         Ok(bytes)
+    }
+
+    async fn read_into(&self, name: &str, start: u64, bytes: &mut [u8]) -> Result<()> {
+        let (mut file, shown) = self.open_at(name, &(start..start + bytes.len() as u64))?;
+        file.read_exact(bytes).map_err(|e| io_error(&shown, &e))
     }
 
     async fn read(&self, name: &str) -> Result<Vec<u8>> {
