@@ -65,8 +65,8 @@ struct Turn {
 
 /// Times the products of each type in turns.
 pub(super) async fn measure(gpu: &Rc<Gpu>) -> Result<Vec<ProductResult>> {
-    let packed = [WeightType::Nf4 { double: false }, WeightType::Fp4 { double: false }, WeightType::Int8];
-    let others = packed.into_iter().chain(GgmlType::ALL.map(WeightType::Ggml));
+    let four_bits = [false, true].map(|double| [WeightType::Nf4 { double }, WeightType::Fp4 { double }]);
+    let others = four_bits.into_iter().flatten().chain([WeightType::Int8]).chain(GgmlType::ALL.map(WeightType::Ggml));
     let mut turns = Vec::new();
     for weights in [WeightType::Bf16, WeightType::F16].into_iter().chain(others) {
         turns.extend(prepare(gpu, weights).await?);

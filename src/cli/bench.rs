@@ -1,11 +1,13 @@
 //! `rootstock bench`.
 
+use std::path::Path;
 use std::rc::Rc;
 
 use clap::Args;
 use rootstock::bench::{self, Measured, Shape};
 use rootstock::config::Quantization;
 use rootstock::gpu::human_bytes;
+use rootstock::platform::{Directory, NativeDirectory};
 use rootstock::{Error, Result};
 
 use super::Global;
@@ -82,16 +84,37 @@ async fn load(path: &str, args: &BenchArgs, global: &Global) -> Result<()> {
     let bits = args.quantization_bit.as_ref().and_then(|bits| bits.parse().ok());
     let model = open_model(path, console).await?.quantised(Quantization { bits, ..Quantization::default() });
     let gpu = Rc::new(global.gpu().await?);
-    let result = bench::load(&gpu, &model.checkpoint).await?;
+    let (files, names) = files(Path::new(path)).await?;
+    let result = bench::load(&gpu, &model.checkpoint, &files, &names).await?;
     if args.json {
         return console::print_json(&result);
     }
     let worked = result.processor_seconds.map_or(String::new(), |seconds| format!(", {seconds:.2} s of work for the processor's cores"));
+    let of_work = result.processor_over_reading.map_or(String::new(), |times| format!(", {times:.1} times the work"));
     console::print(&format!(
-        "{path}: {} of weights were on {} after {:.2} s, {} there{worked}",
+        "{path}: {} of weights were on {} after {:.2} s, {} there{worked}\nreading {} of files alone takes {:.2} s: loading takes {:.2} times as long{of_work}",
         human_bytes(result.stored_bytes),
         gpu.profile().name,
         result.seconds,
-        human_bytes(result.device_bytes)
+        human_bytes(result.device_bytes),
+        human_bytes(result.file_bytes),
+        result.read_seconds,
+        result.over_reading
     ))
+}
+
+/// Where a model's files of weights lie, and their names: a file, or all of a directory's.
+async fn files(path: &Path) -> Result<(NativeDirectory, Vec<String>)> {
+    if path.is_file() {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        return Ok((
+            NativeDirectory::new(path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))),
+            vec![name],
+        ));
+    }
+    let directory = NativeDirectory::new(path);
+    let weights = [".safetensors", ".bin", ".pt", ".pth", ".gguf"];
+    let names = directory.list().await?.into_iter().map(|entry| entry.name);
+    let names = names.filter(|name| weights.iter().any(|end| name.ends_with(end))).collect();
+    Ok((directory, names))
 }
