@@ -53,9 +53,9 @@ fn main() {
     }
     for file in &files {
         let kernel = Kernel::read(&root, file);
-        if let Some((name, values)) = &kernel.permute {
+        for Axis { name, values, .. } in &kernel.axes {
             let known = permutations.entry(name.clone()).or_insert_with(|| values.clone());
-            assert_eq!(known, values, "{}: `permute {name}` must list the same values in every file", file.display());
+            assert_eq!(known, values, "{}: `{name}` must list the same values in every file", file.display());
         }
         for variant in kernel.variants.iter().chain(kernel.also.iter().flat_map(|(_, variants)| variants)) {
             writeln!(sources, "    &{}::{},", kernel.module, variant.constant()).expect("a string");
@@ -63,7 +63,7 @@ fn main() {
         out += &kernel.rust();
     }
     for (name, values) in &permutations {
-        writeln!(out, "/// Which `{name}` version of a permuted kernel to take.").expect("a string");
+        writeln!(out, "/// Which `{name}` version of a kernel to take.").expect("a string");
         writeln!(out, "#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]\npub enum {} {{", camel(name))
             .expect("a string");
         for v in values {
@@ -81,15 +81,54 @@ struct Kernel {
     module: String,
     opening: String,
     unchecked: bool,
-    permute: Option<(String, Vec<String>)>,
+    axes: Vec<Axis>,
     variants: Vec<Variant>,
     /// `also VERSION: LANES, vectors, maxima`: the constant that says how many lanes share a sum, which kinds of sums there are, and the variants once more
     /// with that version's shared files.
     also: Option<(Vec<String>, Vec<Variant>)>,
 }
 
+/// What a kernel has several versions of.
+struct Axis {
+    name: String,
+    values: Vec<String>,
+    /// Whether the first value is what goes without saying: `option` instead of `permute`.
+    option: bool,
+}
+
+impl Axis {
+    /// The axes of a kernel, those that are permuted before its options.
+    fn all(text: &str) -> Vec<Axis> {
+        let of = |word: &'static str| {
+            text.lines().filter_map(move |l| l.strip_prefix("// ")?.strip_prefix(word)).map(move |rest| {
+                let (name, values) = rest.split_once(':').unwrap_or_else(|| panic!("`// {word}NAME: a b c`"));
+                let values = values.split_whitespace().map(String::from).collect();
+                Axis { name: name.trim().to_string(), values, option: word == "option " }
+            })
+        };
+        of("permute ").chain(of("option ")).collect()
+    }
+
+    /// What the name of a version with this value has more.
+    fn suffix(&self, value: &str) -> Option<String> {
+        match self.option {
+            false => Some(value.to_string()),
+            true => (value != self.values[0]).then(|| format!("{}_{value}", self.name.to_lowercase())),
+        }
+    }
+}
+
+/// Every choice of one value an axis.
+fn choices(axes: &[Axis]) -> Vec<Vec<String>> {
+    axes.iter().fold(vec![Vec::new()], |begun, axis| {
+        begun.iter().flat_map(|b| axis.values.iter().map(|v| b.iter().chain([v]).cloned().collect())).collect()
+    })
+}
+
 struct Variant {
-    value: Option<String>,
+    values: Vec<String>,
+    /// Of each value what the names have more.
+    suffixes: Vec<String>,
     /// What the name of its static begins with.
     prefix: &'static str,
     name: String,
@@ -100,7 +139,7 @@ struct Variant {
 
 impl Variant {
     fn constant(&self) -> String {
-        self.value.as_ref().map_or(self.prefix.into(), |v| format!("{}_{}", self.prefix, v.to_uppercase()))
+        std::iter::once(self.prefix.to_string()).chain(self.suffixes.iter().map(|s| s.to_uppercase())).collect::<Vec<_>>().join("_")
     }
 }
 
@@ -108,25 +147,23 @@ impl Kernel {
     fn read(root: &Path, file: &Path) -> Kernel {
         let text = fs::read_to_string(file).expect("a readable shader");
         let stem = file.file_stem().expect("a file").to_string_lossy().into_owned();
-        let permute = text.lines().find_map(|l| l.strip_prefix("// permute ")).map(|rest| {
-            let (name, values) = rest.split_once(':').expect("`// permute NAME: a b c`");
-            (name.trim().to_string(), values.split_whitespace().map(String::from).collect::<Vec<_>>())
-        });
-        let values: Vec<Option<String>> = match &permute {
-            Some((_, values)) => values.iter().cloned().map(Some).collect(),
-            None => vec![None],
-        };
+        let axes = Axis::all(&text);
         let read = |also: Option<&str>, prefix: &'static str| -> Vec<Variant> {
-            let variants = values.iter().cloned().map(|value| {
-                let chosen = permute.as_ref().map(|(key, _)| format!("{{{key}}}")).zip(value.clone());
+            let variants = choices(&axes).into_iter().map(|values| {
+                let chosen: Vec<(String, &str)> =
+                    axes.iter().map(|a| format!("{{{}}}", a.name)).zip(values.iter().map(String::as_str)).collect();
                 let mut parts = Vec::new();
                 let versions: Vec<&str> = also.into_iter().chain(stem.rsplit_once('.').map(|(_, version)| version)).collect();
-                used(root, file, &text, &versions, chosen.as_ref(), &mut parts);
+                used(root, file, &text, &versions, &chosen, &mut parts);
+                // What switches a part of the language on comes before all else.
+                parts.sort_by_key(|(_, text)| !text.lines().any(|l| l.starts_with("enable ")));
                 let texts: Vec<&str> = parts.iter().map(|(_, text)| text.as_str()).chain([text.as_str()]).collect();
                 let naga = parse(&texts.concat(), file);
-                let name = [Some(stem.as_str()), also, value.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(".");
+                let suffixes: Vec<String> = axes.iter().zip(&values).filter_map(|(axis, value)| axis.suffix(value)).collect();
+                let words = [stem.as_str()].into_iter().chain(also).chain(suffixes.iter().map(String::as_str));
+                let name = words.collect::<Vec<_>>().join(".");
                 let parts = parts.into_iter().map(|(name, _)| name).chain([format!("{stem}.wgsl")]).collect();
-                Variant { value, prefix, name, parts, naga }
+                Variant { values, suffixes, prefix, name, parts, naga }
             });
             variants.collect()
         };
@@ -138,10 +175,10 @@ impl Kernel {
         let opening = text
             .lines()
             .take_while(|l| l.starts_with("//"))
-            .filter(|l| !["// use:", "// permute", "// unchecked", "// also"].iter().any(|word| l.starts_with(word)));
+            .filter(|l| !["// use:", "// permute", "// option", "// unchecked", "// also"].iter().any(|word| l.starts_with(word)));
         let opening = opening.map(|l| format!("/// {}\n", l.trim_start_matches('/').trim())).collect();
         let unchecked = text.lines().any(|l| l.starts_with("// unchecked: "));
-        Kernel { module: stem.replace('.', "_"), opening, unchecked, permute, variants, also }
+        Kernel { module: stem.replace('.', "_"), opening, unchecked, axes, variants, also }
     }
 
     fn rust(&self) -> String {
@@ -160,7 +197,7 @@ impl Kernel {
             let parts: Vec<String> = v.parts.iter().map(|part| text_name(part)).collect();
             let across = match &self.also {
                 Some((sums, variants)) if v.prefix == "SHADER" => {
-                    let twin = variants.iter().find(|twin| twin.value == v.value).expect("one for each");
+                    let twin = variants.iter().find(|twin| twin.values == v.values).expect("one for each");
                     let (missing, added) =
                         (overrides(v).difference(&overrides(twin)).count(), overrides(twin).difference(&overrides(v)).count());
                     assert!(missing == 0 && added == 3, "{}: it has the kernel's constants, LEAST, MOST and SHUFFLES", twin.name);
@@ -182,15 +219,18 @@ impl Kernel {
         }
         *o += "    }\n\n";
         self.constants(o, first);
-        let (argument, shader) = match &self.permute {
-            Some((name, values)) => {
-                let ty = camel(name);
-                let arms: Vec<String> = values.iter().map(|v| format!("{ty}::{} => &SHADER_{}", camel(v), v.to_uppercase())).collect();
-                (format!("version: {ty}, "), format!("match version {{ {} }}", arms.join(", ")))
-            }
-            None => (String::new(), "&SHADER".into()),
+        let arguments: String = self.axes.iter().map(|a| format!("{}: {}, ", a.name.to_lowercase(), camel(&a.name))).collect();
+        let shader = if self.axes.is_empty() {
+            "&SHADER".into()
+        } else {
+            let chosen: String = self.axes.iter().map(|a| a.name.to_lowercase() + ", ").collect();
+            let arm = |v: &Variant| {
+                let values: String = self.axes.iter().zip(&v.values).map(|(a, v)| format!("{}::{}, ", camel(&a.name), camel(v))).collect();
+                format!("({values}) => &{}", v.constant())
+            };
+            format!("match ({chosen}) {{ {} }}", self.variants.iter().map(arm).collect::<Vec<_>>().join(", "))
         };
-        writeln!(o, "    /// The kernel as an entry of a plan.\n    pub fn dispatch({argument}params: Params, constants: Constants, bindings: Bindings, workgroups: [u32; 3]) -> Dispatch {{\n        let shader: &'static Shader = {shader};\n        Dispatch::new(shader, bytemuck::bytes_of(&params), constants.list(), &[{}], workgroups)\n    }}\n}}\n",
+        writeln!(o, "    /// The kernel as an entry of a plan.\n    pub fn dispatch({arguments}params: Params, constants: Constants, bindings: Bindings, workgroups: [u32; 3]) -> Dispatch {{\n        let shader: &'static Shader = {shader};\n        Dispatch::new(shader, bytemuck::bytes_of(&params), constants.list(), &[{}], workgroups)\n    }}\n}}\n",
             names.iter().map(|n| format!("bindings.{n}")).collect::<Vec<_>>().join(", ")).expect("a string");
         out
     }
@@ -259,11 +299,11 @@ fn overrides(variant: &Variant) -> BTreeSet<&str> {
 }
 
 /// The files that a text uses, those that they use themselves before them, each once; of a file that exists for one of the
-/// kernel's versions, the first such. `chosen` is what stands for the permutation, and the permutation.
-fn used(root: &Path, file: &Path, text: &str, versions: &[&str], chosen: Option<&(String, String)>, parts: &mut Vec<(String, String)>) {
+/// kernel's versions, the first such. `chosen` is what stands for each axis, and its value.
+fn used(root: &Path, file: &Path, text: &str, versions: &[&str], chosen: &[(String, &str)], parts: &mut Vec<(String, String)>) {
     for line in text.lines().filter_map(|l| l.strip_prefix("// use: ")) {
         let mut name = line.trim().to_string();
-        if let Some((key, value)) = chosen {
+        for (key, value) in chosen {
             name = name.replace(key, value);
         }
         let of_version =

@@ -2,15 +2,16 @@
 // Saves a pass over dh, which is neither written nor read: it is turned into both gradients in the registers in which it was summed.
 // gate and up lie one after the other, and so do their gradients. n is whole.
 // permute WEIGHT: f32 bf16 f16 nf4 nf4_double fp4 fp4_double int8 q4_0 q4_1 q5_0 q5_1 q8_0 q4_k q5_k q6_k
+// option TILE: f32 f16
 // use: shared/weight_{WEIGHT}.wgsl
 // use: shared/backward_tiles.wgsl
 // use: shared/activation.wgsl
 // unchecked: every index into a tile is made of the thread's number and the step, both below what its memory is sized by; a table of codes has one for each
 
 /// gate (m, k), then up; k is a multiple of four.
-@group(0) @binding(5) var<storage, read> gates: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read> gates: array<vec4<f32>>;
 /// Their gradients alike.
-@group(0) @binding(6) var<storage, read_write> dgates: array<vec4<f32>>;
+@group(0) @binding(7) var<storage, read_write> dgates: array<vec4<f32>>;
 
 fn write(row: u32, column: u32, sums: vec4<f32>) {
     if (row >= params.m || column >= params.k4) {
@@ -18,7 +19,7 @@ fn write(row: u32, column: u32, sums: vec4<f32>) {
     }
     let gate_at = row * params.k4 + column;
     let up_at = params.m * params.k4 + gate_at;
-    let d = sums * SCALE;
+    let d = sums * (SCALE * gradient_unscale(step.loss_scale));
     let gate = gates[gate_at];
     dgates[gate_at] = d * gates[up_at] * activation_derivative(gate);
     dgates[up_at] = d * activation(gate);

@@ -2,6 +2,7 @@
 // Saves a pass over both products: they are turned into h in the registers in which they were summed, and written once for the backward pass.
 // A tile has as many columns of gate as of up, those that belong together in one thread: its second block of columns is up's. k is whole.
 // permute WEIGHT: f32 bf16 f16 nf4 nf4_double fp4 fp4_double int8 q4_0 q4_1 q5_0 q5_1 q8_0 q4_k q5_k q6_k
+// option TILE: f32 f16
 // use: shared/weight_{WEIGHT}.wgsl
 // use: shared/forward_tiles.wgsl
 // use: shared/activation.wgsl

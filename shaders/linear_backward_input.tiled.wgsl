@@ -3,19 +3,20 @@
 // Where tiles are few, n is split: workgroups of several z make partial sums, which sum_parts adds up. Blocks of 4 x 4 of dy are transposed in registers on the
 // way in; the rows of W lie as the inner loop wants them.
 // permute WEIGHT: f32 bf16 f16 nf4 nf4_double fp4 fp4_double int8 q4_0 q4_1 q5_0 q5_1 q8_0 q4_k q5_k q6_k
+// option TILE: f32 f16
 // use: shared/weight_{WEIGHT}.wgsl
 // use: shared/backward_tiles.wgsl
 // unchecked: every index into a tile is made of the thread's number and the step, both below what its memory is sized by; a table of codes has one for each
 
 /// (m, k) gradient of the input, or the partial sums.
-@group(0) @binding(5) var<storage, read_write> dx: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read_write> dx: array<vec4<f32>>;
 
 fn write(row: u32, column: u32, first: u32, sums: vec4<f32>) {
     if (row >= params.m || column >= params.k4) {
         return;
     }
     let at = first + row * params.dx_stride + column;
-    var value = sums * SCALE;
+    var value = sums * (SCALE * gradient_unscale(step.loss_scale));
     if (params.accumulate != 0u) {
         value += dx[at];
     }

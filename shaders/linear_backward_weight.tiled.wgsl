@@ -2,6 +2,7 @@
 // Saves memory traffic: what a tile needs is read once into workgroup memory, and each value from there feeds up to eight multiply-adds.
 // Where tiles are few, the tokens are split: workgroups of several z make partial sums, which sum_parts adds up. The rows of dy and of x lie as the inner loop
 // wants them: loads and stores of whole vec4, nothing is transposed.
+// option TILE: f32 f16
 // use: shared/step.wgsl
 // use: shared/accumulate.wgsl
 // use: shared/tile.wgsl
@@ -72,7 +73,7 @@ fn gradient_at(column: u32) -> Place {
 fn gradient(place: Place, m: u32, column: u32) -> vec4<f32> {
     let last = (params.n + 3u) / 4u - 1u;
     let at = place.first + min(m, params.m - 1u) * place.stride + min(column, last);
-    return select(vec4<f32>(0.0), dy[at], m < params.m);
+    return select(vec4<f32>(0.0), dy[at] * gradient_scale(step.loss_scale), m < params.m);
 }
 
 /// The elements of the tile's dy that this thread fetches, of the rows from m on.
@@ -117,7 +118,7 @@ fn write(row: u32, column: u32, first: u32, sums: vec4<f32>) {
         return;
     }
     let at = first + row * params.dw_stride + column;
-    var value = sums;
+    var value = sums * gradient_unscale(step.loss_scale);
     if (adds_to_output(params.accumulate)) {
         value += dw[at];
     }

@@ -2,6 +2,7 @@
 // Saves memory traffic: what a tile needs is read once into workgroup memory, and each value from there feeds up to eight multiply-adds.
 // Where tiles are few, k is split: workgroups of several z make partial sums, which sum_parts adds up. Blocks of 4 x 4 are transposed in registers on the way in.
 // permute WEIGHT: f32 bf16 f16 nf4 nf4_double fp4 fp4_double int8 q4_0 q4_1 q5_0 q5_1 q8_0 q4_k q5_k q6_k
+// option TILE: f32 f16
 // use: shared/weight_{WEIGHT}.wgsl
 // use: shared/forward_tiles.wgsl
 // unchecked: every index into a tile is made of the thread's number and the step, both below what its memory is sized by; a table of codes has one for each

@@ -1,3 +1,4 @@
+// use: shared/step.wgsl
 // use: shared/tile.wgsl
 struct Params {
     /// Rows of dy and of dx.
@@ -66,14 +67,15 @@ struct Params {
     w2_stride_2: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<uniform> step: Step;
 /// (m, n) gradients of the outputs.
-@group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> dy: array<vec4<f32>>;
 /// (n, k) weights.
-@group(0) @binding(2) var<storage, read> w: array<Weight>;
+@group(0) @binding(3) var<storage, read> w: array<Weight>;
 /// (m, second) second input; read if SECOND.
-@group(0) @binding(3) var<storage, read> x2: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> x2: array<vec4<f32>>;
 /// (second, k) second weight; read if SECOND.
-@group(0) @binding(4) var<storage, read> w2: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read> w2: array<vec4<f32>>;
 
 /// Whether x2·W2 is added.
 override SECOND: bool = false;
@@ -117,7 +119,7 @@ fn second_at(number: u32) -> Second {
 fn gradient(place: Place, m: u32, n: u32) -> vec4<f32> {
     let last = (params.n + 3u) / 4u - 1u;
     let at = place.first + min(m, params.m - 1u) * place.stride + min(n, last);
-    return select(vec4<f32>(0.0), dy[at], n <= last);
+    return select(vec4<f32>(0.0), dy[at] * gradient_scale(step.loss_scale), n <= last);
 }
 
 fn gradients(m: u32, n: u32, own: u32) -> mat4x4<f32> {
@@ -151,7 +153,7 @@ fn weights(n: u32, column: u32, index: u32) -> mat4x4<f32> {
 fn input_second(m: u32, j: u32, s: Second) -> vec4<f32> {
     let last = (s.width + 3u) / 4u - 1u;
     let at = s.x.first + min(m, params.m - 1u) * s.x.stride + min(j, last);
-    return select(vec4<f32>(0.0), x2[at], j <= last);
+    return select(vec4<f32>(0.0), x2[at] * gradient_scale(step.loss_scale), j <= last);
 }
 
 fn weight_second(j: u32, column: u32, s: Second) -> vec4<f32> {
@@ -205,7 +207,7 @@ fn products(part: u32, parts: u32, row: u32, column: u32, thread: vec3<u32>, ind
                     input_second(own_row, at, second), input_second(own_row + 1u, at, second),
                     input_second(own_row + 2u, at, second), input_second(own_row + 3u, at, second)));
                 for (var i = index; i < COLUMN_MEMORY; i += threads) {
-                    column_tile[i] = weight_second(j + i / width, column + i % width, second);
+                    column_tile[i] = to_tile(weight_second(j + i / width, column + i % width, second));
                 }
                 workgroupBarrier();
                 s = multiply(s, thread, SWIZZLE, STRAIGHT);

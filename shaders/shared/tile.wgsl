@@ -1,3 +1,5 @@
+// use: shared/tile_{TILE}.wgsl
+
 /// Threads of a workgroup across the columns, a multiple of 8.
 override THREADS_X: u32 = 8u;
 /// Threads of a workgroup across the rows, a multiple of 8.
@@ -18,9 +20,9 @@ override ROW_MEMORY: u32 = 256u;
 override COLUMN_MEMORY: u32 = 256u;
 
 /// For each step the rows of the tile, four an element.
-var<workgroup> row_tile: array<vec4<f32>, ROW_MEMORY>;
+var<workgroup> row_tile: array<Tile, ROW_MEMORY>;
 /// For each step the columns of the tile, four an element.
-var<workgroup> column_tile: array<vec4<f32>, COLUMN_MEMORY>;
+var<workgroup> column_tile: array<Tile, COLUMN_MEMORY>;
 
 /// Elements that are transposed on their way in are stored four steps apart by neighbouring threads. In the steps 4 q to 4 q + 3 the lowest
 /// bits of their place are turned over by SWIZZLE q, so that eight neighbours meet eight different banks.
@@ -52,10 +54,10 @@ fn put_rows(index: u32, block: mat4x4<f32>) {
     if (group < pitch) {
         let t = transpose(block);
         let at = step * 4u * pitch + (group ^ (SWIZZLE * step));
-        row_tile[at] = t[0];
-        row_tile[at + pitch] = t[1];
-        row_tile[at + 2u * pitch] = t[2];
-        row_tile[at + 3u * pitch] = t[3];
+        row_tile[at] = to_tile(t[0]);
+        row_tile[at + pitch] = to_tile(t[1]);
+        row_tile[at + 2u * pitch] = to_tile(t[2]);
+        row_tile[at + 3u * pitch] = to_tile(t[3]);
     }
 }
 
@@ -67,36 +69,36 @@ fn put_columns(index: u32, block: mat4x4<f32>) {
     if (group < pitch) {
         let t = transpose(block);
         let at = step * 4u * pitch + (group ^ (SWIZZLE * step));
-        column_tile[at] = t[0];
-        column_tile[at + pitch] = t[1];
-        column_tile[at + 2u * pitch] = t[2];
-        column_tile[at + 3u * pitch] = t[3];
+        column_tile[at] = to_tile(t[0]);
+        column_tile[at + pitch] = to_tile(t[1]);
+        column_tile[at + 2u * pitch] = to_tile(t[2]);
+        column_tile[at + 3u * pitch] = to_tile(t[3]);
     }
 }
 
 /// Stores up to four elements of rows that lie as the inner loop wants them, a workgroup's width apart.
 fn put_straight_rows(index: u32, block: mat4x4<f32>) {
     let threads = THREADS_X * THREADS_Y;
-    row_tile[min(index, ROW_MEMORY - 1u)] = block[0];
+    row_tile[min(index, ROW_MEMORY - 1u)] = to_tile(block[0]);
     if (ROW_MEMORY > threads) {
-        row_tile[index + threads] = block[1];
+        row_tile[index + threads] = to_tile(block[1]);
     }
     if (ROW_MEMORY > 2u * threads) {
-        row_tile[index + 2u * threads] = block[2];
-        row_tile[index + 3u * threads] = block[3];
+        row_tile[index + 2u * threads] = to_tile(block[2]);
+        row_tile[index + 3u * threads] = to_tile(block[3]);
     }
 }
 
 /// Stores up to four elements of columns alike.
 fn put_straight_columns(index: u32, block: mat4x4<f32>) {
     let threads = THREADS_X * THREADS_Y;
-    column_tile[min(index, COLUMN_MEMORY - 1u)] = block[0];
+    column_tile[min(index, COLUMN_MEMORY - 1u)] = to_tile(block[0]);
     if (COLUMN_MEMORY > threads) {
-        column_tile[index + threads] = block[1];
+        column_tile[index + threads] = to_tile(block[1]);
     }
     if (COLUMN_MEMORY > 2u * threads) {
-        column_tile[index + 2u * threads] = block[2];
-        column_tile[index + 3u * threads] = block[3];
+        column_tile[index + 2u * threads] = to_tile(block[2]);
+        column_tile[index + 3u * threads] = to_tile(block[3]);
     }
 }
 
@@ -109,17 +111,17 @@ fn outer_product(c: mat4x4<f32>, a: vec4<f32>, b: vec4<f32>) -> mat4x4<f32> {
 /// Adds one step.
 fn add_step(sums: Sums, row: u32, column: u32) -> Sums {
     var s = sums;
-    let a0 = row_tile[row];
-    let b0 = column_tile[column];
+    let a0 = of_tile(row_tile[row]);
+    let b0 = of_tile(column_tile[column]);
     s.c00 = outer_product(s.c00, a0, b0);
     if (COLUMN_BLOCKS > 1u) {
-        s.c01 = outer_product(s.c01, a0, column_tile[column + THREADS_X]);
+        s.c01 = outer_product(s.c01, a0, of_tile(column_tile[column + THREADS_X]));
     }
     if (ROW_BLOCKS > 1u) {
-        let a1 = row_tile[row + THREADS_Y];
+        let a1 = of_tile(row_tile[row + THREADS_Y]);
         s.c10 = outer_product(s.c10, a1, b0);
         if (COLUMN_BLOCKS > 1u) {
-            s.c11 = outer_product(s.c11, a1, column_tile[column + THREADS_X]);
+            s.c11 = outer_product(s.c11, a1, of_tile(column_tile[column + THREADS_X]));
         }
     }
     return s;

@@ -13,7 +13,7 @@ use crate::engine::{encode, program_tokens};
 use crate::error::Result;
 use crate::gpu::{Gpu, MeasuredTuning, Profile};
 use crate::graph::{Param, ParamLayout, Purpose, WeightType};
-use crate::kernels::{DeviceClass, Dispatch, StepValues, Tuning, TuningChoice, shown};
+use crate::kernels::{DeviceClass, Dispatch, Half, StepValues, Tuning, TuningChoice, shown};
 use crate::model::{ModelConfig, forward, params};
 use crate::optim::{Optimizer, Role, update_program};
 use crate::plan::{Options, ParamStore, Program, Runner, compile};
@@ -29,6 +29,8 @@ pub const BUDGET: Duration = Duration::from_secs(1);
 enum Probe {
     /// Forward and backward of a step.
     Step,
+    /// The same where a run computes in `fp16`.
+    HalfStep,
     /// Norm and update.
     Update,
     /// A token that is generated.
@@ -40,6 +42,7 @@ enum Probe {
 const TRIED: &[(Probe, &str, &[&str])] = &[
     (Probe::Step, "product_unroll", &["true", "false"]),
     (Probe::Step, "product_prefetch", &["true", "false"]),
+    (Probe::HalfStep, "product_half", &["true", "false"]),
     (Probe::Step, "product_workgroups", &["1024", "256"]),
     (Probe::Step, "product_steps", &["8"]),
     (Probe::Step, "attention_rows", &["8", "4"]),
@@ -114,11 +117,12 @@ impl Trial {
         let profile = Profile { tuning: tuning.clone(), ..self.gpu.profile().clone() };
         let layout = &self.runner.store.layout;
         let (tokens, purpose, context) = match probe {
-            Probe::Step => (program_tokens(TOKENS), Purpose::Train, TOKENS),
+            Probe::Step | Probe::HalfStep => (program_tokens(TOKENS), Purpose::Train, TOKENS),
             Probe::Token => (1, Purpose::Generate { cache_rows: CONTEXT, logit_rows: 1 }, CONTEXT),
             Probe::Update => return update_program(&self.params, layout, tuning, &Optimizer::default()),
         };
-        compile(&forward::build(&self.config, self.params.clone(), tokens, purpose, context), layout, &profile, Options::default())
+        let options = Options { kept: (probe == Probe::HalfStep).then_some(Half::F16), ..Options::default() };
+        compile(&forward::build(&self.config, self.params.clone(), tokens, purpose, context), layout, &profile, options)
     }
 
     /// Tries the values one after the other and keeps those that are worth it.

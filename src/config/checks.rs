@@ -20,15 +20,17 @@ impl Recipe {
         }
         let halves: Vec<&str> = ["bf16", "fp16", "pure_bf16"].into_iter().filter(|name| s.bool(name)).collect();
         if let Some(half) = self.activations {
-            let number = match half {
-                Half::Bf16 => "bfloat16",
-                Half::Fp16 => "IEEE half precision",
-            };
-            s.notices.push(format!(
-                "{}: activations that the backward pass reads are kept in {number} until then; weights, gradients, optimiser and all arithmetic \
-                 are f32, so that no loss is scaled; export_dtype chooses what is written",
-                halves.join(", ")
-            ));
+            let names = halves.join(", ");
+            s.notices.push(match half {
+                Half::Bf16 => format!(
+                    "{names}: activations that the backward pass reads are kept in bfloat16 until then; weights, gradients, optimiser and all arithmetic \
+                     are f32, so that no loss is scaled; export_dtype chooses what is written"
+                ),
+                Half::Fp16 => format!(
+                    "{names}: activations that the backward pass reads are kept in IEEE half precision until then; weights, gradients, optimiser and \
+                     all sums are f32; export_dtype chooses what is written"
+                ),
+            });
         }
         if s.has("warmup_ratio") && s.number("warmup_steps") > 0.0 {
             s.notices.push("warmup_steps and warmup_ratio are both given: warmup_steps is used".into());

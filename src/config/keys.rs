@@ -263,7 +263,7 @@ const TRAINING: &[Key] = &[
     free("Training", "gradient_checkpointing", Kind::Bool, "", "Recompute activations in the backward pass: less memory, about a third more time. Absent: only where the device's memory is too small without. (LLaMA-Factory turns it on by itself.)"),
     free("Training", "disable_gradient_checkpointing", Kind::Bool, "false", "The same switch, the way LLaMA-Factory writes it."),
     fixed_as("activations", fixed("Training", "bf16", Kind::Bool, "false", "Keep activations for the backward pass in bfloat16: less memory. Weights, gradients and all arithmetic stay f32, so that no loss is scaled. docs/tuning.md.")),
-    fixed_as("activations", fixed("Training", "fp16", Kind::Bool, "false", "The same in IEEE half precision: eight times as exact; magnitudes above 65504 become that.")),
+    fixed_as("activations", fixed("Training", "fp16", Kind::Bool, "false", "The same in IEEE half precision: eight times as exact; magnitudes above 65504 become that. On some devices products take their factors in it, too; the run says so. docs/tuning.md.")),
     fixed_as("activations", fixed("Training", "pure_bf16", Kind::Bool, "false", "As bf16: trained weights and what the optimiser keeps stay f32.")),
 ];
 

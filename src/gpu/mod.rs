@@ -125,7 +125,7 @@ impl Gpu {
         let adapter = devices::choose(choice).await?;
         let profile = Profile::of(&adapter, choice)?;
         let mut features = wgpu::Features::empty();
-        let wanted = [wgpu::Features::TIMESTAMP_QUERY, wgpu::Features::SUBGROUP];
+        let wanted = [wgpu::Features::TIMESTAMP_QUERY, wgpu::Features::SUBGROUP, wgpu::Features::SHADER_F16];
         for feature in wanted {
             if adapter.features().contains(feature) {
                 features |= feature;

@@ -2,7 +2,7 @@
 
 use super::DeviceChoice;
 use crate::error::Result;
-use crate::kernels::{DeviceClass, Family, Subgroups, Tuning};
+use crate::kernels::{DeviceClass, Family, Subgroups, Tuning, Version};
 use crate::platform;
 
 /// A device in plain data.
@@ -18,7 +18,7 @@ pub struct Profile {
     pub class: DeviceClass,
     /// The sizes of subgroups when their operations may be used in compute shaders.
     pub subgroups: Option<Subgroups>,
-    /// Whether shaders could compute in half precision. The kernels need it nowhere.
+    /// Whether shaders may use numbers in half precision; see [`Profile::half_products`].
     pub shader_f16: bool,
     /// Largest storage binding in bytes.
     pub max_binding: u64,
@@ -135,6 +135,11 @@ impl Profile {
     /// The same device as if it were of this family and offered such subgroups: it gets their kernels.
     pub fn as_if(self, family: Family, subgroups: Option<Subgroups>) -> Profile {
         Profile { class: family.class(), family, subgroups, tuning: Tuning::of(family, subgroups), ..self }
+    }
+
+    /// Whether products keep their tiles in f16 where a run computes in `fp16`.
+    pub fn half_products(&self) -> bool {
+        self.shader_f16 && self.tuning.product_half && self.tuning.products == Version::Tiled
     }
 
     /// Bytes that a run may use in all: the user's limit, else what the driver reports.

@@ -7,7 +7,7 @@ use super::sums::Waiting;
 use super::{Graph, Param, ParamId, Purpose};
 use crate::gpu::Profile;
 use crate::kernels::{
-    Access, Bind, Dispatch, Input, InputLayout, Owner, Phase, Resource, Shader, Shape, TableId, Tuning, ValueId, When, elementwise,
+    Access, Bind, Dispatch, Input, InputLayout, Owner, Phase, Resource, Shader, Shape, TableId, Tile, Tuning, ValueId, When, elementwise,
 };
 
 /// Rows of a parameter that one dispatch can bind.
@@ -58,6 +58,8 @@ pub struct Place {
 pub struct Emit<'a> {
     /// Which kernels the device gets.
     pub tuning: &'a Tuning,
+    /// What tiled products keep their tiles in.
+    pub tile: Tile,
     /// The graph that is compiled.
     pub graph: &'a Graph,
     profile: &'a Profile,
@@ -107,6 +109,7 @@ impl<'a> Emit<'a> {
         });
         Emit {
             tuning: &profile.tuning,
+            tile: Tile::F32,
             profile,
             graph,
             layout,

@@ -121,6 +121,9 @@ pub struct Tuning {
     pub product_unroll: bool,
     /// Whether a tiled product loads its next steps while it multiplies, for 32 registers more.
     pub product_prefetch: bool,
+    /// Whether a tiled product keeps its tiles in f16 where a run computes in `fp16` and the device can: half the workgroup memory, and a
+    /// conversion for each number that is read from there, which not every device has for nothing.
+    pub product_half: bool,
     /// Most bytes of a chunk of the output head's logits, where the device has memory enough.
     pub head_bytes: usize,
     /// The attention kernels' version. `Subgroup` needs subgroups of at least 8 lanes.
@@ -177,6 +180,7 @@ impl Tuning {
                 product_steps: 16,
                 product_unroll: false,
                 product_prefetch: false,
+                product_half: false,
                 attention: if subgroup.is_some_and(|lanes| lanes >= 8) { Version::Subgroup } else { Version::Registers },
                 attention_rows: 4,
                 attention_kept: 64,
@@ -210,6 +214,8 @@ impl Tuning {
                 product_steps: 16,
                 product_unroll: family == Family::NvidiaLike,
                 product_prefetch: family == Family::Amd,
+                // Where reading a half as an f32 costs nothing, as the compilers' statistics say (docs/performance.md).
+                product_half: family == Family::Apple,
                 attention: Version::Tiled,
                 // What spills on none of its compilers; a GPU that is not known gets what Intel's takes.
                 attention_rows: if matches!(family, Family::NvidiaLike | Family::Amd) { 8 } else { 4 },

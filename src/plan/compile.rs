@@ -6,7 +6,7 @@ use super::program::Program;
 use super::{kept, lifetime};
 use crate::gpu::Profile;
 use crate::graph::{Emit, Graph, ParamLayout, Purpose, ValueId};
-use crate::kernels::{Half, Phase};
+use crate::kernels::{Half, Phase, Tile};
 
 /// Choices of the recipe that change the program.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -17,9 +17,18 @@ pub struct Options {
     pub kept: Option<Half>,
 }
 
+impl Options {
+    /// The type of the products' tiles: where activations are IEEE halves, these are too if the device gains by it. bfloat16 is chosen for its range, which
+    /// halves do not have.
+    fn tile(&self, profile: &Profile) -> Tile {
+        if self.kept == Some(Half::F16) && profile.half_products() { Tile::F16 } else { Tile::F32 }
+    }
+}
+
 /// Compiles a graph for a device.
 pub fn compile(graph: &Graph, layout: &ParamLayout, profile: &Profile, options: Options) -> Program {
     let mut e = Emit::new(graph, layout, profile);
+    e.tile = options.tile(profile);
     let mut saved: Vec<Vec<ValueId>> = Vec::with_capacity(graph.nodes.len());
     for (index, node) in graph.nodes.iter().enumerate() {
         e.set_phase(Phase::Forward, index);

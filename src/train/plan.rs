@@ -12,6 +12,7 @@ use crate::engine::{Blueprint, EngineOptions, Half, Method, Objective, Preferenc
 use crate::error::{Error, Result};
 use crate::gpu::{Profile, human_bytes};
 use crate::graph::WeightType;
+use crate::kernels::Version;
 use crate::model::{ModelConfig, ParamDecl, ParamKind, params};
 use crate::optim::{Adafactor, AdamW, Lion, Muon, Optimizer, Sgd};
 use crate::plan::{Memory, Options};
@@ -76,6 +77,9 @@ impl PlannedRun {
         };
         let mut blueprint = plan(&options);
         let mut notices = finetuning.notices.clone();
+        if options.kept == Some(Half::F16) {
+            notices.push(half_products(profile));
+        }
         let available = profile.usable_memory().unwrap_or(u64::MAX);
         let needed = blueprint.memory().peak_bytes();
         if recipe.gradient_checkpointing.is_none() && needed > available {
@@ -207,6 +211,22 @@ fn longest_sequence(train: &[Sample], eval: &[Sample]) -> usize {
         s.ends.iter().zip(starts).map(|(end, start)| end - start).max()
     });
     longest.max().unwrap_or(1)
+}
+
+/// What `fp16` means for the products on this device.
+fn half_products(profile: &Profile) -> String {
+    let name = &profile.name;
+    if profile.half_products() {
+        return format!(
+            "fp16: products on {name} take both factors in IEEE half precision and sum in f32; gradients are scaled by a power of two on their way there and back"
+        );
+    }
+    let why = match (profile.tuning.products, profile.shader_f16) {
+        (Version::Registers | Version::Subgroup, _) => "its kernels multiply in registers, where halves would save nothing",
+        (Version::Tiled, false) => "its shaders have no numbers of 16 bits",
+        (Version::Tiled, true) => "converting halves costs its kernels more than they save",
+    };
+    format!("fp16: products on {name} compute in f32: {why}")
 }
 
 /// The options of the engine that a recipe asks for.

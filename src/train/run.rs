@@ -18,7 +18,7 @@ use super::saver::{self, Saver};
 use super::schedule::{Plateau, Schedule};
 use super::state::{SavedState, Unlogged};
 use super::wandb::Offline;
-use crate::config::{Resume, Strategy};
+use crate::config::{Half, Resume, Strategy};
 use crate::data::Loader;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -350,9 +350,16 @@ impl<'a> Run<'a> {
             }
         };
         let lr = self.last_lr;
+        // Products of halves overflow where those of f32 do not.
+        let halves = match self.job.recipe.activations {
+            Some(Half::Fp16) if self.job.gpu.profile().half_products() => {
+                "; with fp16 numbers above 65504 overflow in products: bf16: true computes these in f32"
+            }
+            _ => "",
+        };
         let reason = format!(
             "the {what} is not a finite number, so training stopped and {kept}. The usual causes: a learning rate that is too high (it is {lr:e} now), \
-             a model whose weights hold NaN or overflow, or a broken sample; try a tenth of the learning rate or more warm-up"
+             a model whose weights hold NaN or overflow, or a broken sample; try a tenth of the learning rate or more warm-up{halves}"
         );
         Ok(Error::NotFinite { step: step + 1, reason })
     }

@@ -37,7 +37,12 @@ const SHAPES: [(usize, usize, usize); 13] = [
 /// What every kernel test runs on, and each way in which a GPU's tiles may be cut: the largest tiles, the middle ones, the smallest; one part
 /// and several; with every loop that a tuning can choose. By default the shapes here get the smallest tiles and short parts.
 fn cut_profiles(gpu: &Gpu) -> Vec<Profile> {
-    let mut list = profiles(gpu);
+    profiles(gpu).into_iter().chain(cut_gpus(gpu)).collect()
+}
+
+/// The ways in which a GPU's tiles may be cut alone.
+pub(super) fn cut_gpus(gpu: &Gpu) -> Vec<Profile> {
+    let mut list = Vec::new();
     let as_gpu = |change: &dyn Fn(&mut Tuning)| {
         let mut profile = gpu.profile().clone().as_if(Family::UnknownGpu, None);
         change(&mut profile.tuning);
@@ -288,11 +293,11 @@ pub(super) fn decoded(weight_type: WeightType, cols: usize, w: &[f64]) -> Vec<f6
 
 /// y = x·Wᵀ + s·Bᵀ, and backwards dx = dy·W + s·A: the second products of a LoRA layer, with W in pieces as a large matrix is.
 #[derive(Debug)]
-struct TwoProducts {
+pub(super) struct TwoProducts {
     /// W (N, K), B (N, r), A (r, K).
-    weights: [ParamId; 3],
+    pub(super) weights: [ParamId; 3],
     /// Row at which W is cut in two.
-    cut: usize,
+    pub(super) cut: usize,
 }
 
 impl TwoProducts {

@@ -2,6 +2,7 @@
 
 mod attention;
 mod embedding;
+mod half_tiles;
 mod kept;
 mod lanes;
 mod lm_head;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use pollster::block_on;
 use rootstock::gpu::{Gpu, Profile};
 use rootstock::graph::{Adapted, Change, Emit, Graph, LowRank, Magnitude, Op, Param, ParamId, Purpose, Shape, ValueId, WeightType};
-use rootstock::kernels::{StepValues, elementwise};
+use rootstock::kernels::{Half, StepValues, elementwise};
 use rootstock::ops::dora;
 use rootstock::plan::{Options, ParamStore, Part, Runner, compile};
 use rootstock::quant::Packer;
@@ -49,6 +49,8 @@ pub(crate) struct Case {
     /// As [`rootstock::kernels::InputLayout`] lays it out; zeros where empty.
     pub(crate) batch: Vec<u8>,
     pub(crate) step: StepValues,
+    /// The type of 16 bits in which activations wait for the backward pass, and on some devices lie in tiles.
+    pub(crate) kept: Option<Half>,
     /// How often the step is run: the first writes gradients of parameters, the others add.
     pub(crate) micro_steps: usize,
 }
@@ -171,7 +173,7 @@ impl Case {
                 }
             }
         }
-        let program = compile(&graph, &store.layout, profile, Options::default());
+        let program = compile(&graph, &store.layout, profile, Options { kept: self.kept, ..Options::default() });
         let mut runner = block_on(Runner::new(gpu.clone(), store.clone())).expect("memory for a small test");
         let prepared = block_on(runner.bind(&program)).expect("the device takes the kernels");
         let norms = dora::norm_program(&params, &store.layout, &profile.tuning);

@@ -134,7 +134,10 @@ fn every_shader_is_valid_for_naga() {
     for shader in kernels::ALL {
         let wgsl = shader.wgsl();
         let module = naga::front::wgsl::parse_str(&wgsl).unwrap_or_else(|e| panic!("{}: {}", shader.name, e.emit_to_string(&wgsl)));
-        let mut validator = Validator::new(ValidationFlags::all(), Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16_IN_FLOAT32);
+        let mut validator = Validator::new(
+            ValidationFlags::all(),
+            Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16 | Capabilities::SHADER_FLOAT16_IN_FLOAT32,
+        );
         validator.subgroup_stages(naga::valid::ShaderStages::COMPUTE);
         validator.subgroup_operations(naga::valid::SubgroupOperationSet::all());
         if let Err(e) = validator.validate(&module) {

@@ -29,6 +29,11 @@ pub(super) fn kept_step(model: &str, family: Family, tokens: usize, half: Half) 
     step(model, &Method::Full, |_| WeightType::F32, family, tokens, Options { kept: Some(half), ..Options::default() })
 }
 
+/// A step with LoRA, the base's linear maps in this type, where a run computes in `fp16`.
+pub(super) fn half_lora_step(model: &str, linear: WeightType, family: Family, tokens: usize) -> Program {
+    lora_with(model, linear, family, tokens, Options { kept: Some(Half::F16), ..Options::default() })
+}
+
 /// A step with LoRA of rank 8 on every linear map but the head.
 pub(super) fn lora_step(model: &str, family: Family, tokens: usize) -> Program {
     quantised_step(model, WeightType::Bf16, family, tokens)
@@ -36,11 +41,15 @@ pub(super) fn lora_step(model: &str, family: Family, tokens: usize) -> Program {
 
 /// The same with the base's linear maps in this type.
 pub(super) fn quantised_step(model: &str, linear: WeightType, family: Family, tokens: usize) -> Program {
+    lora_with(model, linear, family, tokens, Options::default())
+}
+
+fn lora_with(model: &str, linear: WeightType, family: Family, tokens: usize, options: Options) -> Program {
     let config = ModelConfig::parse("config.json", model.as_bytes()).expect("a configuration");
     let adapter = AdapterConfig { target_modules: Some(TargetModules::AllLinear), ..AdapterConfig::default() };
     let resolved = Rc::new(ResolvedAdapter::resolve(&adapter, &config, &params(&config)).expect("an adapter"));
     let frozen = |d: &ParamDecl| if d.kind == ParamKind::Linear { linear } else { WeightType::Bf16 };
-    step(model, &Method::Adapter { resolved, loraplus_lr_ratio: 1.0 }, frozen, family, tokens, Options::default())
+    step(model, &Method::Adapter { resolved, loraplus_lr_ratio: 1.0 }, frozen, family, tokens, options)
 }
 
 fn step(
@@ -194,6 +203,46 @@ fn a_step_takes_few_dispatches() {
             let lora = lora_step(SMOLLM2_135M, family, tokens);
             assert!(program.dispatches.len() < 750, "{family:?}, {tokens} tokens: {}", program.dispatches.len());
             assert!(lora.dispatches.len() < 900, "{family:?}, {tokens} tokens: {} with LoRA", lora.dispatches.len());
+        }
+    }
+}
+
+/// What `bf16` costs: passes that pack and unpack, how much they move, and how many of them only a gradient of a weight reads, which could unpack by itself.
+#[test]
+fn what_keeping_in_sixteen_bits_adds() {
+    let few = |program: &Program, name: &str| program.dispatches.iter().filter(|d| d.shader.name.starts_with(name)).count();
+    for family in [Family::NvidiaLike, Family::Lavapipe] {
+        for (what, plain, kept) in [
+            ("full", full_step(SMOLLM2_135M, family, 512), kept_step(SMOLLM2_135M, family, 512, Half::Bf16)),
+            ("LoRA", lora_step(SMOLLM2_135M, family, 512), half_lora_step(SMOLLM2_135M, WeightType::Bf16, family, 512)),
+        ] {
+            let readers = |made: usize| {
+                let value = kept.dispatches[made].binds[1].resource;
+                let reads = |d: &&Dispatch| d.binds.iter().any(|bind| bind.resource == value);
+                let names = kept.dispatches[made + 1..].iter().filter(reads).map(|d| d.shader.name.split('.').next().unwrap_or_default());
+                names.collect::<std::collections::BTreeSet<&str>>()
+            };
+            let is_keep = |d: &&Dispatch| d.shader.name.starts_with("keep_");
+            let bytes: u64 = kept.dispatches.iter().filter(is_keep).map(Dispatch::bytes).sum();
+            let all: u64 = plain.dispatches.iter().map(Dispatch::bytes).sum();
+            let mut unpacked = std::collections::BTreeMap::<Vec<&str>, usize>::new();
+            for (index, d) in kept.dispatches.iter().enumerate() {
+                if d.shader.name.starts_with("keep_backward") {
+                    *unpacked.entry(readers(index).into_iter().collect()).or_default() += 1;
+                }
+            }
+            let (packs, unpacks) = (few(&kept, "keep_forward"), few(&kept, "keep_backward"));
+            println!(
+                "{what}, {family:?}: {} dispatches, {} with packing ({packs}) and unpacking ({unpacks}), which move {} of {} MiB more; unpacked for {unpacked:?}",
+                plain.dispatches.len(),
+                kept.dispatches.len(),
+                bytes >> 20,
+                all >> 20
+            );
+            assert_eq!(packs, unpacks);
+            // What is kept of a layer: inputs of both norms, what they make, query, key and value, attention's result, gate and up, and what these make; with
+            // adapters four times x·Aᵀ.
+            assert!(packs <= 12 * 30 + 1, "{what}, {family:?}: {packs}");
         }
     }
 }

@@ -13,7 +13,7 @@ use rootstock::optim::{Adafactor, AdamW, Muon, Optimizer, Role, update_program};
 use rootstock::plan::{Options, compile};
 use serde_json::{Value, json};
 
-use super::products::{GPUS, QWEN2_5_0_5B, SMOLLM2_135M, full_step, kept_step, lora_step, quantised_step};
+use super::products::{GPUS, QWEN2_5_0_5B, SMOLLM2_135M, full_step, half_lora_step, kept_step, lora_step, quantised_step};
 
 /// A head of 256 floats, sliding windows, norms of queries and keys.
 const GEMMA3_270M: &str = r#"{"model_type": "gemma3_text", "vocab_size": 262144, "hidden_size": 640, "intermediate_size": 2048, "num_hidden_layers": 6,
@@ -52,6 +52,15 @@ fn dispatches(family: Family) -> Vec<Dispatch> {
             for linear in QUANTISED.into_iter().chain(GgmlType::ALL.map(WeightType::Ggml)) {
                 all.extend(quantised_step(model, linear, family, 512).dispatches);
                 all.extend(quantised_step(model, linear, family, 4).dispatches);
+            }
+        }
+        // Tiles in f16, where a family has them.
+        if Profile::lavapipe().as_if(family, None).half_products() {
+            all.extend([256, 1024].into_iter().flat_map(|tokens| kept_step(model, family, tokens, Half::F16).dispatches));
+            all.extend(half_lora_step(model, WeightType::Bf16, family, 512).dispatches);
+            if model == few(SMOLLM2_135M) {
+                let types = QUANTISED.into_iter().chain(GgmlType::ALL.map(WeightType::Ggml));
+                all.extend(types.flat_map(|linear| half_lora_step(model, linear, family, 512).dispatches));
             }
         }
         let config = ModelConfig::parse("config.json", model.as_bytes()).expect("a configuration");

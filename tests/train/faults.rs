@@ -18,10 +18,10 @@ use crate::kernels::gpu;
 
 /// golden/llama on a few samples of different lengths.
 pub(super) struct Setup {
-    checkpoint: Checkpoint,
-    samples: Vec<Sample>,
+    pub(super) checkpoint: Checkpoint,
+    pub(super) samples: Vec<Sample>,
     pub(super) eval: Vec<Sample>,
-    gpu: Rc<Gpu>,
+    pub(super) gpu: Rc<Gpu>,
 }
 
 impl Setup {

@@ -1,5 +1,9 @@
 //! Runs whose activations are kept in 16 bits.
 
+use std::rc::Rc;
+
+use rootstock::gpu::{DeviceChoice, Gpu};
+use rootstock::kernels::TuningChoice;
 use rootstock::platform::{Directory, MemoryDirectory, block_on};
 use rootstock::train::{Event, LogEntry, Silent};
 
@@ -19,16 +23,21 @@ struct Ran {
 }
 
 fn run(recipe: &str) -> Ran {
+    run_on(&Setup::new(), recipe).0
+}
+
+/// The run, and what it says.
+fn run_on(setup: &Setup, recipe: &str) -> (Ran, Vec<String>) {
     let out = MemoryDirectory::new("out");
-    let mut activations = 0;
-    let mut watch = Watch(|event: &Event<'_>| {
-        if let Event::Start(start) = event {
-            activations = start.memory.activations_bytes;
-        }
+    let (mut activations, mut notices) = (0, Vec::new());
+    let mut watch = Watch(|event: &Event<'_>| match event {
+        Event::Start(start) => activations = start.memory.activations_bytes,
+        Event::Notice(notice) => notices.push(notice.clone()),
+        _ => {}
     });
-    Setup::new().train(recipe, &out, &mut watch).unwrap_or_else(|e| panic!("{recipe}: {e}"));
+    setup.train(recipe, &out, &mut watch).unwrap_or_else(|e| panic!("{recipe}: {e}"));
     let losses = losses(&out);
-    Ran { out, losses, activations }
+    (Ran { out, losses, activations }, notices)
 }
 
 const RECIPE: &str = "max_steps: 20\nlogging_steps: 1\nsave_strategy: no\nlr_scheduler_type: constant";
@@ -60,6 +69,33 @@ fn twenty_steps_learn_as_in_f32_in_less_memory() {
         // At this rate Adam makes steps of the smallest gradients, too.
         assert!(off < 3e-2 && off > 0.0, "LoRA{checkpointing}: {off:.2e}");
         assert!(half.activations < plain.activations, "{} of {}", half.activations, plain.activations);
+    }
+}
+
+/// Products whose factors are halves learn as those of f32 do, and the run says what its device does.
+#[test]
+fn twenty_steps_of_halves_learn_as_in_f32() {
+    let setup = |tuning: &str| {
+        let tuning = TuningChoice::parse(tuning).expect("a tuning");
+        Setup { gpu: Rc::new(block_on(Gpu::open(&DeviceChoice { tuning, ..DeviceChoice::default() })).expect("a device")), ..Setup::new() }
+    };
+    let apple = setup("apple");
+    for method in ["", "\nfinetuning_type: lora\nlora_rank: 8\nlearning_rate: 3.0e-3"] {
+        let (plain, said) = run_on(&apple, &format!("{RECIPE}{method}"));
+        assert!(said.is_empty(), "{said:?}");
+        let (half, said) = run_on(&apple, &format!("{RECIPE}{method}\nfp16: true"));
+        assert!(said.len() == 1 && said[0].contains("take both factors in IEEE half precision"), "{said:?}");
+        let off = apart(&plain.losses, &half.losses);
+        println!("halves{}: {off:.1e} of the way from {:.3} to {:.3}", method.replace('\n', " "), plain.losses[0], plain.losses[19]);
+        assert_ne!(half.losses[0].to_bits(), plain.losses[0].to_bits(), "the forward pass rounds, too");
+        assert!(off < 5e-3, "{off:.2e}");
+        // bfloat16 is taken for its range, which halves do not have.
+        let (bfloat, _) = run_on(&apple, &format!("{RECIPE}{method}\nbf16: true"));
+        assert_eq!(bfloat.losses[0].to_bits(), plain.losses[0].to_bits());
+    }
+    for (tuning, why) in [("apple,product_half=false", "costs its kernels more"), ("", "multiply in registers")] {
+        let (_, said) = run_on(&setup(tuning), &format!("{RECIPE}\nfp16: true"));
+        assert!(said.len() == 1 && said[0].contains("compute in f32") && said[0].contains(why), "{said:?}");
     }
 }
 

@@ -290,7 +290,7 @@ pub fn forward(e: &mut Emit<'_>, x: Operand, weights: Weights, outputs: &[Output
     });
     let bindings = linear_forward_tiled::Bindings { x: x.bind, w: weights.bind, bias: bias.unwrap_or(x.bind), x2, w2, y: sides.bind };
     let groups = super::tiles(n, cut.tile_columns(), m, cut.tile_rows(), cut.parts);
-    let dispatch = linear_forward_tiled::dispatch(weights.weight_type.into(), params, constants, bindings, groups);
+    let dispatch = linear_forward_tiled::dispatch(weights.weight_type.into(), e.tile, params, constants, bindings, groups);
     let second: usize = outputs.iter().map(|o| o.columns * o.second.map_or(0, |s| s.rank)).sum();
     let flops = 2 * (m * (n * weights.columns + second)) as u64;
     let dispatch = dispatch.flops(flops).shape(m, n, weights.columns + second / n.max(1));
@@ -346,7 +346,7 @@ pub fn backward_input(e: &mut Emit<'_>, gradients: &[Output], weights: Weights, 
     let bindings = linear_backward_input_tiled::Bindings { dy: dy.bind, w: weights.bind, x2, w2, dx: sides.bind };
     // Tiles are numbered down the rows first: neighbours then share columns of W, the larger factor.
     let groups = super::tiles(m, cut.tile_rows(), k, cut.tile_columns(), cut.parts);
-    let dispatch = linear_backward_input_tiled::dispatch(weights.weight_type.into(), params, constants, bindings, groups);
+    let dispatch = linear_backward_input_tiled::dispatch(weights.weight_type.into(), e.tile, params, constants, bindings, groups);
     let dispatch = dispatch.flops(2 * (m * k * (n + second)) as u64).shape(m, k, n + second);
     target.passes(e, dispatch, parts, &cut, m, k)
 }
@@ -382,7 +382,7 @@ pub fn backward_weight(e: &mut Emit<'_>, gradients: &[(Operand, usize)], x: Oper
     let constants = constants!(linear_backward_weight_tiled, e.tuning, cut, {});
     let bindings = linear_backward_weight_tiled::Bindings { dy: dy.bind, x: x.bind, dw: sides.bind };
     let groups = super::tiles(k, cut.tile_columns(), n, cut.tile_rows(), cut.parts);
-    let dispatch = linear_backward_weight_tiled::dispatch(params, constants, bindings, groups);
+    let dispatch = linear_backward_weight_tiled::dispatch(e.tile, params, constants, bindings, groups);
     let dispatch = dispatch.flops(2 * (m * n * k) as u64).shape(n, k, m);
     target.passes(e, dispatch, parts, &cut, n, k)
 }

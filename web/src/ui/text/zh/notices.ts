@@ -15,7 +15,6 @@ const WITHIN: readonly (readonly [RegExp, string])[] = [
     "减小“每批样本数”（per_device_train_batch_size），并相应增大“每步批次数”（gradient_accumulation_steps）",
   ],
   [/^set bf16: true \(activations wait for the backward pass in 16 bits\)$/, "打开“16 位激活值”（bf16: true）"],
-  [/^IEEE half precision$/, "IEEE 半精度"],
   [/^lower cutoff_len$/, "减小“最长样本”（cutoff_len）"],
   [/^train an adapter \(finetuning_type: lora\): gradients and moments alone are (.+)$/, "改为训练适配器（finetuning_type: lora）：单是梯度和优化器状态就有 $1"],
   [/^take a smaller model: weights, gradients and moments alone are (.+)$/, "换一个更小的模型：单是权重、梯度和优化器状态就有 $1"],
@@ -38,8 +37,8 @@ const NOTICES: readonly (readonly [RegExp, string])[] = [
   // Recipes
   [/^optim: (\S+): AdamW's moments are kept in f32 here; adamw_8bit keeps them in 8 bits$/, "optim: $1：这里 AdamW 的状态以 f32 保存；adamw_8bit 则以 8 位保存。"],
   [
-    /^(.+): activations that the backward pass reads are kept in (.+?) until then; weights, gradients, optimiser and all arithmetic are f32, so that no loss is scaled; export_dtype chooses what is written$/,
-    "$1：反向传播要读取的激活值在此之前以 $2 保存；权重、梯度、优化器和全部运算都用 f32，因此不需要损失缩放；写出的类型由 export_dtype 决定。",
+    /^(.+): activations that the backward pass reads are kept in bfloat16 until then; weights, gradients, optimiser and all arithmetic are f32, so that no loss is scaled; export_dtype chooses what is written$/,
+    "$1：反向传播要读取的激活值在此之前以 bfloat16 保存；权重、梯度、优化器和全部运算都用 f32，因此不需要损失缩放；写出的类型由 export_dtype 决定。",
   ],
   [
     /^optim_config: an adapter is trained by the AdamW that stands beside Muon, as in LLaMA-Factory's version 1$/,
@@ -50,6 +49,17 @@ const NOTICES: readonly (readonly [RegExp, string])[] = [
     /^(.+): (\d+) records are drawn from (\d+), some of them several times, as LLaMA-Factory draws them$/,
     "$1：从 $3 条记录中抽取 $2 条，有些会被抽中多次，与 LLaMA-Factory 的抽取方式相同。",
   ],
+  [
+    /^(.+): activations that the backward pass reads are kept in IEEE half precision until then; weights, gradients, optimiser and all sums are f32; export_dtype chooses what is written$/,
+    "$1：反向传播要读取的激活值在此之前以 IEEE 半精度保存；权重、梯度、优化器和全部求和都用 f32；写出的类型由 export_dtype 决定。",
+  ],
+  [
+    /^fp16: products on (.+) take both factors in IEEE half precision and sum in f32; gradients are scaled by a power of two on their way there and back$/,
+    "fp16：$1 上的矩阵乘法以 IEEE 半精度读取两个因子，以 f32 求和；梯度在读入时乘以 2 的幂，之后再除回。",
+  ],
+  [/^fp16: products on (.+) compute in f32: its kernels multiply in registers, where halves would save nothing$/, "fp16：$1 上的矩阵乘法用 f32 计算：它的内核在寄存器中相乘，半精度在那里省不了什么。"],
+  [/^fp16: products on (.+) compute in f32: its shaders have no numbers of 16 bits$/, "fp16：$1 上的矩阵乘法用 f32 计算：它的着色器没有 16 位的数。"],
+  [/^fp16: products on (.+) compute in f32: converting halves costs its kernels more than they save$/, "fp16：$1 上的矩阵乘法用 f32 计算：半精度的转换对它的内核来说得不偿失。"],
   [/^warmup_steps and warmup_ratio are both given: warmup_steps is used$/, "同时给出了 warmup_steps 和 warmup_ratio：采用 warmup_steps。"],
   [
     /^optim: (\S+): without effect, as in LLaMA-Factory: use_muon takes Muon for matrices and AdamW for all else$/,
