@@ -1,8 +1,8 @@
 // y = x·Wᵀ + bias + x2·W2ᵀ with nothing but registers: no subgroups, no workgroup memory, no barrier. Right on every device.
 // Saves loads, which cost CPU devices in browsers (SwiftShader) ten times a multiply-add: 32 of four floats feed 1024 multiply-adds.
 // A thread makes 16 rows x COLUMNS of y. That many sums spill, but a spilled sum is cheaper than one more load from a buffer.
-// permute WEIGHT: f32 bf16 f16 nf4 nf4_double fp4 fp4_double int8 q4_0 q4_1 q5_0 q5_1 q8_0 q4_k q5_k q6_k
-// use: shared/weight_{WEIGHT}.wgsl
+// permute PLAIN: f32 bf16 f16
+// use: shared/weight_{PLAIN}.wgsl
 // use: shared/linear_forward.wgsl
 // use: shared/block.wgsl
 

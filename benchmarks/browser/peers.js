@@ -2,6 +2,9 @@
 import { defaultDevice, init, jit, numpy as np } from "@jax-js/jax";
 import * as tf from "@tensorflow/tfjs-core";
 import "@tensorflow/tfjs-backend-webgpu";
+import { runs } from "./kernels.js";
+
+export { makeKernel, runKernel } from "./kernels.js";
 
 /** A product of a training step: x·Wᵀ (forward), dy·W (input) or dyᵀ·x (weight). The result is (m, n), the contraction k long. */
 
@@ -56,16 +59,39 @@ export async function tensorflow(shape) {
   return seconds;
 }
 
-/** jax-js, compiled by jit, its WebGPU backend. */
-export async function jax(shape) {
+/** A product of jax-js, compiled by jit, its WebGPU backend: `run` computes it so many times, `once` gives one, for whoever wants its numbers. */
+export async function jaxProduct(shape) {
   const found = await init("webgpu");
   if (!found.includes("webgpu")) throw new Error("jax-js finds no WebGPU here");
   defaultDevice("webgpu");
   const { a, b, ta, tb } = operands(shape);
   const [x, y] = [np.array(numbers(a[0] * a[1])).reshape(a), np.array(numbers(b[0] * b[1])).reshape(b)];
   const product = jit((x, y) => np.matmul(ta ? x.transpose() : x, tb ? y.transpose() : y));
-  const seconds = await time(shape, () => product(x.ref, y.ref), (results) => Promise.all(results.map((z) => z.blockUntilReady())));
-  x.dispose();
-  y.dispose();
+  const once = () => product(x.ref, y.ref);
+  const ready = (results) => Promise.all(results.map((z) => z.blockUntilReady()));
+  const run = async (count) => {
+    const results = Array.from({ length: count }, once);
+    await ready(results);
+    for (const result of results) result.dispose();
+  };
+  const dispose = () => {
+    x.dispose();
+    y.dispose();
+  };
+  return { once, ready, run, dispose };
+}
+
+/** Seconds of a product of jax-js. */
+export async function jax(shape) {
+  const { once, ready, dispose } = await jaxProduct(shape);
+  const seconds = await time(shape, once, ready);
+  dispose();
   return seconds;
+}
+
+/** A product of jax-js as processor.mjs runs it. */
+export async function makeJax({ name, shape }) {
+  const { run } = await jaxProduct(shape);
+  await run(1);
+  runs[name] = run;
 }

@@ -141,6 +141,9 @@ impl Tuning {
             ("norm_items", self.norm_items as usize, (1..=1 << 16).contains(&self.norm_items), "from 1 to 65536"),
             ("prompt_tokens", self.prompt_tokens, (1..=1 << 16).contains(&self.prompt_tokens), "from 1 to 65536"),
         ];
+        if self.attention == Version::Quads {
+            return Err(Error::recipe(PLACE, "attention=quads is not possible: it is subgroup, registers or tiled"));
+        }
         match rules.into_iter().find(|(_, _, holds, _)| !holds) {
             Some((name, value, _, rule)) => Err(Error::recipe(PLACE, format!("{name}={value} is not possible: it is {rule}"))),
             None => Ok(()),
@@ -160,6 +163,9 @@ impl Tuning {
                 PLACE,
                 format!("products=subgroup with product_lanes={lanes} needs subgroups of {lanes} lanes, and this device {has}"),
             ));
+        }
+        if self.products == Version::Quads && subgroup.is_none_or(|lanes| lanes < 4) {
+            return Err(Error::recipe(PLACE, format!("products=quads needs subgroups of at least 4 lanes, and this device {has}")));
         }
         if self.attention == Version::Subgroup && subgroup.is_none_or(|lanes| lanes < 8) {
             return Err(Error::recipe(
@@ -215,6 +221,7 @@ mod tests {
         contains("vectorrows=4", "did you mean vector_rows?");
         contains("vector_rows=many", "vector_rows=many is not possible: it is a whole number");
         contains("products=fast", "products=fast is not possible: it is one of subgroup, registers and tiled");
+        contains("attention=quads", "attention=quads is not possible: it is subgroup, registers or tiled");
         contains("vector_rows=9", "vector_rows=9 is not possible: it is at most 8");
         contains("long_threads=0", "a power of two up to 256");
         let tuning = TuningChoice::parse("products=subgroup").and_then(|choice| choice.apply(&Tuning::of(Family::UnknownGpu, None)));
@@ -224,6 +231,9 @@ mod tests {
         let tuning = TuningChoice::parse("sums_in_subgroups=true").and_then(|choice| choice.apply(&Tuning::of(Family::UnknownGpu, None)));
         let said = tuning.and_then(|tuning| tuning.check_subgroups(None)).map_or_else(|e| e.to_string(), |()| "taken".into());
         assert!(said.contains("needs subgroups, and this device offers none"), "{said}");
+        let quads = TuningChoice::parse("products=quads").and_then(|choice| choice.apply(&Tuning::of(Family::OtherProcessor, None)));
+        let said = quads.and_then(|tuning| tuning.check_subgroups(None)).map_or_else(|e| e.to_string(), |()| "taken".into());
+        assert!(said.contains("products=quads needs subgroups of at least 4 lanes, and this device offers none"), "{said}");
     }
 
     #[test]

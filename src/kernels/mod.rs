@@ -61,3 +61,38 @@ impl From<WeightType> for Weight {
         }
     }
 }
+
+/// A weight's type as kernels know it that read plain numbers only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Numbers {
+    /// Single numbers: such kernels read them.
+    Plain(Plain),
+    /// Blocks with scales: they are decoded first.
+    Packed(Packed),
+}
+
+impl From<WeightType> for Numbers {
+    fn from(weight_type: WeightType) -> Numbers {
+        let packed = match weight_type {
+            WeightType::F32 => return Numbers::Plain(Plain::F32),
+            WeightType::Bf16 => return Numbers::Plain(Plain::Bf16),
+            WeightType::F16 => return Numbers::Plain(Plain::F16),
+            WeightType::Nf4 { double: false } => Packed::Nf4,
+            WeightType::Nf4 { double: true } => Packed::Nf4Double,
+            WeightType::Fp4 { double: false } => Packed::Fp4,
+            WeightType::Fp4 { double: true } => Packed::Fp4Double,
+            WeightType::Int8 => Packed::Int8,
+            WeightType::Ggml(blocks) => match blocks {
+                GgmlType::Q4_0 => Packed::Q40,
+                GgmlType::Q4_1 => Packed::Q41,
+                GgmlType::Q5_0 => Packed::Q50,
+                GgmlType::Q5_1 => Packed::Q51,
+                GgmlType::Q8_0 => Packed::Q80,
+                GgmlType::Q4K => Packed::Q4K,
+                GgmlType::Q5K => Packed::Q5K,
+                GgmlType::Q6K => Packed::Q6K,
+            },
+        };
+        Numbers::Packed(packed)
+    }
+}

@@ -87,6 +87,8 @@ impl Family {
 pub enum Version {
     /// A subgroup is a workgroup; operands are broadcast from constant lanes. For processors.
     Subgroup,
+    /// A quad is a workgroup, whose lanes swap operands. For processors, and for matrix products only.
+    Quads,
     /// A block of the output in the registers of each thread, nothing shared. For processors; right everywhere.
     Registers,
     /// Tiles in workgroup memory. For GPUs.
@@ -97,9 +99,9 @@ pub enum Version {
 /// devices with the same tuning run the same dispatches.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Tuning {
-    /// The matrix products' version. `Subgroup` needs subgroups of exactly 8 or 16 lanes.
+    /// The matrix products' version. `Subgroup` needs subgroups of exactly 8 or 16 lanes, `Quads` of at least 4.
     pub products: Version,
-    /// Lanes of those subgroups: 8 or 16.
+    /// Lanes of the subgroups of `Subgroup`: 8 or 16.
     pub product_lanes: u32,
     /// A forward product with at most this many rows streams the weight once instead of making tiles.
     pub vector_rows: usize,
@@ -124,6 +126,8 @@ pub struct Tuning {
     /// Whether a tiled product keeps its tiles in f16 where a run computes in `fp16` and the device can: half the workgroup memory, and a
     /// conversion for each number that is read from there, which not every device has for nothing.
     pub product_half: bool,
+    /// Multiply-adds from which a product by quads gets the largest tiles. Their code is a third faster and takes several times as long to compile.
+    pub product_large: usize,
     /// Most bytes of a chunk of the output head's logits, where the device has memory enough.
     pub head_bytes: usize,
     /// The attention kernels' version. `Subgroup` needs subgroups of at least 8 lanes.
@@ -167,7 +171,11 @@ impl Tuning {
             // Few threads to feed, and a barrier costs more than the lanes save: a row goes to one subgroup, which is one workgroup, whose
             // lanes load side by side. On lavapipe that is 1.5 to 5 times faster than a lane a row or several rows a workgroup.
             Family::Lavapipe | Family::OtherProcessor => Tuning {
-                products: if matches!(subgroup, Some(8 | 16)) { Version::Subgroup } else { Version::Registers },
+                products: match subgroup {
+                    Some(8 | 16) => Version::Subgroup,
+                    Some(lanes) if lanes >= 4 && family == Family::OtherProcessor => Version::Quads,
+                    _ => Version::Registers,
+                },
                 product_lanes: subgroup.filter(|lanes| *lanes == 16).unwrap_or(8),
                 vector_rows: 8,
                 vector_lanes: 1,
@@ -176,6 +184,8 @@ impl Tuning {
                 product_part: 256,
                 product_unsplit: 1024,
                 product_part_bytes: 16 << 20,
+                // In a browser's software device a tenth of a second against half a second, which a few dozen steps make up for.
+                product_large: 1 << 24,
                 head_bytes: 64 << 20,
                 product_steps: 16,
                 product_unroll: false,
@@ -210,6 +220,7 @@ impl Tuning {
                 product_part: 256,
                 product_unsplit: 1024,
                 product_part_bytes: 16 << 20,
+                product_large: 1 << 24,
                 head_bytes: 256 << 20,
                 product_steps: 16,
                 product_unroll: family == Family::NvidiaLike,
@@ -276,6 +287,8 @@ mod tests {
         assert_eq!(versions(Family::Lavapipe, Some(32)), (Version::Registers, Version::Subgroup));
         assert_eq!(versions(Family::Lavapipe, Some(4)), (Version::Registers, Version::Registers));
         assert_eq!(versions(Family::Lavapipe, None), (Version::Registers, Version::Registers));
+        assert_eq!(versions(Family::OtherProcessor, Some(4)), (Version::Quads, Version::Registers));
+        assert_eq!(versions(Family::OtherProcessor, None), (Version::Registers, Version::Registers));
         assert_eq!(versions(Family::NvidiaLike, Some(32)), (Version::Tiled, Version::Tiled));
     }
 

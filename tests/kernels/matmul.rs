@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use rootstock::gpu::{Gpu, Profile};
 use rootstock::graph::{Emit, Graph, Op, ParamId, Piece, Shape, ValueId, WeightType};
-use rootstock::kernels::{Bind, Family, GgmlType, Tuning};
+use rootstock::kernels::{Bind, Family, GgmlType, Tuning, Version};
 use rootstock::ops::matmul::{self, Operand, Product, Second};
 use rootstock::quant::{BLOCK, DoubleScales, Packer, ggml, unpack_row};
 
@@ -66,33 +66,53 @@ fn linear_with_trained_weights() {
     let gpu = gpu();
     let mut random = Random::new(21);
     for profile in cut_profiles(&gpu) {
-        for (m, n, k) in SHAPES {
-            let (x, w, b, dy) = (random.vector(m * k), random.vector(n * k), random.vector(n), random.vector(m * n));
-            let (dx, dw, db) = linear::backward(&dy, &x, &w, k);
-            let twice = |v: &[f64]| v.iter().map(|v| 2.0 * v).collect::<Vec<_>>();
-            for biased in [false, true] {
-                let mut weights = vec![Matrix::new(k, w.clone())];
-                if biased {
-                    weights.push(Matrix::new(n, b.clone()));
-                }
-                let case = Case {
-                    tokens: m,
-                    inputs: vec![Matrix::new(k, x.clone())],
-                    weights,
-                    gradients: vec![Matrix::new(n, dy.clone())],
-                    micro_steps: 2,
-                    ..Case::default()
-                };
-                let out = case.run(&gpu, &profile, |g, x, w| vec![g.linear(x[0], w[0], w.get(1).copied())]);
-                let what = format!("of ({m}, {n}, {k}), bias {biased}, on {:?} {:?}", profile.class, profile.subgroups);
-                assert_close(&format!("y {what}"), &out.outputs[0], &linear::forward(&x, &w, biased.then_some(&b), k), TOLERANCE);
-                assert_close(&format!("dx {what}"), &out.inputs[0], &dx, TOLERANCE);
-                // Two micro-steps: the second is added to the first.
-                assert_close(&format!("dw {what}"), &out.weights[0], &twice(&dw), TOLERANCE);
-                if biased {
-                    assert_close(&format!("db {what}"), &out.weights[1], &twice(&db), TOLERANCE);
-                }
-            }
+        for shape in SHAPES {
+            one_product(&gpu, &profile, &mut random, shape);
+        }
+    }
+}
+
+/// Few shapes, as Mesa takes five seconds to compile a kernel of quads: with bias and second product, every edge cut, an odd number of steps.
+#[test]
+fn products_by_quads() {
+    let gpu = gpu();
+    let mut random = Random::new(25);
+    for (product_large, shapes) in [(usize::MAX, &[(9, 14, 21), (45, 186, 186)][..]), (1, &[(45, 186, 186)])] {
+        // A quad is four lanes of any subgroup.
+        let mut profile = gpu.profile().clone().as_if(Family::OtherProcessor, gpu.profile().subgroups);
+        (profile.tuning.products, profile.tuning.product_large) = (Version::Quads, product_large);
+        for shape in shapes {
+            one_product(&gpu, &profile, &mut random, *shape);
+        }
+        two_products(&gpu, &profile, &mut random, (45, 186, 100, 6));
+    }
+}
+
+fn one_product(gpu: &Rc<Gpu>, profile: &Profile, random: &mut Random, (m, n, k): (usize, usize, usize)) {
+    let (x, w, b, dy) = (random.vector(m * k), random.vector(n * k), random.vector(n), random.vector(m * n));
+    let (dx, dw, db) = linear::backward(&dy, &x, &w, k);
+    let twice = |v: &[f64]| v.iter().map(|v| 2.0 * v).collect::<Vec<_>>();
+    for biased in [false, true] {
+        let mut weights = vec![Matrix::new(k, w.clone())];
+        if biased {
+            weights.push(Matrix::new(n, b.clone()));
+        }
+        let case = Case {
+            tokens: m,
+            inputs: vec![Matrix::new(k, x.clone())],
+            weights,
+            gradients: vec![Matrix::new(n, dy.clone())],
+            micro_steps: 2,
+            ..Case::default()
+        };
+        let out = case.run(gpu, profile, |g, x, w| vec![g.linear(x[0], w[0], w.get(1).copied())]);
+        let what = format!("of ({m}, {n}, {k}), bias {biased}, on {:?} {:?}", profile.class, profile.subgroups);
+        assert_close(&format!("y {what}"), &out.outputs[0], &linear::forward(&x, &w, biased.then_some(&b), k), TOLERANCE);
+        assert_close(&format!("dx {what}"), &out.inputs[0], &dx, TOLERANCE);
+        // Two micro-steps: the second is added to the first.
+        assert_close(&format!("dw {what}"), &out.weights[0], &twice(&dw), TOLERANCE);
+        if biased {
+            assert_close(&format!("db {what}"), &out.weights[1], &twice(&db), TOLERANCE);
         }
     }
 }

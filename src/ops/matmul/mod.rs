@@ -6,14 +6,15 @@
 
 use crate::graph::{Emit, ParamId, Piece, ValueId, WeightType};
 use crate::kernels::{
-    Bind, Dispatch, Version, linear_backward_input_registers, linear_backward_input_subgroup, linear_backward_weight_registers,
-    linear_backward_weight_subgroup, linear_forward_registers, linear_forward_subgroup, linear_forward_vector,
+    Bind, Dispatch, Version, linear_backward_input_subgroup, linear_backward_weight_subgroup, linear_forward_subgroup, linear_forward_vector,
     linear_forward_vector_subgroup, workgroups,
 };
 
+#[macro_use]
+mod kernel;
 pub mod gated;
+mod plain;
 pub mod tiled;
-
 use tiled::{Output, Weights};
 
 /// A matrix of activations, or a range of its columns.
@@ -91,50 +92,23 @@ const NARROW_TIME: usize = 33;
 /// Columns of a tile of the subgroup kernels for the gradients, and the time a column.
 const WIDE_OR_NARROW: &[(u32, usize)] = &[(64, 20), (32, 26), (8, NARROW_TIME)];
 
-/// Rows of a workgroup of 8 lanes.
+/// Rows of a workgroup of 8 lanes, and of most of the other kernels for processors.
 const SUBGROUP_ROWS: u32 = 32;
-
-/// Threads of a workgroup of the register kernels.
-const BLOCK_THREADS: u32 = 8;
-
-/// Columns that a thread of the register kernels makes, and the time a column.
-const BLOCK_COLUMNS: &[(u32, usize)] = &[(16, 10), (4, 20)];
 
 /// y (= or +=) scale · (x·Wᵀ (+ x2·W2ᵀ)) (+ bias), with the rows of `piece` as W; the dispatches in the order in which they must run.
 pub fn forward(e: &mut Emit<'_>, x: Operand, param: ParamId, piece: &Piece, product: Product, y: Operand) -> Vec<Dispatch> {
-    let Product { scale, bias, second, accumulate } = product;
     let p = e.param(param);
     let (m, n) = (x.rows, piece.rows);
     if m > e.tuning.vector_rows && e.tuning.products == Version::Tiled {
-        return tiled::forward(e, x, Weights::of(e, param, piece), &[Output { y, columns: n, second }], product);
+        return tiled::forward(e, x, Weights::of(e, param, piece), &[Output { y, columns: n, second: product.second }], product);
+    }
+    if m > e.tuning.vector_rows && e.tuning.products != Version::Subgroup {
+        return plain::forward(e, x, param, piece, product, y);
     }
     macro_rules! kernel {
         ($kernel:ident, $groups:expr, { $($constant:ident: $value:expr),* }) => {{
-            let params = $kernel::Params {
-                m: m as u32,
-                n: n as u32,
-                k4: p.shape.stride4(),
-                second4: second.map_or(0, |s| s.rank.div_ceil(4) as u32),
-                x_stride: x.stride4,
-                w_stride: p.weight_type.row_stride(p.shape.cols),
-                x2_stride: second.map_or(0, |s| s.x.stride4),
-                w2_stride: second.map_or(0, |s| s.stride4),
-                y_stride: y.stride4,
-                x_column: x.column4,
-                y_column: y.column4,
-                accumulate: accumulate.into(),
-            };
-            let constants =
-                $kernel::Constants { BIAS: bias.is_some(), SECOND: second.is_some(), SCALE: scale, $($constant: $value),* };
-            let bindings = $kernel::Bindings {
-                x: x.bind,
-                w: piece.weight,
-                bias: bias.unwrap_or(x.bind),
-                x2: second.map_or(x.bind, |s| s.x.bind),
-                w2: second.map_or(x.bind, |s| s.weight),
-                y: y.bind,
-            };
-            $kernel::dispatch(p.weight_type.into(), params, constants, bindings, $groups)
+            let w = (piece.weight, p.weight_type.row_stride(p.shape.cols));
+            forward_kernel!($kernel, p.weight_type.into(), w, (x, n, p.shape.stride4(), product, y), $groups, { $($constant: $value),* })
         }};
     }
     let streams = m == 1 && e.tuning.products == Version::Subgroup;
@@ -153,79 +127,38 @@ pub fn forward(e: &mut Emit<'_>, x: Operand, param: ParamId, piece: &Piece, prod
         let parts = if lanes == 1 { 1 } else { threads };
         kernel!(linear_forward_vector, [x, y, 1], { THREADS: threads, LANES: lanes, ROWS: rows, PARTS: parts })
     } else {
-        match e.tuning.products {
-            Version::Subgroup => {
-                let (lanes, rows) = subgroup_rows(e);
-                let columns = columns(m, n, rows, &[(64, 20), (32, 21), (16, 26), (8, NARROW_TIME)]);
-                kernel!(linear_forward_subgroup, tiles(n, columns, m, rows, 1), { LANES: lanes, COLUMNS: columns })
-            }
-            Version::Registers | Version::Tiled => {
-                let columns = columns(m, n, SUBGROUP_ROWS, BLOCK_COLUMNS);
-                let [x, y] = block_threads(n, columns);
-                let groups = tiles(n, x * columns, m, y * linear_forward_registers::THREAD_ROWS, 1);
-                kernel!(linear_forward_registers, groups, { THREADS_X: x, THREADS_Y: y, COLUMNS: columns })
-            }
-        }
+        let (lanes, rows) = subgroup_rows(e);
+        let columns = columns(m, n, rows, &[(64, 20), (32, 21), (16, 26), (8, NARROW_TIME)]);
+        kernel!(linear_forward_subgroup, tiles(n, columns, m, rows, 1), { LANES: lanes, COLUMNS: columns })
     };
-    let k = p.shape.cols + second.map_or(0, |s| s.rank);
+    let k = p.shape.cols + product.second.map_or(0, |s| s.rank);
     vec![dispatch.flops(2 * (m * n * k) as u64).shape(m, n, k)]
 }
 
 /// dx (= or +=) scale · (dy·W (+ x2·W2)), with the rows of `piece` as W; the dispatches in the order in which they must run.
 pub fn backward_input(e: &mut Emit<'_>, dy: Operand, param: ParamId, piece: &Piece, product: Product, dx: Operand) -> Vec<Dispatch> {
-    let Product { scale, second, accumulate, .. } = product;
     let p = e.param(param);
-    let variant = e.tuning.products;
-    let (lanes, rows) = subgroup_rows(e);
-    if variant == Version::Tiled {
-        return tiled::backward_input(e, &[Output { y: dy, columns: piece.rows, second }], Weights::of(e, param, piece), product, dx);
+    match e.tuning.products {
+        Version::Tiled => {
+            let gradients = [Output { y: dy, columns: piece.rows, second: product.second }];
+            return tiled::backward_input(e, &gradients, Weights::of(e, param, piece), product, dx);
+        }
+        Version::Quads | Version::Registers => return plain::backward_input(e, dy, param, piece, product, dx),
+        Version::Subgroup => {}
     }
-    let step = if variant == Version::Subgroup { CACHED_N } else { piece.rows };
-    let ranges = split(piece.rows, step);
+    let (lanes, rows) = subgroup_rows(e);
+    let ranges = split(piece.rows, CACHED_N);
     let dispatch = |(first, n): (usize, usize)| {
         let (m, k, dy) = (dy.rows, p.shape.cols, dy.columns_from(first));
-        let second = second.filter(|_| first == 0);
-        macro_rules! kernel {
-            ($kernel:ident, $groups:expr, { $($constant:ident: $value:expr),* }) => {{
-                let params = $kernel::Params {
-                    m: m as u32,
-                    n: n as u32,
-                    k4: p.shape.stride4(),
-                    second: second.map_or(0, |s| s.rank as u32),
-                    dy_stride: dy.stride4,
-                    w_stride: p.weight_type.row_stride(p.shape.cols),
-                    x2_stride: second.map_or(0, |s| s.x.stride4),
-                    w2_stride: second.map_or(0, |s| s.stride4),
-                    dx_stride: dx.stride4,
-                    dy_column: dy.column4,
-                    dx_column: dx.column4,
-                    w_row: first as u32,
-                    accumulate: (accumulate || first > 0).into(),
-                };
-                let constants = $kernel::Constants { SECOND: second.is_some(), SCALE: scale, $($constant: $value),* };
-                let bindings = $kernel::Bindings {
-                    dy: dy.bind,
-                    w: piece.weight,
-                    x2: second.map_or(dy.bind, |s| s.x.bind),
-                    w2: second.map_or(dy.bind, |s| s.weight),
-                    dx: dx.bind,
-                };
-                $kernel::dispatch(p.weight_type.into(), params, constants, bindings, $groups)
-            }};
-        }
+        let second = product.second.filter(|_| first == 0);
+        let product = Product { second, accumulate: product.accumulate || first > 0, ..product };
+        let w = (piece.weight, p.weight_type.row_stride(k), first as u32);
         // Tiles are numbered down the rows first: neighbours then share columns of W, the larger factor.
-        let dispatch = match variant {
-            Version::Subgroup => {
-                let columns = columns(m, k, rows, WIDE_OR_NARROW);
-                kernel!(linear_backward_input_subgroup, tiles(m, rows, k, columns, 1), { LANES: lanes, COLUMNS: columns })
-            }
-            Version::Registers | Version::Tiled => {
-                let columns = columns(m, k, SUBGROUP_ROWS, BLOCK_COLUMNS);
-                let [x, y] = block_threads(k, columns);
-                let groups = tiles(k, x * columns, m, y * linear_backward_input_registers::THREAD_ROWS, 1);
-                kernel!(linear_backward_input_registers, groups, { THREADS_X: x, THREADS_Y: y, COLUMNS: columns })
-            }
-        };
+        let columns = columns(m, k, rows, WIDE_OR_NARROW);
+        let groups = tiles(m, rows, k, columns, 1);
+        let with = (dy, n, p.shape.stride4(), product, dx);
+        let dispatch =
+            input_kernel!(linear_backward_input_subgroup, p.weight_type.into(), w, with, groups, { LANES: lanes, COLUMNS: columns });
         let inner = n + second.map_or(0, |s| s.rank);
         let dispatch = dispatch.flops(2 * (m * k * inner) as u64).shape(m, k, inner);
         if n == piece.rows {
@@ -240,9 +173,10 @@ pub fn backward_input(e: &mut Emit<'_>, dy: Operand, param: ParamId, piece: &Pie
 /// dW (= or +=, by `mode`: 0 write, 1 add, 2 as the step says) dyᵀ·x into a gradient of N rows and K columns; the
 /// dispatches in the order in which they must run.
 pub fn backward_weight(e: &mut Emit<'_>, dy: Operand, x: Operand, n: usize, k: usize, dw: Bind, mode: u32) -> Vec<Dispatch> {
-    let variant = e.tuning.products;
-    if variant == Version::Tiled {
-        return tiled::backward_weight(e, &[(dy, n)], x, k, dw, mode);
+    match e.tuning.products {
+        Version::Tiled => return tiled::backward_weight(e, &[(dy, n)], x, k, dw, mode),
+        Version::Quads | Version::Registers => return vec![plain::backward_weight(e, dy, x, n, k, dw, mode)],
+        Version::Subgroup => {}
     }
     let (lanes, tile_rows) = subgroup_rows(e);
     // A gradient of a few rows is made as that of a few columns and written transposed, where that is faster.
@@ -250,47 +184,20 @@ pub fn backward_weight(e: &mut Emit<'_>, dy: Operand, x: Operand, n: usize, k: u
         let width = widths.iter().map(|(w, t)| width.next_multiple_of(*w as usize) * t).min().unwrap_or(0);
         width * rows.next_multiple_of(tile_rows as usize)
     };
-    let transposed = variant == Version::Subgroup && time(k, n, &[(8, NARROW_TIME)]) < time(n, k, WIDE_OR_NARROW);
+    let transposed = time(k, n, &[(8, NARROW_TIME)]) < time(n, k, WIDE_OR_NARROW);
     let stride4 = k.div_ceil(4) as u32;
     let (dy, x, n, k) = if transposed { (x, dy, k, n) } else { (dy, x, n, k) };
-    let step = if variant == Version::Subgroup { CACHED_M.max(CACHED_X / k.max(1)) } else { dy.rows };
     let dispatch = |(first, m): (usize, usize)| {
-        macro_rules! kernel {
-            ($kernel:ident, $groups:expr, { $($constant:ident: $value:expr),* }) => {{
-                let params = $kernel::Params {
-                    m: m as u32,
-                    n: n as u32,
-                    k4: k.div_ceil(4) as u32,
-                    dy_stride: dy.stride4,
-                    x_stride: x.stride4,
-                    dw_stride: stride4,
-                    row: first as u32,
-                    dy_column: dy.column4,
-                    x_column: x.column4,
-                    columns: k as u32,
-                    accumulate: if first > 0 { 1 } else { mode },
-                };
-                let bindings = $kernel::Bindings { dy: dy.bind, x: x.bind, dw };
-                $kernel::dispatch(params, $kernel::Constants { $($constant: $value),* }, bindings, $groups)
-            }};
-        }
-        let dispatch = match variant {
-            Version::Subgroup => {
-                let columns = if transposed { 8 } else { columns(n, k, tile_rows, WIDE_OR_NARROW) };
-                let groups = tiles(k, columns, n, tile_rows, 1);
-                kernel!(linear_backward_weight_subgroup, groups, { LANES: lanes, COLUMNS: columns, TRANSPOSED: transposed })
-            }
-            Version::Registers | Version::Tiled => {
-                let columns = columns(n, k, SUBGROUP_ROWS, BLOCK_COLUMNS);
-                let [x, y] = block_threads(k, columns);
-                let groups = tiles(k, x * columns, n, y * linear_backward_weight_registers::THREAD_ROWS, 1);
-                kernel!(linear_backward_weight_registers, groups, { THREADS_X: x, THREADS_Y: y, COLUMNS: columns })
-            }
-        };
+        let columns = if transposed { 8 } else { columns(n, k, tile_rows, WIDE_OR_NARROW) };
+        let groups = tiles(k, columns, n, tile_rows, 1);
+        let with = (dy, x, n, k, stride4, dw, if first > 0 { 1 } else { mode });
+        let dispatch = weight_kernel!(linear_backward_weight_subgroup, with, (first, m), groups, {
+            LANES: lanes, COLUMNS: columns, TRANSPOSED: transposed
+        });
         let [rows, columns] = if transposed { [k, n] } else { [n, k] };
         dispatch.flops(2 * (m * n * k) as u64).shape(rows, columns, m)
     };
-    split(dy.rows, step).into_iter().map(dispatch).collect()
+    split(dy.rows, CACHED_M.max(CACHED_X / k.max(1))).into_iter().map(dispatch).collect()
 }
 
 impl Weights {
@@ -316,12 +223,6 @@ fn split(whole: usize, step: usize) -> Vec<(usize, usize)> {
     let count = ((whole + step / 2) / step.max(1)).max(1);
     let each = whole.div_ceil(count).next_multiple_of(4);
     (0..whole).step_by(each.max(4)).map(|first| (first, each.min(whole - first))).collect()
-}
-
-/// Threads of a register kernel's workgroup across columns and rows, for outputs that are this wide: none stands beside a narrow one.
-fn block_threads(width: usize, columns: u32) -> [u32; 2] {
-    let x = (width.div_ceil(columns as usize).next_power_of_two() as u32).min(BLOCK_THREADS);
-    [x, BLOCK_THREADS / x]
 }
 
 /// Columns of a tile or block, from (columns, time a column): the fastest for the width, and narrow where the matrix
@@ -357,8 +258,6 @@ mod tests {
         assert_eq!(columns(4096, 96, SUBGROUP_ROWS, forward), 32);
         assert_eq!(columns(4096, 16, SUBGROUP_ROWS, forward), 16);
         assert_eq!(columns(4096, 8, SUBGROUP_ROWS, forward), 8);
-        assert_eq!(block_threads(8, 4), [2, 4]);
-        assert_eq!(block_threads(576, 16), [8, 1]);
         assert_eq!(columns(32, 64, SUBGROUP_ROWS, forward), 32);
     }
 }
