@@ -6,8 +6,8 @@
 
 use crate::graph::{Emit, ParamId, Piece, ValueId, WeightType};
 use crate::kernels::{
-    Bind, Dispatch, Version, linear_backward_input_subgroup, linear_backward_weight_subgroup, linear_forward_subgroup, linear_forward_vector,
-    linear_forward_vector_subgroup, workgroups,
+    Bind, Dispatch, Version, linear_backward_input_subgroup, linear_backward_weight_subgroup, linear_forward_subgroup,
+    linear_forward_vector, linear_forward_vector_subgroup, workgroups,
 };
 
 #[macro_use]
@@ -15,6 +15,7 @@ mod kernel;
 pub mod gated;
 mod plain;
 pub mod tiled;
+
 use tiled::{Output, Weights};
 
 /// A matrix of activations, or a range of its columns.

@@ -135,8 +135,7 @@ impl Rows {
         let decoded = |(first, count): (usize, usize)| {
             let scratch = e.matrix(count, cols);
             let bind = e.bind(scratch);
-            let params =
-                unpack_forward::Params { rows: count as u32, width: width as u32, first_row: first as u32, w_stride: stride };
+            let params = unpack_forward::Params { rows: count as u32, width: width as u32, first_row: first as u32, w_stride: stride };
             let constants = unpack_forward::Constants::default();
             let runs = count * width.div_ceil(unpack_forward::FOURS as usize);
             let groups = workgroups(runs.div_ceil(constants.WORKGROUP as usize));
