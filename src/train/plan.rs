@@ -222,7 +222,9 @@ fn half_products(profile: &Profile) -> String {
         );
     }
     let why = match (profile.tuning.products, profile.shader_f16) {
-        (Version::Quads | Version::Registers | Version::Subgroup, _) => "its kernels multiply in registers, where halves would save nothing",
+        (Version::Quads | Version::Registers | Version::Subgroup, _) => {
+            "its kernels multiply in registers, where halves would save nothing"
+        }
         (Version::Tiled, false) => "its shaders have no numbers of 16 bits",
         (Version::Tiled, true) => "converting halves costs its kernels more than they save",
     };
