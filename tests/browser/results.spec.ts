@@ -68,6 +68,28 @@ test("adapters are put on the base in any strength, asked, taken off and merged"
   await expect(page.locator(".notice", { hasText: "Your model is ready:" })).toContainText("merged-1");
 });
 
+test("an adapter that came back is trained further on its own base only, and the way there is said", async ({ page }) => {
+  const file = (name: string) => ({ name, mimeType: "application/json", buffer: Buffer.from("{}") });
+  const give = (name: string) => page.locator("input[type=file]:not([webkitdirectory])").last().setInputFiles([file(name)]);
+  await page.goto("./#/base");
+  await give("config.json");
+  await title(page, "Check the base");
+  await step(page, "Use");
+  await give("adapter_config.json");
+  // On the folder that is open, which nobody but a person can open.
+  await page.getByRole("button", { name: "Train it further" }).click();
+  await title(page, "Give it examples");
+  await step(page, "Method");
+  await expect(page.getByRole("radio", { name: /LoRA/ })).toBeChecked();
+
+  await step(page, "Base");
+  await page.getByRole("button", { name: "Use the village model" }).click();
+  await title(page, "Check the base");
+  await step(page, "Use");
+  await page.getByRole("button", { name: /^Train .* further$/ }).first().click();
+  await expect(page.getByRole("alert")).toContainText("as the base first: it is not kept in this browser");
+});
+
 test("the folder of the last visit is opened again with one click", async ({ page }) => {
   // A folder of the browser's own storage has the same handle as one of the disk, without the browser's windows.
   await page.addInitScript(() => {

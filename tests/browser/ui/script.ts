@@ -16,6 +16,8 @@ const now = {
     none: [],
     live: [run("live-1", "full", false)],
   }[asked.get("runs") ?? ""] ?? [run("village-1", "full", true), run("pirate-1", "lora", false)],
+  /** Where the open base comes from. */
+  source: { kind: "embedded" } as BaseSource,
   stopped: false,
   skipped: false,
   held: null as (() => void) | null,
@@ -44,6 +46,7 @@ const answers: Answers = {
     if (source.kind === "files" && !files.some(({ path }) => path === "config.json")) {
       throw new Error("There is no config.json in the chosen files.");
     }
+    now.source = source;
     return base(nameOf(source), now.report);
   },
   validate: () => ({ ...now.report, loss: 1.234 }),
@@ -154,7 +157,7 @@ const answers: Answers = {
   deltas: (): Delta[] => deltas(),
   adopt: ({ name }, { files = [] }) => {
     if (!files.some(({ path }) => path === "adapter_config.json")) throw new Error(`${name}: there is no adapter_config.json in it.`);
-    const adopted = { ...run("adopted-1", "lora", true), name };
+    const adopted = { ...run("adopted-1", "lora", true), name, source: now.source, base: nameOf(now.source) };
     now.runs = [adopted, ...now.runs];
     return adopted;
   },

@@ -222,6 +222,7 @@ export function followData(): void {
     const held = evaluation.value;
     const recipe = concerning.value;
     void again.value; // tracked
+    void base.value; // tracked: the worker forgets the data with the base that they were read for
     if (active.value) return; // no previews during a run; changes are picked up after it
     readingStopped.value = false;
     if (!given || !ready.value) {

@@ -1,7 +1,7 @@
 // What comes after a result: another run that begins with it.
 import type { Run } from "rootstock";
 import { go } from "../route.js";
-import { open } from "./base.js";
+import { baseSource, open } from "./base.js";
 import { example, files, mapping, way } from "./data.js";
 import { PAIRS_FILE, pairsAsText } from "./preferences.js";
 import { set } from "./recipe.js";
@@ -27,8 +27,11 @@ async function begin(id: string): Promise<void> {
 }
 
 async function beginWith(run: Run): Promise<void> {
-  if (run.source.kind === "files") throw new Error(text.use.chooseBaseFirst(run.base));
-  await open(run.source);
+  const { source } = run;
+  const now = baseSource.peek();
+  // A folder can be opened by a person only. One of the same name is taken for the same: the worker compares the weights and remarks on others.
+  if (source.kind !== "files") await open(source);
+  else if (now?.kind !== "files" || now.name !== source.name) throw new Error(text.use.chooseBaseFirst(run.base));
   // The adapter's base has the tokens that its run gave it.
   const grown = { add_tokens: null, add_special_tokens: null, new_special_tokens_config: null, resize_vocab: null };
   set({ finetuning_type: "lora", learning_rate: null, adapter_name_or_path: run.id, ...grown });
