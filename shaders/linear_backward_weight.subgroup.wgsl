@@ -71,6 +71,11 @@ fn write32(row: u32, column: u32, s: Sums, add: bool) {
     write(row, column + 7u, s.c7, add);
 }
 
+/// Four columns of row m of dy, zero past the last row.
+fn gradient(m: u32, column: u32) -> vec4<f32> {
+    return select(vec4<f32>(0.0), dy[(params.row + min(m, params.m - 1u)) * params.dy_stride + column], m < params.m);
+}
+
 /// Four columns of row m of x.
 fn input(m: u32, column: u32) -> vec4<f32> {
     return x[(params.row + min(m, params.m - 1u)) * params.x_stride + column];
@@ -82,40 +87,24 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(subgroup_invocation_id)
     let rows = params.dy_column + min(row, params.n - 1u) / 4u;
     let first = tile.x * (COLUMNS / 4u);
     let left = params.x_column + min(first + lane, params.k4 - 1u);
-    let apart = min(first + 8u + lane, params.k4 - 1u) - min(first + lane, params.k4 - 1u);
+    let right = params.x_column + min(first + 8u + lane, params.k4 - 1u);
     let narrow = params.x_column + min(first + lane % 2u, params.k4 - 1u);
     var s0: Sums;
     var s1: Sums;
-    // Where four rows of dy and of x begin is carried along: made anew for each load, it takes a sixth of the kernel's time.
-    let end = params.m;
-    let dy_step = 4u * params.dy_stride;
-    let x_step = 4u * params.x_stride;
-    var dy_at = params.row * params.dy_stride + rows;
-    var x_at = params.row * params.x_stride + left;
-    for (var m = 0u; m < end; m += 4u) {
-        // Zero past the last row.
-        let next = min(vec3<u32>(1u, 2u, 3u), vec3<u32>(end - 1u - m));
-        let inside = vec3<u32>(1u, 2u, 3u) == next;
-        let next_dy = next * params.dy_stride;
-        let next_x = next * params.x_stride;
-        let a = mat4x4<f32>(
-            dy[dy_at], select(vec4<f32>(0.0), dy[dy_at + next_dy.x], inside.x),
-            select(vec4<f32>(0.0), dy[dy_at + next_dy.y], inside.y), select(vec4<f32>(0.0), dy[dy_at + next_dy.z], inside.z));
+    for (var m = 0u; m < params.m; m += 4u) {
+        let a = mat4x4<f32>(gradient(m, rows), gradient(m + 1u, rows), gradient(m + 2u, rows), gradient(m + 3u, rows));
         if (COLUMNS == 8u) {
             s0 = narrow_products(s0, a, input(m + lane / 2u, narrow));
         } else {
-            s0 = outer_products(s0, a, x[x_at], x[x_at + next_x.x], x[x_at + next_x.y], x[x_at + next_x.z]);
+            s0 = outer_products(s0, a, input(m, left), input(m + 1u, left), input(m + 2u, left), input(m + 3u, left));
         }
         if (COLUMNS > 32u) {
             if (LANES == 16u) {
-                s1 = outer_products8(s1, a, x[x_at], x[x_at + next_x.x], x[x_at + next_x.y], x[x_at + next_x.z]);
+                s1 = outer_products8(s1, a, input(m, left), input(m + 1u, left), input(m + 2u, left), input(m + 3u, left));
             } else {
-                let right = x_at + apart;
-                s1 = outer_products(s1, a, x[right], x[right + next_x.x], x[right + next_x.y], x[right + next_x.z]);
+                s1 = outer_products(s1, a, input(m, right), input(m + 1u, right), input(m + 2u, right), input(m + 3u, right));
             }
         }
-        dy_at += dy_step;
-        x_at += x_step;
     }
     let add = adds_to_output(params.accumulate);
     if (TRANSPOSED) {
