@@ -119,11 +119,21 @@ async fn prepare(gpu: &Rc<Gpu>, weights: WeightType) -> Result<Vec<Turn>> {
     Ok(turns)
 }
 
-/// Leaves of a program the products of this kernel with the layers' frozen weights: those of adapters are in f32.
+/// Leaves of a program the products of this kernel with the layers' frozen weights: those of adapters are in f32, unless their weights were decoded just before,
+/// which belongs to them.
 fn retain(program: &mut Program, kernel: &str) {
+    let names: Vec<Option<&str>> = program.dispatches.iter().map(|d| d.owner.layer.and(Some(d.shader.name))).collect();
     // A gate may be made within them (gated_linear_…).
-    let of_base = |name: &str| name.trim_start_matches("gated_").starts_with(kernel) && !name.ends_with(".f32");
-    program.dispatches.retain(|d| d.owner.layer.is_some() && of_base(d.shader.name));
+    let product = |at: usize| names[at].is_some_and(|name| name.trim_start_matches("gated_").starts_with(kernel));
+    let decodes = |at: usize| names[at].is_some_and(|name| name.starts_with("unpack_forward"));
+    let keeps = |at: usize| {
+        if decodes(at) {
+            return at + 1 < names.len() && product(at + 1);
+        }
+        product(at) && (names[at].is_some_and(|name| !name.ends_with(".f32")) || at > 0 && decodes(at - 1))
+    };
+    let mut kept = (0..names.len()).map(keeps);
+    program.dispatches.retain(|_| kept.next() == Some(true));
 }
 
 impl Turn {

@@ -62,6 +62,16 @@ impl From<WeightType> for Weight {
     }
 }
 
+impl From<Plain> for Weight {
+    fn from(numbers: Plain) -> Weight {
+        match numbers {
+            Plain::F32 => Weight::F32,
+            Plain::Bf16 => Weight::Bf16,
+            Plain::F16 => Weight::F16,
+        }
+    }
+}
+
 /// A weight's type as kernels know it that read plain numbers only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Numbers {

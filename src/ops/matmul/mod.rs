@@ -16,6 +16,7 @@ pub mod gated;
 mod plain;
 pub mod tiled;
 
+use plain::Direction;
 use tiled::{Output, Weights};
 
 /// A matrix of activations, or a range of its columns.
@@ -90,6 +91,9 @@ const CACHED_X: usize = 512 * 576;
 /// Time of a column of the subgroup kernels' narrowest tile, 8 columns wide: they are for products with the small factors of a LoRA layer.
 const NARROW_TIME: usize = 33;
 
+/// Columns of a tile of the subgroup kernel for the forward product, and the time a column.
+const FORWARD_COLUMNS: &[(u32, usize)] = &[(64, 20), (32, 21), (16, 26), (8, NARROW_TIME)];
+
 /// Columns of a tile of the subgroup kernels for the gradients, and the time a column.
 const WIDE_OR_NARROW: &[(u32, usize)] = &[(64, 20), (32, 26), (8, NARROW_TIME)];
 
@@ -103,7 +107,7 @@ pub fn forward(e: &mut Emit<'_>, x: Operand, param: ParamId, piece: &Piece, prod
     if m > e.tuning.vector_rows && e.tuning.products == Version::Tiled {
         return tiled::forward(e, x, Weights::of(e, param, piece), &[Output { y, columns: n, second: product.second }], product);
     }
-    if m > e.tuning.vector_rows && e.tuning.products != Version::Subgroup {
+    if m > e.tuning.vector_rows && plain::decodes_first(e.tuning, p.weight_type, m, Direction::Forward) {
         return plain::forward(e, x, param, piece, product, y);
     }
     macro_rules! kernel {
@@ -129,7 +133,7 @@ pub fn forward(e: &mut Emit<'_>, x: Operand, param: ParamId, piece: &Piece, prod
         kernel!(linear_forward_vector, [x, y, 1], { THREADS: threads, LANES: lanes, ROWS: rows, PARTS: parts })
     } else {
         let (lanes, rows) = subgroup_rows(e);
-        let columns = columns(m, n, rows, &[(64, 20), (32, 21), (16, 26), (8, NARROW_TIME)]);
+        let columns = columns(m, n, rows, FORWARD_COLUMNS);
         kernel!(linear_forward_subgroup, tiles(n, columns, m, rows, 1), { LANES: lanes, COLUMNS: columns })
     };
     let k = p.shape.cols + product.second.map_or(0, |s| s.rank);
@@ -144,8 +148,10 @@ pub fn backward_input(e: &mut Emit<'_>, dy: Operand, param: ParamId, piece: &Pie
             let gradients = [Output { y: dy, columns: piece.rows, second: product.second }];
             return tiled::backward_input(e, &gradients, Weights::of(e, param, piece), product, dx);
         }
-        Version::Quads | Version::Registers => return plain::backward_input(e, dy, param, piece, product, dx),
-        Version::Subgroup => {}
+        _ if plain::decodes_first(e.tuning, p.weight_type, dy.rows, Direction::BackwardInput) => {
+            return plain::backward_input(e, dy, param, piece, product, dx);
+        }
+        _ => {}
     }
     let (lanes, rows) = subgroup_rows(e);
     let ranges = split(piece.rows, CACHED_N);
@@ -254,11 +260,10 @@ mod tests {
 
     #[test]
     fn narrow_matrices_get_narrow_tiles() {
-        let forward = &[(64, 20), (32, 21), (16, 26), (8, NARROW_TIME)];
-        assert_eq!(columns(256, 576, SUBGROUP_ROWS, forward), 64);
-        assert_eq!(columns(4096, 96, SUBGROUP_ROWS, forward), 32);
-        assert_eq!(columns(4096, 16, SUBGROUP_ROWS, forward), 16);
-        assert_eq!(columns(4096, 8, SUBGROUP_ROWS, forward), 8);
-        assert_eq!(columns(32, 64, SUBGROUP_ROWS, forward), 32);
+        assert_eq!(columns(256, 576, SUBGROUP_ROWS, FORWARD_COLUMNS), 64);
+        assert_eq!(columns(4096, 96, SUBGROUP_ROWS, FORWARD_COLUMNS), 32);
+        assert_eq!(columns(4096, 16, SUBGROUP_ROWS, FORWARD_COLUMNS), 16);
+        assert_eq!(columns(4096, 8, SUBGROUP_ROWS, FORWARD_COLUMNS), 8);
+        assert_eq!(columns(32, 64, SUBGROUP_ROWS, FORWARD_COLUMNS), 32);
     }
 }

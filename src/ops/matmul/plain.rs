@@ -1,17 +1,22 @@
-//! Products by the kernels for processors that read plain numbers: quads and registers. Packed weights are decoded first, some rows at a time.
+//! Products of plain numbers on processors. Packed weights are decoded first, some rows at a time.
 //!
-//! Decoding within such a product would be compiled once for each of the weights that an iteration loads: the code then comes from memory at every turn.
+//! The kernels of quads and of registers read nothing else: decoding within such a product would be compiled once for each of the weights that an iteration
+//! loads, and the code would then come from memory at every turn. Those of subgroups decode as well, once for each tile of rows of x; where that takes long,
+//! [`decodes_first`] says so.
 
-use super::{Operand, Product, SUBGROUP_ROWS, Second, columns, tiles};
-use crate::graph::{Emit, ParamId, Piece};
+use super::{CACHED_N, FORWARD_COLUMNS, Operand, Product, SUBGROUP_ROWS, Second, WIDE_OR_NARROW, columns, subgroup_rows, tiles};
+use crate::graph::{Emit, ParamId, Piece, WeightType};
 use crate::kernels::{
-    Bind, Dispatch, Numbers, Plain, Tuning, Version, linear_backward_input_quads_subgroup, linear_backward_input_registers,
-    linear_backward_weight_quads_subgroup, linear_backward_weight_registers, linear_forward_quads_subgroup, linear_forward_registers,
-    unpack_forward, workgroups,
+    Bind, Dispatch, GgmlType, Numbers, Plain, Tuning, Version, linear_backward_input_quads_subgroup, linear_backward_input_registers,
+    linear_backward_input_subgroup, linear_backward_weight_quads_subgroup, linear_backward_weight_registers, linear_forward_quads_subgroup,
+    linear_forward_registers, linear_forward_subgroup, unpack_forward, workgroups,
 };
 
 /// Most floats of a range of decoded rows. Each range is read once more from memory, so that longer ones save nothing.
 const DECODED: usize = 4 << 20;
+
+/// Rows of x from which decoding a weight once costs a subgroup's kernel less than decoding it for each of its tiles.
+const DECODING_PAYS: usize = 65;
 
 /// Threads of a workgroup of the register kernels.
 const BLOCK_THREADS: u32 = 8;
@@ -22,6 +27,25 @@ const BLOCK_COLUMNS: &[(u32, usize)] = &[(16, 10), (4, 20)];
 /// Columns of a workgroup of the quads' kernels, and the time a column.
 const QUAD_COLUMNS: &[(u32, usize)] = &[(64, 20), (32, 23), (16, 27)];
 
+/// Which product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Direction {
+    Forward,
+    BackwardInput,
+}
+
+/// Whether weights of this type are decoded before a product of so many rows. Kernels of subgroups read the simpler types about as fast as bf16, forwards or in
+/// both directions (`rootstock bench --only products`); what the others' scales are made of takes more loads than their weights.
+pub(super) fn decodes_first(tuning: &Tuning, weight_type: WeightType, rows: usize, direction: Direction) -> bool {
+    let slow = match weight_type {
+        WeightType::F32 | WeightType::Bf16 | WeightType::F16 | WeightType::Int8 | WeightType::Ggml(GgmlType::Q8_0) => false,
+        WeightType::Nf4 { double } | WeightType::Fp4 { double } => double,
+        WeightType::Ggml(GgmlType::Q4_0 | GgmlType::Q4_1) => direction == Direction::Forward,
+        WeightType::Ggml(_) => true,
+    };
+    tuning.products != Version::Subgroup || slow && rows >= DECODING_PAYS
+}
+
 /// y (= or +=) scale · (x·Wᵀ (+ x2·W2ᵀ)) (+ bias), with the rows of `piece` as W.
 pub(super) fn forward(e: &mut Emit<'_>, x: Operand, param: ParamId, piece: &Piece, product: Product, y: Operand) -> Vec<Dispatch> {
     let mut dispatches = Vec::new();
@@ -31,7 +55,12 @@ pub(super) fn forward(e: &mut Emit<'_>, x: Operand, param: ParamId, piece: &Piec
         let second = product.second.map(|s| Second { weight: s.weight.after(first as u64 * u64::from(s.stride4) * 16), ..s });
         let product = Product { bias: product.bias.map(|bias| bias.after(first as u64 * 4)), second, ..product };
         let (w, with) = ((rows.bind, rows.stride), (x, n, shape.stride4(), product, y.columns_from(first)));
-        let dispatch = if e.tuning.products == Version::Quads {
+        let dispatch = if e.tuning.products == Version::Subgroup {
+            let (lanes, tile_rows) = subgroup_rows(e);
+            let columns = columns(m, n, tile_rows, FORWARD_COLUMNS);
+            let groups = tiles(n, columns, m, tile_rows, 1);
+            forward_kernel!(linear_forward_subgroup, rows.numbers.into(), w, with, groups, { LANES: lanes, COLUMNS: columns })
+        } else if e.tuning.products == Version::Quads {
             let tile = QuadTile::of(e.tuning, m, n, shape.cols);
             let groups = tiles(n, tile.columns, m, tile.rows(), 1);
             forward_kernel!(linear_forward_quads_subgroup, rows.numbers, w, with, groups, {
@@ -61,7 +90,12 @@ pub(super) fn backward_input(e: &mut Emit<'_>, dy: Operand, param: ParamId, piec
         let second = product.second.filter(|_| first == 0);
         let product = Product { second, accumulate: product.accumulate || first > 0, ..product };
         let (w, with) = ((rows.bind, rows.stride, 0), (dy.columns_from(first), n, shape.stride4(), product, dx));
-        let dispatch = if e.tuning.products == Version::Quads {
+        let dispatch = if e.tuning.products == Version::Subgroup {
+            let (lanes, tile_rows) = subgroup_rows(e);
+            let columns = columns(m, k, tile_rows, WIDE_OR_NARROW);
+            let groups = tiles(m, tile_rows, k, columns, 1);
+            input_kernel!(linear_backward_input_subgroup, rows.numbers.into(), w, with, groups, { LANES: lanes, COLUMNS: columns })
+        } else if e.tuning.products == Version::Quads {
             let tile = QuadTile::of(e.tuning, m, k, n);
             // Tiles are numbered down the rows first: neighbours then share columns of W, the larger factor.
             let groups = tiles(m, tile.rows(), k, tile.columns, 1);
@@ -131,7 +165,8 @@ impl Rows {
         };
         let width = cols.div_ceil(4);
         // Biases and second weights are bound from the first row of a range on, which begins at a multiple of 256 bytes there.
-        let step = (DECODED / (4 * width) / 64 * 64).max(64);
+        let most = if e.tuning.products == Version::Subgroup { CACHED_N } else { usize::MAX };
+        let step = (DECODED / (4 * width) / 64 * 64).clamp(64, most);
         let decoded = |(first, count): (usize, usize)| {
             let scratch = e.matrix(count, cols);
             let bind = e.bind(scratch);
