@@ -39,7 +39,7 @@ pub(super) async fn read(described: &DescribedTokens) -> Result<Vec<(String, Str
 /// The tokens and descriptions of a file, which messages call `path`.
 ///
 /// # Errors
-/// As [`read`].
+/// When this is no YAML, or anything but a mapping of tokens to descriptions.
 pub fn parse(path: &str, bytes: &[u8]) -> Result<Vec<(String, String)>> {
     let text = std::str::from_utf8(bytes).map_err(|_| Error::file(path, "this is not UTF-8 text"))?;
     let value: Value = serde_saphyr::from_str(text).map_err(|error| {

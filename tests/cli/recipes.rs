@@ -201,7 +201,7 @@ fn a_description_of_datasets_by_version_1_is_read() {
     );
     let recipe = "model: model\ntrain_dataset: sets.yaml\noutput_dir: out\nmicro_batch_size: 2\ncutoff_len: 64\nmax_steps: 1\n";
     let said = ws.input(&["train", "-"], recipe).good();
-    assert!(said.stderr.contains("9 samples") && said.stderr.contains("first: the first 4 records are taken"), "{}", said.stderr);
+    assert!(said.stderr.contains("9 samples") && said.stderr.contains("first: 4 records are drawn from"), "{}", said.stderr);
     let fault = ws.input(&["train", "-", "train_dataset=none.yaml", "output_dir=o"], recipe).fault();
     assert!(fault.contains("none.yaml: there is no such file"), "{fault}");
 }
